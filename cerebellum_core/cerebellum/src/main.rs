@@ -1,0 +1,4 @@
+//! Cerebellum: the only hand that touches an exchange.
+#![forbid(unsafe_code)]
+
+fn main() {}

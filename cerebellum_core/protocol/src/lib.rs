@@ -1,0 +1,11 @@
+//! Messages that cross process borders.
+//!
+//! What lives here: the types of the ZeroMQ wire between arena and Cerebellum, and the Bybit v5
+//! types shared by Cerebellum (client) and the paper venue (server). No sockets, no clocks.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+/// Bybit v5: signing, rows and frames as the exchange spells them.
+pub mod bybit;
+/// The ZeroMQ wire between arena and Cerebellum.
+pub mod wire;
