@@ -1,0 +1,4 @@
+"""Features: one compiled path for history and for the live row.
+
+Nothing here reads the wall clock, a socket or a model registry.
+"""

@@ -1,0 +1,4 @@
+"""Candles, the data lake, the exchange's history and simulated markets.
+
+Nothing here knows of features, strategies or orders.
+"""

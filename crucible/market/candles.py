@@ -1,0 +1,213 @@
+"""Candles: one symbol's closed candles as columns, read from and written to Parquet.
+
+The Parquet schema is ``ts`` (int64, open time in epoch milliseconds), then ``open, high, low, close,
+volume`` (float64; volume in the base asset).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from crucible.settings import MINUTE_MS
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+PRICE_COLUMNS = ("open", "high", "low", "close")
+COLUMNS = ("ts", *PRICE_COLUMNS, "volume")
+
+
+class CandleError(ValueError):
+    """Candles that cannot be used; the message names the file or symbol, the row and the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candle:
+    """One closed candle.
+
+    Attributes
+    ----------
+    ts : int
+        Open time, epoch milliseconds.
+    open, high, low, close : float
+        Prices in the quote asset.
+    volume : float
+        Traded size in the base asset.
+    """
+
+    ts: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+@dataclass(frozen=True, slots=True)
+class Candles:
+    """Closed candles of one symbol, oldest first; minutes without a candle are absent.
+
+    Attributes
+    ----------
+    symbol : str
+    ts : ndarray of int64, shape (n,)
+        Open times, strictly increasing, multiples of `timeframe_ms`.
+    open, high, low, close, volume : ndarray of float64, shape (n,)
+    timeframe_ms : int
+        Length of a candle.
+    """
+
+    symbol: str
+    ts: Integers
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+    timeframe_ms: int = MINUTE_MS
+
+    def __len__(self) -> int:
+        return len(self.ts)
+
+    def __getitem__(self, rows: slice) -> Candles:
+        return Candles(
+            self.symbol,
+            self.ts[rows],
+            self.open[rows],
+            self.high[rows],
+            self.low[rows],
+            self.close[rows],
+            self.volume[rows],
+            self.timeframe_ms,
+        )
+
+    @property
+    def close_ts(self) -> Integers:
+        """Exclusive close times, epoch milliseconds: the instants at which candles are known."""
+        return self.ts + self.timeframe_ms
+
+    def candle(self, row: int) -> Candle:
+        """One row as a value."""
+        return Candle(int(self.ts[row]), *(float(getattr(self, name)[row]) for name in COLUMNS[1:]))
+
+    def between(self, start_ms: int, end_ms: int) -> Candles:
+        """Candles whose open time is in ``[start_ms, end_ms)``."""
+        first, last = np.searchsorted(self.ts, [start_ms, end_ms])
+        return self[int(first) : int(last)]
+
+    def gaps(self) -> list[tuple[int, int]]:
+        """Spans of missing candles as ``(first missing open time, how many)``."""
+        steps = np.diff(self.ts) // self.timeframe_ms
+        rows = np.flatnonzero(steps > 1)
+        return [(int(self.ts[row]) + self.timeframe_ms, int(steps[row]) - 1) for row in rows]
+
+    def data_hash(self) -> str:
+        """SHA-256 over the symbol and every column, in hexadecimal."""
+        digest = hashlib.sha256(f"{self.symbol}:{self.timeframe_ms}".encode())
+        for name in COLUMNS:
+            digest.update(np.ascontiguousarray(getattr(self, name)).tobytes())
+        return digest.hexdigest()
+
+
+def check(candles: Candles, source: str) -> Candles:
+    """Return the candles if every row is sound.
+
+    Raises
+    ------
+    CandleError
+        Naming `source`, the first bad row and its value: times not increasing or not aligned, a
+        value that is not finite, a price that is not positive, a high below or a low above the body.
+    """
+    if len(candles) == 0:
+        message = f"{source}: no candles"
+        raise CandleError(message)
+
+    def refuse(bad: npt.NDArray[np.bool_], what: str, values: npt.NDArray[np.generic]) -> None:
+        rows = np.flatnonzero(bad)
+        if len(rows):
+            row = int(rows[0])
+            message = f"{source}: row {row} (ts {candles.ts[row]}): {what}: {values[row]}"
+            raise CandleError(message)
+
+    later = np.diff(candles.ts, prepend=candles.ts[0] - 1) <= 0
+    refuse(later, "time is not after the row before", candles.ts)
+    refuse(candles.ts % candles.timeframe_ms != 0, "time is not on the candle grid", candles.ts)
+    for name in COLUMNS[1:]:
+        column = getattr(candles, name)
+        refuse(~np.isfinite(column), f"{name} is not finite", column)
+    for name in PRICE_COLUMNS:
+        column = getattr(candles, name)
+        refuse(column <= 0, f"{name} is not positive", column)
+    refuse(candles.volume < 0, "volume is negative", candles.volume)
+    top = np.maximum(candles.open, candles.close)
+    bottom = np.minimum(candles.open, candles.close)
+    refuse(candles.high < top, "high is below the body", candles.high)
+    refuse(candles.low > bottom, "low is above the body", candles.low)
+    return candles
+
+
+def read_candles(path: Path, symbol: str | None = None) -> Candles:
+    """Read and check one Parquet file named ``SYMBOL-1m.parquet``.
+
+    Raises
+    ------
+    CandleError
+        If the file cannot be read, lacks a column or holds a bad row.
+    """
+    try:
+        table = pq.read_table(path, columns=list(COLUMNS))
+    except (OSError, pa.ArrowException, KeyError) as error:
+        message = f"{path}: cannot be read as candles with columns {', '.join(COLUMNS)}: {error}"
+        raise CandleError(message) from error
+    missing = [name for name in COLUMNS if name not in table.column_names]
+    if missing:
+        message = f"{path}: column {missing[0]!r} is missing; columns: {table.column_names}"
+        raise CandleError(message)
+    ts = table["ts"].to_numpy().astype(np.int64)
+    columns = [table[name].to_numpy().astype(np.float64) for name in COLUMNS[1:]]
+    return check(Candles(symbol or path.name.split("-")[0], ts, *columns), str(path))
+
+
+def read_folder(folder: Path, symbols: Iterable[str] | None = None) -> dict[str, Candles]:
+    """Read every ``*-1m.parquet`` of a folder, or only those of the named symbols.
+
+    Raises
+    ------
+    CandleError
+        If the folder holds no such file, or a named symbol has none.
+    """
+    files = {path.name.removesuffix("-1m.parquet"): path for path in folder.glob("*-1m.parquet")}
+    if not files:
+        message = f"{folder}: no SYMBOL-1m.parquet files; point at a folder of one-minute candles"
+        raise CandleError(message)
+    wanted = sorted(files) if symbols is None else list(symbols)
+    absent = [symbol for symbol in wanted if symbol not in files]
+    if absent:
+        message = f"{folder}: no file {absent[0]}-1m.parquet; it holds {', '.join(sorted(files))}"
+        raise CandleError(message)
+    return {symbol: read_candles(files[symbol], symbol) for symbol in wanted}
+
+
+def write_candles(candles: Candles, path: Path) -> None:
+    """Write one Parquet file atomically: a reader sees the old file or the new one, never half."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = pa.table({name: getattr(candles, name) for name in COLUMNS})
+    part = path.with_suffix(".part")
+    pq.write_table(table, part, compression="zstd")
+    part.replace(path)
+
+
+def folder_hash(candles: Mapping[str, Candles]) -> str:
+    """SHA-256 over several symbols' candles, independent of their order."""
+    digest = hashlib.sha256()
+    for symbol in sorted(candles):
+        digest.update(candles[symbol].data_hash().encode())
+    return digest.hexdigest()
