@@ -96,7 +96,7 @@ class Strategy(Protocol):
         """Forget the state that `decide` carries."""
 
     def to_json(self) -> dict[str, Any]:
-        """The strategy file: everything needed to load and run it, as JSON values."""
+        """Give the strategy file: everything needed to load and run it, as JSON values."""
 
     def describe(self) -> str:
-        """The strategy in words a trader reads."""
+        """Tell the strategy in words a trader reads."""
