@@ -345,10 +345,10 @@ ReplyMessage: TypeAlias = Ack | ErrorReply | SnapshotReply | ReplayReply
 MarketMessage: TypeAlias = CandleMessage | TopMessage | BookMessage | TradeMessage | StaleMessage
 
 _encoder = msgspec.json.Encoder()
-_commands = msgspec.json.Decoder(CommandMessage)
-_replies = msgspec.json.Decoder(ReplyMessage)
-_events = msgspec.json.Decoder(JournalEvent)
-_market = msgspec.json.Decoder(MarketMessage)
+_commands: msgspec.json.Decoder[CommandMessage] = msgspec.json.Decoder(CommandMessage)
+_replies: msgspec.json.Decoder[ReplyMessage] = msgspec.json.Decoder(ReplyMessage)
+_events: msgspec.json.Decoder[JournalEvent] = msgspec.json.Decoder(JournalEvent)
+_market: msgspec.json.Decoder[MarketMessage] = msgspec.json.Decoder(MarketMessage)
 
 
 def encode(message: Message) -> bytes:

@@ -1,0 +1,370 @@
+"""The ledger: the arena's record of every fill, decision, verdict and equity mark, in SQLite.
+
+Written by the arena alone (WAL, so that pages and flows read while it trades). Live fills carry the
+sequence numbers of Cerebellum's journal; a fill that arrives twice is booked once. The tables are
+documented in ``docs/reference/ledger.md``.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Self
+
+from crucible.execution.messages import FillEvent, FundingEvent, JournalEvent, OrderEvent, RiskEvent
+from crucible.execution.trades import Fill, Mode, Trade, pair
+
+SCHEMA_VERSION = 1
+
+_MIGRATIONS = (
+    """
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+    CREATE TABLE agents (
+        agent TEXT PRIMARY KEY, slot TEXT NOT NULL, version TEXT NOT NULL, role TEXT NOT NULL,
+        symbol TEXT NOT NULL, kind TEXT NOT NULL, proven INTEGER NOT NULL,
+        since_ts INTEGER NOT NULL, until_ts INTEGER
+    );
+    CREATE TABLE fills (
+        exec_id TEXT PRIMARY KEY, seq INTEGER, mode TEXT NOT NULL, agent TEXT NOT NULL,
+        version TEXT NOT NULL, slot TEXT NOT NULL, symbol TEXT NOT NULL, side TEXT NOT NULL,
+        qty TEXT NOT NULL, price TEXT NOT NULL, fee TEXT NOT NULL, exec_ts INTEGER NOT NULL,
+        intent_id TEXT NOT NULL, reason TEXT NOT NULL
+    );
+    CREATE INDEX fills_by_agent ON fills (agent, exec_ts);
+    CREATE TABLE funding (
+        exec_id TEXT NOT NULL, seq INTEGER, mode TEXT NOT NULL, agent TEXT NOT NULL,
+        symbol TEXT NOT NULL, amount TEXT NOT NULL, exec_ts INTEGER NOT NULL,
+        PRIMARY KEY (exec_id, agent)
+    );
+    CREATE TABLE decisions (
+        ts INTEGER NOT NULL, agent TEXT NOT NULL, action TEXT NOT NULL, reason TEXT NOT NULL,
+        price TEXT NOT NULL, qty TEXT, intent_id TEXT, outcome TEXT,
+        PRIMARY KEY (ts, agent, action)
+    );
+    CREATE TABLE orders (intent_id TEXT PRIMARY KEY, seq INTEGER NOT NULL, agent TEXT NOT NULL,
+        status TEXT NOT NULL, body TEXT NOT NULL);
+    CREATE TABLE alarms (seq INTEGER PRIMARY KEY, ts INTEGER NOT NULL, code TEXT NOT NULL,
+        text TEXT NOT NULL, agent TEXT, symbol TEXT);
+    CREATE TABLE equity (agent TEXT NOT NULL, ts INTEGER NOT NULL, mode TEXT NOT NULL,
+        equity TEXT NOT NULL, PRIMARY KEY (agent, ts));
+    CREATE TABLE verdicts (ts INTEGER NOT NULL, agent TEXT NOT NULL, version TEXT NOT NULL,
+        verdict TEXT NOT NULL, reason TEXT NOT NULL, details TEXT NOT NULL,
+        PRIMARY KEY (ts, agent));
+    """,
+)
+
+
+class LedgerError(RuntimeError):
+    """The ledger cannot be opened or was written by a newer Crucible."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRow:
+    """One agent as the ledger knows it; `agent` is ``SLOT@VERSION``."""
+
+    agent: str
+    slot: str
+    version: str
+    role: str
+    symbol: str
+    kind: str
+    proven: bool
+    since_ts: int
+    until_ts: int | None
+
+
+class Ledger:
+    """A ledger file.
+
+    Parameters
+    ----------
+    path : Path
+    read_only : bool
+        Readers never create, migrate or lock the file.
+
+    Raises
+    ------
+    LedgerError
+        If the file is missing (read only) or newer than this code.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        if read_only:
+            if not path.exists():
+                message = f"{path}: no ledger here; start the arena first: crucible up"
+                raise LedgerError(message)
+            self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.row_factory = sqlite3.Row
+        self._migrate(read_only=read_only)
+
+    def _migrate(self, *, read_only: bool) -> None:
+        found = int(self._db.execute("PRAGMA user_version").fetchone()[0])
+        if found > SCHEMA_VERSION or (read_only and found < SCHEMA_VERSION):
+            message = f"{self.path}: ledger version {found}, this Crucible reads {SCHEMA_VERSION}"
+            raise LedgerError(message)
+        for number in range(found, SCHEMA_VERSION):
+            self._db.executescript(
+                f"BEGIN; {_MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;"
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Group writes: all of them are kept or none."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    # --- writing -------------------------------------------------------------------------------
+
+    def book_event(self, event: JournalEvent) -> Fill | None:
+        """Book one event of Cerebellum's journal; a fill seen before gives None.
+
+        The fill, the place in the journal and the order's status move together.
+        """
+        if event.seq <= self.last_seq():
+            return None
+        fill: Fill | None = None
+        with self.transaction():
+            if isinstance(event, FillEvent):
+                candidate = fill_of(event)
+                fill = candidate if self._insert_fill(candidate) else None
+            elif isinstance(event, FundingEvent):
+                self._db.execute(
+                    "INSERT OR IGNORE INTO funding VALUES (?, ?, 'live', ?, ?, ?, ?)",
+                    (
+                        event.exec_id,
+                        event.seq,
+                        event.agent,
+                        event.symbol,
+                        event.amount,
+                        event.exec_ts,
+                    ),
+                )
+            elif isinstance(event, OrderEvent):
+                order = event.order
+                body = json.dumps({name: getattr(order, name) for name in order.__struct_fields__})
+                self._db.execute(
+                    "INSERT INTO orders VALUES (?, ?, ?, ?, ?) ON CONFLICT (intent_id) DO UPDATE "
+                    "SET seq = excluded.seq, status = excluded.status, body = excluded.body",
+                    (order.intent_id, event.seq, order.agent, order.status, body),
+                )
+            elif isinstance(event, RiskEvent):
+                self._db.execute(
+                    "INSERT OR IGNORE INTO alarms VALUES (?, ?, ?, ?, ?, ?)",
+                    (event.seq, event.ts, event.code, event.text, event.agent, event.symbol),
+                )
+            self._set_meta("last_seq", str(event.seq))
+        return fill
+
+    def book_shadow_fill(self, fill: Fill) -> None:
+        """Book a fill that the arena simulated for a challenger."""
+        self._insert_fill(fill)
+
+    def _insert_fill(self, fill: Fill) -> bool:
+        slot = fill.agent.split("@")[0]
+        cursor = self._db.execute(
+            "INSERT OR IGNORE INTO fills VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                fill.exec_id,
+                fill.seq,
+                fill.mode,
+                fill.agent,
+                fill.version,
+                slot,
+                fill.symbol,
+                fill.side,
+                str(fill.qty),
+                str(fill.price),
+                str(fill.fee),
+                fill.exec_ts,
+                fill.intent_id,
+                fill.reason,
+            ),
+        )
+        return cursor.rowcount == 1
+
+    def book_decision(
+        self,
+        ts: int,
+        agent: str,
+        action: str,
+        reason: str,
+        price: Decimal,
+        qty: Decimal | None,
+        intent_id: str | None,
+    ) -> None:
+        """Record what an agent decided at a closed candle and why."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
+            (ts, agent, action, reason, str(price), None if qty is None else str(qty), intent_id),
+        )
+
+    def book_outcome(self, intent_id: str, outcome: str) -> None:
+        """Record what became of a decision's intent."""
+        self._db.execute(
+            "UPDATE decisions SET outcome = ? WHERE intent_id = ?", (outcome, intent_id)
+        )
+
+    def book_equity(self, ts: int, marks: Iterable[tuple[str, Mode, Decimal]]) -> None:
+        """Record every agent's equity at one market instant."""
+        self._db.executemany(
+            "INSERT OR REPLACE INTO equity VALUES (?, ?, ?, ?)",
+            [(agent, ts, mode, str(value)) for agent, mode, value in marks],
+        )
+
+    def book_verdict(
+        self, ts: int, agent: str, version: str, verdict: str, reason: str, details: dict[str, Any]
+    ) -> bool:
+        """Record a verdict; False if this agent was already judged at this instant."""
+        cursor = self._db.execute(
+            "INSERT OR IGNORE INTO verdicts VALUES (?, ?, ?, ?, ?, ?)",
+            (ts, agent, version, verdict, reason, json.dumps(details, sort_keys=True)),
+        )
+        return cursor.rowcount == 1
+
+    def seat(self, row: AgentRow) -> None:
+        """Record that an agent trades from now on, or changed its role."""
+        self._db.execute(
+            "INSERT INTO agents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (agent) DO UPDATE "
+            "SET role = excluded.role, proven = excluded.proven, until_ts = NULL",
+            (
+                row.agent,
+                row.slot,
+                row.version,
+                row.role,
+                row.symbol,
+                row.kind,
+                int(row.proven),
+                row.since_ts,
+                row.until_ts,
+            ),
+        )
+
+    def unseat(self, agent: str, ts: int) -> None:
+        """Record that an agent trades no more."""
+        self._db.execute("UPDATE agents SET until_ts = ? WHERE agent = ?", (ts, agent))
+
+    def set_market_ts(self, ts: int) -> None:
+        """Record the newest market time that was decided upon."""
+        self._set_meta("market_ts", str(ts))
+
+    def _set_meta(self, key: str, value: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    # --- reading -------------------------------------------------------------------------------
+
+    def _meta(self, key: str) -> int | None:
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else int(row[0])
+
+    def last_seq(self) -> int:
+        """Newest place of Cerebellum's journal that is booked."""
+        return self._meta("last_seq") or 0
+
+    def market_ts(self) -> int | None:
+        """Newest market time that was decided upon; None before the first candle."""
+        return self._meta("market_ts")
+
+    def agents(self, *, active: bool = False) -> list[AgentRow]:
+        """Agents in the order they were seated; only those still trading if `active`."""
+        where = "WHERE until_ts IS NULL" if active else ""
+        rows = self._db.execute(f"SELECT * FROM agents {where} ORDER BY since_ts, agent")  # noqa: S608
+        return [AgentRow(**{**dict(row), "proven": bool(row["proven"])}) for row in rows]
+
+    def fills(self, agent: str | None = None, until_ts: int | None = None) -> list[Fill]:
+        """Fills in execution order, of one agent or all, executed before `until_ts`."""
+        rows = self._db.execute(
+            "SELECT * FROM fills WHERE (?1 IS NULL OR agent = ?1) AND (?2 IS NULL OR exec_ts < ?2) "
+            "ORDER BY exec_ts, seq, rowid",
+            (agent, until_ts),
+        )
+        return [
+            Fill(
+                exec_id=row["exec_id"],
+                agent=row["agent"],
+                version=row["version"],
+                symbol=row["symbol"],
+                side=row["side"],
+                qty=Decimal(row["qty"]),
+                price=Decimal(row["price"]),
+                fee=Decimal(row["fee"]),
+                exec_ts=row["exec_ts"],
+                reason=row["reason"],
+                intent_id=row["intent_id"],
+                mode=row["mode"],
+                seq=row["seq"],
+            )
+            for row in rows
+        ]
+
+    def trades(self, agent: str | None = None, until_ts: int | None = None) -> list[Trade]:
+        """Closed trades, of one agent or all, whose last fill came before `until_ts`."""
+        return pair(self.fills(agent, until_ts))[0]
+
+    def equity(self, agent: str, until_ts: int | None = None) -> list[tuple[int, Decimal]]:
+        """Equity marks of one agent, oldest first."""
+        rows = self._db.execute(
+            "SELECT ts, equity FROM equity WHERE agent = ?1 AND (?2 IS NULL OR ts <= ?2) ORDER BY ts",
+            (agent, until_ts),
+        )
+        return [(row["ts"], Decimal(row["equity"])) for row in rows]
+
+    def verdicts(self, agent: str | None = None) -> list[dict[str, Any]]:
+        """Verdicts, newest first."""
+        rows = self._db.execute(
+            "SELECT * FROM verdicts WHERE (?1 IS NULL OR agent = ?1) ORDER BY ts DESC, agent",
+            (agent,),
+        )
+        return [{**dict(row), "details": json.loads(row["details"])} for row in rows]
+
+    def last_judged(self) -> int | None:
+        """Market instant of the newest completed judgement; None before the first."""
+        return self._meta("judged_ts")
+
+    def set_last_judged(self, ts: int) -> None:
+        """Record that every agent was judged at a market instant."""
+        self._set_meta("judged_ts", str(ts))
+
+
+def fill_of(event: FillEvent) -> Fill:
+    """Turn an event of the journal into a fill."""
+    return Fill(
+        exec_id=event.exec_id,
+        agent=event.agent,
+        version=event.version,
+        symbol=event.symbol,
+        side=event.side,
+        qty=Decimal(event.qty),
+        price=Decimal(event.price),
+        fee=Decimal(event.fee),
+        exec_ts=event.exec_ts,
+        reason=event.reason,
+        intent_id=event.intent_id,
+        mode="live",
+        seq=event.seq,
+    )

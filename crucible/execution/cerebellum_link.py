@@ -1,0 +1,227 @@
+"""CerebellumLink: the arena's end of the wire.
+
+One thread owns the link. `poll` returns whatever arrived; commands are sent without waiting, and
+their replies come back through `poll` too, so a slow disk on the other side never stops the loop.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import zmq
+
+from crucible.execution.messages import (
+    Ack,
+    CommandMessage,
+    ErrorReply,
+    JournalEvent,
+    MarketMessage,
+    Replay,
+    ReplayReply,
+    ReplyMessage,
+    Snapshot,
+    SnapshotReply,
+    WireError,
+    decode_event,
+    decode_market,
+    decode_reply,
+    encode,
+)
+
+
+class LinkError(RuntimeError):
+    """Cerebellum cannot be reached or refused a question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where Cerebellum listens: its ready line, kept by whoever started it."""
+
+    commands: str
+    events: str
+    market: str
+
+    @classmethod
+    def read(cls, services_file: Path) -> Addresses:
+        """Read them from the stack's ``services.json``.
+
+        Raises
+        ------
+        LinkError
+            If the file is missing or names no running Cerebellum.
+        """
+        try:
+            ready = json.loads(services_file.read_text())["services"]["cerebellum"]["ready"]
+            return cls(ready["commands"], ready["events"], ready["market"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            message = f"{services_file}: no running cerebellum in it; start the stack: crucible up"
+            raise LinkError(message) from error
+
+
+def new_intent_id(market_ms: int, random_bits: int) -> str:
+    """Make a UUIDv7 from market time and 74 given random bits, so that a seed repeats it.
+
+    Examples
+    --------
+    >>> new_intent_id(1_700_000_000_000, 5)
+    '018bcfe5-6800-7000-8000-000000000005'
+    """
+    value = (market_ms & ((1 << 48) - 1)) << 80
+    value |= 0x7 << 76
+    value |= ((random_bits >> 62) & 0xFFF) << 64
+    value |= 0b10 << 62
+    value |= random_bits & ((1 << 62) - 1)
+    return str(uuid.UUID(int=value))
+
+
+class CerebellumLink:
+    """Sockets to one Cerebellum.
+
+    Parameters
+    ----------
+    addresses : Addresses
+    topics : sequence of str
+        Market topics to subscribe to, for example ``BTCUSDT.candle``.
+    """
+
+    def __init__(self, addresses: Addresses, topics: tuple[str, ...] = ()) -> None:
+        self._context = zmq.Context()
+        self._commands = self._socket(zmq.DEALER, addresses.commands)
+        self._events = self._socket(zmq.SUB, addresses.events)
+        self._events.setsockopt(zmq.SUBSCRIBE, b"event")
+        self._market = self._socket(zmq.SUB, addresses.market)
+        for topic in topics:
+            self._market.setsockopt(zmq.SUBSCRIBE, topic.encode())
+        self._poller = zmq.Poller()
+        for socket in (self._commands, self._events, self._market):
+            self._poller.register(socket, zmq.POLLIN)
+        self._backlog: list[MarketMessage | JournalEvent | ReplyMessage] = []
+        self._requests = 0
+        self.bad_frames = 0
+
+    def _socket(self, kind: int, address: str) -> zmq.Socket[bytes]:
+        socket = self._context.socket(kind)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.RCVHWM, 0)
+        socket.setsockopt(zmq.SNDHWM, 10_000)
+        socket.connect(address)
+        return socket
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every socket; unsent commands are dropped."""
+        for socket in (self._commands, self._events, self._market):
+            socket.close(linger=0)
+        self._context.term()
+
+    def request_id(self) -> str:
+        """Give a request id that this link has not used."""
+        self._requests += 1
+        return f"r{self._requests}"
+
+    def send(self, command: CommandMessage) -> None:
+        """Send a command without waiting for its reply.
+
+        Raises
+        ------
+        LinkError
+            If the outgoing queue is full: Cerebellum has not read for a long time.
+        """
+        try:
+            self._commands.send(encode(command), flags=zmq.NOBLOCK)
+        except zmq.Again as error:
+            message = f"command {command.request_id} not sent: the queue to Cerebellum is full"
+            raise LinkError(message) from error
+
+    def poll(self, timeout_ms: int) -> list[MarketMessage | JournalEvent | ReplyMessage]:
+        """Wait up to `timeout_ms` for something, and return everything that has arrived.
+
+        A frame that is not a message of this wire is counted in `bad_frames` and left out.
+        """
+        if self._backlog:
+            backlog, self._backlog = self._backlog, []
+            return backlog + list(self._drain(0))
+        return list(self._drain(timeout_ms))
+
+    def _drain(self, timeout_ms: int) -> Iterator[MarketMessage | JournalEvent | ReplyMessage]:
+        self._poller.poll(timeout_ms)
+        # Events first: a fill must be known before the candle after it is decided upon.
+        for socket, decode in (
+            (self._events, decode_event),
+            (self._commands, decode_reply),
+            (self._market, decode_market),
+        ):
+            with suppress(zmq.Again):
+                while True:
+                    frames = socket.recv_multipart(flags=zmq.NOBLOCK)
+                    try:
+                        yield decode(frames[-1])
+                    except WireError:
+                        self.bad_frames += 1
+
+    def ask(self, command: CommandMessage, timeout_s: float = 5.0) -> ReplyMessage:
+        """Send a command and wait for its own reply; all else is kept for `poll`.
+
+        Raises
+        ------
+        LinkError
+            If no reply comes in time, or the reply is an error.
+        """
+        self.send(command)
+        deadline = time.monotonic() + timeout_s
+        reply: ReplyMessage | None = None
+        while reply is None and (left := deadline - time.monotonic()) > 0:
+            for message in self._drain(int(left * 1000)):
+                own = isinstance(message, Ack | ErrorReply | SnapshotReply | ReplayReply)
+                if own and message.request_id == command.request_id:
+                    reply = message
+                else:
+                    self._backlog.append(message)
+        if isinstance(reply, ErrorReply):
+            text = f"Cerebellum refused {type(command).__name__}: {reply.code}: {reply.text}"
+            raise LinkError(text)
+        if reply is not None:
+            return reply
+        text = f"no reply to {type(command).__name__} in {timeout_s:g} s; is Cerebellum running?"
+        raise LinkError(text)
+
+    def snapshot(self, market_ms: int = 0) -> SnapshotReply:
+        """Ask for everything open, and sums."""
+        reply = self.ask(Snapshot(ts=market_ms, request_id=self.request_id()))
+        if not isinstance(reply, SnapshotReply):
+            message = f"asked for a snapshot, got {type(reply).__name__}"
+            raise LinkError(message)
+        return reply
+
+    def replay(self, since_seq: int, market_ms: int = 0) -> Iterator[JournalEvent]:
+        """Ask for every event after `since_seq`, page by page."""
+        while True:
+            command = Replay(
+                ts=market_ms, request_id=self.request_id(), since_seq=since_seq, limit=500
+            )
+            reply = self.ask(command)
+            if not isinstance(reply, ReplayReply):
+                message = f"asked for a replay, got {type(reply).__name__}"
+                raise LinkError(message)
+            yield from reply.events
+            if not reply.more or not reply.events:
+                return
+            since_seq = reply.events[-1].seq
