@@ -80,6 +80,8 @@ class ArenaSettings(Section):
     registry_poll_seconds: float = Field(3.0, gt=0, le=10)
     kelly_fraction: float = Field(0.25, gt=0, le=1)
     max_position_fraction: float = Field(0.1, gt=0, le=1)
+    exploration_fraction: float = Field(0.02, gt=0, le=1)
+    max_gross_fraction: float = Field(0.5, gt=0, le=5)
     capital_per_agent: Decimal = Decimal(10_000)
     ttl_ms: int = Field(60_000, ge=1_000)
 

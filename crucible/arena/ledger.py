@@ -1,8 +1,8 @@
 """The ledger: the arena's record of every fill, decision, verdict and equity mark, in SQLite.
 
-Written by the arena alone (WAL, so that pages and flows read while it trades). Live fills carry the
-sequence numbers of Cerebellum's journal; a fill that arrives twice is booked once. The tables are
-documented in ``docs/reference/ledger.md``.
+The arena writes what happened and the Watchtower its verdicts (WAL, so that pages and flows read
+while it trades). Live fills carry the sequence numbers of Cerebellum's journal; a fill that arrives
+twice is booked once. The tables are documented in ``docs/reference/ledger.md``.
 """
 
 from __future__ import annotations
@@ -297,7 +297,7 @@ class Ledger:
         return [AgentRow(**{**dict(row), "proven": bool(row["proven"])}) for row in rows]
 
     def fills(self, agent: str | None = None, until_ts: int | None = None) -> list[Fill]:
-        """Fills in execution order, of one agent or all, executed before `until_ts`."""
+        """Give fills in execution order, of one agent or all, executed before `until_ts`."""
         rows = self._db.execute(
             "SELECT * FROM fills WHERE (?1 IS NULL OR agent = ?1) AND (?2 IS NULL OR exec_ts < ?2) "
             "ORDER BY exec_ts, seq, rowid",
@@ -323,7 +323,7 @@ class Ledger:
         ]
 
     def trades(self, agent: str | None = None, until_ts: int | None = None) -> list[Trade]:
-        """Closed trades, of one agent or all, whose last fill came before `until_ts`."""
+        """Give closed trades, of one agent or all, whose last fill came before `until_ts`."""
         return pair(self.fills(agent, until_ts))[0]
 
     def equity(self, agent: str, until_ts: int | None = None) -> list[tuple[int, Decimal]]:

@@ -1,0 +1,280 @@
+"""An agent: one model version trading one symbol on its own account.
+
+`decide_and_execute` is a function of what the agent knows and one closed candle; it returns what it
+wants done and touches no socket, file or clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Literal
+
+from crucible.arena.shadow import ShadowPosition
+from crucible.arena.sizing import Edge, size_entry, within_gross_limit
+from crucible.execution.trades import ZERO, Fill, Mode, PositionBook, Trade
+from crucible.features.frame import FeatureRow
+from crucible.market.candles import Candle
+from crucible.market.instruments import Instrument
+from crucible.settings import MINUTE_MS, ArenaSettings, Costs
+from crucible.strategies.contract import Signal, Strategy
+
+Role = Literal["production", "challenger", "leaving"]
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Which version an agent trades and in which role."""
+
+    slot: str
+    version: str
+    role: Role
+    proven: bool
+    edge: Edge | None
+
+    @property
+    def agent(self) -> str:
+        """The agent's name, ``SLOT@VERSION``."""
+        return f"{self.slot}@{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What an agent may know beyond its own affairs at one decision.
+
+    Attributes
+    ----------
+    instrument : Instrument
+    costs : Costs
+    settings : ArenaSettings
+    gross, capital : Decimal
+        Absolute exposure and capital of all production agents together, quote asset.
+    act : bool
+        False while history is caught up on: decisions are then computed but not acted upon.
+    """
+
+    instrument: Instrument
+    costs: Costs
+    settings: ArenaSettings
+    gross: Decimal
+    capital: Decimal
+    act: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class IntentWanted:
+    """An order that an agent wants Cerebellum to place."""
+
+    side: Literal["buy", "sell"]
+    qty: Decimal
+    reduce_only: bool
+    reason: str
+    price: Decimal
+    stop: Decimal | None = None
+    take_profit: Decimal | None = None
+    deadline_ts: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What an agent did at one closed candle."""
+
+    ts: int
+    signal: Signal
+    action: str
+    reason: str
+    price: Decimal
+    intent: IntentWanted | None = None
+    shadow_fills: tuple[Fill, ...] = ()
+
+
+@dataclass(slots=True)
+class Agent:
+    """One seat's state: its strategy, its books and what it waits for.
+
+    Attributes
+    ----------
+    book : PositionBook
+        Built from its fills, live or simulated.
+    in_flight : str or None
+        Intent whose outcome is awaited; no second one is sent meanwhile.
+    cash : Decimal
+        Sum of the cash of all its fills and funding.
+    """
+
+    seat: Seat
+    strategy: Strategy
+    book: PositionBook = field(default_factory=PositionBook)
+    shadow: ShadowPosition = field(default_factory=ShadowPosition)
+    in_flight: str | None = None
+    cash: Decimal = ZERO
+    trades: list[Trade] = field(default_factory=list)
+    last_signal: str = "HOLD"
+    last_event: str = "seated"
+    _shadow_qty: Decimal = ZERO
+    _shadow_number: int = 0
+
+    @property
+    def name(self) -> str:
+        """``SLOT@VERSION``."""
+        return self.seat.agent
+
+    @property
+    def mode(self) -> Mode:
+        """Whether its fills are a venue's or simulated."""
+        return "shadow" if self.seat.role == "challenger" else "live"
+
+    def equity(self, capital: Decimal, price: Decimal | None) -> Decimal | None:
+        """Capital, results and the open position at `price`; None where a price is needed and missing."""
+        if self.book.qty == 0:
+            return capital + self.cash
+        return None if price is None else capital + self.cash + self.book.qty * price
+
+    def edge(self) -> Edge | None:
+        """Own trades once there are enough of them, else what the Forge measured out of sample."""
+        own = Edge.of_returns([trade.net_return for trade in self.trades])
+        if own is not None and own.trades >= (self.seat.edge.trades if self.seat.edge else 10):
+            return own
+        return self.seat.edge
+
+    def apply_fill(self, fill: Fill) -> Trade | None:
+        """Book a fill of this agent."""
+        self.cash += fill.cash
+        trade = self.book.apply(fill)
+        if trade is not None:
+            self.trades.append(trade)
+        self.last_event = f"{fill.side} {fill.qty} at {fill.price} ({fill.reason})"
+        return trade
+
+    def decide_and_execute(self, row: FeatureRow, candle: Candle, context: Context) -> Decision:
+        """Decide at one closed candle.
+
+        Parameters
+        ----------
+        row : FeatureRow
+            Features at the candle's close.
+        candle : Candle
+        context : Context
+
+        Returns
+        -------
+        Decision
+            With an intent for a production agent, or simulated fills for a challenger.
+        """
+        price = Decimal(repr(candle.close))
+        fills: list[Fill] = []
+        if self.mode == "shadow":
+            fills = self._step_shadow(candle, context)
+        signal = self.strategy.decide(row)
+        self.last_signal = signal.name
+        regime = row["regime_change_detected"] == 1.0
+        holding = self.shadow.is_open if self.mode == "shadow" else self.book.qty > 0
+        wants_out = self.seat.role == "leaving" or regime or signal is Signal.EXIT
+        if holding and wants_out:
+            reason = self._exit_reason(regime=regime)
+            return self._leave(row.ts, signal, reason, price, tuple(fills), context)
+        if not holding and signal is Signal.BUY and not regime and self.seat.role != "leaving":
+            return self._enter(row, signal, price, tuple(fills), context)
+        return Decision(row.ts, signal, "hold", "", price, shadow_fills=tuple(fills))
+
+    def _exit_reason(self, *, regime: bool) -> str:
+        if self.seat.role == "leaving":
+            return "retired"
+        return "regime_change" if regime else "exit"
+
+    def _leave(
+        self,
+        ts: int,
+        signal: Signal,
+        reason: str,
+        price: Decimal,
+        fills: tuple[Fill, ...],
+        context: Context,
+    ) -> Decision:
+        if self.mode == "shadow":
+            self.shadow.pending, self.shadow.pending_reason = "exit", reason
+            return Decision(ts, signal, "exit", reason, price, shadow_fills=fills)
+        if self.in_flight or not context.act:
+            waiting = f"waiting for {self.in_flight}" if self.in_flight else "catching up"
+            return Decision(ts, signal, "wait", waiting, price)
+        intent = IntentWanted("sell", self.book.qty, reduce_only=True, reason=reason, price=price)
+        return Decision(ts, signal, "exit", reason, price, intent)
+
+    def _enter(
+        self,
+        row: FeatureRow,
+        signal: Signal,
+        price: Decimal,
+        fills: tuple[Fill, ...],
+        context: Context,
+    ) -> Decision:
+        def skip(reason: str) -> Decision:
+            return Decision(row.ts, signal, "skip", reason, price, shadow_fills=fills)
+
+        settings, exits = context.settings, self.strategy.exits
+        if self.in_flight or (self.mode == "live" and not context.act):
+            return skip(f"waiting for {self.in_flight}" if self.in_flight else "catching up")
+        equity = settings.capital_per_agent + self.cash
+        size = size_entry(
+            self.edge(), equity, price, context.instrument, settings, proven=self.seat.proven
+        )
+        if size.qty == 0:
+            return skip(size.reason)
+        timeout = exits.timeout_at(row["volatility_ratio"])
+        if self.mode == "shadow":
+            self.shadow.pending, self.shadow.pending_reason = "buy", "entry"
+            self.shadow.pending_timeout = timeout
+            self._shadow_qty = size.qty
+            return Decision(row.ts, signal, "buy", size.reason, price, shadow_fills=fills)
+        if not within_gross_limit(size.qty * price, context.gross, context.capital, settings):
+            return skip("the portfolio's gross limit is reached")
+        intent = IntentWanted(
+            "buy",
+            size.qty,
+            reduce_only=False,
+            reason="entry",
+            price=price,
+            stop=context.instrument.round_price(price * Decimal(repr(1.0 - exits.stop))),
+            take_profit=context.instrument.round_price(price * Decimal(repr(1.0 + exits.target))),
+            deadline_ts=row.ts + timeout * MINUTE_MS,
+        )
+        return Decision(row.ts, signal, "buy", size.reason, price, intent)
+
+    def _step_shadow(self, candle: Candle, context: Context) -> list[Fill]:
+        fills = []
+        for simulated in self.shadow.step(candle, self.strategy.exits, context.costs):
+            qty = self._shadow_qty if simulated.side == "buy" else self.book.qty
+            price = Decimal(repr(simulated.price)).quantize(Decimal("1e-8"))
+            self._shadow_number += 1
+            fill = Fill(
+                exec_id=f"{self.name}:{simulated.ts}:{self._shadow_number}",
+                agent=self.name,
+                version=self.seat.version,
+                symbol=self.strategy.symbol,
+                side=simulated.side,
+                qty=qty,
+                price=price,
+                fee=(qty * price * Decimal(repr(context.costs.fee))).quantize(Decimal("1e-8")),
+                exec_ts=simulated.ts,
+                reason=simulated.reason,
+                intent_id="",
+                mode="shadow",
+            )
+            self.apply_fill(fill)
+            fills.append(fill)
+        return fills
+
+    def shadow_state(self) -> dict[str, object]:
+        """Give what a restart needs beyond the fills, as JSON values."""
+        return {
+            **self.shadow.to_json(),
+            "shadow_qty": str(self._shadow_qty),
+            "shadow_number": self._shadow_number,
+        }
+
+    def restore_shadow(self, values: dict[str, object]) -> None:
+        """Take back what `shadow_state` gave."""
+        state = dict(values)
+        self._shadow_qty = Decimal(str(state.pop("shadow_qty")))
+        self._shadow_number = int(str(state.pop("shadow_number")))
+        self.shadow = ShadowPosition.from_json(state)

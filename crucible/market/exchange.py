@@ -1,0 +1,111 @@
+"""The exchange's public history through ccxt: candles and instruments.
+
+The same code reads Bybit and the paper venue; only the base address differs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any
+
+import ccxt
+import numpy as np
+
+from crucible.market.candles import Candles, check
+from crucible.market.instruments import Instrument
+from crucible.settings import MINUTE_MS
+
+PAGE = 1_000
+ATTEMPTS = 5
+
+
+class ExchangeError(RuntimeError):
+    """The exchange cannot be reached or answered nonsense; the message says what was asked."""
+
+
+class Exchange:
+    """Public market data of one Bybit v5 venue.
+
+    Parameters
+    ----------
+    base_url : str or None
+        For example ``http://127.0.0.1:8300`` (the paper venue); None is Bybit itself.
+    """
+
+    def __init__(self, base_url: str | None = None) -> None:
+        config: dict[str, Any] = {
+            "options": {"defaultType": "swap", "fetchMarkets": {"types": ["linear"]}},
+            "timeout": 20_000,
+        }
+        if base_url is not None:
+            config["urls"] = {"api": {"public": base_url, "private": base_url}}
+            config["enableRateLimit"] = False
+        self._base_url = base_url or "Bybit"
+        self._ccxt = ccxt.bybit(config)
+        self._ccxt.has["fetchCurrencies"] = False
+
+    def _ask(self, what: str, call: Callable[[], Any]) -> Any:  # noqa: ANN401
+        """Call ccxt, trying again after a network fault with growing pauses."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return call()
+            except (ccxt.NetworkError, ccxt.ExchangeNotAvailable) as error:
+                if attempt == ATTEMPTS:
+                    message = f"{self._base_url}: {what}: {error}; is the venue running?"
+                    raise ExchangeError(message) from error
+                time.sleep(0.2 * 2**attempt)
+            except ccxt.BaseError as error:
+                message = f"{self._base_url}: {what}: {error}"
+                raise ExchangeError(message) from error
+        raise AssertionError
+
+    def _market(self, symbol: str) -> str:
+        self._ask("load markets", self._ccxt.load_markets)
+        markets = self._ccxt.markets_by_id.get(symbol, [])
+        if not markets:
+            known = ", ".join(sorted(self._ccxt.markets_by_id)[:8])
+            message = f"{self._base_url}: no linear symbol {symbol!r}; it has {known}"
+            raise ExchangeError(message)
+        return str(markets[0]["symbol"])
+
+    def instrument(self, symbol: str) -> Instrument:
+        """Read a symbol's price tick, size step and minimum order."""
+        name = self._market(symbol)
+        info = self._ccxt.market(name)["info"]
+        lots, prices = info["lotSizeFilter"], info["priceFilter"]
+        return Instrument(
+            symbol=symbol,
+            tick_size=Decimal(prices["tickSize"]),
+            qty_step=Decimal(lots["qtyStep"]),
+            min_qty=Decimal(lots["minOrderQty"]),
+            min_notional=Decimal(lots.get("minNotionalValue") or "0"),
+        )
+
+    def pages(self, symbol: str, start_ms: int, end_ms: int) -> Iterator[Candles]:
+        """Fetch closed one-minute candles of ``[start_ms, end_ms)``, page by page, oldest first.
+
+        Raises
+        ------
+        ExchangeError
+            If the venue cannot be reached.
+        CandleError
+            If a row it sent is not a sound candle.
+        """
+        name = self._market(symbol)
+        cursor = start_ms
+        while cursor < end_ms:
+            until = min(end_ms, cursor + PAGE * MINUTE_MS)
+            rows = self._ask(
+                f"candles of {symbol} from {cursor}",
+                lambda since=cursor, until=until: self._ccxt.fetch_ohlcv(
+                    name, "1m", since, PAGE, {"until": until - 1}
+                ),
+            )
+            inside = [row for row in rows if cursor <= row[0] < until]
+            if inside:
+                columns = np.array(inside, dtype=np.float64)
+                candles = Candles(symbol, columns[:, 0].astype(np.int64), *columns[:, 1:6].T.copy())
+                yield check(candles, f"{self._base_url} {symbol}")
+            cursor = until
