@@ -1,0 +1,321 @@
+"""FeaturePipeline: one path of computation for history and for the live row.
+
+`batch`, `warm` and `update` all run `_run`, the first on a fresh state, the others on the live one.
+Whatever is computed for a minute depends only on candles that closed at or before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from crucible.features.frame import FeatureFrame, FeatureRow, FeatureSchema, Matrix
+from crucible.features.grid import Grid, build_grid
+from crucible.features.influence import INFLUENCE, InfluenceArrays, InfluenceMapper
+from crucible.features.microstructure import (
+    MICROSTRUCTURE,
+    BookMinute,
+    BookMinutes,
+    Microstructure,
+)
+from crucible.features.radar import RADAR, TopologicalRadar
+from crucible.features.rings import FIELDS, NONE, RING
+from crucible.features.technical import (
+    HIGHER,
+    MARKS,
+    TECHNICAL,
+    WARMUP,
+    technical_steps,
+)
+from crucible.market.candles import COLUMNS, Candle, Candles, Integers
+from crucible.settings import MINUTE_MS, FeatureSettings
+
+CODE_VERSION = 1
+"""Raised whenever a kernel's arithmetic changes, so that a model never sees other features."""
+
+State = dict[str, npt.NDArray[np.generic]]
+
+
+class FeatureError(ValueError):
+    """Candles or a state that the pipeline cannot take; names the symbol, the value and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What the technical step leaves for the blocks above it, symbol by symbol."""
+
+    rows: list[Integers]
+    values: list[Matrix]
+    standard: list[Matrix]
+
+
+class FeaturePipeline:
+    """Compute the features of several symbols, minute by minute.
+
+    Parameters
+    ----------
+    symbols : sequence of str
+        Symbols served; the radar's point cloud is made of the first `settings.radar_assets`.
+    settings : FeatureSettings
+    influence : InfluenceArrays, optional
+        A trained InfluenceMapper; without it the influence features are NaN and the schema says so.
+    radar_cache : Path, optional
+        Folder for radar evaluations of whole past days, keyed by the content of their windows.
+
+    Raises
+    ------
+    FeatureError
+        If no symbol is given, or one twice.
+
+    Examples
+    --------
+    >>> from crucible.market.simulator import simulate
+    >>> pipeline = FeaturePipeline(["BTCUSDT", "ETHUSDT"], FeatureSettings())
+    >>> frames = pipeline.batch(simulate(pipeline.symbols, minutes=120, seed=1))
+    >>> len(frames["BTCUSDT"])
+    120
+    """
+
+    def __init__(
+        self,
+        symbols: Sequence[str],
+        settings: FeatureSettings,
+        influence: InfluenceArrays | None = None,
+        *,
+        radar_cache: Path | None = None,
+    ) -> None:
+        if not symbols or len(set(symbols)) != len(symbols):
+            message = f"symbols {list(symbols)} must be at least one, each once"
+            raise FeatureError(message)
+        self.symbols = tuple(symbols)
+        self.warmup = WARMUP
+        self._radar = TopologicalRadar(
+            settings, min(settings.radar_assets, len(symbols)), radar_cache
+        )
+        self._influence = InfluenceMapper(settings, len(symbols), influence)
+        self._microstructure = Microstructure()
+        self._carry = max(self._radar.carry, self._influence.carry)
+        self.schema = FeatureSchema(
+            TECHNICAL + RADAR + INFLUENCE + MICROSTRUCTURE,
+            {
+                "code_version": CODE_VERSION,
+                "settings": dict(settings.model_dump()),
+                "radar_symbols": list(self.symbols[: self._radar.assets]),
+                "influence": None
+                if influence is None
+                else {"hash": influence.hash, "symbols": list(self.symbols)},
+            },
+        )
+        self._state = self._fresh()
+
+    def batch(
+        self,
+        candles: Mapping[str, Candles],
+        books: Mapping[str, BookMinutes] | None = None,
+    ) -> dict[str, FeatureFrame]:
+        """Compute features over history; the live state is neither used nor changed.
+
+        Parameters
+        ----------
+        candles : mapping of str to Candles
+            One-minute candles of any of the pipeline's symbols; row i of a frame speaks of candle
+            i. A symbol without candles gets no frame.
+        books : mapping of str to BookMinutes, optional
+            Book features of minutes, joined on the close time.
+
+        Raises
+        ------
+        FeatureError
+            For a symbol that the pipeline does not serve, candles that are not one-minute candles
+            or are out of order.
+        """
+        return self._run(self._fresh(), candles, books or {})
+
+    def warm(
+        self,
+        candles: Mapping[str, Candles],
+        books: Mapping[str, BookMinutes] | None = None,
+    ) -> dict[str, FeatureFrame]:
+        """Do what `update` would for each minute of history, at the speed of `batch`.
+
+        Raises
+        ------
+        FeatureError
+            As `batch`, and when a minute is not after the last one seen.
+        """
+        return self._run(self._state, candles, books or {})
+
+    def update(
+        self,
+        close_ts: int,
+        candles: Mapping[str, Candle],
+        books: Mapping[str, BookMinute] | None = None,
+    ) -> dict[str, FeatureRow]:
+        """Take all closed candles of one minute and give the row of each symbol that has one.
+
+        Parameters
+        ----------
+        close_ts : int
+            Exclusive close time of the candles, epoch milliseconds.
+        candles : mapping of str to Candle
+        books : mapping of str to BookMinute, optional
+
+        Raises
+        ------
+        FeatureError
+            If a candle closes at another time, or the minute is not after the last one seen.
+        """
+        singles = {}
+        for symbol, candle in candles.items():
+            if candle.ts + MINUTE_MS != close_ts:
+                message = (
+                    f"{symbol}: candle opening at {candle.ts} does not close at {close_ts}; "
+                    "update takes the candles of one minute"
+                )
+                raise FeatureError(message)
+            columns = (np.array([getattr(candle, name)]) for name in COLUMNS[1:])
+            singles[symbol] = Candles(symbol, np.array([candle.ts]), *columns)
+        minutes = {
+            symbol: BookMinutes.of([book])
+            for symbol, book in (books or {}).items()
+            if symbol in singles
+        }
+        frames = self._run(self._state, singles, minutes)
+        return {symbol: frame.row(0) for symbol, frame in frames.items()}
+
+    def state(self) -> State:
+        """Copy everything that `update` carries.
+
+        Returns
+        -------
+        dict of str to ndarray
+            Numeric and text arrays only: ``numpy.savez(file, **state)`` writes them, and
+            ``dict(numpy.load(file, allow_pickle=False))`` reads them back for `restore`.
+        """
+        return {"schema": np.array(self.schema.hash)} | {
+            name: array.copy() for name, array in self._state.items()
+        }
+
+    def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Continue from a saved state.
+
+        Raises
+        ------
+        FeatureError
+            If the state was saved under another schema, or an array is missing or misshapen.
+        """
+        found = str(state["schema"]) if "schema" in state else "none"
+        if found != self.schema.hash:
+            message = (
+                f"state of feature schema {found} cannot continue schema {self.schema.hash}; "
+                "warm the pipeline from history instead"
+            )
+            raise FeatureError(message)
+        for name, array in self._state.items():
+            if name not in state or state[name].shape != array.shape:
+                shape = state[name].shape if name in state else "missing"
+                message = f"state array {name!r} is {shape}, expected shape {array.shape}"
+                raise FeatureError(message)
+        self._state = {name: state[name].astype(a.dtype) for name, a in self._state.items()}
+
+    def _fresh(self) -> State:
+        count = len(self.symbols)
+        own: State = {
+            "stamp": np.full((count, RING), NONE),
+            "ring": np.full((count, FIELDS, RING), np.nan),
+            "marks": np.full((count, MARKS), NONE),
+            "held": np.full((count, 2, len(HIGHER)), np.nan),
+            "market_minute": np.full(1, NONE),
+            "market_returns": np.full((self._carry, count), np.nan),
+            "market_standard": np.full((self._carry, count), np.nan),
+        }
+        return (
+            own | self._radar.fresh() | self._influence.fresh() | self._microstructure.fresh(count)
+        )
+
+    def _run(
+        self, state: State, candles: Mapping[str, Candles], books: Mapping[str, BookMinutes]
+    ) -> dict[str, FeatureFrame]:
+        self._check(state, candles)
+        present = [symbol for symbol in self.symbols if len(candles.get(symbol, ())) > 0]
+        if not present:
+            return {}
+        run = self._technical(state, candles)
+        minutes = np.unique(np.concatenate(run.rows))
+        carried = (
+            int(state["market_minute"][0]),
+            state["market_returns"],
+            state["market_standard"],
+        )
+        grid = build_grid(minutes, run.rows, run.standard, carried)
+        radar = self._radar.run(state, grid)
+        influence = self._influence.run(state, grid)
+        frames = {}
+        for column, symbol in enumerate(self.symbols):
+            if symbol not in present:
+                continue
+            own = np.searchsorted(minutes, run.rows[column])
+            flow = self._microstructure.run(
+                state, column, candles[symbol], run.standard[column], books.get(symbol)
+            )
+            blocks = (run.values[column], radar[own], influence[own, column], flow)
+            frames[symbol] = FeatureFrame(
+                symbol, run.rows[column] * MINUTE_MS, np.hstack(blocks), self.schema
+            )
+        self._keep(state, grid)
+        return frames
+
+    def _technical(self, state: State, candles: Mapping[str, Candles]) -> _Run:
+        rows, values, standard = [], [], []
+        for column, symbol in enumerate(self.symbols):
+            own = candles.get(symbol)
+            count = 0 if own is None else len(own)
+            minutes = np.empty(0, np.int64) if own is None else own.close_ts // MINUTE_MS
+            prices = np.empty((count, 5))
+            for at, name in enumerate(COLUMNS[1:]):
+                prices[:, at] = getattr(own, name) if own is not None else 0.0
+            out, normal = np.empty((count, len(TECHNICAL))), np.empty((count, 2))
+            technical_steps(
+                minutes,
+                prices,
+                state["stamp"][column],
+                state["ring"][column],
+                state["marks"][column],
+                state["held"][column],
+                out,
+                normal,
+            )
+            rows.append(minutes)
+            values.append(out)
+            standard.append(normal)
+        return _Run(rows, values, standard)
+
+    def _keep(self, state: State, grid: Grid) -> None:
+        state["market_minute"][0] = grid.minutes[-1]
+        state["market_returns"][:] = grid.returns[-self._carry :]
+        state["market_standard"][:] = grid.standard[-self._carry :]
+
+    def _check(self, state: State, candles: Mapping[str, Candles]) -> None:
+        last = int(state["market_minute"][0])
+        for symbol, own in candles.items():
+            if symbol not in self.symbols:
+                message = f"{symbol} is not served; this pipeline serves {', '.join(self.symbols)}"
+                raise FeatureError(message)
+            if own.timeframe_ms != MINUTE_MS:
+                message = f"{symbol}: candles of {own.timeframe_ms} ms; features need one minute"
+                raise FeatureError(message)
+            if len(own) == 0:
+                continue
+            if np.any(np.diff(own.ts) <= 0) or np.any(own.ts % MINUTE_MS):
+                message = f"{symbol}: candle times must increase on the minute grid"
+                raise FeatureError(message)
+            if int(own.close_ts[0]) // MINUTE_MS <= last:
+                message = (
+                    f"{symbol}: candle closing at {int(own.close_ts[0])} is not after the last "
+                    f"minute seen, {last * MINUTE_MS}; each minute is taken once, in order"
+                )
+                raise FeatureError(message)

@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of recorded market data; a test that asks for it skips where it is missing."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("CRUCIBLE_SHARED", beside))
+    if not (folder / "candles").is_dir():
+        pytest.skip(f"no recorded market data at {folder}; set CRUCIBLE_SHARED")
+    return folder
