@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import ccxt
@@ -97,15 +98,12 @@ class Exchange:
         cursor = start_ms
         while cursor < end_ms:
             until = min(end_ms, cursor + PAGE * MINUTE_MS)
-            rows = self._ask(
-                f"candles of {symbol} from {cursor}",
-                lambda since=cursor, until=until: self._ccxt.fetch_ohlcv(
-                    name, "1m", since, PAGE, {"until": until - 1}
-                ),
-            )
+            fetch = partial(self._ccxt.fetch_ohlcv, name, "1m", cursor, PAGE, {"until": until - 1})
+            rows = self._ask(f"candles of {symbol} from {cursor}", fetch)
             inside = [row for row in rows if cursor <= row[0] < until]
             if inside:
                 columns = np.array(inside, dtype=np.float64)
-                candles = Candles(symbol, columns[:, 0].astype(np.int64), *columns[:, 1:6].T.copy())
+                prices = np.ascontiguousarray(columns[:, 1:6].T)
+                candles = Candles(symbol, columns[:, 0].astype(np.int64), *prices)
                 yield check(candles, f"{self._base_url} {symbol}")
             cursor = until

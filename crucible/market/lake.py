@@ -133,5 +133,15 @@ def merge(parts: list[Candles]) -> Candles:
     """Merge candles of one symbol by open time; an earlier part wins where two hold the same minute."""
     ts = np.concatenate([part.ts for part in parts])
     unique, first = np.unique(ts, return_index=True)
-    columns = [np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS[1:]]
-    return Candles(parts[0].symbol, unique, *(column[first] for column in columns))
+    columns = {
+        name: np.concatenate([getattr(part, name) for part in parts])[first] for name in COLUMNS[1:]
+    }
+    return Candles(
+        parts[0].symbol,
+        unique,
+        columns["open"],
+        columns["high"],
+        columns["low"],
+        columns["close"],
+        columns["volume"],
+    )

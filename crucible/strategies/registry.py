@@ -1,0 +1,316 @@
+"""The MLflow model registry: versions, aliases and lineage.
+
+A slot is a registered model; a version holds one strategy file. Aliases say what the arena does with
+it: ``challenger`` trades in shadow, ``production`` trades through Cerebellum, ``retired`` no more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from crucible.settings import Slot
+from crucible.strategies.contract import StrategyError
+
+# The client's progress bars and telemetry have no place in a service's log.
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
+
+Alias = Literal["production", "challenger", "retired"]
+EXPERIMENT = "forgings"
+STRATEGY_FILE = "strategy.json"
+TRIALS = "trials"
+
+
+class RegistryError(RuntimeError):
+    """The registry cannot be reached, or refuses; the message names model, version and reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version of a slot's registered model.
+
+    Attributes
+    ----------
+    slot : str
+    version : str
+    run_id : str
+        The MLflow run of the forging that made it.
+    tags : dict
+    """
+
+    slot: str
+    version: str
+    run_id: str
+    tags: dict[str, str] = field(hash=False)
+
+    @property
+    def proven(self) -> bool:
+        """Whether it passed every gate of its policy."""
+        return self.tags.get("proven") == "true"
+
+
+@dataclass(frozen=True, slots=True)
+class Active:
+    """A version that the arena trades, under its alias."""
+
+    alias: Literal["production", "challenger"]
+    version: Version
+
+
+class Registry:
+    """The registry behind one tracking server.
+
+    Parameters
+    ----------
+    tracking_uri : str
+        For example ``http://127.0.0.1:5000``.
+    """
+
+    def __init__(self, tracking_uri: str) -> None:
+        self.tracking_uri = tracking_uri
+        mlflow.set_tracking_uri(tracking_uri)
+        self._client = MlflowClient(tracking_uri)
+
+    # --- runs ----------------------------------------------------------------------------------
+
+    def open_run(self, key: str, name: str, tags: Mapping[str, str]) -> str:
+        """Start the run of a forging, or continue the one that has the same key.
+
+        Parameters
+        ----------
+        key : str
+            Identifies the forging: a retry has the same key, and its run is not doubled.
+        name : str
+        tags : mapping
+        """
+        experiment = self._experiment()
+        found = self._client.search_runs(
+            [experiment], f"tags.`crucible.key` = '{key}'", max_results=1
+        )
+        if found:
+            run_id = str(found[0].info.run_id)
+            self._client.update_run(run_id, status="RUNNING")
+            return run_id
+        run = self._client.create_run(experiment, run_name=name, tags={**tags, "crucible.key": key})
+        return str(run.info.run_id)
+
+    def log(
+        self,
+        run_id: str,
+        *,
+        parameters: Mapping[str, object] | None = None,
+        metrics: Iterable[tuple[str, float, int]] = (),
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Log parameters, ``(name, value, step)`` metrics and tags in batches.
+
+        A metric that is not finite is left out: a missing number stays missing.
+        """
+        rows = [
+            Metric(name, float(value), 0, step)
+            for name, value, step in metrics
+            if float("-inf") < value < float("inf")
+        ]
+        entries = [Param(name, str(value)[:500]) for name, value in (parameters or {}).items()]
+        run_tags = [RunTag(name, str(value)[:5000]) for name, value in (tags or {}).items()]
+        self._client.log_batch(run_id, rows[:1000], entries, run_tags)
+        for start in range(1000, len(rows), 1000):
+            self._client.log_batch(run_id, rows[start : start + 1000])
+
+    def log_folder(self, run_id: str, folder: Path) -> None:
+        """Attach every file of a folder to the run."""
+        self._client.log_artifacts(run_id, str(folder))
+
+    def log_dataset(self, run_id: str, name: str, digest: str, source: str) -> None:
+        """Record which data the forging saw."""
+        dataset = mlflow.entities.Dataset(
+            name=name, digest=digest[:36], source_type="local", source=json.dumps({"uri": source})
+        )
+        tag = mlflow.entities.InputTag("mlflow.data.context", "training")
+        self._client.log_inputs(run_id, [mlflow.entities.DatasetInput(dataset, [tag])])
+
+    def close_run(self, run_id: str, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
+        """End the run."""
+        self._client.set_terminated(run_id, status)
+
+    def trials(self, slot: str) -> int:
+        """Count every candidate ever evaluated for a slot, refused forgings included."""
+        runs: list[Run] = []
+        token: str | None = None
+        while True:
+            page = self._client.search_runs(
+                [self._experiment()], f"tags.slot = '{slot}'", max_results=1000, page_token=token
+            )
+            runs += page
+            token = page.token
+            if not token:
+                return int(sum(run.data.metrics.get(TRIALS, 0.0) for run in runs))
+
+    def _experiment(self) -> str:
+        found = self._client.get_experiment_by_name(EXPERIMENT)
+        if found is not None:
+            return str(found.experiment_id)
+        try:
+            return str(self._client.create_experiment(EXPERIMENT))
+        except MlflowException:
+            made_by_another = self._client.get_experiment_by_name(EXPERIMENT)
+            if made_by_another is None:
+                raise
+            return str(made_by_another.experiment_id)
+
+    # --- versions ------------------------------------------------------------------------------
+
+    def register(
+        self, run_id: str, slot: Slot, strategy: Mapping[str, Any], tags: Mapping[str, str]
+    ) -> Version:
+        """Log a strategy as a model of its run and register it as the slot's next version.
+
+        The model is logged from code: loading it through MLflow reads the strategy's JSON and
+        runs no pickle.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / STRATEGY_FILE
+            path.write_text(json.dumps(strategy, sort_keys=True, indent=1))
+            with mlflow.start_run(run_id=run_id):
+                info = mlflow.pyfunc.log_model(
+                    name="strategy",
+                    python_model=str(Path(__file__).with_name("pyfunc_model.py")),
+                    artifacts={"strategy": str(path)},
+                    pip_requirements=["lightgbm", "msgspec", "numba", "numpy", "pandas"],
+                )
+        try:
+            self._client.create_registered_model(
+                slot.name, tags={"symbol": slot.symbol, "kind": slot.kind}
+            )
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        made = self._client.create_model_version(
+            slot.name, info.model_uri, run_id=run_id, tags=dict(tags), model_id=info.model_id
+        )
+        return Version(slot.name, str(made.version), run_id, dict(tags))
+
+    def versions(self, slot: str | None = None) -> list[Version]:
+        """Every version of a slot, or of all slots, oldest first."""
+        query = f"name = '{slot}'" if slot else ""
+        found = [_version(item) for item in self._client.search_model_versions(query)]
+        return sorted(found, key=lambda item: (item.slot, int(item.version)))
+
+    def version(self, slot: str, version: str) -> Version:
+        """One version by number; `RegistryError` if there is none."""
+        try:
+            return _version(self._client.get_model_version(slot, version))
+        except MlflowException as error:
+            message = f"{slot} has no version {version}: {error}"
+            raise RegistryError(message) from error
+
+    def aliases(self, slot: str) -> dict[str, str]:
+        """Aliases of a slot and the versions that they point to; empty for an unknown slot."""
+        try:
+            return dict(self._client.get_registered_model(slot).aliases)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return {}
+            raise
+
+    def active(self, slots: Iterable[Slot]) -> list[Active]:
+        """Every version under ``production`` or ``challenger``, for the given slots.
+
+        Raises
+        ------
+        RegistryError
+            If the tracking server does not answer.
+        """
+        found: list[Active] = []
+        try:
+            for slot in slots:
+                aliases = self.aliases(slot.name)
+                for alias in ("production", "challenger"):
+                    number = aliases.get(alias)
+                    if number is not None and (
+                        alias == "production" or number != aliases.get("production")
+                    ):
+                        found.append(Active(alias, self.version(slot.name, number)))
+        except MlflowException as error:
+            message = f"{self.tracking_uri}: the registry does not answer: {error}"
+            raise RegistryError(message) from error
+        return found
+
+    def strategy(self, version: Version) -> dict[str, Any]:
+        """Fetch a version's strategy file; nothing in it is executed.
+
+        Raises
+        ------
+        StrategyError
+            If the version has none, or it is not JSON.
+        """
+        run = self._client.get_run(version.run_id)
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                path = self._client.download_artifacts(run.info.run_id, STRATEGY_FILE, folder)
+                loaded = json.loads(Path(path).read_text())
+        except (MlflowException, OSError, ValueError) as error:
+            message = (
+                f"{version.slot} version {version.version}: no usable {STRATEGY_FILE}: {error}"
+            )
+            raise StrategyError(message) from error
+        if not isinstance(loaded, dict):
+            message = f"{version.slot} version {version.version}: {STRATEGY_FILE} is not an object"
+            raise StrategyError(message)
+        return loaded
+
+    def set_alias(self, slot: str, alias: Alias, version: str) -> None:
+        """Point an alias at a version."""
+        self._client.set_registered_model_alias(slot, alias, version)
+
+    def drop_alias(self, slot: str, alias: Alias) -> None:
+        """Take an alias away; nothing happens where it is not set."""
+        if alias in self.aliases(slot):
+            self._client.delete_registered_model_alias(slot, alias)
+
+    def tag(self, slot: str, version: str, tags: Mapping[str, str]) -> None:
+        """Tag a version."""
+        for name, value in tags.items():
+            self._client.set_model_version_tag(slot, version, name, value)
+
+    def promote(self, slot: str, version: str, reason: str) -> str | None:
+        """Make a version the slot's production; return the version that it replaces.
+
+        The replaced one is retired; where the promoted one was challenger it is so no more.
+        """
+        aliases = self.aliases(slot)
+        replaced = aliases.get("production")
+        self.tag(slot, version, {"promoted": reason})
+        self.set_alias(slot, "production", version)
+        if aliases.get("challenger") == version:
+            self.drop_alias(slot, "challenger")
+        if replaced is not None and replaced != version:
+            self.set_alias(slot, "retired", replaced)
+            self.tag(slot, replaced, {"retired": f"replaced by version {version}: {reason}"})
+            return replaced
+        return None
+
+    def retire(self, slot: str, version: str, reason: str) -> None:
+        """Take a version out of trading: its alias moves to ``retired`` and the reason is tagged."""
+        aliases = self.aliases(slot)
+        self.tag(slot, version, {"retired": reason})
+        self.set_alias(slot, "retired", version)
+        for alias in ("production", "challenger"):
+            if aliases.get(alias) == version:
+                self.drop_alias(slot, alias)
+
+
+def _version(item: Any) -> Version:  # noqa: ANN401 - MLflow's entity
+    return Version(str(item.name), str(item.version), str(item.run_id), dict(item.tags))

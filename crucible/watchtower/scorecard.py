@@ -1,0 +1,118 @@
+"""A scorecard: everything the Watchtower knows of one agent at one market instant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from crucible.execution.trades import Trade
+from crucible.settings import MINUTE_MS
+from crucible.watchtower.sequential import wealth_against_no_gain, wealth_against_no_loss
+
+
+@dataclass(frozen=True, slots=True)
+class Scorecard:
+    """Measured on closed trades and equity marks up to `ts`, nothing later.
+
+    Attributes
+    ----------
+    agent : str
+    ts : int
+        Market instant of the judgement, epoch milliseconds.
+    trades : int
+    pnl, fees : Decimal
+        Quote asset, of closed trades, after fees.
+    mean_return : float or None
+        Mean net return of a trade, as a fraction; None without trades.
+    win_rate : float or None
+    drawdown : float
+        Largest fall of equity from its peak, as a fraction of the peak.
+    gain_evidence, loss_evidence : float
+        Wealth of the sequential tests against "no gain" and "no loss".
+    idle_minutes : int
+        Market minutes since the last entry or exit, or since the agent was seated.
+    """
+
+    agent: str
+    ts: int
+    trades: int
+    pnl: Decimal
+    fees: Decimal
+    mean_return: float | None
+    win_rate: float | None
+    drawdown: float
+    gain_evidence: float
+    loss_evidence: float
+    idle_minutes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the scorecard as JSON values; money as text."""
+        values = asdict(self)
+        return {
+            name: str(value) if isinstance(value, Decimal) else value
+            for name, value in values.items()
+        }
+
+
+def score(
+    agent: str,
+    ts: int,
+    trades: Sequence[Trade],
+    equity: Sequence[tuple[int, Decimal]],
+    *,
+    since_ts: int,
+    last_fill_ts: int | None,
+    bound: float,
+) -> Scorecard:
+    """Score one agent.
+
+    Parameters
+    ----------
+    agent : str
+    ts : int
+        Market instant; trades and marks after it must not be passed.
+    trades : sequence of Trade
+        Closed ones, oldest first.
+    equity : sequence of (int, Decimal)
+        Marks, oldest first.
+    since_ts : int
+        When the agent was seated.
+    last_fill_ts : int or None
+        Its last fill, None if it has none.
+    bound : float
+        Largest loss of a trade, as a fraction (see `crucible.watchtower.sequential`).
+    """
+    returns = [trade.net_return for trade in trades]
+    quiet_since = max(since_ts, last_fill_ts or since_ts)
+    return Scorecard(
+        agent=agent,
+        ts=ts,
+        trades=len(trades),
+        pnl=sum((trade.pnl for trade in trades), Decimal(0)),
+        fees=sum((trade.fees for trade in trades), Decimal(0)),
+        mean_return=float(np.mean(returns)) if returns else None,
+        win_rate=sum(value > 0 for value in returns) / len(returns) if returns else None,
+        drawdown=drawdown([float(value) for _, value in equity]),
+        gain_evidence=wealth_against_no_gain(returns, bound),
+        loss_evidence=wealth_against_no_loss(returns, bound),
+        idle_minutes=max(0, ts - quiet_since) // MINUTE_MS,
+    )
+
+
+def drawdown(equity: Sequence[float]) -> float:
+    """Largest fall from a running peak, as a fraction of that peak; 0 for an empty path.
+
+    Examples
+    --------
+    >>> drawdown([100.0, 110.0, 99.0, 120.0])
+    0.1
+    """
+    if not equity:
+        return 0.0
+    path = np.asarray(equity, dtype=np.float64)
+    peaks = np.maximum.accumulate(path)
+    return float(np.max(1.0 - path / peaks))

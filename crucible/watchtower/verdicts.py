@@ -1,0 +1,62 @@
+"""Verdicts: keep, cull or promote, from a scorecard alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from crucible.settings import WatchtowerSettings
+from crucible.strategies.contract import Exits
+from crucible.watchtower.scorecard import Scorecard
+
+Judgement = Literal["keep", "cull", "promote"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is to happen to an agent, and why in one sentence with the figures."""
+
+    judgement: Judgement
+    reason: str
+
+
+def loss_bound(exits: Exits, fee: float, slippage: float) -> float:
+    """Largest loss that a trade is taken to make: twice the stop, plus costs of both sides.
+
+    Twice, because a gap can jump over the stop; a loss beyond the bound is counted as the bound.
+    """
+    return 2.0 * exits.stop + 2.0 * (fee + slippage)
+
+
+def judge(
+    card: Scorecard, role: Literal["production", "challenger"], settings: WatchtowerSettings
+) -> Verdict:
+    """Judge one agent.
+
+    An agent is culled when its equity fell too far, when the evidence that it loses reaches the
+    cull confidence, or when it has not traded for too long. A challenger is promoted when the
+    evidence that it gains reaches the promotion confidence. Evidence counts from
+    ``minimum_trades`` on; being tested at every look costs nothing (`sequential`).
+    """
+    if card.drawdown > settings.max_drawdown:
+        return Verdict("cull", f"drawdown {card.drawdown:.2%} is over {settings.max_drawdown:.2%}")
+    if card.trades >= settings.minimum_trades:
+        cull_at = 1.0 / (1.0 - settings.cull_confidence)
+        if card.loss_evidence >= cull_at:
+            mean = card.mean_return or 0.0
+            return Verdict(
+                "cull",
+                f"loses {-mean:.4%} a trade over {card.trades} trades "
+                f"(evidence {card.loss_evidence:.1f}, needed {cull_at:.1f})",
+            )
+        promote_at = 1.0 / (1.0 - settings.promote_confidence)
+        if role == "challenger" and card.gain_evidence >= promote_at:
+            mean = card.mean_return or 0.0
+            return Verdict(
+                "promote",
+                f"gains {mean:.4%} a trade over {card.trades} trades "
+                f"(evidence {card.gain_evidence:.1f}, needed {promote_at:.1f})",
+            )
+    if card.idle_minutes >= settings.idle_minutes:
+        return Verdict("cull", f"no fill for {card.idle_minutes} market minutes")
+    return Verdict("keep", f"{card.trades} trades, evidence is not decisive")
