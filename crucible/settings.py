@@ -53,6 +53,9 @@ class FeatureSettings(Section):
     influence_every: int = Field(60, ge=1)
     influence_edges: int = Field(8, ge=1)
     influence_lags: int = Field(6, ge=1)
+    books: bool = Field(
+        default=False, description="serve recorded and live books; needs recorded history"
+    )
 
 
 class Costs(Section):

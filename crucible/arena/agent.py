@@ -264,6 +264,27 @@ class Agent:
             fills.append(fill)
         return fills
 
+    def close_shadow(self, price: Decimal, ts: int, reason: str, costs: Costs) -> Fill:
+        """End a challenger's simulated position at `price`; it must hold one."""
+        self._shadow_number += 1
+        fill = Fill(
+            exec_id=f"{self.name}:{ts}:{self._shadow_number}",
+            agent=self.name,
+            version=self.seat.version,
+            symbol=self.strategy.symbol,
+            side="sell",
+            qty=self.book.qty,
+            price=price,
+            fee=(self.book.qty * price * Decimal(repr(costs.fee))).quantize(Decimal("1e-8")),
+            exec_ts=ts,
+            reason=reason,
+            intent_id="",
+            mode="shadow",
+        )
+        self.shadow = ShadowPosition()
+        self.apply_fill(fill)
+        return fill
+
     def shadow_state(self) -> dict[str, object]:
         """Give what a restart needs beyond the fills, as JSON values."""
         return {

@@ -247,6 +247,10 @@ class Ledger:
         )
         return cursor.rowcount == 1
 
+    def keep_shadow(self, agent: str, state: dict[str, Any]) -> None:
+        """Keep what a challenger's restart needs beyond its fills."""
+        self._set_meta(f"shadow:{agent}", json.dumps(state, sort_keys=True))
+
     def seat(self, row: AgentRow) -> None:
         """Record that an agent trades from now on, or changed its role."""
         self._db.execute(
@@ -321,6 +325,26 @@ class Ledger:
             )
             for row in rows
         ]
+
+    def kept_shadow(self, agent: str) -> dict[str, Any] | None:
+        """Give what `keep_shadow` kept; None for an agent that kept nothing."""
+        query = "SELECT value FROM meta WHERE key = ?"
+        row = self._db.execute(query, (f"shadow:{agent}",)).fetchone()
+        return None if row is None else dict(json.loads(row[0]))
+
+    def funding_paid(self, agent: str) -> Decimal:
+        """Sum what an agent paid for holding; negative when it received more."""
+        rows = self._db.execute("SELECT amount FROM funding WHERE agent = ?", (agent,))
+        return sum((Decimal(row[0]) for row in rows), Decimal(0))
+
+    def open_intent(self, agent: str) -> str | None:
+        """Name an order of an agent that has not ended, be it its own or a protective exit."""
+        row = self._db.execute(
+            "SELECT intent_id FROM orders WHERE agent = ? "
+            "AND status NOT IN ('filled', 'cancelled', 'rejected') LIMIT 1",
+            (agent,),
+        ).fetchone()
+        return None if row is None else str(row[0])
 
     def trades(self, agent: str | None = None, until_ts: int | None = None) -> list[Trade]:
         """Give closed trades, of one agent or all, whose last fill came before `until_ts`."""

@@ -14,7 +14,7 @@ from crucible.features.frame import FeatureFrame, FeatureSchema
 from crucible.strategies.load import load_strategy
 
 
-class StrategyModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined,misc]
+class StrategyModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
     """Scores a table of features: one column per feature, one row per closed candle in order."""
 
     def load_context(self, context: Any) -> None:  # noqa: ANN401 - MLflow's context
@@ -30,6 +30,8 @@ class StrategyModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined,mis
     ) -> pd.Series:
         """Give the signal of every row: 0 hold, 1 buy, 2 exit."""
         schema = FeatureSchema(tuple(map(str, model_input.columns)), {})
+        # A table has names but no schema; the caller vouches for how its columns were computed.
+        vars(schema)["hash"] = self.strategy.schema_hash
         values = model_input.to_numpy(dtype=np.float64)
         ts = np.arange(1, len(values) + 1, dtype=np.int64) * 60_000
         frame = FeatureFrame(self.strategy.symbol, ts, values, schema)

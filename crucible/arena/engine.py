@@ -1,0 +1,484 @@
+"""The engine: one loop that turns closed candles into feature rows, decisions, intents and fills.
+
+It owns the link to Cerebellum, the feature pipeline, the agents and the ledger. Prefect and MLflow
+may both be away: it trades on with the roster it has.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from crucible.arena.agent import Agent, Context, Decision, Seat
+from crucible.arena.alignment import Minute, MinuteAligner
+from crucible.arena.desk import Desk
+from crucible.arena.ledger import AgentRow, Ledger
+from crucible.arena.publication import append_line, trade_line, write_status
+from crucible.arena.roster import Roster, Seated
+from crucible.execution.cerebellum_link import CerebellumLink, LinkError
+from crucible.execution.messages import (
+    Ack,
+    BookMessage,
+    CandleMessage,
+    ErrorReply,
+    FillEvent,
+    FundingEvent,
+    Heartbeat,
+    JournalEvent,
+    OrderEvent,
+)
+from crucible.execution.trades import Fill
+from crucible.features.book_store import BookStore
+from crucible.features.frame import FeatureRow
+from crucible.features.microstructure import BookMinute, BookSecond, book_minute
+from crucible.features.pipeline import FeaturePipeline
+from crucible.market.candles import Candle, Candles
+from crucible.market.instruments import Instrument
+from crucible.settings import MINUTE_MS, Settings
+from crucible.strategies.contract import StrategyError
+
+logger = logging.getLogger(__name__)
+
+HISTORY_ROWS = 1_500
+"""Feature rows kept a symbol, to warm the lookbacks of a strategy that is seated later."""
+
+MARK_MS = 15 * MINUTE_MS
+
+
+@dataclass(frozen=True, slots=True)
+class ArenaFiles:
+    """Where the arena keeps its state."""
+
+    ledger: Path
+    performance_log: Path
+    status: Path
+    lake: Path
+
+
+Backfill = Callable[[str, int, int], list[Candles]]
+"""Fetches closed candles of ``[start_ms, end_ms)`` of a symbol."""
+
+
+class Arena:
+    """A long-lived arena.
+
+    Parameters
+    ----------
+    settings : Settings
+    link : CerebellumLink
+        Subscribed to candles and books of every symbol.
+    pipeline : FeaturePipeline
+    instruments : dict of str to Instrument
+    roster : Roster
+    files : ArenaFiles
+    seed : int
+        Of the intent ids.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        link: CerebellumLink,
+        pipeline: FeaturePipeline,
+        instruments: dict[str, Instrument],
+        roster: Roster,
+        files: ArenaFiles,
+        seed: int = 0,
+    ) -> None:
+        self._settings = settings
+        self._link = link
+        self._pipeline = pipeline
+        self._instruments = instruments
+        self._roster = roster
+        self._files = files
+        self._ledger = Ledger(files.ledger)
+        self._desk = Desk(settings.arena.ttl_ms, random.Random(f"{seed}:{self._ledger.last_seq()}"))
+        self._aligner = MinuteAligner(pipeline.symbols)
+        self._books: dict[str, list[BookSecond]] = {symbol: [] for symbol in pipeline.symbols}
+        self._book_minutes: dict[str, list[BookMinute]] = {s: [] for s in pipeline.symbols}
+        self._book_store = BookStore(files.lake)
+        self._history: dict[str, deque[FeatureRow]] = {
+            symbol: deque(maxlen=HISTORY_ROWS) for symbol in pipeline.symbols
+        }
+        self._prices: dict[str, Decimal] = {}
+        self.agents: dict[str, Agent] = {}
+        self.market_ts = 0
+        self.minutes = 0
+        self._closed: list[Minute] = []
+        self._decide_ms: deque[float] = deque(maxlen=1_000)
+        self._last_heartbeat = 0.0
+
+    # --- start ---------------------------------------------------------------------------------
+
+    def warm(self, history: dict[str, Candles], backfill: Backfill) -> None:
+        """Take history, catch up to the first live candle, and rebuild the books.
+
+        Parameters
+        ----------
+        history : dict of str to Candles
+            From the lake.
+        backfill : callable
+            Fetches what closed between the lake's end and the first live candle.
+        """
+        for event in self._link.replay(self._ledger.last_seq()):
+            self._book(event)
+        frames = self._pipeline.warm(history)
+        for symbol, frame in frames.items():
+            for index in range(max(0, len(frame) - HISTORY_ROWS), len(frame)):
+                self._history[symbol].append(frame.row(index))
+        seen = max((int(candles.close_ts[-1]) for candles in history.values()), default=0)
+        live = self._await_first_minute()
+        for minute in self._gap_minutes(backfill, seen, live.close_ts):
+            self._take_minute(minute, act=False)
+        self._aligner.skip_to(live.close_ts - MINUTE_MS)
+        self._take_minute(live, act=True)
+        logger.info("warm: history to %d, live from %d", seen, live.close_ts)
+
+    def _await_first_minute(self, patience_s: float = 180.0) -> Minute:
+        deadline = time.monotonic() + patience_s
+        while time.monotonic() < deadline:
+            self._beat()
+            self._closed += self._messages(self._link.poll(200))
+            if self._closed:
+                return self._closed.pop(0)
+        message = f"no closed candle of {', '.join(self._pipeline.symbols)} in {patience_s:g} s"
+        raise LinkError(message)
+
+    def _gap_minutes(self, backfill: Backfill, seen: int, first_live: int) -> list[Minute]:
+        """Fetch what lies between history and the first live minute."""
+        found: dict[int, dict[str, Candle]] = {}
+        for symbol in self._pipeline.symbols:
+            for page in backfill(symbol, seen, first_live - MINUTE_MS):
+                for row in range(len(page)):
+                    candle = page.candle(row)
+                    found.setdefault(candle.ts + MINUTE_MS, {})[symbol] = candle
+        return [Minute(ts, found[ts]) for ts in sorted(found) if seen < ts < first_live]
+
+    # --- the loop ------------------------------------------------------------------------------
+
+    def run(self, should_stop: Callable[[], bool]) -> None:
+        """Trade until told to stop."""
+        while not should_stop():
+            self.step()
+
+    def step(self, timeout_ms: int = 200) -> None:
+        """Handle whatever has arrived, and the roster."""
+        roster = self._roster.latest()
+        if roster is not None:
+            self._seat(roster)
+        self._closed += self._messages(self._link.poll(0 if self._closed else timeout_ms))
+        while self._closed:
+            self._take_minute(self._closed.pop(0), act=True)
+        self._beat()
+
+    def close(self) -> None:
+        """Write what is pending and close the ledger; positions stay as they are."""
+        self._store_books()
+        self._ledger.close()
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        if now - self._last_heartbeat >= 1.0:
+            self._last_heartbeat = now
+            request = self._link.request_id()
+            self._link.send(Heartbeat(ts=self.market_ts, request_id=request))
+
+    def _messages(self, messages: Sequence[object]) -> list[Minute]:
+        """Book events and replies; give the minutes that closed."""
+        minutes: list[Minute] = []
+        for message in messages:
+            if isinstance(message, CandleMessage):
+                self.market_ts = max(self.market_ts, message.ts)
+                minutes += self._aligner.add(message.symbol, _candle(message), message.close_ts)
+            elif isinstance(message, BookMessage):
+                self.market_ts = max(self.market_ts, message.ts)
+                if message.symbol in self._books:
+                    self._books[message.symbol].append(_book_second(message))
+                minutes += self._aligner.advance(message.ts)
+            elif isinstance(message, Ack | ErrorReply):
+                self._answered(message)
+            elif hasattr(message, "seq"):
+                self._event(message)  # type: ignore[arg-type]
+        return minutes
+
+    # --- events --------------------------------------------------------------------------------
+
+    def _event(self, event: JournalEvent) -> None:
+        """Book an event; one that skips ahead means that some were missed: ask for them."""
+        last = self._ledger.last_seq()
+        if event.seq > last + 1:
+            for missed in self._link.replay(last, self.market_ts):
+                self._book(missed)
+        else:
+            self._book(event)
+
+    def _book(self, event: JournalEvent) -> None:
+        fresh = event.seq > self._ledger.last_seq()
+        fill = self._ledger.book_event(event)
+        if fresh and isinstance(event, FundingEvent) and event.agent in self.agents:
+            self.agents[event.agent].cash -= Decimal(event.amount)
+        if isinstance(event, OrderEvent):
+            self._ledger.book_outcome(event.order.intent_id, event.order.status)
+            self._desk.order_changed(event.order, self.agents)
+        if fill is not None and isinstance(event, FillEvent):
+            self._booked(fill)
+            self._desk.filled(fill, self.agents)
+
+    def _booked(self, fill: Fill) -> None:
+        agent = self.agents.get(fill.agent)
+        if agent is None:
+            return
+        trade = agent.apply_fill(fill)
+        if trade is not None:
+            append_line(self._files.performance_log, trade_line(trade))
+
+    def _answered(self, reply: Ack | ErrorReply) -> None:
+        intent_id, problem = self._desk.answered(reply, self.agents)
+        if intent_id is not None and problem is not None:
+            self._ledger.book_outcome(intent_id, problem)
+            logger.warning("intent %s: %s", intent_id, problem)
+
+    # --- minutes -------------------------------------------------------------------------------
+
+    def _take_minute(self, minute: Minute, *, act: bool) -> None:
+        started = time.perf_counter()
+        books = {s: book_minute(minute.close_ts, self._books[s]) for s in minute.candles}
+        for symbol, book in books.items():
+            self._books[symbol] = [
+                second for second in self._books[symbol] if second.second_ts >= minute.close_ts
+            ]
+            if book.seconds:
+                self._book_minutes[symbol].append(book)
+        served = books if self._settings.features.books else None
+        rows = self._pipeline.update(minute.close_ts, minute.candles, served)
+        decisions = []
+        for symbol, row in rows.items():
+            self._history[symbol].append(row)
+            self._prices[symbol] = Decimal(repr(minute.candles[symbol].close))
+            for agent in self._agents_of(symbol):
+                decision = self._decide(agent, row, minute.candles[symbol], act=act)
+                if decision is not None:
+                    decisions.append((agent, decision))
+        # Orders leave first; the books are written afterwards.
+        for agent, decision in decisions:
+            self._send(agent, decision)
+        with self._ledger.transaction():
+            for agent, decision in decisions:
+                self._record(agent, decision)
+            self._ledger.set_market_ts(minute.close_ts)
+            if minute.close_ts % MARK_MS == 0:
+                self._mark(minute.close_ts)
+        self._dismiss_the_flat(minute.close_ts)
+        self._decide_ms.append(1_000 * (time.perf_counter() - started))
+        self.minutes += 1
+        self._publish(minute.close_ts)
+
+    def _agents_of(self, symbol: str) -> list[Agent]:
+        return [agent for agent in self.agents.values() if agent.strategy.symbol == symbol]
+
+    def _decide(
+        self, agent: Agent, row: FeatureRow, candle: Candle, *, act: bool
+    ) -> Decision | None:
+        production = [other for other in self.agents.values() if other.mode == "live"]
+        gross = sum((abs(other.book.cost) for other in production), Decimal(0))
+        context = Context(
+            instrument=self._instruments[row.symbol],
+            costs=self._settings.forge.costs,
+            settings=self._settings.arena,
+            gross=gross + self._desk.reserved(),
+            capital=self._settings.arena.capital_per_agent * max(1, len(production)),
+            act=act,
+        )
+        try:
+            decision = agent.decide_and_execute(row, candle, context)
+        except (StrategyError, ValueError, ArithmeticError, KeyError) as error:
+            agent.last_event = f"cannot decide: {error}"
+            logger.exception("%s cannot decide at %d", agent.name, row.ts)
+            return None
+        if decision.intent is not None:
+            self._desk.reserve(agent, decision.intent)
+        return decision
+
+    def _send(self, agent: Agent, decision: Decision) -> None:
+        if decision.intent is None:
+            return
+        command = self._desk.submit(agent, decision.intent, decision.ts, self._link.request_id())
+        try:
+            self._link.send(command)
+        except LinkError as error:
+            self._desk.withdraw(agent)
+            agent.last_event = str(error)
+            logger.error("%s: %s", agent.name, error)
+
+    def _record(self, agent: Agent, decision: Decision) -> None:
+        for fill in decision.shadow_fills:
+            self._ledger.book_shadow_fill(fill)
+        if agent.mode == "shadow":
+            self._ledger.keep_shadow(agent.name, agent.shadow_state())
+            for trade in [t for t in agent.trades if t.exit_ts >= decision.ts]:
+                append_line(self._files.performance_log, trade_line(trade))
+        if decision.action in {"buy", "exit"}:
+            qty = None if decision.intent is None else decision.intent.qty
+            self._ledger.book_decision(
+                decision.ts,
+                agent.name,
+                decision.action,
+                decision.reason,
+                decision.price,
+                qty,
+                agent.in_flight,
+            )
+
+    def _mark(self, ts: int) -> None:
+        capital = self._settings.arena.capital_per_agent
+        marks = []
+        for agent in self.agents.values():
+            equity = agent.equity(capital, self._prices.get(agent.strategy.symbol))
+            if equity is not None:
+                marks.append((agent.name, agent.mode, equity))
+        self._ledger.book_equity(ts, marks)
+        self._store_books()
+
+    def _store_books(self) -> None:
+        for symbol, minutes in self._book_minutes.items():
+            self._book_store.append(symbol, minutes)
+            minutes.clear()
+
+    def _publish(self, ts: int) -> None:
+        decide = sorted(self._decide_ms)
+        write_status(
+            self._files.status,
+            ts,
+            list(self.agents.values()),
+            self._prices,
+            self._settings.arena.capital_per_agent,
+            {
+                "minutes": self.minutes,
+                "decide_ms_p50": decide[len(decide) // 2],
+                "decide_ms_p99": decide[int(len(decide) * 0.99)],
+                "refused": self._roster.refused,
+                "registry_reachable": self._roster.reachable,
+                "bad_frames": self._link.bad_frames,
+                "late_candles": self._aligner.late,
+            },
+        )
+
+    # --- seats ---------------------------------------------------------------------------------
+
+    def _seat(self, roster: list[Seated]) -> None:
+        """Make the agents those of the roster: new ones are warmed, missing ones leave."""
+        wanted = {item.seat.agent: item for item in roster}
+        for name, agent in list(self.agents.items()):
+            item = wanted.get(name)
+            if item is None:
+                self._leave(agent)
+            elif item.seat.role != agent.seat.role:
+                self._change_role(agent, item)
+        for name, item in wanted.items():
+            if name not in self.agents:
+                self.agents[name] = self._new_agent(item)
+                logger.info("%s seated as %s", name, item.seat.role)
+
+    def _new_agent(self, item: Seated) -> Agent:
+        agent = Agent(item.seat, item.strategy)
+        self._restore(agent)
+        item.strategy.reset()
+        for row in self._history[item.strategy.symbol]:
+            item.strategy.decide(row)
+        self._ledger.seat(
+            AgentRow(
+                agent=agent.name,
+                slot=item.seat.slot,
+                version=item.seat.version,
+                role=item.seat.role,
+                symbol=item.strategy.symbol,
+                kind=item.strategy.kind,
+                proven=item.seat.proven,
+                since_ts=self.market_ts,
+                until_ts=None,
+            )
+        )
+        return agent
+
+    def _restore(self, agent: Agent) -> None:
+        """Rebuild an agent's books from the ledger: a restart forgets nothing."""
+        for fill in self._ledger.fills(agent.name):
+            if fill.mode == agent.mode:
+                agent.apply_fill(fill)
+        if agent.mode == "shadow":
+            kept = self._ledger.kept_shadow(agent.name)
+            if kept is not None:
+                agent.restore_shadow(kept)
+        else:
+            agent.cash -= self._ledger.funding_paid(agent.name)
+            agent.in_flight = self._ledger.open_intent(agent.name)
+
+    def _change_role(self, agent: Agent, item: Seated) -> None:
+        """Give a promoted agent flat live books; its shadow trade is closed where it stands."""
+        if agent.mode == "shadow":
+            self._close_shadow(agent, "promoted")
+            self.agents[agent.name] = self._new_agent(item)
+        elif item.seat.role == "challenger":
+            self._leave(agent)
+        else:
+            agent.seat = item.seat
+        logger.info("%s is now %s", agent.name, item.seat.role)
+
+    def _leave(self, agent: Agent) -> None:
+        """Take an agent out: a challenger at once, a production agent when it is flat."""
+        if agent.mode == "shadow":
+            self._close_shadow(agent, "retired")
+            self._dismiss(agent, self.market_ts)
+            return
+        seat = agent.seat
+        agent.seat = Seat(seat.slot, seat.version, "leaving", seat.proven, seat.edge)
+        agent.last_event = "leaving"
+
+    def _close_shadow(self, agent: Agent, reason: str) -> None:
+        price = self._prices.get(agent.strategy.symbol)
+        if agent.book.qty > 0 and price is not None:
+            fill = agent.close_shadow(price, self.market_ts, reason, self._settings.forge.costs)
+            self._ledger.book_shadow_fill(fill)
+            self._ledger.keep_shadow(agent.name, agent.shadow_state())
+            append_line(self._files.performance_log, trade_line(agent.trades[-1]))
+
+    def _dismiss_the_flat(self, ts: int) -> None:
+        for agent in list(self.agents.values()):
+            if agent.seat.role == "leaving" and agent.book.qty == 0 and not agent.in_flight:
+                self._dismiss(agent, ts)
+
+    def _dismiss(self, agent: Agent, ts: int) -> None:
+        self._ledger.unseat(agent.name, ts)
+        del self.agents[agent.name]
+        logger.info("%s left", agent.name)
+
+
+def _candle(message: CandleMessage) -> Candle:
+    return Candle(
+        message.open_ts,
+        float(message.open),
+        float(message.high),
+        float(message.low),
+        float(message.close),
+        float(message.volume),
+    )
+
+
+def _book_second(message: BookMessage) -> BookSecond:
+    def number(value: float | None) -> float:
+        return float("nan") if value is None else value
+
+    return BookSecond(
+        message.second_ts,
+        number(message.skew),
+        number(message.ofi),
+        number(message.depth),
+        number(message.microprice_offset),
+        message.updates,
+    )
