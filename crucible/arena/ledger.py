@@ -350,11 +350,14 @@ class Ledger:
         """Give closed trades, of one agent or all, whose last fill came before `until_ts`."""
         return pair(self.fills(agent, until_ts))[0]
 
-    def equity(self, agent: str, until_ts: int | None = None) -> list[tuple[int, Decimal]]:
-        """Equity marks of one agent, oldest first."""
+    def equity(
+        self, agent: str, until_ts: int | None = None, mode: Mode | None = None
+    ) -> list[tuple[int, Decimal]]:
+        """Equity marks of one agent, oldest first, of one mode or both."""
         rows = self._db.execute(
-            "SELECT ts, equity FROM equity WHERE agent = ?1 AND (?2 IS NULL OR ts <= ?2) ORDER BY ts",
-            (agent, until_ts),
+            "SELECT ts, equity FROM equity WHERE agent = ?1 AND (?2 IS NULL OR ts <= ?2) "
+            "AND (?3 IS NULL OR mode = ?3) ORDER BY ts",
+            (agent, until_ts, mode),
         )
         return [(row["ts"], Decimal(row["equity"])) for row in rows]
 

@@ -84,6 +84,17 @@ class Exchange:
             min_notional=Decimal(lots.get("minNotionalValue") or "0"),
         )
 
+    def closed_until(self, symbol: str) -> int:
+        """Give the exclusive end of what has closed: the open time of the candle in the making."""
+        name = self._market(symbol)
+        rows = self._ask(
+            f"newest candle of {symbol}", partial(self._ccxt.fetch_ohlcv, name, "1m", None, 2)
+        )
+        if not rows:
+            message = f"{self._base_url}: no candles of {symbol} yet"
+            raise ExchangeError(message)
+        return int(rows[-1][0])
+
     def pages(self, symbol: str, start_ms: int, end_ms: int) -> Iterator[Candles]:
         """Fetch closed one-minute candles of ``[start_ms, end_ms)``, page by page, oldest first.
 

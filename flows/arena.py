@@ -1,0 +1,93 @@
+"""Arena: the long-lived process that trades. Prefect starts it and watches it, no more.
+
+One flow, a plain loop, no task per candle: orders never wait for Prefect or MLflow.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from prefect import flow, get_run_logger
+from prefect.events import emit_event
+
+from crucible.arena.engine import Arena, ArenaFiles
+from crucible.arena.roster import Requirements, Roster
+from crucible.execution.cerebellum_link import Addresses, CerebellumLink
+from crucible.market.candles import Candles
+from flows.house import House, open_house
+
+ALIVE_SECONDS = 60.0
+
+
+@flow(name="arena", flow_run_name="arena", log_prints=False)
+def arena() -> int:
+    """Trade until cancelled.
+
+    Returns
+    -------
+    int
+        Market minutes that were traded.
+    """
+    house = open_house()
+    logger = get_run_logger()
+    pipeline = house.pipeline()
+    topics = tuple(f"{symbol}.{kind}" for symbol in pipeline.symbols for kind in ("candle", "book"))
+    requirements = Requirements(pipeline.schema.hash, pipeline.symbols, house.real_money)
+    roster = Roster(
+        house.registry,
+        house.settings.slots,
+        requirements,
+        house.settings.arena.registry_poll_seconds,
+    )
+    files = ArenaFiles(
+        ledger=house.run.ledger,
+        performance_log=house.run.path / "performance_log.jsonl",
+        status=house.run.arena,
+        lake=house.lake_folder,
+    )
+    instruments = {symbol: house.exchange.instrument(symbol) for symbol in pipeline.symbols}
+    addresses = Addresses.read(house.home.services_file)
+    with CerebellumLink(addresses, topics) as link:
+        engine = Arena(
+            house.settings, link, pipeline, instruments, roster, files, house.settings.market.seed
+        )
+        try:
+            engine.warm(house.lake.read_all(pipeline.symbols), backfill(house))
+            roster.start()
+            logger.info("trading %s from %d", ", ".join(pipeline.symbols), engine.market_ts)
+            engine.run(should_stop=alive(engine))
+        finally:
+            roster.stop()
+            engine.close()
+    return engine.minutes
+
+
+def backfill(house: House) -> Callable[[str, int, int], list[Candles]]:
+    """Fetch closed candles that the lake does not hold yet."""
+
+    def fetch(symbol: str, start_ms: int, end_ms: int) -> list[Candles]:
+        return list(house.exchange.pages(symbol, start_ms, end_ms))
+
+    return fetch
+
+
+def alive(engine: Arena) -> Callable[[], bool]:
+    """Never ask to stop; tell Prefect now and then, from a thread, how far the loop has come."""
+    told = {"at": 0.0}
+
+    def tell() -> None:
+        emit_event(
+            event="crucible.arena.alive",
+            resource={"prefect.resource.id": "crucible.arena"},
+            payload={"market_ts": engine.market_ts, "minutes": engine.minutes},
+        )
+
+    def should_stop() -> bool:
+        if time.monotonic() - told["at"] >= ALIVE_SECONDS:
+            told["at"] = time.monotonic()
+            threading.Thread(target=tell, daemon=True).start()
+        return False
+
+    return should_stop

@@ -1,0 +1,112 @@
+"""Where a flow finds things: settings, the home, the services' addresses, the registry."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from crucible.features.influence import InfluenceArrays
+from crucible.features.pipeline import FeaturePipeline
+from crucible.market.exchange import Exchange
+from crucible.market.lake import Lake
+from crucible.operations.home import Home, Run, read_json
+from crucible.settings import Settings, load_settings
+from crucible.strategies.registry import Registry
+
+
+class HouseError(RuntimeError):
+    """The stack that a flow needs is not there; the message says what and how to start it."""
+
+
+@dataclass(frozen=True)
+class House:
+    """Everything a flow needs, read once from ``CRUCIBLE_HOME`` and the environment."""
+
+    settings: Settings
+    home: Home
+
+    @cached_property
+    def run(self) -> Run:
+        """The run that is on."""
+        run_id = os.environ.get("CRUCIBLE_RUN")
+        run = self.home.run(run_id) if run_id else self.home.current()
+        if run is None:
+            message = f"{self.home.path}: nothing has run here; start the stack: crucible up"
+            raise HouseError(message)
+        return run
+
+    @cached_property
+    def _world(self) -> dict[str, object]:
+        world = read_json(self.home.world_file)
+        if not isinstance(world, dict):
+            message = f"{self.home.world_file}: no market here yet; start the stack: crucible up"
+            raise HouseError(message)
+        return world
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Tracked symbols."""
+        symbols = self._world["symbols"]
+        if not isinstance(symbols, list):
+            message = f"{self.home.world_file}: symbols is {symbols!r}, not a list"
+            raise HouseError(message)
+        return tuple(map(str, symbols))
+
+    @property
+    def origin_ms(self) -> int:
+        """First market instant that has history."""
+        return int(str(self._world["origin_ms"]))
+
+    @cached_property
+    def exchange(self) -> Exchange:
+        """The venue's public data."""
+        return Exchange(os.environ.get("CRUCIBLE_EXCHANGE_URL"))
+
+    @cached_property
+    def lake(self) -> Lake:
+        """The data lake."""
+        return Lake(self.lake_folder)
+
+    @property
+    def lake_folder(self) -> Path:
+        """Folder of the data lake."""
+        return self.home.path / "lake"
+
+    @property
+    def influence_file(self) -> Path:
+        """Frozen arrays of the influence model: part of every feature schema."""
+        return self.home.path / "models" / "influence.npz"
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The MLflow registry."""
+        uri = os.environ.get("MLFLOW_TRACKING_URI")
+        if not uri:
+            message = "MLFLOW_TRACKING_URI is not set; start the stack: crucible up"
+            raise HouseError(message)
+        return Registry(uri)
+
+    def pipeline(self) -> FeaturePipeline:
+        """Make the feature pipeline that every forging and the arena share."""
+        influence = None
+        if self.influence_file.exists():
+            influence = InfluenceArrays.load(self.influence_file)
+        return FeaturePipeline(
+            self.symbols,
+            self.settings.features,
+            influence,
+            radar_cache=self.home.path / "cache" / "radar",
+        )
+
+    @property
+    def real_money(self) -> bool:
+        """Whether the venue is anything but our own paper venue."""
+        return self.settings.execution.venue != "paper"
+
+
+def open_house() -> House:
+    """Read settings and home."""
+    settings = load_settings()
+    return House(settings, Home.at(settings.home))

@@ -1,0 +1,100 @@
+"""Ingest: candles from the exchange, through ccxt, into the data lake."""
+
+from __future__ import annotations
+
+from typing import cast
+from uuid import UUID
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import (
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+
+from crucible.market.lake import Ingestion
+from flows.house import House, open_house
+
+HISTORY_MS = 86_400_000
+
+
+@flow(name="ingest", flow_run_name="ingest candles", retries=1, retry_delay_seconds=5)
+def ingest(symbols: list[str] | None = None) -> dict[str, int]:
+    """Bring the lake up to the newest closed candle, and train what features need once.
+
+    Parameters
+    ----------
+    symbols : list of str, optional
+        Default: every tracked symbol.
+
+    Returns
+    -------
+    dict of str to int
+        Candles added per symbol.
+    """
+    house = open_house()
+    wanted = symbols or list(house.symbols)
+    results = [refresh.with_options(task_run_name=f"candles {name}")(name) for name in wanted]
+    create_table_artifact(
+        key="lake",
+        table=[
+            {
+                "symbol": result.symbol,
+                "candles": result.total,
+                "added": result.added,
+                "first": result.first_ts,
+                "last": result.last_ts,
+                "missing": sum(count for _, count in result.gaps),
+            }
+            for result in results
+        ],
+        description="Candles in the data lake; times are open times in epoch milliseconds.",
+    )
+    if symbols is None and not house.influence_file.exists():
+        train()
+    return {result.symbol: result.added for result in results}
+
+
+@task(retries=2, retry_delay_seconds=3)
+def refresh(symbol: str) -> Ingestion:
+    """Fetch what is missing of one symbol; gaps that stay are logged, never filled."""
+    house = open_house()
+    logger = get_run_logger()
+    progress = cast(
+        "UUID",
+        create_progress_artifact(
+            progress=0.0, key=f"ingest-{symbol.lower()}", description=f"Candles of {symbol}"
+        ),
+    )
+    end_ms = house.exchange.closed_until(symbol)
+    start_ms = _start(house, end_ms)
+
+    def report(done: int, expected: int) -> None:
+        if done % 10_000 < 1_000 or done >= expected:
+            update_progress_artifact(progress, min(100.0, 100.0 * done / max(1, expected)))
+
+    result = house.lake.refresh(house.exchange, symbol, start_ms, end_ms, report)
+    update_progress_artifact(progress, 100.0)
+    logger.info("%s: %d candles added, %d in all", symbol, result.added, result.total)
+    for first, count in result.gaps:
+        logger.warning("%s: %d candles missing from %d", symbol, count, first)
+    return result
+
+
+def _start(house: House, end_ms: int) -> int:
+    if house.real_money:
+        return end_ms - house.settings.market.history_days * HISTORY_MS
+    return house.origin_ms
+
+
+@task(task_run_name="train the influence model")
+def train() -> str:
+    """Train the influence model on the lake and freeze it: its arrays are part of the schema."""
+    from crucible.features.influence_training import train_influence
+
+    house = open_house()
+    candles = house.lake.read_all(house.symbols)
+    arrays = train_influence(candles, house.settings.features, house.settings.market.seed)
+    house.influence_file.parent.mkdir(parents=True, exist_ok=True)
+    arrays.save(house.influence_file)
+    return arrays.hash

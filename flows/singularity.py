@@ -1,0 +1,113 @@
+"""Singularity: keep every slot of the deployment strategy filled, and an arena running."""
+
+from __future__ import annotations
+
+import hashlib
+
+from prefect import flow, get_client, get_run_logger, task
+from prefect.artifacts import create_table_artifact
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterName,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.deployments import run_deployment
+
+from crucible.watchtower.seats import SeatAction, fill_seats
+from flows.house import House, open_house
+
+UNFINISHED = [
+    StateType.SCHEDULED,
+    StateType.PENDING,
+    StateType.RUNNING,
+    StateType.PAUSED,
+]
+
+
+@flow(name="singularity", flow_run_name="fill the slots")
+def singularity() -> list[str]:
+    """Seat challengers in empty production seats, order forgings, and see that an arena runs.
+
+    Returns
+    -------
+    list of str
+        What was done, one sentence each.
+    """
+    house = open_house()
+    logger = get_run_logger()
+    done = [carry_out(house, action) for action in plan(house)]
+    if not unfinished_runs("arena"):
+        run_deployment("arena/arena", timeout=0, as_subflow=False)
+        done.append("arena started: none was running")
+    for line in done:
+        logger.info(line)
+    return done
+
+
+@task(task_run_name="look at the slots")
+def plan(house: House) -> list[SeatAction]:
+    """Compare the deployment strategy with the registry and with the forgings under way."""
+    slots = house.settings.slots
+    aliases = {slot.name: house.registry.aliases(slot.name) for slot in slots}
+    forging = [str(run.parameters.get("slot")) for run in unfinished_runs("forge")]
+    waiting = {
+        (slot, held["challenger"]): house.registry.version(slot, held["challenger"]).proven
+        for slot, held in aliases.items()
+        if "challenger" in held and "production" not in held
+    }
+    explore = house.settings.forge.policy == "explore" and not house.real_money
+    actions = fill_seats(slots, aliases, forging, may_seat_unproven=explore, proven=waiting)
+    create_table_artifact(
+        key="slots",
+        table=[
+            {
+                "slot": slot.name,
+                "production": aliases[slot.name].get("production", ""),
+                "challenger": aliases[slot.name].get("challenger", ""),
+                "forging": slot.name in forging,
+            }
+            for slot in slots
+        ],
+        description="Seats of the deployment strategy when this run began.",
+    )
+    return actions
+
+
+def carry_out(house: House, action: SeatAction) -> str:
+    """Seat a version, or order a forging."""
+    if action.action == "seat" and action.version is not None:
+        house.registry.promote(action.slot, action.version, action.reason)
+        return f"{action.slot}: version {action.version} seated in production: {action.reason}"
+    number = len(house.registry.versions(action.slot)) + 1
+    run_deployment(
+        "forge/forge",
+        parameters={
+            "slot": action.slot,
+            "seed": forging_seed(action.slot, number),
+            "reason": action.reason,
+        },
+        flow_run_name=f"forge {action.slot}",
+        timeout=0,
+        as_subflow=False,
+    )
+    return f"{action.slot}: forging ordered: {action.reason}"
+
+
+def forging_seed(slot: str, number: int) -> int:
+    """Seed of a slot's n-th forging: the same for everyone, different for every slot and number."""
+    digest = hashlib.sha256(f"{slot}:{number}".encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
+def unfinished_runs(deployment: str) -> list[FlowRun]:
+    """Find runs of a deployment that are scheduled, pending or running."""
+    with get_client(sync_client=True) as client:
+        return client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=UNFINISHED))
+            ),
+            deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=[deployment])),
+        )

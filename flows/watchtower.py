@@ -1,0 +1,162 @@
+"""Watchtower: judge every agent at each quarter of a market hour and carry the verdicts out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_table_artifact
+from prefect.events import emit_event
+
+from crucible.arena.ledger import AgentRow, Ledger, LedgerError
+from crucible.arena.publication import append_line
+from crucible.execution.trades import Mode
+from crucible.settings import MINUTE_MS
+from crucible.strategies.contract import Exits
+from crucible.strategies.load import load_strategy
+from crucible.strategies.registry import Registry, Version
+from crucible.watchtower.scorecard import Scorecard, score
+from crucible.watchtower.verdicts import Verdict, judge, loss_bound
+from flows.house import House, open_house
+from flows.singularity import forging_seed
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One agent, its scorecard and its verdict."""
+
+    row: AgentRow
+    card: Scorecard
+    verdict: Verdict
+
+
+@flow(name="watchtower", flow_run_name="judge the agents")
+def watchtower() -> dict[str, int]:
+    """Judge at every due market instant, in order, using only what was known by then.
+
+    Returns
+    -------
+    dict of str to int
+        How often each verdict was given.
+    """
+    house = open_house()
+    logger = get_run_logger()
+    counts = {"keep": 0, "cull": 0, "promote": 0}
+    try:
+        ledger = Ledger(house.run.ledger)
+    except LedgerError as error:
+        logger.info("nothing to judge: %s", error)
+        return counts
+    with ledger:
+        instants = due(ledger, house.settings.watchtower.every_minutes)
+        latest: list[Judged] = []
+        for ts in instants:
+            latest = judge_all(house, ledger, ts)
+            for judged in latest:
+                counts[judged.verdict.judgement] += 1
+                carry_out(house, ledger, judged)
+            ledger.set_last_judged(ts)
+        if latest:
+            show(latest)
+    logger.info("%d instants judged: %s", len(instants), counts)
+    return counts
+
+
+def due(ledger: Ledger, every_minutes: int) -> list[int]:
+    """Give the market instants that are to be judged and have not been."""
+    now, step = ledger.market_ts(), every_minutes * MINUTE_MS
+    agents = ledger.agents()
+    if now is None or not agents:
+        return []
+    first = ledger.last_judged()
+    if first is None:
+        first = agents[0].since_ts // step * step
+    return list(range(first + step, now + 1, step))
+
+
+@task(task_run_name="judge at {ts}")
+def judge_all(house: House, ledger: Ledger, ts: int) -> list[Judged]:
+    """Score and judge every agent that was trading at one market instant."""
+    judged = []
+    for row in ledger.agents(active=True):
+        if row.since_ts >= ts or row.role == "leaving":
+            continue
+        version = house.registry.version(row.slot, row.version)
+        if "retired" in version.tags:
+            continue
+        role: Literal["production", "challenger"] = (
+            "challenger" if row.role == "challenger" else "production"
+        )
+        mode: Mode = "shadow" if role == "challenger" else "live"
+        trades = [t for t in ledger.trades(row.agent, ts) if t.mode == mode]
+        fills = [f.exec_ts for f in ledger.fills(row.agent, ts) if f.mode == mode]
+        costs = house.settings.forge.costs
+        card = score(
+            row.agent,
+            ts,
+            trades,
+            ledger.equity(row.agent, ts, mode),
+            since_ts=row.since_ts,
+            last_fill_ts=max(fills, default=None),
+            bound=loss_bound(exits_of(house.registry, version), costs.fee, costs.slippage),
+        )
+        judged.append(Judged(row, card, judge(card, role, house.settings.watchtower)))
+    return judged
+
+
+def exits_of(registry: Registry, version: Version) -> Exits:
+    """Read a version's exits from its strategy file."""
+    return load_strategy(registry.strategy(version)).exits
+
+
+def carry_out(house: House, ledger: Ledger, judged: Judged) -> None:
+    """Book a verdict once, and act on it: retire and order a replacement, or promote."""
+    row, card, verdict = judged.row, judged.card, judged.verdict
+    booked = ledger.book_verdict(
+        card.ts, row.agent, row.version, verdict.judgement, verdict.reason, card.to_json()
+    )
+    if not booked or verdict.judgement == "keep":
+        return
+    line = {"event": verdict.judgement, "ts": card.ts, "agent": row.agent, "reason": verdict.reason}
+    append_line(house.run.path / "performance_log.jsonl", line)
+    get_run_logger().info("%s: %s: %s", row.agent, verdict.judgement, verdict.reason)
+    if verdict.judgement == "promote":
+        house.registry.promote(row.slot, row.version, verdict.reason)
+        return
+    house.registry.retire(row.slot, row.version, verdict.reason)
+    number = len(house.registry.versions(row.slot)) + 1
+    emit_event(
+        event="crucible.agent.culled",
+        resource={
+            "prefect.resource.id": f"crucible.agent.{row.slot}",
+            "prefect.resource.name": row.agent,
+        },
+        payload={
+            "slot": row.slot,
+            "seed": forging_seed(row.slot, number),
+            "reason": f"version {row.version} was culled: {verdict.reason}",
+        },
+    )
+
+
+def show(judged: list[Judged]) -> None:
+    """Show the newest scorecards as a table on the run's page."""
+    create_table_artifact(
+        key="scorecards",
+        table=[
+            {
+                "agent": item.row.agent,
+                "role": item.row.role,
+                "verdict": item.verdict.judgement,
+                "reason": item.verdict.reason,
+                "trades": item.card.trades,
+                "pnl": str(item.card.pnl),
+                "drawdown": f"{item.card.drawdown:.2%}",
+                "gain evidence": round(item.card.gain_evidence, 2),
+                "loss evidence": round(item.card.loss_evidence, 2),
+            }
+            for item in judged
+        ],
+        description=f"Scorecards at market time {judged[0].card.ts}.",
+    )
