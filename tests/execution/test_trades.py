@@ -1,0 +1,86 @@
+"""Bookkeeping of fills is exact, whatever the order of buys and sells."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crucible.execution.trades import BookkeepingError, Fill, PositionBook, pair
+
+
+def fill(number: int, side: str, qty: str, price: str, fee: str = "0", agent: str = "a") -> Fill:
+    return Fill(
+        exec_id=f"e{number}",
+        agent=agent,
+        version="1",
+        symbol="BTCUSDT",
+        side=side,
+        qty=Decimal(qty),
+        price=Decimal(price),
+        fee=Decimal(fee),
+        exec_ts=number,
+        reason="test",
+        intent_id=f"i{number}",
+    )
+
+
+decimals = st.decimals("0.001", "9", places=3)
+fills = st.lists(
+    st.tuples(
+        st.sampled_from(["buy", "sell"]),
+        decimals,
+        st.decimals("1", "99999", places=2),
+        st.decimals("-1", "1", places=8),
+    ),
+    max_size=30,
+)
+
+
+@given(fills)
+def test_cash_of_all_fills_equals_closed_profit_less_open_cost(rows):
+    book, cash, fees, profit = PositionBook(), Decimal(0), Decimal(0), Decimal(0)
+    for number, (side, qty, price, fee) in enumerate(rows):
+        one = fill(number, side, str(qty), str(price), str(fee))
+        cash, fees = cash + one.cash, fees + one.fee
+        trade = book.apply(one)
+        if trade is not None:
+            profit += trade.pnl
+        if book.qty == 0:
+            assert abs(cash - profit) < Decimal("1e-40")
+            assert book.cost == 0
+    assert book.qty == sum(((q if s == "buy" else -q) for s, q, _, _ in rows), Decimal(0))
+
+
+@given(fills)
+def test_every_fill_reaches_exactly_one_trade_or_the_open_position(rows):
+    made = [fill(n, s, str(q), str(p), str(f)) for n, (s, q, p, f) in enumerate(rows)]
+    trades, books = pair(made)
+    opened = sum((trade.fees for trade in trades), Decimal(0))
+    still = sum((f.fee for book in books.values() for f in book._opened + book._closed), Decimal(0))
+    assert abs(opened + still - sum((f.fee for f in made), Decimal(0))) < Decimal("1e-40")
+
+
+def test_a_fill_through_zero_closes_one_trade_and_opens_the_next():
+    book = PositionBook()
+    book.apply(fill(1, "buy", "1", "100", "0.1"))
+    trade = book.apply(fill(2, "sell", "3", "110", "0.3"))
+    assert trade is not None
+    assert trade.pnl == Decimal(10) - Decimal("0.1") - Decimal("0.1")
+    assert book.qty == Decimal(-2)
+    assert book.cost == Decimal(-220)
+
+
+def test_agents_never_share_a_position():
+    trades, books = pair(
+        [fill(1, "buy", "1", "100", agent="a"), fill(2, "sell", "1", "90", agent="b")]
+    )
+    assert trades == []
+    assert books["a", "BTCUSDT"].qty == 1
+    assert books["b", "BTCUSDT"].qty == -1
+
+
+@pytest.mark.parametrize(("side", "qty"), [("hold", "1"), ("buy", "0"), ("sell", "-1")])
+def test_a_fill_that_is_none_is_refused(side, qty):
+    with pytest.raises(BookkeepingError, match="e1"):
+        fill(1, side, qty, "1")
