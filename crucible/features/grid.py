@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,9 @@ import numpy.typing as npt
 from crucible.market.candles import Integers
 
 Matrix = npt.NDArray[np.float64]
+
+State = dict[str, npt.NDArray[Any]]
+"""What a block remembers between minutes: named arrays of numbers, changed in place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,8 @@ class Grid:
 
     def aligned(self, every: int) -> Integers:
         """Run minutes that lie on a UTC-aligned grid of `every` minutes."""
-        return self.minutes[self.minutes % every == 0]
+        aligned: Integers = self.minutes[self.minutes % every == 0]
+        return aligned
 
 
 def build_grid(

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
+from crucible.features.grid import Matrix, State
 from crucible.features.rings import NONE
 from crucible.market.candles import Candles, Floats, Integers
 from crucible.settings import MINUTE_MS
@@ -33,8 +33,6 @@ MINIMUM_SECONDS = 45
 """Seconds of a minute whose book must have been fresh for the minute to count as tier 3."""
 
 BOOK_TIER, CANDLE_TIER, NO_TIER = 3.0, 1.0, 0.0
-
-Matrix = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +152,7 @@ class Microstructure:
     fresh start agrees with a long run only as fast as they forget.
     """
 
-    def fresh(self, symbols: int) -> dict[str, npt.NDArray[np.generic]]:
+    def fresh(self, symbols: int) -> State:
         """Empty state."""
         return {
             "mce_sums": np.zeros((symbols, 2, _SUMS)),
@@ -164,7 +162,7 @@ class Microstructure:
 
     def run(
         self,
-        state: dict[str, npt.NDArray[np.generic]],
+        state: State,
         column: int,
         candles: Candles,
         standard: Matrix,
@@ -281,7 +279,7 @@ def _bulk_flow(value: float, volume: float, own: Floats, decay: float) -> float:
     Easley, Lopez de Prado and O'Hara (2012): the bought share of a candle's volume is
     ``Phi(dp / sigma_dp)``.
     """
-    mean = own[_VOLUME]
+    mean = float(own[_VOLUME])
     own[_VOLUME] = volume if mean == 0 else decay * mean + (1 - decay) * volume
     if mean <= 0 or np.isnan(value):
         return np.nan

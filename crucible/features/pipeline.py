@@ -7,14 +7,12 @@ Whatever is computed for a minute depends only on candles that closed at or befo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from crucible.features.frame import FeatureFrame, FeatureRow, FeatureSchema, Matrix
-from crucible.features.grid import Grid, build_grid
+from crucible.features.frame import FeatureFrame, FeatureRow, FeatureSchema
+from crucible.features.grid import Grid, State, build_grid
 from crucible.features.influence import INFLUENCE, InfluenceArrays, InfluenceMapper
 from crucible.features.microstructure import (
     MICROSTRUCTURE,
@@ -23,34 +21,17 @@ from crucible.features.microstructure import (
     Microstructure,
 )
 from crucible.features.radar import RADAR, TopologicalRadar
-from crucible.features.rings import FIELDS, NONE, RING
-from crucible.features.technical import (
-    HIGHER,
-    MARKS,
-    TECHNICAL,
-    WARMUP,
-    technical_steps,
-)
-from crucible.market.candles import COLUMNS, Candle, Candles, Integers
+from crucible.features.rings import NONE
+from crucible.features.technical import TECHNICAL, WARMUP, TechnicalState
+from crucible.market.candles import Candle, Candles, Floats
 from crucible.settings import MINUTE_MS, FeatureSettings
 
 CODE_VERSION = 1
 """Raised whenever a kernel's arithmetic changes, so that a model never sees other features."""
 
-State = dict[str, npt.NDArray[np.generic]]
-
 
 class FeatureError(ValueError):
     """Candles or a state that the pipeline cannot take; names the symbol, the value and why."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """What the technical step leaves for the blocks above it, symbol by symbol."""
-
-    rows: list[Integers]
-    values: list[Matrix]
-    standard: list[Matrix]
 
 
 class FeaturePipeline:
@@ -177,8 +158,7 @@ class FeaturePipeline:
                     "update takes the candles of one minute"
                 )
                 raise FeatureError(message)
-            columns = (np.array([getattr(candle, name)]) for name in COLUMNS[1:])
-            singles[symbol] = Candles(symbol, np.array([candle.ts]), *columns)
+            singles[symbol] = _single(symbol, candle)
         minutes = {
             symbol: BookMinutes.of([book])
             for symbol, book in (books or {}).items()
@@ -200,7 +180,7 @@ class FeaturePipeline:
             name: array.copy() for name, array in self._state.items()
         }
 
-    def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
+    def restore(self, state: State) -> None:
         """Continue from a saved state.
 
         Raises
@@ -224,11 +204,12 @@ class FeaturePipeline:
 
     def _fresh(self) -> State:
         count = len(self.symbols)
+        technical = TechnicalState.fresh(count)
         own: State = {
-            "stamp": np.full((count, RING), NONE),
-            "ring": np.full((count, FIELDS, RING), np.nan),
-            "marks": np.full((count, MARKS), NONE),
-            "held": np.full((count, 2, len(HIGHER)), np.nan),
+            "stamp": technical.stamp,
+            "ring": technical.ring,
+            "marks": technical.marks,
+            "held": technical.held,
             "market_minute": np.full(1, NONE),
             "market_returns": np.full((self._carry, count), np.nan),
             "market_standard": np.full((self._carry, count), np.nan),
@@ -244,55 +225,33 @@ class FeaturePipeline:
         present = [symbol for symbol in self.symbols if len(candles.get(symbol, ())) > 0]
         if not present:
             return {}
-        run = self._technical(state, candles)
-        minutes = np.unique(np.concatenate(run.rows))
+        technical = TechnicalState(state["stamp"], state["ring"], state["marks"], state["held"])
+        run = [technical.run(column, candles.get(s)) for column, s in enumerate(self.symbols)]
+        rows = [minutes for minutes, _, _ in run]
+        standard = [own for _, _, own in run]
+        minutes = np.unique(np.concatenate(rows))
         carried = (
             int(state["market_minute"][0]),
             state["market_returns"],
             state["market_standard"],
         )
-        grid = build_grid(minutes, run.rows, run.standard, carried)
+        grid = build_grid(minutes, rows, standard, carried)
         radar = self._radar.run(state, grid)
         influence = self._influence.run(state, grid)
         frames = {}
         for column, symbol in enumerate(self.symbols):
             if symbol not in present:
                 continue
-            own = np.searchsorted(minutes, run.rows[column])
+            own = np.searchsorted(minutes, rows[column])
             flow = self._microstructure.run(
-                state, column, candles[symbol], run.standard[column], books.get(symbol)
+                state, column, candles[symbol], standard[column], books.get(symbol)
             )
-            blocks = (run.values[column], radar[own], influence[own, column], flow)
+            blocks = (run[column][1], radar[own], influence[own, column], flow)
             frames[symbol] = FeatureFrame(
-                symbol, run.rows[column] * MINUTE_MS, np.hstack(blocks), self.schema
+                symbol, rows[column] * MINUTE_MS, np.hstack(blocks), self.schema
             )
         self._keep(state, grid)
         return frames
-
-    def _technical(self, state: State, candles: Mapping[str, Candles]) -> _Run:
-        rows, values, standard = [], [], []
-        for column, symbol in enumerate(self.symbols):
-            own = candles.get(symbol)
-            count = 0 if own is None else len(own)
-            minutes = np.empty(0, np.int64) if own is None else own.close_ts // MINUTE_MS
-            prices = np.empty((count, 5))
-            for at, name in enumerate(COLUMNS[1:]):
-                prices[:, at] = getattr(own, name) if own is not None else 0.0
-            out, normal = np.empty((count, len(TECHNICAL))), np.empty((count, 2))
-            technical_steps(
-                minutes,
-                prices,
-                state["stamp"][column],
-                state["ring"][column],
-                state["marks"][column],
-                state["held"][column],
-                out,
-                normal,
-            )
-            rows.append(minutes)
-            values.append(out)
-            standard.append(normal)
-        return _Run(rows, values, standard)
 
     def _keep(self, state: State, grid: Grid) -> None:
         state["market_minute"][0] = grid.minutes[-1]
@@ -319,3 +278,18 @@ class FeaturePipeline:
                     f"minute seen, {last * MINUTE_MS}; each minute is taken once, in order"
                 )
                 raise FeatureError(message)
+
+
+def _single(symbol: str, candle: Candle) -> Candles:
+    def column(value: float) -> Floats:
+        return np.array([value], np.float64)
+
+    return Candles(
+        symbol,
+        np.array([candle.ts], np.int64),
+        column(candle.open),
+        column(candle.high),
+        column(candle.low),
+        column(candle.close),
+        column(candle.volume),
+    )

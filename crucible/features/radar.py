@@ -1,9 +1,23 @@
-"""The topological radar of the market; its columns are NaN until its evaluation is wired."""
+"""TopologicalRadar: the shape of the market's last hour, as persistent homology sees it.
+
+One point cloud per evaluation: each closed minute of the window is a point whose coordinates are
+the returns of the tracked assets. Evaluations are stateless functions of their window, every few
+market minutes on UTC-aligned closes; what is remembered between them lives in `regime`.
+"""
 
 from __future__ import annotations
+
+import hashlib
+from itertools import pairwise
 from pathlib import Path
+
 import numpy as np
-from crucible.features.grid import Grid, Matrix
+
+from crucible.features.grid import Grid, Matrix, State, hold
+from crucible.features.regime import RegimeWatch
+from crucible.features.rings import NONE
+from crucible.market.candles import Integers
+from crucible.market.mtfa import COVERAGE
 from crucible.settings import FeatureSettings
 
 RADAR = (
@@ -17,14 +31,214 @@ RADAR = (
     "radar_age",
 )
 
+EVALUATION = (
+    "h1_l1",
+    "h1_l2",
+    "entropy_h0",
+    "entropy_h1",
+    "persistence_2",
+    "log_raw_l1",
+    "log_volatility",
+    "correlation",
+)
+"""What one evaluation measures: five shapes of the standardised cloud, the logarithm of the raw
+cloud's H1 landscape norm (basis points squared), and two plain baselines."""
+
+TTL = 30
+"""Minutes after which a held evaluation is no longer shown."""
+
+EMBEDDING = 4
+"""Dimensions of the delay embedding that stands in for a cloud when one asset is tracked."""
+
+SHORT = 15
+"""Minutes of the volatility baseline; shorter than the cloud, so that it reacts first."""
+
+_DAY = 1_440
+
 
 class TopologicalRadar:
+    """The radar block of a pipeline.
+
+    Parameters
+    ----------
+    settings : FeatureSettings
+        `radar_window` minutes per cloud, one evaluation per `radar_every` minutes.
+    assets : int
+        Leading columns of the grid that make the cloud.
+    cache : Path, optional
+        Folder for evaluations of whole UTC days, keyed by the content of their windows.
+    """
+
     def __init__(self, settings: FeatureSettings, assets: int, cache: Path | None = None) -> None:
         self.assets = assets
-        self.carry = settings.radar_window
+        self.window = settings.radar_window
+        self.every = settings.radar_every
+        self.carry = settings.radar_window + EMBEDDING
+        self._cache = cache
+        self._watch = RegimeWatch(settings.radar_every, len(EVALUATION))
 
-    def fresh(self):
-        return {}
+    def fresh(self) -> State:
+        """State before any minute was seen."""
+        return {"radar_began": np.full(1, NONE)} | self._watch.fresh()
 
-    def run(self, state, grid: Grid) -> Matrix:
-        return np.full((len(grid.minutes), len(RADAR)), np.nan)
+    def run(self, state: State, grid: Grid) -> Matrix:
+        """Evaluate the run's aligned minutes and hold the results as of every minute.
+
+        Parameters
+        ----------
+        state
+            Changed in place.
+        grid : Grid
+
+        Returns
+        -------
+        ndarray of float64, shape (len(grid.minutes), len(RADAR))
+        """
+        minutes = grid.aligned(self.every)
+        minutes = minutes[minutes - self._began(state, grid) >= self.carry]
+        values = self.evaluate(grid, minutes)
+        whole = np.isfinite(values).any(axis=1)
+        shown_at, shown = self._watch.run(state, minutes[whole], values[whole])
+        return hold(shown_at, shown, grid.minutes, TTL)
+
+    def _began(self, state: State, grid: Grid) -> int:
+        """First minute with a return of every asset; a window must lie after it.
+
+        Otherwise a cold start would speak of windows that a longer run knows in full.
+        """
+        if state["radar_began"][0] == NONE:
+            whole = np.flatnonzero(np.isfinite(grid.returns[:, : self.assets]).all(axis=1))
+            if len(whole) == 0:
+                return int(grid.minutes[-1])
+            state["radar_began"][0] = grid.start + int(whole[0])
+        return int(state["radar_began"][0])
+
+    def evaluate(self, grid: Grid, minutes: Integers) -> Matrix:
+        """Evaluate the windows that end at given minutes.
+
+        Returns
+        -------
+        ndarray of float64, shape (len(minutes), len(EVALUATION))
+            A row is NaN where too few of the window's minutes have a return of every asset.
+        """
+        out = np.full((len(minutes), len(EVALUATION)), np.nan)
+        for rows in _days(minutes):
+            windows = np.stack([self._window(grid, int(minute)) for minute in minutes[rows]])
+            out[rows] = self._day(windows)
+        return out
+
+    def _window(self, grid: Grid, minute: int) -> Matrix:
+        end = grid.row(minute) + 1
+        if self.assets > 1:
+            return grid.returns[end - self.window : end, : self.assets]
+        lags = [grid.returns[end - self.window - lag : end - lag, 0] for lag in range(EMBEDDING)]
+        return np.stack(lags, axis=1)
+
+    def _day(self, windows: Matrix) -> Matrix:
+        """Evaluate windows of one UTC day, from the cache when the same were evaluated before."""
+        if self._cache is None or len(windows) * self.every < _DAY:
+            return np.stack([evaluate_window(w, embedded=self.assets == 1) for w in windows])
+        digest = hashlib.sha256(repr((EVALUATION, windows.shape, SHORT, _VERSION)).encode())
+        digest.update(np.ascontiguousarray(windows).tobytes())
+        file = self._cache / f"radar-{digest.hexdigest()[:32]}.npy"
+        if file.exists():
+            stored: Matrix = np.load(file, allow_pickle=False)
+            return stored
+        values = np.stack([evaluate_window(w, embedded=self.assets == 1) for w in windows])
+        self._cache.mkdir(parents=True, exist_ok=True)
+        part = file.with_suffix(".part.npy")
+        np.save(part, values)
+        part.replace(file)
+        return values
+
+
+_VERSION = 1
+
+
+def _days(minutes: Integers) -> list[slice]:
+    """Slices of equal UTC day."""
+    if len(minutes) == 0:
+        return []
+    cuts = np.flatnonzero(np.diff((minutes - 1) // _DAY)) + 1
+    edges = [0, *cuts.tolist(), len(minutes)]
+    return [slice(a, b) for a, b in pairwise(edges)]
+
+
+def evaluate_window(window: Matrix, *, embedded: bool = False) -> Matrix:
+    """Measure one window.
+
+    Parameters
+    ----------
+    window : ndarray of float64, shape (minutes, dimensions)
+        One-minute log returns; a row with a NaN is left out.
+    embedded : bool
+        Whether the columns are delays of one asset, between which a correlation says nothing new.
+
+    Returns
+    -------
+    ndarray of float64, shape (len(EVALUATION),)
+        All NaN where fewer than 90 % of the rows are whole, or an asset did not move.
+    """
+    out = np.full(len(EVALUATION), np.nan)
+    cloud = window[np.isfinite(window).all(axis=1)]
+    if len(cloud) < COVERAGE * len(window):
+        return out
+    spread = cloud.std(axis=0)
+    if not np.all(spread > 0):
+        return out
+    normal = (cloud - cloud.mean(axis=0)) / spread
+    connected, loops = persistence(normal)
+    _, raw_loops = persistence(cloud * 1e4)
+    out[0], out[1] = landscape_norms(loops)
+    out[2], out[3] = persistence_entropy(connected), persistence_entropy(loops)
+    out[4] = np.sort(loops)[-2] if len(loops) > 1 else 0.0
+    raw = landscape_norms(raw_loops)[0]
+    out[5] = np.log(raw) if raw > 0 else np.nan
+    out[6] = np.mean(np.log(np.sqrt(np.mean(cloud[-SHORT:] ** 2, axis=0)) + 1e-12))
+    if not embedded:
+        pairs = np.corrcoef(normal, rowvar=False)
+        out[7] = pairs[np.triu_indices(len(pairs), 1)].mean()
+    return out
+
+
+def persistence(cloud: Matrix) -> tuple[Matrix, Matrix]:
+    """Lifetimes of the connected components and of the loops of a point cloud.
+
+    Parameters
+    ----------
+    cloud : ndarray of float64, shape (points, dimensions)
+
+    Returns
+    -------
+    tuple of ndarray of float64
+        Vietoris-Rips persistences in dimension 0 (without the component that never dies) and 1.
+    """
+    # Imported here: it costs seconds, which a run without the radar need not pay.
+    from gph import ripser_parallel
+
+    # Own distances rather than scikit-learn's: those come from a matrix product whose last bits
+    # depend on the library's threads.
+    differences = cloud[:, None, :] - cloud[None, :, :]
+    distances = np.sqrt((differences**2).sum(axis=2))
+    diagrams = ripser_parallel(distances, maxdim=1, metric="precomputed", n_threads=1)["dgms"]
+    lifetimes = [(d[:, 1].astype(np.float64) - d[:, 0]) for d in diagrams]
+    connected, loops = (life[np.isfinite(life) & (life > 0)] for life in lifetimes)
+    return connected, loops
+
+
+def landscape_norms(lifetimes: Matrix) -> tuple[float, float]:
+    """L1 and L2 norms of a persistence landscape over all its layers.
+
+    Every feature of lifetime p is a tent of height p/2 and base p, and the layers only sort the
+    tents' values at each point: the norms are ``sum(p^2) / 4`` and ``sqrt(sum(p^3) / 12)`` exactly
+    (landscapes: Bubenik 2015).
+    """
+    return float((lifetimes**2).sum() / 4), float(np.sqrt((lifetimes**3).sum() / 12))
+
+
+def persistence_entropy(lifetimes: Matrix) -> float:
+    """Shannon entropy of the lifetimes' shares, bits; NaN when there are none."""
+    if len(lifetimes) == 0:
+        return float("nan")
+    share = lifetimes / lifetimes.sum()
+    return float(-(share * np.log2(share)).sum())

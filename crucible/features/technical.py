@@ -6,13 +6,20 @@ fraction, so that it compares across prices and regimes; NaN until its window is
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
 from numba import njit
 
+from crucible.features.grid import Grid, build_grid
 from crucible.features.higher import HIGHER, higher_features
 from crucible.features.rings import (
     CLOSE,
+    FIELDS,
+    NONE,
     RETURN,
+    RING,
     STANDARD,
     VOLATILITY,
     covered,
@@ -24,7 +31,8 @@ from crucible.features.rings import (
     value_at,
     volume_sums,
 )
-from crucible.market.candles import Floats, Integers
+from crucible.market.candles import COLUMNS, Candles, Floats, Integers
+from crucible.settings import MINUTE_MS
 
 MINUTE_NAMES = (
     "return_1",
@@ -81,6 +89,70 @@ MARKS = 4
 _MINUTES = len(MINUTE_NAMES)
 _HIGHER = len(HIGHER)
 _DAY = 1_440
+
+
+@dataclass(frozen=True, slots=True)
+class TechnicalState:
+    """What the technical step of several symbols remembers; `technical_steps` says how."""
+
+    stamp: Integers
+    ring: Floats
+    marks: Integers
+    held: Floats
+
+    @classmethod
+    def fresh(cls, symbols: int) -> TechnicalState:
+        """State before any candle."""
+        return cls(
+            np.full((symbols, RING), NONE),
+            np.full((symbols, FIELDS, RING), np.nan),
+            np.full((symbols, MARKS), NONE),
+            np.full((symbols, 2, _HIGHER), np.nan),
+        )
+
+    def run(self, column: int, candles: Candles | None) -> tuple[Integers, Floats, Floats]:
+        """Step one symbol through its candles.
+
+        Returns
+        -------
+        minutes : ndarray of int64, shape (n,)
+        features : ndarray of float64, shape (n, len(TECHNICAL))
+        standard : ndarray of float64, shape (n, 2)
+            One-minute log returns and standardised returns.
+        """
+        if candles is None:
+            return np.empty(0, np.int64), np.empty((0, len(TECHNICAL))), np.empty((0, 2))
+        minutes = candles.close_ts // MINUTE_MS
+        prices = np.stack([getattr(candles, name) for name in COLUMNS[1:]], axis=1)
+        out, standard = np.empty((len(minutes), len(TECHNICAL))), np.empty((len(minutes), 2))
+        technical_steps(
+            minutes,
+            prices,
+            self.stamp[column],
+            self.ring[column],
+            self.marks[column],
+            self.held[column],
+            out,
+            standard,
+        )
+        return minutes, out, standard
+
+
+def market_grid(candles: Mapping[str, Candles], carry: int = 0) -> Grid:
+    """Lay the returns of several symbols on a grid of minutes, from a fresh start.
+
+    Parameters
+    ----------
+    candles : mapping of str to Candles
+    carry : int
+        Empty minutes in front of the first.
+    """
+    state = TechnicalState.fresh(len(candles))
+    runs = [state.run(column, own) for column, own in enumerate(candles.values())]
+    rows = [run[0] for run in runs]
+    empty = np.full((carry, len(candles)), np.nan)
+    minutes = np.unique(np.concatenate(rows))
+    return build_grid(minutes, rows, [run[2] for run in runs], (NONE, empty, empty))
 
 
 @njit(cache=True, error_model="numpy", nogil=True)

@@ -105,16 +105,18 @@ def resample(candles: Candles, minutes: int, coverage: float = COVERAGE) -> Cand
     span = candles.ts // length
     starts = np.flatnonzero(np.diff(span, prepend=span[:1] - 1))
     ends = np.append(starts[1:], len(span)) - 1
-    columns = [
-        candles.open[starts],
-        np.maximum.reduceat(candles.high, starts),
-        np.minimum.reduceat(candles.low, starts),
-        candles.close[ends],
-        np.add.reduceat(candles.volume, starts),
-    ]
     enough = ends - starts + 1 >= np.ceil(coverage * minutes)
     opens = span[starts] * length
     # The last span may still be open; it has closed only if its final minute is there.
     closed = opens + length <= candles.close_ts[-1:]
     keep = enough & closed
-    return Candles(candles.symbol, opens[keep], *(c[keep] for c in columns), timeframe_ms=length)
+    return Candles(
+        candles.symbol,
+        opens[keep],
+        candles.open[starts][keep],
+        np.maximum.reduceat(candles.high, starts)[keep],
+        np.minimum.reduceat(candles.low, starts)[keep],
+        candles.close[ends][keep],
+        np.add.reduceat(candles.volume, starts)[keep],
+        length,
+    )

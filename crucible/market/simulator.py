@@ -184,7 +184,7 @@ def _follow(shocks: Matrix, column: int, leader: Leader) -> Matrix:
     """Give every other column a share of the leader's shock `lag` minutes earlier."""
     followed = np.zeros(len(shocks))
     followed[leader.lag :] = shocks[: -leader.lag, column]
-    mixed = np.sqrt(1 - leader.share) * shocks + np.sqrt(leader.share) * followed[:, None]
+    mixed: Matrix = np.sqrt(1 - leader.share) * shocks + np.sqrt(leader.share) * followed[:, None]
     mixed[:, column] = shocks[:, column]
     return mixed
 
@@ -220,5 +220,12 @@ def _cut_gaps(candles: Candles, share: float, generator: np.random.Generator) ->
     ):
         keep[start : start + length] = False
     rows = np.flatnonzero(keep)
-    columns = (getattr(candles, name)[rows] for name in ("open", "high", "low", "close", "volume"))
-    return Candles(candles.symbol, candles.ts[rows], *columns)
+    return Candles(
+        candles.symbol,
+        candles.ts[rows],
+        candles.open[rows],
+        candles.high[rows],
+        candles.low[rows],
+        candles.close[rows],
+        candles.volume[rows],
+    )
