@@ -1,0 +1,143 @@
+"""`crucible ...`: the whole system from a terminal.
+
+Imports wait until a command needs them, so that `crucible --help` and `crucible status` answer at
+once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A factory of trading strategies: evolve, trade, judge, cull, replace.",
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")]
+
+
+def main() -> NoReturn:
+    """Run a command; a fault of ours is one clear line on stderr and exit code 1."""
+    try:
+        app()
+    except (ValueError, RuntimeError) as error:
+        # Ours are subclasses of these two; a defect of the code still shows where it is.
+        if type(error).__module__.split(".")[0] != "crucible":
+            raise
+        print(f"crucible: {error}", file=sys.stderr)
+        sys.exit(1)
+    sys.exit(0)
+
+
+@app.command()
+def up(
+    candles: Annotated[
+        Path | None, typer.Option(help="Replay this folder of SYMBOL-1m.parquet.")
+    ] = None,
+    speed: Annotated[float | None, typer.Option(help="Market seconds per second.")] = None,
+    start: Annotated[int | None, typer.Option(help="Market time to start at, epoch ms.")] = None,
+    symbols: Annotated[str | None, typer.Option(help="Symbols, separated by commas.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the simulated market.")] = None,
+    run_for: Annotated[
+        float | None, typer.Option(help="Stop this many seconds after everything is up.")
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open Crucible's page.")] = True,
+) -> None:
+    """Start everything on this machine and watch it; Ctrl-C stops it in order."""
+    from rich.console import Console
+
+    from crucible.operations.supervisor import UpOptions, options_settings
+    from crucible.operations.supervisor import up as run_up
+
+    settings = options_settings(speed, seed)
+    options = UpOptions(
+        candles=candles,
+        start_ms=start,
+        symbols=tuple(symbols.split(",")) if symbols else None,
+        run_for_s=run_for,
+        browser=browser,
+    )
+    run_up(settings, options, Console())
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Say what runs, where, with how much memory, and what every agent does."""
+    from crucible.operations.home import Home
+    from crucible.operations.status import read_status
+    from crucible.settings import load_settings
+
+    found = read_status(Home.at(load_settings().home))
+    if as_json:
+        _print_json(found.to_json())
+    else:
+        from rich.console import Console
+
+        from crucible.operations.tables import status_view
+
+        footer = f"run {found.run}" if found.run else "nothing has run here yet: crucible up"
+        Console().print(status_view(found, footer))
+    if found.down:
+        print(f"crucible: down: {', '.join(found.down)}", file=sys.stderr)
+
+
+@app.command()
+def report(
+    as_json: AsJson = False,
+    run: Annotated[str | None, typer.Option(help="A run's number; the newest otherwise.")] = None,
+) -> None:
+    """Sum up a run and compare its three books."""
+    from crucible.operations.home import Home
+    from crucible.operations.report import make_report
+    from crucible.settings import load_settings
+
+    made = make_report(Home.at(load_settings().home), run)
+    if as_json:
+        _print_json(made.to_json())
+    else:
+        from rich.console import Console
+
+        from crucible.operations.tables import report_view
+
+        Console().print(report_view(made))
+    if not made.books_agree:
+        print("crucible: the books differ", file=sys.stderr)
+
+
+@app.command()
+def kill(
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for flat positions.")] = 10.0,
+) -> None:
+    """Halt every agent, cancel every order and close every position, now."""
+    from crucible.execution.cerebellum_link import Addresses
+    from crucible.operations.halt import halt_and_flatten
+    from crucible.operations.home import Home
+    from crucible.settings import load_settings
+
+    home = Home.at(load_settings().home)
+    addresses = Addresses.read(home.services_file)
+    if not yes:
+        typer.confirm("Halt all trading and close every position?", abort=True)
+    halted = halt_and_flatten(addresses, "operator's kill switch", wait)
+    print(f"halted; open positions {halted.open_positions}, open orders {halted.open_orders}")
+    if not halted.flat:
+        print("crucible: not everything could be closed yet; run it again", file=sys.stderr)
+        sys.exit(1)
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, indent=1))
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    main()

@@ -1,0 +1,64 @@
+"""The operator's hand on Cerebellum: stop every agent, cancel every order, close every position."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from crucible.execution.cerebellum_link import Addresses, CerebellumLink
+from crucible.execution.messages import CancelAll, Flatten, SetState
+
+
+@dataclass(frozen=True, slots=True)
+class Halted:
+    """What was left when the waiting ended.
+
+    Attributes
+    ----------
+    open_positions, open_orders : int
+    fills : int
+        In Cerebellum's journal.
+    """
+
+    open_positions: int
+    open_orders: int
+    fills: int
+
+    @property
+    def flat(self) -> bool:
+        """Whether nothing is held and nothing rests."""
+        return self.open_positions == 0 and self.open_orders == 0
+
+
+def halt_and_flatten(addresses: Addresses, reason: str, timeout_s: float = 10.0) -> Halted:
+    """Move everything to HALTED, cancel, flatten, and wait until it is so.
+
+    Raises
+    ------
+    LinkError
+        If Cerebellum does not answer or refuses.
+    """
+    with CerebellumLink(addresses) as link:
+        now = link.snapshot().ts
+        link.ask(
+            SetState(
+                ts=now,
+                request_id=link.request_id(),
+                agent=None,
+                symbol=None,
+                state="HALTED",
+                operator=None,
+            )
+        )
+        link.ask(CancelAll(ts=now, request_id=link.request_id(), agent=None, symbol=None))
+        link.ask(
+            Flatten(ts=now, request_id=link.request_id(), agent=None, symbol=None, reason=reason)
+        )
+        deadline = time.monotonic() + timeout_s
+        while True:
+            seen = link.snapshot()
+            held = sum(1 for position in seen.positions if float(position.qty) != 0)
+            halted = Halted(held, len(seen.orders), seen.totals.fills)
+            if halted.flat or time.monotonic() > deadline:
+                return halted
+            time.sleep(0.1)

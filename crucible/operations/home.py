@@ -1,0 +1,232 @@
+"""The layout of ``CRUCIBLE_HOME``: every file and folder of one independent system.
+
+Files that several processes read are replaced atomically: a reader sees the old one or the new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from crucible.operations.errors import AlreadyRunningError, HomeError
+
+PAPER_USDT = "100000"
+# A Unix socket's path holds 107 bytes; the longest socket name needs about 20 of them.
+_LONGEST_RUN_FOLDER = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """One system's folder.
+
+    Parameters
+    ----------
+    path : Path
+        Absolute; see `Home.at`.
+    """
+
+    path: Path
+
+    @classmethod
+    def at(cls, path: Path) -> Home:
+        """Take any path; a relative one counts from the working directory."""
+        return cls(path.expanduser().absolute())
+
+    @property
+    def prefect(self) -> Path:
+        """Prefect's home: its database and results."""
+        return self.path / "prefect"
+
+    @property
+    def mlflow(self) -> Path:
+        """MLflow's database and artifacts."""
+        return self.path / "mlflow"
+
+    @property
+    def logs(self) -> Path:
+        """One ``NAME.log`` per service."""
+        return self.path / "logs"
+
+    @property
+    def runs(self) -> Path:
+        """One folder per run."""
+        return self.path / "runs"
+
+    @property
+    def services_file(self) -> Path:
+        """Who runs where: processes and addresses."""
+        return self.path / "services.json"
+
+    @property
+    def keys_file(self) -> Path:
+        """Keys of the paper account, readable by the owner only."""
+        return self.path / "keys.json"
+
+    @property
+    def world_file(self) -> Path:
+        """Which market this home has lived in, and until when."""
+        return self.path / "world.json"
+
+    @property
+    def socket_folder(self) -> Path:
+        """Short folder for Unix sockets: a deep home would exceed the limit on their paths."""
+        digest = hashlib.sha256(str(self.path).encode()).hexdigest()[:8]
+        name = f"crucible-{os.getuid()}-{digest}"
+        runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp")  # noqa: S108
+        if not runtime.is_dir() or len(str(runtime / name)) > _LONGEST_RUN_FOLDER:
+            runtime = Path("/tmp")  # noqa: S108
+        return runtime / name
+
+    def run(self, run_id: str) -> Run:
+        """One run's folder, whether it exists or not."""
+        return Run(run_id, self.runs / run_id)
+
+    def current(self) -> Run | None:
+        """Give the newest run, or None when nothing has run here yet."""
+        try:
+            run_id = (self.path / "current").read_text().strip()
+        except FileNotFoundError:
+            return None
+        return self.run(run_id)
+
+    def new_run(self) -> Run:
+        """Make the next run's folder and point ``current`` at it; numbers only ever grow."""
+        taken = [int(path.name) for path in self.runs.glob("*") if path.name.isdigit()]
+        run = self.run(f"{max(taken, default=0) + 1:04d}")
+        run.path.mkdir(parents=True)
+        write_text(self.path / "current", run.run_id + "\n")
+        return run
+
+    def create(self) -> None:
+        """Make the folders that every service expects.
+
+        Raises
+        ------
+        HomeError
+            If they cannot be made, or the socket folder belongs to someone else.
+        """
+        try:
+            for folder in (self.path, self.prefect, self.mlflow, self.logs, self.runs):
+                folder.mkdir(parents=True, exist_ok=True)
+            sockets = self.socket_folder
+            sockets.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            message = f"{self.path} cannot be used as CRUCIBLE_HOME: {error}; name another folder"
+            raise HomeError(message) from error
+        owner = sockets.lstat()
+        if sockets.is_symlink() or owner.st_uid != os.getuid() or owner.st_mode & 0o077:
+            message = (
+                f"{sockets} is not a folder that only you can open; remove it, or set "
+                "XDG_RUNTIME_DIR to a private folder"
+            )
+            raise HomeError(message)
+
+    def ensure_keys(self) -> Path:
+        """Make the paper account's keys once, 0600; they open nothing outside this machine."""
+        if not self.keys_file.exists():
+            account = {
+                "key": secrets.token_hex(9),
+                "secret": secrets.token_hex(18),
+                "usdt": PAPER_USDT,
+            }
+            write_json(self.keys_file, [account], mode=0o600)
+        return self.keys_file
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Own this home until the block ends or the process dies.
+
+        Raises
+        ------
+        AlreadyRunningError
+            If another process owns it; the message gives its pid.
+        """
+        path = self.path / "up.lock"
+        with path.open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                file.seek(0)
+                holder = file.read().strip() or "another process"
+                message = (
+                    f"crucible is already up on {self.path} (pid {holder}); stop it with Ctrl-C "
+                    f"there or `kill {holder}`, or set CRUCIBLE_HOME to another folder"
+                )
+                raise AlreadyRunningError(message) from error
+            file.seek(0)
+            file.truncate()
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run's folder: a fresh paper account, journal and ledger each time."""
+
+    run_id: str
+    path: Path
+
+    @property
+    def journal(self) -> Path:
+        """Cerebellum's record (SQLite)."""
+        return self.path / "journal.sqlite"
+
+    @property
+    def ledger(self) -> Path:
+        """The arena's record (SQLite)."""
+        return self.path / "ledger.sqlite"
+
+    @property
+    def statement(self) -> Path:
+        """The venue's last word on the account, saved when the run stopped in order."""
+        return self.path / "statement.json"
+
+    @property
+    def arena(self) -> Path:
+        """What every agent holds, written by the arena each market minute."""
+        return self.path / "arena.json"
+
+    @property
+    def facts(self) -> Path:
+        """How the run was started: market, seed, speed, addresses."""
+        return self.path / "run.json"
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401
+    """Read a JSON file; None when it is missing.
+
+    Raises
+    ------
+    HomeError
+        If it is there but is not JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        message = f"{path} cannot be read as JSON: {error}; remove it if it was edited by hand"
+        raise HomeError(message) from error
+
+
+def write_json(path: Path, value: object, *, mode: int = 0o644) -> None:
+    """Replace a JSON file atomically."""
+    write_text(path, json.dumps(value, indent=1) + "\n", mode=mode)
+
+
+def write_text(path: Path, text: str, *, mode: int = 0o644) -> None:
+    """Replace a text file atomically."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
+        file.write(text)
+    part.replace(path)

@@ -1,0 +1,182 @@
+"""Prefect and MLflow over their REST interfaces: the few questions an operator's program asks.
+
+Importing their clients would cost seconds and a hundred megabytes for a handful of requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import httpx
+
+from crucible.operations.errors import ServerError
+
+TERMINAL = ("COMPLETED", "FAILED", "CANCELLED", "CRASHED")
+NOT_FOUND = 404
+PAGE = 200
+# Each round ends a page of runs; more than this many pages is somebody making them anew.
+CLEAR_ROUNDS = 20
+
+
+class PrefectServer:
+    """One Prefect server.
+
+    Parameters
+    ----------
+    api_url : str
+        For example ``http://127.0.0.1:4200/api``.
+    """
+
+    def __init__(self, api_url: str, timeout_s: float = 10.0) -> None:
+        self._client = httpx.Client(base_url=api_url, timeout=timeout_s)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401
+        try:
+            response = self._client.request(method, path, json=body)
+            response.raise_for_status()
+        except httpx.HTTPStatusError as error:
+            message = f"Prefect refused {method} {path}: {error.response.text[:300]}"
+            raise ServerError(message) from error
+        except httpx.HTTPError as error:
+            message = f"Prefect did not answer {method} {path}: {error}"
+            raise ServerError(message) from error
+        return response.json() if response.content else None
+
+    def ensure_pool(self, name: str) -> None:
+        """Make a process work pool unless it is there; the first worker fills in its template."""
+        found = self._ask("POST", "/work_pools/filter", {"work_pools": {"name": {"any_": [name]}}})
+        if not found:
+            self._ask("POST", "/work_pools/", {"name": name, "type": "process"})
+
+    def online_worker(self, pool: str, worker: str) -> bool:
+        """Whether that worker has reported to its pool."""
+        found = self._ask("POST", f"/work_pools/{pool}/workers/filter", {"limit": PAGE})
+        return any(item["name"] == worker and item["status"] == "ONLINE" for item in found)
+
+    def deployment(self, name: str) -> dict[str, Any]:
+        """One deployment, by ``FLOW/DEPLOYMENT``."""
+        return cast("dict[str, Any]", self._ask("GET", f"/deployments/name/{name}"))
+
+    def start(self, deployment: str, run_name: str) -> str:
+        """Create a run of a deployment; give the run's id."""
+        deployment_id = self.deployment(deployment)["id"]
+        run = self._ask("POST", f"/deployments/{deployment_id}/create_flow_run", {"name": run_name})
+        return str(run["id"])
+
+    def unfinished_of(self, deployment: str) -> str | None:
+        """Give a run of a deployment that has not ended; None if there is none."""
+        deployment_id = self.deployment(deployment)["id"]
+        body = {
+            "flow_runs": {"state": {"type": {"not_any_": list(TERMINAL)}}},
+            "deployments": {"id": {"any_": [deployment_id]}},
+            "limit": 1,
+        }
+        found = self._ask("POST", "/flow_runs/filter", body)
+        return str(found[0]["id"]) if found else None
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        """One flow run."""
+        return cast("dict[str, Any]", self._ask("GET", f"/flow_runs/{run_id}"))
+
+    def unfinished(self) -> list[dict[str, Any]]:
+        """Every flow run that has not ended, scheduled ones included."""
+        body = {
+            "flow_runs": {"state": {"type": {"not_any_": list(TERMINAL)}}},
+            "limit": PAGE,
+            "sort": "ID_DESC",
+        }
+        return cast("list[dict[str, Any]]", self._ask("POST", "/flow_runs/filter", body))
+
+    def force(self, run_id: str, state: str, reason: str) -> None:
+        """Set a run's state past the server's rules, releasing what it holds."""
+        body = {
+            "state": {"type": state, "name": state.capitalize(), "message": reason},
+            "force": True,
+        }
+        self._ask("POST", f"/flow_runs/{run_id}/set_state", body)
+
+    def clear(self, reason: str, state: str = "CRASHED") -> int:
+        """End every unfinished run; give how many had really begun.
+
+        A scheduled run that nobody started is removed: it would only start late.
+        """
+        begun = 0
+        for _ in range(CLEAR_ROUNDS):
+            unfinished = self.unfinished()
+            if not unfinished:
+                break
+            for run in unfinished:
+                if run["state_type"] == "SCHEDULED" and run["run_count"] == 0:
+                    self._ask("DELETE", f"/flow_runs/{run['id']}")
+                else:
+                    self.force(run["id"], state, reason)
+                    begun += 1
+        return begun
+
+    def set_interval(self, deployment: str, seconds: float, *, active: bool = True) -> None:
+        """Give a deployment one interval schedule, which replaces those that it has."""
+        found = self.deployment(deployment)
+        schedule = {
+            "interval": seconds,
+            "anchor_date": datetime.now(UTC).isoformat(),
+            "timezone": "UTC",
+        }
+        body = {"schedule": schedule, "active": active}
+        path = f"/deployments/{found['id']}/schedules"
+        if not found["schedules"]:
+            self._ask("POST", path, cast("Any", [body]))
+            return
+        first, *others = found["schedules"]
+        self._ask("PATCH", f"{path}/{first['id']}", body)
+        for other in others:
+            self._ask("DELETE", f"{path}/{other['id']}")
+
+    def rest(self, deployment: str) -> None:
+        """Switch a deployment's schedules off."""
+        found = self.deployment(deployment)
+        for schedule in found["schedules"]:
+            self._ask(
+                "PATCH", f"/deployments/{found['id']}/schedules/{schedule['id']}", {"active": False}
+            )
+
+
+def answers(url: str, timeout_s: float = 1.0) -> bool:
+    """Whether an address answers 200."""
+    try:
+        return httpx.get(url, timeout=timeout_s).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+def registered_versions(mlflow_url: str, timeout_s: float = 2.0) -> int:
+    """Count every version in MLflow's model registry.
+
+    Raises
+    ------
+    ServerError
+        If MLflow does not answer.
+    """
+    count, token = 0, ""
+    while True:
+        query = {"max_results": "1000"} | ({"page_token": token} if token else {})
+        try:
+            response = httpx.get(
+                f"{mlflow_url}/api/2.0/mlflow/model-versions/search",
+                params=query,
+                timeout=timeout_s,
+            )
+            response.raise_for_status()
+            page = response.json()
+        except (httpx.HTTPError, ValueError) as error:
+            message = f"MLflow at {mlflow_url} did not list versions: {error}"
+            raise ServerError(message) from error
+        count += len(page.get("model_versions", []))
+        token = page.get("next_page_token") or ""
+        if not token:
+            return count
