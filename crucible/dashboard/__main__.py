@@ -1,0 +1,25 @@
+"""`python -m crucible.dashboard --port N`: serve the page on the loopback interface."""
+
+from __future__ import annotations
+
+import argparse
+
+import uvicorn
+
+from crucible.dashboard.app import make_app
+from crucible.operations.home import Home
+from crucible.operations.ports import HOST
+from crucible.settings import load_settings
+
+
+def main() -> None:
+    """Serve until stopped."""
+    parser = argparse.ArgumentParser(prog="crucible.dashboard", description=__doc__)
+    parser.add_argument("--port", type=int, required=True, help="0 takes a free one")
+    port = parser.parse_args().port
+    app = make_app(Home.at(load_settings().home))
+    uvicorn.run(app, host=HOST, port=port, log_level="warning")
+
+
+if __name__ == "__main__":
+    main()

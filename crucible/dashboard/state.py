@@ -1,0 +1,87 @@
+"""What the page shows, as one JSON value: status, equity, verdicts, fills.
+
+Everything is read from the files of the newest run and from the processes that live.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from crucible.operations.books import plain
+from crucible.operations.errors import BooksError
+from crucible.operations.home import Home, read_json
+from crucible.operations.record_books import ledger_rows
+from crucible.operations.status import market_time, read_status
+
+SPARK_POINTS = 120
+NEWEST = 30
+
+
+def read_state(home: Home) -> dict[str, Any]:
+    """Give everything that the page needs.
+
+    Returns
+    -------
+    dict
+        ``status`` as ``crucible status --json``; ``market_time``; ``pages`` (addresses of Prefect
+        and MLflow); ``equity`` per agent as ``[[market ms, USDT], ...]``, thinned to
+        `SPARK_POINTS`; ``verdicts`` and ``fills``, newest first; ``note`` when the ledger cannot
+        be read.
+    """
+    status = read_status(home, ask=False)
+    run = home.current()
+    facts = (read_json(run.facts) if run else None) or {}
+    state: dict[str, Any] = {
+        "status": status.to_json(),
+        "market_time": market_time(status.market_ts),
+        "pages": {"Prefect": facts.get("prefect"), "MLflow": facts.get("mlflow")},
+        "facts": facts,
+        "equity": {},
+        "verdicts": [],
+        "fills": [],
+        "note": "",
+    }
+    if run is None:
+        return state
+    try:
+        state["equity"] = _equity(ledger_rows(run.ledger, _EQUITY))
+        state["verdicts"] = ledger_rows(run.ledger, _VERDICTS, (NEWEST,))
+        state["fills"] = [
+            {**row, "value": plain(Decimal(row["qty"]) * Decimal(row["price"]))}
+            for row in ledger_rows(run.ledger, _FILLS, (NEWEST,))
+        ]
+    except BooksError as error:
+        state["note"] = str(error)
+    return state
+
+
+_EQUITY = "SELECT agent, ts, equity FROM equity ORDER BY agent, ts"
+_VERDICTS = (
+    "SELECT ts, agent, version, verdict, reason FROM verdicts ORDER BY ts DESC, agent LIMIT ?"
+)
+_FILLS = (
+    "SELECT exec_ts AS ts, mode, agent, version, symbol, side, qty, price, fee, reason "
+    "FROM fills ORDER BY exec_ts DESC, rowid DESC LIMIT ?"
+)
+
+
+def _equity(rows: list[dict[str, Any]]) -> dict[str, list[list[float]]]:
+    series: dict[str, list[list[float]]] = {}
+    for row in rows:
+        series.setdefault(row["agent"], []).append([row["ts"], float(row["equity"])])
+    return {agent: thin(points, SPARK_POINTS) for agent, points in series.items()}
+
+
+def thin(points: list[list[float]], most: int) -> list[list[float]]:
+    """Keep at most `most` points, evenly spread, the first and the newest always.
+
+    Examples
+    --------
+    >>> thin([[0.0, 1.0], [1.0, 2.0], [2.0, 3.0]], 2)
+    [[0.0, 1.0], [2.0, 3.0]]
+    """
+    if len(points) <= most:
+        return points
+    step = (len(points) - 1) / (most - 1)
+    return [points[round(number * step)] for number in range(most)]
