@@ -1,0 +1,77 @@
+# The developer's loop. Every target sets up what it needs from a clean clone; see CONTRIBUTING.md.
+# More options reach a command through ARGS: `make up ARGS="--candles DIR --speed 120"`.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup up test bench chaos soak screenshots lint docs clean
+
+CARGO := cargo
+MANIFEST := --manifest-path cerebellum_core/Cargo.toml
+PY := .venv/bin/python
+ARGS ?=
+
+help:
+	@echo "make up           start everything on this machine; Ctrl-C stops it"
+	@echo "make test         every test, Rust and Python"
+	@echo "make lint         formatters, linters, types, floors"
+	@echo "make bench        every benchmark; make bench-NAME runs one"
+	@echo "make chaos        tests that kill parts of the running system"
+	@echo "make soak         a long run with its memory and errors watched"
+	@echo "make screenshots  pictures of the pages of a running system, into docs/pictures"
+	@echo "make docs         the documentation as a site"
+	@echo "make clean        remove what was built; data/ is kept"
+
+setup:
+	@tools/setup.sh
+
+up: setup
+	@exec .venv/bin/crucible up $(ARGS)
+
+# Both languages run even when one fails; the runners' own closing lines come last.
+test: setup
+	@status=0; \
+	$(CARGO) test --release --locked --workspace $(MANIFEST) || status=1; \
+	$(PY) -m pytest $(ARGS) || status=1; \
+	exit $$status
+
+lint: setup
+	@status=0; \
+	.venv/bin/ruff check . || status=1; \
+	.venv/bin/ruff format --check . || status=1; \
+	.venv/bin/mypy || status=1; \
+	.venv/bin/lint-imports || status=1; \
+	$(CARGO) fmt $(MANIFEST) --all --check || status=1; \
+	$(CARGO) clippy --release --locked --workspace --all-targets $(MANIFEST) -- -D warnings || status=1; \
+	exit $$status
+
+BENCHMARKS := $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py))
+
+bench: setup
+	@test -n "$(BENCHMARKS)" || { echo "make bench: there is no benchmark in benchmarks/ yet" >&2; exit 1; }
+	@status=0; for file in $(BENCHMARKS); do $(PY) $$file $(ARGS) || status=1; done; exit $$status
+
+bench-%: setup
+	@test -f benchmarks/$*.py || { echo "make bench-$*: benchmarks/$*.py does not exist yet" >&2; exit 1; }
+	@$(PY) benchmarks/$*.py $(ARGS)
+
+chaos: setup
+	@test -d tests/chaos || { echo "make chaos: tests/chaos does not exist yet; nothing was run" >&2; exit 1; }
+	@$(PY) -m pytest tests/chaos $(ARGS)
+
+soak: setup
+	@test -f tools/soak.py || { echo "make soak: tools/soak.py does not exist yet; nothing was run" >&2; exit 1; }
+	@$(PY) tools/soak.py $(ARGS)
+
+screenshots: setup
+	@test -f tools/screenshots.py || { echo "make screenshots: tools/screenshots.py does not exist yet" >&2; exit 1; }
+	@$(PY) tools/screenshots.py $(ARGS)
+
+docs: setup
+	@test -f mkdocs.yml || { echo "make docs: there is no mkdocs.yml yet; read the Markdown under docs/" >&2; exit 1; }
+	@.venv/bin/mkdocs build --strict $(ARGS)
+
+clean:
+	@rm -rf .venv .make .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache \
+		build dist site crucible.egg-info cerebellum_core/target
+	@find crucible flows tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	@echo "removed what was built; data/ is untouched"
