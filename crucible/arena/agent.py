@@ -169,18 +169,22 @@ class Agent:
         self.last_signal = signal.name
         regime = row["regime_change_detected"] == 1.0
         holding = self.shadow.is_open if self.mode == "shadow" else self.book.qty > 0
-        wants_out = self.seat.role == "leaving" or regime or signal is Signal.EXIT
-        if holding and wants_out:
-            reason = self._exit_reason(regime=regime)
+        reason = self._exit_reason(signal, regime=regime)
+        if holding and reason is not None:
             return self._leave(row.ts, signal, reason, price, tuple(fills), context)
         if not holding and signal is Signal.BUY and not regime and self.seat.role != "leaving":
             return self._enter(row, signal, price, tuple(fills), context)
         return Decision(row.ts, signal, "hold", "", price, shadow_fills=tuple(fills))
 
-    def _exit_reason(self, *, regime: bool) -> str:
+    def _exit_reason(self, signal: Signal, *, regime: bool) -> str | None:
+        """Say why to leave, if there is a reason; a live deadline is Cerebellum's to keep."""
         if self.seat.role == "leaving":
             return "retired"
-        return "regime_change" if regime else "exit"
+        if regime:
+            return "regime_change"
+        if signal is Signal.EXIT:
+            return "exit"
+        return "deadline" if self.shadow.is_due else None
 
     def _leave(
         self,

@@ -1,8 +1,8 @@
 """Simulated fills for challengers: the backtest's semantics, one closed candle at a time.
 
 A decision at a close fills at the next candle's open with slippage; a stop comes before a target
-when one candle touches both; a gap through a stop fills at the open; a timeout fills at the close of
-its candle. Agreement with `crucible.forge.backtest` is tested in ``tests/parity``.
+when one candle touches both; a gap through a stop or a target fills at the open; a position that has been
+held for its timeout is due to leave at the next open. Agreement with `crucible.forge.backtest` is tested in ``tests/parity``.
 """
 
 from __future__ import annotations
@@ -55,6 +55,11 @@ class ShadowPosition:
         """Whether a position is held."""
         return self.entry > 0
 
+    @property
+    def is_due(self) -> bool:
+        """Whether the position has been held for its timeout."""
+        return self.is_open and self.held >= self.timeout
+
     def step(self, candle: Candle, exits: Exits, costs: Costs) -> list[ShadowFill]:
         """Carry the position over one closed candle and return what was filled in it."""
         fills: list[ShadowFill] = []
@@ -78,9 +83,6 @@ class ShadowPosition:
         elif candle.high >= target:
             price = max(candle.open, target) * sell
             fills.append(ShadowFill("sell", price, close_ts, "take_profit"))
-            self._close()
-        elif self.held >= self.timeout:
-            fills.append(ShadowFill("sell", candle.close * sell, close_ts, "deadline"))
             self._close()
         return fills
 

@@ -91,7 +91,7 @@ def size_entry(
         return Size(Decimal(0), 0.0, f"equity is {equity}")
     kelly = None if edge is None else settings.kelly_fraction * kelly_fraction(edge)
     if kelly is not None and kelly > 0:
-        fraction = min(kelly, settings.max_position_fraction)
+        fraction = round(min(kelly, settings.max_position_fraction), 9)
         reason = f"{settings.kelly_fraction:g} of Kelly, at most {settings.max_position_fraction:g}"
     elif not proven:
         fraction = settings.exploration_fraction

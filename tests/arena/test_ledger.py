@@ -1,0 +1,134 @@
+"""The ledger books every fill once, in whatever order and however often it hears of it."""
+
+from decimal import Decimal
+
+import pytest
+
+from crucible.arena.ledger import AgentRow, Ledger, LedgerError
+from crucible.execution.messages import FillEvent, FundingEvent, RiskEvent
+from crucible.execution.trades import Fill
+
+
+def fill_event(seq: int, exec_id: str, side: str = "buy", price: str = "100.5") -> FillEvent:
+    return FillEvent(
+        ts=seq,
+        seq=seq,
+        exec_id=exec_id,
+        intent_id="i",
+        order_link_id="l",
+        order_id="o",
+        agent="BTCUSDT-gp-1@1",
+        version="1",
+        symbol="BTCUSDT",
+        side=side,
+        qty="0.3",
+        price=price,
+        fee="0.01658250",
+        fee_currency="USDT",
+        is_maker=False,
+        exec_ts=seq * 1_000,
+        reason="entry",
+    )
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    with Ledger(tmp_path / "ledger.sqlite") as opened:
+        yield opened
+
+
+def test_an_event_heard_twice_is_booked_once(ledger):
+    assert ledger.book_event(fill_event(1, "a")) is not None
+    assert ledger.book_event(fill_event(1, "a")) is None
+    assert ledger.book_event(fill_event(2, "a")) is None  # the same execution under a new number
+    assert len(ledger.fills()) == 1
+    assert ledger.last_seq() == 2
+
+
+def test_decimals_come_back_to_the_last_digit(ledger):
+    ledger.book_event(fill_event(1, "a"))
+    (fill,) = ledger.fills()
+    assert fill.cash == Decimal("-30.15") - Decimal("0.01658250")
+    assert str(fill.fee) == "0.01658250"
+
+
+def test_a_reopened_ledger_goes_on_where_it_was(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    with Ledger(path) as first:
+        first.book_event(fill_event(5, "a"))
+        first.keep_shadow("x", {"pending": "buy"})
+    with Ledger(path) as second:
+        assert second.last_seq() == 5
+        assert second.kept_shadow("x") == {"pending": "buy"}
+        assert len(second.fills("BTCUSDT-gp-1@1")) == 1
+
+
+def test_a_reader_sees_what_the_writer_wrote_and_never_creates_a_file(tmp_path):
+    with pytest.raises(LedgerError, match="no ledger here"):
+        Ledger(tmp_path / "none.sqlite", read_only=True)
+    assert not (tmp_path / "none.sqlite").exists()
+    with (
+        Ledger(tmp_path / "l.sqlite") as writer,
+        Ledger(tmp_path / "l.sqlite", read_only=True) as reader,
+    ):
+        writer.book_event(fill_event(1, "a"))
+        assert len(reader.fills()) == 1
+
+
+def test_a_ledger_of_a_newer_version_is_refused(tmp_path):
+    import sqlite3
+
+    path = tmp_path / "new.sqlite"
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(LedgerError, match="version 99"):
+        Ledger(path)
+
+
+def test_trades_before_an_instant_never_show_later_fills(ledger):
+    ledger.book_event(fill_event(1, "a"))
+    ledger.book_event(fill_event(2, "b", side="sell", price="101"))
+    assert ledger.trades("BTCUSDT-gp-1@1", until_ts=2_000) == []
+    (trade,) = ledger.trades("BTCUSDT-gp-1@1", until_ts=2_001)
+    assert trade.pnl == Decimal("0.15") - 2 * Decimal("0.01658250")
+
+
+def test_half_a_transaction_is_none(ledger):
+    fill = Fill(
+        "s1", "a@1", "1", "B", "buy", Decimal(1), Decimal(1), Decimal(0), 1, "", "", "shadow"
+    )
+
+    def break_off() -> None:
+        with ledger.transaction():
+            ledger.book_shadow_fill(fill)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        break_off()
+    assert ledger.fills() == []
+
+
+def test_funding_and_alarms_are_kept(ledger):
+    ledger.book_event(
+        FundingEvent(ts=1, seq=1, exec_id="f", agent="a@1", symbol="B", amount="-0.5", exec_ts=1)
+    )
+    ledger.book_event(RiskEvent(ts=1, seq=2, code="x", text="y", agent=None, symbol=None))
+    assert ledger.funding_paid("a@1") == Decimal("-0.5")
+
+
+def test_a_verdict_is_given_once_per_instant(ledger):
+    assert ledger.book_verdict(1, "a@1", "1", "keep", "fine", {"trades": 1})
+    assert not ledger.book_verdict(1, "a@1", "1", "cull", "second thoughts", {})
+    assert [row["verdict"] for row in ledger.verdicts("a@1")] == ["keep"]
+
+
+def test_an_agent_that_comes_back_is_active_again(ledger):
+    row = AgentRow(
+        "a@1", "a", "1", "challenger", "B", "gp", proven=False, since_ts=5, until_ts=None
+    )
+    ledger.seat(row)
+    ledger.unseat("a@1", 9)
+    assert ledger.agents(active=True) == []
+    ledger.seat(row)
+    assert [agent.agent for agent in ledger.agents(active=True)] == ["a@1"]

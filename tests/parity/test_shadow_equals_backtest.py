@@ -1,0 +1,83 @@
+"""What a challenger is credited with in the arena is what the backtest says it would have earned."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crucible.arena.agent import Agent, Context, Seat
+from crucible.features.frame import FeatureFrame, FeatureSchema
+from crucible.forge.backtest import Market, backtest
+from crucible.market.candles import Candles
+from crucible.market.instruments import Instrument
+from crucible.settings import ArenaSettings, Costs
+from crucible.strategies.contract import Exits, Signal
+
+SCHEMA = FeatureSchema(("regime_change_detected", "volatility_ratio"), {})
+INSTRUMENT = Instrument("BTCUSDT", *(Decimal(x) for x in ("0.1", "0.001", "0.001", "5")))
+COSTS = Costs()
+FORGE_REASON = {1: "stop", 2: "take_profit", 3: "exit", 4: "deadline", 5: "regime_change"}
+
+
+@dataclass
+class Scripted:
+    """A strategy that says what it is told to say."""
+
+    script: list[int]
+    exits: Exits
+    kind: str = "gp"
+    symbol: str = "BTCUSDT"
+    schema_hash: str = SCHEMA.hash
+    at: int = 0
+
+    def decide(self, row):
+        self.at += 1
+        return Signal(self.script[self.at - 1])
+
+
+@st.composite
+def markets(draw):
+    count = draw(st.integers(5, 120))
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    close = 50_000 * np.exp(np.cumsum(random.normal(0, 0.004, count)))
+    start = close * np.exp(random.normal(0, 0.002, count))
+    high = np.maximum(start, close) * (1 + np.abs(random.normal(0, 0.002, count)))
+    low = np.minimum(start, close) * (1 - np.abs(random.normal(0, 0.002, count)))
+    minutes = np.cumsum(random.choice([1, 1, 1, 1, 3], count))  # some minutes are missing
+    candles = Candles("BTCUSDT", minutes * 60_000, start, high, low, close, np.ones(count))
+    regime = (random.random(count) < 0.05).astype(float)
+    volatility = random.choice([np.nan, 0.3, 0.9, 1.4, 5.0], count)
+    frame = FeatureFrame("BTCUSDT", candles.close_ts, np.column_stack([regime, volatility]), SCHEMA)
+    signals = random.choice([0, 1, 2], count, p=[0.6, 0.3, 0.1]).astype(np.int8)
+    return candles, frame, signals
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    markets(),
+    st.floats(0.002, 0.02),
+    st.floats(0.002, 0.03),
+    st.integers(1, 30),
+)
+def test_a_challenger_makes_the_same_trades_as_the_backtest(market, stop, target, timeout):
+    candles, frame, signals = market
+    exits = Exits(stop, target, timeout)
+    expected = backtest(signals, Market.of(candles, frame), exits, COSTS).trades
+    seat = Seat("BTCUSDT-gp-1", "1", "challenger", proven=False, edge=None)
+    agent = Agent(seat, Scripted(signals.tolist(), exits))
+    context = Context(INSTRUMENT, COSTS, ArenaSettings(), Decimal(0), Decimal(10_000))
+    for row in range(len(candles)):
+        agent.decide_and_execute(frame.row(row), candles.candle(row), context)
+    ended = [i for i in range(len(expected)) if expected.reason[i] in FORGE_REASON]
+    assert [trade.reason for trade in agent.trades] == [
+        FORGE_REASON[int(expected.reason[i])] for i in ended
+    ]
+    for trade, i in zip(agent.trades, ended, strict=True):
+        assert float(trade.entry_price) == pytest.approx(expected.entry_price[i], rel=1e-9)
+        assert float(trade.exit_price) == pytest.approx(expected.exit_price[i], rel=1e-9)
+        # The backtest pays the entry's fee out of the stake, so its stake is larger by that fee.
+        of_stake = expected.net_return[i] * (1 + COSTS.fee)
+        assert trade.net_return == pytest.approx(of_stake, abs=1e-9)
