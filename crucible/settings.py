@@ -73,6 +73,9 @@ class ForgeSettings(Section):
     train_fraction: float = Field(0.6, gt=0, lt=1)
     validation_fraction: float = Field(0.2, gt=0, lt=1)
     max_candles: int = Field(40_000, ge=1_000)
+    trades_per_day: float = Field(
+        4.0, gt=0, description="a candidate that trades less often is not judged"
+    )
     costs: Costs = Costs()
     policy: Literal["explore", "strict"] = "explore"
 

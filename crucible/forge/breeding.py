@@ -1,0 +1,293 @@
+"""What a kind of strategy brings to an evolution, and the breeder of genetic programs."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import astuple, dataclass
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+
+from crucible.features.frame import FeatureFrame
+from crucible.forge.backtest import ForgeError, Market
+from crucible.forge.genome import TIMEOUTS, Genome, Thresholds, fits, toolbox
+from crucible.forge.population import FeatureTable, Outcomes, evaluate_programs
+from crucible.forge.statistics import sharpe
+from crucible.forge.windows import Limits, Windows
+from crucible.market.candles import Floats
+from crucible.settings import ForgeSettings, Slot
+from crucible.strategies.contract import Exits, Strategy
+from crucible.strategies.gp import GpStrategy, exits_to_json
+from crucible.strategies.program import expression_to_json
+
+Candidate: TypeAlias = Any
+"""A candidate of any kind; it has a DEAP ``fitness``."""
+Document: TypeAlias = Any
+"""JSON values."""
+
+SLICES = 4
+FEWEST_TRADES = 10
+# Below this a score says "does not trade enough to be judged", and how far it is from doing so.
+UNJUDGED = -9.0
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How a candidate did on the training window.
+
+    Attributes
+    ----------
+    value : float
+        The worst Sharpe ratio of daily returns with one quarter of the days left out, so that one
+        lucky spell cannot carry a candidate; below -9 if it traded too little to be judged.
+    drawdown : float
+    size : float
+        Nodes of a program, leaves of a model.
+    trades : int
+    net_return : float
+    sharpe : float
+        Of daily returns, or of trades where days are few; NaN where not defined.
+    """
+
+    value: float
+    drawdown: float
+    size: float
+    trades: int
+    net_return: float
+    sharpe: float
+
+    @property
+    def judged(self) -> bool:
+        """Whether it traded enough to be judged."""
+        return self.value > UNJUDGED
+
+    def to_json(self) -> list[float | None]:
+        """Its fields in order; None for NaN."""
+        return [None if isinstance(x, float) and math.isnan(x) else x for x in astuple(self)]
+
+    @classmethod
+    def from_json(cls, values: Sequence[Any]) -> Score:
+        """Read what `to_json` wrote."""
+        value, drawdown, size, trades, net_return, ratio = values
+        return cls(
+            value, drawdown, size, trades, net_return, float("nan") if ratio is None else ratio
+        )
+
+
+class Breeder(Protocol):
+    """Makes, varies and evaluates the candidates of one kind.
+
+    A candidate is any object with a DEAP ``fitness``. Random choices come from the `random`
+    module's global generator.
+    """
+
+    finalists: int
+
+    def first(self, count: int) -> list[Candidate]:
+        """Random candidates."""
+
+    def children(self, parents: list[Candidate], count: int, seen: set[str]) -> list[Candidate]:
+        """Return new candidates from old ones, none of them in `seen`."""
+
+    def newcomers(self, population: int) -> int:
+        """How many children a generation has for a population of this size."""
+
+    def key(self, candidate: Candidate) -> str:
+        """Return what makes two candidates the same trial."""
+
+    def evaluate(self, candidates: list[Candidate]) -> list[Score]:
+        """Score candidates on the training window."""
+
+    def outcomes(self, candidates: list[Candidate], rows: slice) -> Outcomes:
+        """Return what evaluated candidates do over a span of rows."""
+
+    def write(self, candidate: Candidate) -> Document:
+        """Return a candidate as JSON values."""
+
+    def read(self, document: Document) -> Candidate:
+        """Read what `write` wrote."""
+
+    def strategy(self, candidate: Candidate) -> Strategy:
+        """Return the strategy that a candidate stands for."""
+
+
+def score_of(
+    outcomes: Outcomes, index: int, size: float, settings: ForgeSettings, *, by_day: bool
+) -> Score:
+    """Score one of the outcomes on a training window."""
+    returns = outcomes.daily[index]
+    trades = int(outcomes.trades[index])
+    wanted = fewest_trades(len(returns), settings)
+    value = worst_without_a_slice(returns) if trades >= wanted else float("nan")
+    if math.isnan(value):
+        value = UNJUDGED - 1 + min(1.0, trades / wanted)
+    return Score(
+        value=value,
+        drawdown=float(outcomes.drawdown[index]) if value > UNJUDGED else 1.0,
+        size=size,
+        trades=trades,
+        net_return=float(outcomes.net_return[index]),
+        sharpe=sharpe(returns) if by_day else float(outcomes.trade_sharpe[index]),
+    )
+
+
+def fewest_trades(days: int, settings: ForgeSettings) -> float:
+    """Trades over a number of days below which a candidate is not judged."""
+    return max(FEWEST_TRADES, settings.trades_per_day * days)
+
+
+def worst_without_a_slice(returns: Floats) -> float:
+    """Smallest Sharpe ratio with one of four consecutive slices of the days left out.
+
+    With fewer than twelve days the whole is judged at once.
+    """
+    if len(returns) < 3 * SLICES:
+        return sharpe(returns)
+    parts = np.array_split(np.arange(len(returns)), SLICES)
+    return min(sharpe(np.delete(returns, part)) for part in parts)
+
+
+class ProgramBreeder:
+    """Breeds genetic programs over every feature that varies.
+
+    Parameters
+    ----------
+    slot : Slot
+    frame : FeatureFrame
+        n rows.
+    market : Market
+        n rows.
+    windows : Windows
+    limits : Limits
+    settings : ForgeSettings
+    by_day : bool
+        Whether a trial's Sharpe ratio is of days or of trades.
+
+    Raises
+    ------
+    ForgeError
+        If no feature varies over the training window.
+    """
+
+    finalists = 24
+
+    def __init__(
+        self,
+        slot: Slot,
+        frame: FeatureFrame,
+        market: Market,
+        windows: Windows,
+        limits: Limits,
+        settings: ForgeSettings,
+        *,
+        by_day: bool,
+    ) -> None:
+        self._slot = slot
+        self._schema_hash = frame.schema.hash
+        self._market = market
+        self._train = windows.train
+        self._limits = limits
+        self._settings = settings
+        self._by_day = by_day
+        self._table = FeatureTable(frame)
+        thresholds = Thresholds.of(frame, windows.train)
+        if not thresholds.names:
+            message = f"{slot.name}: no feature varies over the training window"
+            raise ForgeError(message)
+        self._box = toolbox(thresholds)
+
+    def first(self, count: int) -> list[Genome]:
+        """Random programs within the limits, all different."""
+        found: dict[str, Genome] = {}
+        while len(found) < count:
+            genome = self._lawful(self._box.genome())
+            if genome is not None:
+                found.setdefault(genome.key, genome)
+        return list(found.values())
+
+    def newcomers(self, population: int) -> int:
+        """As many as the population."""
+        return population
+
+    def children(self, parents: list[Genome], count: int, seen: set[str]) -> list[Genome]:
+        """Two thirds by crossover, the rest by mutation; one in twenty is a stranger."""
+        found: dict[str, Genome] = {}
+        while len(found) < count:
+            draw = random.random()
+            if draw < 0.05:
+                family = [self._box.genome()]
+            elif draw < 0.60:
+                pair = self._box.mate(
+                    deepcopy(self._parent(parents)), deepcopy(self._parent(parents))
+                )
+                family = [
+                    self._box.mutate(child)[0] if random.random() < 0.3 else child for child in pair
+                ]
+            else:
+                family = [self._box.mutate(deepcopy(self._parent(parents)))[0]]
+            for child in family:
+                genome = self._lawful(child)
+                if genome is not None and genome.key not in seen and len(found) < count:
+                    found.setdefault(genome.key, genome)
+        return list(found.values())
+
+    def key(self, candidate: Genome) -> str:
+        """Return the program in canonical form, and its exits."""
+        return candidate.key
+
+    def evaluate(self, candidates: list[Genome]) -> list[Score]:
+        """Trade all programs over the training window in one pass."""
+        outcomes = self.outcomes(candidates, self._train)
+        return [
+            score_of(outcomes, index, len(genome), self._settings, by_day=self._by_day)
+            for index, genome in enumerate(candidates)
+        ]
+
+    def outcomes(self, candidates: list[Genome], rows: slice) -> Outcomes:
+        """Trade all programs over a span of rows in one pass."""
+        return evaluate_programs(
+            [genome.program for genome in candidates],
+            [genome.exits for genome in candidates],
+            self._table,
+            self._market,
+            self._settings.costs,
+            rows,
+        )
+
+    def write(self, candidate: Genome) -> dict[str, Any]:
+        """Program and exits."""
+        return {
+            "program": expression_to_json(candidate.tree_expression),
+            "exits": exits_to_json(candidate.exits),
+        }
+
+    def read(self, document: dict[str, Any]) -> Genome:
+        """Read what `write` wrote."""
+        genome: Genome = self._box.read(document["program"], Exits(**document["exits"]))
+        return genome
+
+    def strategy(self, candidate: Genome) -> Strategy:
+        """Return the program as a strategy of the slot."""
+        return GpStrategy(
+            self._slot.name,
+            self._slot.symbol,
+            self._schema_hash,
+            candidate.program,
+            candidate.exits,
+        )
+
+    def _parent(self, parents: list[Genome]) -> Genome:
+        """Return the better of two drawn by rank and crowding, which is the order of `parents`."""
+        return parents[min(random.randrange(len(parents)), random.randrange(len(parents)))]
+
+    def _lawful(self, genome: Genome) -> Genome | None:
+        """Return a genome within the limits, its timeout shortened if need be; None if too large."""
+        allowed = [t for t in TIMEOUTS if t <= self._limits.timeout] or [self._limits.timeout]
+        exits = genome.exits
+        if exits.timeout > allowed[-1]:
+            genome.exits = Exits(exits.stop, exits.target, allowed[-1])
+        del genome.fitness.values
+        return genome if fits(genome, self._limits.lookback) else None

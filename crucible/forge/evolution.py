@@ -1,0 +1,374 @@
+"""One forging, generation by generation: breed, score, select, then judge the best.
+
+`Forging` holds what does not change; `ForgeState` holds what does. A state saved after generation k
+and advanced elsewhere gives the same population, bit for bit, as one that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from deap import tools
+
+from crucible.features.frame import FeatureFrame
+from crucible.forge.backtest import Market, backtest
+from crucible.forge.breeding import Breeder, Candidate, ProgramBreeder, Score, fewest_trades
+from crucible.forge.checkpoint import (
+    CheckpointError,
+    ForgeState,
+    random_state,
+    restore_random,
+)
+from crucible.forge.policy import Policy, read_policy
+from crucible.forge.result import Curve, ForgeResult, Gate, Refusal, WindowReport
+from crucible.forge.revision import code_revision
+from crucible.forge.validation import Evidence, judge
+from crucible.forge.windows import cut, limits_for
+from crucible.market.candles import Candles
+from crucible.settings import ForgeSettings, Slot
+from crucible.strategies.contract import Strategy
+
+# Fewer training days than this, and Sharpe ratios are of trades.
+FEWEST_DAYS = 10
+# Candidates closer in size than this are of one size to the selection.
+SIZE_STEP = 6
+
+
+class Forging:
+    """Evolve one specialist for one slot.
+
+    Parameters
+    ----------
+    slot : Slot
+        Its kind decides between genetic programs and boosted classifiers.
+    candles : Candles
+        n candles; the newest `settings.max_candles` are used.
+    frame : FeatureFrame
+        Features of the same n candles.
+    settings : ForgeSettings
+    seed : int
+        Same seed and same inputs, same result.
+    prior_trials : int
+        Candidates evaluated for the slot by earlier forgings.
+    policy : Policy, optional
+        Default: the settings' profile of mlflow/policy.toml.
+
+    Raises
+    ------
+    ForgeError
+        If candles and features do not match, are too few, or no feature varies.
+
+    Examples
+    --------
+    A generation at a time, as the flow does::
+
+        forging = Forging(slot, candles, frame, settings, seed=7)
+        state = forging.start()
+        for _ in range(settings.generations):
+            state = forging.advance(state)
+            state.save(path)
+        result = forging.finish(state)
+    """
+
+    def __init__(
+        self,
+        slot: Slot,
+        candles: Candles,
+        frame: FeatureFrame,
+        settings: ForgeSettings,
+        seed: int,
+        prior_trials: int = 0,
+        policy: Policy | None = None,
+    ) -> None:
+        newest = slice(-settings.max_candles, None)
+        candles = candles[newest]
+        frame = replace(frame, ts=frame.ts[newest], values=frame.values[newest])
+        self.slot = slot
+        self.settings = settings
+        self.seed = seed
+        self.prior_trials = prior_trials
+        self.policy = policy or read_policy(settings.policy)
+        self.market = Market.of(candles, frame)
+        self.frame = frame
+        self.windows = cut(len(candles), settings)
+        train_days = len(np.unique(self.market.day[self.windows.train]))
+        self.by_day = train_days >= FEWEST_DAYS
+        self.data_hash = candles.data_hash()
+        self.identity = self._identity()
+        self._breeder = self._make_breeder()
+
+    def start(self) -> ForgeState:
+        """Evaluate a random population: generation 0."""
+        state = ForgeState(
+            identity=self.identity,
+            generation=0,
+            population=[],
+            seen={},
+            python_random=random_state(random.Random(self.seed).getstate()),
+            numpy_random=dict(np.random.default_rng(self.seed).bit_generator.state),
+            trials=0,
+        )
+        with _generators(state):
+            newcomers = self._breeder.first(self._breeder.newcomers(self.settings.population))
+            self._evaluate(newcomers, state)
+            self._keep(newcomers, state)
+        return state
+
+    def advance(self, state: ForgeState) -> ForgeState:
+        """Breed, evaluate and select one generation; the given state is left as it was.
+
+        Raises
+        ------
+        CheckpointError
+            If the state belongs to other data, settings, seed or code.
+        """
+        self._require_ours(state)
+        state = replace(
+            state,
+            generation=state.generation + 1,
+            seen=dict(state.seen),
+            table=list(state.table),
+        )
+        with _generators(state):
+            parents = self._population(state)
+            count = self._breeder.newcomers(self.settings.population)
+            children = self._breeder.children(parents, count, set(state.seen))
+            self._evaluate(children, state)
+            self._keep([*parents, *children], state)
+        return state
+
+    def run(self) -> ForgeResult:
+        """All generations of the settings, start to finish."""
+        state = self.start()
+        for _ in range(self.settings.generations):
+            state = self.advance(state)
+        return self.finish(state)
+
+    def finish(self, state: ForgeState) -> ForgeResult:
+        """Let validation choose, the gates judge, and open the sealed window once.
+
+        Raises
+        ------
+        CheckpointError
+            If the state belongs to other data, settings, seed or code.
+        """
+        self._require_ours(state)
+        population = self._population(state)
+        finalists = self._finalists(population, state)
+        if not finalists:
+            return self._nobody(population, state)
+        chosen = self._chosen(finalists)
+        strategy = self._breeder.strategy(chosen)
+        known = slice(self.windows.train.start, self.windows.validation.stop)
+        gates = judge(
+            Evidence(
+                strategy=strategy,
+                frame=self.frame,
+                market=self.market,
+                windows=self.windows,
+                costs=self.settings.costs,
+                trials=self.prior_trials + state.trials,
+                by_day=self.by_day,
+                field=self._breeder.outcomes(population, known).daily,
+                seed=self.seed,
+            ),
+            self.policy,
+        )
+        return self._result(state, strategy, gates)
+
+    # --- selection -------------------------------------------------------------------------------
+
+    def _evaluate(self, candidates: list[Candidate], state: ForgeState) -> None:
+        for candidate, score in zip(candidates, self._breeder.evaluate(candidates), strict=True):
+            state.seen[self._breeder.key(candidate)] = score.to_json()
+        state.trials = len(state.seen)
+
+    def _score(self, candidate: Candidate, state: ForgeState) -> Score:
+        return Score.from_json(state.seen[self._breeder.key(candidate)])
+
+    def _keep(self, candidates: list[Candidate], state: ForgeState) -> None:
+        """Select by NSGA-II, order by rank and crowding, and write the generation down."""
+        unique = {self._breeder.key(candidate): candidate for candidate in candidates}
+        field = list(unique.values())
+        for candidate in field:
+            score = self._score(candidate, state)
+            size = score.size // SIZE_STEP if score.judged else 1e6
+            candidate.fitness.values = (score.value, score.drawdown, size)
+        kept: list[Candidate] = []
+        front = 0
+        for number, members in enumerate(tools.sortNondominated(field, len(field))):
+            tools.emo.assignCrowdingDist(members)
+            kept.extend(sorted(members, key=lambda c: -c.fitness.crowding_dist))
+            front = len(members) if number == 0 else front
+        kept = kept[: self.settings.population]
+        state.population = [self._breeder.write(candidate) for candidate in kept]
+        state.table.append(self._row(kept, front, state))
+
+    def _row(self, kept: list[Candidate], front: int, state: ForgeState) -> dict[str, Any]:
+        scores = [self._score(candidate, state) for candidate in kept]
+        judged = [score for score in scores if score.judged]
+        best = max(judged, key=lambda score: score.value, default=None)
+        values = [score.value for score in judged]
+        return {
+            "generation": state.generation,
+            "trials": state.trials,
+            "population": len(kept),
+            "judged": len(judged),
+            "front": front,
+            "best_score": best.value if best else None,
+            "median_score": float(np.median(values)) if values else None,
+            "best_net_return": best.net_return if best else None,
+            "best_drawdown": best.drawdown if best else None,
+            "best_trades": best.trades if best else None,
+            "best_size": best.size if best else None,
+            "mean_size": float(np.mean([score.size for score in scores])),
+        }
+
+    def _finalists(self, population: list[Candidate], state: ForgeState) -> list[Candidate]:
+        """Return the first Pareto front, best training score first, filled up from the rest."""
+        judged = [c for c in population if self._score(c, state).judged]
+        front = (
+            tools.sortNondominated(judged, len(judged), first_front_only=True)[0] if judged else []
+        )
+        by_score = sorted(front, key=lambda c: -self._score(c, state).value)
+        others = [c for c in judged if not any(c is member for member in front)]
+        by_score += sorted(others, key=lambda c: -self._score(c, state).value)
+        return by_score[: self._breeder.finalists]
+
+    def _chosen(self, finalists: list[Candidate]) -> Candidate:
+        """Whoever's trades are furthest above zero, in standard errors, in the worse window."""
+        strengths = [
+            outcomes.trade_sharpe * np.sqrt(outcomes.trades)
+            for outcomes in (
+                self._breeder.outcomes(finalists, self.windows.train),
+                self._breeder.outcomes(finalists, self.windows.validation),
+            )
+        ]
+        worse = np.minimum(*strengths)
+        if np.isfinite(worse).any():
+            return finalists[int(np.nanargmax(worse))]
+        return finalists[0]
+
+    # --- results ---------------------------------------------------------------------------------
+
+    def _nobody(self, population: list[Candidate], state: ForgeState) -> ForgeResult:
+        """Refuse: nothing traded enough to be judged."""
+        most = max((self._score(c, state).trades for c in population), default=0)
+        gate = self.policy.gate("trades_train", most, "most trades of any candidate in training")
+        days = len(np.unique(self.market.day[self.windows.train]))
+        wanted = max(gate.threshold, float(fewest_trades(days, self.settings)))
+        return self._result(state, None, (replace(gate, threshold=wanted),))
+
+    def _result(
+        self, state: ForgeState, candidate: Strategy | None, gates: tuple[Gate, ...]
+    ) -> ForgeResult:
+        failed = self.policy.refusing(gates)
+        return ForgeResult(
+            slot=self.slot,
+            champion=None if failed else candidate,
+            refusal=Refusal(failed.name, failed.value, failed.threshold) if failed else None,
+            candidate=candidate,
+            gates=gates,
+            proven=all(gate.passed for gate in gates),
+            generations=state.table,
+            windows=self._window_reports(candidate),
+            curve=None if candidate is None else self._curve(candidate),
+            trials=self.prior_trials + state.trials,
+            policy=self.policy.name,
+            seed=self.seed,
+            data_hash=self.data_hash,
+            feature_schema=self.frame.schema.hash,
+            code_revision=code_revision(),
+        )
+
+    def _window_reports(self, strategy: Strategy | None) -> tuple[WindowReport, ...]:
+        candles = self.market.candles
+        signals = None if strategy is None else strategy.signals(self.frame)
+        reports = []
+        for name, rows in self.windows.spans().items():
+            summary: dict[str, float | int | None] = {}
+            if strategy is not None and signals is not None:
+                costs = self.settings.costs
+                summary = backtest(signals, self.market, strategy.exits, costs, rows).summary()
+            reports.append(
+                WindowReport(
+                    name=name,
+                    first_ts=int(candles.ts[rows.start]),
+                    last_ts=int(candles.close_ts[rows.stop - 1]),
+                    candles=rows.stop - rows.start,
+                    opened=1 if summary or name != "sealed" else 0,
+                    summary=summary,
+                )
+            )
+        return tuple(reports)
+
+    def _curve(self, strategy: Strategy) -> Curve:
+        signals = strategy.signals(self.frame)
+        test = backtest(signals, self.market, strategy.exits, self.settings.costs)
+        candles = self.market.candles
+        return Curve(test.ts, test.equity, candles.close / candles.open[0])
+
+    # --- inner -----------------------------------------------------------------------------------
+
+    def _population(self, state: ForgeState) -> list[Candidate]:
+        population = [self._breeder.read(document) for document in state.population]
+        for candidate in population:
+            score = self._score(candidate, state)
+            size = score.size // SIZE_STEP if score.judged else 1e6
+            candidate.fitness.values = (score.value, score.drawdown, size)
+        return population
+
+    def _make_breeder(self) -> Breeder:
+        limits = limits_for(len(self.market))
+        return ProgramBreeder(
+            self.slot,
+            self.frame,
+            self.market,
+            self.windows,
+            limits,
+            self.settings,
+            by_day=self.by_day,
+        )
+
+    def _identity(self) -> str:
+        digest = hashlib.sha256()
+        for part in (
+            self.slot.name,
+            self.seed,
+            self.prior_trials,
+            self.data_hash,
+            self.frame.schema.hash,
+            self.settings.model_dump_json(),
+            code_revision(),
+        ):
+            digest.update(json.dumps(part).encode())
+        digest.update(np.ascontiguousarray(self.frame.values).tobytes())
+        return digest.hexdigest()[:32]
+
+    def _require_ours(self, state: ForgeState) -> None:
+        if state.identity != self.identity:
+            message = (
+                f"the state of generation {state.generation} belongs to another forging "
+                f"({state.identity}, not {self.identity}): data, settings, seed or code differ; "
+                "start again"
+            )
+            raise CheckpointError(message)
+
+
+@contextmanager
+def _generators(state: ForgeState) -> Iterator[None]:
+    """Lend DEAP the state's generator: it draws from the `random` module's global one."""
+    outside = random.getstate()
+    random.setstate(restore_random(state.python_random))
+    try:
+        yield
+        state.python_random = random_state(random.getstate())
+    finally:
+        random.setstate(outside)

@@ -1,0 +1,185 @@
+"""What a forging found: a champion or a refusal, and the evidence for either."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from crucible.market.candles import Floats, Integers
+from crucible.settings import Slot
+from crucible.strategies.contract import Strategy
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One test that a champion took.
+
+    Attributes
+    ----------
+    name : str
+    kind : {"sanity", "evidence"}
+        Sanity gates bind always, evidence gates under the strict policy.
+    value : float
+        NaN where it could not be measured, which fails.
+    threshold : float
+    better : {"higher", "lower"}
+        Which side of the threshold passes; the threshold itself passes.
+    meaning : str
+        What was measured, in one line with its unit.
+    """
+
+    name: str
+    kind: Literal["sanity", "evidence"]
+    value: float
+    threshold: float
+    better: Literal["higher", "lower"]
+    meaning: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether the value is on the right side."""
+        if self.better == "higher":
+            return self.value >= self.threshold
+        return self.value <= self.threshold
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able; None for a value that could not be measured."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "value": finite(self.value),
+            "threshold": self.threshold,
+            "better": self.better,
+            "passed": self.passed,
+            "meaning": self.meaning,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The gate that kept the champion out; the first in the order of the gates."""
+
+    gate: str
+    value: float
+    threshold: float
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able; None for a value that could not be measured."""
+        return {"gate": self.gate, "value": finite(self.value), "threshold": self.threshold}
+
+
+@dataclass(frozen=True, slots=True)
+class WindowReport:
+    """One window and what the champion did in it.
+
+    Attributes
+    ----------
+    name : str
+        train, validation or sealed.
+    first_ts, last_ts : int
+        Open time of the first and close time of the last candle, epoch milliseconds.
+    candles : int
+    opened : int
+        How often this forging evaluated a strategy in it and let the result decide anything; the
+        sealed window is opened once, to report.
+    summary : dict
+        `Backtest.summary`; empty without a champion.
+    """
+
+    name: str
+    first_ts: int
+    last_ts: int
+    candles: int
+    opened: int
+    summary: dict[str, float | int | None]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """The candidate's equity over the whole span beside buy-and-hold.
+
+    Attributes
+    ----------
+    ts : ndarray of int64, shape (n,)
+        Close times, epoch milliseconds.
+    equity, hold : ndarray of float64, shape (n,)
+        From 1; `hold` buys at the first open and pays no costs.
+    """
+
+    ts: Integers
+    equity: Floats
+    hold: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class ForgeResult:
+    """The outcome of a forging: exactly one of `champion` and `refusal`.
+
+    Attributes
+    ----------
+    slot : Slot
+    champion : Strategy or None
+    refusal : Refusal or None
+    candidate : Strategy or None
+        Whom the gates judged, champion or not; None if nothing traded enough to be judged.
+    gates : tuple of Gate
+    proven : bool
+        Whether every gate passed.
+    generations : list of dict
+        One row for each generation.
+    windows : tuple of WindowReport
+    curve : Curve or None
+    trials : int
+        Every candidate ever evaluated for the slot, earlier forgings included.
+    policy, data_hash, feature_schema, code_revision : str
+    seed : int
+    """
+
+    slot: Slot
+    champion: Strategy | None
+    refusal: Refusal | None
+    candidate: Strategy | None
+    gates: tuple[Gate, ...]
+    proven: bool
+    generations: list[dict[str, Any]]
+    windows: tuple[WindowReport, ...]
+    curve: Curve | None
+    trials: int
+    policy: str
+    seed: int
+    data_hash: str
+    feature_schema: str
+    code_revision: str
+
+    @property
+    def failed_gates(self) -> tuple[str, ...]:
+        """Names of the gates that did not pass."""
+        return tuple(gate.name for gate in self.gates if not gate.passed)
+
+    def window(self, name: str) -> WindowReport:
+        """Return a window by its name."""
+        return next(window for window in self.windows if window.name == name)
+
+    def lineage(self) -> dict[str, Any]:
+        """JSON-able: where the champion comes from and how it was judged."""
+        return {
+            "slot": self.slot.name,
+            "seed": self.seed,
+            "trials": self.trials,
+            "policy": self.policy,
+            "proven": self.proven,
+            "data_hash": self.data_hash,
+            "feature_schema": self.feature_schema,
+            "code_revision": self.code_revision,
+            "gates": [gate.to_json() for gate in self.gates],
+            "windows": [window.to_json() for window in self.windows],
+        }
+
+
+def finite(value: float) -> float | None:
+    """None for what JSON cannot say."""
+    return value if value - value == 0 else None

@@ -1,0 +1,137 @@
+"""Statistics of returns, and how much of a good result many trials explain.
+
+Every Sharpe ratio here is per observation (per day or per trade as the caller gives), not
+annualised.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations
+
+import numpy as np
+
+from crucible.market.candles import Floats
+
+EULER_GAMMA = 0.5772156649015329
+
+
+def sharpe(returns: Floats) -> float:
+    """Mean over standard deviation (one degree of freedom lost); NaN below three observations.
+
+    NaN as well when the deviation is zero: nothing moved, so nothing was shown.
+    """
+    if len(returns) < 3:
+        return float("nan")
+    spread = float(np.std(returns, ddof=1))
+    return float(np.mean(returns)) / spread if spread > 0 else float("nan")
+
+
+def max_drawdown(equity: Floats) -> float:
+    """Largest fall from a peak as a fraction of the peak; the start, 1, is a peak."""
+    if len(equity) == 0:
+        return 0.0
+    peak = np.maximum.accumulate(np.maximum(equity, 1.0))
+    return float(np.max(1 - equity / peak))
+
+
+def expected_maximum_sharpe(trials: int, variance: float) -> float:
+    """Sharpe ratio that the best of many worthless trials is expected to show.
+
+    Bailey and Lopez de Prado, "The Deflated Sharpe Ratio", 2014, equation 1.
+
+    Parameters
+    ----------
+    trials : int
+        Every candidate ever evaluated.
+    variance : float
+        Of the trials' Sharpe ratios.
+    """
+    from scipy.special import ndtri
+
+    if trials < 2:
+        return 0.0
+    high = float(ndtri(1 - 1 / trials))
+    higher = float(ndtri(1 - 1 / (trials * math.e)))
+    return math.sqrt(variance) * ((1 - EULER_GAMMA) * high + EULER_GAMMA * higher)
+
+
+def deflated_sharpe(returns: Floats, trials: int) -> float:
+    """Probability that the true Sharpe ratio beats what the count of trials explains.
+
+    Bailey and Lopez de Prado, 2014, equation 2, with the skewness and kurtosis of the returns. The
+    trials' Sharpe ratios are given the variance 1 / (n - 1) that worthless trials have by chance:
+    measured over a population of programs it would mostly say how differently they burn fees.
+
+    Parameters
+    ----------
+    returns : ndarray of float64, shape (n,)
+    trials : int
+        Every candidate ever evaluated; counted as if independent, which errs on the strict side.
+
+    Returns
+    -------
+    float
+        In [0, 1]; NaN where the Sharpe ratio is not defined.
+    """
+    from scipy.special import ndtr
+
+    ratio = sharpe(returns)
+    if not math.isfinite(ratio):
+        return float("nan")
+    centred = returns - np.mean(returns)
+    spread = float(np.sqrt(np.mean(centred**2)))
+    skewness = float(np.mean(centred**3)) / spread**3
+    kurtosis = float(np.mean(centred**4)) / spread**4
+    uncertainty = 1 - skewness * ratio + (kurtosis - 1) / 4 * ratio**2
+    if uncertainty <= 0:
+        return float("nan")
+    edge = ratio - expected_maximum_sharpe(trials, 1 / (len(returns) - 1))
+    return float(ndtr(edge * math.sqrt(len(returns) - 1) / math.sqrt(uncertainty)))
+
+
+def overfitting_probability(returns: Floats, slices: int = 8) -> float:
+    """Probability of backtest overfitting by combinatorially symmetric cross-validation.
+
+    Bailey, Borwein, Lopez de Prado, Zhu, "The Probability of Backtest Overfitting", 2015: over
+    every way to choose half of the slices, how often the candidate that was best there ranks in the
+    lower half of the rest.
+
+    Parameters
+    ----------
+    returns : ndarray of float64, shape (candidates, observations)
+    slices : int
+        Even.
+
+    Returns
+    -------
+    float
+        In [0, 1]; NaN with fewer than two candidates or two observations a slice.
+    """
+    candidates, observations = returns.shape
+    if candidates < 2 or observations < 2 * slices:
+        return float("nan")
+    parts = np.array_split(np.arange(observations), slices)
+    counts = np.array([len(part) for part in parts], dtype=np.float64)
+    sums = np.stack([returns[:, part].sum(axis=1) for part in parts], axis=1)
+    squares = np.stack([(returns[:, part] ** 2).sum(axis=1) for part in parts], axis=1)
+    splits = np.zeros((math.comb(slices, slices // 2), slices))
+    for row, chosen in enumerate(combinations(range(slices), slices // 2)):
+        splits[row, list(chosen)] = 1
+
+    def ratios(mask: Floats) -> Floats:
+        count = mask @ counts
+        mean = (sums @ mask.T) / count
+        variance = (squares @ mask.T) / count - mean**2
+        scale = np.sqrt(np.maximum(variance, 0))
+        # A candidate that never traded shows nothing: it ranks as zero, neither good nor bad.
+        result: Floats = np.divide(mean, scale, out=np.zeros_like(mean), where=scale > 1e-12)
+        return result
+
+    inside, outside = ratios(splits), ratios(1 - splits)
+    best = np.argmax(inside, axis=0)
+    chosen_value = outside[best, np.arange(len(splits))]
+    below = (outside < chosen_value).sum(axis=0)
+    ties = (outside == chosen_value).sum(axis=0)
+    rank = (below + (ties + 1) / 2) / (candidates + 1)
+    return float(np.mean(rank <= 0.5))

@@ -1,0 +1,197 @@
+"""The boosted specialist: a LightGBM classifier of "a long trade from here pays its costs"."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from crucible.features.frame import FeatureFrame, FeatureRow, FeatureSchema
+from crucible.settings import Kind
+from crucible.strategies.contract import FORMAT, Exits, Signal, Signals, StrategyError
+from crucible.strategies.gp import describe_exits, exits_to_json, require_schema
+from crucible.strategies.interpreter import columns_of
+
+Model: TypeAlias = Any
+"""A LightGBM booster; its package is imported only where it is used."""
+
+TOP_FEATURES = 5
+
+
+@dataclass(eq=False)
+class BoostedStrategy:
+    """Buys when the model's probability is high, exits when it is low, holds between.
+
+    It carries no state: `decide` is `signals` on one row, equal bit for bit.
+
+    Parameters
+    ----------
+    slot, symbol, schema_hash : str
+    features : tuple of str
+        Column order of the model.
+    model : str
+        LightGBM's own text model; parsing it executes no code.
+    buy_at, exit_at : float
+        Probabilities; buy at or above the first, exit at or below the second.
+    exits : Exits
+
+    Raises
+    ------
+    StrategyError
+        If the text is not a LightGBM model over exactly these features.
+    """
+
+    slot: str
+    symbol: str
+    schema_hash: str
+    features: tuple[str, ...]
+    model: str
+    buy_at: float
+    exit_at: float
+    exits: Exits
+    _booster: Any = field(init=False, repr=False)
+    _columns: tuple[FeatureSchema, npt.NDArray[np.int64]] | None = field(
+        init=False, repr=False, default=None
+    )
+
+    def __post_init__(self) -> None:
+        self._booster = _read_model(self.model, self.features)
+        if not self.exit_at < self.buy_at:
+            message = f"exit_at {self.exit_at} is not below buy_at {self.buy_at}"
+            raise StrategyError(message)
+
+    @property
+    def kind(self) -> Kind:
+        """Always ``boosted``."""
+        kind: Literal["boosted"] = "boosted"
+        return kind
+
+    @property
+    def warmup(self) -> int:
+        """One: a row speaks for itself."""
+        return 1
+
+    def probabilities(self, frame: FeatureFrame) -> npt.NDArray[np.float64]:
+        """Return the model's probability that a long trade from each row pays, shape (n,).
+
+        Rows without a single present feature have no probability (NaN).
+
+        Raises
+        ------
+        StrategyError
+            If the frame has another schema.
+        """
+        require_schema(self.schema_hash, frame.schema)
+        return self._predict(frame.values[:, columns_of(self.features, frame.schema)])
+
+    def signals(self, frame: FeatureFrame) -> Signals:
+        """Signals over history, int8 of shape (n,).
+
+        Raises
+        ------
+        StrategyError
+            If the frame has another schema.
+        """
+        return threshold_signals(self.probabilities(frame), self.buy_at, self.exit_at)
+
+    def decide(self, row: FeatureRow) -> Signal:
+        """Signal at one closed candle.
+
+        Raises
+        ------
+        StrategyError
+            If the row has another schema.
+        """
+        if self._columns is None or self._columns[0] is not row.schema:
+            require_schema(self.schema_hash, row.schema)
+            self._columns = (row.schema, columns_of(self.features, row.schema))
+        probability = self._predict(row.values[self._columns[1]].reshape(1, -1))
+        return Signal(int(threshold_signals(probability, self.buy_at, self.exit_at)[0]))
+
+    def reset(self) -> None:
+        """Do nothing: no state is carried."""
+
+    def importance(self) -> dict[str, float]:
+        """Share of the model's total gain that each feature brought, largest first."""
+        gains = self._booster.feature_importance("gain")
+        total = float(gains.sum())
+        shares = {
+            name: float(gain) / total
+            for name, gain in zip(self.features, gains, strict=True)
+            if gain > 0
+        }
+        return dict(sorted(shares.items(), key=lambda item: (-item[1], item[0])))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the strategy file; see docs/reference/strategy.md."""
+        return {
+            "format": FORMAT,
+            "kind": self.kind,
+            "slot": self.slot,
+            "symbol": self.symbol,
+            "schema_hash": self.schema_hash,
+            "features": list(self.features),
+            "exits": exits_to_json(self.exits),
+            "buy_at": self.buy_at,
+            "exit_at": self.exit_at,
+            "model": self.model,
+        }
+
+    def describe(self) -> str:
+        """Return the model in words: thresholds, size, and the features that weigh most."""
+        shares = list(self.importance().items())[:TOP_FEATURES]
+        weighty = ", ".join(f"{name} {share:.0%}" for name, share in shares)
+        return (
+            f"{self.symbol}, a boosted classifier of {self._booster.num_trees()} trees\n"
+            f"Buy when the probability of a paying trade is at least {self.buy_at:.3f}.\n"
+            f"Exit when it is at most {self.exit_at:.3f}.\n"
+            f"{describe_exits(self.exits)}\n"
+            f"It leans on {weighty or 'no feature'}."
+        )
+
+    def _predict(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        # Infinity is as absent as NaN, in training (the Forge cleans alike) and here.
+        values = np.where(np.isfinite(values), values, np.nan)
+        present = ~np.isnan(values).all(axis=1)
+        probabilities = np.full(len(values), np.nan)
+        if present.any():
+            probabilities[present] = self._booster.predict(values[present], num_threads=1)
+        return probabilities
+
+
+def threshold_signals(
+    probabilities: npt.NDArray[np.float64], buy_at: float, exit_at: float
+) -> Signals:
+    """Turn probabilities into signals; a missing probability holds."""
+    signals = np.zeros(len(probabilities), np.int8)
+    signals[probabilities >= buy_at] = Signal.BUY
+    signals[probabilities <= exit_at] = Signal.EXIT
+    return signals
+
+
+def _read_model(text: str, features: tuple[str, ...]) -> Model:
+    # Imported here: a process that trades only genetic programs need not pay six seconds for it.
+    import lightgbm
+
+    # LightGBM aborts on some malformed texts instead of raising, so the frame is checked first.
+    header, _, rest = text.partition("\nfeature_names=")
+    if not header.startswith("tree\n") or "end of trees" not in rest:
+        message = "model: not a LightGBM text model (no 'tree' header or no 'end of trees')"
+        raise StrategyError(message)
+    names = rest.partition("\n")[0].split()
+    if len(names) != len(features):
+        message = f"model: reads {len(names)} features, the file names {len(features)}"
+        raise StrategyError(message)
+    try:
+        booster = lightgbm.Booster(model_str=text, params={"verbosity": -1})
+    except lightgbm.basic.LightGBMError as error:
+        message = f"model: LightGBM cannot read it: {error}"
+        raise StrategyError(message) from error
+    blank: Any = booster.predict(np.full((1, len(features)), np.nan), num_threads=1)
+    if blank.shape != (1,) or not math.isfinite(blank[0]):
+        message = "model: does not give one probability a row; a binary classifier is wanted"
+        raise StrategyError(message)
+    return booster

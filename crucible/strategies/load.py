@@ -1,0 +1,116 @@
+"""Read a strategy from its JSON file: checked against the schema, and no code is executed."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from crucible.settings import Slot
+from crucible.strategies.boosted import BoostedStrategy
+from crucible.strategies.contract import FORMAT, Exits, Strategy, StrategyError
+from crucible.strategies.gp import GpStrategy
+from crucible.strategies.program import features_of, parse_program
+
+Validator: TypeAlias = Any
+"""A jsonschema validator."""
+
+SCHEMA_FILE = "strategy.schema.json"
+
+
+def load_strategy(document: object) -> Strategy:
+    """Make a strategy of its JSON values.
+
+    Parameters
+    ----------
+    document : dict
+        JSON values, as `Strategy.to_json` returns it; the schema is docs/reference/strategy.schema.json.
+
+    Raises
+    ------
+    StrategyError
+        Naming the field that is missing or wrong, its value, and why.
+    """
+    if not isinstance(document, dict):
+        message = f"a strategy is a JSON object, not {type(document).__name__}"
+        raise StrategyError(message)
+    if document.get("format") != FORMAT:
+        message = f"format: {document.get('format')!r} is not {FORMAT!r}; convert or forge again"
+        raise StrategyError(message)
+    _check_schema(document)
+    slot = Slot.parse(document["slot"])
+    if (slot.symbol, slot.kind) != (document["symbol"], document["kind"]):
+        message = (
+            f"slot: {slot.name} does not agree with symbol {document['symbol']} "
+            f"and kind {document['kind']}"
+        )
+        raise StrategyError(message)
+    exits = Exits(
+        stop=float(document["exits"]["stop"]),
+        target=float(document["exits"]["target"]),
+        timeout=int(document["exits"]["timeout"]),
+    )
+    if document["kind"] == "gp":
+        program = parse_program(document["program"])
+        if list(features_of(program)) != document["features"]:
+            message = (
+                f"features: {document['features']} are not those the program reads, "
+                f"{list(features_of(program))}"
+            )
+            raise StrategyError(message)
+        return GpStrategy(slot.name, slot.symbol, document["schema_hash"], program, exits)
+    return BoostedStrategy(
+        slot=slot.name,
+        symbol=slot.symbol,
+        schema_hash=document["schema_hash"],
+        features=tuple(document["features"]),
+        model=document["model"],
+        buy_at=float(document["buy_at"]),
+        exit_at=float(document["exit_at"]),
+        exits=exits,
+    )
+
+
+def read_strategy(path: Path) -> Strategy:
+    """Load a strategy from a file.
+
+    Raises
+    ------
+    StrategyError
+        Naming the file, and what is wrong with it.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        message = f"{path}: cannot be read as a strategy: {error}"
+        raise StrategyError(message) from error
+    try:
+        return load_strategy(document)
+    except StrategyError as error:
+        message = f"{path}: {error}"
+        raise StrategyError(message) from error
+
+
+@cache
+def _validator() -> Validator:
+    import jsonschema
+
+    text = resources.files("crucible.strategies").joinpath(SCHEMA_FILE).read_text(encoding="utf-8")
+    return jsonschema.Draft202012Validator(json.loads(text))
+
+
+def _check_schema(document: dict[str, Any]) -> None:
+    import jsonschema
+
+    # A refusal by "one of the two kinds" says little: show the deepest, most relevant cause.
+    error = jsonschema.exceptions.best_match(_validator().iter_errors(document))
+    if error is None:
+        return
+    path = ".".join(str(part) for part in error.absolute_path) or "document"
+    shown = repr(error.instance)
+    shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
+    reason = error.message if len(error.message) <= 200 else error.validator
+    message = f"{path}: {shown} is refused by the strategy schema: {reason}"
+    raise StrategyError(message)
