@@ -70,9 +70,9 @@ def size_entry(
     """Size an entry.
 
     An agent whose version is proven and whose edge is measured gets ``settings.kelly_fraction`` of
-    Kelly, at most ``max_position_fraction`` of its equity. Without a positive measured edge it
-    gets ``exploration_fraction`` while unproven (the paper venue only: live selection needs trades
-    to judge), and nothing once it is proven.
+    Kelly, at most ``max_position_fraction`` of its equity, and nothing without a positive edge. An
+    unproven one (the paper venue only) gets at least ``exploration_fraction``: live selection needs
+    trades to judge.
 
     Parameters
     ----------
@@ -89,15 +89,16 @@ def size_entry(
     """
     if equity <= 0:
         return Size(Decimal(0), 0.0, f"equity is {equity}")
-    kelly = None if edge is None else settings.kelly_fraction * kelly_fraction(edge)
-    if kelly is not None and kelly > 0:
-        fraction = round(min(kelly, settings.max_position_fraction), 9)
-        reason = f"{settings.kelly_fraction:g} of Kelly, at most {settings.max_position_fraction:g}"
-    elif not proven:
-        fraction = settings.exploration_fraction
-        reason = "exploration: no positive edge measured yet"
-    else:
+    kelly = 0.0 if edge is None else settings.kelly_fraction * kelly_fraction(edge)
+    floor = 0.0 if proven else settings.exploration_fraction
+    fraction = round(min(max(kelly, floor), settings.max_position_fraction), 9)
+    if fraction <= 0:
         return Size(Decimal(0), 0.0, "no positive edge")
+    reason = (
+        f"{settings.kelly_fraction:g} of Kelly, at most {settings.max_position_fraction:g}"
+        if kelly > floor
+        else "exploration: the edge measured so far is not larger"
+    )
     qty = instrument.round_qty(equity * Decimal(repr(fraction)) / price)
     if qty < instrument.min_qty or qty * price < instrument.min_notional:
         text = f"{qty} {instrument.symbol} at {price} is below the venue's minimum"
