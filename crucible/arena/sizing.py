@@ -6,6 +6,7 @@ rate is largest at ``win_rate - (1 - win_rate) / payoff`` of the capital at risk
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -42,6 +43,19 @@ class Edge:
             return None
         payoff = (sum(wins) / len(wins)) / (sum(losses) / len(losses))
         return cls(len(returns), len(wins) / len(returns), payoff)
+
+    @classmethod
+    def of_summary(cls, summary: Mapping[str, float | int | None]) -> Edge | None:
+        """Read the edge from a backtest's summary: trades, win rate and profit factor.
+
+        The profit factor is gains over losses, so the payoff is it times losers over winners.
+        None where it is not defined: no winner or no loser.
+        """
+        trades, win_rate = summary.get("trades"), summary.get("win_rate")
+        factor = summary.get("profit_factor")
+        if not trades or not win_rate or not factor or win_rate >= 1:
+            return None
+        return cls(int(trades), float(win_rate), float(factor) * (1 - win_rate) / win_rate)
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,7 @@ class Registry:
         name : str
         tags : mapping
         """
-        experiment = self._experiment()
+        experiment = self.experiment()
         found = self._client.search_runs(
             [experiment], f"tags.`crucible.key` = '{key}'", max_results=1
         )
@@ -151,14 +151,15 @@ class Registry:
         token: str | None = None
         while True:
             page = self._client.search_runs(
-                [self._experiment()], f"tags.slot = '{slot}'", max_results=1000, page_token=token
+                [self.experiment()], f"tags.slot = '{slot}'", max_results=1000, page_token=token
             )
             runs += page
             token = page.token
             if not token:
                 return int(sum(run.data.metrics.get(TRIALS, 0.0) for run in runs))
 
-    def _experiment(self) -> str:
+    def experiment(self) -> str:
+        """Give the id of the experiment that holds every forging."""
         found = self._client.get_experiment_by_name(EXPERIMENT)
         if found is not None:
             return str(found.experiment_id)
