@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
+from crucible.forge.report import write_folder
 from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import (
     create_link_artifact,
@@ -20,11 +21,11 @@ from prefect.artifacts import (
     create_progress_artifact,
     update_progress_artifact,
 )
+from prefect.cache_policies import NO_CACHE
 
 from crucible.arena.sizing import Edge
 from crucible.forge.checkpoint import ForgeState
 from crucible.forge.evolution import Forging
-from crucible.forge.report import write_folder
 from crucible.forge.result import ForgeResult
 from crucible.market.candles import folder_hash
 from crucible.settings import MINUTE_MS, Slot
@@ -124,7 +125,7 @@ def open_job(house: House, slot: Slot, seed: int, reason: str, key: str) -> Job:
     return Job(slot.name, seed, int(newest.close_ts[-1]), run, trials)
 
 
-@task(task_run_name="features of {job.slot}")
+@task(cache_policy=NO_CACHE, task_run_name="features of {job.slot}")
 def prepare(house: House, job: Job) -> Forging:
     """Compute the features of the candles that this forging looks at."""
     pipeline = house.pipeline()
@@ -183,7 +184,7 @@ def evolve(house: House, forging: Forging, job: Job, folder: Path) -> ForgeState
     return state
 
 
-@task
+@task(cache_policy=NO_CACHE)
 def generation(forging: Forging, state: ForgeState, path: Path) -> ForgeState:
     """Breed, evaluate and select once, and leave a checkpoint."""
     state = forging.advance(state)
@@ -201,7 +202,7 @@ def curves(state: ForgeState) -> list[tuple[str, float, int]]:
     ]
 
 
-@task(task_run_name="publish {job.slot}")
+@task(cache_policy=NO_CACHE, task_run_name="publish {job.slot}")
 def publish(house: House, job: Job, result: ForgeResult, folder: Path) -> str:
     """Log everything to MLflow, and register the champion if the policy lets it."""
     output = folder / "result"

@@ -11,6 +11,7 @@ from prefect.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
+from prefect.cache_policies import NO_CACHE
 
 from crucible.market.lake import Ingestion
 from flows.house import House, open_house
@@ -55,7 +56,7 @@ def ingest(symbols: list[str] | None = None) -> dict[str, int]:
     return {result.symbol: result.added for result in results}
 
 
-@task(retries=2, retry_delay_seconds=3)
+@task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=3)
 def refresh(symbol: str) -> Ingestion:
     """Fetch what is missing of one symbol; gaps that stay are logged, never filled."""
     house = open_house()
@@ -87,7 +88,7 @@ def _start(house: House, end_ms: int) -> int:
     return house.origin_ms
 
 
-@task(task_run_name="train the influence model")
+@task(cache_policy=NO_CACHE, task_run_name="train the influence model")
 def train() -> str:
     """Train the influence model on the lake and freeze it: its arrays are part of the schema."""
     from crucible.features.influence_training import train_influence

@@ -6,6 +6,7 @@ import hashlib
 
 from prefect import flow, get_client, get_run_logger, task
 from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.filters import (
     DeploymentFilter,
     DeploymentFilterName,
@@ -47,7 +48,7 @@ def singularity() -> list[str]:
     return done
 
 
-@task(task_run_name="look at the slots")
+@task(cache_policy=NO_CACHE, task_run_name="look at the slots")
 def plan(house: House) -> list[SeatAction]:
     """Compare the deployment strategy with the registry and with the forgings under way."""
     slots = house.settings.slots

@@ -7,6 +7,7 @@ from typing import Literal
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
 from prefect.events import emit_event
 
 from crucible.arena.ledger import AgentRow, Ledger, LedgerError
@@ -75,7 +76,7 @@ def due(ledger: Ledger, every_minutes: int) -> list[int]:
     return list(range(first + step, now + 1, step))
 
 
-@task(task_run_name="judge at {ts}")
+@task(cache_policy=NO_CACHE, task_run_name="judge at {ts}")
 def judge_all(house: House, ledger: Ledger, ts: int) -> list[Judged]:
     """Score and judge every agent that was trading at one market instant."""
     judged = []
