@@ -186,7 +186,7 @@ def _read_model(text: str, features: tuple[str, ...]) -> Model:
         message = f"model: reads {len(names)} features, the file names {len(features)}"
         raise StrategyError(message)
     try:
-        booster = lightgbm.Booster(model_str=text, params={"verbosity": -1})
+        booster = lightgbm.Booster(model_str=text)
     except lightgbm.basic.LightGBMError as error:
         message = f"model: LightGBM cannot read it: {error}"
         raise StrategyError(message) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -40,6 +41,7 @@ def load_strategy(document: object) -> Strategy:
         message = f"format: {document.get('format')!r} is not {FORMAT!r}; convert or forge again"
         raise StrategyError(message)
     _check_schema(document)
+    _check_finite(document)
     slot = Slot.parse(document["slot"])
     if (slot.symbol, slot.kind) != (document["symbol"], document["kind"]):
         message = (
@@ -91,6 +93,18 @@ def read_strategy(path: Path) -> Strategy:
     except StrategyError as error:
         message = f"{path}: {error}"
         raise StrategyError(message) from error
+
+
+def _check_finite(document: dict[str, Any]) -> None:
+    """Refuse NaN and infinity, which Python's JSON reads and every comparison lets pass."""
+    numbers = {
+        **{f"exits.{name}": value for name, value in document["exits"].items()},
+        **{name: document.get(name, 0.0) for name in ("buy_at", "exit_at")},
+    }
+    for path, value in numbers.items():
+        if not math.isfinite(value):
+            message = f"{path}: {value} is not a finite number"
+            raise StrategyError(message)
 
 
 @cache
