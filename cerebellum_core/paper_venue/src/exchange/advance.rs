@@ -1,0 +1,172 @@
+//! Time: the market's trades up to an instant, candles that close, funding.
+
+use super::order::Execution;
+use super::{Exchange, Notice};
+use crate::market::candle::{Candle, Point, MINUTE_MS};
+use crate::market::random::hash;
+use protocol::bybit::enums::Side;
+use rust_decimal::Decimal;
+
+/// Time between funding payments.
+pub const FUNDING_MS: i64 = 8 * 3_600_000;
+/// Trades that `recent-trade` can still show.
+const RECENT_TRADES: usize = 1_000;
+
+impl Exchange {
+    /// Lets the market run to `to`; an earlier instant changes nothing.
+    pub fn advance(&mut self, to: i64) {
+        while !self.ended && self.now <= to {
+            let boundary = self.minute_ts + MINUTE_MS;
+            self.play(to.min(boundary - 1));
+            if to < boundary {
+                self.now = to;
+                return;
+            }
+            self.now = boundary;
+            self.close_minute();
+        }
+    }
+
+    /// Every symbol's trades up to and including `until`, in order of time.
+    fn play(&mut self, until: i64) {
+        loop {
+            let mut next: Option<(i64, usize)> = None;
+            for (symbol, cursor) in self.cursors.iter().enumerate() {
+                let path = self.minute.get(symbol).and_then(Option::as_ref);
+                if let Some(point) = path.and_then(|path| path.points.get(*cursor)) {
+                    if point.ts <= until && next.is_none_or(|(ts, _)| point.ts < ts) {
+                        next = Some((point.ts, symbol));
+                    }
+                }
+            }
+            let Some((ts, symbol)) = next else { return };
+            let point =
+                self.minute[symbol].as_ref().and_then(|path| path.points.get(self.cursors[symbol]));
+            let Some(point) = point.copied() else { return };
+            self.cursors[symbol] += 1;
+            self.now = self.now.max(ts);
+            self.trade(symbol, point);
+        }
+    }
+
+    fn trade(&mut self, symbol: usize, point: Point) {
+        let (open_ts, seq) = (self.minute_ts, self.bump(symbol));
+        let pit = &mut self.pits[symbol];
+        match &mut pit.forming {
+            Some(candle) => candle.take(point.price, point.qty),
+            None => {
+                let mut candle = Candle::at(open_ts, point.price);
+                candle.take(point.price, point.qty);
+                pit.forming = Some(candle);
+            }
+        }
+        let rising = match point.price.cmp(&pit.last) {
+            std::cmp::Ordering::Equal => None,
+            order => Some(order.is_gt()),
+        };
+        pit.last = point.price;
+        pit.book.follow(&point);
+        if point.qty > 0 {
+            pit.recent.push_back((point, seq));
+            if pit.recent.len() > RECENT_TRADES {
+                pit.recent.pop_front();
+            }
+            self.notices.push(Notice::Trade { symbol, point, rising, seq });
+        }
+        self.meet_resting(symbol, &point);
+        self.wake(symbol);
+        self.settle();
+    }
+
+    fn close_minute(&mut self) {
+        let mut closed = Vec::new();
+        for symbol in 0..self.pits.len() {
+            // The recorded candle, not the one built live: they differ in turnover alone.
+            let candle = self.minute.get(symbol).and_then(Option::as_ref).map(|path| path.candle);
+            self.market.close(symbol, candle);
+            self.pits[symbol].forming = None;
+            closed.extend(candle.map(|candle| (symbol, candle)));
+        }
+        if !closed.is_empty() {
+            self.notices.push(Notice::Closed(closed));
+        }
+        if self.now % FUNDING_MS == 0 {
+            self.pay_funding();
+        }
+        self.liquidate();
+        self.load_minute();
+    }
+
+    pub(super) fn load_minute(&mut self) {
+        if self.market.end_ts().is_some_and(|end| self.market.next_ts() >= end) {
+            self.ended = true;
+            self.notices.push(Notice::Ended);
+            return;
+        }
+        self.minute_ts = self.market.next_ts();
+        self.minute = self.market.next_minute();
+        self.cursors.fill(0);
+    }
+
+    /// The rate of the funding payment that is next: small, seeded, mostly positive.
+    #[must_use]
+    pub fn funding_rate(&self, symbol: usize) -> Decimal {
+        let period = self.now.div_euclid(FUNDING_MS).unsigned_abs();
+        let draw = hash(&[self.seed, u64::try_from(symbol).unwrap_or(0), period, 7]) % 300;
+        Decimal::new(i64::try_from(draw).unwrap_or(0) - 100, 6)
+    }
+
+    /// Market time of the next funding payment.
+    #[must_use]
+    pub const fn next_funding(&self) -> i64 {
+        (self.now.div_euclid(FUNDING_MS) + 1) * FUNDING_MS
+    }
+
+    fn pay_funding(&mut self) {
+        for symbol in 0..self.pits.len() {
+            // The rate of the period that just ended.
+            self.now -= 1;
+            let rate = self.funding_rate(symbol);
+            self.now += 1;
+            let mark = self.pits[symbol].last;
+            let instrument = self.market.instruments()[symbol].clone();
+            for account in 0..self.accounts.len() {
+                let size = self.accounts[account].positions[symbol].size;
+                if size == 0 {
+                    continue;
+                }
+                let value = instrument.exact_qty(size) * instrument.exact_price(mark);
+                let amount = (value * rate).round_dp(8).normalize();
+                let id = self.make_id(3, self.next_execution);
+                self.next_execution += 1;
+                let seq = self.bump(symbol);
+                let execution = Execution {
+                    id,
+                    symbol,
+                    order: None,
+                    side: if size > 0 { Side::Buy } else { Side::Sell },
+                    price: mark,
+                    qty: size.abs(),
+                    value: value.abs(),
+                    fee: amount,
+                    fee_rate: rate,
+                    profit: Decimal::ZERO,
+                    is_maker: false,
+                    closed: 0,
+                    mark,
+                    ts: self.now,
+                    seq,
+                };
+                let owner = &mut self.accounts[account];
+                owner.pay(-amount);
+                owner.positions[symbol].realised -= amount;
+                owner.positions[symbol].realised_open -= amount;
+                owner.executions.push(execution.clone());
+                self.notices.push(Notice::Execution(account, Box::new(execution)));
+                self.touched_positions.insert((account, symbol));
+                self.touched_wallets.insert(account);
+            }
+        }
+        self.settle();
+    }
+}

@@ -1,0 +1,452 @@
+//! Create, amend and cancel, with their checks in the exchange's order.
+
+use super::order::{Order, Trigger};
+use super::request::{bad, Fields};
+use super::{Exchange, Refusal};
+use protocol::bybit::codes;
+use protocol::bybit::enums::{OrderStatus, OrderType, Side, TimeInForce};
+use protocol::bybit::envelope::OrderReference;
+use rust_decimal::Decimal;
+use serde_json::Value;
+
+/// Most resting orders per account and symbol.
+const MOST_ORDERS: usize = 500;
+/// Most conditional orders per account and symbol.
+const MOST_CONDITIONAL: usize = 10;
+
+impl Exchange {
+    /// Creates an order.
+    ///
+    /// # Errors
+    /// A refusal leaves no trace of the order.
+    pub fn create(&mut self, account: usize, body: &Value) -> Result<OrderReference, Refusal> {
+        let order = self.read_order(account, body)?;
+        self.check_filters(&order)?;
+        if self.accounts[account].link_ids.contains_key(&order.link_id) {
+            return Err(Refusal::new(codes::DUPLICATE_LINK_ID, "OrderLinkedID is duplicate"));
+        }
+        let order = self.check_reduce_only(order)?;
+        self.check_counts(&order)?;
+        if order.status != OrderStatus::Untriggered && !order.reduce_only && !self.affords(&order) {
+            return Err(Refusal::new(codes::INSUFFICIENT_BALANCE, "ab not enough for new order"));
+        }
+        let reference =
+            OrderReference { order_id: order.id.clone(), order_link_id: order.link_id.clone() };
+        let (number, conditional) = (order.number, order.status == OrderStatus::Untriggered);
+        self.next_number += 1;
+        self.next_priority += 1;
+        self.enter(order);
+        if !conditional {
+            self.work(number);
+        }
+        self.settle();
+        Ok(reference)
+    }
+
+    fn known_symbol(&self, fields: Fields<'_>) -> Result<usize, Refusal> {
+        fields.linear()?;
+        let name = fields.required("symbol")?;
+        self.symbol(&name).ok_or_else(|| bad(format!("params error: symbol {name} invalid")))
+    }
+
+    fn read_order(&self, account: usize, body: &Value) -> Result<Order, Refusal> {
+        let fields = Fields(body);
+        let symbol = self.known_symbol(fields)?;
+        let side = match fields.required("side")?.as_str() {
+            "Buy" => Side::Buy,
+            "Sell" => Side::Sell,
+            other => return Err(bad(format!("params error: side {other} is not Buy or Sell"))),
+        };
+        let kind = match fields.required("orderType")?.as_str() {
+            "Limit" => OrderType::Limit,
+            "Market" => OrderType::Market,
+            other => {
+                return Err(bad(format!("params error: orderType {other} is not Limit or Market")))
+            }
+        };
+        let time_in_force = match (kind, fields.text("timeInForce")?.as_str()) {
+            (OrderType::Market, _) | (_, "IOC") => TimeInForce::Ioc,
+            (_, "" | "GTC") => TimeInForce::Gtc,
+            (_, "FOK") => TimeInForce::Fok,
+            (_, "PostOnly") => TimeInForce::PostOnly,
+            (_, other) => return Err(bad(format!("params error: timeInForce {other} invalid"))),
+        };
+        if fields.whole("positionIdx")? != 0 {
+            return Err(Refusal::new(codes::PARAMETER, "position idx not match position mode"));
+        }
+        let instrument = &self.instruments()[symbol];
+        let (ticks, steps) = (instrument.price_decimals, instrument.qty_decimals);
+        fields.required("qty")?;
+        let qty = fields.scaled("qty", steps)?.unwrap_or(0);
+        let price = match kind {
+            OrderType::Limit => fields
+                .scaled("price", ticks)?
+                .filter(|price| *price > 0)
+                .ok_or_else(|| bad("params error: price is missing or zero"))?,
+            OrderType::Market => self.worst_price(symbol, side),
+        };
+        let trigger = self.read_trigger(fields, symbol)?;
+        let (reduce_only, close_on_trigger) =
+            (fields.flag("reduceOnly")?, fields.flag("closeOnTrigger")?);
+        let take_profit = fields.scaled("takeProfit", ticks)?.filter(|price| *price > 0);
+        let stop_loss = fields.scaled("stopLoss", ticks)?.filter(|price| *price > 0);
+        if reduce_only && (take_profit.is_some() || stop_loss.is_some()) {
+            return Err(bad(
+                "params error: a reduce-only order cannot carry takeProfit or stopLoss",
+            ));
+        }
+        Ok(Order {
+            number: self.next_number,
+            priority: self.next_priority,
+            account,
+            symbol,
+            id: self.make_id(1, self.next_number),
+            link_id: fields.link_id()?,
+            side,
+            kind,
+            time_in_force,
+            price,
+            qty,
+            filled: 0,
+            value: Decimal::ZERO,
+            fee: Decimal::ZERO,
+            profit: Decimal::ZERO,
+            status: if trigger.is_some() { OrderStatus::Untriggered } else { OrderStatus::New },
+            reduce_only,
+            close_on_trigger,
+            trigger,
+            stop_type: if trigger.is_some() { "Stop" } else { "" },
+            take_profit,
+            stop_loss,
+            create_type: "CreateByUser",
+            cancel_type: "UNKNOWN",
+            reject_reason: "EC_NoError",
+            ahead: 0,
+            last_price: self.pits[symbol].last,
+            created: self.now,
+            updated: self.now,
+        })
+    }
+
+    fn read_trigger(&self, fields: Fields<'_>, symbol: usize) -> Result<Option<Trigger>, Refusal> {
+        let places = self.instruments()[symbol].price_decimals;
+        let Some(price) = fields.scaled("triggerPrice", places)?.filter(|price| *price > 0) else {
+            return Ok(None);
+        };
+        let by = match fields.text("triggerBy")?.as_str() {
+            "" | "LastPrice" => "LastPrice",
+            "MarkPrice" => "MarkPrice",
+            "IndexPrice" => "IndexPrice",
+            other => return Err(bad(format!("params error: triggerBy {other} invalid"))),
+        };
+        let last = self.pits[symbol].last;
+        match fields.whole("triggerDirection")? {
+            1 if price <= last => Err(Refusal::new(
+                codes::TRIGGER_NOT_ABOVE,
+                "expect Rising, but trigger_price <= current price",
+            )),
+            2 if price >= last => Err(Refusal::new(
+                codes::TRIGGER_NOT_BELOW,
+                "expect Falling, but trigger_price >= current price",
+            )),
+            direction @ (1 | 2) => Ok(Some(Trigger { price, rising: direction == 1, by })),
+            _ => Err(bad("params error: triggerDirection must be 1 (rising) or 2 (falling)")),
+        }
+    }
+
+    fn check_filters(&self, order: &Order) -> Result<(), Refusal> {
+        let instrument = &self.instruments()[order.symbol];
+        let closes_all = order.qty == 0 && order.reduce_only && order.close_on_trigger;
+        if order.qty < instrument.min_qty() && !closes_all {
+            return Err(bad(format!(
+                "The number of contracts is below the minimum {}",
+                instrument.qty(1)
+            )));
+        }
+        let most = match order.kind {
+            OrderType::Limit => instrument.max_qty,
+            OrderType::Market => instrument.max_market_qty,
+        };
+        if order.qty > most {
+            return Err(bad(format!(
+                "The number of contracts exceeds maximum limit allowed {}",
+                instrument.qty(most)
+            )));
+        }
+        let pit = &self.pits[order.symbol];
+        if !pit.book.is_open() {
+            return Err(Refusal::new(110_074, "This contract is not live: it had no trade yet"));
+        }
+        let (lowest, highest) = self.price_limits(order.symbol);
+        if order.kind == OrderType::Limit && order.trigger.is_none() {
+            let beyond = match order.side {
+                Side::Buy => order.price > highest,
+                Side::Sell => order.price < lowest,
+            };
+            if beyond || order.price > pit.last.saturating_mul(20) || order.price < pit.last / 20 {
+                return Err(Refusal::new(
+                    codes::PRICE_RANGE,
+                    format!(
+                        "Order price is out of permissible range, {}",
+                        instrument.price(order.price)
+                    ),
+                ));
+            }
+        }
+        let price = if order.kind == OrderType::Limit { order.price } else { pit.last };
+        let notional = instrument.exact_price(price) * instrument.exact_qty(order.qty);
+        if notional < instrument.min_notional && !order.reduce_only {
+            return Err(Refusal::new(
+                codes::NOTIONAL_BELOW_MINIMUM,
+                format!("Order does not meet minimum order value {}USDT", instrument.min_notional),
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_reduce_only(&self, mut order: Order) -> Result<Order, Refusal> {
+        if !order.reduce_only {
+            return Ok(order);
+        }
+        let position = &self.accounts[order.account].positions[order.symbol];
+        let reducible = position.reducible(order.side);
+        if reducible == 0 {
+            return Err(Refusal::new(
+                codes::REDUCE_ONLY,
+                "current position is zero, cannot fix reduce-only order qty",
+            ));
+        }
+        if order.trigger.is_none() {
+            order.qty = if order.qty == 0 { reducible } else { order.qty.min(reducible) };
+        }
+        Ok(order)
+    }
+
+    fn check_counts(&self, order: &Order) -> Result<(), Refusal> {
+        let conditional = order.status == OrderStatus::Untriggered;
+        let open =
+            self.accounts[order.account].open.iter().filter_map(|number| self.orders.get(number));
+        let same = |other: &&Order| {
+            other.symbol == order.symbol
+                && (other.status == OrderStatus::Untriggered) == conditional
+                && !matches!(other.stop_type, "TakeProfit" | "StopLoss")
+        };
+        let count = open.filter(same).count();
+        if conditional && count >= MOST_CONDITIONAL {
+            return Err(Refusal::new(codes::TOO_MANY_CONDITIONAL, "too many conditional orders"));
+        }
+        if !conditional && count >= MOST_ORDERS {
+            return Err(Refusal::new(codes::TOO_MANY_ORDERS, "more than 500 active orders"));
+        }
+        Ok(())
+    }
+
+    fn locate(&self, account: usize, fields: Fields<'_>) -> Result<u64, Refusal> {
+        self.known_symbol(fields)?;
+        let (id, link_id) = (fields.text("orderId")?, fields.text("orderLinkId")?);
+        if id.is_empty() && link_id.is_empty() {
+            return Err(bad("params error: orderId or orderLinkId is missing"));
+        }
+        self.find(account, &id, &link_id)
+            .filter(|number| self.orders.get(number).is_some_and(|order| order.status.is_open()))
+            .ok_or_else(|| {
+                Refusal::new(codes::ORDER_NOT_FOUND, "order not exists or too late to cancel")
+            })
+    }
+
+    /// Changes an open order.
+    ///
+    /// # Errors
+    /// A refusal leaves the order as it was.
+    pub fn amend(&mut self, account: usize, body: &Value) -> Result<OrderReference, Refusal> {
+        let fields = Fields(body);
+        let number = self.locate(account, fields)?;
+        let old = self.orders.get(&number).cloned();
+        let Some(old) = old else {
+            return Err(Refusal::new(codes::ORDER_NOT_FOUND, "order not exists"));
+        };
+        let mut new = old.clone();
+        let instrument = &self.instruments()[old.symbol];
+        let (ticks, steps) = (instrument.price_decimals, instrument.qty_decimals);
+        if let Some(qty) = fields.scaled("qty", steps)? {
+            if qty <= old.filled {
+                return Err(Refusal::new(
+                    codes::QTY_BELOW_FILLED,
+                    "new qty is not above the filled qty",
+                ));
+            }
+            new.qty = qty;
+        }
+        if let Some(price) = fields.scaled("price", ticks)?.filter(|price| *price > 0) {
+            new.price = price;
+        }
+        if let (Some(trigger), Some(price)) =
+            (&mut new.trigger, fields.scaled("triggerPrice", ticks)?)
+        {
+            let last = self.pits[old.symbol].last;
+            if trigger.rising && price <= last {
+                return Err(Refusal::new(
+                    codes::TRIGGER_NOT_ABOVE,
+                    "trigger_price <= current price",
+                ));
+            }
+            if !trigger.rising && price >= last {
+                return Err(Refusal::new(
+                    codes::TRIGGER_NOT_BELOW,
+                    "trigger_price >= current price",
+                ));
+            }
+            trigger.price = price;
+        }
+        let level = |asked: Option<i64>, now: Option<i64>| match asked {
+            None => now,
+            Some(price) => Some(price).filter(|price| *price > 0),
+        };
+        new.take_profit = level(fields.scaled("takeProfit", ticks)?, old.take_profit);
+        new.stop_loss = level(fields.scaled("stopLoss", ticks)?, old.stop_loss);
+        self.check_filters(&new)?;
+        if new.status != OrderStatus::Untriggered && !new.reduce_only {
+            // Affordable with the old order out of the way.
+            self.accounts[account].open.remove(&number);
+            let affords = self.affords(&new);
+            self.accounts[account].open.insert(number);
+            if !affords {
+                return Err(Refusal::new(
+                    codes::INSUFFICIENT_BALANCE,
+                    "ab not enough for new order",
+                ));
+            }
+        }
+        new.updated = self.now;
+        let loses_place = new.price != old.price || new.qty > old.qty;
+        if loses_place {
+            new.priority = self.next_priority;
+            self.next_priority += 1;
+        }
+        let reference =
+            OrderReference { order_id: new.id.clone(), order_link_id: new.link_id.clone() };
+        let working = new.status != OrderStatus::Untriggered;
+        self.orders.insert(number, new);
+        self.touched_orders.insert(number);
+        if working && loses_place {
+            self.pits[old.symbol].resting.retain(|other| *other != number);
+            self.work(number);
+        }
+        self.bump(old.symbol);
+        self.settle();
+        Ok(reference)
+    }
+
+    /// Cancels an open order.
+    ///
+    /// # Errors
+    /// When there is no such open order.
+    pub fn cancel(&mut self, account: usize, body: &Value) -> Result<OrderReference, Refusal> {
+        let number = self.locate(account, Fields(body))?;
+        let reference = self.stop(number, "CancelByUser", "EC_PerCancelRequest");
+        self.settle();
+        Ok(reference)
+    }
+
+    /// Cancels every open order that matches; returns what was cancelled.
+    ///
+    /// # Errors
+    /// When the request does not say which orders.
+    pub fn cancel_all(
+        &mut self,
+        account: usize,
+        body: &Value,
+    ) -> Result<Vec<OrderReference>, Refusal> {
+        let fields = Fields(body);
+        fields.linear()?;
+        let wanted =
+            match (fields.text("symbol")?, fields.text("baseCoin")?, fields.text("settleCoin")?) {
+                (name, _, _) if !name.is_empty() => vec![self.known_symbol(fields)?],
+                (_, base, _) if !base.is_empty() => {
+                    let all = self.instruments().iter().enumerate();
+                    all.filter(|(_, one)| one.base == base).map(|(index, _)| index).collect()
+                }
+                (_, _, settle) if settle == "USDT" => (0..self.pits.len()).collect(),
+                _ => {
+                    return Err(bad("params error: symbol, baseCoin or settleCoin=USDT is missing"))
+                }
+            };
+        let filter = fields.text("orderFilter")?;
+        let mut numbers: Vec<u64> = self.accounts[account].open.iter().copied().collect();
+        numbers.sort_unstable();
+        numbers.retain(|number| {
+            self.orders.get(number).is_some_and(|order| {
+                let conditional = order.status == OrderStatus::Untriggered;
+                wanted.contains(&order.symbol)
+                    && match filter.as_str() {
+                        "Order" => !conditional,
+                        "StopOrder" => conditional,
+                        _ => true,
+                    }
+            })
+        });
+        let cancelled = numbers
+            .into_iter()
+            .map(|n| self.stop(n, "CancelByUser", "EC_PerCancelRequest"))
+            .collect();
+        self.settle();
+        Ok(cancelled)
+    }
+
+    /// Ends one open order.
+    pub(super) fn stop(
+        &mut self,
+        number: u64,
+        kind: &'static str,
+        reason: &'static str,
+    ) -> OrderReference {
+        let now = self.now;
+        let Some(order) = self.orders.get_mut(&number) else { return OrderReference::default() };
+        order.end(kind, reason, now);
+        let reference =
+            OrderReference { order_id: order.id.clone(), order_link_id: order.link_id.clone() };
+        let (account, symbol, exit, price) =
+            (order.account, order.symbol, order.stop_type, order.trigger);
+        let position = &mut self.accounts[account].positions[symbol];
+        let level = price.map(|trigger| trigger.price);
+        if exit == "TakeProfit" && position.take_profit == level {
+            position.take_profit = None;
+        }
+        if exit == "StopLoss" && position.stop_loss == level {
+            position.stop_loss = None;
+        }
+        self.retire(number);
+        self.bump(symbol);
+        reference
+    }
+
+    /// Closes a position with a market order of the venue's own.
+    pub(super) fn close_at_market(
+        &mut self,
+        account: usize,
+        symbol: usize,
+        create_type: &'static str,
+    ) {
+        let size = self.accounts[account].positions[symbol].size;
+        if size == 0 {
+            return;
+        }
+        let side = if size > 0 { Side::Sell } else { Side::Buy };
+        let body = serde_json::json!({
+            "category": "linear",
+            "symbol": self.instruments()[symbol].symbol,
+            "side": side.as_str(),
+            "orderType": "Market",
+            "qty": self.instruments()[symbol].qty(size.abs()),
+            "reduceOnly": true,
+        });
+        if let Ok(mut order) = self.read_order(account, &body) {
+            order.create_type = create_type;
+            let number = order.number;
+            self.next_number += 1;
+            self.next_priority += 1;
+            self.enter(order);
+            self.work(number);
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! The exchange itself: accounts, orders and matching, as a function of market time.
+//!
+//! Pure: no sockets, no wall clock, no files. Time comes in through [`Exchange::advance`], orders
+//! through [`Exchange::create`] and its siblings, and what happened leaves through
+//! [`Exchange::drain`]. The same seed, orders and market instants give the same fills, byte for
+//! byte.
+
+/// One account.
+pub mod account;
+/// Time, candles and funding.
+pub mod advance;
+/// Create, amend and cancel, with their checks.
+pub mod entry;
+/// What an account could lose, and if it can afford an order.
+mod margin;
+/// Fills and the queue.
+mod matching;
+/// One order.
+pub mod order;
+/// One position.
+pub mod position;
+/// What orders ask for, read from JSON.
+pub mod request;
+/// Rows as they travel.
+pub mod rows;
+/// Conditional orders, take-profit and stop-loss.
+mod triggers;
+
+use crate::book::MarketBook;
+use crate::market::candle::{Candle, Minute, Point};
+use crate::market::instrument::Instrument;
+use crate::market::random::hash;
+use crate::market::Market;
+use account::{Account, Opening};
+use order::{Execution, Order};
+use protocol::bybit::enums::Side;
+use rust_decimal::Decimal;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Fee of a taker, as a share of the value.
+pub const TAKER_FEE: Decimal = Decimal::from_parts(55, 0, 0, false, 5);
+/// Fee of a maker.
+pub const MAKER_FEE: Decimal = Decimal::from_parts(2, 0, 0, false, 4);
+
+/// Something that happened, for whoever listens.
+#[derive(Debug, Clone)]
+pub enum Notice {
+    /// Somebody traded.
+    Trade {
+        /// Index of the symbol.
+        symbol: usize,
+        /// The trade.
+        point: Point,
+        /// Direction against the trade before.
+        rising: Option<bool>,
+        /// Cross sequence.
+        seq: i64,
+    },
+    /// A minute ended; all symbols' candles together.
+    Closed(Vec<(usize, Candle)>),
+    /// An order changed: account and order number.
+    Order(usize, Box<Order>),
+    /// An order was filled, or funding paid.
+    Execution(usize, Box<Execution>),
+    /// A position changed: account and symbol.
+    Position(usize, usize),
+    /// A wallet changed.
+    Wallet(usize),
+    /// The recording is over.
+    Ended,
+}
+
+/// Why a request was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// See `protocol::bybit::codes`.
+    pub code: i64,
+    /// For people.
+    pub message: String,
+}
+
+impl Refusal {
+    /// A refusal.
+    pub fn new(code: i64, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+/// One symbol's market as it stands.
+#[derive(Debug, Clone)]
+pub struct Pit {
+    /// Everybody else's book.
+    pub book: MarketBook,
+    /// Last price in ticks; zero before the first trade.
+    pub last: i64,
+    /// The candle that is being made.
+    pub forming: Option<Candle>,
+    /// Customers' resting orders, by number.
+    pub resting: Vec<u64>,
+    /// Customers' conditional orders, by number.
+    pub waiting: Vec<u64>,
+    /// Cross sequence.
+    pub seq: i64,
+    /// Whether the book changed since somebody last asked.
+    pub changed: bool,
+    /// The trades of late, newest last.
+    pub recent: std::collections::VecDeque<(Point, i64)>,
+}
+
+/// The exchange.
+#[derive(Debug)]
+pub struct Exchange {
+    seed: u64,
+    market: Market,
+    pits: Vec<Pit>,
+    names: HashMap<String, usize>,
+    accounts: Vec<Account>,
+    orders: BTreeMap<u64, Order>,
+    ids: HashMap<String, u64>,
+    now: i64,
+    minute_ts: i64,
+    minute: Vec<Option<Minute>>,
+    cursors: Vec<usize>,
+    ended: bool,
+    next_number: u64,
+    next_execution: u64,
+    next_priority: u64,
+    touched_orders: BTreeSet<u64>,
+    touched_positions: BTreeSet<(usize, usize)>,
+    touched_wallets: BTreeSet<usize>,
+    notices: Vec<Notice>,
+}
+
+impl Exchange {
+    /// An exchange whose live time begins at `start`.
+    #[must_use]
+    pub fn new(seed: u64, mut market: Market, openings: &[Opening], start: i64) -> Self {
+        market.skip_to(start);
+        let instruments = market.instruments();
+        let pits: Vec<Pit> = instruments
+            .iter()
+            .map(|instrument| Pit {
+                book: MarketBook::new(seed, instrument),
+                last: 0,
+                forming: None,
+                resting: Vec::new(),
+                waiting: Vec::new(),
+                seq: 0,
+                changed: true,
+                recent: std::collections::VecDeque::new(),
+            })
+            .collect();
+        let names =
+            instruments.iter().enumerate().map(|(i, one)| (one.symbol.clone(), i)).collect();
+        let count = pits.len();
+        let accounts = openings.iter().map(|opening| Account::new(opening.usdt, count)).collect();
+        let minute_ts = market.next_ts();
+        let mut exchange = Self {
+            seed,
+            market,
+            pits,
+            names,
+            accounts,
+            orders: BTreeMap::new(),
+            ids: HashMap::new(),
+            now: minute_ts,
+            minute_ts,
+            minute: Vec::new(),
+            cursors: vec![0; count],
+            ended: false,
+            next_number: 1,
+            next_execution: 1,
+            next_priority: 1,
+            touched_orders: BTreeSet::new(),
+            touched_positions: BTreeSet::new(),
+            touched_wallets: BTreeSet::new(),
+            notices: Vec::new(),
+        };
+        exchange.open_books();
+        exchange.load_minute();
+        exchange.advance(start);
+        exchange.notices.clear();
+        exchange
+    }
+
+    /// Gives every book a first price: the last close of the history.
+    fn open_books(&mut self) {
+        for (symbol, pit) in self.pits.iter_mut().enumerate() {
+            if let Some(candle) = self.market.history(symbol).last() {
+                let ts = candle.open_ts + crate::market::candle::MINUTE_MS - 1;
+                let point = Point { ts, price: candle.close, qty: 0, side: Side::Buy, lean: 0 };
+                pit.book.follow(&point);
+                pit.last = candle.close;
+            }
+        }
+    }
+
+    /// Market time.
+    #[must_use]
+    pub const fn now(&self) -> i64 {
+        self.now
+    }
+
+    /// Whether the recording is over.
+    #[must_use]
+    pub const fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// The market with its history and instruments.
+    #[must_use]
+    pub const fn market(&self) -> &Market {
+        &self.market
+    }
+
+    /// What may be traded.
+    #[must_use]
+    pub fn instruments(&self) -> &[Instrument] {
+        self.market.instruments()
+    }
+
+    /// Index of a symbol.
+    #[must_use]
+    pub fn symbol(&self, name: &str) -> Option<usize> {
+        self.names.get(name).copied()
+    }
+
+    /// One symbol's market as it stands.
+    #[must_use]
+    pub fn pit(&self, symbol: usize) -> Option<&Pit> {
+        self.pits.get(symbol)
+    }
+
+    /// Whether the book changed since this was last asked.
+    pub fn take_changed(&mut self, symbol: usize) -> bool {
+        self.pits.get_mut(symbol).is_some_and(|pit| std::mem::take(&mut pit.changed))
+    }
+
+    /// Has the book shown again even if nothing changes.
+    pub fn mark_changed(&mut self, symbol: usize) {
+        if let Some(pit) = self.pits.get_mut(symbol) {
+            pit.changed = true;
+        }
+    }
+
+    /// The accounts, in the order of the keys file.
+    #[must_use]
+    pub fn accounts(&self) -> &[Account] {
+        &self.accounts
+    }
+
+    /// An order by its number.
+    #[must_use]
+    pub fn order(&self, number: u64) -> Option<&Order> {
+        self.orders.get(&number)
+    }
+
+    /// Number of an account's order by either id; the venue's id wins.
+    #[must_use]
+    pub fn find(&self, account: usize, id: &str, link_id: &str) -> Option<u64> {
+        let number = if id.is_empty() {
+            self.accounts.get(account)?.link_ids.get(link_id)
+        } else {
+            self.ids.get(id)
+        };
+        number
+            .copied()
+            .filter(|number| self.orders.get(number).is_some_and(|order| order.account == account))
+    }
+
+    /// What happened since this was last asked, in order.
+    pub fn drain(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// The public book: everybody's levels and customers' resting orders, best first.
+    #[must_use]
+    pub fn levels(&self, symbol: usize, side: Side, depth: usize) -> Vec<(i64, i64)> {
+        let Some(pit) = self.pits.get(symbol) else { return Vec::new() };
+        let market = pit.book.levels(side).take(depth);
+        let mine = pit.resting.iter().filter_map(|number| self.orders.get(number));
+        let mine: Vec<&Order> = mine.filter(|order| order.side == side).collect();
+        if mine.is_empty() {
+            return market.collect();
+        }
+        // Keyed so that the best price comes first.
+        let mut merged: BTreeMap<i64, i64> = BTreeMap::new();
+        for (price, qty) in market.chain(mine.iter().map(|order| (order.price, order.leaves()))) {
+            *merged.entry(-side.sign() * price).or_insert(0) += qty;
+        }
+        merged.into_iter().take(depth).map(|(key, qty)| (-side.sign() * key, qty)).collect()
+    }
+
+    /// An id that looks like a UUID and follows from the seed and a number.
+    fn make_id(&self, kind: u64, number: u64) -> String {
+        let (a, b) = (hash(&[self.seed, kind, number, 1]), hash(&[self.seed, kind, number, 2]));
+        format!(
+            "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+            a >> 32,
+            (a >> 16) & 0xffff,
+            a & 0xfff,
+            0x8000 | (b >> 50),
+            b & 0xffff_ffff_ffff
+        )
+    }
+
+    fn bump(&mut self, symbol: usize) -> i64 {
+        self.pits.get_mut(symbol).map_or(0, |pit| {
+            pit.seq += 1;
+            pit.changed = true;
+            pit.seq
+        })
+    }
+
+    /// Tells of everything that was touched: orders, then positions, then wallets.
+    fn settle(&mut self) {
+        self.enforce_reduce_only();
+        for number in std::mem::take(&mut self.touched_orders) {
+            if let Some(order) = self.orders.get(&number) {
+                self.notices.push(Notice::Order(order.account, Box::new(order.clone())));
+            }
+        }
+        for (account, symbol) in std::mem::take(&mut self.touched_positions) {
+            self.notices.push(Notice::Position(account, symbol));
+        }
+        for account in std::mem::take(&mut self.touched_wallets) {
+            self.notices.push(Notice::Wallet(account));
+        }
+    }
+
+    /// Removes an order from the working sets after it ended.
+    fn retire(&mut self, number: u64) {
+        let Some(order) = self.orders.get(&number) else { return };
+        if let Some(pit) = self.pits.get_mut(order.symbol) {
+            pit.resting.retain(|other| *other != number);
+            pit.waiting.retain(|other| *other != number);
+        }
+        if let Some(account) = self.accounts.get_mut(order.account) {
+            if account.open.remove(&number) {
+                account.ended.push(number);
+            }
+        }
+        self.touched_orders.insert(number);
+    }
+}

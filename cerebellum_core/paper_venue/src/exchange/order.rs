@@ -1,0 +1,170 @@
+//! One order and its whole life.
+
+use protocol::bybit::enums::{OrderStatus, OrderType, Side, TimeInForce};
+use rust_decimal::Decimal;
+
+/// What wakes a conditional order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trigger {
+    /// Price in ticks.
+    pub price: i64,
+    /// Whether the market must rise to it.
+    pub rising: bool,
+    /// Which price is watched, as it travels.
+    pub by: &'static str,
+}
+
+impl Trigger {
+    /// Whether the market is there.
+    #[must_use]
+    pub const fn is_met(&self, price: i64) -> bool {
+        if self.rising {
+            price >= self.price
+        } else {
+            price <= self.price
+        }
+    }
+}
+
+/// One order.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// Its number in the order of arrival.
+    pub number: u64,
+    /// Who is first at a price; grows when an amendment costs the place in the queue.
+    pub priority: u64,
+    /// Index of the account.
+    pub account: usize,
+    /// Index of the symbol.
+    pub symbol: usize,
+    /// The venue's id.
+    pub id: String,
+    /// The client's id; may be empty.
+    pub link_id: String,
+    /// Side.
+    pub side: Side,
+    /// With or without a limit.
+    pub kind: OrderType,
+    /// How long it works.
+    pub time_in_force: TimeInForce,
+    /// Limit in ticks; for a market order the worst price it may take.
+    pub price: i64,
+    /// Total quantity in steps.
+    pub qty: i64,
+    /// Filled quantity in steps.
+    pub filled: i64,
+    /// Sum of price times quantity of its fills.
+    pub value: Decimal,
+    /// Sum of its fees.
+    pub fee: Decimal,
+    /// Sum of what its fills closed, before fees.
+    pub profit: Decimal,
+    /// Where it stands.
+    pub status: OrderStatus,
+    /// Only closes.
+    pub reduce_only: bool,
+    /// Makes room for itself when triggered.
+    pub close_on_trigger: bool,
+    /// What wakes it.
+    pub trigger: Option<Trigger>,
+    /// `Stop`, `TakeProfit`, `StopLoss` or empty.
+    pub stop_type: &'static str,
+    /// Take-profit for the position it opens, in ticks.
+    pub take_profit: Option<i64>,
+    /// Stop-loss for the position it opens, in ticks.
+    pub stop_loss: Option<i64>,
+    /// Who made it, as it travels.
+    pub create_type: &'static str,
+    /// Why it ended, as it travels.
+    pub cancel_type: &'static str,
+    /// Why it was not filled, as it travels.
+    pub reject_reason: &'static str,
+    /// Market's quantity ahead of it at its price, in steps.
+    pub ahead: i64,
+    /// Last price when it came, in ticks.
+    pub last_price: i64,
+    /// Market time of its arrival.
+    pub created: i64,
+    /// Market time of its last change.
+    pub updated: i64,
+}
+
+impl Order {
+    /// What is still to fill, in steps; zero once it ended.
+    #[must_use]
+    pub fn leaves(&self) -> i64 {
+        if self.status.is_open() {
+            self.qty - self.filled
+        } else {
+            0
+        }
+    }
+
+    /// Ends it unfilled or partly filled.
+    pub fn end(&mut self, cancel_type: &'static str, reason: &'static str, now: i64) {
+        self.status = if self.status == OrderStatus::Untriggered {
+            OrderStatus::Deactivated
+        } else {
+            OrderStatus::Cancelled
+        };
+        self.cancel_type = cancel_type;
+        self.reject_reason = reason;
+        self.updated = now;
+    }
+}
+
+/// One execution: a fill, or a funding payment.
+#[derive(Debug, Clone)]
+pub struct Execution {
+    /// The venue's id.
+    pub id: String,
+    /// Index of the symbol.
+    pub symbol: usize,
+    /// The order it belongs to; `None` for funding.
+    pub order: Option<FilledOrder>,
+    /// Side of the order, or of the position that paid.
+    pub side: Side,
+    /// Price in ticks.
+    pub price: i64,
+    /// Quantity in steps.
+    pub qty: i64,
+    /// Price times quantity.
+    pub value: Decimal,
+    /// What was paid; below zero when received.
+    pub fee: Decimal,
+    /// Rate of the fee.
+    pub fee_rate: Decimal,
+    /// What the closed part brought, before fees.
+    pub profit: Decimal,
+    /// Whether the order was resting.
+    pub is_maker: bool,
+    /// Steps that it closed.
+    pub closed: i64,
+    /// Mark price in ticks.
+    pub mark: i64,
+    /// Market time.
+    pub ts: i64,
+    /// Cross sequence.
+    pub seq: i64,
+}
+
+/// The part of an order that its executions repeat.
+#[derive(Debug, Clone)]
+pub struct FilledOrder {
+    /// The venue's id.
+    pub id: String,
+    /// The client's id.
+    pub link_id: String,
+    /// Limit in ticks.
+    pub price: i64,
+    /// Total quantity in steps.
+    pub qty: i64,
+    /// What is left after this execution.
+    pub leaves: i64,
+    /// With or without a limit.
+    pub kind: OrderType,
+    /// `Stop`, `TakeProfit`, `StopLoss` or empty.
+    pub stop_type: &'static str,
+    /// Who made it.
+    pub create_type: &'static str,
+}

@@ -1,0 +1,326 @@
+//! What happened, as frames for those who listen.
+
+/// Order-book streams.
+pub mod books;
+/// Candles as they travel.
+pub mod candles;
+/// Who listens to what.
+pub mod hub;
+/// Tickers.
+pub mod tickers;
+
+use crate::exchange::{Exchange, Notice};
+use crate::market::candle::Candle;
+use books::{View, KEPT};
+use hub::Hub;
+use serde::Serialize;
+use serde_json::{json, Map, Value};
+use tickers::Day;
+
+/// Depths of order-book streams.
+pub const DEPTHS: [usize; 4] = [1, 50, 200, 1_000];
+
+/// What was last shown of one symbol.
+#[derive(Debug, Default)]
+struct Shown {
+    view: View,
+    deep: bool,
+    day: Day,
+    ticker: Map<String, Value>,
+    candle: Option<Candle>,
+    candle_ts: i64,
+}
+
+/// The feed: remembers what was shown, so that it can show what changed.
+#[derive(Debug)]
+pub struct Feed {
+    shown: Vec<Shown>,
+    message: u64,
+    /// Least market time between two updates of a candle that is being made.
+    candle_gap_ms: i64,
+}
+
+impl Feed {
+    /// A feed for so many symbols at a market speed.
+    #[must_use]
+    #[allow(clippy::cast_possible_truncation)]
+    pub fn new(symbols: usize, speed: f64) -> Self {
+        let shown = std::iter::repeat_with(Shown::default).take(symbols).collect();
+        // At most four updates a wall second, at least one a market second.
+        Self { shown, message: 0, candle_gap_ms: (speed * 250.0).max(1_000.0) as i64 }
+    }
+
+    /// The book as it stands, shown to those who listen first.
+    pub fn book(&mut self, exchange: &mut Exchange, hub: &mut Hub, symbol: usize) -> View {
+        self.show_book(exchange, hub, symbol);
+        self.shown.get(symbol).map(|shown| shown.view.clone()).unwrap_or_default()
+    }
+
+    /// A symbol's ticker as it stands.
+    pub fn ticker(&mut self, exchange: &Exchange, symbol: usize) -> Map<String, Value> {
+        let Some(shown) = self.shown.get_mut(symbol) else { return Map::new() };
+        shown.day.refresh(exchange, symbol);
+        shown.day.row(exchange, symbol)
+    }
+
+    /// The first frame of a public topic, for a new listener.
+    pub fn first_frame(
+        &mut self,
+        exchange: &mut Exchange,
+        hub: &mut Hub,
+        topic: &Topic,
+    ) -> Option<String> {
+        let instrument = exchange.instruments().get(topic.symbol())?.clone();
+        match topic {
+            Topic::Book(depth, symbol) => {
+                let shown = self.shown.get_mut(*symbol)?;
+                if *depth > KEPT && !shown.deep {
+                    shown.deep = true;
+                    exchange.mark_changed(*symbol);
+                }
+                let view = self.book(exchange, hub, *symbol);
+                Some(view.snapshot(&instrument, *depth))
+            }
+            Topic::Ticker(symbol) => {
+                // Those who listen already get their delta first.
+                let topic = format!("tickers.{}", instrument.symbol);
+                self.show_ticker(exchange, hub, *symbol, &topic);
+                let row = self.ticker(exchange, *symbol);
+                let seq = exchange.pit(*symbol).map_or(0, |pit| pit.seq);
+                let frame = ticker_frame(&instrument.symbol, "snapshot", &row, seq, exchange.now());
+                self.shown.get_mut(*symbol)?.ticker = row;
+                Some(frame)
+            }
+            Topic::Candle(symbol) => {
+                let forming = exchange.pit(*symbol)?.forming?;
+                Some(candles::frame(&instrument, &forming, false, exchange.now()))
+            }
+            Topic::Trade(_) => None,
+        }
+    }
+
+    /// Tells everybody what happened since the last time.
+    pub fn flush(&mut self, exchange: &mut Exchange, hub: &mut Hub) {
+        let notices = exchange.drain();
+        let mut notices = notices.into_iter().peekable();
+        while let Some(notice) = notices.next() {
+            match notice {
+                Notice::Trade { symbol, point, rising, seq } => {
+                    let mut rows = vec![trade_row(exchange, symbol, &point, rising, seq)];
+                    while let Some(Notice::Trade { point, rising, seq, .. }) = notices.next_if(
+                        |next| matches!(next, Notice::Trade { symbol: other, .. } if *other == symbol),
+                    ) {
+                        rows.push(trade_row(exchange, symbol, &point, rising, seq));
+                    }
+                    let topic = format!("publicTrade.{}", exchange.instruments()[symbol].symbol);
+                    if hub.wanted(&topic) {
+                        let frame = json!({
+                            "topic": topic, "type": "snapshot", "ts": exchange.now(), "data": rows,
+                        });
+                        hub.publish(&topic, frame.to_string());
+                    }
+                }
+                Notice::Closed(closed) => self.show_closed(exchange, hub, &closed),
+                Notice::Execution(account, execution) => {
+                    let mut rows = vec![exchange.execution_row(&execution, true)];
+                    while let Some(Notice::Execution(_, execution)) = notices.next_if(
+                        |next| matches!(next, Notice::Execution(other, _) if *other == account),
+                    ) {
+                        rows.push(exchange.execution_row(&execution, true));
+                    }
+                    self.whisper(exchange, hub, account, "execution", &rows);
+                }
+                Notice::Order(account, order) => {
+                    let mut rows = vec![exchange.order_row(&order, true)];
+                    while let Some(Notice::Order(_, order)) = notices.next_if(
+                        |next| matches!(next, Notice::Order(other, _) if *other == account),
+                    ) {
+                        rows.push(exchange.order_row(&order, true));
+                    }
+                    self.whisper(exchange, hub, account, "order", &rows);
+                }
+                Notice::Position(account, symbol) => {
+                    let rows = [exchange.position_row(account, symbol, true)];
+                    self.whisper(exchange, hub, account, "position", &rows);
+                }
+                Notice::Wallet(account) => {
+                    let rows = [exchange.wallet_row(account)];
+                    self.whisper(exchange, hub, account, "wallet", &rows);
+                }
+                Notice::Ended => {
+                    tracing::info!(
+                        market_ts = exchange.now(),
+                        "the recording is over, the market stands still"
+                    );
+                }
+            }
+        }
+        for symbol in 0..self.shown.len() {
+            let name = exchange.instruments()[symbol].symbol.clone();
+            if DEPTHS.iter().any(|depth| hub.wanted(&format!("orderbook.{depth}.{name}"))) {
+                self.show_book(exchange, hub, symbol);
+            }
+            self.show_candle(exchange, hub, symbol, &format!("kline.1.{name}"));
+            self.show_ticker(exchange, hub, symbol, &format!("tickers.{name}"));
+        }
+    }
+
+    fn whisper<T: Serialize>(
+        &mut self,
+        exchange: &Exchange,
+        hub: &mut Hub,
+        account: usize,
+        topic: &str,
+        rows: &[T],
+    ) {
+        self.message += 1;
+        let frame = json!({
+            "id": format!("m{}", self.message),
+            "topic": topic,
+            "creationTime": exchange.now(),
+            "data": rows,
+        });
+        hub.whisper(account, topic, &frame.to_string());
+    }
+
+    fn show_closed(&mut self, exchange: &Exchange, hub: &mut Hub, closed: &[(usize, Candle)]) {
+        for (symbol, candle) in closed {
+            let instrument = &exchange.instruments()[*symbol];
+            let topic = format!("kline.1.{}", instrument.symbol);
+            if hub.wanted(&topic) {
+                let end = candle.open_ts + crate::market::candle::MINUTE_MS;
+                hub.publish(&topic, candles::frame(instrument, candle, true, end));
+            }
+        }
+    }
+
+    fn show_candle(&mut self, exchange: &Exchange, hub: &mut Hub, symbol: usize, topic: &str) {
+        let now = exchange.now();
+        let Some(shown) = self.shown.get_mut(symbol).filter(|_| hub.wanted(topic)) else { return };
+        let Some(forming) = exchange.pit(symbol).and_then(|pit| pit.forming) else { return };
+        if shown.candle == Some(forming) || now - shown.candle_ts < self.candle_gap_ms {
+            return;
+        }
+        (shown.candle, shown.candle_ts) = (Some(forming), now);
+        hub.publish(topic, candles::frame(&exchange.instruments()[symbol], &forming, false, now));
+    }
+
+    fn show_ticker(&mut self, exchange: &Exchange, hub: &mut Hub, symbol: usize, topic: &str) {
+        if !hub.wanted(topic) {
+            return;
+        }
+        let row = self.ticker(exchange, symbol);
+        let Some(shown) = self.shown.get_mut(symbol) else { return };
+        let mut changed: Map<String, Value> = row
+            .iter()
+            .filter(|(name, value)| shown.ticker.get(*name) != Some(value))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        if changed.is_empty() {
+            return;
+        }
+        let name = row.get("symbol").cloned().unwrap_or(Value::Null);
+        let text = name.as_str().unwrap_or("").to_owned();
+        changed.insert("symbol".to_owned(), name);
+        shown.ticker = row;
+        let seq = exchange.pit(symbol).map_or(0, |pit| pit.seq);
+        hub.publish(topic, ticker_frame(&text, "delta", &changed, seq, exchange.now()));
+    }
+
+    fn show_book(&mut self, exchange: &mut Exchange, hub: &mut Hub, symbol: usize) {
+        if !exchange.take_changed(symbol) {
+            return;
+        }
+        let Some(shown) = self.shown.get_mut(symbol) else { return };
+        let kept = if shown.deep { 1_000 } else { KEPT };
+        let view = shown.view.next(exchange, symbol, kept);
+        let instrument = &exchange.instruments()[symbol];
+        for depth in DEPTHS {
+            let topic = format!("orderbook.{depth}.{}", instrument.symbol);
+            if hub.wanted(&topic) {
+                let frame = if depth == 1 {
+                    view.snapshot(instrument, 1)
+                } else {
+                    view.delta(&shown.view, instrument, depth)
+                };
+                hub.publish(&topic, frame);
+            }
+        }
+        shown.view = view;
+    }
+}
+
+fn ticker_frame(symbol: &str, kind: &str, row: &Map<String, Value>, seq: i64, now: i64) -> String {
+    json!({"topic": format!("tickers.{symbol}"), "type": kind, "data": row, "cs": seq, "ts": now})
+        .to_string()
+}
+
+fn trade_row(
+    exchange: &Exchange,
+    symbol: usize,
+    point: &crate::market::candle::Point,
+    rising: Option<bool>,
+    seq: i64,
+) -> Value {
+    let instrument = &exchange.instruments()[symbol];
+    json!({
+        "T": point.ts,
+        "s": instrument.symbol,
+        "S": point.side.as_str(),
+        "v": instrument.volume(point.qty),
+        "p": instrument.price(point.price),
+        "L": match rising { Some(true) => "PlusTick", Some(false) => "MinusTick", None => "ZeroPlusTick" },
+        "i": trade_id(&instrument.symbol, seq),
+        "BT": false,
+        "RPI": false,
+        "seq": seq,
+    })
+}
+
+/// The id of a market trade.
+#[must_use]
+pub fn trade_id(symbol: &str, seq: i64) -> String {
+    format!("{symbol}-{seq}")
+}
+
+/// A public topic that exists here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Topic {
+    /// Order book: depth and symbol.
+    Book(usize, usize),
+    /// Trades of a symbol.
+    Trade(usize),
+    /// One-minute candles of a symbol.
+    Candle(usize),
+    /// Ticker of a symbol.
+    Ticker(usize),
+}
+
+impl Topic {
+    /// Reads a topic; `None` when it does not exist here.
+    #[must_use]
+    pub fn read(exchange: &Exchange, text: &str) -> Option<Self> {
+        let parts: Vec<&str> = text.split('.').collect();
+        match parts.as_slice() {
+            ["orderbook", depth, symbol] => {
+                let depth = depth.parse().ok().filter(|depth| DEPTHS.contains(depth))?;
+                Some(Self::Book(depth, exchange.symbol(symbol)?))
+            }
+            ["publicTrade", symbol] => Some(Self::Trade(exchange.symbol(symbol)?)),
+            ["kline", "1", symbol] => Some(Self::Candle(exchange.symbol(symbol)?)),
+            ["tickers", symbol] => Some(Self::Ticker(exchange.symbol(symbol)?)),
+            _ => None,
+        }
+    }
+
+    /// Index of its symbol.
+    #[must_use]
+    pub const fn symbol(&self) -> usize {
+        match self {
+            Self::Book(_, symbol)
+            | Self::Trade(symbol)
+            | Self::Candle(symbol)
+            | Self::Ticker(symbol) => *symbol,
+        }
+    }
+}

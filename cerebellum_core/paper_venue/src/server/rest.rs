@@ -1,0 +1,176 @@
+//! REST requests and answers.
+
+use super::{auth, private, public, Core, Venue};
+use crate::clock::wall_ms;
+use crate::exchange::Refusal;
+use crate::server::limits::Allowance;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{header, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use protocol::bybit::codes;
+use serde_json::{json, Map, Value};
+use std::sync::Arc;
+
+/// A result, or why there is none.
+pub type Answer = Result<Value, Refusal>;
+
+/// Answers any path that is not a WebSocket.
+pub async fn handle(
+    State(venue): State<Arc<Venue>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let raw = uri.query().unwrap_or("");
+    let query = read_query(raw);
+    let path = uri.path();
+    if let Some(name) = path.strip_prefix("/v5/market/").filter(|_| method == Method::GET) {
+        let answer = venue.with(|core| public::answer(core, name, &query));
+        return match answer {
+            Some(answer) => respond(answer, None),
+            None => not_found(path),
+        };
+    }
+    let Some((bucket, limit)) = private::bucket(method.as_str(), path) else {
+        return not_found(path);
+    };
+    let is_get = method == Method::GET;
+    let now = wall_ms();
+    let signed = if is_get { raw.as_bytes() } else { &body };
+    if auth::header(&headers, "x-bapi-api-key").is_empty()
+        || auth::header(&headers, "x-bapi-sign").is_empty()
+    {
+        let refusal = Refusal::new(codes::API_KEY, "X-BAPI-API-KEY or X-BAPI-SIGN is missing");
+        return (StatusCode::UNAUTHORIZED, respond(Err(refusal), None)).into_response();
+    }
+    let offset = venue.with(|core| core.faults.clock_offset_ms);
+    let account = match auth::sender(&venue, &headers, signed, now + offset) {
+        Ok(account) => account,
+        Err(refusal) => return respond(Err(refusal), None),
+    };
+    let asked = if is_get {
+        query
+    } else {
+        match serde_json::from_slice::<Value>(&body) {
+            Ok(value) if value.is_object() => value,
+            _ => {
+                let refusal =
+                    Refusal::new(codes::PARAMETER, "params error: the body is not a JSON object");
+                return respond(Err(refusal), None);
+            }
+        }
+    };
+    let (answer, allowance) =
+        venue.with(|core| limited(core, &venue, account, path, (bucket, limit), &asked));
+    respond(answer, Some(allowance))
+}
+
+/// Answers a private request inside its rate limit.
+pub fn limited(
+    core: &mut Core,
+    venue: &Venue,
+    account: usize,
+    path: &str,
+    (bucket, limit): (&'static str, usize),
+    asked: &Value,
+) -> (Answer, Allowance) {
+    let allowance = core.limits.count(account, bucket, limit, wall_ms());
+    if allowance.granted {
+        (private::answer(core, venue, account, path, asked), allowance)
+    } else {
+        (
+            Err(Refusal::new(codes::RATE_LIMIT, "Too many visits. Exceeded the API Rate Limit.")),
+            allowance,
+        )
+    }
+}
+
+/// Puts an answer into its envelope.
+#[must_use]
+pub fn envelope(answer: Answer, now: i64) -> Value {
+    let (code, message, result) = match answer {
+        Ok(result) => (codes::OK, "OK".to_owned(), result),
+        Err(refusal) => (refusal.code, refusal.message, json!({})),
+    };
+    json!({"retCode": code, "retMsg": message, "result": result, "retExtInfo": {}, "time": now})
+}
+
+fn respond(answer: Answer, allowance: Option<Allowance>) -> Response {
+    let now = wall_ms();
+    let text = envelope(answer, now).to_string();
+    let mut response =
+        ([(header::CONTENT_TYPE, "application/json; charset=utf-8")], text).into_response();
+    if let Some(allowance) = allowance {
+        for (name, value) in rate_headers(&allowance) {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                response.headers_mut().insert(HeaderName::from_static(name), value);
+            }
+        }
+    }
+    response
+}
+
+/// The headers of a rate limit.
+#[must_use]
+pub fn rate_headers(allowance: &Allowance) -> [(&'static str, String); 3] {
+    [
+        ("x-bapi-limit", allowance.limit.to_string()),
+        ("x-bapi-limit-status", allowance.left.to_string()),
+        ("x-bapi-limit-reset-timestamp", allowance.reset.to_string()),
+    ]
+}
+
+fn not_found(path: &str) -> Response {
+    let refusal = Refusal::new(codes::ROUTE, format!("route {path} not found"));
+    (StatusCode::NOT_FOUND, respond(Err(refusal), None)).into_response()
+}
+
+/// A query string as an object of texts; the last of several values wins.
+#[must_use]
+pub fn read_query(raw: &str) -> Value {
+    let mut fields = Map::new();
+    for pair in raw.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        fields.insert(decode(name), Value::String(decode(value)));
+    }
+    Value::Object(fields)
+}
+
+fn decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'+' => bytes.push(b' '),
+            b'%' => {
+                let mut ahead = rest.clone();
+                let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
+                match (digit(ahead.next()), digit(ahead.next())) {
+                    (Some(high), Some(low)) => {
+                        bytes.push(u8::try_from(high * 16 + low).unwrap_or(b'?'));
+                        rest = ahead;
+                    }
+                    _ => bytes.push(b'%'),
+                }
+            }
+            other => bytes.push(other),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_decoded_and_never_trusted() {
+        let query = read_query("symbol=BTC%55SDT&cursor=a+b&odd=%zz%4&flag&symbol=ETHUSDT");
+        assert_eq!(query["symbol"], "ETHUSDT");
+        assert_eq!(query["cursor"], "a b");
+        assert_eq!(query["odd"], "%zz%4");
+        assert_eq!(query["flag"], "");
+    }
+}

@@ -1,0 +1,312 @@
+//! WebSocket connections: public, private and trade.
+
+use super::{auth, private, rest, Core, Venue};
+use crate::clock::wall_ms;
+use crate::exchange::request::Fields;
+use crate::feed::hub::{Out, BACKLOG};
+use crate::feed::Topic;
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::State;
+use axum::response::Response;
+use futures_util::{SinkExt, StreamExt};
+use protocol::bybit::codes;
+use serde_json::{json, Map, Value};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// How long an answer waits, because clients register a request only after they sent it.
+const HOLD: Duration = Duration::from_millis(15);
+/// How long a connection may stay without a word.
+const IDLE: Duration = Duration::from_secs(600);
+/// Private topics that exist here.
+const PRIVATE: [&str; 5] = ["order", "execution", "position", "wallet", "execution.fast"];
+
+/// Opens a public connection.
+pub async fn public(State(venue): State<Arc<Venue>>, upgrade: WebSocketUpgrade) -> Response {
+    upgrade.on_upgrade(move |socket| serve(venue, socket, "public"))
+}
+
+/// Opens a private connection.
+pub async fn private(State(venue): State<Arc<Venue>>, upgrade: WebSocketUpgrade) -> Response {
+    upgrade.on_upgrade(move |socket| serve(venue, socket, "private"))
+}
+
+/// Opens a connection for orders.
+pub async fn trade(State(venue): State<Arc<Venue>>, upgrade: WebSocketUpgrade) -> Response {
+    upgrade.on_upgrade(move |socket| serve(venue, socket, "trade"))
+}
+
+async fn serve(venue: Arc<Venue>, socket: WebSocket, path: &'static str) {
+    let (mut sink, mut stream) = socket.split();
+    let (sender, mut outbox) = mpsc::channel::<Out>(BACKLOG);
+    let id = venue.with(|core| core.hub.join(path, sender));
+    let mut writer = tokio::spawn(async move {
+        while let Some(out) = outbox.recv().await {
+            let message = match out {
+                Out::Text(text) => Message::Text(text),
+                Out::Pong(bytes) => Message::Pong(bytes.into()),
+                Out::Cut | Out::Close => break,
+            };
+            if sink.send(message).await.is_err() {
+                break;
+            }
+        }
+        let _ = sink.close().await;
+    });
+    loop {
+        let next = tokio::select! {
+            next = tokio::time::timeout(IDLE, stream.next()) => next,
+            _ = &mut writer => break,
+        };
+        match next {
+            Ok(Some(Ok(Message::Text(text)))) => hear(&venue, id, path, text.as_str()).await,
+            Ok(Some(Ok(Message::Binary(bytes)))) => {
+                hear(&venue, id, path, &String::from_utf8_lossy(&bytes)).await;
+            }
+            Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => {}
+            _ => break,
+        }
+    }
+    venue.with(|core| core.hub.leave(id));
+    writer.abort();
+}
+
+/// A connection's name as it travels.
+fn connection(id: u64) -> String {
+    format!("paper-{id}")
+}
+
+/// One request of a connection.
+async fn hear(venue: &Arc<Venue>, id: u64, path: &'static str, text: &str) {
+    let parsed: Value = serde_json::from_str(text).unwrap_or(Value::Null);
+    if path == "trade" {
+        hear_trade(venue, id, &parsed);
+        return;
+    }
+    let req_id = parsed.get("req_id").cloned();
+    let reply = |op: &str, success: bool, message: &str| {
+        let mut reply = Map::new();
+        reply.insert("success".to_owned(), json!(success));
+        reply.insert("ret_msg".to_owned(), json!(message));
+        reply.insert("conn_id".to_owned(), json!(connection(id)));
+        if let Some(req_id) = &req_id {
+            reply.insert("req_id".to_owned(), req_id.clone());
+        }
+        reply.insert("op".to_owned(), json!(op));
+        Value::Object(reply).to_string()
+    };
+    let op = parsed.get("op").and_then(Value::as_str).unwrap_or("");
+    let args: Vec<Value> =
+        parsed.get("args").and_then(Value::as_array).cloned().unwrap_or_default();
+    match (op, path) {
+        ("ping", "public") => venue.with(|core| core.hub.tell(id, reply("ping", true, "pong"))),
+        ("ping", _) => {
+            let mut pong =
+                json!({"op": "pong", "args": [wall_ms().to_string()], "conn_id": connection(id)});
+            if let (Some(req_id), Some(pong)) = (&req_id, pong.as_object_mut()) {
+                pong.insert("req_id".to_owned(), req_id.clone());
+            }
+            venue.with(|core| core.hub.tell(id, pong.to_string()));
+        }
+        ("auth", "private") => {
+            let account = read_login(&args).and_then(|(key, expires, sign)| {
+                let now = wall_ms() + venue.with(|core| core.faults.clock_offset_ms);
+                auth::login(venue, &key, &expires, &sign, now).ok()
+            });
+            let message = if account.is_some() { "" } else { "Params Error" };
+            venue.with(|core| {
+                if let Some(listener) = core.hub.listener_mut(id) {
+                    listener.account = account.or(listener.account);
+                }
+                core.hub.tell(id, reply("auth", account.is_some(), message));
+            });
+        }
+        ("subscribe", _) => {
+            tokio::time::sleep(HOLD).await;
+            venue.with(|core| subscribe(core, id, path, &args, &reply));
+        }
+        ("unsubscribe", _) => venue.with(|core| {
+            for topic in args.iter().filter_map(Value::as_str) {
+                core.hub.unsubscribe(id, topic);
+            }
+            core.hub.tell(id, reply("unsubscribe", true, ""));
+        }),
+        _ => venue.with(|core| {
+            let message = if op.is_empty() { "Invalid JSON request" } else { "error:op not found" };
+            core.hub.tell(id, reply(op, false, message));
+        }),
+    }
+}
+
+fn subscribe(
+    core: &mut Core,
+    id: u64,
+    path: &str,
+    args: &[Value],
+    reply: &impl Fn(&str, bool, &str) -> String,
+) {
+    let names: Vec<&str> = args.iter().filter_map(Value::as_str).collect();
+    if names.is_empty() || names.len() != args.len() {
+        core.hub.tell(id, reply("subscribe", false, "error:args must be a list of topics"));
+        return;
+    }
+    if path == "private" {
+        if core.hub.listener(id).is_none_or(|listener| listener.account.is_none()) {
+            core.hub.tell(id, reply("subscribe", false, "Request not authorized"));
+            return;
+        }
+        let unknown = names.iter().find(|name| {
+            let plain = name.strip_suffix(".linear").unwrap_or(name);
+            !PRIVATE.contains(&plain)
+        });
+        if let Some(name) = unknown {
+            core.hub.tell(
+                id,
+                reply("subscribe", false, &format!("error:handler not found,topic:{name}")),
+            );
+            return;
+        }
+        for name in names {
+            core.hub.subscribe(id, name);
+        }
+        core.hub.tell(id, reply("subscribe", true, ""));
+        return;
+    }
+    let mut topics = Vec::new();
+    for name in names {
+        match Topic::read(&core.exchange, name) {
+            Some(topic) => topics.push((name, topic)),
+            None => {
+                let message = format!("error:handler not found,topic:{name}");
+                core.hub.tell(id, reply("subscribe", false, &message));
+                return;
+            }
+        }
+    }
+    core.hub.tell(id, reply("subscribe", true, ""));
+    for (name, topic) in topics {
+        let known = core.hub.listener(id).is_some_and(|listener| listener.topics.contains(name));
+        if known {
+            continue;
+        }
+        let first = core.feed.first_frame(&mut core.exchange, &mut core.hub, &topic);
+        core.hub.subscribe(id, name);
+        if let Some(frame) = first {
+            core.hub.tell(id, frame);
+        }
+    }
+}
+
+fn read_login(args: &[Value]) -> Option<(String, String, String)> {
+    let text = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    };
+    match args {
+        [key, expires, sign] => Some((text(key)?, text(expires)?, text(sign)?)),
+        _ => None,
+    }
+}
+
+/// One request of a trade connection.
+fn hear_trade(venue: &Arc<Venue>, id: u64, request: &Value) {
+    let op = request.get("op").and_then(Value::as_str).unwrap_or("").to_owned();
+    let reply = venue.with(|core| answer_trade(core, venue, id, &op, request));
+    let held = op.starts_with("order.");
+    if !held {
+        venue.with(|core| core.hub.tell(id, reply.to_string()));
+        return;
+    }
+    // The order is in; only its answer waits.
+    let venue = Arc::clone(venue);
+    tokio::spawn(async move {
+        tokio::time::sleep(HOLD).await;
+        venue.with(|core| core.hub.tell(id, reply.to_string()));
+    });
+}
+
+fn answer_trade(core: &mut Core, venue: &Venue, id: u64, op: &str, request: &Value) -> Value {
+    let mut reply = Map::new();
+    if let Some(req_id) = request.get("reqId") {
+        reply.insert("reqId".to_owned(), req_id.clone());
+    }
+    let account = core.hub.listener(id).and_then(|listener| listener.account);
+    let args: Vec<Value> =
+        request.get("args").and_then(Value::as_array).cloned().unwrap_or_default();
+    let finish = |mut reply: Map<String, Value>, code: i64, message: &str| {
+        reply.insert("retCode".to_owned(), json!(code));
+        reply.insert("retMsg".to_owned(), json!(message));
+        reply.insert("op".to_owned(), json!(op));
+        reply.insert("connId".to_owned(), json!(connection(id)));
+        Value::Object(reply)
+    };
+    match op {
+        "ping" => {
+            let mut pong = finish(reply, codes::OK, "OK");
+            pong["op"] = json!("pong");
+            pong["data"] = json!([wall_ms().to_string()]);
+            pong
+        }
+        "auth" if account.is_some() => finish(reply, codes::WS_REPEATED_LOGIN, "Repeat auth"),
+        "auth" => {
+            let Some((key, expires, sign)) = read_login(&args) else {
+                return finish(reply, codes::PARAMETER, "Params Error");
+            };
+            let now = wall_ms() + core.faults.clock_offset_ms;
+            match auth::login(venue, &key, &expires, &sign, now) {
+                Ok(account) => {
+                    if let Some(listener) = core.hub.listener_mut(id) {
+                        listener.account = Some(account);
+                    }
+                    finish(reply, codes::OK, "OK")
+                }
+                Err(refusal) => finish(reply, codes::SIGNATURE, &refusal.message),
+            }
+        }
+        "order.create" | "order.amend" | "order.cancel" => {
+            let Some(account) = account else {
+                return finish(reply, codes::SIGNATURE, "not logged in: send op auth first");
+            };
+            let header = request.get("header").cloned().unwrap_or(Value::Null);
+            let header = Fields(&header);
+            let stamp = header.text("X-BAPI-TIMESTAMP").unwrap_or_default();
+            let window = header.text("X-BAPI-RECV-WINDOW").unwrap_or_default();
+            let now = wall_ms() + core.faults.clock_offset_ms;
+            if let Err(refusal) = auth::check_stamp(&stamp, &window, now) {
+                return finish(reply, refusal.code, &refusal.message);
+            }
+            let [body] = args.as_slice() else {
+                return finish(reply, codes::PARAMETER, "params error: args must hold one order");
+            };
+            let path = format!("/v5/{}", op.replace('.', "/"));
+            let Some(bucket) = private::bucket("POST", &path) else {
+                return finish(reply, codes::WS_OPERATION, "op not found");
+            };
+            let (answer, allowance) = rest::limited(core, venue, account, &path, bucket, body);
+            reply.insert("retExtInfo".to_owned(), json!({}));
+            reply.insert(
+                "header".to_owned(),
+                json!({
+                    "X-Bapi-Limit": allowance.limit.to_string(),
+                    "X-Bapi-Limit-Status": allowance.left.to_string(),
+                    "X-Bapi-Limit-Reset-Timestamp": allowance.reset.to_string(),
+                    "Traceid": connection(id),
+                    "Timenow": wall_ms().to_string(),
+                }),
+            );
+            match answer {
+                Ok(data) => {
+                    reply.insert("data".to_owned(), data);
+                    finish(reply, codes::OK, "OK")
+                }
+                Err(refusal) => {
+                    reply.insert("data".to_owned(), json!({}));
+                    finish(reply, refusal.code, &refusal.message)
+                }
+            }
+        }
+        _ => finish(reply, codes::WS_OPERATION, "op not found"),
+    }
+}

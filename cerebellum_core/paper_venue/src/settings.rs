@@ -1,0 +1,239 @@
+//! Settings: from the command line, else from the file that `--config` names, else usual values.
+
+use crate::exchange::account::Opening;
+use crate::market::instrument::is_symbol;
+use clap::{Parser, ValueEnum};
+use protocol::bybit::decimals;
+use rust_decimal::Decimal;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Where prices come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MarketKind {
+    /// The seeded market.
+    Simulated,
+    /// Recorded candles, from --candles.
+    Replay,
+    /// Public streams of the real exchange.
+    Mirror,
+}
+
+/// An exchange that speaks Bybit v5 on loopback: real protocol, paper money.
+#[derive(Debug, Parser, Deserialize, Default)]
+#[command(name = "paper_venue", version)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Flags {
+    /// Address for REST and WebSockets; loopback only, port 0 takes a free one [127.0.0.1:0].
+    #[arg(long, value_name = "ADDRESS")]
+    pub rest: Option<String>,
+    /// Where prices come from [simulated].
+    #[arg(long, value_enum)]
+    pub market: Option<MarketKind>,
+    /// Seed of the market and of every id [1].
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Market seconds per wall second [1].
+    #[arg(long)]
+    pub speed: Option<f64>,
+    /// JSON file, readable by its owner alone: [{"key","secret","usdt"}], one account each.
+    #[arg(long, value_name = "FILE")]
+    pub keys: Option<PathBuf>,
+    /// Symbols, by commas [BTCUSDT,ETHUSDT,SOLUSDT; in a replay: every file].
+    #[arg(long, value_delimiter = ',')]
+    pub symbols: Option<Vec<String>>,
+    /// Folder of SYMBOL-1m.parquet files for a replay.
+    #[arg(long, value_name = "DIR")]
+    pub candles: Option<PathBuf>,
+    /// Market instant (ms) at which live time begins; everything before is history [wall time now;
+    /// in a replay: a third into the recording, three days at most].
+    #[arg(long, value_name = "MS")]
+    pub start: Option<i64>,
+    /// Market instant (ms) at which the simulated market begins [history-days before the start].
+    #[arg(long, value_name = "MS")]
+    pub origin: Option<i64>,
+    /// Days of history when no origin is given [30].
+    #[arg(long, value_name = "DAYS")]
+    pub history_days: Option<u32>,
+    /// Market time advances in steps of so many milliseconds [1000; 100 below speed 10].
+    #[arg(long, value_name = "MS")]
+    pub step_ms: Option<i64>,
+    /// TOML file with any of these settings, named as the flags; a flag wins over it.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+}
+
+/// Settings that were checked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Address to bind.
+    pub rest: SocketAddr,
+    /// Where prices come from.
+    pub market: MarketKind,
+    /// Seed.
+    pub seed: u64,
+    /// Market seconds per wall second.
+    pub speed: f64,
+    /// Accounts.
+    pub keys: Vec<Opening>,
+    /// Symbols; empty in a replay means every file.
+    pub symbols: Vec<String>,
+    /// Folder of recorded candles.
+    pub candles: Option<PathBuf>,
+    /// Where live time begins.
+    pub start: Option<i64>,
+    /// Where the simulated market begins.
+    pub origin: Option<i64>,
+    /// Days of history without an origin.
+    pub history_days: u32,
+    /// Steps of market time.
+    pub step_ms: i64,
+}
+
+/// Reads and checks all settings.
+///
+/// # Errors
+/// One line that names the setting, its value and what to do.
+pub fn read(flags: Flags) -> Result<Settings, String> {
+    let file = match &flags.config {
+        None => Flags::default(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| format!("cannot read --config {}: {error}", path.display()))?;
+            toml::from_str(&text).map_err(|error| {
+                let line = error.message().lines().next().unwrap_or("").to_owned();
+                format!("--config {} is not as expected: {line}", path.display())
+            })?
+        }
+    };
+    let address = flags.rest.or(file.rest).unwrap_or_else(|| "127.0.0.1:0".to_owned());
+    let rest: SocketAddr = address
+        .parse()
+        .map_err(|_| format!("--rest {address} is not an address like 127.0.0.1:8000"))?;
+    if !rest.ip().is_loopback() {
+        return Err(format!(
+            "--rest {address} is not loopback; the paper venue serves 127.0.0.1 or [::1] only"
+        ));
+    }
+    let market = flags.market.or(file.market).unwrap_or(MarketKind::Simulated);
+    let speed = flags.speed.or(file.speed).unwrap_or(1.0);
+    if !(speed.is_finite() && (0.001..=100_000.0).contains(&speed)) {
+        return Err(format!("--speed {speed} is not between 0.001 and 100000"));
+    }
+    let candles = flags.candles.or(file.candles);
+    if market == MarketKind::Replay && candles.is_none() {
+        return Err("--market replay needs --candles DIR with SYMBOL-1m.parquet files".to_owned());
+    }
+    let usual: &[&str] =
+        if market == MarketKind::Replay { &[] } else { &["BTCUSDT", "ETHUSDT", "SOLUSDT"] };
+    let symbols = flags
+        .symbols
+        .or(file.symbols)
+        .unwrap_or_else(|| usual.iter().map(|&s| s.to_owned()).collect());
+    for (index, symbol) in symbols.iter().enumerate() {
+        if !is_symbol(symbol) {
+            return Err(format!("--symbols {symbol} is not a symbol like BTCUSDT"));
+        }
+        if symbols[..index].contains(symbol) {
+            return Err(format!("--symbols names {symbol} twice"));
+        }
+    }
+    if market != MarketKind::Replay && symbols.is_empty() {
+        return Err("--symbols is empty; name at least one like BTCUSDT".to_owned());
+    }
+    let step_ms = flags.step_ms.or(file.step_ms).unwrap_or(if speed >= 10.0 { 1_000 } else { 100 });
+    if !(1..=60_000).contains(&step_ms) || 60_000 % step_ms != 0 {
+        return Err(format!("--step-ms {step_ms} does not divide a minute (60000)"));
+    }
+    let history_days = flags.history_days.or(file.history_days).unwrap_or(30);
+    if history_days > 3_650 {
+        return Err(format!("--history-days {history_days} is more than ten years (3650)"));
+    }
+    let (start, origin) = (flags.start.or(file.start), flags.origin.or(file.origin));
+    for (name, value) in [("--start", start), ("--origin", origin)] {
+        if let Some(value) = value.filter(|value| !(0..=4_102_444_800_000).contains(value)) {
+            return Err(format!(
+                "{name} {value} is not a time in milliseconds between 1970 and 2100"
+            ));
+        }
+    }
+    if let (Some(start), Some(origin)) = (start, origin) {
+        if origin > start {
+            return Err(format!("--origin {origin} is later than --start {start}"));
+        }
+    }
+    let keys = flags
+        .keys
+        .or(file.keys)
+        .ok_or("--keys FILE is missing: JSON [{\"key\",\"secret\",\"usdt\"}]")?;
+    Ok(Settings {
+        rest,
+        market,
+        seed: flags.seed.or(file.seed).unwrap_or(1),
+        speed,
+        keys: read_keys(&keys)?,
+        symbols,
+        candles,
+        start,
+        origin,
+        history_days,
+        step_ms,
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyRow {
+    key: String,
+    secret: String,
+    usdt: String,
+}
+
+/// Reads the accounts; refuses a file that others may read.
+///
+/// # Errors
+/// One line that names the file and what to do, and never shows a secret.
+pub fn read_keys(path: &Path) -> Result<Vec<Opening>, String> {
+    use std::os::unix::fs::PermissionsExt;
+    let shown = path.display();
+    let told = |error: std::io::Error| format!("cannot read --keys {shown}: {error}");
+    let mode = std::fs::metadata(path).map_err(told)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(format!(
+            "--keys {shown} can be read by others (mode {:o}): run chmod 600 on it",
+            mode & 0o777
+        ));
+    }
+    let text = std::fs::read_to_string(path).map_err(told)?;
+    // The parser's own message could quote a secret, so only the place is shown.
+    let rows: Vec<KeyRow> = serde_json::from_str(&text).map_err(|error| {
+        format!(
+            "--keys {shown} is not [{{\"key\",\"secret\",\"usdt\"}}, ...] (line {}, column {})",
+            error.line(),
+            error.column()
+        )
+    })?;
+    if rows.is_empty() {
+        return Err(format!("--keys {shown} has no account; add one"));
+    }
+    let mut openings: Vec<Opening> = Vec::with_capacity(rows.len());
+    for (index, row) in rows.into_iter().enumerate() {
+        if row.key.is_empty() || row.secret.is_empty() || openings.iter().any(|o| o.key == row.key)
+        {
+            return Err(format!(
+                "--keys {shown}: account {index} has an empty or repeated key or secret"
+            ));
+        }
+        let usdt = decimals::parse(&row.usdt).filter(|usdt| {
+            !usdt.is_sign_negative() && *usdt <= Decimal::from(1_000_000_000_000_i64)
+        });
+        let usdt = usdt.ok_or_else(|| {
+            format!("--keys {shown}: account {index} has usdt {}, not an amount", row.usdt)
+        })?;
+        openings.push(Opening { key: row.key, secret: row.secret, usdt });
+    }
+    Ok(openings)
+}
