@@ -71,7 +71,7 @@ class BookMinute:
     ofi : float
         Sum of the seconds' order-flow imbalance, in units of mean depth.
     depth : float
-        Mean depth per level and side, base asset.
+        Mean size resting on the ten best levels of a side, base asset.
     seconds : int
         Fresh seconds, at most 60.
     """
