@@ -190,8 +190,10 @@ class CerebellumLink:
         reply: ReplyMessage | None = None
         while reply is None and (left := deadline - time.monotonic()) > 0:
             for message in self._drain(int(left * 1000)):
-                own = isinstance(message, Ack | ErrorReply | SnapshotReply | ReplayReply)
-                if own and message.request_id == command.request_id:
+                if (
+                    isinstance(message, Ack | ErrorReply | SnapshotReply | ReplayReply)
+                    and message.request_id == command.request_id
+                ):
                     reply = message
                 else:
                     self._backlog.append(message)

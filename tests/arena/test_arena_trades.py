@@ -1,0 +1,194 @@
+"""The arena on the real Cerebellum and the real paper venue: what is decided is what is traded."""
+
+import time
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from crucible.arena.agent import Seat
+from crucible.arena.engine import Arena, ArenaFiles
+from crucible.arena.ledger import Ledger
+from crucible.arena.roster import Seated
+from crucible.execution.cerebellum_link import Addresses, CerebellumLink
+from crucible.features.pipeline import FeaturePipeline
+from crucible.market.exchange import Exchange
+from crucible.market.lake import Lake
+from crucible.settings import FeatureSettings, Settings
+from crucible.strategies.contract import Exits, Signal
+from tests.processes import ORIGIN_MS, cerebellum_command, running, venue_command, write_keys
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+
+
+class Metronome:
+    """A strategy that buys and sells by the market's clock."""
+
+    kind = "gp"
+    warmup = 0
+
+    def __init__(self, symbol: str, schema_hash: str, hold: int, exits: Exits) -> None:
+        self.symbol, self.schema_hash, self.hold, self.exits = symbol, schema_hash, hold, exits
+
+    def decide(self, row):
+        phase = row.ts // 60_000 % (2 * self.hold)
+        return Signal.BUY if phase == 0 else Signal.EXIT if phase == self.hold else Signal.HOLD
+
+    def reset(self):
+        pass
+
+
+@dataclass
+class Roster:
+    """A roster that says what the test wants."""
+
+    seats: list[Seated] | None
+    reachable: bool = True
+
+    @property
+    def refused(self):
+        return {}
+
+    def latest(self):
+        latest, self.seats = self.seats, None
+        return latest
+
+
+@dataclass
+class Floor:
+    """Everything that an arena stands on, restartable."""
+
+    folder: Path
+    addresses: Addresses
+    exchange: Exchange
+    settings: Settings
+
+    def arena(self, roster: Roster, link: CerebellumLink) -> Arena:
+        pipeline = FeaturePipeline(SYMBOLS, FeatureSettings())
+        files = ArenaFiles(
+            self.folder / "ledger.sqlite",
+            self.folder / "performance_log.jsonl",
+            self.folder / "arena.json",
+            self.folder / "lake",
+        )
+        instruments = {symbol: self.exchange.instrument(symbol) for symbol in SYMBOLS}
+        arena = Arena(self.settings, link, pipeline, instruments, roster, files, seed=1)
+        lake = Lake(self.folder / "lake")
+        for symbol in SYMBOLS:
+            end = self.exchange.closed_until(symbol)
+            lake.refresh(self.exchange, symbol, ORIGIN_MS, end)
+        arena.warm(
+            lake.read_all(SYMBOLS),
+            lambda symbol, start, end: list(self.exchange.pages(symbol, start, end)),
+        )
+        return arena
+
+    def link(self) -> CerebellumLink:
+        topics = tuple(f"{symbol}.{kind}" for symbol in SYMBOLS for kind in ("candle", "book"))
+        return CerebellumLink(self.addresses, topics)
+
+
+@pytest.fixture
+def floor(tmp_path):
+    keys = write_keys(tmp_path)
+    symbols = ",".join(SYMBOLS)
+    log = tmp_path / "log"
+    with (
+        running(venue_command(tmp_path, keys, symbols, speed=240), log) as (_, venue),
+        running(cerebellum_command(tmp_path, keys, symbols, venue), log) as (_, ready),
+    ):
+        addresses = Addresses(ready["commands"], ready["events"], ready["market"])
+        settings = Settings(home=tmp_path)
+        yield Floor(tmp_path, addresses, Exchange(venue["rest"]), settings)
+
+
+def seated(symbol: str, number: int, role: str, schema_hash: str, hold: int = 3) -> Seated:
+    seat = Seat(f"{symbol}-gp-{number}", "1", role, proven=False, edge=None)
+    return Seated(seat, Metronome(symbol, schema_hash, hold, Exits(0.05, 0.05, 600)))
+
+
+def run_until(arena: Arena, done, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not done() and time.monotonic() < deadline:
+        arena.step(50)
+    assert done(), f"not reached in {seconds} s at market time {arena.market_ts}"
+
+
+def schema_hash() -> str:
+    return FeaturePipeline(SYMBOLS, FeatureSettings()).schema.hash
+
+
+def test_decisions_become_fills_and_every_book_agrees(floor):
+    schema = schema_hash()
+    roster = Roster(
+        [
+            seated("BTCUSDT", 1, "production", schema),
+            seated("BTCUSDT", 2, "production", schema, hold=2),
+            seated("ETHUSDT", 1, "production", schema),
+            seated("ETHUSDT", 2, "challenger", schema),
+        ]
+    )
+    with floor.link() as link:
+        arena = floor.arena(roster, link)
+        agents = arena.agents
+        run_until(arena, lambda: len(agents) == 4)
+        run_until(
+            arena,
+            lambda: all(len(agent.trades) >= 2 for agent in agents.values()),
+        )
+        roster.seats = []  # everybody leaves, and positions are closed
+        run_until(arena, lambda: not agents)
+        snapshot = link.snapshot(arena.market_ts)
+        arena.close()
+    assert all(Decimal(position.qty) == 0 for position in snapshot.positions)
+    with Ledger(floor.folder / "ledger.sqlite", read_only=True) as ledger:
+        live = [fill for fill in ledger.fills() if fill.mode == "live"]
+        assert len(live) == snapshot.totals.fills
+        assert sum(fill.fee for fill in live) == Decimal(snapshot.totals.fees)
+        assert sum(fill.cash for fill in live) == Decimal(snapshot.totals.cash)
+        shadow = [fill for fill in ledger.fills() if fill.mode == "shadow"]
+        assert len(shadow) >= 4
+        assert {fill.agent for fill in shadow} == {"ETHUSDT-gp-2@1"}
+    # Once flat, the venue's wallet has moved by exactly the sum of the cash flows.
+    assert Decimal(snapshot.venue.wallet) - Decimal(100_000) == Decimal(snapshot.totals.cash)
+
+
+def test_an_arena_that_was_away_finds_its_position_again_and_closes_it(floor):
+    schema = schema_hash()
+    production = seated("BTCUSDT", 1, "production", schema, hold=20)
+    name = production.seat.agent
+    with floor.link() as link:
+        arena = floor.arena(Roster([production]), link)
+        run_until(arena, lambda: name in arena.agents and arena.agents[name].book.qty > 0)
+        held = arena.agents[name].book.qty
+        arena.close()
+    with floor.link() as link:
+        arena = floor.arena(Roster([production]), link)
+        run_until(arena, lambda: name in arena.agents)
+        assert arena.agents[name].book.qty in {held, Decimal(0)}
+        run_until(arena, lambda: len(arena.agents[name].trades) >= 1)
+        trade = arena.agents[name].trades[0]
+        assert trade.qty == held
+        arena.close()
+
+
+def test_a_stop_protects_a_position_while_the_arena_is_dead(floor):
+    schema = schema_hash()
+    seat = Seat("BTCUSDT-gp-1", "1", "production", proven=False, edge=None)
+    tight = Metronome("BTCUSDT", schema, 500, Exits(0.0005, 0.0005, 600))
+    with floor.link() as link:
+        arena = floor.arena(Roster([Seated(seat, tight)]), link)
+        tight.decide = lambda row: Signal.BUY
+        run_until(arena, lambda: seat.agent in arena.agents)
+        run_until(arena, lambda: arena.agents[seat.agent].book.qty > 0)
+        arena.close()
+    with floor.link() as link:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            positions = link.snapshot().positions
+            if not [p for p in positions if Decimal(p.qty) != 0]:
+                break
+            time.sleep(0.5)
+        reasons = {e.reason for e in link.replay(0) if type(e).__name__ == "FillEvent"}
+    assert reasons & {"stop", "take_profit"}
