@@ -19,9 +19,14 @@ from crucible.forge.statistics import sharpe
 from crucible.forge.windows import Limits, Windows
 from crucible.market.candles import Floats
 from crucible.settings import ForgeSettings, Slot
-from crucible.strategies.contract import Exits, Strategy
+from crucible.strategies.contract import Exits, Signals, Strategy
 from crucible.strategies.gp import GpStrategy, exits_to_json
-from crucible.strategies.program import expression_to_json
+from crucible.strategies.program import (
+    OPERATORS,
+    Expression,
+    ValueType,
+    expression_to_json,
+)
 
 Candidate: TypeAlias = Any
 """A candidate of any kind; it has a DEAP ``fitness``."""
@@ -77,6 +82,14 @@ class Score:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """What a slightly moved version of a candidate would trade: signals over all rows, and exits."""
+
+    signals: Signals
+    exits: Exits
+
+
 class Breeder(Protocol):
     """Makes, varies and evaluates the candidates of one kind.
 
@@ -112,6 +125,12 @@ class Breeder(Protocol):
 
     def strategy(self, candidate: Candidate) -> Strategy:
         """Return the strategy that a candidate stands for."""
+
+    def signals(self, candidate: Candidate) -> Signals:
+        """Signals over all rows, in training from a model that did not see the row."""
+
+    def variants(self, candidate: Candidate, seed: int, count: int) -> list[Variant]:
+        """Return versions of a candidate with slightly moved parameters."""
 
 
 def score_of(
@@ -186,7 +205,7 @@ class ProgramBreeder:
         by_day: bool,
     ) -> None:
         self._slot = slot
-        self._schema_hash = frame.schema.hash
+        self._frame = frame
         self._market = market
         self._train = windows.train
         self._limits = limits
@@ -274,10 +293,29 @@ class ProgramBreeder:
         return GpStrategy(
             self._slot.name,
             self._slot.symbol,
-            self._schema_hash,
+            self._frame.schema.hash,
             candidate.program,
             candidate.exits,
         )
+
+    def signals(self, candidate: Genome) -> Signals:
+        """Signals over all rows."""
+        return self.strategy(candidate).signals(self._frame)
+
+    def variants(self, candidate: Genome, seed: int, count: int) -> list[Variant]:
+        """Every constant moved by up to 5%, every exit by up to 10%."""
+        generator = np.random.default_rng([seed, 2])
+        strategies = [
+            GpStrategy(
+                self._slot.name,
+                self._slot.symbol,
+                self._frame.schema.hash,
+                moved_constants(candidate.program, generator),
+                moved_exits(candidate.exits, generator),
+            )
+            for _ in range(count)
+        ]
+        return [Variant(each.signals(self._frame), each.exits) for each in strategies]
 
     def _parent(self, parents: list[Genome]) -> Genome:
         """Return the better of two drawn by rank and crowding, which is the order of `parents`."""
@@ -291,3 +329,23 @@ class ProgramBreeder:
             genome.exits = Exits(exits.stop, exits.target, allowed[-1])
         del genome.fitness.values
         return genome if fits(genome, self._limits.lookback) else None
+
+
+def moved_exits(exits: Exits, generator: np.random.Generator) -> Exits:
+    """Move each of the exits by up to 10%."""
+    stop, target, timeout = generator.uniform(0.9, 1.1, 3)
+    return Exits(exits.stop * stop, exits.target * target, max(1, round(exits.timeout * timeout)))
+
+
+def moved_constants(expression: Expression, generator: np.random.Generator) -> Expression:
+    """Move every constant of a program by up to 5%; lookbacks stay."""
+    if not isinstance(expression, tuple):
+        return expression
+    arguments = OPERATORS[expression[0]].arguments
+    parts = [
+        part * float(generator.uniform(0.95, 1.05))
+        if isinstance(part, float) and argument is not ValueType.WINDOW
+        else moved_constants(part, generator)
+        for part, argument in zip(expression[1:], arguments, strict=True)
+    ]
+    return (expression[0], *parts)

@@ -19,6 +19,7 @@ from deap import tools
 
 from crucible.features.frame import FeatureFrame
 from crucible.forge.backtest import Market, backtest
+from crucible.forge.boosting import BoostedBreeder
 from crucible.forge.breeding import Breeder, Candidate, ProgramBreeder, Score, fewest_trades
 from crucible.forge.checkpoint import (
     CheckpointError,
@@ -33,10 +34,12 @@ from crucible.forge.validation import Evidence, judge
 from crucible.forge.windows import cut, limits_for
 from crucible.market.candles import Candles
 from crucible.settings import ForgeSettings, Slot
-from crucible.strategies.contract import Strategy
+from crucible.strategies.contract import Signals, Strategy
 
 # Fewer training days than this, and Sharpe ratios are of trades.
 FEWEST_DAYS = 10
+# Slightly moved versions that the jitter gate trades.
+VARIANTS = 8
 # Candidates closer in size than this are of one size to the selection.
 SIZE_STEP = 6
 
@@ -166,10 +169,13 @@ class Forging:
             return self._nobody(population, state)
         chosen = self._chosen(finalists)
         strategy = self._breeder.strategy(chosen)
+        signals = self._breeder.signals(chosen)
         known = slice(self.windows.train.start, self.windows.validation.stop)
         gates = judge(
             Evidence(
                 strategy=strategy,
+                signals=signals,
+                variants=self._breeder.variants(chosen, self.seed, VARIANTS),
                 frame=self.frame,
                 market=self.market,
                 windows=self.windows,
@@ -181,7 +187,7 @@ class Forging:
             ),
             self.policy,
         )
-        return self._result(state, strategy, gates)
+        return self._result(state, strategy, signals, gates)
 
     # --- selection -------------------------------------------------------------------------------
 
@@ -264,10 +270,14 @@ class Forging:
         gate = self.policy.gate("trades_train", most, "most trades of any candidate in training")
         days = len(np.unique(self.market.day[self.windows.train]))
         wanted = max(gate.threshold, float(fewest_trades(days, self.settings)))
-        return self._result(state, None, (replace(gate, threshold=wanted),))
+        return self._result(state, None, None, (replace(gate, threshold=wanted),))
 
     def _result(
-        self, state: ForgeState, candidate: Strategy | None, gates: tuple[Gate, ...]
+        self,
+        state: ForgeState,
+        candidate: Strategy | None,
+        signals: Signals | None,
+        gates: tuple[Gate, ...],
     ) -> ForgeResult:
         failed = self.policy.refusing(gates)
         return ForgeResult(
@@ -278,8 +288,8 @@ class Forging:
             gates=gates,
             proven=all(gate.passed for gate in gates),
             generations=state.table,
-            windows=self._window_reports(candidate),
-            curve=None if candidate is None else self._curve(candidate),
+            windows=self._window_reports(candidate, signals),
+            curve=self._curve(candidate, signals),
             trials=self.prior_trials + state.trials,
             policy=self.policy.name,
             seed=self.seed,
@@ -288,9 +298,10 @@ class Forging:
             code_revision=code_revision(),
         )
 
-    def _window_reports(self, strategy: Strategy | None) -> tuple[WindowReport, ...]:
+    def _window_reports(
+        self, strategy: Strategy | None, signals: Signals | None
+    ) -> tuple[WindowReport, ...]:
         candles = self.market.candles
-        signals = None if strategy is None else strategy.signals(self.frame)
         reports = []
         for name, rows in self.windows.spans().items():
             summary: dict[str, float | int | None] = {}
@@ -309,8 +320,9 @@ class Forging:
             )
         return tuple(reports)
 
-    def _curve(self, strategy: Strategy) -> Curve:
-        signals = strategy.signals(self.frame)
+    def _curve(self, strategy: Strategy | None, signals: Signals | None) -> Curve | None:
+        if strategy is None or signals is None:
+            return None
         test = backtest(signals, self.market, strategy.exits, self.settings.costs)
         candles = self.market.candles
         return Curve(test.ts, test.equity, candles.close / candles.open[0])
@@ -327,6 +339,17 @@ class Forging:
 
     def _make_breeder(self) -> Breeder:
         limits = limits_for(len(self.market))
+        if self.slot.kind == "boosted":
+            return BoostedBreeder(
+                self.slot,
+                self.frame,
+                self.market,
+                self.windows,
+                limits,
+                self.settings,
+                self.seed,
+                by_day=self.by_day,
+            )
         return ProgramBreeder(
             self.slot,
             self.frame,

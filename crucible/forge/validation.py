@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from crucible.features.frame import FeatureFrame
 from crucible.forge.backtest import Backtest, Market, backtest
+from crucible.forge.breeding import Variant
 from crucible.forge.policy import Policy
 from crucible.forge.result import Gate
 from crucible.forge.statistics import deflated_sharpe, overfitting_probability
 from crucible.forge.windows import Windows
 from crucible.market.candles import Floats
 from crucible.settings import Costs
-from crucible.strategies.boosted import BoostedStrategy
 from crucible.strategies.contract import Exits, Signals, Strategy
-from crucible.strategies.gp import GpStrategy
-from crucible.strategies.program import OPERATORS, Expression, ValueType
 
-VARIANTS = 8
 CUTS = 3
 PROBED_ROWS = 2_000
 LIVE_ROWS = 300
@@ -33,6 +29,10 @@ class Evidence:
     Attributes
     ----------
     strategy : Strategy
+    signals : ndarray of int8, shape (n,)
+        Its signals; in training from models that did not see the row.
+    variants : list of Variant
+        Versions with slightly moved parameters.
     frame : FeatureFrame
         n rows.
     market : Market
@@ -49,6 +49,8 @@ class Evidence:
     """
 
     strategy: Strategy
+    signals: Signals
+    variants: list[Variant]
     frame: FeatureFrame
     market: Market
     windows: Windows
@@ -62,7 +64,7 @@ class Evidence:
 def judge(evidence: Evidence, policy: Policy) -> tuple[Gate, ...]:
     """Measure every gate; nothing here opens the sealed window."""
     strategy, windows = evidence.strategy, evidence.windows
-    signals = strategy.signals(evidence.frame)
+    signals = evidence.signals
 
     def run(
         rows: slice, wanted: Signals = signals, exits: Exits = strategy.exits, scale: float = 1.0
@@ -84,8 +86,7 @@ def judge(evidence: Evidence, policy: Policy) -> tuple[Gate, ...]:
     charge = 2 * (evidence.costs.fee + evidence.costs.slippage)
     later = np.concatenate([[np.int8(0)], signals[:-1]])
     unit = "days" if evidence.by_day else "trades"
-    variants = jitter(strategy, evidence.seed)
-    kept = [earned(v.signals(evidence.frame), v.exits) > 0 for v in variants]
+    kept = [earned(variant.signals, variant.exits) > 0 for variant in evidence.variants]
     broken = [int((~np.isfinite(test.equity)).sum()) for test in (train, validation)]
     return (
         policy.gate(
@@ -130,7 +131,7 @@ def judge(evidence: Evidence, policy: Policy) -> tuple[Gate, ...]:
         policy.gate(
             "jitter",
             float(np.mean(kept)),
-            f"share of {VARIANTS} versions with slightly moved parameters that still earn",
+            f"share of {len(kept)} versions with slightly moved parameters that still earn",
         ),
         policy.gate(
             "overfitting",
@@ -167,51 +168,3 @@ def differs_live(strategy: Strategy, frame: FeatureFrame) -> int:
 def last_rows(frame: FeatureFrame, rows: int) -> FeatureFrame:
     """Return the newest rows of a frame."""
     return replace(frame, ts=frame.ts[-rows:], values=frame.values[-rows:])
-
-
-def jitter(strategy: Strategy, seed: int) -> list[Strategy]:
-    """Versions with every constant moved by up to 5% and every exit by up to 10%.
-
-    A boosted strategy's thresholds move by up to 5% of their distance from each other.
-    """
-    generator = np.random.default_rng([seed, 2])
-
-    def move(value: float, share: float) -> float:
-        return value * (1 + generator.uniform(-share, share))
-
-    variants: list[Strategy] = []
-    for _ in range(VARIANTS):
-        old = strategy.exits
-        exits = Exits(
-            move(old.stop, 0.1), move(old.target, 0.1), max(1, round(move(old.timeout, 0.1)))
-        )
-        if isinstance(strategy, GpStrategy):
-            program = _moved(strategy.program, lambda value: move(value, 0.05))
-            variants.append(replace(strategy, program=program, exits=exits))
-        elif isinstance(strategy, BoostedStrategy):
-            gap = strategy.buy_at - strategy.exit_at
-            variants.append(
-                replace(
-                    strategy,
-                    buy_at=strategy.buy_at + generator.uniform(-0.05, 0.05) * gap,
-                    exit_at=strategy.exit_at + generator.uniform(-0.05, 0.05) * gap,
-                    exits=exits,
-                )
-            )
-        else:
-            message = f"no way to jitter a strategy of kind {strategy.kind}"
-            raise TypeError(message)
-    return variants
-
-
-def _moved(expression: Expression, move: Callable[[float], float]) -> Expression:
-    if not isinstance(expression, tuple):
-        return expression
-    arguments = OPERATORS[expression[0]].arguments
-    parts = [
-        move(part)
-        if isinstance(part, float) and argument is not ValueType.WINDOW
-        else _moved(part, move)
-        for part, argument in zip(expression[1:], arguments, strict=True)
-    ]
-    return (expression[0], *parts)

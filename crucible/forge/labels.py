@@ -1,0 +1,133 @@
+"""Triple-barrier labels: whether a long trade decided at each row would have paid its costs.
+
+Lopez de Prado, "Advances in Financial Machine Learning", 2018, chapters 3 and 4, with the fills of
+the backtest: next open, slippage, fees, the stop first, the adaptive timeout at the open after it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from crucible.forge.backtest import Market
+from crucible.market.candles import Floats, Integers
+from crucible.settings import Costs
+from crucible.strategies.contract import Exits
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """One label a row of a span.
+
+    Attributes
+    ----------
+    net_return : ndarray of float64, shape (n,)
+        Of a trade decided at the row; NaN where it does not end inside the span.
+    end : ndarray of int64, shape (n,)
+        Row of the span in which it ends.
+    weight : ndarray of float64, shape (n,)
+        Average uniqueness: the mean, over the rows a trade lives, of one over how many trades live
+        there. Zero where there is no label.
+    """
+
+    net_return: Floats
+    end: Integers
+    weight: Floats
+
+    @property
+    def known(self) -> npt.NDArray[np.bool_]:
+        """Which rows have a label, shape (n,)."""
+        return ~np.isnan(self.net_return)
+
+    @property
+    def pays(self) -> npt.NDArray[np.int8]:
+        """1 where the trade earned after costs, else 0, shape (n,)."""
+        return (self.net_return > 0).astype(np.int8)
+
+
+def label(market: Market, exits: Exits, costs: Costs, rows: slice) -> Labels:
+    """Label every row of a span; nothing after the span is looked at.
+
+    Parameters
+    ----------
+    market : Market
+    exits : Exits
+    costs : Costs
+    rows : slice
+    """
+    candles = market.candles
+    net_return, end = _barriers(
+        candles.open[rows],
+        candles.high[rows],
+        candles.low[rows],
+        market.volatility[rows],
+        exits.stop,
+        exits.target,
+        exits.timeout,
+        costs.fee,
+        costs.slippage,
+    )
+    return Labels(net_return, end, uniqueness(net_return, end))
+
+
+def uniqueness(net_return: Floats, end: Integers) -> Floats:
+    """Average uniqueness of each label, which lives from the row after its own to its end."""
+    rows = len(end)
+    known = ~np.isnan(net_return)
+    begin = np.flatnonzero(known) + 1
+    last = end[known] + 1
+    change = np.zeros(rows + 1)
+    np.add.at(change, begin, 1)
+    np.add.at(change, last, -1)
+    alive = np.cumsum(change)[:rows]
+    share = np.divide(1.0, alive, out=np.zeros(rows), where=alive > 0)
+    total = np.concatenate([[0.0], np.cumsum(share)])
+    weight = np.zeros(rows)
+    weight[known] = (total[last] - total[begin]) / (last - begin)
+    return weight
+
+
+@njit(nogil=True, error_model="numpy", cache=True)  # type: ignore[misc,unused-ignore]
+def _barriers(
+    opens: Floats,
+    highs: Floats,
+    lows: Floats,
+    volatility: Floats,
+    stop_share: float,
+    target_share: float,
+    timeout: int,
+    fee: float,
+    slippage: float,
+) -> tuple[Floats, Integers]:
+    rows = len(opens)
+    earned = np.full(rows, np.nan)
+    end = np.zeros(rows, np.int64)
+    net = (1.0 - fee) / (1.0 + fee)
+    for row in range(rows - 1):
+        entry = opens[row + 1] * (1.0 + slippage)
+        stop = entry * (1.0 - stop_share)
+        target = entry * (1.0 + target_share)
+        patience = timeout
+        pace = volatility[row]
+        if pace > 0:
+            patience = max(1, int(timeout / min(2.0, max(0.5, pace))))
+        price = 0.0
+        t = row + 1
+        while t < rows:
+            if t - row > patience:
+                price = opens[t]
+                break
+            if lows[t] <= stop:
+                price = min(opens[t], stop)
+                break
+            if highs[t] >= target:
+                price = max(opens[t], target)
+                break
+            t += 1
+        if t < rows:
+            earned[row] = price * (1.0 - slippage) / entry * net - 1.0
+            end[row] = t
+    return earned, end
