@@ -46,7 +46,8 @@ impl MarketBook {
 
     /// Moves the book to a new trade; what was taken is offered again.
     pub fn follow(&mut self, point: &Point) {
-        let spread = 1 + i64::from(hash(&[self.seed, point.ts.unsigned_abs(), 3]) % 4 == 0);
+        let spread =
+            1 + i64::from(hash(&[self.seed, point.ts.unsigned_abs(), 3]).is_multiple_of(4));
         (self.bid, self.ask) = match point.side {
             Side::Buy => ((point.price - spread).max(1), point.price.max(2)),
             Side::Sell => (point.price, point.price + spread),

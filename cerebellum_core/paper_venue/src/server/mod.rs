@@ -111,7 +111,6 @@ impl Venue {
 }
 
 /// All paths of the venue.
-#[must_use]
 pub fn router(venue: Arc<Venue>) -> Router {
     Router::new()
         .route("/v5/public/linear", get(sockets::public))

@@ -1,0 +1,170 @@
+//! Properties that hold for any orders at any time.
+
+mod support;
+
+use paper_venue::exchange::Exchange;
+use proptest::prelude::*;
+use protocol::bybit::enums::Side;
+use serde_json::json;
+use support::*;
+
+/// One thing that somebody does.
+#[derive(Debug, Clone)]
+enum Act {
+    Wait(i64),
+    Market { account: usize, symbol: bool, buy: bool, steps: i64, reduce: bool },
+    Limit { account: usize, buy: bool, steps: i64, away: i64, tif: u8, exits: bool },
+    Cancel { account: usize, back: usize },
+    Amend { account: usize, back: usize, steps: i64, away: i64 },
+    CancelAll { account: usize },
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        3 => (1_i64..900_000).prop_map(Act::Wait),
+        4 => (0_usize..2, any::<bool>(), any::<bool>(), 1_i64..4_000, any::<bool>())
+            .prop_map(|(account, symbol, buy, steps, reduce)| Act::Market { account, symbol, buy, steps, reduce }),
+        5 => (0_usize..2, any::<bool>(), 1_i64..3_000, -40_i64..300, 0_u8..4, any::<bool>())
+            .prop_map(|(account, buy, steps, away, tif, exits)| Act::Limit { account, buy, steps, away, tif, exits }),
+        2 => (0_usize..2, 0_usize..8).prop_map(|(account, back)| Act::Cancel { account, back }),
+        2 => (0_usize..2, 0_usize..8, 1_i64..3_000, -20_i64..200)
+            .prop_map(|(account, back, steps, away)| Act::Amend { account, back, steps, away }),
+        1 => (0_usize..2).prop_map(|account| Act::CancelAll { account }),
+    ]
+}
+
+fn near(exchange: &Exchange, side: Side, away: i64) -> i64 {
+    let best = best(exchange, side).0;
+    (best - side.sign() * away).max(1)
+}
+
+fn newest(exchange: &Exchange, account: usize, back: usize) -> String {
+    let mut open: Vec<u64> = exchange.accounts()[account].open.iter().copied().collect();
+    open.sort_unstable();
+    let number = open.iter().rev().nth(back).and_then(|number| exchange.order(*number));
+    number.map_or_else(|| "none".to_owned(), |order| order.id.clone())
+}
+
+fn play(exchange: &mut Exchange, act: &Act, index: usize) {
+    let side = |buy: bool| if buy { Side::Buy } else { Side::Sell };
+    let qty =
+        |exchange: &Exchange, symbol: usize, steps: i64| exchange.instruments()[symbol].qty(steps);
+    match *act {
+        Act::Wait(ms) => exchange.advance(exchange.now() + ms),
+        Act::Market { account, symbol, buy, steps, reduce } => {
+            let name = if symbol { "BTCUSDT" } else { "ETHUSDT" };
+            let text = qty(exchange, usize::from(!symbol), steps);
+            let _ = exchange
+                .create(account, &body(name, side(buy), &text, json!({"reduceOnly": reduce})));
+        }
+        Act::Limit { account, buy, steps, away, tif, exits } => {
+            let ticks = near(exchange, side(buy), away);
+            let tif = ["GTC", "IOC", "FOK", "PostOnly"][usize::from(tif)];
+            let mut more = json!({"timeInForce": tif, "orderLinkId": format!("l{index}")});
+            if exits {
+                let (over, under) =
+                    (price(exchange, ticks + 400), price(exchange, (ticks - 400).max(1)));
+                more["takeProfit"] = json!(if buy { &over } else { &under });
+                more["stopLoss"] = json!(if buy { &under } else { &over });
+            }
+            let _ = exchange.create(
+                account,
+                &limit(side(buy), &qty(exchange, 0, steps), &price(exchange, ticks), more),
+            );
+        }
+        Act::Cancel { account, back } => {
+            let id = newest(exchange, account, back);
+            let _ = exchange.cancel(
+                account,
+                &json!({"category": "linear", "symbol": "BTCUSDT", "orderId": id}),
+            );
+        }
+        Act::Amend { account, back, steps, away } => {
+            let id = newest(exchange, account, back);
+            let ticks = near(exchange, Side::Buy, away);
+            let request = json!({
+                "category": "linear", "symbol": "BTCUSDT", "orderId": id,
+                "qty": qty(exchange, 0, steps), "price": price(exchange, ticks),
+            });
+            let _ = exchange.amend(account, &request);
+        }
+        Act::CancelAll { account } => {
+            let _ =
+                exchange.cancel_all(account, &json!({"category": "linear", "settleCoin": "USDT"}));
+        }
+    }
+}
+
+fn check(exchange: &Exchange) {
+    assert_wallet_identity(exchange);
+    for symbol in 0..2 {
+        let (bids, asks) =
+            (exchange.levels(symbol, Side::Buy, 50), exchange.levels(symbol, Side::Sell, 50));
+        assert!(bids[0].0 < asks[0].0, "crossed: {:?} {:?}", bids[0], asks[0]);
+        assert!(bids.windows(2).all(|pair| pair[0].0 > pair[1].0));
+        assert!(asks.windows(2).all(|pair| pair[0].0 < pair[1].0));
+    }
+    for (index, account) in exchange.accounts().iter().enumerate() {
+        let mut sizes = [0_i64; 2];
+        for execution in account.executions.iter().filter(|execution| execution.order.is_some()) {
+            sizes[execution.symbol] += execution.side.sign() * execution.qty;
+        }
+        let positions: Vec<i64> = account.positions.iter().map(|position| position.size).collect();
+        assert_eq!(positions, sizes, "account {index}: positions are the sum of fills");
+        for number in account.open.iter().chain(&account.ended) {
+            let order = exchange.order(*number).expect("kept");
+            let fills = account
+                .executions
+                .iter()
+                .filter(|one| one.order.as_ref().is_some_and(|o| o.id == order.id));
+            let filled: i64 = fills.map(|one| one.qty).sum();
+            assert_eq!(order.filled, filled, "an order's fills add up");
+            assert!(order.filled <= order.qty || order.stop_type != "");
+            assert_eq!(order.status.is_open(), account.open.contains(number));
+            if order.status.as_str() == "Filled" {
+                assert_eq!(order.filled, order.qty);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn books_add_up_after_every_act_whatever_happens(
+        seed in 0_u64..1_000, acts in prop::collection::vec(act(), 1..60)
+    ) {
+        let mut exchange = exchange(seed);
+        for (index, act) in acts.iter().enumerate() {
+            play(&mut exchange, act, index);
+            check(&exchange);
+        }
+    }
+
+    #[test]
+    fn the_same_orders_at_the_same_instants_give_the_same_story(
+        seed in 0_u64..1_000, acts in prop::collection::vec(act(), 1..40), split in 1_i64..5_000
+    ) {
+        let (mut one, mut two) = (exchange(seed), exchange(seed));
+        for (index, act) in acts.iter().enumerate() {
+            play(&mut one, act, index);
+            // The second one's time advances in steps of another length.
+            if let Act::Wait(ms) = act {
+                let end = two.now() + ms;
+                while two.now() + split < end {
+                    two.advance(two.now() + split);
+                }
+                two.advance(end);
+            } else {
+                play(&mut two, act, index);
+            }
+        }
+        prop_assert_eq!(one.now(), two.now());
+        for (left, right) in one.accounts().iter().zip(two.accounts()) {
+            prop_assert_eq!(format!("{:?}", left.executions), format!("{:?}", right.executions));
+            prop_assert_eq!(left.wallet, right.wallet);
+        }
+        prop_assert_eq!(one.levels(0, Side::Buy, 200), two.levels(0, Side::Buy, 200));
+    }
+}
