@@ -12,6 +12,7 @@ import hashlib
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numba import njit
@@ -97,7 +98,7 @@ class InfluenceArrays:
         try:
             with np.load(path, allow_pickle=False) as stored:
                 return cls(**{field.name: stored[field.name] for field in fields(cls)})
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
             message = f"{path}: cannot be read as influence arrays: {error}; train them again"
             raise InfluenceError(message) from error
 

@@ -112,8 +112,10 @@ class RegimeWatch:
         known = (stamp > minute - LAG - REFERENCE) & (stamp <= minute - LAG)
         if minute - first[0] >= REFERENCE + LAG and known.sum() >= self._needed:
             deviations = robust_deviations(ring[known], values)
-            distance = float(np.sqrt(np.nanmean(deviations[SHAPES] ** 2)))
-            score = fuse(deviations, distance)
+            shapes = deviations[SHAPES][np.isfinite(deviations[SHAPES])]
+            if len(shapes):
+                distance = float(np.sqrt(np.mean(shapes**2)))
+                score = fuse(deviations, distance)
         slot = minute // self._every % self._slots
         ring[slot], stamp[slot] = values, minute
         return distance, score

@@ -134,7 +134,9 @@ def test_a_future_candle_never_changes_an_earlier_row(
     for symbol in SYMBOLS:
         seen = candles[symbol].close_ts <= cut
         if symbol in true:
-            assert true[symbol].values[seen].tobytes() == other[symbol].values[: seen.sum()].tobytes()
+            assert (
+                true[symbol].values[seen].tobytes() == other[symbol].values[: seen.sum()].tobytes()
+            )
 
 
 def perturb_after(own: Candles, cut: int, generator: np.random.Generator) -> Candles:

@@ -37,7 +37,13 @@ def test_a_higher_candle_folds_exactly_its_own_minutes(drawn: Candles, minutes: 
     assert len(higher) == len(expected)
     for row, (opens, opening, high, low, close, volume) in enumerate(expected):
         one = higher.candle(row)
-        assert (one.ts, one.open, one.high, one.low, one.close) == (opens, opening, high, low, close)
+        assert (one.ts, one.open, one.high, one.low, one.close) == (
+            opens,
+            opening,
+            high,
+            low,
+            close,
+        )
         assert one.volume == pytest.approx(volume, rel=1e-12)
 
 

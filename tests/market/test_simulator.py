@@ -13,7 +13,9 @@ SYMBOLS = ["BTCUSDT", "ETHUSDT", "SOLUSDT"]
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**31), st.integers(1, 500), st.booleans(), st.floats(0, 0.3))
-def test_simulated_candles_are_always_sound(seed: int, minutes: int, null: bool, gaps: float) -> None:
+def test_simulated_candles_are_always_sound(
+    seed: int, minutes: int, null: bool, gaps: float
+) -> None:
     for symbol, own in simulate(SYMBOLS, minutes, seed, null=null, gap_share=gaps).items():
         check(own, symbol)
         assert own.symbol == symbol
