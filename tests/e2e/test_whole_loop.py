@@ -1,0 +1,246 @@
+"""The whole loop on real candles: forge, register, trade, judge, cull, replace, and three equal books.
+
+It drives the product as a person does: `crucible up`, `crucible status`, the registry, Ctrl-C,
+`crucible report`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from crucible.settings import Slot
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+SYMBOLS = "BTCUSDT,ETHUSDT,SOLUSDT"
+BAD_SLOT = "BTCUSDT-gp-2"
+START_MS = 1_748_736_000_000  # 2025-06-01, after four weeks of history
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def crucible(*arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "crucible.cli", *arguments]
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+class Stack:
+    """A running `crucible up` and the eyes of a person on it."""
+
+    def __init__(self, home: Path, environment: dict[str, str], process: subprocess.Popen) -> None:
+        self.home, self.environment, self.process = home, environment, process
+
+    def status(self) -> dict[str, Any]:
+        done = crucible("status", "--json", environment=self.environment)
+        return json.loads(done.stdout) if done.stdout.strip() else {}
+
+    def report(self) -> dict[str, Any]:
+        done = crucible("report", "--json", environment=self.environment)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def agents(self) -> list[dict[str, Any]]:
+        return self.status().get("agents", [])
+
+    def wait(self, what: str, done: Callable[[], Any], seconds: float) -> Any:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, f"crucible up ended: {self.log()}"
+            found = done()
+            if found:
+                return found
+            time.sleep(2)
+        pytest.fail(f"{what}: not within {seconds:g} s\n{self.log()}")
+
+    def log(self) -> str:
+        parts = [(self.home / "up.log").read_text()[-2_000:]]
+        parts += [
+            f"--- {log.name}\n{log.read_text(errors='replace')[-3_000:]}"
+            for log in sorted((self.home / "logs").glob("*.log"))
+        ]
+        return "\n".join(parts)
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(timeout=90)
+
+
+@contextmanager
+def up(home: Path, *arguments: str, **settings: object) -> Iterator[Stack]:
+    prefect, mlflow, dashboard = free_ports(3)
+    environment = {
+        **os.environ,
+        "CRUCIBLE_HOME": str(home),
+        "CRUCIBLE_PORTS__PREFECT": str(prefect),
+        "CRUCIBLE_PORTS__MLFLOW": str(mlflow),
+        "CRUCIBLE_PORTS__DASHBOARD": str(dashboard),
+        **{name: str(value) for name, value in settings.items()},
+    }
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "up.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "crucible.cli", "up", "--no-browser", *arguments],
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            yield Stack(home, environment, process)
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+                try:
+                    process.wait(timeout=90)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
+
+def processes_of(home: Path) -> list[str]:
+    """Every living process that carries the home in its environment, but for this one."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.environ().get("CRUCIBLE_HOME") == str(home):
+                found.append(" ".join(process.cmdline())[:120])
+        except psutil.Error:
+            continue
+    return found
+
+
+def bad_strategy(schema_hash: str) -> dict[str, Any]:
+    """A strategy that turns its position over and over and pays for it."""
+    return {
+        "format": "crucible.strategy/1",
+        "kind": "gp",
+        "slot": BAD_SLOT,
+        "symbol": "BTCUSDT",
+        "schema_hash": schema_hash,
+        "features": ["return_1"],
+        "exits": {"stop": 0.002, "target": 0.002, "timeout": 3},
+        "program": ["trade", ["gt", "return_1", 0.0], ["lt", "return_1", -0.00001]],
+    }
+
+
+def register(stack: Stack, strategy: dict[str, Any]) -> str:
+    """Put a strategy into production by hand, as a person may in the MLflow page."""
+    from crucible.strategies.load import load_strategy
+    from crucible.strategies.registry import Registry
+
+    load_strategy(strategy)
+    registry = Registry(stack.environment["CRUCIBLE_E2E_MLFLOW"])
+    run = registry.open_run("by-hand", f"by hand {BAD_SLOT}", {"slot": BAD_SLOT})
+    folder = stack.home / "by-hand"
+    folder.mkdir()
+    (folder / "strategy.json").write_text(json.dumps(strategy))
+    registry.log_folder(run, folder)
+    version = registry.register(run, Slot.parse(BAD_SLOT), strategy, {"proven": "false"})
+    registry.close_run(run, "FINISHED")
+    registry.promote(BAD_SLOT, version.version, "set by a person")
+    return version.version
+
+
+def address(stack: Stack, name: str) -> str:
+    services = {item["name"]: item for item in stack.status()["services"]}
+    return services[name]["address"]
+
+
+def forge_runs(stack: Stack) -> list[dict[str, Any]]:
+    api = f"{address(stack, 'prefect')}/api/flow_runs/filter"
+    body = {"flows": {"name": {"any_": ["forge"]}}, "limit": 100}
+    return httpx.post(api, json=body, timeout=10).json()
+
+
+def test_strategies_are_forged_traded_judged_and_replaced_on_real_candles(tmp_path, shared_data):
+    from crucible.strategies.registry import Registry
+
+    candles = shared_data / "candles" / "binance-um-2025-05"
+    deployment = {"BTCUSDT": {"gp": 2, "boosted": 1}, "ETHUSDT": {"gp": 1}}
+    home = tmp_path / "home"
+    with up(
+        home,
+        *("--candles", str(candles), "--symbols", SYMBOLS),
+        *("--start", str(START_MS), "--speed", "180"),
+        CRUCIBLE_DEPLOYMENT=json.dumps(deployment),
+        CRUCIBLE_FORGE__POPULATION=40,
+        CRUCIBLE_FORGE__GENERATIONS=3,
+        CRUCIBLE_FORGE__MAX_CANDLES=15_000,
+    ) as stack:
+        stack.wait(
+            "every slot has an agent in production",
+            lambda: (
+                {a["slot"] for a in stack.agents() if a["role"] == "production"}
+                >= {"BTCUSDT-gp-1", "BTCUSDT-gp-2", "BTCUSDT-boosted-1", "ETHUSDT-gp-1"}
+            ),
+            360,
+        )
+        mlflow = address(stack, "mlflow")
+        stack.environment["CRUCIBLE_E2E_MLFLOW"] = mlflow
+        registry = Registry(mlflow)
+        born = {(v.slot, v.version) for v in registry.versions()}
+        assert {slot.split("-")[1] for slot, _ in born} == {"gp", "boosted"}
+
+        schema = registry.versions(BAD_SLOT)[0].tags["feature_schema"]
+        bad = register(stack, bad_strategy(schema))
+        stack.wait(
+            "the arena trades what a person set to production",
+            lambda: f"{BAD_SLOT}@{bad}" in {a["agent"] for a in stack.agents()},
+            60,
+        )
+        stack.wait(
+            "the bad agent is culled and its reason is tagged",
+            lambda: "loses" in registry.version(BAD_SLOT, bad).tags.get("retired", ""),
+            240,
+        )
+        assert registry.aliases(BAD_SLOT).get("production") != bad
+        stack.wait(
+            "its replacement is forged",
+            lambda: [
+                run
+                for run in forge_runs(stack)
+                if run["name"] == f"forge {BAD_SLOT}"
+                and run["state_type"] == "COMPLETED"
+                and "was culled" in str(run["parameters"].get("reason"))
+            ],
+            240,
+        )
+        assert int(registry.versions(BAD_SLOT)[-1].version) > int(bad)
+        stack.wait(
+            "the culled agent has left the arena flat",
+            lambda: f"{BAD_SLOT}@{bad}" not in {a["agent"] for a in stack.agents()},
+            60,
+        )
+        assert stack.status()["memory_mb"] > 0
+        assert stack.stop() == 0
+    assert processes_of(home) == []
+
+    report = stack.report()
+    assert report["fills"] > 10
+    assert report["books_agree"] is True, json.dumps(report["books"], indent=1)
+    fees = {name: book["fees"] for name, book in report["books"].items()}
+    assert len(set(fees.values())) == 1, fees
+    assert float(report["fees"]) > 0
