@@ -29,7 +29,7 @@ from crucible.forge.checkpoint import (
 )
 from crucible.forge.policy import Policy, read_policy
 from crucible.forge.result import Curve, ForgeResult, Gate, Refusal, WindowReport
-from crucible.forge.revision import code_revision
+from crucible.forge.revision import code_revision, source_hash
 from crucible.forge.validation import Evidence, judge
 from crucible.forge.windows import cut, limits_for
 from crucible.market.candles import Candles
@@ -369,7 +369,7 @@ class Forging:
             self.data_hash,
             self.frame.schema.hash,
             self.settings.model_dump_json(),
-            code_revision(),
+            source_hash(),
         ):
             digest.update(json.dumps(part).encode())
         digest.update(np.ascontiguousarray(self.frame.values).tobytes())

@@ -15,7 +15,7 @@ DECIDING = ("market", "features", "strategies", "forge")
 
 @cache
 def code_revision() -> str:
-    """Return the commit, and a hash of the deciding sources where they may differ from it.
+    """Return the last commit that touched the deciding sources, and a hash where they differ.
 
     Returns
     -------
@@ -25,14 +25,17 @@ def code_revision() -> str:
     """
     package = Path(crucible.__file__).resolve().parent
     folders = [f"crucible/{name}" for name in DECIDING]
-    commit = _git(package.parent, "rev-parse", "--short=12", "HEAD")
-    if commit is None:
-        return f"source-{_source_hash(package)}"
+    commit = _git(package.parent, "log", "-1", "--format=%h", "--abbrev=12", "--", *folders)
+    if not commit:
+        return f"source-{source_hash()}"
     changed = _git(package.parent, "status", "--porcelain", "--", *folders)
-    return commit if changed == "" else f"{commit}+{_source_hash(package)}"
+    return commit if changed == "" else f"{commit}+{source_hash()}"
 
 
-def _source_hash(package: Path) -> str:
+@cache
+def source_hash() -> str:
+    """First 8 hexadecimal digits of the SHA-256 over the deciding sources."""
+    package = Path(crucible.__file__).resolve().parent
     digest = hashlib.sha256()
     for folder in DECIDING:
         for path in sorted((package / folder).glob("*.py")):

@@ -1,0 +1,196 @@
+"""The work of ``crucible forge`` and ``crucible backtest``: folders and files in, files out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from crucible.features.frame import FeatureFrame
+from crucible.features.influence import InfluenceArrays
+from crucible.features.pipeline import FeaturePipeline
+from crucible.forge.backtest import Backtest, ForgeError, Market, backtest
+from crucible.forge.checkpoint import ForgeState
+from crucible.forge.evolution import Forging
+from crucible.forge.report import write_folder
+from crucible.forge.result import ForgeResult
+from crucible.market.candles import Candles, read_folder
+from crucible.settings import ForgeSettings, Settings, Slot
+from crucible.strategies.load import read_strategy
+
+
+def forge_to_folder(
+    slot: str,
+    candles_dir: Path,
+    seed: int,
+    out: Path,
+    settings: Settings,
+    generations: int | None = None,
+    population: int | None = None,
+    prior_trials: int = 0,
+    influence: Path | None = None,
+    checkpoint: Path | None = None,
+) -> ForgeResult:
+    """Forge a slot on a folder of candles and write the outcome to another folder.
+
+    Needs no server. The same arguments, files and code give the same bytes in the JSON files.
+
+    Parameters
+    ----------
+    slot : str
+        For example ``BTCUSDT-gp-1``.
+    candles_dir : Path
+        Folder of ``SYMBOL-1m.parquet``; every symbol in it takes part in the features.
+    seed : int
+    out : Path
+    settings : Settings
+    generations, population : int, optional
+        Instead of the settings' own.
+    prior_trials : int
+        Candidates evaluated for the slot before.
+    influence : Path, optional
+        Trained influence arrays.
+    checkpoint : Path, optional
+        Written after every generation; one that is there is resumed.
+
+    Raises
+    ------
+    SettingsError, CandleError, ForgeError
+        Naming what cannot be used and why.
+    """
+    seat = Slot.parse(slot)
+    wanted = {"generations": generations, "population": population}
+    changes = {name: value for name, value in wanted.items() if value is not None}
+    forge = ForgeSettings.model_validate({**settings.forge.model_dump(), **changes})
+    with _progress() as progress:
+        task = progress.add_task("features", total=forge.generations + 3)
+        candles, frame = _features(seat.symbol, candles_dir, settings, influence, forge.max_candles)
+        forging = Forging(seat, candles, frame, forge, seed, prior_trials)
+        progress.update(task, description="generation 0 (the first compiles)", advance=1)
+        if checkpoint is not None and checkpoint.exists():
+            state = ForgeState.load(checkpoint)
+        else:
+            state = forging.start()
+        while state.generation < forge.generations:
+            progress.update(
+                task,
+                description=f"generation {state.generation + 1}",
+                completed=state.generation + 2,
+            )
+            state = forging.advance(state)
+            if checkpoint is not None:
+                state.save(checkpoint)
+        progress.update(task, description="gates", completed=forge.generations + 2)
+        result = forging.finish(state)
+        write_folder(result, out)
+        progress.update(task, description="done", completed=forge.generations + 3)
+    return result
+
+
+def backtest_command(
+    strategy_file: Path,
+    candles_dir: Path,
+    settings: Settings,
+    influence: Path | None = None,
+) -> dict[str, Any]:
+    """Trade one strategy over a folder of candles.
+
+    Parameters
+    ----------
+    strategy_file : Path
+        See docs/reference/strategy.md.
+    candles_dir : Path
+        The folder must give the feature schema that the strategy was born with.
+    settings : Settings
+        Costs and feature windows.
+    influence : Path, optional
+        Trained influence arrays.
+
+    Returns
+    -------
+    dict
+        JSON-able: ``strategy``, ``summary``, ``fills`` in time order and ``trades``.
+
+    Raises
+    ------
+    StrategyError, CandleError, ForgeError
+        Naming what cannot be used and why.
+    """
+    strategy = read_strategy(strategy_file)
+    candles, frame = _features(strategy.symbol, candles_dir, settings, influence)
+    test = backtest(
+        strategy.signals(frame), Market.of(candles, frame), strategy.exits, settings.forge.costs
+    )
+    return {
+        "strategy": {
+            "file": strategy_file.name,
+            "kind": strategy.kind,
+            "symbol": strategy.symbol,
+            "schema_hash": strategy.schema_hash,
+        },
+        "summary": test.summary(),
+        "fills": fills(test),
+        "trades": test.trades.rows(),
+    }
+
+
+def fills(test: Backtest) -> list[dict[str, float | int | str]]:
+    """Every buy and sell in time order: candle's open time, side, price, and why."""
+    listed: list[dict[str, float | int | str]] = []
+    for trade in test.trades.rows():
+        listed.append(
+            {
+                "ts": trade["entry_ts"],
+                "side": "buy",
+                "price": trade["entry_price"],
+                "reason": "signal",
+            }
+        )
+        listed.append(
+            {
+                "ts": trade["exit_ts"],
+                "side": "sell",
+                "price": trade["exit_price"],
+                "reason": trade["reason"],
+            }
+        )
+    return listed
+
+
+def _features(
+    symbol: str,
+    candles_dir: Path,
+    settings: Settings,
+    influence: Path | None,
+    newest: int | None = None,
+) -> tuple[Candles, FeatureFrame]:
+    """Candles and features of one symbol, computed beside the folder's other symbols.
+
+    With `newest`, only the span of that many candles of the symbol and the warm-up before it.
+    """
+    candles = read_folder(candles_dir)
+    if symbol not in candles:
+        message = f"{candles_dir}: no candles of {symbol}; it holds {', '.join(candles)}"
+        raise ForgeError(message)
+    arrays = None if influence is None else InfluenceArrays.load(influence)
+    pipeline = FeaturePipeline(list(candles), settings.features, arrays)
+    if newest is not None and len(candles[symbol]) > newest:
+        own = candles[symbol]
+        start = int(own.ts[-newest]) - pipeline.warmup * own.timeframe_ms
+        end = int(own.close_ts[-1])
+        candles = {name: held.between(start, end) for name, held in candles.items()}
+    return candles[symbol], pipeline.batch(candles)[symbol]
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+    )
