@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
-from crucible.forge.report import write_folder
 from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import (
     create_link_artifact,
@@ -26,6 +25,7 @@ from prefect.cache_policies import NO_CACHE
 from crucible.arena.sizing import Edge
 from crucible.forge.checkpoint import ForgeState
 from crucible.forge.evolution import Forging
+from crucible.forge.report import write_folder
 from crucible.forge.result import ForgeResult
 from crucible.market.candles import folder_hash
 from crucible.settings import MINUTE_MS, Slot
@@ -207,7 +207,7 @@ def publish(house: House, job: Job, result: ForgeResult, folder: Path) -> str:
     """Log everything to MLflow, and register the champion if the policy lets it."""
     output = folder / "result"
     shutil.rmtree(output, ignore_errors=True)
-    write_folder(result, output)
+    write_folder(result, output, picture=True)
     document = None if result.champion is None else result.champion.to_json()
     if document is not None:
         (output / "strategy.json").write_text(json.dumps(document, sort_keys=True, indent=1))

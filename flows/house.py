@@ -6,14 +6,16 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from crucible.features.influence import InfluenceArrays
-from crucible.features.pipeline import FeaturePipeline
-from crucible.market.exchange import Exchange
-from crucible.market.lake import Lake
 from crucible.operations.home import Home, Run, read_json
 from crucible.settings import Settings, load_settings
 from crucible.strategies.registry import Registry
+
+if TYPE_CHECKING:
+    from crucible.features.pipeline import FeaturePipeline
+    from crucible.market.exchange import Exchange
+    from crucible.market.lake import Lake
 
 
 class HouseError(RuntimeError):
@@ -62,11 +64,15 @@ class House:
     @cached_property
     def exchange(self) -> Exchange:
         """The venue's public data."""
+        from crucible.market.exchange import Exchange
+
         return Exchange(os.environ.get("CRUCIBLE_EXCHANGE_URL"))
 
     @cached_property
     def lake(self) -> Lake:
         """The data lake."""
+        from crucible.market.lake import Lake
+
         return Lake(self.lake_folder)
 
     @property
@@ -90,6 +96,9 @@ class House:
 
     def pipeline(self) -> FeaturePipeline:
         """Make the feature pipeline that every forging and the arena share."""
+        from crucible.features.influence import InfluenceArrays
+        from crucible.features.pipeline import FeaturePipeline
+
         influence = None
         if self.influence_file.exists():
             influence = InfluenceArrays.load(self.influence_file)

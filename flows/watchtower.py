@@ -15,7 +15,6 @@ from crucible.arena.publication import append_line
 from crucible.execution.trades import Mode
 from crucible.settings import MINUTE_MS
 from crucible.strategies.contract import Exits
-from crucible.strategies.load import load_strategy
 from crucible.strategies.registry import Registry, Version
 from crucible.watchtower.scorecard import Scorecard, score
 from crucible.watchtower.verdicts import Verdict, judge, loss_bound
@@ -108,7 +107,8 @@ def judge_all(house: House, ledger: Ledger, ts: int) -> list[Judged]:
 
 def exits_of(registry: Registry, version: Version) -> Exits:
     """Read a version's exits from its strategy file."""
-    return load_strategy(registry.strategy(version)).exits
+    exits = registry.strategy(version)["exits"]
+    return Exits(float(exits["stop"]), float(exits["target"]), int(exits["timeout"]))
 
 
 def carry_out(house: House, ledger: Ledger, judged: Judged) -> None:
