@@ -119,7 +119,7 @@ fn check(exchange: &Exchange) {
                 .filter(|one| one.order.as_ref().is_some_and(|o| o.id == order.id));
             let filled: i64 = fills.map(|one| one.qty).sum();
             assert_eq!(order.filled, filled, "an order's fills add up");
-            assert!(order.filled <= order.qty || order.stop_type != "");
+            assert!(order.filled <= order.qty || !order.stop_type.is_empty());
             assert_eq!(order.status.is_open(), account.open.contains(number));
             if order.status.as_str() == "Filled" {
                 assert_eq!(order.filled, order.qty);

@@ -1,0 +1,38 @@
+"""Fixtures: a running paper venue."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.paper_venue import venue as venues
+
+
+@pytest.fixture(scope="module")
+def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[venues.Venue]:
+    """A simulated market at 20 times wall speed, shared by a module's tests."""
+    if not venues.binary().exists():
+        pytest.skip(f"{venues.binary()} is missing: cargo build --release in cerebellum_core")
+    running = venues.start(
+        tmp_path_factory.mktemp("venue"), "--speed", "20", "--seed", "11", "--history-days", "3"
+    )
+    yield running
+    assert running.stop() == 0
+
+
+@pytest.fixture
+def fresh(tmp_path) -> Iterator:
+    """Start venues with flags of the test's own."""
+    if not venues.binary().exists():
+        pytest.skip(f"{venues.binary()} is missing: cargo build --release in cerebellum_core")
+    running: list[venues.Venue] = []
+
+    def begin(*flags: str) -> venues.Venue:
+        folder = tmp_path / str(len(running))
+        folder.mkdir()
+        running.append(venues.start(folder, *flags))
+        return running[-1]
+
+    yield begin
+    for one in running:
+        if one.process.poll() is None:
+            one.stop()

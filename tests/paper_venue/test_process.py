@@ -1,0 +1,174 @@
+"""The process: ready line, settings, keys, two clocks, the same market twice."""
+
+import json
+import subprocess
+import time
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import websocket
+
+from tests.paper_venue.venue import binary, write_keys
+
+START = 1_704_067_200_000
+
+
+def refuse(*flags) -> str:
+    done = subprocess.run(
+        [binary(), *flags], capture_output=True, text=True, timeout=10, check=False
+    )
+    assert done.returncode != 0
+    assert done.stdout == ""
+    line = done.stderr.strip()
+    assert len(line.splitlines()) == 1 or "--help" in line
+    return line
+
+
+@pytest.fixture(autouse=True)
+def _built():
+    if not binary().exists():
+        pytest.skip(f"{binary()} is missing: cargo build --release in cerebellum_core")
+
+
+def test_bad_settings_end_with_one_clear_line(tmp_path):
+    keys = str(write_keys(tmp_path))
+    assert "--keys" in refuse()
+    assert "loopback" in refuse("--keys", keys, "--rest", "0.0.0.0:0")
+    assert "btc" in refuse("--keys", keys, "--symbols", "btc")
+    assert "--speed 0" in refuse("--keys", keys, "--speed", "0")
+    assert "--candles" in refuse("--keys", keys, "--market", "replay")
+    assert "--step-ms 7" in refuse("--keys", keys, "--step-ms", "7")
+    assert "nowhere" in refuse("--keys", keys, "--config", str(tmp_path / "nowhere.toml"))
+
+
+def test_a_keys_file_that_others_can_read_is_refused_and_never_shown(tmp_path):
+    line = refuse("--keys", str(write_keys(tmp_path, 0o644)))
+    assert "chmod 600" in line
+    path = tmp_path / "broken.json"
+    path.write_text('[{"key": "k", "secret": 12345678, "usdt": "1"}]')
+    path.chmod(0o600)
+    assert "12345678" not in refuse("--keys", str(path))
+
+
+def test_settings_come_from_a_file_and_a_flag_wins(fresh, tmp_path):
+    config = tmp_path / "venue.toml"
+    config.write_text(f'speed = 5.0\nsymbols = ["XRPUSDT"]\nstart = {START}\nhistory-days = 1\n')
+    venue = fresh("--config", str(config), "--speed", "7")
+    assert venue.ready["symbols"] == ["XRPUSDT"]
+    assert venue.ready["market_ts"] >= START
+    assert venue.get("/admin/status")["speed"] == 7
+
+
+def test_market_time_is_its_own_and_server_time_is_the_walls(fresh):
+    venue = fresh("--start", str(START), "--speed", "60", "--history-days", "1")
+    wall = venue.get("/v5/market/time")["time"]
+    assert abs(wall - time.time() * 1000) < 2_000
+    first = venue.get("/admin/status")["market_ts"]
+    time.sleep(1)
+    passed = venue.get("/admin/status")["market_ts"] - first
+    assert 50_000 < passed < 90_000
+
+
+def test_without_a_start_at_speed_one_there_is_one_clock(fresh):
+    venue = fresh("--history-days", "1")
+    assert abs(venue.get("/admin/status")["market_ts"] - time.time() * 1000) < 2_000
+
+
+def test_sigterm_ends_in_order_even_with_open_sockets(fresh):
+    venue = fresh("--history-days", "1")
+    socket = websocket.create_connection(venue.ws + "/v5/public/linear")
+    socket.send(json.dumps({"op": "subscribe", "args": ["orderbook.50.BTCUSDT"]}))
+    socket.recv()
+    began = time.monotonic()
+    assert venue.stop() == 0
+    assert time.monotonic() - began < 5
+    socket.close()
+
+
+def test_a_venue_started_later_serves_the_same_history(fresh):
+    flags = (
+        "--origin",
+        str(START),
+        "--seed",
+        "3",
+        "--speed",
+        "1000",
+        "--symbols",
+        "BTCUSDT,ETHUSDT",
+    )
+    early = fresh("--start", str(START + 3_600_000), *flags)
+    late = fresh("--start", str(START + 6 * 3_600_000), *flags)
+    path = f"/v5/market/kline?category=linear&symbol=ETHUSDT&interval=1&start={START}&limit=200"
+    time.sleep(9)
+    rows = early.get(path)["result"]["list"]
+    assert rows == late.get(path)["result"]["list"]
+    assert len(rows) == 200
+
+
+def write_candles(folder, symbol, minutes):
+    rows = {name: [] for name in ("ts", "open", "high", "low", "close", "volume")}
+    price = 1000.0
+    for minute in range(minutes):
+        close = round(price + (minute * 7919 % 13 - 6) * 0.11, 2)
+        rows["ts"].append(START + minute * 60_000)
+        rows["open"].append(price)
+        rows["close"].append(close)
+        rows["high"].append(round(max(price, close) + 0.37, 2))
+        rows["low"].append(round(min(price, close) - 0.21, 2))
+        rows["volume"].append(round(3 + minute % 11 * 1.234567, 6))
+        price = close
+    pq.write_table(pa.table(rows), folder / f"{symbol}-1m.parquet", compression="zstd")
+    return list(zip(*rows.values(), strict=True))
+
+
+def test_a_replay_streams_exactly_the_recorded_candles_and_then_stands_still(fresh, tmp_path):
+    symbols = ("ETHUSDT", "NEWUSDT")
+    source = {symbol: write_candles(tmp_path, symbol, 90) for symbol in symbols}
+    venue = fresh(
+        "--market",
+        "replay",
+        "--candles",
+        str(tmp_path),
+        "--start",
+        str(START + 30 * 60_000),
+        "--speed",
+        "600",
+    )
+    socket = websocket.create_connection(venue.ws + "/v5/public/linear", timeout=10)
+    socket.send(
+        json.dumps({"op": "subscribe", "args": [f"kline.1.{symbol}" for symbol in symbols]})
+    )
+    closed: dict[str, list] = {symbol: [] for symbol in symbols}
+    order = []
+    while min(len(rows) for rows in closed.values()) < 55:
+        message = json.loads(socket.recv())
+        for row in message.get("data", []):
+            symbol = message["topic"].split(".")[-1]
+            order.append((row["confirm"], row["start"], symbol))
+            if row["confirm"]:
+                closed[symbol].append(
+                    (
+                        row["start"],
+                        *(float(row[name]) for name in ("open", "high", "low", "close", "volume")),
+                    )
+                )
+    for symbol in symbols:
+        expected = [row for row in source[symbol] if row[0] >= closed[symbol][0][0]]
+        assert closed[symbol] == expected[: len(closed[symbol])]
+        answer = venue.get(
+            f"/v5/market/kline?category=linear&symbol={symbol}&interval=1&limit=1000"
+        )["result"]["list"]
+        history = [(int(row[0]), *(float(value) for value in row[1:6])) for row in reversed(answer)]
+        assert history[:60] == source[symbol][:60]
+    confirmed = [index for index, (confirm, _, _) in enumerate(order) if confirm]
+    pairs = list(zip(confirmed[::2], confirmed[1::2], strict=False))
+    assert all(second == first + 1 for first, second in pairs), (
+        "all symbols' candles leave together"
+    )
+    time.sleep(1)
+    status = venue.get("/admin/status")
+    assert status["ended"] is True
+    assert status["market_ts"] == START + 90 * 60_000
+    assert "the recording is over" in venue.errors.read_text()
+    socket.close()

@@ -1,0 +1,119 @@
+"""Starts paper venues for tests, and points third-party clients at them."""
+
+import hashlib
+import hmac
+import json
+import os
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+
+KEYS = [
+    {"key": "key-one", "secret": "secret-one", "usdt": "100000"},
+    {"key": "key-two", "secret": "secret-two", "usdt": "50000"},
+]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def binary() -> Path:
+    """Where cargo puts the venue."""
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "cerebellum_core" / "target"))
+    return target / "release" / "paper_venue"
+
+
+@dataclass
+class Venue:
+    """A running paper venue."""
+
+    process: subprocess.Popen
+    rest: str
+    ws: str
+    ready: dict[str, Any]
+    errors: Path
+    closers: list = field(default_factory=list)
+
+    def get(self, path: str) -> Any:
+        return requests.get(self.rest + path, timeout=10).json()
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        return requests.post(self.rest + path, json=body, timeout=10).json()
+
+    def last(self, symbol: str) -> float:
+        answer = self.get(f"/v5/market/tickers?category=linear&symbol={symbol}")
+        return float(answer["result"]["list"][0]["lastPrice"])
+
+    def stop(self) -> int:
+        self.process.terminate()
+        return self.process.wait(timeout=5)
+
+
+def write_keys(folder: Path, mode: int = 0o600) -> Path:
+    path = folder / "keys.json"
+    path.write_text(json.dumps(KEYS))
+    path.chmod(mode)
+    return path
+
+
+def start(folder: Path, *flags: str) -> Venue:
+    """Start a venue and wait for its ready line."""
+    errors = folder / "venue.log"
+    with errors.open("w") as log:
+        process = subprocess.Popen(
+            [binary(), "--keys", write_keys(folder), *flags],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+    line = process.stdout.readline()
+    if not line:
+        message = f"the venue did not start: {errors.read_text()}"
+        raise RuntimeError(message)
+    ready = json.loads(line)
+    return Venue(process, ready["rest"], ready["ws"], ready, errors)
+
+
+def login(key: str, secret: str) -> dict[str, Any]:
+    """Build the message that logs in on a private or trade socket."""
+    expires = str(int(time.time() * 1000) + 10_000)
+    sign = hmac.new(secret.encode(), f"GET/realtime{expires}".encode(), hashlib.sha256).hexdigest()
+    return {"op": "auth", "req_id": "login", "args": [key, expires, sign]}
+
+
+def ccxt_options(venue: Venue, account: int = 0) -> dict[str, Any]:
+    """Build ccxt's constructor argument for a venue."""
+    rest, ws = venue.rest, venue.ws
+    private = {
+        "spot": {"unified": ws + "/v5/private"},
+        "contract": ws + "/v5/private",
+        "usdc": ws + "/v5/private",
+        "trade": ws + "/v5/trade",
+    }
+    return {
+        "apiKey": KEYS[account]["key"],
+        "secret": KEYS[account]["secret"],
+        "enableRateLimit": False,
+        "urls": {
+            "api": {
+                "public": rest,
+                "private": rest,
+                "ws": {"public": {"linear": ws + "/v5/public/linear"}, "private": private},
+            }
+        },
+        "options": {"fetchMarkets": {"types": ["linear"]}},
+    }
+
+
+def wait_for(check, seconds: float = 10.0, what: str = "the condition"):
+    """Wait until ``check`` returns something true, and return it."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = check()
+        if found:
+            return found
+        time.sleep(0.02)
+    message = f"{what} did not come true within {seconds} s"
+    raise AssertionError(message)
