@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +31,8 @@ from mlflow.exceptions import MlflowException
 Alias = Literal["production", "challenger", "retired"]
 EXPERIMENT = "forgings"
 STRATEGY_FILE = "strategy.json"
-TRIALS = "trials"
+TRIALS = "candidates_evaluated"
+"""Metric of a run: candidates that this forging alone evaluated."""
 
 
 class RegistryError(RuntimeError):
@@ -118,8 +120,9 @@ class Registry:
 
         A metric that is not finite is left out: a missing number stays missing.
         """
+        now_ms = int(time.time() * 1000)
         rows = [
-            Metric(name, float(value), 0, step)
+            Metric(name, float(value), now_ms, step)
             for name, value, step in metrics
             if float("-inf") < value < float("inf")
         ]
