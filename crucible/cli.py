@@ -23,6 +23,9 @@ app = typer.Typer(
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")]
 
+CandlesFolder = Annotated[Path, typer.Option(help="Folder of SYMBOL-1m.parquet.")]
+InfluenceFile = Annotated[Path | None, typer.Option(help="Trained influence arrays (.npz).")]
+
 
 def main() -> NoReturn:
     """Run a command; a fault of ours is one clear line on stderr and exit code 1."""
@@ -110,6 +113,93 @@ def report(
         Console().print(report_view(made))
     if not made.books_agree:
         print("crucible: the books differ", file=sys.stderr)
+
+
+@app.command()
+def features(
+    candles: CandlesFolder,
+    out: Annotated[Path, typer.Option(help="Parquet file to write.")],
+    symbols: Annotated[str | None, typer.Option(help="Symbols, separated by commas.")] = None,
+    influence: InfluenceFile = None,
+) -> None:
+    """Compute the features of a folder of candles: the same numbers as the live path."""
+    from crucible.features.command import write_features
+    from crucible.settings import load_settings
+
+    names = symbols.split(",") if symbols else None
+    schema = write_features(candles, out, names, load_settings().features, influence)
+    print(f"{out}: {len(schema.names)} features, schema {schema.hash}")
+
+
+@app.command()
+def forge(
+    slot: Annotated[str, typer.Option(help="SYMBOL-KIND-NUMBER, for example BTCUSDT-gp-1.")],
+    candles: CandlesFolder,
+    out: Annotated[Path, typer.Option(help="Folder for the outcome.")],
+    seed: Annotated[int, typer.Option(help="Same seed, same outcome.", min=0)] = 1,
+    generations: Annotated[int | None, typer.Option(min=1)] = None,
+    population: Annotated[int | None, typer.Option(min=4)] = None,
+    influence: InfluenceFile = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Written after every generation; resumed if there.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Evolve one specialist without any server: champion.json or refusal.json, and a report."""
+    from crucible.forge.command import forge_to_folder
+    from crucible.settings import load_settings
+
+    result = forge_to_folder(
+        slot,
+        candles,
+        seed,
+        out,
+        load_settings(),
+        generations=generations,
+        population=population,
+        influence=influence,
+        checkpoint=checkpoint,
+    )
+    file = out / ("champion.json" if result.champion is not None else "refusal.json")
+    if as_json:
+        _print_json(
+            {
+                "slot": slot,
+                "outcome": file.stem,
+                "file": str(file),
+                "proven": result.proven,
+                "trials": result.trials,
+                "feature_schema": result.feature_schema,
+            }
+        )
+    elif result.refusal is not None:
+        refusal = result.refusal
+        print(f"{file}: gate {refusal.gate}: {refusal.value:g}, needed {refusal.threshold:g}")
+    else:
+        print(f"{file}: {'proven' if result.proven else 'unproven'}, {result.trials} trials")
+
+
+@app.command()
+def backtest(
+    strategy: Annotated[Path, typer.Argument(help="A champion.json.")],
+    candles: CandlesFolder,
+    influence: InfluenceFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Trade one strategy over a folder of candles."""
+    from crucible.forge.command import backtest_command
+    from crucible.settings import load_settings
+
+    done = backtest_command(strategy, candles, load_settings(), influence)
+    if as_json:
+        _print_json(done)
+        return
+    from rich.console import Console
+
+    from crucible.operations.tables import figures_table
+
+    title = f"{done['strategy']['symbol']} {done['strategy']['kind']}: {len(done['fills'])} fills"
+    Console().print(figures_table(title, done["summary"]))
 
 
 @app.command()

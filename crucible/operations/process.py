@@ -132,7 +132,7 @@ class ServiceProcess:
         """Last line that it wrote, for a message about its end."""
         for path in (self.log, self.output):
             line = last_line(path)
-            if line:
+            if line and '"ready"' not in line:
                 return line
         return "it wrote nothing"
 
@@ -173,8 +173,15 @@ def stop_trees(identities: Iterable[Identity], grace_s: float) -> bool:
     return not left
 
 
-def marked(home: Path) -> list[Identity]:
-    """Find every living process of this user that a service of `home` started, or is one."""
+def marked(home: Path, service: str | None = None) -> list[Identity]:
+    """Find every living process that is a service of `home`, or was started by one.
+
+    Parameters
+    ----------
+    home : Path
+    service : str, optional
+        Only this service and its children.
+    """
     found = []
     me = os.getpid()
     for process in psutil.process_iter():
@@ -184,6 +191,7 @@ def marked(home: Path) -> list[Identity]:
             environment = process.environ()
             if (
                 SERVICE_MARK in environment
+                and service in {None, environment[SERVICE_MARK]}
                 and environment.get(HOME_MARK) == str(home)
                 and not _zombie(process)
             ):

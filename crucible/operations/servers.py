@@ -27,10 +27,18 @@ class PrefectServer:
     ----------
     api_url : str
         For example ``http://127.0.0.1:4200/api``.
+    timeout_s : float
+    transport : httpx.BaseTransport, optional
+        Carries the requests; tests pass their own.
     """
 
-    def __init__(self, api_url: str, timeout_s: float = 10.0) -> None:
-        self._client = httpx.Client(base_url=api_url, timeout=timeout_s)
+    def __init__(
+        self,
+        api_url: str,
+        timeout_s: float = 10.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._client = httpx.Client(base_url=api_url, timeout=timeout_s, transport=transport)
 
     def close(self) -> None:
         """Close the connection."""
@@ -152,6 +160,18 @@ def answers(url: str, timeout_s: float = 1.0) -> bool:
         return httpx.get(url, timeout=timeout_s).status_code == httpx.codes.OK
     except httpx.HTTPError:
         return False
+
+
+def market_clock(venue_url: str, timeout_s: float = 1.0) -> tuple[int | None, bool]:
+    """Ask the paper venue how far its market is, in milliseconds, and whether it has ended.
+
+    The time is None while the venue does not answer: not known is not zero.
+    """
+    try:
+        answer = httpx.get(f"{venue_url}/admin/status", timeout=timeout_s).json()
+        return int(answer["market_ts"]), bool(answer["ended"])
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return None, False
 
 
 def registered_versions(mlflow_url: str, timeout_s: float = 2.0) -> int:

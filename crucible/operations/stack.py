@@ -175,6 +175,9 @@ class Stack:
 
     def _launch(self, owned: _Owned) -> None:
         service = owned.service
+        if owned.spec.name != "worker":
+            # Orphans of a killed parent hold its port. The worker's are flows, and live on.
+            stop_trees(marked(self.home.path, owned.spec.name), 2.0)
         owned.process = ServiceProcess(
             owned.spec.name, owned.spec.command, self._environment, self.home.logs, self._folder
         )

@@ -26,7 +26,7 @@ from crucible.operations.display import Display
 from crucible.operations.errors import OperationsError, ServiceError
 from crucible.operations.home import Home, Run, write_json
 from crucible.operations.ports import claim
-from crucible.operations.servers import TERMINAL, PrefectServer
+from crucible.operations.servers import TERMINAL, PrefectServer, market_clock
 from crucible.operations.services import POOL, REPOSITORY, Ports
 from crucible.operations.shutdown import SCHEDULED, shut_down
 from crucible.operations.stack import Stack, clear_leftovers
@@ -123,7 +123,6 @@ class Supervisor:
         self._arena = ArenaRun(self._stack, self._prefect, self._run)
         self._signals = 0
         self._shown = self._remembered = 0.0
-        self._venue_since: float | None = None
         self._footer = "starting"
 
     def run(self) -> None:
@@ -138,9 +137,9 @@ class Supervisor:
             finally:
                 self._footer = "stopping"
                 self._show(time.monotonic(), always=True)
+                self._remember()
                 shut_down(self._stack, self._prefect, self._arena, self._display.say)
                 self._prefect.close()
-                self._remember()
                 self._show(time.monotonic(), always=True)
         self._display.say(
             f"stopped; run {self._run.run_id} is kept: crucible report --run {self._run.run_id}"
@@ -156,7 +155,6 @@ class Supervisor:
         if paper:
             stack.start(services.paper_venue(self._settings, self._home, ports, self._world))
             self._wait(lambda: stack.up("paper_venue"), "the paper venue")
-            self._venue_since = time.monotonic()
         self._remember()
         stack.start(
             services.cerebellum(
@@ -284,19 +282,24 @@ class Supervisor:
             self._remember()
 
     def _show(self, now: float, *, always: bool = False) -> None:
-        if always or now - self._shown > TABLE_EVERY_S:
+        if self._display.interactive and (always or now - self._shown > TABLE_EVERY_S):
             self._shown = now
             self._display.show(read_status(self._home, ask=False), self._footer)
 
     def _remember(self) -> None:
         """Write down how far the market has come, so that the next start goes on from there."""
-        if self._venue_since is None:
-            if self._world.market == "venue":
-                self._world.save(self._home, self._world.start_ms)
+        if self._world.market == "venue":
+            self._world.save(self._home, self._world.start_ms)
             return
-        passed = (time.monotonic() - self._venue_since) * self._settings.market.speed
-        # A minute more: the next start must not relive an instant that was already seen.
-        self._world.save(self._home, self._world.start_ms + int(passed * 1000) + MINUTE_MS)
+        venue = self._stack.services["paper_venue"]
+        if venue.state != "up":
+            return
+        market_ms, ended = market_clock(venue.address)
+        if market_ms is not None:
+            # A minute more: the next start must not relive an instant that was already seen.
+            self._world.save(self._home, market_ms + MINUTE_MS)
+        if ended:
+            self._stack.event("paper_venue", "the recording has ended; nothing trades any more")
 
     def _worker_online(self) -> bool:
         try:

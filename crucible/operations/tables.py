@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -85,6 +86,17 @@ def report_view(report: Report) -> RenderableType:
     parts += [Text(f"DIFFERENT  {line}", style="red") for line in report.disagreements]
     parts += [Text(line, style="dim") for line in report.notes]
     return Group(*parts)
+
+
+def figures_table(title: str, figures: Mapping[str, object]) -> Table:
+    """Names and values, one per line; a figure that is not defined says so."""
+    table = Table(title=title, title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, value in figures.items():
+        text = f"{value:,.4g}" if isinstance(value, float) else str(value)
+        table.add_row(name.replace("_", " "), "not defined" if value is None else text)
+    return table
 
 
 def _headline(report: Report) -> Text:

@@ -23,6 +23,10 @@ from crucible.operations.home import read_json
 
 WINDOW_MS = "5000"
 PAGE = 100
+# The venue limits requests per second and account, as the real one does.
+RATE_LIMIT = 10006
+ATTEMPTS = 15
+PAUSE_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +201,18 @@ class VenueAccount:
             cursor = following
 
     def _get(self, path: str, query: Mapping[str, str]) -> dict[str, Any]:
-        text = urlencode(query)
+        answer: dict[str, Any] = {}
+        for _ in range(ATTEMPTS):
+            answer = self._ask(path, urlencode(query))
+            if answer.get("retCode") != RATE_LIMIT:
+                break
+            time.sleep(PAUSE_S)
+        if answer.get("retCode") != 0:
+            message = f"the venue refused {path}: {answer.get('retCode')} {answer.get('retMsg')}"
+            raise BooksError(message)
+        return cast("dict[str, Any]", answer["result"])
+
+    def _ask(self, path: str, text: str) -> dict[str, Any]:
         now = str(self._clock_ms())
         signed = f"{now}{self._key}{WINDOW_MS}{text}".encode()
         headers = {
@@ -209,11 +224,7 @@ class VenueAccount:
         try:
             response = self._client.get(f"{path}?{text}", headers=headers)
             response.raise_for_status()
-            answer = response.json()
+            return cast("dict[str, Any]", response.json())
         except (httpx.HTTPError, ValueError) as error:
             message = f"the venue at {self._rest} did not answer {path}: {error}"
             raise BooksError(message) from error
-        if answer.get("retCode") != 0:
-            message = f"the venue refused {path}: {answer.get('retCode')} {answer.get('retMsg')}"
-            raise BooksError(message)
-        return cast("dict[str, Any]", answer["result"])

@@ -53,8 +53,9 @@ class World:
     end_ms: int | None = None
 
     def save(self, home: Home, last_market_ms: int) -> None:
-        """Remember how far the market has come."""
-        newest = max(last_market_ms, self.last_market_ms)
+        """Remember how far the market has come; an older instant changes nothing."""
+        saved = read_json(home.world_file) or {}
+        newest = max(last_market_ms, self.last_market_ms, int(saved.get("last_market_ms", 0)))
         write_json(home.world_file, asdict(replace(self, last_market_ms=newest)))
 
 

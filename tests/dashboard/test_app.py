@@ -1,0 +1,112 @@
+"""The page shows what is, needs nothing from outside, and changes nothing."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from crucible.arena.ledger import AgentRow, Ledger
+from crucible.dashboard.app import PAGE, make_app
+from crucible.dashboard.state import SPARK_POINTS, thin
+from crucible.execution.trades import Fill
+from crucible.operations.home import Home, write_json
+
+NAME = "BTCUSDT-gp-1@1"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    made = Home.at(tmp_path / "home")
+    made.create()
+    return made
+
+
+def traded(home: Home) -> None:
+    run = home.new_run()
+    write_json(run.facts, {"prefect": "http://127.0.0.1:4200", "mlflow": "http://127.0.0.1:5000"})
+    write_json(
+        run.arena, {"market_ts": 1_735_689_600_000, "agents": [{"agent": NAME, "proven": False}]}
+    )
+    with Ledger(run.ledger) as ledger:
+        ledger.seat(
+            AgentRow(NAME, "BTCUSDT-gp-1", "1", "production", "BTCUSDT", "gp", False, 0, None)
+        )
+        for minute in range(500):
+            ledger.book_equity(minute * 60_000, [(NAME, "live", Decimal(10_000 + minute))])
+        ledger.book_verdict(900_000, NAME, "1", "keep", "too few trades", {})
+        ledger.book_shadow_fill(
+            Fill(
+                exec_id="e1",
+                agent=NAME,
+                version="1",
+                symbol="BTCUSDT",
+                side="buy",
+                qty=Decimal("0.5"),
+                price=Decimal(100),
+                fee=Decimal("0.02"),
+                exec_ts=60_000,
+                reason="signal",
+                intent_id="i1",
+                mode="shadow",
+            )
+        )
+
+
+def test_an_empty_home_has_a_page_and_a_state(home: Home):
+    client = TestClient(make_app(home))
+    assert client.get("/").status_code == 200
+    assert client.get("/health").text == "ok"
+    state = client.get("/api/state").json()
+    assert state["status"]["agents"] == []
+    assert state["fills"] == state["verdicts"] == []
+
+
+def test_the_state_holds_agents_equity_verdicts_and_fills(home: Home):
+    traded(home)
+    state = TestClient(make_app(home)).get("/api/state").json()
+    assert state["status"]["agents"][0]["agent"] == NAME
+    assert state["pages"]["MLflow"] == "http://127.0.0.1:5000"
+    points = state["equity"][NAME]
+    assert len(points) == SPARK_POINTS
+    assert points[0] == [0, 10_000.0]
+    assert points[-1] == [499 * 60_000, 10_499.0]
+    assert state["verdicts"][0]["reason"] == "too few trades"
+    assert state["fills"][0]["value"] == "50"
+
+
+def test_a_ledger_that_cannot_be_read_is_said_on_the_page(home: Home):
+    run = home.new_run()
+    run.ledger.write_text("this is not a database, it is a long enough text")
+    state = TestClient(make_app(home)).get("/api/state").json()
+    assert "ledger.sqlite cannot be read" in state["note"]
+
+
+def test_a_damaged_home_is_an_answer_not_a_crash(home: Home):
+    home.services_file.write_text("{")
+    answer = TestClient(make_app(home)).get("/api/state")
+    assert answer.status_code == 503
+    assert "services.json" in answer.json()["error"]
+
+
+def test_the_page_loads_nothing_from_outside_and_takes_no_markup_from_names(home: Home):
+    page = PAGE.read_text()
+    assert "src=" not in page
+    assert "<link" not in page
+    assert "innerHTML" not in page
+    policy = TestClient(make_app(home)).get("/").headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'")
+
+
+def test_nothing_can_be_changed_through_the_page(home: Home):
+    client = TestClient(make_app(home))
+    for path in ("/", "/api/state", "/health"):
+        assert client.post(path).status_code == 405
+
+
+def test_thinning_keeps_the_ends():
+    points = [[float(number), 0.0] for number in range(1000)]
+    kept = thin(points, 7)
+    assert len(kept) == 7
+    assert kept[0] == points[0]
+    assert kept[-1] == points[-1]

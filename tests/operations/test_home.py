@@ -1,0 +1,95 @@
+"""A home is one independent system, and no reader ever sees half a file."""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from crucible.operations.errors import AlreadyRunningError, HomeError
+from crucible.operations.home import Home, read_json, write_json
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    made = Home.at(tmp_path / "home")
+    made.create()
+    return made
+
+
+def test_keys_are_random_private_and_made_once(home: Home, tmp_path: Path):
+    first = home.ensure_keys().read_text()
+    other = Home.at(tmp_path / "other")
+    other.create()
+
+    assert stat.S_IMODE(home.keys_file.stat().st_mode) == 0o600
+    assert home.ensure_keys().read_text() == first
+    assert other.ensure_keys().read_text() != first
+    assert read_json(home.keys_file)[0]["usdt"] == "100000"
+
+
+def test_a_new_run_never_reuses_a_number(home: Home):
+    first = home.new_run()
+    second = home.new_run()
+    first.path.rmdir()
+
+    assert home.new_run().run_id > second.run_id > first.run_id
+    current = home.current()
+    assert current is not None
+    assert current.run_id == "0003"
+
+
+def test_a_home_has_one_owner_and_is_free_again_when_the_owner_dies(home: Home):
+    code = (
+        "import sys, time; from pathlib import Path; from crucible.operations.home import Home\n"
+        f"with Home(Path({str(home.path)!r})).lock(): print('held', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    try:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(AlreadyRunningError, match=f"pid {holder.pid}"), home.lock():
+            pass
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()
+
+    with home.lock():
+        assert (home.path / "up.lock").read_text() == str(os.getpid())
+
+
+def test_a_deep_home_still_has_a_short_private_socket_folder(tmp_path: Path):
+    home = Home.at(tmp_path / ("deep/" * 30))
+    home.create()
+
+    assert len(str(home.socket_folder / "commands.sock")) < 100
+    assert stat.S_IMODE(home.socket_folder.stat().st_mode) == 0o700
+    assert home.socket_folder != Home.at(tmp_path / "elsewhere").socket_folder
+
+
+def test_a_socket_folder_open_to_others_is_refused(home: Home):
+    home.socket_folder.chmod(0o755)
+    with pytest.raises(HomeError, match="only you can open"):
+        home.create()
+
+
+def test_a_file_is_replaced_whole_and_leaves_no_part_behind(tmp_path: Path):
+    path = tmp_path / "services.json"
+    write_json(path, {"a": 1})
+    inode = path.stat().st_ino
+    write_json(path, {"a": 2})
+
+    assert read_json(path) == {"a": 2}
+    assert path.stat().st_ino != inode
+    assert [entry.name for entry in tmp_path.iterdir()] == ["services.json"]
+
+
+def test_a_damaged_file_is_named(tmp_path: Path):
+    path = tmp_path / "world.json"
+    path.write_text("{")
+    with pytest.raises(HomeError, match=r"world\.json"):
+        read_json(path)
+    assert read_json(tmp_path / "absent.json") is None

@@ -1,0 +1,100 @@
+"""A service is known by more than its pid, and its end is the end of its children too."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from crucible.operations.errors import ServiceError
+from crucible.operations.process import Identity, ServiceProcess, marked, memory_mb, stop_trees
+
+STUBBORN = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, "-c",
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"])
+print('{"event": "ready", "child": %d}' % child.pid, flush=True)
+time.sleep(60)
+"""
+MEEK = """
+import sys, time
+print('noise'); print('{"event": "ready", "rest": "http://127.0.0.1:1"}', flush=True)
+print('last words', file=sys.stderr, flush=True)
+time.sleep(60)
+"""
+
+
+def start(tmp_path: Path, code: str, name: str = "tiny") -> ServiceProcess:
+    environment = {"CRUCIBLE_HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    return ServiceProcess(name, [sys.executable, "-c", code], environment, tmp_path, tmp_path)
+
+
+def ready(process: ServiceProcess) -> dict:
+    deadline = time.monotonic() + 20
+    while (line := process.ready_line()) is None:
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.last_words()
+        time.sleep(0.02)
+    return line
+
+
+def test_a_meek_service_ends_in_order(tmp_path: Path):
+    process = start(tmp_path, MEEK)
+    assert ready(process)["rest"] == "http://127.0.0.1:1"
+    assert process.stop(5.0)
+    assert process.poll() is not None
+    assert process.last_words() == "last words"
+
+
+def test_a_stubborn_service_and_its_child_are_ended_by_force(tmp_path: Path):
+    process = start(tmp_path, STUBBORN)
+    child = ready(process)["child"]
+    assert not process.stop(0.3)
+    assert process.poll() is not None
+    assert not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie"
+
+
+def test_an_orphan_is_found_by_its_marks_and_only_in_its_home(tmp_path: Path):
+    process = start(tmp_path, STUBBORN, "mlflow")
+    child = ready(process)["child"]
+    os.kill(process.identity.pid, signal.SIGKILL)
+    process.poll()
+    time.sleep(0.1)
+
+    assert marked(tmp_path / "other") == []
+    assert marked(tmp_path, "prefect") == []
+    left = marked(tmp_path, "mlflow")
+    assert [identity.pid for identity in left] == [child]
+    assert not stop_trees(left, 0.2)
+    assert marked(tmp_path) == []
+
+
+def test_a_reused_pid_is_not_mistaken_for_the_process(tmp_path: Path):
+    me = Identity.of(os.getpid())
+    assert me is not None
+    assert me.alive
+    assert not Identity(me.pid, me.create_time - 10).alive
+    assert stop_trees([Identity(me.pid, me.create_time - 10)], 0.1)
+
+
+def test_memory_counts_children_once_and_leaves_out_those_counted_elsewhere(tmp_path: Path):
+    process = start(tmp_path, STUBBORN)
+    child = Identity.of(ready(process)["child"])
+    assert child is not None
+    try:
+        whole = memory_mb(process.identity)
+        alone = memory_mb(process.identity, [child])
+        assert 0 < alone < whole
+        assert whole == pytest.approx(alone + memory_mb(child), abs=2.0)
+    finally:
+        process.stop(0.2)
+    assert memory_mb(process.identity) == 0.0
+
+
+def test_a_program_that_does_not_exist_is_named(tmp_path: Path):
+    with pytest.raises(ServiceError, match="tiny cannot be started"):
+        ServiceProcess("tiny", ["/nonexistent/program"], {}, tmp_path, tmp_path)

@@ -1,0 +1,105 @@
+"""Every service listens on the loopback interface, keeps its state in the home, and stays small."""
+
+from pathlib import Path
+
+import pytest
+
+from crucible.operations import services
+from crucible.operations.errors import ServiceError
+from crucible.operations.home import Home
+from crucible.operations.services import Ports
+from crucible.operations.world import World
+from crucible.settings import ExecutionSettings, Settings
+
+PORTS = Ports(prefect=4200, mlflow=5000, dashboard=8400, paper_venue=8300)
+WORLD = World("simulated", ("BTCUSDT", "ETHUSDT"), 7, 1000, 60_000, 0)
+READY = {"rest": "http://127.0.0.1:8300", "ws": "ws://127.0.0.1:8300"}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    made = Home.at(tmp_path / "home")
+    made.create()
+    return made
+
+
+def all_specs(settings: Settings, home: Home) -> list[services.ServiceSpec]:
+    run = home.new_run()
+    return [
+        services.prefect(PORTS),
+        services.worker(run),
+        services.mlflow(home, PORTS),
+        services.paper_venue(settings, home, PORTS, WORLD),
+        services.cerebellum(settings, home, run, WORLD, READY),
+        services.dashboard(PORTS),
+    ]
+
+
+def test_nothing_listens_beyond_this_machine(home: Home):
+    for spec in all_specs(Settings(home=home.path), home):
+        words = " ".join(spec.command)
+        assert "0.0.0.0" not in words  # noqa: S104
+        assert spec.page == "" or spec.page.startswith("http://127.0.0.1:")
+        for flag in ("--host", "--rest", "--metrics"):
+            if flag in spec.command:
+                value = spec.command[spec.command.index(flag) + 1]
+                assert value.removeprefix("http://").startswith("127.0.0.1")
+
+
+def test_all_state_lives_under_the_home(home: Home):
+    settings = Settings(home=home.path)
+    found = services.environment(settings, home, home.new_run(), PORTS, WORLD, {"PATH": "/bin"})
+    assert found["CRUCIBLE_HOME"] == str(home.path)
+    assert found["PREFECT_HOME"].startswith(str(home.path))
+    mlflow = services.mlflow(home, PORTS).command
+    assert str(home.mlflow / "mlflow.db") in mlflow[mlflow.index("--backend-store-uri") + 1]
+    assert mlflow[mlflow.index("--artifacts-destination") + 1].startswith(str(home.path))
+
+
+def test_a_flow_sees_the_market_that_was_asked_for_on_the_command_line(home: Home, monkeypatch):
+    asked = Settings(home=home.path, market={"seed": 99, "speed": 240, "symbols": ["BTCUSDT"]})
+    world = World("simulated", ("BTCUSDT",), 99, 1000, 60_000, 0)
+    for name, value in services.environment(asked, home, home.new_run(), PORTS, world, {}).items():
+        monkeypatch.setenv(name, value)
+    seen = Settings()
+    assert seen.market.seed == 99
+    assert seen.market.speed == 240
+    assert seen.market.symbols == ("BTCUSDT",)
+    assert seen.ports.mlflow == 5000
+    assert seen.home == home.path
+
+
+def test_another_systems_servers_are_not_inherited(home: Home):
+    base = {
+        "PREFECT_API_KEY": "secret",
+        "PREFECT_API_URL": "https://elsewhere",
+        "MLFLOW_TRACKING_TOKEN": "secret",
+        "CRUCIBLE_FORGE__POPULATION": "10",
+    }
+    found = services.environment(Settings(home=home.path), home, home.new_run(), PORTS, WORLD, base)
+    assert found["PREFECT_API_URL"] == "http://127.0.0.1:4200/api"
+    assert "PREFECT_API_KEY" not in found
+    assert "MLFLOW_TRACKING_TOKEN" not in found
+    assert found["CRUCIBLE_FORGE__POPULATION"] == "10"
+
+
+def test_real_venues_need_keys_of_their_own(home: Home, tmp_path: Path):
+    run = home.new_run()
+    without = Settings(home=home.path, execution=ExecutionSettings(venue="testnet"))
+    with pytest.raises(ServiceError, match="CRUCIBLE_EXECUTION__KEYS_FILE"):
+        services.cerebellum(without, home, run, WORLD, None)
+    keys = tmp_path / "testnet.json"
+    testnet = Settings(home=home.path, execution=ExecutionSettings(venue="testnet", keys_file=keys))
+    command = services.cerebellum(testnet, home, run, WORLD, None).command
+    assert command[command.index("--keys") + 1] == str(keys)
+    assert command[command.index("--venue") + 1] == "testnet"
+    assert "--rest" not in command
+
+
+def test_binaries_come_from_cargos_target_folder(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("CARGO_TARGET_DIR", str(tmp_path))
+    with pytest.raises(ServiceError, match="not built"):
+        services.binary("cerebellum")
+    (tmp_path / "release").mkdir()
+    (tmp_path / "release/cerebellum").touch()
+    assert services.binary("cerebellum") == tmp_path / "release/cerebellum"

@@ -1,0 +1,56 @@
+"""The command line answers at once and fails in one line."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(sys.executable).with_name("crucible")
+
+
+def crucible(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [PROGRAM, *words],
+        check=False,
+        env={**os.environ, "CRUCIBLE_HOME": str(home)},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_help_answers_in_a_moment(tmp_path: Path):
+    crucible(tmp_path, "--help")
+    spans = []
+    for _ in range(3):
+        began = time.monotonic()
+        done = crucible(tmp_path, "--help")
+        spans.append(time.monotonic() - began)
+    assert done.returncode == 0
+    for command in ("up", "status", "report", "features", "forge", "backtest", "kill"):
+        assert f" {command} " in done.stdout
+    assert min(spans) < 1.0
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("report",), "start one: crucible up"),
+        (("kill", "--yes"), "no running cerebellum"),
+        (("up", "--candles", "/nonexistent"), "/nonexistent has no candles"),
+        (("up", "--speed", "0"), "market.speed"),
+        (("up", "--start", "60000"), "--start 60000"),
+    ],
+)
+def test_a_fault_is_one_clear_line_without_a_traceback(tmp_path: Path, words, named: str):
+    done = crucible(tmp_path, *words)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("crucible: ")
+    assert named in done.stderr.replace("\n", " ")
+
+
+def test_an_unknown_option_is_a_usage_error(tmp_path: Path):
+    assert crucible(tmp_path, "up", "--colour").returncode == 2
