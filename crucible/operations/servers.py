@@ -154,14 +154,6 @@ class PrefectServer:
             )
 
 
-def answers(url: str, timeout_s: float = 1.0) -> bool:
-    """Whether an address answers 200."""
-    try:
-        return httpx.get(url, timeout=timeout_s).status_code == httpx.codes.OK
-    except httpx.HTTPError:
-        return False
-
-
 def market_clock(venue_url: str, timeout_s: float = 1.0) -> tuple[int | None, bool]:
     """Ask the paper venue how far its market is, in milliseconds, and whether it has ended.
 

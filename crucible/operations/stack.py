@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from crucible.operations.errors import ServiceError
 from crucible.operations.home import Home, Run, read_json, write_json
+from crucible.operations.probe import answers
 from crucible.operations.process import Identity, ServiceProcess, marked, stop_trees
 from crucible.operations.restarts import Restarts
-from crucible.operations.servers import answers
 from crucible.operations.services import NAMES, ServiceSpec
 
 State = Literal["up", "starting", "down"]

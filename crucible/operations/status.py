@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from crucible.operations.home import Home, read_json
+from crucible.operations.probe import answers
 from crucible.operations.process import Identity, memory_mb
-from crucible.operations.servers import answers
 from crucible.operations.services import NAMES
 
 State = Literal["up", "starting", "down"]

@@ -82,7 +82,7 @@ def test_the_command_answers_as_json_at_once_and_imports_nothing_heavy(home: Hom
         "from crucible.cli import main\n"
         "try: main()\n"
         "except SystemExit as end: assert not end.code\n"
-        "heavy = {'numpy', 'pandas', 'mlflow', 'prefect', 'torch', 'ccxt', 'zmq', 'numba'}\n"
+        "heavy = {'numpy', 'httpx', 'pandas', 'mlflow', 'prefect', 'torch', 'ccxt', 'zmq', 'numba'}\n"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
     began = time.monotonic()
