@@ -1,4 +1,36 @@
 //! Cerebellum: the only hand that touches an exchange.
 #![forbid(unsafe_code)]
 
-fn main() {}
+use std::process::ExitCode;
+
+use cerebellum::{
+    journal::verify::verify,
+    process,
+    settings::{CommandLine, Task},
+    telemetry,
+};
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let line = CommandLine::parse();
+    let result = match line.task {
+        Some(Task::VerifyJournal { file }) => verify_journal(&file),
+        None => line.flags.with_config().and_then(cerebellum::settings::Flags::check).and_then(
+            |settings| {
+                telemetry::start_logs(&settings.log)?;
+                process::run(settings).map(|()| ExitCode::SUCCESS)
+            },
+        ),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("cerebellum: {error}");
+        ExitCode::from(2)
+    })
+}
+
+fn verify_journal(file: &std::path::Path) -> Result<ExitCode, String> {
+    let summary = verify(file).map_err(|error| error.to_string())?;
+    let text = serde_json::to_string_pretty(&summary).map_err(|error| error.to_string())?;
+    println!("{text}");
+    Ok(if summary.ok { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}

@@ -1,0 +1,12 @@
+//! Market data as pure state: order books, their features, candles in order.
+
+/// Closed candles in order, without holes.
+pub mod candles;
+/// Features of ten levels over one market second.
+pub mod features;
+/// The order book itself.
+pub mod ladder;
+/// Everything public of all symbols: frames in, messages out.
+pub mod market_data;
+/// Public frames of the exchange, as they travel.
+pub mod public_frames;

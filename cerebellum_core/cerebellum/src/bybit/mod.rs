@@ -1,0 +1,28 @@
+//! The connection to the exchange: signed requests, two streams, clocks and limits.
+
+/// Keys: from the environment or from a file that only we may read.
+pub mod keys;
+/// What a refused order means.
+pub mod outcome;
+/// Questions that the engine asks: orders, executions, positions, filters, candles.
+pub mod queries;
+/// Signed and unsigned requests.
+pub mod rest;
+/// Rows of orders and executions, as far as they are read.
+pub mod rows;
+/// One WebSocket: connect, ping, back-off.
+pub mod socket;
+/// The private stream.
+pub mod ws_private;
+/// The public streams.
+pub mod ws_public;
+
+/// Wall milliseconds since 1970.
+#[must_use]
+pub fn wall_ms() -> i64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_millis()).ok())
+        .unwrap_or(0)
+}

@@ -1,0 +1,119 @@
+//! One WebSocket: connect, ping, silence, back-off.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::{net::TcpStream, time::Instant};
+use tokio_tungstenite::{tungstenite::Message, MaybeTlsStream, WebSocketStream};
+
+/// How a connection is watched.
+#[derive(Clone, Copy, Debug)]
+pub struct Care {
+    /// How often an application ping is sent.
+    pub ping: Duration,
+    /// After how long without any frame the connection is dead.
+    pub dead_after: Duration,
+}
+
+/// An open WebSocket that pings and notices silent death.
+#[derive(Debug)]
+pub struct Socket {
+    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    care: Care,
+    next_ping: Instant,
+    heard: Instant,
+}
+
+impl Socket {
+    /// Connects.
+    ///
+    /// # Errors
+    /// The address and what went wrong.
+    pub async fn connect(url: &str, care: Care) -> Result<Self, String> {
+        let connecting = tokio_tungstenite::connect_async(url);
+        let (stream, _) = tokio::time::timeout(Duration::from_secs(5), connecting)
+            .await
+            .map_err(|_| format!("{url}: no answer in 5 s"))?
+            .map_err(|error| format!("{url}: {error}"))?;
+        if let MaybeTlsStream::Plain(tcp) = stream.get_ref() {
+            let _ = tcp.set_nodelay(true);
+        }
+        let now = Instant::now();
+        Ok(Self { stream, care, next_ping: now + care.ping, heard: now })
+    }
+
+    /// Sends a text frame.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub async fn send(&mut self, text: String) -> Result<(), String> {
+        self.stream.send(Message::text(text)).await.map_err(|error| error.to_string())
+    }
+
+    /// The next text frame; `None` if a while passed without one, so that the caller can look around.
+    ///
+    /// # Errors
+    /// When the connection is closed, broken or silent for too long.
+    pub async fn next(&mut self, at_most: Duration) -> Result<Option<String>, String> {
+        let now = Instant::now();
+        if now >= self.next_ping {
+            self.next_ping = now + self.care.ping;
+            self.send(r#"{"op":"ping"}"#.to_owned()).await?;
+        }
+        if now - self.heard > self.care.dead_after {
+            return Err(format!("silent for {} ms", (now - self.heard).as_millis()));
+        }
+        let frame = match tokio::time::timeout(at_most, self.stream.next()).await {
+            Err(_) => return Ok(None),
+            Ok(None) => return Err("closed by the venue".to_owned()),
+            Ok(Some(Err(error))) => return Err(error.to_string()),
+            Ok(Some(Ok(frame))) => frame,
+        };
+        self.heard = Instant::now();
+        match frame {
+            Message::Text(text) => Ok(Some(text.as_str().to_owned())),
+            Message::Close(_) => Err("closed by the venue".to_owned()),
+            // Pongs are sent by the library when it is next polled.
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Waiting times between attempts: doubling, with jitter, reset by success.
+#[derive(Debug, Default)]
+pub struct BackOff {
+    failures: u32,
+}
+
+impl BackOff {
+    /// The connection worked.
+    pub fn reset(&mut self) {
+        self.failures = 0;
+    }
+
+    /// How long to wait before the next attempt: between half and all of 250 ms times 2^n, at most
+    /// 15 s.
+    pub fn next(&mut self) -> Duration {
+        let whole = (250_u64 << self.failures.min(6)).min(15_000);
+        self.failures = self.failures.saturating_add(1);
+        let random = u64::from(uuid::Uuid::new_v4().as_bytes()[0]);
+        Duration::from_millis(whole / 2 + whole * random / 512)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_grows_stays_bounded_and_differs_between_clients() {
+        let mut back_off = BackOff::default();
+        let waits: Vec<_> = (0..40).map(|_| back_off.next()).collect();
+        assert!(waits[0] <= Duration::from_millis(250));
+        assert!(waits.iter().all(|wait| *wait <= Duration::from_secs(15)));
+        assert!(waits[20] >= Duration::from_secs(7));
+        assert!(waits[20..].windows(2).any(|pair| pair[0] != pair[1]), "no jitter");
+        back_off.reset();
+        assert!(back_off.next() <= Duration::from_millis(250));
+    }
+}

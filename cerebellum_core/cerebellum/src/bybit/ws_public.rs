@@ -1,0 +1,180 @@
+//! The public streams: books, trades and candles of all symbols over one connection.
+
+use std::{sync::mpsc::Sender, time::Duration};
+
+use protocol::wire::{
+    field::Symbol,
+    market::{Candle, Market},
+};
+use serde_json::json;
+use tokio::sync::{mpsc, watch};
+
+use super::{
+    rest::RestClient,
+    socket::{BackOff, Care, Socket},
+    wall_ms,
+};
+use crate::{
+    book::market_data::{MarketData, Outcome},
+    core::io::Input,
+    engine::Inbox,
+};
+
+/// What the public streams need.
+#[derive(Clone, Debug)]
+pub struct PublicSetup {
+    /// The whole address, path included.
+    pub url: String,
+    /// Which symbols.
+    pub symbols: Vec<Symbol>,
+    /// How the connection is watched.
+    pub care: Care,
+    /// After how long without an update a book is stale, wall ms.
+    pub stale_after_ms: i64,
+}
+
+type Backfill = (Symbol, (u64, u64), Option<Vec<Candle>>);
+
+struct Hands {
+    rest: RestClient,
+    inbox: Inbox,
+    market: Sender<Market>,
+    backfills: mpsc::UnboundedSender<Backfill>,
+    up: watch::Sender<bool>,
+}
+
+/// Keeps the public streams up for ever; `up` tells when they were for the first time.
+pub async fn run(
+    setup: PublicSetup,
+    mut data: MarketData,
+    rest: RestClient,
+    inbox: Inbox,
+    market: Sender<Market>,
+    up: watch::Sender<bool>,
+) {
+    let (backfills, mut answers) = mpsc::unbounded_channel();
+    let hands = Hands { rest, inbox, market, backfills, up };
+    let mut back_off = BackOff::default();
+    loop {
+        let why = match session(&setup, &mut data, &hands, &mut answers, &mut back_off).await {
+            Ok(()) => return,
+            Err(why) => why,
+        };
+        tracing::warn!(why, "public streams are down");
+        metrics::counter!("cerebellum_reconnects_total", "stream" => "public").increment(1);
+        let outcomes = data.disconnected(&why);
+        if hands.act(outcomes).is_err() {
+            return;
+        }
+        tokio::time::sleep(back_off.next()).await;
+    }
+}
+
+async fn session(
+    setup: &PublicSetup,
+    data: &mut MarketData,
+    hands: &Hands,
+    answers: &mut mpsc::UnboundedReceiver<Backfill>,
+    back_off: &mut BackOff,
+) -> Result<(), String> {
+    let mut socket = Socket::connect(&setup.url, setup.care).await?;
+    for symbol in &setup.symbols {
+        let topics = [
+            format!("orderbook.50.{symbol}"),
+            format!("publicTrade.{symbol}"),
+            format!("kline.1.{symbol}"),
+        ];
+        socket.send(json!({"op": "subscribe", "args": topics}).to_string()).await?;
+    }
+    let mut told_up = false;
+    let mut next_watch = 0;
+    loop {
+        while let Ok((symbol, asked, candles)) = answers.try_recv() {
+            let reached = candles.is_some();
+            let found = candles.unwrap_or_default();
+            let outcomes = data.candles_answered(&symbol, found, asked, reached);
+            if hands.act(outcomes).is_err() {
+                return Ok(());
+            }
+        }
+        let frame = socket.next(Duration::from_millis(100)).await?;
+        let now = wall_ms();
+        let mut outcomes = match frame.map(|text| data.frame(&text, now)) {
+            None => Vec::new(),
+            Some(Ok(outcomes)) => outcomes,
+            Some(Err(error)) => {
+                tracing::error!(error, "public frame is dropped");
+                Vec::new()
+            }
+        };
+        if now >= next_watch {
+            next_watch = now + 500;
+            outcomes.extend(data.watch(now, setup.stale_after_ms));
+        }
+        for outcome in &outcomes {
+            match outcome {
+                Outcome::Resubscribe(symbol) => {
+                    tracing::warn!(%symbol, "book is asked for again");
+                    metrics::counter!("cerebellum_resubscriptions_total").increment(1);
+                    let topic = [format!("orderbook.50.{symbol}")];
+                    socket.send(json!({"op": "unsubscribe", "args": topic}).to_string()).await?;
+                    socket.send(json!({"op": "subscribe", "args": topic}).to_string()).await?;
+                }
+                Outcome::Answer { op, success: false, text } => {
+                    return Err(format!("{op} refused: {text}"));
+                }
+                _ => {}
+            }
+        }
+        if hands.act(outcomes).is_err() {
+            return Ok(());
+        }
+        if !told_up && data.is_whole() {
+            told_up = true;
+            back_off.reset();
+            tracing::info!("public streams are up");
+            hands.up.send_replace(true);
+            if hands.inbox.send(Input::PublicUp).is_err() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Hands {
+    /// Does what the outcomes say; fails when the engine is gone.
+    fn act(&self, outcomes: Vec<Outcome>) -> Result<(), ()> {
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Publish(message) => self.market.send(message).map_err(|_| ())?,
+                Outcome::Quote(symbol, quote, ts) => {
+                    self.inbox.send(Input::Quote { symbol, quote, ts })?;
+                }
+                Outcome::Stale(symbol, why) => {
+                    tracing::warn!(%symbol, why, "book is stale");
+                    self.inbox.send(Input::BookStale { symbol })?;
+                }
+                Outcome::Time(ts) => self.inbox.send(Input::MarketTime(ts))?,
+                Outcome::AskCandles(symbol, first, last) => self.backfill(symbol, first, last),
+                Outcome::Resubscribe(_) | Outcome::Answer { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn backfill(&self, symbol: Symbol, first: u64, last: u64) {
+        let (rest, backfills) = (self.rest.clone(), self.backfills.clone());
+        tracing::warn!(%symbol, first, last, "candles are missing and asked for");
+        tokio::spawn(async move {
+            let candles = match rest.candles(&symbol, first, last).await {
+                Ok(candles) => Some(candles),
+                Err(error) => {
+                    tracing::warn!(%symbol, %error, "candles could not be asked for");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    None
+                }
+            };
+            let _ = backfills.send((symbol, (first, last), candles));
+        });
+    }
+}

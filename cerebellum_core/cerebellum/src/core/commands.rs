@@ -1,0 +1,322 @@
+//! Commands of the arena: what each one does.
+
+use protocol::wire::{
+    command::{Cancel, CancelAll, Flatten, SetState, Submit},
+    event::{Event, StateEvent},
+    field::{IntentId, Reason, RequestId, TradingState, V1},
+    reply::{Ack, AckStatus, ErrorReply},
+    Command, ErrorCode, RejectCode, Reply,
+};
+
+use super::{
+    io::{Client, Effect, Record},
+    oms::Happened,
+    order::{link_id, Intent, Order},
+    risk::{self, covers, Picture, Scope},
+    Core,
+};
+
+impl Core {
+    pub(super) fn command(&mut self, client: Client, command: Command, recorded: Option<Order>) {
+        match command {
+            Command::Submit(submit) => self.submit(client, &submit, recorded),
+            Command::Cancel(cancel) => self.cancel(client, &cancel, recorded),
+            Command::CancelAll(all) => self.cancel_all(client, all),
+            Command::Flatten(flatten) => self.flatten(client, flatten),
+            Command::SetState(set) => self.set_state(client, set),
+            Command::Heartbeat(plain) => {
+                self.heard_arena();
+                self.accept(client, plain.request_id, None, "alive");
+            }
+            Command::Snapshot(plain) => {
+                let snapshot = self.snapshot(plain.request_id);
+                self.out.push(Effect::Reply(client, Box::new(Reply::Snapshot(snapshot))));
+            }
+            Command::Replay(replay) => self.out.push(Effect::Replay {
+                client,
+                request_id: replay.request_id,
+                since_seq: replay.since_seq,
+                limit: replay.limit,
+            }),
+        }
+    }
+
+    fn submit(&mut self, client: Client, submit: &Submit, recorded: Option<Order>) {
+        self.heard_arena();
+        let intent = Intent::from(submit);
+        let link = intent.link_id();
+        if let Some(known) = self.orders.get(&link).cloned().or(recorded) {
+            self.answer_known(client, submit, &intent, &known);
+            return;
+        }
+        if !self.audit.ready || (!self.audit.connected && !intent.reduce_only) {
+            // Not journaled: the same intent may be sent again once the venue is reconciled.
+            let text = "not yet reconciled with the venue; send it again in a moment";
+            self.reject(client, submit, RejectCode::NotReady, text.to_owned());
+            return;
+        }
+        self.first_intent_ts = self.first_intent_ts.or(Some(intent.ts));
+        let verdict = risk::check(&intent, &self.picture(&intent));
+        self.count_submit(&intent);
+        let mut order = Order::new(intent);
+        order.care.changed_at = self.now.wall_ms;
+        match verdict {
+            Ok(()) => {
+                let agent = order.intent.agent.clone();
+                self.journal_new(order);
+                self.pacer.push(&agent, link);
+                let (request, id) = (submit.request_id.clone(), submit.intent_id.clone());
+                self.accept(client, request, Some(id), "journaled");
+            }
+            Err((code, text)) => {
+                order.status = protocol::wire::event::OrderStatus::Rejected;
+                order.code = Some(code.as_str().to_owned());
+                order.text = Some(text.clone());
+                self.journal_new(order);
+                self.reject(client, submit, code, text);
+            }
+        }
+    }
+
+    /// Journals a new order and tells it.
+    pub(super) fn journal_new(&mut self, order: Order) {
+        let link = order.link_id.clone();
+        self.out.push(Effect::Record(Record::Intent(Box::new(order.clone()))));
+        self.remember(order);
+        self.tell_order(&link);
+    }
+
+    fn answer_known(&mut self, client: Client, submit: &Submit, intent: &Intent, known: &Order) {
+        if let Some(field) = known.intent.first_difference(intent) {
+            let text = format!(
+                "intent {} was journaled with another {field}; use a new intent_id",
+                submit.intent_id
+            );
+            self.error(client, submit.request_id.clone(), ErrorCode::IntentBodyDiffers, text);
+            return;
+        }
+        let code = known.code.as_deref().and_then(code_named);
+        let ack = Ack {
+            v: V1,
+            ts: self.market_ms,
+            request_id: submit.request_id.clone(),
+            intent_id: Some(submit.intent_id.clone()),
+            status: AckStatus::Duplicate,
+            code,
+            text: known.text.clone().unwrap_or_else(|| "recorded before".to_owned()),
+            order: Some(known.view()),
+        };
+        self.out.push(Effect::Reply(client, Box::new(Reply::Ack(ack))));
+    }
+
+    fn cancel(&mut self, client: Client, cancel: &Cancel, recorded: Option<Order>) {
+        let link = link_id(&cancel.intent_id);
+        let known = self.orders.get(&link).cloned().or(recorded);
+        let (request, id) = (cancel.request_id.clone(), cancel.intent_id.clone());
+        match known {
+            None => {
+                let text = format!("no intent {id} in the journal; check the id");
+                self.ack(
+                    client,
+                    request,
+                    Some(id),
+                    AckStatus::Rejected,
+                    Some(RejectCode::UnknownIntent),
+                    text,
+                    None,
+                );
+            }
+            Some(order) if order.is_terminal() => {
+                let text = format!("the order is {} already", order.status.as_str());
+                let view = Some(order.view());
+                self.ack(client, request, Some(id), AckStatus::Duplicate, None, text, view);
+            }
+            Some(_) => {
+                self.take_back(&link);
+                self.accept(client, request, Some(id), "cancel requested");
+            }
+        }
+    }
+
+    fn cancel_all(&mut self, client: Client, all: CancelAll) {
+        let count = self.take_back_all(&(all.agent, all.symbol), |_| true);
+        self.accept(client, all.request_id, None, &format!("{count} cancels requested"));
+    }
+
+    fn flatten(&mut self, client: Client, flatten: Flatten) {
+        let scope = (flatten.agent, flatten.symbol);
+        let reason =
+            if flatten.reason.as_str().is_empty() { "flatten" } else { flatten.reason.as_str() };
+        let count = self.flatten_scope(&scope, reason);
+        self.accept(client, flatten.request_id, None, &format!("{count} positions to close"));
+    }
+
+    fn set_state(&mut self, client: Client, set: SetState) {
+        let scope: Scope = (set.agent, set.symbol);
+        let now = self.states.get(&scope);
+        if set.state < now && set.operator.is_none() {
+            let text = "moving a state up needs operator, a person's name".to_owned();
+            self.error(client, set.request_id, ErrorCode::NeedsOperator, text);
+            return;
+        }
+        let by = set.operator.as_ref().map_or("command", |name| name.as_str()).to_owned();
+        if set.state != now {
+            if set.state < now && scope == (None, None) {
+                self.deadman_tripped = false;
+                self.heard_arena();
+            }
+            self.move_state(scope.clone(), set.state, &by);
+        }
+        self.close_entries(&scope, set.state);
+        self.accept(client, set.request_id, None, "state set");
+    }
+
+    /// Moves a state, journals and tells it.
+    fn move_state(&mut self, scope: Scope, state: TradingState, reason: &str) {
+        self.states.set(scope.clone(), state);
+        self.out.push(Effect::Record(Record::State(scope.clone(), state)));
+        let (ts, seq) = self.next_seq();
+        let reason = Reason::new(reason).or_else(|_| Reason::new("command"));
+        let Ok(reason) = reason else { return };
+        let (agent, symbol) = scope;
+        self.tell(Event::State(StateEvent { v: V1, ts, seq, agent, symbol, state, reason }));
+    }
+
+    /// Moves a state down if it is not down there already, and cancels what the state forbids.
+    pub(super) fn move_down(&mut self, scope: Scope, state: TradingState, reason: &str) {
+        if self.states.get(&scope) >= state {
+            return;
+        }
+        self.move_state(scope.clone(), state, reason);
+        self.close_entries(&scope, state);
+    }
+
+    fn close_entries(&mut self, scope: &Scope, state: TradingState) {
+        match state {
+            TradingState::Active => {}
+            TradingState::ReduceOnly => {
+                self.take_back_all(scope, |order| !order.intent.reduce_only);
+            }
+            TradingState::Halted => {
+                self.take_back_all(scope, |order| {
+                    order.intent.origin == super::order::Origin::Arena
+                });
+            }
+        }
+    }
+
+    /// Takes back every open order in a scope that a test picks; returns how many.
+    pub(super) fn take_back_all(&mut self, scope: &Scope, pick: impl Fn(&Order) -> bool) -> usize {
+        let links: Vec<String> = self
+            .open
+            .iter()
+            .filter_map(|link| self.orders.get(link))
+            .filter(|order| covers(scope, &order.intent.agent, &order.intent.symbol))
+            .filter(|order| pick(order))
+            .map(|order| order.link_id.clone())
+            .collect();
+        for link in &links {
+            self.take_back(link);
+        }
+        links.len()
+    }
+
+    /// Takes one order back: at once if it was never sent, else by asking the venue.
+    pub(super) fn take_back(&mut self, link: &str) {
+        let now = self.now.wall_ms;
+        let Some(order) = self.orders.get_mut(link) else { return };
+        if order.is_terminal() {
+            return;
+        }
+        order.cancel_wanted = true;
+        if order.sends == 0 && order.status == protocol::wire::event::OrderStatus::Pending {
+            self.pacer.remove(link);
+            let text = "cancelled before it was sent".to_owned();
+            self.happen(link, Happened::Withdrawn { text });
+            return;
+        }
+        if now - order.care.cancel_at < 500 {
+            return;
+        }
+        order.care.cancel_at = now;
+        let symbol = order.intent.symbol.clone();
+        let record = Record::Order(Box::new(order.clone()));
+        self.out.push(Effect::Record(record));
+        self.out.push(Effect::Cancel { link_id: link.to_owned(), symbol });
+    }
+
+    fn picture<'a>(&'a self, intent: &Intent) -> Picture<'a> {
+        let (mut buys, mut sells) = (rust_decimal::Decimal::ZERO, rust_decimal::Decimal::ZERO);
+        for order in self.open_orders(&intent.agent, &intent.symbol) {
+            match order.intent.side {
+                protocol::wire::field::Side::Buy => buys += order.remaining(),
+                protocol::wire::field::Side::Sell => sells += order.remaining(),
+            }
+        }
+        Picture {
+            limits: &self.setup.limits,
+            instrument: self.instruments.get(&intent.symbol),
+            quote: self.quotes.get(&intent.symbol),
+            market_ms: self.market_ms,
+            state: self.states.effective(&intent.agent, &intent.symbol),
+            position: self.ledger.position(&intent.agent, &intent.symbol).qty,
+            working_buys: buys,
+            working_sells: sells,
+            total_notional: self.total_notional(),
+            agent_rate: self.rate_of(intent),
+            daily_loss: self.daily_loss_of(&intent.agent),
+        }
+    }
+
+    fn rate_of(&self, intent: &Intent) -> u32 {
+        let since = self.now.wall_ms - 1000;
+        let recent = self
+            .submits
+            .get(&intent.agent)
+            .map_or(0, |times| times.iter().filter(|at| **at > since).count());
+        u32::try_from(recent).unwrap_or(u32::MAX)
+    }
+
+    fn count_submit(&mut self, intent: &Intent) {
+        let now = self.now.wall_ms;
+        let times = self.submits.entry(intent.agent.clone()).or_default();
+        times.retain(|at| *at > now - 1000);
+        if times.len() < 1000 {
+            times.push_back(now);
+        }
+    }
+
+    fn accept(&mut self, client: Client, request: RequestId, id: Option<IntentId>, text: &str) {
+        self.ack(client, request, id, AckStatus::Accepted, None, text.to_owned(), None);
+    }
+
+    fn reject(&mut self, client: Client, submit: &Submit, code: RejectCode, text: String) {
+        let (request, id) = (submit.request_id.clone(), submit.intent_id.clone());
+        self.ack(client, request, Some(id), AckStatus::Rejected, Some(code), text, None);
+    }
+
+    #[allow(clippy::too_many_arguments)] // The fields of an ack.
+    fn ack(
+        &mut self,
+        client: Client,
+        request_id: RequestId,
+        intent_id: Option<IntentId>,
+        status: AckStatus,
+        code: Option<RejectCode>,
+        text: String,
+        order: Option<protocol::wire::event::OrderView>,
+    ) {
+        let ts = self.market_ms;
+        let ack = Ack { v: V1, ts, request_id, intent_id, status, code, text, order };
+        self.out.push(Effect::Reply(client, Box::new(Reply::Ack(ack))));
+    }
+
+    fn error(&mut self, client: Client, request: RequestId, code: ErrorCode, text: String) {
+        let reply = ErrorReply { v: V1, ts: self.market_ms, request_id: Some(request), code, text };
+        self.out.push(Effect::Reply(client, Box::new(Reply::Error(reply))));
+    }
+}
+
+fn code_named(text: &str) -> Option<RejectCode> {
+    serde_json::from_value(serde_json::Value::String(text.to_owned())).ok()
+}

@@ -1,0 +1,383 @@
+//! The pure core: (state, input) -> (state, effects).
+//!
+//! No socket, file or clock is touched here. The engine hands in what arrived and what time it is,
+//! writes the journal's rows before it lets any other effect out, and does what the effects say.
+
+/// Commands of the arena.
+mod commands;
+/// The loss of a market day.
+pub mod daily;
+/// Protective exits, flatten, dead-man switch.
+mod exits;
+/// What goes in, what comes out.
+pub mod io;
+/// Per-agent sub-ledgers.
+pub mod ledger;
+/// The limits file.
+pub mod limits;
+/// Instruments and quotes.
+pub mod market;
+/// The order state machine.
+pub mod oms;
+/// Intents and orders.
+pub mod order;
+/// Fair sharing of the venue's order rate.
+pub mod pacing;
+/// Stops, targets and deadlines.
+pub mod protect;
+/// Comparing the agents' sum with the venue.
+mod reconcile;
+/// Trading states and pre-trade checks.
+pub mod risk;
+/// Sending, asking, resending.
+mod sending;
+/// What the venue says.
+mod venue;
+/// Pictures of the state for the wire.
+mod views;
+
+#[cfg(test)]
+mod story_tests;
+#[cfg(test)]
+pub(crate) mod testing;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+
+use protocol::wire::{
+    event::{Event, OrderEvent, OrderStatus, RiskEvent},
+    field::{Name, Symbol, V1},
+};
+use rust_decimal::Decimal;
+
+use self::{
+    daily::DayBook,
+    io::{Effect, Input, Now, Record},
+    ledger::{Holding, Ledger},
+    limits::Limits,
+    market::{Instrument, Quote},
+    oms::Happened,
+    order::Order,
+    pacing::Pacer,
+    protect::Guard,
+    reconcile::Audit,
+    risk::States,
+};
+
+/// How many finished orders and executions are remembered outside the journal.
+const REMEMBERED: usize = 4096;
+
+/// What the core is told once, at the start.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The symbols traded here.
+    pub symbols: Vec<Symbol>,
+    /// The limits.
+    pub limits: Limits,
+    /// Silence of the arena that trips the dead-man switch, wall ms; 0 switches it off.
+    pub deadman_ms: i64,
+    /// Whether a tripped switch also closes positions.
+    pub flatten_on_deadman: bool,
+    /// How long the venue may still take a request after it was signed, ms.
+    pub receive_window_ms: i64,
+    /// A text unique to the journal; ids of own intents derive from it.
+    pub journal_id: String,
+}
+
+/// What the journal knew at the start.
+#[derive(Clone, Debug, Default)]
+pub struct Recovered {
+    /// Orders that have not ended.
+    pub open_orders: Vec<Order>,
+    /// Positions and sums.
+    pub ledger: Ledger,
+    /// Protection.
+    pub guards: BTreeMap<Holding, Guard>,
+    /// Trading states.
+    pub states: States,
+    /// Where agents stood at the start of the market day.
+    pub day: Option<DayBook>,
+    /// The newest event's number.
+    pub last_seq: u64,
+    /// The newest execution's market time, ms.
+    pub last_exec_ts: Option<u64>,
+    /// The oldest intent's market time, ms.
+    pub first_intent_ts: Option<u64>,
+}
+
+/// Everything that decides.
+#[derive(Clone, Debug)]
+pub struct Core {
+    setup: Setup,
+    orders: HashMap<String, Order>,
+    by_order_id: HashMap<String, String>,
+    open: BTreeSet<String>,
+    finished: VecDeque<String>,
+    ledger: Ledger,
+    guards: BTreeMap<Holding, Guard>,
+    states: States,
+    day: Option<DayBook>,
+    instruments: BTreeMap<Symbol, Instrument>,
+    quotes: BTreeMap<Symbol, Quote>,
+    pacer: Pacer,
+    submits: BTreeMap<Name, VecDeque<i64>>,
+    seen_executions: HashSet<String>,
+    seen_order: VecDeque<String>,
+    seq: u64,
+    market_ms: u64,
+    wallet: Option<Decimal>,
+    audit: Audit,
+    heartbeat_at: Option<i64>,
+    deadman_tripped: bool,
+    last_exec_ts: Option<u64>,
+    first_intent_ts: Option<u64>,
+    next_second_at: i64,
+    now: Now,
+    out: Vec<Effect>,
+}
+
+impl Core {
+    /// A core with what the journal knew.
+    #[must_use]
+    pub fn new(setup: Setup, recovered: Recovered, now: Now) -> Self {
+        let pacer = Pacer::new(setup.limits.venue.orders_per_second as usize);
+        let mut core = Self {
+            orders: HashMap::new(),
+            by_order_id: HashMap::new(),
+            open: BTreeSet::new(),
+            finished: VecDeque::new(),
+            ledger: recovered.ledger,
+            guards: recovered.guards,
+            states: recovered.states,
+            day: recovered.day,
+            instruments: BTreeMap::new(),
+            quotes: BTreeMap::new(),
+            pacer,
+            submits: BTreeMap::new(),
+            seen_executions: HashSet::new(),
+            seen_order: VecDeque::new(),
+            seq: recovered.last_seq,
+            market_ms: 0,
+            wallet: None,
+            audit: Audit::default(),
+            heartbeat_at: None,
+            deadman_tripped: false,
+            last_exec_ts: recovered.last_exec_ts,
+            first_intent_ts: recovered.first_intent_ts,
+            next_second_at: 0,
+            now,
+            out: Vec::new(),
+            setup,
+        };
+        for mut order in recovered.open_orders {
+            // When it was last sent is not known: the venue may still take it for a whole window.
+            order.care.sent_at = now.wall_ms;
+            order.care.changed_at = now.wall_ms;
+            if matches!(order.status, OrderStatus::Pending | OrderStatus::Sent) {
+                order.status = OrderStatus::Unknown;
+            }
+            core.remember(order);
+        }
+        core
+    }
+
+    /// Takes one input and returns what is to be done, in order.
+    pub fn step(&mut self, now: Now, input: Input) -> Vec<Effect> {
+        self.now = now;
+        match input {
+            Input::Command { client, command, recorded } => {
+                self.command(client, *command, recorded.map(|order| *order));
+            }
+            Input::Tick => self.tick(),
+            Input::Quote { symbol, quote, ts } => {
+                self.saw_market_time(ts);
+                self.quotes.insert(symbol.clone(), quote);
+                self.drive_exits(Some(&symbol));
+            }
+            Input::BookStale { symbol } => {
+                self.quotes.remove(&symbol);
+            }
+            Input::MarketTime(ts) => {
+                self.saw_market_time(ts);
+                self.drive_exits(None);
+            }
+            Input::Limits(limits) => self.take_limits(*limits),
+            Input::Instruments(instruments) => self.instruments = instruments,
+            other => self.venue_input(other),
+        }
+        self.release();
+        std::mem::take(&mut self.out)
+    }
+
+    /// Whether the order is in memory; if not, the journal must be asked before `step`.
+    #[must_use]
+    pub fn knows(&self, link_id: &str) -> bool {
+        self.orders.contains_key(link_id)
+    }
+
+    /// The client order id that belongs to a venue's order id, if it is in memory.
+    #[must_use]
+    pub fn link_of_order_id(&self, order_id: &str) -> Option<&str> {
+        self.by_order_id.get(order_id).map(String::as_str)
+    }
+
+    /// Whether an execution is already booked, as far as memory reaches.
+    #[must_use]
+    pub fn has_booked(&self, exec_id: &str) -> bool {
+        self.seen_executions.contains(exec_id)
+    }
+
+    /// The newest event's number.
+    #[must_use]
+    pub fn last_seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// The latest market time, ms; 0 before any market data.
+    #[must_use]
+    pub fn market_ms(&self) -> u64 {
+        self.market_ms
+    }
+
+    /// Wall milliseconds until the next tick is worth its while.
+    #[must_use]
+    pub fn patience_ms(&self) -> i64 {
+        if self.pacer.is_empty() {
+            100
+        } else {
+            10
+        }
+    }
+
+    fn tick(&mut self) {
+        self.check_deadman();
+        self.care_for_orders();
+        self.audit_when_due();
+        if self.now.wall_ms >= self.next_second_at {
+            self.next_second_at = self.now.wall_ms + 1000;
+            self.watch_daily_loss();
+            self.drive_exits(None);
+        }
+    }
+
+    fn take_limits(&mut self, limits: Limits) {
+        self.setup.limits = limits;
+        let per_second = self.setup.limits.venue.orders_per_second as usize;
+        self.pacer.set_per_second(per_second);
+        self.alarm("limits_changed", "limits were read again".to_owned(), None, None);
+    }
+
+    fn saw_market_time(&mut self, ts: u64) {
+        self.market_ms = self.market_ms.max(ts);
+    }
+
+    /// Puts an order into memory.
+    fn remember(&mut self, order: Order) {
+        let link_id = order.link_id.clone();
+        if let Some(order_id) = &order.order_id {
+            self.by_order_id.insert(order_id.clone(), link_id.clone());
+        }
+        if order.is_terminal() {
+            self.finished.push_back(link_id.clone());
+        } else {
+            self.open.insert(link_id.clone());
+        }
+        self.orders.insert(link_id, order);
+        while self.finished.len() > REMEMBERED {
+            let Some(oldest) = self.finished.pop_front() else { break };
+            if self.open.contains(&oldest) {
+                continue;
+            }
+            if let Some(gone) = self.orders.remove(&oldest) {
+                if let Some(order_id) = gone.order_id {
+                    self.by_order_id.remove(&order_id);
+                }
+            }
+        }
+    }
+
+    /// Moves an order, journals the move and tells it.
+    fn happen(&mut self, link_id: &str, happened: Happened) -> oms::Step {
+        let now = self.now.wall_ms;
+        let Some(order) = self.orders.get_mut(link_id) else {
+            return oms::Step::default();
+        };
+        let was_terminal = order.is_terminal();
+        let step = oms::advance(order, happened);
+        if step.changed {
+            order.care.changed_at = now;
+        }
+        let is_terminal = order.is_terminal();
+        if let Some(order_id) = &order.order_id {
+            if !self.by_order_id.contains_key(order_id) {
+                self.by_order_id.insert(order_id.clone(), link_id.to_owned());
+            }
+        }
+        if is_terminal && !was_terminal {
+            self.open.remove(link_id);
+            self.pacer.remove(link_id);
+            self.finished.push_back(link_id.to_owned());
+        } else if !is_terminal {
+            self.open.insert(link_id.to_owned());
+        }
+        if step.changed {
+            self.tell_order(link_id);
+        }
+        if let Some(oddity) = &step.oddity {
+            let (agent, symbol) = self.owner(link_id);
+            let text = format!("order {link_id}: {oddity}; compare the journal with the venue");
+            self.alarm("impossible_transition", text, agent, symbol);
+        }
+        if is_terminal && !was_terminal {
+            self.exit_ended(link_id);
+        }
+        step
+    }
+
+    fn owner(&self, link_id: &str) -> (Option<Name>, Option<Symbol>) {
+        self.orders.get(link_id).map_or((None, None), |order| {
+            (Some(order.intent.agent.clone()), Some(order.intent.symbol.clone()))
+        })
+    }
+
+    fn tell_order(&mut self, link_id: &str) {
+        let Some(order) = self.orders.get(link_id) else { return };
+        let (record, view) = (Record::Order(Box::new(order.clone())), order.view());
+        self.out.push(Effect::Record(record));
+        let (ts, seq) = self.next_seq();
+        self.tell(Event::Order(OrderEvent { v: V1, ts, seq, order: view }));
+    }
+
+    fn next_seq(&mut self) -> (u64, u64) {
+        self.seq += 1;
+        (self.market_ms, self.seq)
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.out.push(Effect::Event(Box::new(event)));
+    }
+
+    fn alarm(&mut self, code: &str, text: String, agent: Option<Name>, symbol: Option<Symbol>) {
+        let (ts, seq) = self.next_seq();
+        self.tell(Event::Risk(RiskEvent {
+            v: V1,
+            ts,
+            seq,
+            code: code.to_owned(),
+            text,
+            agent,
+            symbol,
+        }));
+    }
+
+    /// Open orders of one agent in one symbol.
+    fn open_orders<'a>(
+        &'a self,
+        agent: &'a Name,
+        symbol: &'a Symbol,
+    ) -> impl Iterator<Item = &'a Order> + 'a {
+        self.open
+            .iter()
+            .filter_map(|link| self.orders.get(link))
+            .filter(move |order| order.intent.agent == *agent && order.intent.symbol == *symbol)
+    }
+}

@@ -1,0 +1,253 @@
+//! The order state machine: (order, what happened) -> order, and what is odd about it.
+//!
+//! Fills come from executions only; an order reaches its end when the venue has told the end *and*
+//! every execution that the end speaks of has been seen. So whoever sees a terminal order has seen
+//! all of its fills. Anything impossible is applied as far as it makes sense and reported.
+
+use protocol::wire::event::OrderStatus;
+use rust_decimal::Decimal;
+
+use super::order::{Order, VenueEnd};
+
+/// What can happen to an order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Happened {
+    /// It is handed to the connection.
+    Sent,
+    /// The venue took it for processing.
+    Acknowledged {
+        /// The venue's id.
+        order_id: String,
+    },
+    /// The venue, or Cerebellum at the last moment, refused it.
+    Refused {
+        /// The code on the wire.
+        code: String,
+        /// What was said.
+        text: String,
+    },
+    /// Nobody knows whether the venue has it.
+    NoAnswer {
+        /// What was seen instead of an answer.
+        text: String,
+    },
+    /// The venue shows the order.
+    Row {
+        /// The venue's id.
+        order_id: String,
+        /// Working, or ended.
+        shown: Shown,
+    },
+    /// An execution of it.
+    Fill {
+        /// How much.
+        qty: Decimal,
+        /// At what price.
+        price: Decimal,
+    },
+    /// It was taken back before it was ever sent, or it certainly never arrived.
+    Withdrawn {
+        /// What to say.
+        text: String,
+    },
+}
+
+/// What an order row of the venue says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Shown {
+    /// It can still be filled.
+    Working,
+    /// It cannot.
+    Ended(VenueEnd),
+}
+
+/// What a step did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Step {
+    /// Whether anything that the wire shows is different now.
+    pub changed: bool,
+    /// What should be impossible.
+    pub oddity: Option<String>,
+    /// Whether executions are missing and must be asked for.
+    pub fills_missing: bool,
+}
+
+/// Moves an order by one happening.
+pub fn advance(order: &mut Order, happened: Happened) -> Step {
+    let before = (order.status, order.filled_qty, order.order_id.clone());
+    let mut step = Step::default();
+    match happened {
+        Happened::Sent => sent(order, &mut step),
+        Happened::Acknowledged { order_id } => acknowledged(order, order_id, &mut step),
+        Happened::Refused { code, text } => refused(order, code, text, &mut step),
+        Happened::NoAnswer { text } => {
+            if order.status == OrderStatus::Sent {
+                order.status = OrderStatus::Unknown;
+                order.text = Some(text);
+            }
+        }
+        Happened::Row { order_id, shown } => row(order, order_id, shown, &mut step),
+        Happened::Fill { qty, price } => fill(order, qty, price, &mut step),
+        Happened::Withdrawn { text } => withdrawn(order, text, &mut step),
+    }
+    step.changed = before != (order.status, order.filled_qty, order.order_id.clone());
+    step
+}
+
+fn sent(order: &mut Order, step: &mut Step) {
+    match order.status {
+        OrderStatus::Pending | OrderStatus::Unknown | OrderStatus::Sent => {
+            order.status = OrderStatus::Sent;
+            order.sends = order.sends.saturating_add(1);
+        }
+        other => step.oddity = Some(format!("sent while {}", other.as_str())),
+    }
+}
+
+fn acknowledged(order: &mut Order, order_id: String, step: &mut Step) {
+    keep_order_id(order, order_id, step);
+    match order.status {
+        OrderStatus::Pending | OrderStatus::Unknown => order.status = OrderStatus::Sent,
+        OrderStatus::Rejected => {
+            step.oddity = Some("acknowledged after it was rejected".to_owned());
+            revive(order);
+        }
+        _ => {}
+    }
+}
+
+fn refused(order: &mut Order, code: String, text: String, step: &mut Step) {
+    match order.status {
+        OrderStatus::Pending | OrderStatus::Sent | OrderStatus::Unknown
+            if order.filled_qty.is_zero() =>
+        {
+            order.status = OrderStatus::Rejected;
+            order.code = Some(code);
+            order.text = Some(text);
+        }
+        OrderStatus::Rejected => {}
+        other => step.oddity = Some(format!("refused ({code}: {text}) while {}", other.as_str())),
+    }
+}
+
+fn row(order: &mut Order, order_id: String, shown: Shown, step: &mut Step) {
+    keep_order_id(order, order_id, step);
+    match shown {
+        Shown::Working => match order.status {
+            OrderStatus::Pending | OrderStatus::Sent | OrderStatus::Unknown => {
+                order.status = working_status(order);
+                order.text = None;
+            }
+            OrderStatus::Rejected => {
+                step.oddity = Some("the venue shows it working after it was rejected".to_owned());
+                revive(order);
+                order.status = working_status(order);
+                order.cancel_wanted = true;
+            }
+            // A row that left the venue before the end did.
+            _ => {}
+        },
+        Shown::Ended(end) => {
+            if order.is_terminal() {
+                if order.status == OrderStatus::Rejected && end.status != OrderStatus::Rejected {
+                    step.oddity =
+                        Some(format!("ended {} after it was rejected", end.status.as_str()));
+                    revive(order);
+                } else {
+                    if end.filled_qty > order.filled_qty {
+                        step.oddity = Some(format!(
+                            "the venue counts {} filled, {} were seen before the end",
+                            end.filled_qty, order.filled_qty
+                        ));
+                        step.fills_missing = true;
+                    }
+                    return;
+                }
+            }
+            order.venue_end = Some(end);
+            finish_if_whole(order);
+            step.fills_missing = !order.is_terminal();
+            if step.fills_missing && order.status != OrderStatus::PartiallyFilled {
+                order.status = working_status(order);
+            }
+        }
+    }
+}
+
+fn fill(order: &mut Order, qty: Decimal, price: Decimal, step: &mut Step) {
+    order.filled_qty += qty;
+    order.filled_value += qty * price;
+    let asked = order.intent.qty.value();
+    if order.filled_qty > asked {
+        step.oddity = Some(format!("{} filled of {asked} asked for", order.filled_qty));
+    }
+    match order.status {
+        OrderStatus::Filled => {}
+        OrderStatus::Cancelled => {
+            if order.venue_end.as_ref().is_none_or(|end| order.filled_qty > end.filled_qty) {
+                step.oddity = Some("filled after it was cancelled".to_owned());
+            }
+        }
+        OrderStatus::Rejected => {
+            step.oddity = Some("filled after it was rejected".to_owned());
+            revive(order);
+        }
+        _ => order.status = OrderStatus::PartiallyFilled,
+    }
+    if order.filled_qty >= asked {
+        order.status = OrderStatus::Filled;
+        order.text = None;
+    }
+    finish_if_whole(order);
+}
+
+fn withdrawn(order: &mut Order, text: String, step: &mut Step) {
+    match order.status {
+        OrderStatus::Pending | OrderStatus::Sent | OrderStatus::Unknown
+            if order.filled_qty.is_zero() =>
+        {
+            order.status = OrderStatus::Cancelled;
+            order.text = Some(text);
+        }
+        OrderStatus::Cancelled => {}
+        other => step.oddity = Some(format!("withdrawn while {}", other.as_str())),
+    }
+}
+
+fn finish_if_whole(order: &mut Order) {
+    let Some(end) = &order.venue_end else { return };
+    if order.is_terminal() || order.filled_qty < end.filled_qty {
+        return;
+    }
+    order.status = end.status;
+    if end.status == OrderStatus::Rejected {
+        order.code = Some("venue_rejected".to_owned());
+    }
+    order.text = end.text.clone();
+}
+
+fn working_status(order: &Order) -> OrderStatus {
+    if order.filled_qty.is_zero() {
+        OrderStatus::New
+    } else {
+        OrderStatus::PartiallyFilled
+    }
+}
+
+fn revive(order: &mut Order) {
+    order.status = OrderStatus::Unknown;
+    order.code = None;
+}
+
+fn keep_order_id(order: &mut Order, order_id: String, step: &mut Step) {
+    if order_id.is_empty() {
+        return;
+    }
+    match &order.order_id {
+        Some(known) if *known != order_id => {
+            step.oddity = Some(format!("the venue calls it {order_id}, before it was {known}"));
+        }
+        Some(_) => {}
+        None => order.order_id = Some(order_id),
+    }
+}

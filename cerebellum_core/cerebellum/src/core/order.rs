@@ -1,0 +1,273 @@
+//! An intent, the order it became, and the names that tie the two together.
+
+use protocol::wire::{
+    command::{Protect, Submit},
+    event::{OrderStatus, OrderView},
+    field::{IntentId, Kind, Name, Reason, Side, Symbol},
+    DecimalText,
+};
+use rust_decimal::Decimal;
+
+/// What an agent wants, as it was journaled.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Intent {
+    /// Identity.
+    pub intent_id: IntentId,
+    /// Whose.
+    pub agent: Name,
+    /// The model version behind it.
+    pub version: Name,
+    /// What to trade.
+    pub symbol: Symbol,
+    /// Buy or sell.
+    pub side: Side,
+    /// Market or limit.
+    pub kind: Kind,
+    /// How much.
+    pub qty: DecimalText,
+    /// At what price, for a limit order.
+    pub limit_price: Option<DecimalText>,
+    /// Whether it may only reduce the agent's position.
+    pub reduce_only: bool,
+    /// Market time of the decision, ms.
+    pub ts: u64,
+    /// How long after `ts` it may still be sent, market ms.
+    pub ttl_ms: u64,
+    /// Protection of the position it opens.
+    pub protect: Option<Protect>,
+    /// Why.
+    pub reason: Reason,
+    /// Who made it.
+    pub origin: Origin,
+}
+
+/// Who made an intent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A `submit` of the arena.
+    Arena,
+    /// Cerebellum itself: a protective exit or a flatten.
+    Cerebellum,
+}
+
+impl From<&Submit> for Intent {
+    fn from(submit: &Submit) -> Self {
+        Self {
+            intent_id: submit.intent_id.clone(),
+            agent: submit.agent.clone(),
+            version: submit.version.clone(),
+            symbol: submit.symbol.clone(),
+            side: submit.side,
+            kind: submit.kind,
+            qty: submit.qty.clone(),
+            limit_price: submit.limit_price.clone(),
+            reduce_only: submit.reduce_only,
+            ts: submit.ts,
+            ttl_ms: submit.ttl_ms,
+            protect: submit.protect.clone(),
+            reason: submit.reason.clone(),
+            origin: Origin::Arena,
+        }
+    }
+}
+
+impl Intent {
+    /// The client order id at the venue, derived from the intent id alone.
+    #[must_use]
+    pub fn link_id(&self) -> String {
+        link_id(&self.intent_id)
+    }
+
+    /// The last market millisecond at which the order may be sent.
+    #[must_use]
+    pub fn expires_at(&self) -> u64 {
+        self.ts.saturating_add(self.ttl_ms)
+    }
+
+    /// The name of the first field in which two intents with one id differ.
+    ///
+    /// `ts` and `request_id` are not part of the body: a message sent again after a crash is the
+    /// same intent. Numbers are compared by value.
+    #[must_use]
+    pub fn first_difference(&self, other: &Self) -> Option<&'static str> {
+        let value = |text: &Option<DecimalText>| text.as_ref().map(DecimalText::value);
+        let protect = |p: &Option<Protect>| {
+            p.as_ref().map(|p| (value(&p.stop), value(&p.take_profit), p.deadline_ts))
+        };
+        [
+            ("agent", self.agent != other.agent),
+            ("version", self.version != other.version),
+            ("symbol", self.symbol != other.symbol),
+            ("side", self.side != other.side),
+            ("kind", self.kind != other.kind),
+            ("qty", self.qty.value() != other.qty.value()),
+            ("limit_price", value(&self.limit_price) != value(&other.limit_price)),
+            ("reduce_only", self.reduce_only != other.reduce_only),
+            ("ttl_ms", self.ttl_ms != other.ttl_ms),
+            ("protect", protect(&self.protect) != protect(&other.protect)),
+            ("reason", self.reason != other.reason),
+        ]
+        .into_iter()
+        .find_map(|(name, differs)| differs.then_some(name))
+    }
+}
+
+/// The client order id of an intent: `c-` and the 32 hex digits, 34 characters.
+#[must_use]
+pub fn link_id(intent_id: &IntentId) -> String {
+    let digits: String = intent_id.as_str().chars().filter(|c| *c != '-').collect();
+    format!("c-{digits}")
+}
+
+/// One order, from the journal's first row to its end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Order {
+    /// What was wanted.
+    pub intent: Intent,
+    /// The client order id.
+    pub link_id: String,
+    /// The venue's id, once known.
+    pub order_id: Option<String>,
+    /// Where it stands.
+    pub status: OrderStatus,
+    /// How much is filled, by the executions seen.
+    pub filled_qty: Decimal,
+    /// The sum of price times quantity of those.
+    pub filled_value: Decimal,
+    /// The code of a refusal.
+    pub code: Option<String>,
+    /// What was said.
+    pub text: Option<String>,
+    /// How often it was sent.
+    pub sends: u32,
+    /// Whether it is to be taken back.
+    pub cancel_wanted: bool,
+    /// The end the venue told, while executions are still missing.
+    pub venue_end: Option<VenueEnd>,
+    /// What is being done about it; not journaled.
+    pub care: Care,
+}
+
+/// How the venue ended an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VenueEnd {
+    /// Filled, cancelled or rejected.
+    pub status: OrderStatus,
+    /// How much the venue says is filled.
+    pub filled_qty: Decimal,
+    /// What the venue said.
+    pub text: Option<String>,
+}
+
+/// The attention an open order gets; wall-clock milliseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Care {
+    /// When it was last sent.
+    pub sent_at: i64,
+    /// When its status last changed.
+    pub changed_at: i64,
+    /// How often the venue was asked since the last answer.
+    pub asks: u32,
+    /// When the venue is to be asked next, if it is not being asked now.
+    pub ask_at: Option<i64>,
+    /// When it was last asked for.
+    pub asked_at: i64,
+    /// Whether the answer to a create is awaited.
+    pub sending: bool,
+    /// Whether an answer to a question is awaited.
+    pub asking: bool,
+    /// Whether the venue said that the client order id is taken.
+    pub landed: bool,
+    /// When the last cancel was sent.
+    pub cancel_at: i64,
+    /// Whether an alarm about it was raised.
+    pub alarmed: bool,
+}
+
+impl Order {
+    /// A new order in state pending.
+    #[must_use]
+    pub fn new(intent: Intent) -> Self {
+        let link_id = intent.link_id();
+        Self {
+            intent,
+            link_id,
+            order_id: None,
+            status: OrderStatus::Pending,
+            filled_qty: Decimal::ZERO,
+            filled_value: Decimal::ZERO,
+            code: None,
+            text: None,
+            sends: 0,
+            cancel_wanted: false,
+            venue_end: None,
+            care: Care::default(),
+        }
+    }
+
+    /// Whether nothing more is expected of it.
+    #[must_use]
+    pub fn is_terminal(&self) -> bool {
+        self.status.is_terminal()
+    }
+
+    /// How much may still be filled.
+    #[must_use]
+    pub fn remaining(&self) -> Decimal {
+        (self.intent.qty.value() - self.filled_qty).max(Decimal::ZERO)
+    }
+
+    /// The order as the wire shows it.
+    #[must_use]
+    pub fn view(&self) -> OrderView {
+        OrderView {
+            intent_id: self.intent.intent_id.clone(),
+            order_link_id: self.link_id.clone(),
+            order_id: self.order_id.clone(),
+            agent: self.intent.agent.clone(),
+            version: self.intent.version.clone(),
+            symbol: self.intent.symbol.clone(),
+            side: self.intent.side,
+            kind: self.intent.kind,
+            qty: self.intent.qty.clone(),
+            limit_price: self.intent.limit_price.clone(),
+            reduce_only: self.intent.reduce_only,
+            status: self.status,
+            filled_qty: DecimalText::from(self.filled_qty),
+            avg_price: self
+                .filled_value
+                .checked_div(self.filled_qty)
+                .map(|price| DecimalText::from(price.round_dp(12))),
+            code: self.code.clone(),
+            text: self.text.clone(),
+            reason: self.intent.reason.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::intent;
+    use super::*;
+
+    #[test]
+    fn the_client_order_id_fits_the_venue_and_follows_from_the_intent_id() {
+        let one = intent("a", Side::Buy, "1");
+        let link = one.link_id();
+        assert!(link.len() <= 36);
+        assert!(link.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'));
+        assert_eq!(link, one.clone().link_id());
+        assert_ne!(link, intent("a", Side::Buy, "1").link_id(), "two intents share an id");
+    }
+
+    #[test]
+    fn one_number_spelled_twice_is_one_body() {
+        let one = intent("a", Side::Buy, "0.010");
+        let mut two = one.clone();
+        two.qty = "0.01".parse().unwrap();
+        two.ts += 5;
+        assert_eq!(one.first_difference(&two), None);
+        two.qty = "0.011".parse().unwrap();
+        assert_eq!(one.first_difference(&two), Some("qty"));
+    }
+}

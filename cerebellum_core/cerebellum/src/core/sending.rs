@@ -1,0 +1,283 @@
+//! Sending, asking and resending: an order is never lost and never doubled.
+//!
+//! An order whose fate is not known is asked for under its client order id. If no place at the venue
+//! knows it, it is sent again under the same id inside its time to live. Only when the venue can no
+//! longer take the last request (its receive window has passed) may it be declared never arrived.
+
+use protocol::wire::{
+    event::OrderStatus,
+    field::{Kind, Side},
+    RejectCode,
+};
+use rust_decimal::Decimal;
+
+use super::{
+    io::{CancelOutcome, CreateOrder, CreateOutcome, Effect},
+    oms::Happened,
+    order::{Order, Origin},
+    Core,
+};
+
+/// How long an acknowledged order may stay unseen before it is asked for, ms.
+const UNSEEN_MS: i64 = 3_000;
+/// How often a resting order is asked for, ms.
+const RESTING_MS: i64 = 30_000;
+/// How long an answer to a question is awaited, ms.
+const ANSWER_MS: i64 = 20_000;
+/// How long a taken but unseen client order id is asked for before an alarm, ms.
+const LANDED_MS: i64 = 60_000;
+
+impl Core {
+    /// Sends what is allowed to go now.
+    pub(super) fn release(&mut self) {
+        if !self.audit.ready {
+            return;
+        }
+        while let Some(link) = self.pacer.release(self.now.wall_ms) {
+            self.send(&link);
+        }
+    }
+
+    fn send(&mut self, link: &str) {
+        let Some(order) = self.orders.get(link) else { return };
+        if order.is_terminal() {
+            return;
+        }
+        if self.market_ms > order.intent.expires_at() && order.sends == 0 {
+            let text = format!(
+                "time to live ended at {}, market time is {}",
+                order.intent.expires_at(),
+                self.market_ms
+            );
+            let code = RejectCode::Expired.as_str().to_owned();
+            self.happen(link, Happened::Refused { code, text });
+            return;
+        }
+        let create = CreateOrder {
+            link_id: link.to_owned(),
+            symbol: order.intent.symbol.clone(),
+            side: order.intent.side,
+            kind: order.intent.kind,
+            qty: order.intent.qty.as_str().to_owned(),
+            price: order.intent.limit_price.as_ref().map(|price| price.as_str().to_owned()),
+            reduce_only: self.venue_reduce_only(order),
+        };
+        let now = self.now.wall_ms;
+        if let Some(order) = self.orders.get_mut(link) {
+            order.care.sent_at = now;
+            order.care.ask_at = None;
+            order.care.sending = true;
+        }
+        self.happen(link, Happened::Sent);
+        self.out.push(Effect::Create(Box::new(create)));
+    }
+
+    /// Whether the venue is asked to enforce reduce-only on its net position.
+    ///
+    /// Agents' positions net at the venue, so an agent's exit may well make the net position larger.
+    /// The flag is set only where it can do no harm: the order makes the net position smaller without
+    /// crossing zero, and no other order of the symbol is working that could change it meanwhile.
+    fn venue_reduce_only(&self, order: &Order) -> bool {
+        if !order.intent.reduce_only {
+            return false;
+        }
+        let net = self.ledger.net(&order.intent.symbol);
+        let room = match order.intent.side {
+            Side::Sell => net,
+            Side::Buy => -net,
+        };
+        let alone = self.open.iter().filter_map(|link| self.orders.get(link)).all(|other| {
+            other.link_id == order.link_id || other.intent.symbol != order.intent.symbol
+        });
+        alone && room >= order.remaining()
+    }
+
+    pub(super) fn create_reply(&mut self, link: &str, outcome: CreateOutcome) {
+        let now = self.now.wall_ms;
+        let Some(order) = self.orders.get_mut(link) else { return };
+        order.care.sending = false;
+        let first = order.sends <= 1;
+        match outcome {
+            CreateOutcome::Accepted { order_id } => {
+                self.happen(link, Happened::Acknowledged { order_id });
+            }
+            CreateOutcome::Refused { code, text } if first => {
+                let code = code.as_str().to_owned();
+                self.happen(link, Happened::Refused { code, text });
+                self.audit.soon(now);
+            }
+            // An earlier attempt may have landed, so a refusal of a later one proves nothing.
+            CreateOutcome::Refused { text, .. } => {
+                self.happen(link, Happened::NoAnswer { text });
+                self.ask(link, 0);
+            }
+            CreateOutcome::Landed => {
+                order.care.landed = true;
+                let text = "the venue holds this client order id already".to_owned();
+                self.happen(link, Happened::NoAnswer { text });
+                self.ask(link, 0);
+            }
+            CreateOutcome::NotExecuted { retry_at, text } if first => {
+                order.text = Some(text);
+                order.sends = 0;
+                self.pacer.pause_until(retry_at);
+                self.queue_again(link);
+            }
+            CreateOutcome::NotExecuted { retry_at, text } => {
+                self.pacer.pause_until(retry_at);
+                self.happen(link, Happened::NoAnswer { text });
+                self.ask(link, 100);
+            }
+            CreateOutcome::Ambiguous { text } => {
+                self.happen(link, Happened::NoAnswer { text });
+                self.ask(link, 0);
+            }
+        }
+    }
+
+    fn queue_again(&mut self, link: &str) {
+        let Some(order) = self.orders.get(link) else { return };
+        if order.is_terminal() {
+            return;
+        }
+        self.pacer.remove(link);
+        match order.intent.origin {
+            Origin::Cerebellum => self.pacer.push_exit(link.to_owned()),
+            Origin::Arena => {
+                let agent = order.intent.agent.clone();
+                self.pacer.push(&agent, link.to_owned());
+            }
+        }
+    }
+
+    pub(super) fn cancel_reply(&mut self, link: &str, outcome: CancelOutcome) {
+        match outcome {
+            CancelOutcome::Accepted => {}
+            CancelOutcome::Gone { .. } => self.ask(link, 0),
+            CancelOutcome::Retry { .. } => self.ask(link, 500),
+        }
+    }
+
+    /// Asks the venue for an order after a delay.
+    pub(super) fn ask(&mut self, link: &str, delay_ms: i64) {
+        let now = self.now.wall_ms;
+        let Some(order) = self.orders.get_mut(link) else { return };
+        if order.is_terminal() || order.care.asking {
+            return;
+        }
+        if delay_ms > 0 {
+            order.care.ask_at = Some(now + delay_ms);
+            return;
+        }
+        order.care.asking = true;
+        order.care.asked_at = now;
+        order.care.ask_at = None;
+        let symbol = order.intent.symbol.clone();
+        self.out.push(Effect::Ask { link_id: link.to_owned(), symbol });
+    }
+
+    /// Asks for every order that is due, and repeats cancels that were lost.
+    pub(super) fn care_for_orders(&mut self) {
+        let now = self.now.wall_ms;
+        let mut ask = Vec::new();
+        let mut cancel = Vec::new();
+        for link in &self.open {
+            let Some(order) = self.orders.get_mut(link) else { continue };
+            let care = &mut order.care;
+            if care.asking && now - care.asked_at > ANSWER_MS {
+                care.asking = false;
+            }
+            if care.asking || care.sending {
+                continue;
+            }
+            let unseen = now - care.changed_at.max(care.asked_at);
+            let due = match (care.ask_at, order.status) {
+                (Some(at), _) => now >= at,
+                (None, OrderStatus::Unknown) => unseen >= 1_000,
+                (None, OrderStatus::Sent) => unseen >= UNSEEN_MS && order.sends > 0,
+                (None, OrderStatus::New | OrderStatus::PartiallyFilled) => {
+                    unseen
+                        >= if order.venue_end.is_some() {
+                            1_000
+                        } else if order.intent.kind == Kind::Market {
+                            UNSEEN_MS
+                        } else {
+                            RESTING_MS
+                        }
+                }
+                _ => false,
+            };
+            if due {
+                ask.push(link.clone());
+            }
+            let working = matches!(order.status, OrderStatus::New | OrderStatus::PartiallyFilled);
+            if order.cancel_wanted && working && now - care.cancel_at >= 2_000 {
+                cancel.push(link.clone());
+            }
+        }
+        for link in ask {
+            self.ask(&link, 0);
+        }
+        for link in cancel {
+            self.take_back(&link);
+        }
+    }
+
+    /// Decides about an order that no place at the venue knows.
+    pub(super) fn not_found(&mut self, link: &str) {
+        let now = self.now.wall_ms;
+        let (market, window) = (self.market_ms, self.setup.receive_window_ms);
+        let Some(order) = self.orders.get_mut(link) else { return };
+        order.care.asks = order.care.asks.saturating_add(1);
+        let asks = order.care.asks;
+        if !matches!(order.status, OrderStatus::Sent | OrderStatus::Unknown) {
+            if !order.care.alarmed {
+                order.care.alarmed = true;
+                let symbol = Some(order.intent.symbol.clone());
+                let agent = Some(order.intent.agent.clone());
+                let text = format!(
+                    "order {link} is {} here and unknown at the venue; compare both",
+                    order.status.as_str()
+                );
+                self.alarm("order_vanished", text, agent, symbol);
+            }
+            return;
+        }
+        if order.filled_qty > Decimal::ZERO {
+            self.ask(link, 1_000);
+            return;
+        }
+        let since_sent = now - order.care.sent_at;
+        if order.care.landed || order.order_id.is_some() {
+            let alarm = since_sent > LANDED_MS && !order.care.alarmed;
+            order.care.alarmed |= alarm;
+            let symbol = Some(order.intent.symbol.clone());
+            let agent = Some(order.intent.agent.clone());
+            if alarm {
+                let text = format!(
+                    "the venue took order {link} but shows it nowhere; look for it by hand"
+                );
+                self.alarm("order_unseen", text, agent, symbol);
+            }
+            self.ask(link, 1_000.min(100_i64 << asks.min(10)));
+            return;
+        }
+        let certain = since_sent > window + 1_000;
+        let alive = market <= order.intent.expires_at() && !order.cancel_wanted;
+        if alive && asks >= 2 {
+            order.care.asks = 0;
+            self.queue_again(link);
+        } else if !alive && certain {
+            if order.cancel_wanted {
+                let text = "it never arrived at the venue and was taken back".to_owned();
+                self.happen(link, Happened::Withdrawn { text });
+            } else {
+                let text = "it never arrived at the venue inside its time to live".to_owned();
+                let code = RejectCode::Expired.as_str().to_owned();
+                self.happen(link, Happened::Refused { code, text });
+            }
+        } else {
+            self.ask(link, 250);
+        }
+    }
+}

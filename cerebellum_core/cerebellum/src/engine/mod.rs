@@ -1,0 +1,346 @@
+//! The engine: one thread that owns the sockets, the journal and the core.
+//!
+//! It takes what waits (commands, the venue's news, time), lets the core decide about each, writes
+//! every row that the whole batch caused, commits once, and only then answers, publishes and sends.
+//! So load turns into larger commits, and nothing is told that is not on disk.
+
+/// Doing what the core asks of the venue.
+mod hands;
+/// The queue into the engine, with a bell for its poll.
+mod inbox;
+/// The publisher of market data, on a thread of its own.
+pub mod market;
+/// The ZeroMQ sockets.
+pub mod sockets;
+
+pub use self::{hands::Hands, inbox::Inbox, inbox::Letterbox};
+
+use protocol::wire::{
+    self, event::Event, field::V1, reply::ErrorReply, reply::Replay, Command, Fault, Reply,
+    MAX_FRAME_BYTES,
+};
+
+use self::sockets::Sockets;
+use crate::{
+    bybit::wall_ms,
+    core::{
+        io::{Client, Effect, Execution, Input, Now},
+        order::link_id,
+        Core,
+    },
+    journal::{Journal, JournalError},
+};
+
+/// How many commands and news are taken into one commit.
+const BATCH: usize = 256;
+/// How often time is told to the core, wall ms.
+const TICK_MS: i64 = 20;
+
+/// What comes through the inbox.
+#[derive(Debug)]
+pub enum Letter {
+    /// For the core.
+    Input(Input),
+    /// Stop in order.
+    Stop,
+}
+
+/// Everything that the engine thread owns.
+#[derive(Debug)]
+pub struct Engine {
+    core: Core,
+    journal: Journal,
+    sockets: Sockets,
+    letterbox: Letterbox,
+    hands: Hands,
+    next_tick: i64,
+    last_commit: u64,
+    // Whether the last batch left something waiting.
+    pressed: bool,
+}
+
+/// What waits until the rows are on disk.
+#[derive(Debug)]
+enum Later {
+    Reply(Client, Box<Reply>),
+    Publish(String),
+    Venue(Effect),
+    Ready,
+}
+
+impl Engine {
+    /// An engine of its parts.
+    #[must_use]
+    pub fn new(
+        core: Core,
+        journal: Journal,
+        sockets: Sockets,
+        letterbox: Letterbox,
+        hands: Hands,
+    ) -> Self {
+        let last_commit = core.last_seq();
+        Self { core, journal, sockets, letterbox, hands, next_tick: 0, last_commit, pressed: false }
+    }
+
+    /// Runs until a stop letter comes; calls `ready` once everything is reconciled.
+    ///
+    /// # Errors
+    /// When the journal or a socket fails; nothing uncommitted was told, so a restart is safe.
+    pub fn run(&mut self, ready: &mut dyn FnMut()) -> Result<(), String> {
+        loop {
+            let patience =
+                if self.pressed { 0 } else { self.core.patience_ms().min(TICK_MS).max(1) };
+            self.sockets.wait(&self.letterbox, patience)?;
+            let mut later = Vec::new();
+            let stop = self.take_batch(&mut later).map_err(|error| error.to_string())?;
+            let commit = std::time::Instant::now();
+            self.journal.commit().map_err(|error| error.to_string())?;
+            if self.core.last_seq() != self.last_commit {
+                self.last_commit = self.core.last_seq();
+                metrics::histogram!("cerebellum_commit_seconds")
+                    .record(commit.elapsed().as_secs_f64());
+                metrics::gauge!("cerebellum_last_seq").set(self.last_commit as f64);
+            }
+            for thing in later {
+                self.act(thing, ready)?;
+            }
+            if stop {
+                return Ok(());
+            }
+        }
+    }
+
+    fn take_batch(&mut self, later: &mut Vec<Later>) -> Result<bool, JournalError> {
+        self.pressed = true;
+        let mut commands = 0;
+        while commands < BATCH {
+            let Some((client, frame)) = self.sockets.next_command() else { break };
+            self.command(client, &frame, later)?;
+            commands += 1;
+        }
+        let mut stop = false;
+        let mut letters = 0;
+        while letters < BATCH {
+            letters += 1;
+            match self.letterbox.next() {
+                None => {
+                    self.pressed = commands == BATCH;
+                    break;
+                }
+                Some(Letter::Stop) => stop = true,
+                Some(Letter::Input(input)) => self.input(input, later)?,
+            }
+        }
+        let now = wall_ms();
+        if now >= self.next_tick {
+            self.next_tick = now + TICK_MS;
+            self.step(Input::Tick, later)?;
+        }
+        Ok(stop)
+    }
+
+    fn command(
+        &mut self,
+        client: Client,
+        frame: &Result<Vec<u8>, Fault>,
+        later: &mut Vec<Later>,
+    ) -> Result<(), JournalError> {
+        let command = match frame {
+            Ok(frame) => wire::decode::<Command>(frame),
+            Err(fault) => Err(fault.clone()),
+        };
+        let command = match command {
+            Ok(command) => command,
+            Err(fault) => {
+                tracing::warn!(%fault, "command refused");
+                metrics::counter!("cerebellum_bad_frames_total").increment(1);
+                later.push(Later::Reply(
+                    client,
+                    Box::new(error_reply(fault, self.core.market_ms())),
+                ));
+                return Ok(());
+            }
+        };
+        let intent_id = match &command {
+            Command::Submit(submit) => Some(&submit.intent_id),
+            Command::Cancel(cancel) => Some(&cancel.intent_id),
+            _ => None,
+        };
+        let recorded = match intent_id.map(link_id) {
+            Some(link) if !self.core.knows(&link) => self.journal.order_by_link(&link)?,
+            _ => None,
+        };
+        metrics::counter!("cerebellum_commands_total").increment(1);
+        let recorded = recorded.map(Box::new);
+        self.step(Input::Command { client, command: Box::new(command), recorded }, later)
+    }
+
+    /// Adds to an input what only the journal knows, then takes it.
+    fn input(&mut self, input: Input, later: &mut Vec<Later>) -> Result<(), JournalError> {
+        let input = match input {
+            Input::OrderSeen(seen) => {
+                self.recall(&seen.link_id, &seen.order_id, later)?;
+                Input::OrderSeen(seen)
+            }
+            Input::Executions { executions, pulled } => {
+                Input::Executions { executions: self.unbooked(executions, later)?, pulled }
+            }
+            Input::Asked { link_id, seen, executions, complete } => {
+                let executions = self.unbooked(executions, later)?;
+                Input::Asked { link_id, seen, executions, complete }
+            }
+            other => other,
+        };
+        self.step(input, later)
+    }
+
+    fn unbooked(
+        &mut self,
+        executions: Vec<Execution>,
+        later: &mut Vec<Later>,
+    ) -> Result<Vec<Execution>, JournalError> {
+        let mut fresh = Vec::with_capacity(executions.len());
+        for execution in executions {
+            if self.core.has_booked(&execution.exec_id)
+                || self.journal.has_execution(&execution.exec_id)?
+            {
+                metrics::counter!("cerebellum_duplicate_executions_total").increment(1);
+                continue;
+            }
+            self.recall(&execution.link_id, &execution.order_id, later)?;
+            fresh.push(execution);
+        }
+        Ok(fresh)
+    }
+
+    fn recall(
+        &mut self,
+        link: &str,
+        order_id: &str,
+        later: &mut Vec<Later>,
+    ) -> Result<(), JournalError> {
+        if self.core.knows(link) || self.core.link_of_order_id(order_id).is_some() {
+            return Ok(());
+        }
+        let mut order = None;
+        if !link.is_empty() {
+            order = self.journal.order_by_link(link)?;
+        }
+        if order.is_none() && !order_id.is_empty() {
+            order = self.journal.order_by_order_id(order_id)?;
+        }
+        match order {
+            Some(order) => self.step(Input::Recall(Box::new(order)), later),
+            None => Ok(()),
+        }
+    }
+
+    fn step(&mut self, input: Input, later: &mut Vec<Later>) -> Result<(), JournalError> {
+        let effects = self.core.step(Now { wall_ms: wall_ms() }, input);
+        for effect in effects {
+            match effect {
+                Effect::Record(record) => {
+                    self.journal.begin()?;
+                    self.journal.write(&record)?;
+                }
+                Effect::Event(event) => {
+                    self.journal.begin()?;
+                    let body = serde_json::to_string(&*event)
+                        .map_err(|error| JournalError::new(format!("event: {error}")))?;
+                    self.journal.write_event(&event, &body, self.core.market_ms())?;
+                    note(&event);
+                    later.push(Later::Publish(body));
+                }
+                Effect::Reply(client, reply) => later.push(Later::Reply(client, reply)),
+                Effect::Replay { client, request_id, since_seq, limit } => {
+                    let reply = self.replay(request_id, since_seq, limit)?;
+                    later.push(Later::Reply(client, Box::new(reply)));
+                }
+                Effect::Ready => later.push(Later::Ready),
+                venue => later.push(Later::Venue(venue)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Events of the journal, as many as fit into one frame.
+    fn replay(
+        &self,
+        request_id: wire::field::RequestId,
+        since_seq: u64,
+        limit: u32,
+    ) -> Result<Reply, JournalError> {
+        let bodies = self.journal.events_since(since_seq, limit)?;
+        let last_seq = self.core.last_seq();
+        let mut room = MAX_FRAME_BYTES - 512;
+        let mut events: Vec<Event> = Vec::with_capacity(bodies.len());
+        for body in bodies {
+            if body.len() + 1 > room {
+                break;
+            }
+            room -= body.len() + 1;
+            events.push(
+                serde_json::from_str(&body)
+                    .map_err(|error| JournalError::new(format!("journal: event: {error}")))?,
+            );
+        }
+        let newest = events.last().map_or(since_seq, Event::seq);
+        Ok(Reply::Replay(Replay {
+            v: V1,
+            ts: self.core.market_ms(),
+            request_id,
+            more: newest < last_seq && !events.is_empty(),
+            events,
+            last_seq,
+        }))
+    }
+
+    fn act(&mut self, thing: Later, ready: &mut dyn FnMut()) -> Result<(), String> {
+        match thing {
+            Later::Reply(client, reply) => self.sockets.reply(&client, &reply),
+            Later::Publish(body) => self.sockets.publish_event(&body),
+            Later::Venue(effect) => {
+                self.hands.act(effect, self.core.market_ms());
+                Ok(())
+            }
+            Later::Ready => {
+                ready();
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What an operator wants to see of an event without reading the journal.
+fn note(event: &Event) {
+    metrics::counter!("cerebellum_events_total", "type" => event.kind()).increment(1);
+    match event {
+        Event::Risk(risk) => tracing::warn!(code = risk.code, text = risk.text, "risk"),
+        Event::State(state) => {
+            tracing::warn!(state = ?state.state, reason = %state.reason, "state");
+        }
+        Event::Order(event) => tracing::debug!(
+            order = event.order.order_link_id,
+            status = event.order.status.as_str(),
+            "order"
+        ),
+        Event::Fill(fill) => tracing::debug!(
+            exec_id = fill.exec_id,
+            order = fill.order_link_id,
+            qty = %fill.qty,
+            price = %fill.price,
+            "fill"
+        ),
+        Event::Funding(_) | Event::Position(_) => {}
+    }
+}
+
+fn error_reply(fault: Fault, ts: u64) -> Reply {
+    Reply::Error(ErrorReply {
+        v: V1,
+        ts,
+        request_id: fault.request_id,
+        code: fault.code,
+        text: fault.text,
+    })
+}

@@ -1,0 +1,277 @@
+//! Reading what was known at the end, and single rows while running.
+
+use protocol::wire::{
+    event::OrderStatus,
+    field::{IntentId, Kind, Name, Reason, Side, Symbol, TradingState},
+};
+use rusqlite::{OptionalExtension, Row};
+use rust_decimal::Decimal;
+use serde::de::DeserializeOwned;
+
+use super::{Journal, JournalError};
+use crate::core::{
+    ledger::{Booking, Ledger},
+    order::{Care, Intent, Order, Origin},
+    protect::Guard,
+    Recovered,
+};
+
+const ORDER_COLUMNS: &str = "SELECT i.intent_id, i.order_link_id, i.agent, i.version, i.symbol,
+    i.side, i.kind, i.qty, i.limit_price, i.reduce_only, i.ts, i.ttl_ms, i.protect, i.reason,
+    i.origin, o.order_id, o.status, o.filled_qty, o.filled_value, o.sends, o.cancel_wanted, o.code,
+    o.text FROM intents i JOIN orders o USING (intent_id)";
+
+impl Journal {
+    /// A text unique to this journal.
+    ///
+    /// # Errors
+    /// When the row is missing or SQLite refuses.
+    pub fn journal_id(&self) -> Result<String, JournalError> {
+        Ok(self.connection.query_row(
+            "SELECT value FROM meta WHERE key = 'journal_id'",
+            [],
+            |row| row.get(0),
+        )?)
+    }
+
+    /// What the core needs to go on.
+    ///
+    /// # Errors
+    /// When a row cannot be read back; the message names it.
+    pub fn recover(&self) -> Result<Recovered, JournalError> {
+        Ok(Recovered {
+            open_orders: self.open_orders()?,
+            ledger: self.ledger()?,
+            guards: self.guards()?,
+            states: self.states()?,
+            day: self.market_day()?,
+            last_seq: self.last_seq()?,
+            last_exec_ts: self.newest("SELECT max(ts) FROM (SELECT max(exec_ts) AS ts FROM fills UNION ALL SELECT max(exec_ts) FROM funding UNION ALL SELECT max(exec_ts) FROM foreign_executions)")?,
+            first_intent_ts: self.newest("SELECT min(ts) FROM intents")?,
+        })
+    }
+
+    /// The order of a client order id.
+    ///
+    /// # Errors
+    /// When the row cannot be read back.
+    pub fn order_by_link(&self, link_id: &str) -> Result<Option<Order>, JournalError> {
+        self.one_order(" WHERE i.order_link_id = ?1", link_id)
+    }
+
+    /// The order of a venue's order id.
+    ///
+    /// # Errors
+    /// When the row cannot be read back.
+    pub fn order_by_order_id(&self, order_id: &str) -> Result<Option<Order>, JournalError> {
+        self.one_order(" WHERE o.order_id = ?1", order_id)
+    }
+
+    /// Whether an execution is booked already, as a fill, as funding or as foreign.
+    ///
+    /// # Errors
+    /// Those of SQLite.
+    pub fn has_execution(&self, exec_id: &str) -> Result<bool, JournalError> {
+        Ok(self
+            .connection
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM fills WHERE exec_id = ?1)
+                 OR EXISTS (SELECT 1 FROM funding WHERE exec_id = ?1)
+                 OR EXISTS (SELECT 1 FROM foreign_executions WHERE exec_id = ?1)",
+            )?
+            .query_row([exec_id], |row| row.get(0))?)
+    }
+
+    /// Events after a number, as they were written.
+    ///
+    /// # Errors
+    /// Those of SQLite.
+    pub fn events_since(&self, seq: u64, limit: u32) -> Result<Vec<String>, JournalError> {
+        let seq = i64::try_from(seq).unwrap_or(i64::MAX);
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT body FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
+        let rows = statement.query_map(rusqlite::params![seq, limit], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The newest event's number.
+    ///
+    /// # Errors
+    /// Those of SQLite.
+    pub fn last_seq(&self) -> Result<u64, JournalError> {
+        Ok(self.newest("SELECT max(seq) FROM events")?.unwrap_or(0))
+    }
+
+    /// The ledger, from every fill and every funding share.
+    ///
+    /// # Errors
+    /// When a row cannot be read back.
+    pub fn ledger(&self) -> Result<Ledger, JournalError> {
+        let mut ledger = Ledger::default();
+        let mut fills = self
+            .connection
+            .prepare("SELECT agent, symbol, side, qty, price, fee FROM fills ORDER BY seq")?;
+        let mut rows = fills.query([])?;
+        while let Some(row) = rows.next()? {
+            ledger.book(&Booking {
+                agent: name(&text(row, 0)?)?,
+                symbol: symbol(&text(row, 1)?)?,
+                side: word::<Side>(&text(row, 2)?)?,
+                qty: decimal(&text(row, 3)?)?,
+                price: decimal(&text(row, 4)?)?,
+                fee: decimal(&text(row, 5)?)?,
+            });
+        }
+        let mut funding = self.connection.prepare("SELECT agent, amount FROM funding")?;
+        let mut rows = funding.query([])?;
+        while let Some(row) = rows.next()? {
+            ledger.book_funding(&name(&text(row, 0)?)?, decimal(&text(row, 1)?)?);
+        }
+        Ok(ledger)
+    }
+
+    fn newest(&self, query: &str) -> Result<Option<u64>, JournalError> {
+        let value: Option<i64> = self.connection.query_row(query, [], |row| row.get(0))?;
+        Ok(value.and_then(|value| u64::try_from(value).ok()))
+    }
+
+    fn open_orders(&self) -> Result<Vec<Order>, JournalError> {
+        let mut statement = self
+            .connection
+            .prepare(&format!("{ORDER_COLUMNS} WHERE o.is_open = 1 ORDER BY i.intent_id"))?;
+        let mut rows = statement.query([])?;
+        let mut orders = Vec::new();
+        while let Some(row) = rows.next()? {
+            orders.push(order(row)?);
+        }
+        Ok(orders)
+    }
+
+    fn one_order(&self, filter: &str, key: &str) -> Result<Option<Order>, JournalError> {
+        let mut statement = self.connection.prepare_cached(&format!("{ORDER_COLUMNS}{filter}"))?;
+        let mut rows = statement.query([key])?;
+        match rows.next()? {
+            Some(row) => Ok(Some(order(row)?)),
+            None => Ok(None),
+        }
+    }
+
+    fn guards(&self) -> Result<std::collections::BTreeMap<(Name, Symbol), Guard>, JournalError> {
+        let mut statement = self.connection.prepare(
+            "SELECT agent, symbol, version, stop, take_profit, deadline_ts, source, exit_reason FROM guards",
+        )?;
+        let mut rows = statement.query([])?;
+        let mut guards = std::collections::BTreeMap::new();
+        while let Some(row) = rows.next()? {
+            let level = |at: usize| -> Result<Option<Decimal>, JournalError> {
+                row.get::<_, Option<String>>(at)?.map(|level| decimal(&level)).transpose()
+            };
+            let source = row
+                .get::<_, Option<String>>(6)?
+                .map(|id| IntentId::new(&id).map_err(JournalError::new))
+                .transpose()?;
+            let guard = Guard {
+                stop: level(3)?,
+                take_profit: level(4)?,
+                deadline_ts: row.get::<_, Option<i64>>(5)?.and_then(|ts| u64::try_from(ts).ok()),
+                source,
+                exit_reason: row.get(7)?,
+                ..Guard::bare(name(&text(row, 2)?)?)
+            };
+            guards.insert((name(&text(row, 0)?)?, symbol(&text(row, 1)?)?), guard);
+        }
+        Ok(guards)
+    }
+
+    fn states(&self) -> Result<crate::core::risk::States, JournalError> {
+        let mut statement = self.connection.prepare("SELECT agent, symbol, state FROM states")?;
+        let mut rows = statement.query([])?;
+        let mut states = crate::core::risk::States::default();
+        while let Some(row) = rows.next()? {
+            let (agent, held) = (text(row, 0)?, text(row, 1)?);
+            let agent = if agent.is_empty() { None } else { Some(name(&agent)?) };
+            let held = if held.is_empty() { None } else { Some(symbol(&held)?) };
+            states.set((agent, held), word::<TradingState>(&text(row, 2)?)?);
+        }
+        Ok(states)
+    }
+
+    fn market_day(&self) -> Result<Option<crate::core::daily::DayBook>, JournalError> {
+        let body: Option<String> = self
+            .connection
+            .query_row("SELECT value FROM meta WHERE key = 'market_day'", [], |row| row.get(0))
+            .optional()?;
+        body.map(|body| {
+            serde_json::from_str(&body)
+                .map_err(|error| JournalError::new(format!("journal: market_day: {error}")))
+        })
+        .transpose()
+    }
+}
+
+fn order(row: &Row<'_>) -> Result<Order, JournalError> {
+    let protect = row
+        .get::<_, Option<String>>(12)?
+        .map(|body| serde_json::from_str(&body))
+        .transpose()
+        .map_err(|error| JournalError::new(format!("journal: protect: {error}")))?;
+    let number = |at: usize| -> Result<u64, JournalError> {
+        Ok(u64::try_from(row.get::<_, i64>(at)?).unwrap_or(0))
+    };
+    let intent = Intent {
+        intent_id: IntentId::new(&text(row, 0)?).map_err(JournalError::new)?,
+        agent: name(&text(row, 2)?)?,
+        version: name(&text(row, 3)?)?,
+        symbol: symbol(&text(row, 4)?)?,
+        side: word::<Side>(&text(row, 5)?)?,
+        kind: word::<Kind>(&text(row, 6)?)?,
+        qty: text(row, 7)?.parse().map_err(JournalError::new)?,
+        limit_price: row
+            .get::<_, Option<String>>(8)?
+            .map(|price| price.parse().map_err(JournalError::new))
+            .transpose()?,
+        reduce_only: row.get(9)?,
+        ts: number(10)?,
+        ttl_ms: number(11)?,
+        protect,
+        reason: Reason::new(&text(row, 13)?).map_err(JournalError::new)?,
+        origin: if text(row, 14)? == "arena" { Origin::Arena } else { Origin::Cerebellum },
+    };
+    Ok(Order {
+        link_id: text(row, 1)?,
+        order_id: row.get(15)?,
+        status: word::<OrderStatus>(&text(row, 16)?)?,
+        filled_qty: decimal(&text(row, 17)?)?,
+        filled_value: decimal(&text(row, 18)?)?,
+        sends: row.get(19)?,
+        cancel_wanted: row.get(20)?,
+        code: row.get(21)?,
+        text: row.get(22)?,
+        venue_end: None,
+        care: Care::default(),
+        intent,
+    })
+}
+
+pub(super) fn text(row: &Row<'_>, at: usize) -> Result<String, JournalError> {
+    Ok(row.get(at)?)
+}
+
+pub(super) fn name(text: &str) -> Result<Name, JournalError> {
+    Name::new(text).map_err(JournalError::new)
+}
+
+pub(super) fn symbol(text: &str) -> Result<Symbol, JournalError> {
+    Symbol::new(text).map_err(JournalError::new)
+}
+
+pub(super) fn decimal(text: &str) -> Result<Decimal, JournalError> {
+    Decimal::from_str_exact(text)
+        .map_err(|error| JournalError::new(format!("journal: {text:?} is not a decimal: {error}")))
+}
+
+pub(super) fn word<T: DeserializeOwned>(text: &str) -> Result<T, JournalError> {
+    serde_json::from_value(serde_json::Value::String(text.to_owned()))
+        .map_err(|error| JournalError::new(format!("journal: {error}")))
+}

@@ -1,0 +1,142 @@
+//! The journal: one SQLite file that is on disk before anything is told.
+//!
+//! The engine opens a transaction, writes every row that a batch of inputs caused, commits, and only
+//! then answers, publishes and sends. Tables are told in `docs/reference/journal.md`.
+
+/// Reading what was known at the end.
+mod load;
+/// Tables and migrations.
+pub mod schema;
+/// Recomputing everything from the rows.
+pub mod verify;
+/// Writing rows.
+mod write;
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+
+/// An open journal.
+#[derive(Debug)]
+pub struct Journal {
+    connection: Connection,
+    path: PathBuf,
+    in_transaction: bool,
+    // Held as long as the journal is open: two writers would number events twice.
+    _lock: Option<std::fs::File>,
+}
+
+/// What went wrong with the journal, with the next step.
+#[derive(Debug)]
+pub struct JournalError(String);
+
+impl std::fmt::Display for JournalError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for JournalError {}
+
+impl From<rusqlite::Error> for JournalError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self(format!("journal: {error}; check the disk and the file"))
+    }
+}
+
+impl JournalError {
+    /// An error with its own words.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl Journal {
+    /// Opens or creates a journal; `:memory:` keeps nothing and is for benchmarks.
+    ///
+    /// # Errors
+    /// When another process holds it, when it was written by a newer version, or when the disk
+    /// refuses.
+    pub fn open(path: &Path) -> Result<Self, JournalError> {
+        let in_memory = path.as_os_str() == ":memory:";
+        let lock = if in_memory { None } else { Some(take_lock(path)?) };
+        let connection =
+            if in_memory { Connection::open_in_memory() } else { Connection::open(path) }.map_err(
+                |error| {
+                    JournalError(format!("journal {}: {error}; check --journal", path.display()))
+                },
+            )?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "foreign_keys", "ON")?;
+        connection.set_prepared_statement_cache_capacity(64);
+        schema::migrate(&connection, path)?;
+        Ok(Self { connection, path: path.to_owned(), in_transaction: false, _lock: lock })
+    }
+
+    /// Opens a journal for reading only.
+    ///
+    /// # Errors
+    /// When the file is missing, is no journal, or was written by a newer version.
+    pub fn open_to_read(path: &Path) -> Result<Self, JournalError> {
+        let flags =
+            rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(|error| {
+            JournalError(format!("journal {}: {error}; check the path", path.display()))
+        })?;
+        schema::check(&connection, path)?;
+        Ok(Self { connection, path: path.to_owned(), in_transaction: false, _lock: None })
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Begins a transaction, if none is open.
+    ///
+    /// # Errors
+    /// Those of SQLite.
+    pub fn begin(&mut self) -> Result<(), JournalError> {
+        if !self.in_transaction {
+            self.connection.execute_batch("BEGIN IMMEDIATE")?;
+            self.in_transaction = true;
+        }
+        Ok(())
+    }
+
+    /// Makes everything written so far durable.
+    ///
+    /// # Errors
+    /// Those of SQLite; nothing that depends on the rows may then be told.
+    pub fn commit(&mut self) -> Result<(), JournalError> {
+        if self.in_transaction {
+            self.connection.execute_batch("COMMIT")?;
+            self.in_transaction = false;
+        }
+        Ok(())
+    }
+}
+
+fn take_lock(path: &Path) -> Result<std::fs::File, JournalError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let lock_path = PathBuf::from(name);
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&lock_path)
+        .map_err(|error| {
+            JournalError(format!("journal lock {}: {error}; check --journal", lock_path.display()))
+        })?;
+    file.try_lock().map_err(|_| {
+        JournalError(format!(
+            "journal {} is in use by another process; stop that one first",
+            path.display()
+        ))
+    })?;
+    Ok(file)
+}

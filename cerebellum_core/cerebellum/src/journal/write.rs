@@ -1,0 +1,211 @@
+//! Writing rows, inside the open transaction.
+
+use protocol::wire::{event::Event, field::Kind, field::Side};
+use rusqlite::params;
+
+use super::{Journal, JournalError};
+use crate::core::{
+    io::{Execution, ExecutionKind, Record},
+    ledger::Holding,
+    order::{Order, Origin},
+    protect::Guard,
+};
+
+impl Journal {
+    /// Writes one row.
+    ///
+    /// # Errors
+    /// Those of SQLite; a broken UNIQUE is one of them.
+    pub fn write(&mut self, record: &Record) -> Result<(), JournalError> {
+        match record {
+            Record::Intent(order) => self.write_intent(order),
+            Record::Order(order) => self.write_order(order),
+            Record::Fill(fill) => {
+                self.connection
+                    .prepare_cached(
+                        "INSERT INTO fills VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)",
+                    )?
+                    .execute(params![
+                        fill.exec_id,
+                        fill.intent_id.as_str(),
+                        fill.order_id,
+                        fill.agent.as_str(),
+                        fill.version.as_str(),
+                        fill.symbol.as_str(),
+                        side(fill.side),
+                        fill.qty.as_str(),
+                        fill.price.as_str(),
+                        fill.fee.as_str(),
+                        fill.fee_currency,
+                        fill.is_maker,
+                        integer(fill.exec_ts),
+                        integer(fill.seq),
+                    ])?;
+                Ok(())
+            }
+            Record::Funding { exec_id, agent, symbol, amount, exec_ts } => {
+                self.connection
+                    .prepare_cached("INSERT INTO funding VALUES (?1,?2,?3,?4,?5)")?
+                    .execute(params![
+                        exec_id,
+                        agent.as_str(),
+                        symbol.as_str(),
+                        amount.normalize().to_string(),
+                        integer(*exec_ts),
+                    ])?;
+                Ok(())
+            }
+            Record::Foreign(execution) => self.write_foreign(execution),
+            Record::Guard(holding, guard) => self.write_guard(holding, guard.as_deref()),
+            Record::State((agent, symbol), state) => {
+                let state = serde_json::to_value(state).ok();
+                self.connection
+                    .prepare_cached("INSERT OR REPLACE INTO states VALUES (?1,?2,?3)")?
+                    .execute(params![
+                        agent.as_ref().map_or("", |name| name.as_str()),
+                        symbol.as_ref().map_or("", |name| name.as_str()),
+                        state.as_ref().and_then(serde_json::Value::as_str),
+                    ])?;
+                Ok(())
+            }
+            Record::Day(book) => {
+                let body = serde_json::to_string(book)
+                    .map_err(|error| JournalError::new(format!("market day: {error}")))?;
+                self.connection
+                    .prepare_cached("INSERT OR REPLACE INTO meta VALUES ('market_day', ?1)")?
+                    .execute([body])?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes one event.
+    ///
+    /// # Errors
+    /// Those of SQLite; a number used twice is one of them.
+    pub fn write_event(&mut self, event: &Event, body: &str, ts: u64) -> Result<(), JournalError> {
+        self.connection
+            .prepare_cached("INSERT INTO events VALUES (?1,?2,?3,?4)")?
+            .execute(params![integer(event.seq()), integer(ts), event.kind(), body])?;
+        Ok(())
+    }
+
+    fn write_intent(&mut self, order: &Order) -> Result<(), JournalError> {
+        let intent = &order.intent;
+        let protect = match &intent.protect {
+            Some(protect) => Some(
+                serde_json::to_string(protect)
+                    .map_err(|error| JournalError::new(format!("protect: {error}")))?,
+            ),
+            None => None,
+        };
+        self.connection
+            .prepare_cached(
+                "INSERT INTO intents VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15)",
+            )?
+            .execute(params![
+                intent.intent_id.as_str(),
+                order.link_id,
+                intent.agent.as_str(),
+                intent.version.as_str(),
+                intent.symbol.as_str(),
+                side(intent.side),
+                match intent.kind {
+                    Kind::Market => "market",
+                    Kind::Limit => "limit",
+                },
+                intent.qty.as_str(),
+                intent.limit_price.as_ref().map(|price| price.as_str()),
+                intent.reduce_only,
+                integer(intent.ts),
+                integer(intent.ttl_ms),
+                protect,
+                intent.reason.as_str(),
+                match intent.origin {
+                    Origin::Arena => "arena",
+                    Origin::Cerebellum => "cerebellum",
+                },
+            ])?;
+        self.write_order(order)
+    }
+
+    fn write_order(&mut self, order: &Order) -> Result<(), JournalError> {
+        self.connection
+            .prepare_cached(
+                "INSERT OR REPLACE INTO orders VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
+            )?
+            .execute(params![
+                order.intent.intent_id.as_str(),
+                order.order_id,
+                order.status.as_str(),
+                !order.is_terminal(),
+                order.filled_qty.normalize().to_string(),
+                order.filled_value.normalize().to_string(),
+                order.sends,
+                order.cancel_wanted,
+                order.code,
+                order.text,
+            ])?;
+        Ok(())
+    }
+
+    fn write_foreign(&mut self, execution: &Execution) -> Result<(), JournalError> {
+        self.connection
+            .prepare_cached(
+                "INSERT OR IGNORE INTO foreign_executions VALUES (?1,?2,?3,?4,?5,?6,?7,?8)",
+            )?
+            .execute(params![
+                execution.exec_id,
+                execution.symbol.as_str(),
+                match &execution.kind {
+                    ExecutionKind::Trade => "Trade",
+                    ExecutionKind::Funding => "Funding",
+                    ExecutionKind::Other(kind) => kind,
+                },
+                side(execution.side),
+                execution.qty.normalize().to_string(),
+                execution.price.normalize().to_string(),
+                execution.fee.normalize().to_string(),
+                integer(execution.exec_ts),
+            ])?;
+        Ok(())
+    }
+
+    fn write_guard(
+        &mut self,
+        holding: &Holding,
+        guard: Option<&Guard>,
+    ) -> Result<(), JournalError> {
+        let (agent, symbol) = (holding.0.as_str(), holding.1.as_str());
+        let Some(guard) = guard else {
+            self.connection
+                .prepare_cached("DELETE FROM guards WHERE agent = ?1 AND symbol = ?2")?
+                .execute([agent, symbol])?;
+            return Ok(());
+        };
+        self.connection
+            .prepare_cached("INSERT OR REPLACE INTO guards VALUES (?1,?2,?3,?4,?5,?6,?7,?8)")?
+            .execute(params![
+                agent,
+                symbol,
+                guard.version.as_str(),
+                guard.stop.map(|level| level.normalize().to_string()),
+                guard.take_profit.map(|level| level.normalize().to_string()),
+                guard.deadline_ts.map(integer),
+                guard.source.as_ref().map(|id| id.as_str()),
+                guard.exit_reason,
+            ])?;
+        Ok(())
+    }
+}
+
+fn side(side: Side) -> &'static str {
+    match side {
+        Side::Buy => "buy",
+        Side::Sell => "sell",
+    }
+}
+
+fn integer(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

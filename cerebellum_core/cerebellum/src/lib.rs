@@ -1,0 +1,25 @@
+//! Cerebellum: the only hand that touches an exchange.
+//!
+//! Commands come in over ZeroMQ, are checked and journaled on disk, and leave as signed Bybit v5
+//! requests; what the exchange says is booked per agent, numbered and published.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+/// Books, their features, candles.
+pub mod book;
+/// The connection to the exchange.
+pub mod bybit;
+/// The pure core: decisions as functions of values.
+pub mod core;
+/// The thread that owns sockets, journal and core.
+pub mod engine;
+/// The record on disk.
+pub mod journal;
+/// Putting the parts together.
+pub mod process;
+/// The folder of the sockets.
+pub mod run_folder;
+/// Flags, config file, checks.
+pub mod settings;
+/// Logs and metrics.
+pub mod telemetry;

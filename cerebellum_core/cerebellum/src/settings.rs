@@ -1,0 +1,417 @@
+//! Settings: flags over a TOML file over defaults, checked before anything is opened.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use protocol::wire::field::Symbol;
+use serde::Deserialize;
+
+/// The only hand that touches an exchange: takes intents over ZeroMQ, journals them on disk, sends
+/// them signed to Bybit v5, and publishes what happened.
+#[derive(Debug, Parser)]
+#[command(name = "cerebellum", version, args_conflicts_with_subcommands = true)]
+pub struct CommandLine {
+    /// What to do instead of running.
+    #[command(subcommand)]
+    pub task: Option<Task>,
+    /// How to run.
+    #[command(flatten)]
+    pub flags: Flags,
+}
+
+/// What to do instead of running.
+#[derive(Debug, Subcommand)]
+pub enum Task {
+    /// Recompute positions and cash from a journal's rows and print a JSON summary.
+    ///
+    /// Exit 0 when nothing is wrong, 1 when the journal contradicts itself.
+    VerifyJournal {
+        /// The journal file.
+        file: PathBuf,
+    },
+}
+
+/// Which exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Venue {
+    /// The paper venue on loopback.
+    Paper,
+    /// Bybit's demo: real prices, paper fills.
+    Demo,
+    /// Bybit's testnet.
+    Testnet,
+    /// Bybit with real money.
+    Live,
+}
+
+/// Every setting, as a flag and as a key of the `--config` file (with underscores).
+#[derive(Clone, Debug, Default, Args, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Flags {
+    /// A TOML file with the settings below; flags win over it.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+    /// Which exchange to trade on.
+    #[arg(long, value_enum)]
+    pub venue: Option<Venue>,
+    /// The exchange's REST address, such as http://127.0.0.1:8080; needed for paper.
+    #[arg(long, value_name = "URL")]
+    pub rest: Option<String>,
+    /// The exchange's WebSocket address without path, such as ws://127.0.0.1:8080; needed for paper.
+    #[arg(long, value_name = "URL")]
+    pub ws: Option<String>,
+    /// Another WebSocket address for public streams; default: --ws, for demo the live public streams.
+    #[arg(long, value_name = "URL")]
+    pub ws_public: Option<String>,
+    /// A JSON file with rights 0600, [{"key": ..., "secret": ...}]; BYBIT_API_KEY and
+    /// BYBIT_API_SECRET in the environment win over it.
+    #[arg(long, value_name = "FILE")]
+    pub keys: Option<PathBuf>,
+    /// The journal's SQLite file; :memory: is for benchmarks on the paper venue only.
+    #[arg(long, value_name = "FILE")]
+    pub journal: Option<PathBuf>,
+    /// The symbols to trade, separated by commas.
+    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    pub symbols: Option<Vec<String>>,
+    /// The folder of the ipc sockets; created with rights 0700.
+    #[arg(long, value_name = "DIR")]
+    pub run_folder: Option<PathBuf>,
+    /// The commands socket; default ipc://RUN_FOLDER/commands.
+    #[arg(long, value_name = "ADDR")]
+    pub commands: Option<String>,
+    /// The events socket; default ipc://RUN_FOLDER/events.
+    #[arg(long, value_name = "ADDR")]
+    pub events: Option<String>,
+    /// The market socket; default ipc://RUN_FOLDER/market.
+    #[arg(long, value_name = "ADDR")]
+    pub market: Option<String>,
+    /// A TOML file with limits, read again on SIGHUP; see docs/reference/limits.md.
+    #[arg(long, value_name = "FILE")]
+    pub limits: Option<PathBuf>,
+    /// Silence of a heard arena after which entries are cancelled and only exits are taken, wall ms;
+    /// 0 switches it off. Default 60000.
+    #[arg(long, value_name = "MS")]
+    pub deadman_ms: Option<u32>,
+    /// Also close every position when the dead-man switch trips.
+    #[arg(long)]
+    pub flatten_on_deadman: bool,
+    /// Prometheus metrics on this loopback address; port 0 is resolved in the ready line.
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<String>,
+    /// How long a book may go without an update before it is stale, wall ms. Default 10000.
+    #[arg(long, value_name = "MS")]
+    pub stale_after_ms: Option<u32>,
+    /// How often a stream is pinged, ms. Default 10000.
+    #[arg(long, value_name = "MS")]
+    pub ping_ms: Option<u32>,
+    /// Silence after which a stream is taken for dead, ms. Default 25000.
+    #[arg(long, value_name = "MS")]
+    pub dead_after_ms: Option<u32>,
+    /// How old a signed request may be when the exchange reads it, ms. Default 5000.
+    #[arg(long, value_name = "MS")]
+    pub receive_window_ms: Option<u32>,
+    /// What is logged, as a tracing filter. Default info.
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+    /// Needed for --venue live.
+    #[arg(long)]
+    pub i_understand_this_is_real_money: bool,
+}
+
+/// Checked settings.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Which exchange.
+    pub venue: Venue,
+    /// REST address.
+    pub rest: String,
+    /// Address of the private stream, path included.
+    pub ws_private: String,
+    /// Address of the public streams, path included.
+    pub ws_public: String,
+    /// Where keys lie, if not in the environment.
+    pub keys: Option<PathBuf>,
+    /// Where the journal lies.
+    pub journal: PathBuf,
+    /// What is traded.
+    pub symbols: Vec<Symbol>,
+    /// The folder of the ipc sockets.
+    pub run_folder: PathBuf,
+    /// Addresses of the three sockets: commands, events, market.
+    pub sockets: [String; 3],
+    /// The limits file.
+    pub limits: Option<PathBuf>,
+    /// Silence that trips the dead-man switch, ms; 0 is off.
+    pub deadman_ms: i64,
+    /// Whether it also closes positions.
+    pub flatten_on_deadman: bool,
+    /// Where metrics are served.
+    pub metrics: Option<String>,
+    /// Staleness of a book, ms.
+    pub stale_after_ms: i64,
+    /// Ping interval, ms.
+    pub ping_ms: u64,
+    /// Silence of a dead stream, ms.
+    pub dead_after_ms: u64,
+    /// Age of a signed request, ms.
+    pub receive_window_ms: i64,
+    /// Log filter.
+    pub log: String,
+}
+
+impl Flags {
+    /// Reads the `--config` file, if there is one, under the flags.
+    ///
+    /// # Errors
+    /// The file, the key and the next step.
+    pub fn with_config(self) -> Result<Self, String> {
+        let Some(path) = self.config.clone() else { return Ok(self) };
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| format!("config file {}: {error}; check --config", path.display()))?;
+        let file: Self = toml::from_str(&text).map_err(|error| {
+            format!("config file {}: {}", path.display(), error.to_string().trim())
+        })?;
+        Ok(Self {
+            config: self.config,
+            venue: self.venue.or(file.venue),
+            rest: self.rest.or(file.rest),
+            ws: self.ws.or(file.ws),
+            ws_public: self.ws_public.or(file.ws_public),
+            keys: self.keys.or(file.keys),
+            journal: self.journal.or(file.journal),
+            symbols: self.symbols.or(file.symbols),
+            run_folder: self.run_folder.or(file.run_folder),
+            commands: self.commands.or(file.commands),
+            events: self.events.or(file.events),
+            market: self.market.or(file.market),
+            limits: self.limits.or(file.limits),
+            deadman_ms: self.deadman_ms.or(file.deadman_ms),
+            flatten_on_deadman: self.flatten_on_deadman || file.flatten_on_deadman,
+            metrics: self.metrics.or(file.metrics),
+            stale_after_ms: self.stale_after_ms.or(file.stale_after_ms),
+            ping_ms: self.ping_ms.or(file.ping_ms),
+            dead_after_ms: self.dead_after_ms.or(file.dead_after_ms),
+            receive_window_ms: self.receive_window_ms.or(file.receive_window_ms),
+            log: self.log.or(file.log),
+            // Real money is asked for on the command line, where a person sees it.
+            i_understand_this_is_real_money: self.i_understand_this_is_real_money,
+        })
+    }
+
+    /// Checks everything that can be checked without opening anything.
+    ///
+    /// # Errors
+    /// The setting, its value and the next step.
+    pub fn check(self) -> Result<Settings, String> {
+        let venue = self.venue.ok_or("--venue is missing; use paper, demo, testnet or live")?;
+        if venue == Venue::Live && !self.i_understand_this_is_real_money {
+            return Err("--venue live trades real money; \
+                        add --i-understand-this-is-real-money if that is meant"
+                .to_owned());
+        }
+        let (rest, ws, ws_public) = addresses(venue, self.rest, self.ws, self.ws_public)?;
+        let journal = self.journal.ok_or("--journal is missing; name a file for the journal")?;
+        if journal.as_os_str() == ":memory:" && venue != Venue::Paper {
+            return Err("--journal :memory: forgets every order; name a file".to_owned());
+        }
+        let run_folder =
+            self.run_folder.ok_or("--run-folder is missing; name a folder for the sockets")?;
+        let sockets = [
+            socket_address("commands", self.commands, &run_folder)?,
+            socket_address("events", self.events, &run_folder)?,
+            socket_address("market", self.market, &run_folder)?,
+        ];
+        if let Some(metrics) = &self.metrics {
+            let address: std::net::SocketAddr = metrics
+                .parse()
+                .map_err(|_| format!("--metrics {metrics} is not like 127.0.0.1:9100"))?;
+            if !address.ip().is_loopback() {
+                return Err(format!("--metrics {metrics} is not loopback; use 127.0.0.1"));
+            }
+        }
+        let at_least = |name: &str, value: Option<u32>, default: u32, least: u32| {
+            let value = value.unwrap_or(default);
+            if value < least {
+                Err(format!("--{name} {value} is too small; use {least} or more"))
+            } else {
+                Ok(value)
+            }
+        };
+        Ok(Settings {
+            venue,
+            rest,
+            ws_private: format!("{ws}/v5/private"),
+            ws_public: format!("{ws_public}/v5/public/linear"),
+            keys: self.keys,
+            journal,
+            symbols: symbols(self.symbols)?,
+            run_folder,
+            sockets,
+            limits: self.limits,
+            deadman_ms: i64::from(self.deadman_ms.unwrap_or(60_000)),
+            flatten_on_deadman: self.flatten_on_deadman,
+            metrics: self.metrics,
+            stale_after_ms: i64::from(at_least(
+                "stale-after-ms",
+                self.stale_after_ms,
+                10_000,
+                100,
+            )?),
+            ping_ms: u64::from(at_least("ping-ms", self.ping_ms, 10_000, 50)?),
+            dead_after_ms: u64::from(at_least("dead-after-ms", self.dead_after_ms, 25_000, 200)?),
+            receive_window_ms: i64::from(at_least(
+                "receive-window-ms",
+                self.receive_window_ms,
+                5_000,
+                500,
+            )?),
+            log: self.log.unwrap_or_else(|| "info".to_owned()),
+        })
+    }
+}
+
+fn symbols(texts: Option<Vec<String>>) -> Result<Vec<Symbol>, String> {
+    let texts = texts.ok_or("--symbols is missing; name symbols such as BTCUSDT,ETHUSDT")?;
+    let mut symbols: Vec<Symbol> = Vec::new();
+    for text in &texts {
+        let symbol = Symbol::new(text.trim()).map_err(|error| format!("--symbols: {error}"))?;
+        if !symbols.contains(&symbol) {
+            symbols.push(symbol);
+        }
+    }
+    if symbols.is_empty() {
+        return Err("--symbols is empty; name symbols such as BTCUSDT,ETHUSDT".to_owned());
+    }
+    Ok(symbols)
+}
+
+/// REST, private and public addresses; a venue never reaches hosts of another one.
+fn addresses(
+    venue: Venue,
+    rest: Option<String>,
+    ws: Option<String>,
+    ws_public: Option<String>,
+) -> Result<(String, String, String), String> {
+    let known = match venue {
+        Venue::Paper => None,
+        Venue::Demo => Some((
+            "https://api-demo.bybit.com",
+            "wss://stream-demo.bybit.com",
+            "wss://stream.bybit.com",
+        )),
+        Venue::Testnet => Some((
+            "https://api-testnet.bybit.com",
+            "wss://stream-testnet.bybit.com",
+            "wss://stream-testnet.bybit.com",
+        )),
+        Venue::Live => {
+            Some(("https://api.bybit.com", "wss://stream.bybit.com", "wss://stream.bybit.com"))
+        }
+    };
+    let own_ws = ws.is_some();
+    let pick = |flag: &str, given: Option<String>, known: Option<&str>| -> Result<String, String> {
+        let Some(given) = given else {
+            return known
+                .map(str::to_owned)
+                .ok_or(format!("--{flag} is missing; the paper venue's ready line tells it"));
+        };
+        let given = given.trim_end_matches('/').to_owned();
+        let host = host_of(&given)
+            .ok_or(format!("--{flag} {given} is no address like http://127.0.0.1:8080"))?;
+        let allowed = is_loopback(host)
+            || known == Some(given.as_str())
+            || (venue == Venue::Live
+                && (given.starts_with("https://") || given.starts_with("wss://")));
+        if allowed {
+            Ok(given)
+        } else {
+            Err(format!(
+                "--{flag} {given} does not belong to --venue {venue:?}; paper is loopback only, \
+                 the other venues have their own hosts"
+            ))
+        }
+    };
+    let rest = pick("rest", rest, known.map(|k| k.0))?;
+    let private = pick("ws", ws, known.map(|k| k.1))?;
+    let public = match ws_public {
+        Some(given) => pick("ws-public", Some(given), known.map(|k| k.2))?,
+        None if own_ws || known.is_none() => private.clone(),
+        None => pick("ws-public", None, known.map(|k| k.2))?,
+    };
+    Ok((rest, private, public))
+}
+
+fn host_of(url: &str) -> Option<&str> {
+    let (scheme, rest) = url.split_once("://")?;
+    if !matches!(scheme, "http" | "https" | "ws" | "wss") {
+        return None;
+    }
+    let authority = rest.split('/').next()?;
+    if authority.contains('@') {
+        return None;
+    }
+    if let Some(inside) = authority.strip_prefix('[') {
+        return inside.split(']').next();
+    }
+    authority.split(':').next().filter(|host| !host.is_empty())
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost"
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// The longest ipc path that the operating system takes.
+const LONGEST_PATH: usize = 107;
+
+fn socket_address(name: &str, given: Option<String>, run_folder: &Path) -> Result<String, String> {
+    let address = match given {
+        Some(address) => address,
+        None => {
+            let folder = std::path::absolute(run_folder)
+                .map_err(|error| format!("--run-folder {}: {error}", run_folder.display()))?;
+            format!("ipc://{}/{name}", folder.display())
+        }
+    };
+    if let Some(path) = address.strip_prefix("ipc://") {
+        if path.len() > LONGEST_PATH {
+            return Err(format!(
+                "the {name} socket's path has {} bytes, the system takes {LONGEST_PATH}: {path}; \
+                 use a shorter --run-folder such as /tmp/crucible-1",
+                path.len()
+            ));
+        }
+        let folder = std::path::absolute(run_folder).unwrap_or_else(|_| run_folder.to_owned());
+        if Path::new(path).parent() != Some(folder.as_path()) {
+            return Err(format!(
+                "--{name} {address} lies outside the run folder {}, where others might reach it",
+                folder.display()
+            ));
+        }
+        return Ok(address);
+    }
+    let loopback = address
+        .strip_prefix("tcp://")
+        .and_then(|rest| rest.rsplit_once(':'))
+        .is_some_and(|(host, port)| {
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            (port == "*" || port.parse::<u16>().is_ok()) && is_loopback(host)
+        });
+    if loopback {
+        // ZeroMQ spells a free port as a star.
+        return Ok(match address.strip_suffix(":0") {
+            Some(start) => format!("{start}:*"),
+            None => address,
+        });
+    }
+    Err(format!(
+        "--{name} {address} is neither ipc nor tcp on loopback; orders would travel unencrypted. \
+         Bind loopback and use a tunnel (WireGuard or SSH)"
+    ))
+}
+
+#[cfg(test)]
+#[path = "settings_tests.rs"]
+mod tests;

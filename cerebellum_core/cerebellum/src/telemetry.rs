@@ -1,0 +1,53 @@
+//! Logs and metrics.
+
+use axum::{routing::get, Router};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+/// JSON lines on stderr.
+///
+/// # Errors
+/// When the filter cannot be read.
+pub fn start_logs(filter: &str) -> Result<(), String> {
+    let filter = tracing_subscriber::EnvFilter::try_new(filter)
+        .map_err(|error| format!("--log {filter}: {error}"))?;
+    tracing_subscriber::fmt()
+        .json()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .try_init()
+        .map_err(|error| format!("logs: {error}"))
+}
+
+/// Collects metrics and serves them at `/metrics`; returns the address, port resolved.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub async fn serve_metrics(address: &str) -> Result<String, String> {
+    let recorder =
+        PrometheusBuilder::new().install_recorder().map_err(|error| format!("metrics: {error}"))?;
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .map_err(|error| format!("--metrics {address}: {error}"))?;
+    let bound = listener.local_addr().map_err(|error| format!("--metrics {address}: {error}"))?;
+    let router = Router::new().route("/metrics", get(move || render(recorder.clone())));
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(%error, "metrics stopped");
+        }
+    });
+    Ok(format!("http://{bound}/metrics"))
+}
+
+async fn render(recorder: PrometheusHandle) -> String {
+    recorder.run_upkeep();
+    if let Some(kib) = resident_kib() {
+        metrics::gauge!("cerebellum_resident_bytes").set(kib * 1024.0);
+    }
+    recorder.render()
+}
+
+fn resident_kib() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
