@@ -10,6 +10,8 @@
 pub mod book;
 /// Wall time and market time.
 pub mod clock;
+/// Connections that can break on demand.
+pub mod doors;
 /// Accounts, orders and matching.
 pub mod exchange;
 /// Frames for those who listen.

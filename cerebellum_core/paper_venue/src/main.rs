@@ -3,6 +3,7 @@
 
 use clap::Parser;
 use paper_venue::clock::MarketClock;
+use paper_venue::doors::{Doors, Tap};
 use paper_venue::exchange::Exchange;
 use paper_venue::market::{replay, Market};
 use paper_venue::server::{router, Venue};
@@ -105,7 +106,8 @@ async fn run(settings: Settings) -> Result<(), String> {
     );
     tracing::info!(%address, market_ts, speed = settings.speed, "the venue is open");
     let driver = tokio::spawn(Arc::clone(&venue).run());
-    let served = axum::serve(listener, router(venue));
+    let served =
+        axum::serve(Doors(listener), router(venue).into_make_service_with_connect_info::<Tap>());
     let outcome = tokio::select! {
         outcome = async { served.await } => outcome.map_err(|error| format!("the server stopped: {error}")),
         _ = terminate.recv() => Ok(()),

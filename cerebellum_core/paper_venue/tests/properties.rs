@@ -5,7 +5,7 @@ mod support;
 use paper_venue::exchange::Exchange;
 use proptest::prelude::*;
 use protocol::bybit::enums::Side;
-use serde_json::json;
+use serde_json::{json, Value};
 use support::*;
 
 /// One thing that somebody does.
@@ -167,4 +167,66 @@ proptest! {
         }
         prop_assert_eq!(one.levels(0, Side::Buy, 200), two.levels(0, Side::Buy, 200));
     }
+
+    #[test]
+    fn no_request_whatever_it_holds_ends_the_venue(requests in prop::collection::vec(garbage(), 1..40)) {
+        let mut exchange = exchange(1);
+        for request in &requests {
+            let _ = exchange.create(0, request);
+            let _ = exchange.amend(0, request);
+            let _ = exchange.cancel(1, request);
+            let _ = exchange.cancel_all(0, request);
+        }
+        exchange.advance(exchange.now() + 120_000);
+        check(&exchange);
+    }
+}
+
+/// A request whose fields are mostly wrong.
+fn garbage() -> impl Strategy<Value = Value> {
+    let text = prop_oneof![
+        Just(json!(null)),
+        Just(json!("linear")),
+        Just(json!("BTCUSDT")),
+        Just(json!("Buy")),
+        Just(json!("Limit")),
+        Just(json!("Market")),
+        Just(json!([])),
+        any::<i64>().prop_map(|number| json!(number)),
+        any::<i64>().prop_map(|number| json!(number.to_string())),
+        (0_u32..40).prop_map(|zeros| json!(format!(
+            "0.{:0>width$}",
+            1,
+            width = zeros as usize + 1
+        ))),
+        (0_i64..2_000_000).prop_map(|cents| json!(format!("{}.{:02}", cents / 100, cents % 100))),
+        ".{0,40}".prop_map(|text| json!(text)),
+    ];
+    let names = [
+        "qty",
+        "price",
+        "triggerPrice",
+        "triggerDirection",
+        "takeProfit",
+        "stopLoss",
+        "orderLinkId",
+        "orderId",
+        "timeInForce",
+        "reduceOnly",
+        "closeOnTrigger",
+        "positionIdx",
+        "side",
+        "orderType",
+        "symbol",
+    ];
+    prop::collection::vec((prop::sample::select(names.to_vec()), text), 0..8).prop_map(|fields| {
+        let mut request = json!({
+            "category": "linear", "symbol": "BTCUSDT", "side": "Sell", "orderType": "Limit", "qty": "0.01",
+            "price": "68000",
+        });
+        for (name, value) in fields {
+            request[name] = value;
+        }
+        request
+    })
 }

@@ -178,10 +178,11 @@ impl Exchange {
             return Err(Refusal::new(110_074, "This contract is not live: it had no trade yet"));
         }
         let (lowest, highest) = self.price_limits(order.symbol);
-        if order.kind == OrderType::Limit && order.trigger.is_none() {
+        if order.kind == OrderType::Limit {
+            let working = order.trigger.is_none();
             let beyond = match order.side {
-                Side::Buy => order.price > highest,
-                Side::Sell => order.price < lowest,
+                Side::Buy => working && order.price > highest,
+                Side::Sell => working && order.price < lowest,
             };
             if beyond || order.price > pit.last.saturating_mul(20) || order.price < pit.last / 20 {
                 return Err(Refusal::new(

@@ -19,6 +19,21 @@ pub enum Interval {
 const DAY_MS: i64 = 86_400_000;
 
 impl Interval {
+    /// Every interval as the exchange spells it.
+    pub const ALL: [&'static str; 13] =
+        ["1", "3", "5", "15", "30", "60", "120", "240", "360", "720", "D", "W", "M"];
+
+    /// First millisecond after the candle that holds an instant.
+    #[must_use]
+    pub fn close_of(self, ts: i64) -> i64 {
+        let open = self.open_of(ts);
+        match self {
+            // A day after the last day that any month can have lies in the next one.
+            Self::Month => self.open_of(open.saturating_add(31 * DAY_MS)),
+            _ => open.saturating_add(self.longest_ms()),
+        }
+    }
+
     /// Reads an interval as the exchange spells it.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
@@ -123,17 +138,25 @@ pub fn row(instrument: &Instrument, candle: &Candle) -> Value {
     ])
 }
 
-/// A `kline.1` frame.
+/// A frame of a candle stream.
 #[must_use]
-pub fn frame(instrument: &Instrument, candle: &Candle, confirm: bool, now: i64) -> String {
+pub fn frame(
+    instrument: &Instrument,
+    interval: &str,
+    candle: &Candle,
+    confirm: bool,
+    now: i64,
+) -> String {
+    let close = Interval::read(interval)
+        .map_or(candle.open_ts + MINUTE_MS, |one| one.close_of(candle.open_ts));
     json!({
-        "topic": format!("kline.1.{}", instrument.symbol),
+        "topic": format!("kline.{interval}.{}", instrument.symbol),
         "type": "snapshot",
         "ts": now,
         "data": [{
             "start": candle.open_ts,
-            "end": candle.open_ts + MINUTE_MS - 1,
-            "interval": "1",
+            "end": close - 1,
+            "interval": interval,
             "open": instrument.price(candle.open),
             "close": instrument.price(candle.close),
             "high": instrument.price(candle.high),
@@ -158,6 +181,7 @@ mod tests {
         assert_eq!(Interval::Week.open_of(ts), 1_708_905_600_000);
         assert_eq!(Interval::Month.open_of(ts), 1_706_745_600_000);
         assert_eq!(Interval::Minutes(1_440).open_of(ts), 1_709_164_800_000);
+        assert_eq!(Interval::Month.close_of(ts), 1_709_251_200_000);
         // 2025-01-01 00:00 is its own month.
         assert_eq!(Interval::Month.open_of(1_735_689_600_000), 1_735_689_600_000);
     }

@@ -1,5 +1,6 @@
 //! Who listens to what.
 
+use crate::doors::Tap;
 use axum::extract::ws::Utf8Bytes;
 use std::collections::{HashMap, HashSet};
 use tokio::sync::mpsc::Sender;
@@ -29,15 +30,27 @@ pub struct Listener {
     pub account: Option<usize>,
     /// What it subscribed to.
     pub topics: HashSet<String>,
-    /// Kept open but told nothing any more.
-    pub silent: bool,
+    /// Breaks it on demand.
+    pub tap: Tap,
     /// Which path it came in by.
     pub path: &'static str,
+}
+
+/// Private messages that come wrongly on demand.
+#[derive(Debug, Default)]
+pub struct Disorder {
+    /// So many come twice.
+    pub duplicate: u32,
+    /// So many come in reverse order.
+    pub reorder: u32,
+    held: Vec<(usize, String, String)>,
 }
 
 /// Every connection.
 #[derive(Debug, Default)]
 pub struct Hub {
+    /// Private messages that come wrongly on demand.
+    pub disorder: Disorder,
     listeners: HashMap<u64, Listener>,
     by_topic: HashMap<String, Vec<u64>>,
     next: u64,
@@ -45,10 +58,9 @@ pub struct Hub {
 
 impl Hub {
     /// Takes a connection in.
-    pub fn join(&mut self, path: &'static str, sender: Sender<Out>) -> u64 {
+    pub fn join(&mut self, path: &'static str, sender: Sender<Out>, tap: Tap) -> u64 {
         self.next += 1;
-        let listener =
-            Listener { sender, account: None, topics: HashSet::new(), silent: false, path };
+        let listener = Listener { sender, account: None, topics: HashSet::new(), tap, path };
         self.listeners.insert(self.next, listener);
         self.next
     }
@@ -123,8 +135,42 @@ impl Hub {
         }
     }
 
+    /// How many connections there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.listeners.len()
+    }
+
+    /// Lets go of what was held back, and of all disorder.
+    pub fn calm(&mut self) {
+        let held = std::mem::take(&mut self.disorder).held;
+        for (account, topic, frame) in held.into_iter().rev() {
+            self.send_private(account, &topic, &frame);
+        }
+    }
+
     /// Sends a frame to an account's connections that listen to a private topic.
     pub fn whisper(&mut self, account: usize, topic: &str, frame: &str) {
+        if self.disorder.reorder > 0 {
+            self.disorder.held.push((account, topic.to_owned(), frame.to_owned()));
+            self.disorder.reorder -= 1;
+            if self.disorder.reorder == 0 {
+                for (account, topic, frame) in
+                    std::mem::take(&mut self.disorder.held).into_iter().rev()
+                {
+                    self.send_private(account, &topic, &frame);
+                }
+            }
+            return;
+        }
+        self.send_private(account, topic, frame);
+        if self.disorder.duplicate > 0 {
+            self.disorder.duplicate -= 1;
+            self.send_private(account, topic, frame);
+        }
+    }
+
+    fn send_private(&mut self, account: usize, topic: &str, frame: &str) {
         let categorised = format!("{topic}.linear");
         let ids: Vec<u64> = self
             .listeners
@@ -140,7 +186,7 @@ impl Hub {
 
     /// Hands something to a connection's writer; a full one is let go.
     pub fn deliver(&mut self, id: u64, out: Out) {
-        let Some(listener) = self.listeners.get(&id).filter(|listener| !listener.silent) else {
+        let Some(listener) = self.listeners.get(&id) else {
             return;
         };
         if listener.sender.try_send(out).is_err() {

@@ -12,6 +12,7 @@ pub mod tickers;
 use crate::exchange::{Exchange, Notice};
 use crate::market::candle::Candle;
 use books::{View, KEPT};
+use candles::Interval;
 use hub::Hub;
 use serde::Serialize;
 use serde_json::{json, Map, Value};
@@ -56,6 +57,28 @@ impl Feed {
         self.shown.get(symbol).map(|shown| shown.view.clone()).unwrap_or_default()
     }
 
+    /// Leaves out one update number of a symbol's book.
+    pub fn skip_update(&mut self, symbol: usize) {
+        if let Some(shown) = self.shown.get_mut(symbol) {
+            shown.view.update += 1;
+        }
+    }
+
+    /// Begins a symbol's book streams again: a snapshot under update number one.
+    pub fn restart_book(&mut self, exchange: &mut Exchange, hub: &mut Hub, symbol: usize) {
+        let Some(shown) = self.shown.get_mut(symbol) else { return };
+        exchange.take_changed(symbol);
+        shown.view.update = 0;
+        shown.view = shown.view.next(exchange, symbol, if shown.deep { 1_000 } else { KEPT });
+        let instrument = &exchange.instruments()[symbol];
+        for depth in DEPTHS {
+            let topic = format!("orderbook.{depth}.{}", instrument.symbol);
+            if hub.wanted(&topic) {
+                hub.publish(&topic, shown.view.snapshot(instrument, depth));
+            }
+        }
+    }
+
     /// A symbol's ticker as it stands.
     pub fn ticker(&mut self, exchange: &Exchange, symbol: usize) -> Map<String, Value> {
         let Some(shown) = self.shown.get_mut(symbol) else { return Map::new() };
@@ -91,9 +114,9 @@ impl Feed {
                 self.shown.get_mut(*symbol)?.ticker = row;
                 Some(frame)
             }
-            Topic::Candle(symbol) => {
-                let forming = exchange.pit(*symbol)?.forming?;
-                Some(candles::frame(&instrument, &forming, false, exchange.now()))
+            Topic::Candle(symbol, interval) => {
+                let forming = newest(exchange, *symbol, interval)?;
+                Some(candles::frame(&instrument, interval, &forming, false, exchange.now()))
             }
             Topic::Trade(_) => None,
         }
@@ -160,7 +183,7 @@ impl Feed {
             if DEPTHS.iter().any(|depth| hub.wanted(&format!("orderbook.{depth}.{name}"))) {
                 self.show_book(exchange, hub, symbol);
             }
-            self.show_candle(exchange, hub, symbol, &format!("kline.1.{name}"));
+            self.show_candle(exchange, hub, symbol);
             self.show_ticker(exchange, hub, symbol, &format!("tickers.{name}"));
         }
     }
@@ -184,25 +207,44 @@ impl Feed {
     }
 
     fn show_closed(&mut self, exchange: &Exchange, hub: &mut Hub, closed: &[(usize, Candle)]) {
-        for (symbol, candle) in closed {
-            let instrument = &exchange.instruments()[*symbol];
-            let topic = format!("kline.1.{}", instrument.symbol);
-            if hub.wanted(&topic) {
-                let end = candle.open_ts + crate::market::candle::MINUTE_MS;
-                hub.publish(&topic, candles::frame(instrument, candle, true, end));
+        for text in Interval::ALL {
+            let Some(interval) = Interval::read(text) else { continue };
+            for (symbol, minute) in closed {
+                let instrument = &exchange.instruments()[*symbol];
+                let topic = format!("kline.{text}.{}", instrument.symbol);
+                let end = minute.open_ts + crate::market::candle::MINUTE_MS;
+                if !hub.wanted(&topic) || interval.close_of(minute.open_ts) != end {
+                    continue;
+                }
+                let window = (Some(interval.open_of(minute.open_ts)), Some(minute.open_ts));
+                let candle = match text {
+                    "1" => Some(*minute),
+                    _ => candles::select(exchange, *symbol, interval, window, 1).pop(),
+                };
+                if let Some(candle) = candle {
+                    hub.publish(&topic, candles::frame(instrument, text, &candle, true, end));
+                }
             }
         }
     }
 
-    fn show_candle(&mut self, exchange: &Exchange, hub: &mut Hub, symbol: usize, topic: &str) {
+    fn show_candle(&mut self, exchange: &Exchange, hub: &mut Hub, symbol: usize) {
         let now = exchange.now();
-        let Some(shown) = self.shown.get_mut(symbol).filter(|_| hub.wanted(topic)) else { return };
+        let Some(shown) = self.shown.get_mut(symbol) else { return };
         let Some(forming) = exchange.pit(symbol).and_then(|pit| pit.forming) else { return };
         if shown.candle == Some(forming) || now - shown.candle_ts < self.candle_gap_ms {
             return;
         }
         (shown.candle, shown.candle_ts) = (Some(forming), now);
-        hub.publish(topic, candles::frame(&exchange.instruments()[symbol], &forming, false, now));
+        let instrument = &exchange.instruments()[symbol];
+        for text in Interval::ALL {
+            let topic = format!("kline.{text}.{}", instrument.symbol);
+            if let Some(candle) =
+                hub.wanted(&topic).then(|| newest(exchange, symbol, text)).flatten()
+            {
+                hub.publish(&topic, candles::frame(instrument, text, &candle, false, now));
+            }
+        }
     }
 
     fn show_ticker(&mut self, exchange: &Exchange, hub: &mut Hub, symbol: usize, topic: &str) {
@@ -250,6 +292,17 @@ impl Feed {
     }
 }
 
+/// The candle of an interval that is being made.
+fn newest(exchange: &Exchange, symbol: usize, text: &str) -> Option<Candle> {
+    let forming = exchange.pit(symbol)?.forming?;
+    if text == "1" {
+        return Some(forming);
+    }
+    let interval = Interval::read(text)?;
+    let window = (Some(interval.open_of(forming.open_ts)), Some(exchange.now()));
+    candles::select(exchange, symbol, interval, window, 1).pop()
+}
+
 fn ticker_frame(symbol: &str, kind: &str, row: &Map<String, Value>, seq: i64, now: i64) -> String {
     json!({"topic": format!("tickers.{symbol}"), "type": kind, "data": row, "cs": seq, "ts": now})
         .to_string()
@@ -290,8 +343,8 @@ pub enum Topic {
     Book(usize, usize),
     /// Trades of a symbol.
     Trade(usize),
-    /// One-minute candles of a symbol.
-    Candle(usize),
+    /// Candles of a symbol: the interval as the exchange spells it.
+    Candle(usize, &'static str),
     /// Ticker of a symbol.
     Ticker(usize),
 }
@@ -307,7 +360,10 @@ impl Topic {
                 Some(Self::Book(depth, exchange.symbol(symbol)?))
             }
             ["publicTrade", symbol] => Some(Self::Trade(exchange.symbol(symbol)?)),
-            ["kline", "1", symbol] => Some(Self::Candle(exchange.symbol(symbol)?)),
+            ["kline", interval, symbol] => {
+                let interval = Interval::ALL.into_iter().find(|known| known == interval)?;
+                Some(Self::Candle(exchange.symbol(symbol)?, interval))
+            }
             ["tickers", symbol] => Some(Self::Ticker(exchange.symbol(symbol)?)),
             _ => None,
         }
@@ -319,7 +375,7 @@ impl Topic {
         match self {
             Self::Book(_, symbol)
             | Self::Trade(symbol)
-            | Self::Candle(symbol)
+            | Self::Candle(symbol, _)
             | Self::Ticker(symbol) => *symbol,
         }
     }

@@ -4,6 +4,8 @@
 pub mod admin;
 /// Who sent a request.
 pub mod auth;
+/// What goes wrong on demand.
+pub mod faults;
 /// Rate limits.
 pub mod limits;
 /// Queries of orders, executions, positions and wallets.
@@ -38,7 +40,7 @@ pub struct Core {
     /// Who asked how often.
     pub limits: Limits,
     /// What goes wrong on demand.
-    pub faults: admin::Faults,
+    pub faults: faults::Faults,
 }
 
 /// The venue.
@@ -60,7 +62,7 @@ impl Venue {
             feed,
             hub: Hub::default(),
             limits: Limits::default(),
-            faults: admin::Faults::default(),
+            faults: faults::Faults::default(),
         };
         Self { core: Mutex::new(core), clock, keys, step_ms }
     }

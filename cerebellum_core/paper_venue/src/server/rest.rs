@@ -2,10 +2,11 @@
 
 use super::{auth, private, public, Core, Venue};
 use crate::clock::wall_ms;
+use crate::doors::Tap;
 use crate::exchange::Refusal;
 use crate::server::limits::Allowance;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::http::{header, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use protocol::bybit::codes;
@@ -18,6 +19,7 @@ pub type Answer = Result<Value, Refusal>;
 /// Answers any path that is not a WebSocket.
 pub async fn handle(
     State(venue): State<Arc<Venue>>,
+    ConnectInfo(tap): ConnectInfo<Tap>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -62,9 +64,36 @@ pub async fn handle(
             }
         }
     };
-    let (answer, allowance) =
-        venue.with(|core| limited(core, &venue, account, path, (bucket, limit), &asked));
-    respond(answer, Some(allowance))
+    let is_order = path.starts_with("/v5/order/") && !is_get;
+    let ask = |core: &mut Core| limited(core, &venue, account, path, (bucket, limit), &asked);
+    if !is_order {
+        let (answer, allowance) = venue.with(ask);
+        return respond(answer, Some(allowance));
+    }
+    let (before, after) = venue.with(|core| core.faults.lateness());
+    if !before.is_zero() {
+        tokio::time::sleep(before).await;
+    }
+    let (outcome, failure, lost) = venue.with(|core| {
+        let failure = core.faults.fails();
+        let outcome = failure.is_none_or(|failure| failure.commit).then(|| ask(core));
+        (outcome, failure, core.faults.loses_ack())
+    });
+    if !after.is_zero() {
+        tokio::time::sleep(after).await;
+    }
+    if lost {
+        tap.kill();
+    }
+    match (outcome, failure) {
+        (Some((answer, allowance)), None) => respond(answer, Some(allowance)),
+        (_, failure) => {
+            let (status, code) =
+                failure.map_or((503, codes::SERVER_ERROR), |one| (one.status, one.code));
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+            (status, respond(Err(Refusal::new(code, "server error")), None)).into_response()
+        }
+    }
 }
 
 /// Answers a private request inside its rate limit.
@@ -76,7 +105,11 @@ pub fn limited(
     (bucket, limit): (&'static str, usize),
     asked: &Value,
 ) -> (Answer, Allowance) {
-    let allowance = core.limits.count(account, bucket, limit, wall_ms());
+    let now = wall_ms();
+    let mut allowance = core.limits.count(account, bucket, limit, now);
+    if allowance.granted && core.faults.limits() {
+        allowance = Allowance { left: 0, reset: now + 200, granted: false, ..allowance };
+    }
     if allowance.granted {
         (private::answer(core, venue, account, path, asked), allowance)
     } else {

@@ -2,11 +2,12 @@
 
 use super::{auth, private, rest, Core, Venue};
 use crate::clock::wall_ms;
+use crate::doors::Tap;
 use crate::exchange::request::Fields;
 use crate::feed::hub::{Out, BACKLOG};
 use crate::feed::Topic;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::response::Response;
 use futures_util::{SinkExt, StreamExt};
 use protocol::bybit::codes;
@@ -20,33 +21,49 @@ const HOLD: Duration = Duration::from_millis(15);
 /// How long a connection may stay without a word.
 const IDLE: Duration = Duration::from_secs(600);
 /// Private topics that exist here.
-const PRIVATE: [&str; 5] = ["order", "execution", "position", "wallet", "execution.fast"];
+const PRIVATE: [&str; 4] = ["order", "execution", "position", "wallet"];
 
 /// Opens a public connection.
-pub async fn public(State(venue): State<Arc<Venue>>, upgrade: WebSocketUpgrade) -> Response {
-    upgrade.on_upgrade(move |socket| serve(venue, socket, "public"))
+pub async fn public(
+    State(venue): State<Arc<Venue>>,
+    ConnectInfo(tap): ConnectInfo<Tap>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    upgrade.on_upgrade(move |socket| serve(venue, socket, "public", tap))
 }
 
 /// Opens a private connection.
-pub async fn private(State(venue): State<Arc<Venue>>, upgrade: WebSocketUpgrade) -> Response {
-    upgrade.on_upgrade(move |socket| serve(venue, socket, "private"))
+pub async fn private(
+    State(venue): State<Arc<Venue>>,
+    ConnectInfo(tap): ConnectInfo<Tap>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    upgrade.on_upgrade(move |socket| serve(venue, socket, "private", tap))
 }
 
 /// Opens a connection for orders.
-pub async fn trade(State(venue): State<Arc<Venue>>, upgrade: WebSocketUpgrade) -> Response {
-    upgrade.on_upgrade(move |socket| serve(venue, socket, "trade"))
+pub async fn trade(
+    State(venue): State<Arc<Venue>>,
+    ConnectInfo(tap): ConnectInfo<Tap>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    upgrade.on_upgrade(move |socket| serve(venue, socket, "trade", tap))
 }
 
-async fn serve(venue: Arc<Venue>, socket: WebSocket, path: &'static str) {
+async fn serve(venue: Arc<Venue>, socket: WebSocket, path: &'static str, tap: Tap) {
     let (mut sink, mut stream) = socket.split();
     let (sender, mut outbox) = mpsc::channel::<Out>(BACKLOG);
-    let id = venue.with(|core| core.hub.join(path, sender));
+    let id = venue.with(|core| core.hub.join(path, sender, tap.clone()));
     let mut writer = tokio::spawn(async move {
         while let Some(out) = outbox.recv().await {
             let message = match out {
                 Out::Text(text) => Message::Text(text),
                 Out::Pong(bytes) => Message::Pong(bytes.into()),
-                Out::Cut | Out::Close => break,
+                Out::Cut => {
+                    tap.cut();
+                    Message::Text("{\"topic\":\"a frame that ends half-way\",\"data\":[]}".into())
+                }
+                Out::Close => break,
             };
             if sink.send(message).await.is_err() {
                 break;
@@ -81,7 +98,7 @@ fn connection(id: u64) -> String {
 async fn hear(venue: &Arc<Venue>, id: u64, path: &'static str, text: &str) {
     let parsed: Value = serde_json::from_str(text).unwrap_or(Value::Null);
     if path == "trade" {
-        hear_trade(venue, id, &parsed);
+        hear_trade(venue, id, &parsed).await;
         return;
     }
     let req_id = parsed.get("req_id").cloned();
@@ -211,20 +228,50 @@ fn read_login(args: &[Value]) -> Option<(String, String, String)> {
 }
 
 /// One request of a trade connection.
-fn hear_trade(venue: &Arc<Venue>, id: u64, request: &Value) {
+async fn hear_trade(venue: &Arc<Venue>, id: u64, request: &Value) {
     let op = request.get("op").and_then(Value::as_str).unwrap_or("").to_owned();
-    let reply = venue.with(|core| answer_trade(core, venue, id, &op, request));
-    let held = op.starts_with("order.");
-    if !held {
-        venue.with(|core| core.hub.tell(id, reply.to_string()));
+    if !op.starts_with("order.") {
+        venue.with(|core| {
+            let reply = answer_trade(core, venue, id, &op, request).to_string();
+            core.hub.tell(id, reply);
+        });
         return;
     }
+    let (before, after) = venue.with(|core| core.faults.lateness());
+    if !before.is_zero() {
+        tokio::time::sleep(before).await;
+    }
+    let (reply, lost) = venue.with(|core| {
+        let failure = core.faults.fails();
+        let reply = match failure {
+            Some(failure) if !failure.commit => fail(id, &op, request, failure.code),
+            Some(failure) => {
+                answer_trade(core, venue, id, &op, request);
+                fail(id, &op, request, failure.code)
+            }
+            None => answer_trade(core, venue, id, &op, request),
+        };
+        (reply, core.faults.loses_ack())
+    });
     // The order is in; only its answer waits.
     let venue = Arc::clone(venue);
     tokio::spawn(async move {
-        tokio::time::sleep(HOLD).await;
-        venue.with(|core| core.hub.tell(id, reply.to_string()));
+        tokio::time::sleep(HOLD + after).await;
+        let out = if lost { Out::Close } else { Out::Text(reply.to_string().into()) };
+        venue.with(|core| core.hub.deliver(id, out));
     });
+}
+
+/// An answer that leaves it open what became of the order.
+fn fail(id: u64, op: &str, request: &Value, code: i64) -> Value {
+    let mut reply = json!({
+        "retCode": code, "retMsg": "server error", "op": op, "data": {}, "retExtInfo": {},
+        "connId": connection(id),
+    });
+    if let Some(req_id) = request.get("reqId") {
+        reply["reqId"] = req_id.clone();
+    }
+    reply
 }
 
 fn answer_trade(core: &mut Core, venue: &Venue, id: u64, op: &str, request: &Value) -> Value {
