@@ -47,7 +47,8 @@ class Score:
     ----------
     value : float
         The worst Sharpe ratio of daily returns with one quarter of the days left out, so that one
-        lucky spell cannot carry a candidate; below -9 if it traded too little to be judged.
+        lucky spell cannot carry a candidate; where days are few, the Sharpe ratio of its trades;
+        below -9 if it traded too little to be judged.
     drawdown : float
     size : float
         Nodes of a program, leaves of a model.
@@ -140,8 +141,9 @@ def score_of(
     returns = outcomes.daily[index]
     trades = int(outcomes.trades[index])
     wanted = fewest_trades(len(returns), settings)
-    value = worst_without_a_slice(returns) if trades >= wanted else float("nan")
-    if math.isnan(value):
+    trade_sharpe = float(outcomes.trade_sharpe[index])
+    value = worst_without_a_slice(returns) if by_day else trade_sharpe
+    if trades < wanted or math.isnan(value):
         value = UNJUDGED - 1 + min(1.0, trades / wanted)
     return Score(
         value=value,
@@ -149,7 +151,7 @@ def score_of(
         size=size,
         trades=trades,
         net_return=float(outcomes.net_return[index]),
-        sharpe=sharpe(returns) if by_day else float(outcomes.trade_sharpe[index]),
+        sharpe=sharpe(returns) if by_day else trade_sharpe,
     )
 
 

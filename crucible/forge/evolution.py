@@ -270,7 +270,9 @@ class Forging:
         gate = self.policy.gate("trades_train", most, "most trades of any candidate in training")
         days = len(np.unique(self.market.day[self.windows.train]))
         wanted = max(gate.threshold, float(fewest_trades(days, self.settings)))
-        return self._result(state, None, None, (replace(gate, threshold=wanted),))
+        # Enough trades but nothing to judge: they all earned the same, so there is no ratio.
+        value = gate.value if gate.value < wanted else float("nan")
+        return self._result(state, None, None, (replace(gate, value=value, threshold=wanted),))
 
     def _result(
         self,

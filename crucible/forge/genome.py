@@ -132,7 +132,7 @@ class Thresholds:
             if len(column) and column.min() < column.max():
                 names.append(name)
                 values.append(np.quantile(column, levels))
-        return cls(tuple(names), np.array(values).reshape(len(names), -1))
+        return cls(tuple(names), np.array(values).reshape(len(names), len(levels)))
 
 
 def toolbox(thresholds: Thresholds) -> base.Toolbox:

@@ -87,7 +87,7 @@ def chart(
             parts.append(f'<polyline points="{points}" stroke="{colour}"/>')
         parts.append(
             f'<text class="name" x="{WIDTH / 2 + 130 * number - 120:.0f}" y="{base}" '
-            f'fill="{colour}">{escape(line.name)}</text>'
+            f'style="fill: {colour}">{escape(line.name)}</text>'
         )
     parts.append("</svg>")
     return "".join(parts)

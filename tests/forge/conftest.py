@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from crucible.forge.evolution import Forging
+from crucible.forge.result import ForgeResult
+from crucible.settings import ForgeSettings
+from tests.forge.markets import forging_of, make_market
+
+
+@dataclass(frozen=True)
+class Found:
+    forging: Forging
+    result: ForgeResult
+
+
+@pytest.fixture(scope="session")
+def planted() -> dict[str, Found]:
+    """One forging of each kind on a market with a strong planted edge."""
+    market = make_market(rows=12_000, seed=5, drift=0.0004)
+    settings = ForgeSettings(population=60, generations=4, trades_per_day=2)
+    found = {}
+    for kind in ("gp", "boosted"):
+        forging = forging_of(kind, market, settings)
+        found[kind] = Found(forging, forging.run())
+    return found

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crucible.forge.backtest import ForgeError, backtest
+from crucible.forge.checkpoint import CheckpointError, ForgeState
+from crucible.strategies.load import load_strategy
+from crucible.strategies.program import lookback, parse_program
+from tests.forge.markets import SMALL, forging_of, make_market
+
+KINDS = ["gp", "boosted"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_resumed_forging_ends_with_the_same_population(kind, tmp_path):
+    whole = forging_of(kind)
+    state = whole.advance(whole.advance(whole.start()))
+    first = forging_of(kind)
+    first.advance(first.start()).save(tmp_path / "state.json")
+    again = forging_of(kind)
+    resumed = again.advance(ForgeState.load(tmp_path / "state.json"))
+    assert resumed == state
+    one, other = whole.finish(state), again.finish(resumed)
+    assert one.lineage() == other.lineage()
+    assert one.candidate.to_json() == other.candidate.to_json()
+
+
+def test_another_process_breeds_the_same_population():
+    state = forging_of().advance(forging_of().start())
+    code = (
+        "import json; from tests.forge.markets import forging_of;"
+        "forging = forging_of(); state = forging.advance(forging.start());"
+        "print(json.dumps(state.population))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONHASHSEED": "77"},
+    )
+    assert json.loads(done.stdout) == state.population
+
+
+def test_another_seed_breeds_another_population():
+    assert forging_of(seed=1).start().population != forging_of(seed=2).start().population
+
+
+def test_the_callers_generator_is_left_alone():
+    random.seed(5)
+    expected = random.Random(5).random()
+    forging = forging_of()
+    forging.advance(forging.start())
+    assert random.random() == expected
+
+
+def test_advancing_leaves_the_given_state_as_it_was(tmp_path):
+    forging = forging_of()
+    state = forging.start()
+    state.save(tmp_path / "before.json")
+    forging.advance(state)
+    assert ForgeState.load(tmp_path / "before.json") == state
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"format": 1}', "truncate", "edit"])
+def test_a_corrupt_checkpoint_is_refused_by_name(damage, tmp_path):
+    path = tmp_path / "state.json"
+    forging_of().start().save(path)
+    text = path.read_text()
+    if damage == "truncate":
+        damage = text[: len(text) // 2]
+    elif damage == "edit":
+        damage = text.replace('"generation":0', '"generation":9')
+    path.write_text(damage)
+    with pytest.raises(CheckpointError, match=r"state\.json"):
+        ForgeState.load(path)
+
+
+def test_a_state_of_other_data_or_seed_is_refused():
+    state = forging_of().start()
+    for other in (
+        forging_of(seed=2),
+        forging_of(market=make_market(seed=9)),
+        forging_of("boosted"),
+    ):
+        with pytest.raises(CheckpointError, match="belongs to another forging"):
+            other.advance(state)
+
+
+def test_every_program_keeps_its_types_and_limits():
+    forging = forging_of(settings=replace_settings(population=150, trades_per_day=0.5))
+    state = forging.start()
+    for _ in range(3):
+        state = forging.advance(state)
+    for document in state.population:
+        program = parse_program(document["program"])
+        assert lookback(program) <= 6_000 // 50
+        assert document["exits"]["timeout"] <= 6_000 // 100
+    assert len({json.dumps(document) for document in state.population}) == 150
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_candidates_score_is_what_its_strategy_earns(kind):
+    forging = forging_of(kind)
+    state = forging.start()
+    breeder = forging._breeder
+    for window in (forging.windows.train, forging.windows.validation):
+        candidates = [breeder.read(document) for document in state.population[:10]]
+        outcomes = breeder.outcomes(candidates, window)
+        for index, candidate in enumerate(candidates):
+            test = backtest(
+                breeder.signals(candidate), forging.market, candidate.exits, SMALL.costs, window
+            )
+            assert outcomes.trades[index] == len(test.trades)
+            assert outcomes.net_return[index] == test.equity[-1] - 1
+            np.testing.assert_array_equal(outcomes.daily[index], test.daily_returns)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_planted_edge_is_found_and_holds_in_the_sealed_window(kind, planted):
+    result = planted[kind].result
+    assert result.champion is not None
+    assert "edge" in json.dumps(result.champion.to_json())
+    for name in ("validation", "sealed"):
+        assert result.window(name).summary["net_return"] > 0, name
+    assert result.window("sealed").opened == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_champion_survives_its_file(kind, planted):
+    forging, result = planted[kind].forging, planted[kind].result
+    loaded = load_strategy(json.loads(json.dumps(result.champion.to_json())))
+    assert loaded.signals(forging.frame).tolist() == result.champion.signals(forging.frame).tolist()
+
+
+def test_a_random_walk_is_refused_by_the_strict_policy_and_marked_by_the_other():
+    market = make_market(seed=3)
+    strict = forging_of(market=market, settings=replace_settings(policy="strict")).run()
+    assert strict.champion is None
+    assert strict.refusal.gate in strict.failed_gates
+    explore = forging_of(market=market, settings=replace_settings(policy="explore")).run()
+    assert explore.champion is not None
+    assert not explore.proven
+    assert explore.failed_gates == strict.failed_gates
+
+
+def test_candidates_that_do_not_trade_are_refused():
+    result = forging_of(settings=replace_settings(trades_per_day=2_000)).run()
+    assert result.champion is None
+    assert result.refusal.gate == "trades_train"
+    assert result.refusal.value < result.refusal.threshold
+    assert result.window("sealed").opened == 0
+
+
+def test_earlier_trials_of_the_slot_count():
+    forging = forging_of(prior_trials=10_000)
+    fresh = forging_of()
+    assert forging.run().trials == fresh.run().trials + 10_000
+
+
+def test_data_that_cannot_be_forged_on_is_named():
+    candles, frame = make_market(rows=500)
+    with pytest.raises(ForgeError, match="500 candles are too few"):
+        forging_of(market=(candles, frame))
+    candles, frame = make_market()
+    with pytest.raises(ForgeError, match="do not speak of"):
+        forging_of(market=(candles, replace(frame, ts=frame.ts + 60_000)))
+    constant = replace(frame, values=np.zeros_like(frame.values))
+    with pytest.raises(ForgeError, match="no feature varies"):
+        forging_of(market=(candles, constant))
+
+
+def test_windows_are_in_order_with_the_purge_between():
+    windows = forging_of().windows
+    assert windows.train.stop + windows.purge == windows.validation.start
+    assert windows.validation.stop + windows.purge == windows.sealed.start
+    assert windows.sealed.stop == 6_000
+
+
+def replace_settings(**changes):
+    return SMALL.model_validate({**SMALL.model_dump(), **changes})
