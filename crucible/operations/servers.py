@@ -5,6 +5,8 @@ Importing their clients would cost seconds and a hundred megabytes for a handful
 
 from __future__ import annotations
 
+import time
+import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -18,6 +20,8 @@ NOT_FOUND = 404
 PAGE = 200
 # Each round ends a page of runs; more than this many pages is somebody making them anew.
 CLEAR_ROUNDS = 20
+# The server says "unavailable" while its database is busy with somebody else.
+BUSY_PAUSES_S = (0.2, 0.5, 1.0, 2.0)
 
 
 class PrefectServer:
@@ -45,16 +49,21 @@ class PrefectServer:
         self._client.close()
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401
-        try:
-            response = self._client.request(method, path, json=body)
-            response.raise_for_status()
-        except httpx.HTTPStatusError as error:
-            message = f"Prefect refused {method} {path}: {error.response.text[:300]}"
-            raise ServerError(message) from error
-        except httpx.HTTPError as error:
-            message = f"Prefect did not answer {method} {path}: {error}"
-            raise ServerError(message) from error
-        return response.json() if response.content else None
+        for pause in (*BUSY_PAUSES_S, None):
+            try:
+                response = self._client.request(method, path, json=body)
+                if response.status_code == httpx.codes.SERVICE_UNAVAILABLE and pause is not None:
+                    time.sleep(pause)
+                    continue
+                response.raise_for_status()
+            except httpx.HTTPStatusError as error:
+                message = f"Prefect refused {method} {path}: {error.response.text[:300]}"
+                raise ServerError(message) from error
+            except httpx.HTTPError as error:
+                message = f"Prefect did not answer {method} {path}: {error}"
+                raise ServerError(message) from error
+            return response.json() if response.content else None
+        raise AssertionError
 
     def ensure_pool(self, name: str) -> None:
         """Make a process work pool unless it is there; the first worker fills in its template."""
@@ -74,7 +83,9 @@ class PrefectServer:
     def start(self, deployment: str, run_name: str) -> str:
         """Create a run of a deployment; give the run's id."""
         deployment_id = self.deployment(deployment)["id"]
-        run = self._ask("POST", f"/deployments/{deployment_id}/create_flow_run", {"name": run_name})
+        # With a key, asking again after a busy answer cannot make two runs.
+        body = {"name": run_name, "idempotency_key": str(uuid.uuid4())}
+        run = self._ask("POST", f"/deployments/{deployment_id}/create_flow_run", body)
         return str(run["id"])
 
     def unfinished_of(self, deployment: str) -> str | None:

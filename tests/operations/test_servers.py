@@ -19,6 +19,7 @@ class Server:
         self.schedules: list[dict] = []
         self.pools: list[str] = []
         self.broken = False
+        self.busy = 0
 
     def add(self, state: str, run_count: int = 1) -> str:
         name = str(uuid.uuid4())
@@ -28,6 +29,9 @@ class Server:
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if self.broken:
             return httpx.Response(500, text="database is locked")
+        if self.busy:
+            self.busy -= 1
+            return httpx.Response(503, json={"exception_message": "Service Unavailable"})
         path = request.url.path.removeprefix("/api")
         body = json.loads(request.content) if request.content else None
         parts = path.strip("/").split("/")
@@ -106,6 +110,16 @@ def test_a_pool_is_made_once(server: Server, prefect: PrefectServer):
     prefect.ensure_pool("crucible")
     prefect.ensure_pool("crucible")
     assert server.pools == ["crucible"]
+
+
+def test_a_busy_server_is_asked_again(server: Server, prefect: PrefectServer, monkeypatch):
+    monkeypatch.setattr("crucible.operations.servers.BUSY_PAUSES_S", (0.0, 0.0))
+    server.busy = 2
+    prefect.ensure_pool("crucible")
+    assert server.pools == ["crucible"]
+    server.busy = 3
+    with pytest.raises(ServerError, match="Service Unavailable"):
+        prefect.unfinished()
 
 
 def test_a_refusal_carries_the_servers_words(server: Server, prefect: PrefectServer):
