@@ -16,7 +16,6 @@ from torch_geometric.nn import MessagePassing
 from crucible.features.grid import Grid, Matrix
 from crucible.features.influence import (
     CLIP,
-    Edges,
     InfluenceArrays,
     InfluenceError,
     autoregression,
@@ -44,12 +43,28 @@ class InfluenceLayer(MessagePassing):
         Width of the small perceptron beside the linear part.
     """
 
+    first_theta: torch.Tensor
+    first_gate: torch.Tensor
+
     def __init__(self, lags: int, units: int = UNITS) -> None:
         super().__init__(aggr="add")
-        self.theta = torch.nn.Parameter(torch.ones(lags, dtype=torch.float64))
-        self.gate = torch.nn.Parameter(torch.tensor([0.0, 1.0], dtype=torch.float64))
+        # Learned as departures, so that weight decay pulls towards these and not towards zero.
+        self.register_buffer("first_theta", torch.ones(lags, dtype=torch.float64))
+        self.register_buffer("first_gate", torch.tensor([1.0, 4.0], dtype=torch.float64))
+        self.theta_change = torch.nn.Parameter(torch.zeros(lags, dtype=torch.float64))
+        self.gate_change = torch.nn.Parameter(torch.zeros(2, dtype=torch.float64))
         self.hidden = torch.nn.Linear(lags + 1, units, dtype=torch.float64)
         self.out = torch.nn.Parameter(torch.zeros(units, dtype=torch.float64))
+
+    @property
+    def theta(self) -> torch.Tensor:
+        """Weights of the lags, shape (lags,)."""
+        return self.first_theta + self.theta_change
+
+    @property
+    def gate(self) -> torch.Tensor:
+        """Bias and slope of the gate over the quality, shape (2,)."""
+        return self.first_gate + self.gate_change
 
     def forward(
         self,
@@ -82,7 +97,8 @@ class InfluenceLayer(MessagePassing):
     ) -> torch.Tensor:
         """Messages along edges, shape (edges, 1)."""
         products = coefficients * x_j
-        gate = torch.sigmoid(self.gate[0] + self.gate[1] * quality)
+        bias, slope = self.gate
+        gate = torch.sigmoid(bias + slope * quality)
         linear = (products * self.theta).sum(dim=1, keepdim=True)
         inner = torch.tanh(self.hidden(torch.cat([products, quality], dim=1)))
         bent = (inner * self.out).sum(dim=1, keepdim=True)
@@ -152,27 +168,35 @@ def surrogate_threshold(
     settings: FeatureSettings,
     generator: np.random.Generator,
 ) -> float:
-    """Edge statistic that the strongest of all edges exceeds in 5 % of circular-shift surrogates.
+    """Give what a graph's strongest edge exceeds in 5 % of circular-shift surrogates.
 
-    Every series is turned by its own random amount, which keeps its own dependence over time and
-    ends any relation between the series.
+    All targets are turned by one random amount against all sources. That ends every relation over
+    time and keeps how the assets move together, on which the shrinking of a ridge depends.
     """
+    lags = settings.influence_lags
     picks = np.linspace(0, len(hours) - 1, 4).astype(int)
     strongest = []
     for pick in picks:
         end = grid.row(hours[pick]) + 1
-        part = grid.standard[end - window : end]
+        sources, targets = _lagged(grid.standard[end - window : end], lags)
+        within = sources.T @ sources, targets.T @ targets
         for _ in range(SURROGATES // len(picks)):
-            shifts: Integers = generator.integers(60, len(part) - 60, size=part.shape[1:])
-            turned = np.stack(
-                [np.roll(part[:, column], int(shifts[column])) for column in range(len(shifts))],
-                axis=1,
-            )
-            moments, rows = lagged_moments(turned, settings.influence_lags)
-            _, statistic = autoregression(moments, rows, settings.influence_lags)
-            np.fill_diagonal(statistic, -np.inf)
+            shift = int(generator.integers(60, len(targets) - 60))
+            cross = sources.T @ np.roll(targets, shift, axis=0)
+            moments = np.block([[within[0], cross], [cross.T, within[1]]])
+            _, statistic = autoregression(moments, len(targets), lags)
             strongest.append(statistic.max())
     return float(np.quantile(strongest, CONFIDENCE))
+
+
+def _lagged(standard: Matrix, lags: int) -> tuple[Matrix, Matrix]:
+    """Rows of lagged and of current returns in the order of `lagged_moments`, whole rows only."""
+    clipped = np.clip(standard, -CLIP, CLIP)
+    past = [clipped[lags - lag : len(clipped) - lag] for lag in range(1, lags + 1)]
+    sources = np.stack(past, axis=2).reshape(len(clipped) - lags, -1)
+    targets = clipped[lags:]
+    whole = np.isfinite(sources).all(axis=1) & np.isfinite(targets).all(axis=1)
+    return sources[whole], targets[whole]
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,13 +236,9 @@ def _samples(
     for hour in hours:
         held = [blocks[past] for past in range(hour - window + every, hour + 1, every)]
         moments = np.sum([block[0] for block in held], axis=0)
+        rows = sum(block[1] for block in held)
         # Every node's strongest edges, significant or not: the gate has to learn the difference.
-        graph = select_edges(
-            moments, sum(block[1] for block in held), lags, settings.influence_edges, -np.inf
-        )
-        graph = Edges(
-            graph.source, graph.target, graph.coefficients, graph.quality - np.log(threshold)
-        )
+        graph = select_edges(moments, rows, lags, settings.influence_edges, threshold, always=True)
         for minute in range(hour, hour + every, STRIDE):
             row = grid.row(minute)
             x = grid.standard[row - lags + 1 : row + 1][::-1].T

@@ -20,8 +20,8 @@ REFERENCE = 1_440
 LAG = 60
 """Newest minutes left out of the reference, whose windows overlap the one that is judged."""
 
-THRESHOLD = 4.0
-"""Score at which a change is announced; set so that seeded null markets give about 0.3 a day."""
+THRESHOLD = 4.2
+"""Score at which a change is announced; set so that seeded null markets give about 0.2 a day."""
 
 RELEASE = 0.6
 """Share of the threshold below which an alarm ends early."""
