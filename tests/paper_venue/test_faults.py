@@ -89,7 +89,7 @@ def test_an_error_commits_only_when_told_to(clean, session):
     for commit in (False, True):
         link = f"error-{commit}"
         fault(clean, "error", count=1, status=503, commit=commit)
-        with pytest.raises(Exception, match="503|JSON"):
+        with pytest.raises(Exception, match=r"503|JSON"):
             session.place_order(**ORDER, orderLinkId=link)
         assert bool(fills(session, link)) is commit
 

@@ -127,6 +127,20 @@ def test_over_ten_orders_a_second_pybit_waits_and_goes_on(session, venue):
     session.cancel_all_orders(category="linear", symbol="ETHUSDT")
 
 
+def test_a_batch_has_an_outcome_per_order(session):
+    order = {"symbol": "SOLUSDT", "side": "Buy", "orderType": "Market", "qty": "1"}
+    answer = session.place_batch_order(
+        category="linear",
+        request=[
+            {**order, "orderLinkId": "batch-1"},
+            {**order, "qty": "0.01"},
+            {**order, "orderLinkId": "batch-1"},
+        ],
+    )
+    assert [one["code"] for one in answer["retExtInfo"]["list"]] == [0, 10001, 110072]
+    assert answer["result"]["list"][0]["orderLinkId"] == "batch-1"
+
+
 def test_pybits_own_book_equals_the_rest_book_at_the_same_update(session, sockets):
     books = {}
     sockets("public").orderbook_stream(

@@ -83,7 +83,13 @@ async fn run(settings: Settings) -> Result<(), String> {
     let first = start.unwrap_or_else(paper_venue::clock::wall_ms);
     let exchange = Exchange::new(settings.seed, market, &settings.keys, first);
     let clock = MarketClock::new(start, settings.speed);
-    let venue = Arc::new(Venue::new(exchange, clock, settings.keys, settings.step_ms));
+    let venue = Arc::new(Venue::new(
+        exchange,
+        clock,
+        settings.keys,
+        settings.step_ms,
+        settings.address_limit,
+    ));
     let listener = tokio::net::TcpListener::bind(settings.rest).await.map_err(|error| {
         format!("cannot listen on --rest {}: {error}; choose another port", settings.rest)
     })?;

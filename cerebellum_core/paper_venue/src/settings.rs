@@ -60,6 +60,9 @@ pub struct Flags {
     /// Market time advances in steps of so many milliseconds [1000; 100 below speed 10].
     #[arg(long, value_name = "MS")]
     pub step_ms: Option<i64>,
+    /// HTTP requests per five seconds and address; 0 for no limit [600].
+    #[arg(long, value_name = "COUNT")]
+    pub address_limit: Option<usize>,
     /// TOML file with any of these settings, named as the flags; a flag wins over it.
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]
@@ -91,6 +94,8 @@ pub struct Settings {
     pub history_days: u32,
     /// Steps of market time.
     pub step_ms: i64,
+    /// HTTP requests per five seconds.
+    pub address_limit: usize,
 }
 
 /// Reads and checks all settings.
@@ -181,6 +186,7 @@ pub fn read(flags: Flags) -> Result<Settings, String> {
         origin,
         history_days,
         step_ms,
+        address_limit: flags.address_limit.or(file.address_limit).unwrap_or(600),
     })
 }
 

@@ -4,6 +4,8 @@
 pub mod admin;
 /// Who sent a request.
 pub mod auth;
+/// Batches of orders.
+pub mod batch;
 /// What goes wrong on demand.
 pub mod faults;
 /// Rate limits.
@@ -39,6 +41,8 @@ pub struct Core {
     pub hub: Hub,
     /// Who asked how often.
     pub limits: Limits,
+    /// HTTP requests of late, for the limit per address.
+    pub visits: std::collections::VecDeque<i64>,
     /// What goes wrong on demand.
     pub faults: faults::Faults,
 }
@@ -50,21 +54,29 @@ pub struct Venue {
     clock: MarketClock,
     keys: Vec<Opening>,
     step_ms: i64,
+    address_limit: usize,
 }
 
 impl Venue {
     /// A venue around an exchange.
     #[must_use]
-    pub fn new(exchange: Exchange, clock: MarketClock, keys: Vec<Opening>, step_ms: i64) -> Self {
+    pub fn new(
+        exchange: Exchange,
+        clock: MarketClock,
+        keys: Vec<Opening>,
+        step_ms: i64,
+        address_limit: usize,
+    ) -> Self {
         let feed = Feed::new(exchange.instruments().len(), clock.speed());
         let core = Core {
             exchange,
             feed,
             hub: Hub::default(),
             limits: Limits::default(),
+            visits: std::collections::VecDeque::new(),
             faults: faults::Faults::default(),
         };
-        Self { core: Mutex::new(core), clock, keys, step_ms }
+        Self { core: Mutex::new(core), clock, keys, step_ms, address_limit }
     }
 
     /// Runs something at the market's now, and tells everybody what came of it.
@@ -75,6 +87,22 @@ impl Venue {
         let result = act(core);
         core.feed.flush(&mut core.exchange, &mut core.hub);
         result
+    }
+
+    /// Counts one HTTP request; says whether the address is inside its limit per five seconds.
+    pub fn admits(&self, now: i64) -> bool {
+        if self.address_limit == 0 {
+            return true;
+        }
+        let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+        while core.visits.front().is_some_and(|oldest| now - oldest >= 5_000) {
+            core.visits.pop_front();
+        }
+        let admitted = core.visits.len() < self.address_limit;
+        if admitted {
+            core.visits.push_back(now);
+        }
+        admitted
     }
 
     /// The market clock.

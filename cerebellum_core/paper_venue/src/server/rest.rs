@@ -1,6 +1,6 @@
 //! REST requests and answers.
 
-use super::{auth, private, public, Core, Venue};
+use super::{auth, batch, private, public, Core, Venue};
 use crate::clock::wall_ms;
 use crate::doors::Tap;
 use crate::exchange::Refusal;
@@ -25,6 +25,10 @@ pub async fn handle(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    if !venue.admits(wall_ms()) {
+        let refusal = Refusal::new(codes::IP_LIMIT, "access too frequent, please try again later");
+        return (StatusCode::FORBIDDEN, respond(Err(refusal), None)).into_response();
+    }
     let raw = uri.query().unwrap_or("");
     let query = read_query(raw);
     let path = uri.path();
@@ -65,6 +69,14 @@ pub async fn handle(
         }
     };
     let is_order = path.starts_with("/v5/order/") && !is_get;
+    if let Some(path) = batch::single(path) {
+        let (outcome, allowance) =
+            venue.with(|core| batch::answer(core, &venue, account, path, (bucket, limit), &asked));
+        return match outcome {
+            Ok((rows, outcomes)) => respond_with(Ok(rows), &outcomes, Some(allowance)),
+            Err(refusal) => respond(Err(refusal), Some(allowance)),
+        };
+    }
     let ask = |core: &mut Core| limited(core, &venue, account, path, (bucket, limit), &asked);
     if !is_order {
         let (answer, allowance) = venue.with(ask);
@@ -131,8 +143,13 @@ pub fn envelope(answer: Answer, now: i64) -> Value {
 }
 
 fn respond(answer: Answer, allowance: Option<Allowance>) -> Response {
-    let now = wall_ms();
-    let text = envelope(answer, now).to_string();
+    respond_with(answer, &json!({}), allowance)
+}
+
+fn respond_with(answer: Answer, more: &Value, allowance: Option<Allowance>) -> Response {
+    let mut envelope = envelope(answer, wall_ms());
+    envelope["retExtInfo"] = more.clone();
+    let text = envelope.to_string();
     let mut response =
         ([(header::CONTENT_TYPE, "application/json; charset=utf-8")], text).into_response();
     if let Some(allowance) = allowance {

@@ -1,6 +1,6 @@
 //! WebSocket connections: public, private and trade.
 
-use super::{auth, private, rest, Core, Venue};
+use super::{auth, batch, private, rest, Core, Venue};
 use crate::clock::wall_ms;
 use crate::doors::Tap;
 use crate::exchange::request::Fields;
@@ -312,7 +312,8 @@ fn answer_trade(core: &mut Core, venue: &Venue, id: u64, op: &str, request: &Val
                 Err(refusal) => finish(reply, codes::SIGNATURE, &refusal.message),
             }
         }
-        "order.create" | "order.amend" | "order.cancel" => {
+        "order.create" | "order.amend" | "order.cancel" | "order.create-batch"
+        | "order.amend-batch" | "order.cancel-batch" => {
             let Some(account) = account else {
                 return finish(reply, codes::SIGNATURE, "not logged in: send op auth first");
             };
@@ -331,8 +332,21 @@ fn answer_trade(core: &mut Core, venue: &Venue, id: u64, op: &str, request: &Val
             let Some(bucket) = private::bucket("POST", &path) else {
                 return finish(reply, codes::WS_OPERATION, "op not found");
             };
-            let (answer, allowance) = rest::limited(core, venue, account, &path, bucket, body);
-            reply.insert("retExtInfo".to_owned(), json!({}));
+            let (answer, allowance) = match batch::single(&path) {
+                Some(path) => {
+                    let (outcome, allowance) =
+                        batch::answer(core, venue, account, path, bucket, body);
+                    let more = outcome
+                        .as_ref()
+                        .map_or_else(|_| json!({}), |(_, outcomes)| outcomes.clone());
+                    reply.insert("retExtInfo".to_owned(), more);
+                    (outcome.map(|(rows, _)| rows), allowance)
+                }
+                None => {
+                    reply.insert("retExtInfo".to_owned(), json!({}));
+                    rest::limited(core, venue, account, &path, bucket, body)
+                }
+            };
             reply.insert(
                 "header".to_owned(),
                 json!({

@@ -14,6 +14,8 @@ pub const API_KEY: i64 = 10_003;
 pub const SIGNATURE: i64 = 10_004;
 /// Too many visits.
 pub const RATE_LIMIT: i64 = 10_006;
+/// Too many requests from one address.
+pub const IP_LIMIT: i64 = 10_018;
 /// The server failed: the outcome is unknown.
 pub const SERVER_ERROR: i64 = 10_016;
 /// The route does not exist.
