@@ -97,11 +97,11 @@ def environment(
     base : mapping
         The environment to build upon, usually the caller's own.
     """
-    inherited = {
-        name: value
-        for name, value in base.items()
-        if not name.startswith(("PREFECT_", "MLFLOW_", "CRUCIBLE_EXCHANGE_URL"))
-    }
+    foreign: tuple[str, ...] = ("PREFECT_", "MLFLOW_", "CRUCIBLE_EXCHANGE_URL")
+    if settings.execution.venue == "paper":
+        # Cerebellum prefers keys of the environment; a paper run must not see real ones.
+        foreign += ("BYBIT_",)
+    inherited = {name: value for name, value in base.items() if not name.startswith(foreign)}
     pages = f"{HOST}:{ports.mlflow},localhost:{ports.mlflow}"
     exchange = exchange_url(settings, ports)
     return {

@@ -72,6 +72,7 @@ def test_a_flow_sees_the_market_that_was_asked_for_on_the_command_line(home: Hom
 def test_another_systems_servers_are_not_inherited(home: Home):
     base = {
         "PREFECT_API_KEY": "secret",
+        "BYBIT_API_KEY": "real money",
         "PREFECT_API_URL": "https://elsewhere",
         "MLFLOW_TRACKING_TOKEN": "secret",
         "CRUCIBLE_FORGE__POPULATION": "10",
@@ -79,6 +80,7 @@ def test_another_systems_servers_are_not_inherited(home: Home):
     found = services.environment(Settings(home=home.path), home, home.new_run(), PORTS, WORLD, base)
     assert found["PREFECT_API_URL"] == "http://127.0.0.1:4200/api"
     assert "PREFECT_API_KEY" not in found
+    assert "BYBIT_API_KEY" not in found
     assert "MLFLOW_TRACKING_TOKEN" not in found
     assert found["CRUCIBLE_FORGE__POPULATION"] == "10"
 
