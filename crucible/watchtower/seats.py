@@ -30,8 +30,9 @@ def fill_seats(
     """Say what has to be done so that every slot is filled.
 
     An empty production seat is given to the slot's challenger where the venue allows it: always on
-    the paper venue under ``explore``, elsewhere only to a proven version. A slot without a
-    challenger gets one forged, empty slots first; a slot that is being forged is left alone.
+    the paper venue under ``explore``, elsewhere only to a proven version. Empty slots are forged
+    first, all of them; only when nothing is empty and nothing is being forged does one production
+    version get a rival, so that rivals never keep an empty slot waiting.
 
     Parameters
     ----------
@@ -62,4 +63,6 @@ def fill_seats(
             empty.append(SeatAction("forge", slot.name, None, "the slot is empty"))
         elif challenger is None:
             rivals.append(SeatAction("forge", slot.name, None, "production has no challenger"))
-    return seat + empty + rivals
+    if empty or busy:
+        return seat + empty
+    return seat + rivals[:1]

@@ -95,9 +95,14 @@ def seats(aliases, *, forging=(), explore=True, proven=None):
     ]
 
 
-def test_empty_slots_are_forged_before_rivals_are():
+def test_rivals_are_forged_one_at_a_time_and_never_while_a_slot_is_empty():
     held = {BTC.name: {"production": "3"}}
-    assert seats(held) == [("forge", ETH.name), ("forge", BTC.name)]
+    assert seats(held) == [("forge", ETH.name)]
+    assert seats(held, forging=[ETH.name]) == []
+    filled = {BTC.name: {"production": "3"}, ETH.name: {"production": "1"}}
+    assert seats(filled) == [("forge", BTC.name)]
+    rival = {**filled, BTC.name: {"production": "3", "challenger": "4"}}
+    assert seats(rival) == [("forge", ETH.name)]
 
 
 def test_a_slot_that_is_being_forged_is_left_alone():
