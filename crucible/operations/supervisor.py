@@ -40,7 +40,9 @@ WORLD_EVERY_S = 5.0
 # First starts on a loaded machine are slow: they create databases.
 START_LIMIT_S = 300.0
 INGEST_LIMIT_S = 900.0
-SHORTEST_INTERVAL_S = 30.0
+# A flow run costs some seconds of a core before its first line: fast markets are judged in batches.
+WATCHTOWER_SHORTEST_S = 30.0
+SINGULARITY_SHORTEST_S = 60.0
 SINGULARITY_EVERY_MINUTES = 15
 
 
@@ -242,10 +244,10 @@ class Supervisor:
 
     def _set_schedules(self) -> None:
         speed = self._settings.market.speed
-        every = (self._settings.watchtower.every_minutes, SINGULARITY_EVERY_MINUTES)
-        for deployment, minutes in zip(SCHEDULED, every, strict=True):
-            seconds = max(SHORTEST_INTERVAL_S, minutes * 60 / speed)
-            self._prefect.set_interval(deployment, seconds)
+        judging = self._settings.watchtower.every_minutes * 60 / speed
+        seating = SINGULARITY_EVERY_MINUTES * 60 / speed
+        self._prefect.set_interval("watchtower/watchtower", max(WATCHTOWER_SHORTEST_S, judging))
+        self._prefect.set_interval("singularity/singularity", max(SINGULARITY_SHORTEST_S, seating))
 
     # --- while waiting ---------------------------------------------------------------------------
 
