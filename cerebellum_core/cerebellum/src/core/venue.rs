@@ -196,6 +196,12 @@ impl Core {
             cost: DecimalText::from(position.cost),
         }));
         self.guard_after_fill(link, position.qty);
+        if let Some(order) = self.orders.get_mut(link) {
+            // The fill may be faster than the answer that tells the venue's id.
+            if order.order_id.is_none() && !execution.order_id.is_empty() {
+                order.order_id = Some(execution.order_id.clone());
+            }
+        }
         let happened = Happened::Fill { qty: execution.qty, price: execution.price };
         self.happen(link, happened);
     }
