@@ -29,7 +29,7 @@ from crucible.forge.report import write_folder
 from crucible.forge.result import ForgeResult
 from crucible.market.candles import folder_hash
 from crucible.settings import MINUTE_MS, Slot
-from crucible.strategies.registry import TRIALS
+from crucible.strategies.registry import TRIALS, Version
 from flows.house import House, open_house
 from flows.ingest import refresh
 
@@ -79,14 +79,14 @@ def forge(slot: str, seed: int | str = 0, reason: str = "asked for by a person")
     """
     house = open_house()
     logger = get_run_logger()
-    seat = Slot.parse(slot)
+    place = Slot.parse(slot)
     if "challenger" in house.registry.aliases(slot):
         return f"{slot} has a challenger already; nothing forged"
     key = str(runtime.flow_run.id or f"{slot}-{seed}")
     folder = house.home.path / "forge" / key
     job = Job.read(folder)
     if job is None:
-        job = open_job(house, seat, int(seed), reason, key)
+        job = open_job(house, place, int(seed), reason, key)
         job.write(folder)
     house.registry.open_run(key, f"forge {slot}", {})
     try:
@@ -223,9 +223,19 @@ def publish(house: House, job: Job, result: ForgeResult, folder: Path) -> str:
     version = registry.register(run, result.slot, document, version_tags(result, job))
     registry.set_alias(job.slot, "challenger", version.version)
     registry.close_run(run, "FINISHED")
-    text = f"{job.slot}: version {version.version} is the challenger (failed gates: {gates})"
+    role = seat(house, version)
+    text = f"{job.slot}: version {version.version} is {role} (failed gates: {gates})"
     create_markdown_artifact(key="outcome", markdown=text)
     return text
+
+
+def seat(house: House, version: Version) -> str:
+    """Give an empty production seat to a new version at once, where that is allowed."""
+    empty = "production" not in house.registry.aliases(version.slot)
+    if empty and (version.proven or house.seats_unproven):
+        house.registry.promote(version.slot, version.version, "the production seat was empty")
+        return "in production, since the seat was empty"
+    return "the challenger"
 
 
 def final_metrics(result: ForgeResult, job: Job) -> list[tuple[str, float, int]]:

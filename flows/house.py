@@ -114,6 +114,11 @@ class House:
         """Whether the venue is anything but our own paper venue."""
         return self.settings.execution.venue != "paper"
 
+    @property
+    def seats_unproven(self) -> bool:
+        """Whether an empty production seat may go to an unproven version."""
+        return self.settings.forge.policy == "explore" and not self.real_money
+
 
 def open_house() -> House:
     """Read settings and home."""

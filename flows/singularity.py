@@ -59,8 +59,9 @@ def plan(house: House) -> list[SeatAction]:
         for slot, held in aliases.items()
         if "challenger" in held and "production" not in held
     }
-    explore = house.settings.forge.policy == "explore" and not house.real_money
-    actions = fill_seats(slots, aliases, forging, may_seat_unproven=explore, proven=waiting)
+    actions = fill_seats(
+        slots, aliases, forging, may_seat_unproven=house.seats_unproven, proven=waiting
+    )
     create_table_artifact(
         key="slots",
         table=[

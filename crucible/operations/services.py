@@ -131,6 +131,8 @@ def environment(
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         "PREFECT_WORKER_QUERY_SECONDS": "3",
+        # A forging that waits for the one before it looks again soon, not after half a minute.
+        "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",
         "MLFLOW_TRACKING_URI": ports.mlflow_url,
         # One process instead of fifteen.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
