@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -29,7 +30,7 @@ def status_view(status: Status, footer: str = "") -> RenderableType:
 
 def services_table(services: list[ServiceStatus], total_mb: float) -> Table:
     """One line per service, and the memory of all."""
-    table = Table(title="Services", title_justify="left", show_footer=True, expand=False)
+    table = _table("Services", show_footer=True)
     table.add_column("service", footer="all")
     table.add_column("state")
     table.add_column("address", no_wrap=True)
@@ -48,24 +49,17 @@ def services_table(services: list[ServiceStatus], total_mb: float) -> Table:
 
 def agents_table(agents: list[dict[str, Any]], title: str) -> Table:
     """One line per agent; an unproven version carries its mark."""
-    table = Table(title=f"Agents at {title}", title_justify="left")
-    for name in (
-        "agent",
-        "role",
-        "symbol",
-        "position",
-        "trades",
-        "pnl",
-        "last signal",
-        "last event",
-    ):
-        right = name in {"position", "trades", "pnl"}
-        table.add_column(name, justify="right" if right else "left")
+    table = _table(f"Agents at {title}  (* unproven)")
+    table.add_column("agent", no_wrap=True)
+    table.add_column("role")
+    for name in ("position", "trades", "PnL"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("signal")
+    table.add_column("last event", overflow="fold")
     for agent in agents:
         table.add_row(
             _marked(agent),
             str(agent.get("role", "")),
-            str(agent.get("symbol", "")),
             str(agent.get("position", "")),
             str(agent.get("trades", "")),
             money(agent.get("pnl")),
@@ -111,18 +105,11 @@ def _headline(report: Report) -> Text:
 
 
 def _report_agents(agents: list[dict[str, Any]]) -> Table:
-    table = Table(title="Agents", title_justify="left")
-    for name in (
-        "agent",
-        "role",
-        "live fills",
-        "shadow fills",
-        "trades",
-        "fees",
-        "pnl",
-        "position",
-    ):
-        table.add_column(name, justify="left" if name in {"agent", "role"} else "right")
+    table = _table("Agents  (* unproven)")
+    table.add_column("agent", no_wrap=True)
+    table.add_column("role")
+    for name in ("live", "shadow", "trades", "fees", "PnL", "position"):
+        table.add_column(name, justify="right", no_wrap=True)
     for agent in agents:
         table.add_row(
             _marked(agent),
@@ -138,7 +125,7 @@ def _report_agents(agents: list[dict[str, Any]]) -> Table:
 
 
 def _books_table(report: Report) -> Table:
-    table = Table(title="Books (USDT)", title_justify="left")
+    table = _table("Books (USDT)")
     table.add_column("")
     for keeper in report.books:
         table.add_column(keeper, justify="right")
@@ -152,8 +139,13 @@ def _books_table(report: Report) -> Table:
     return table
 
 
+def _table(title: str, *, show_footer: bool = False) -> Table:
+    """Lines between head and rows only: narrow terminals have room for the names."""
+    return Table(title=title, title_justify="left", show_footer=show_footer, box=SIMPLE_HEAD)
+
+
 def _marked(agent: dict[str, Any]) -> str:
-    return str(agent.get("agent", "")) + ("" if agent.get("proven") else " (unproven)")
+    return str(agent.get("agent", "")) + ("" if agent.get("proven") else " *")
 
 
 def money(value: object) -> str:

@@ -186,5 +186,6 @@ def test_people_see_the_mark_and_both_sides_of_a_difference(home: Home, run: Run
     console = Console(width=140, record=True, file=(run.path / "out").open("w"))
     console.print(report_view(make_report(home)))
     text = console.export_text()
-    assert "(unproven)" in text
+    assert "BTCUSDT-gp-1@1 *" in text
+    assert "* unproven" in text
     assert "DIFFERENT  fills: venue 3, journal 2, ledger 3" in text
