@@ -81,7 +81,8 @@ async fn run(settings: Settings) -> Result<(), String> {
     let (market, start) = open_market(&settings)?;
     // The clock begins after the history is there, so that nothing is late from the start.
     let first = start.unwrap_or_else(paper_venue::clock::wall_ms);
-    let exchange = Exchange::new(settings.seed, market, &settings.keys, first);
+    let exchange =
+        Exchange::new(settings.seed, market, &settings.keys, first).salted(settings.id_salt);
     let clock = MarketClock::new(start, settings.speed);
     let venue = Arc::new(Venue::new(
         exchange,

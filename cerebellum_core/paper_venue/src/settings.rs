@@ -63,6 +63,10 @@ pub struct Flags {
     /// HTTP requests per five seconds and address; 0 for no limit [600].
     #[arg(long, value_name = "COUNT")]
     pub address_limit: Option<usize>,
+    /// Number that goes into every order and execution id, beside seed and start, so that another
+    /// run over the same market has other ids [0].
+    #[arg(long, value_name = "NUMBER")]
+    pub id_salt: Option<u64>,
     /// TOML file with any of these settings, named as the flags; a flag wins over it.
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]
@@ -96,6 +100,8 @@ pub struct Settings {
     pub step_ms: i64,
     /// HTTP requests per five seconds.
     pub address_limit: usize,
+    /// Salt of all ids.
+    pub id_salt: u64,
 }
 
 /// Reads and checks all settings.
@@ -186,6 +192,7 @@ pub fn read(flags: Flags) -> Result<Settings, String> {
         origin,
         history_days,
         step_ms,
+        id_salt: flags.id_salt.or(file.id_salt).unwrap_or(0),
         address_limit: flags.address_limit.or(file.address_limit).unwrap_or(600),
     })
 }

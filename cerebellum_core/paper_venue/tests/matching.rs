@@ -327,3 +327,34 @@ fn an_account_that_cannot_hold_its_position_is_closed() {
         "{standing:?}"
     );
 }
+
+#[test]
+fn a_conditional_order_that_cannot_be_afforded_when_it_wakes_is_rejected() {
+    let mut exchange = exchange(14);
+    let last = exchange.pit(0).expect("a pit").last;
+    let order = body(
+        "BTCUSDT",
+        Side::Buy,
+        "100",
+        json!({"triggerPrice": price(&exchange, last + 20), "triggerDirection": 1, "orderLinkId": "big"}),
+    );
+    exchange.create(0, &order).expect("accepted: nothing is reserved before the trigger");
+    for minute in 1..300 {
+        exchange.advance(START + minute * 60_000);
+    }
+    assert_eq!(status(&exchange, 0, "big").0, "Rejected");
+    assert!(exchange.accounts()[0].executions.is_empty());
+}
+
+#[test]
+fn another_run_over_the_same_market_can_have_other_ids() {
+    let order = body("BTCUSDT", Side::Buy, "0.1", json!({}));
+    let ids = |salt: u64| {
+        let mut exchange = exchange(15).salted(salt);
+        let made = exchange.create(0, &order).expect("accepted");
+        (made.order_id, exchange.accounts()[0].executions[0].id.clone())
+    };
+    assert_eq!(ids(0), ids(0));
+    assert_ne!(ids(0).0, ids(1).0);
+    assert_ne!(ids(0).1, ids(1).1);
+}

@@ -111,6 +111,7 @@ pub struct Pit {
 #[derive(Debug)]
 pub struct Exchange {
     seed: u64,
+    salt: u64,
     market: Market,
     pits: Vec<Pit>,
     names: HashMap<String, usize>,
@@ -157,6 +158,7 @@ impl Exchange {
         let minute_ts = market.next_ts();
         let mut exchange = Self {
             seed,
+            salt: hash(&[seed, start.unsigned_abs()]),
             market,
             pits,
             names,
@@ -181,6 +183,15 @@ impl Exchange {
         exchange.advance(start);
         exchange.notices.clear();
         exchange
+    }
+
+    /// Salts all ids, so that another run with the same seed and start has other ones.
+    #[must_use]
+    pub fn salted(mut self, salt: u64) -> Self {
+        if salt != 0 {
+            self.salt = hash(&[self.salt, salt]);
+        }
+        self
     }
 
     /// Gives every book a first price: the last close of the history.
@@ -291,9 +302,9 @@ impl Exchange {
         merged.into_iter().take(depth).map(|(key, qty)| (-side.sign() * key, qty)).collect()
     }
 
-    /// An id that looks like a UUID and follows from the seed and a number.
+    /// An id that looks like a UUID and follows from the salt and a number.
     fn make_id(&self, kind: u64, number: u64) -> String {
-        let (a, b) = (hash(&[self.seed, kind, number, 1]), hash(&[self.seed, kind, number, 2]));
+        let (a, b) = (hash(&[self.salt, kind, number, 1]), hash(&[self.salt, kind, number, 2]));
         format!(
             "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
             a >> 32,

@@ -50,8 +50,25 @@ impl Exchange {
             self.retire(number);
             return;
         }
+        if !order.reduce_only && !self.can_open(number) {
+            if let Some(order) = self.orders.get_mut(&number) {
+                order.end("UNKNOWN", "EC_Others", now);
+                order.status = OrderStatus::Rejected;
+            }
+            self.retire(number);
+            return;
+        }
         self.work(number);
         self.enforce_reduce_only();
+    }
+
+    /// Whether an order that just woke can be afforded, with itself out of the way.
+    fn can_open(&mut self, number: u64) -> bool {
+        let Some(order) = self.orders.get(&number).cloned() else { return false };
+        self.accounts[order.account].open.remove(&number);
+        let affords = self.affords(&order);
+        self.accounts[order.account].open.insert(number);
+        affords
     }
 
     /// The worst price a market order may take: the edge of the permitted range.
