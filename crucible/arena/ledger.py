@@ -252,10 +252,14 @@ class Ledger:
         self._set_meta(f"shadow:{agent}", json.dumps(state, sort_keys=True))
 
     def seat(self, row: AgentRow) -> None:
-        """Record that an agent trades from now on, or changed its role."""
+        """Record that an agent trades from now on, or changed its role.
+
+        An agent that was only restarted keeps the instant at which it was seated.
+        """
         self._db.execute(
             "INSERT INTO agents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (agent) DO UPDATE "
-            "SET role = excluded.role, proven = excluded.proven, until_ts = NULL",
+            "SET role = excluded.role, proven = excluded.proven, until_ts = NULL, since_ts = CASE "
+            "WHEN role = excluded.role AND until_ts IS NULL THEN since_ts ELSE excluded.since_ts END",
             (
                 row.agent,
                 row.slot,

@@ -1,5 +1,6 @@
 """The ledger books every fill once, in whatever order and however often it hears of it."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -132,3 +133,14 @@ def test_an_agent_that_comes_back_is_active_again(ledger):
     assert ledger.agents(active=True) == []
     ledger.seat(row)
     assert [agent.agent for agent in ledger.agents(active=True)] == ["a@1"]
+
+
+def test_a_restart_keeps_the_seat_and_a_promotion_begins_a_new_one(ledger):
+    row = AgentRow(
+        "a@1", "a", "1", "challenger", "B", "gp", proven=False, since_ts=5, until_ts=None
+    )
+    ledger.seat(row)
+    ledger.seat(replace(row, since_ts=7))
+    assert ledger.agents()[0].since_ts == 5
+    ledger.seat(replace(row, since_ts=9, role="production"))
+    assert ledger.agents()[0].since_ts == 9
