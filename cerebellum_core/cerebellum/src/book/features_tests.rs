@@ -14,7 +14,8 @@ fn a_balanced_book_has_no_skew_and_a_heavy_bid_a_positive_one() {
     let mut clock = SecondClock::default();
     clock.update(1_000, &book("2", "2"));
     let second = clock.advance(2_000)[0].statistics.unwrap();
-    assert_eq!((second.skew, second.depth), (0.0, 2.0));
+    assert!(second.skew.abs() < 1e-12);
+    assert_eq!(second.depth, 2.0);
     clock.update(2_000, &book("3", "1"));
     let second = clock.advance(3_000)[0].statistics.unwrap();
     assert!((second.skew - 0.5).abs() < 1e-12);

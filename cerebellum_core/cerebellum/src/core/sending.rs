@@ -187,7 +187,7 @@ impl Core {
             if care.asking && now - care.asked_at > ANSWER_MS {
                 care.asking = false;
             }
-            if care.asking || care.sending {
+            if care.asking || (care.sending && order.status == OrderStatus::Sent) {
                 continue;
             }
             let unseen = now - care.changed_at.max(care.asked_at);

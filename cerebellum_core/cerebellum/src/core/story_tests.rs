@@ -40,7 +40,7 @@ fn setup() -> Setup {
     Setup {
         symbols: vec![symbol()],
         limits,
-        deadman_ms: 1_000,
+        deadman_ms: 0,
         flatten_on_deadman: false,
         receive_window_ms: 5_000,
         journal_id: "journal".to_owned(),
@@ -357,7 +357,11 @@ fn an_impossible_transition_is_alarmed_and_booked_and_never_panics() {
 
 /// A long position of one coin for agent `a`, protected by a stop at 90.
 fn protected() -> Story {
-    let mut story = Story::new().ready();
+    protected_with(setup())
+}
+
+fn protected_with(setup: Setup) -> Story {
+    let mut story = Story::with(setup, Recovered::default()).ready();
     let mut entry = submit("a", Side::Buy, "1", story.market);
     entry.protect = protect(Some("90"), Some("120"), None);
     story.send(&entry);
@@ -516,7 +520,7 @@ fn kill_halts_and_closes_everything_and_only_an_operator_opens_again() {
 
 #[test]
 fn a_silent_arena_trips_the_switch_once_and_positions_stay_protected() {
-    let mut story = protected();
+    let mut story = protected_with(Setup { deadman_ms: 1_000, ..setup() });
     let mut resting = submit("b", Side::Buy, "1", story.market);
     (resting.kind, resting.limit_price) = (Kind::Limit, Some("95".parse().unwrap()));
     story.send(&resting);
