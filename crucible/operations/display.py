@@ -7,7 +7,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
@@ -29,6 +29,7 @@ class Display:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._lines: deque[str] = deque(maxlen=LINES)
+        self._view: RenderableType = Text()
         self._live = (
             Live(console=console, auto_refresh=False, transient=False)
             if console.is_terminal
@@ -61,10 +62,16 @@ class Display:
         self._lines.append(line)
         if self._live is None:
             self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+        else:
+            self._draw()
 
     def show(self, status: Status, footer: str) -> None:
         """Draw the table anew."""
-        if self._live is None:
-            return
+        if self._live is not None:
+            self._view = status_view(status, footer)
+            self._draw()
+
+    def _draw(self) -> None:
+        assert self._live is not None
         lines = Text("\n".join(self._lines), style="dim")
-        self._live.update(Group(status_view(status, footer), lines), refresh=True)
+        self._live.update(Group(self._view, lines), refresh=True)

@@ -141,6 +141,7 @@ class Supervisor:
                 self._show(time.monotonic(), always=True)
                 self._remember()
                 shut_down(self._stack, self._prefect, self._arena, self._display.say)
+                self._footer = f"run {self._run.run_id} has stopped"
                 self._prefect.close()
                 self._show(time.monotonic(), always=True)
         self._display.say(
