@@ -36,7 +36,7 @@ WINDOW = 20
 """Higher candles in a window; one more is needed for the first return."""
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(error_model="numpy", nogil=True)
 def higher_features(
     stamp: Integers, ring: Floats, boundary: int, length: int, first: int, out: Floats
 ) -> None:
@@ -71,7 +71,7 @@ def higher_features(
     _places(folded, close, out)
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(error_model="numpy", nogil=True)
 def _fold(stamp: Integers, ring: Floats, boundary: int, length: int, out: Floats) -> None:
     """Fold the minutes that close in ``(boundary - length, boundary]``; NaN when too few."""
     count, volume = 0, 0.0
@@ -92,7 +92,7 @@ def _fold(stamp: Integers, ring: Floats, boundary: int, length: int, out: Floats
         out[VOLUME] = volume
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(error_model="numpy", nogil=True)
 def _moves(folded: Floats, close: float, out: Floats) -> None:
     count, total, squares = 0, 0.0, 0.0
     recent, recent_total, recent_gains = 0, 0.0, 0.0
@@ -115,7 +115,7 @@ def _moves(folded: Floats, close: float, out: Floats) -> None:
         out[2] = ratio(recent_total, 2 * recent_gains - recent_total)
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(error_model="numpy", nogil=True)
 def _places(folded: Floats, close: float, out: Floats) -> None:
     count, total, squares, ranges = 0, 0.0, 0.0, 0.0
     fast, fast_total = 0, 0.0

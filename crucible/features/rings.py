@@ -23,7 +23,7 @@ NONE = np.iinfo(np.int64).min
 """Stamp of a slot that was never written, and of a first minute that has not come."""
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(error_model="numpy", nogil=True)
 def push(
     stamp: Integers,
     ring: Floats,
@@ -66,13 +66,13 @@ def push(
         ring[STANDARD, slot] = np.nan
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(error_model="numpy", nogil=True)
 def ratio(value: float, scale: float) -> float:
     """``value / scale``, NaN where the scale is zero, negative or unknown."""
     return value / scale if scale > 0 else np.nan
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(error_model="numpy", nogil=True)
 def deviation(count: int, first: float, second: float) -> float:
     """Sample standard deviation from a count and the sums of values and squares.
 
@@ -84,14 +84,14 @@ def deviation(count: int, first: float, second: float) -> float:
     return np.sqrt(variance) if variance > 1e-12 * second / count else 0.0
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(error_model="numpy", nogil=True)
 def value_at(stamp: Integers, ring: Floats, field: int, minute: int) -> float:
     """Read a field of one minute; NaN where the minute is missing."""
     slot = minute & (RING - 1)
     return ring[field, slot] if stamp[slot] == minute else np.nan
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(error_model="numpy", nogil=True)
 def return_sums(
     stamp: Integers, ring: Floats, minute: int, width: int
 ) -> tuple[int, float, float, float, float, float]:
@@ -119,7 +119,7 @@ def return_sums(
     return count, first, second, third, gains, lagged
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(error_model="numpy", nogil=True)
 def price_sums(
     stamp: Integers, ring: Floats, minute: int, width: int, close: float
 ) -> tuple[int, float, float, float, float, float, float]:
@@ -146,7 +146,7 @@ def price_sums(
     return count, first, second, top, bottom, ranges, parkinson
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(error_model="numpy", nogil=True)
 def volume_sums(
     stamp: Integers, ring: Floats, minute: int, width: int
 ) -> tuple[int, float, float, float, float]:
@@ -172,7 +172,7 @@ def volume_sums(
     return count, first, second, signed, traded
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(error_model="numpy", nogil=True)
 def covered(count: int, width: int, minute: int, first: int) -> bool:
     """Whether a window may be spoken of: old enough, and enough of its minutes present.
 

@@ -6,12 +6,15 @@ fraction, so that it compares across prices and regimes; NaN until its window is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
 
+from crucible.features import higher, rings
 from crucible.features.grid import Grid, build_grid
 from crucible.features.higher import HIGHER, higher_features
 from crucible.features.rings import (
@@ -31,6 +34,7 @@ from crucible.features.rings import (
     value_at,
     volume_sums,
 )
+from crucible.market import mtfa
 from crucible.market.candles import COLUMNS, Candles, Floats, Integers
 from crucible.settings import MINUTE_MS
 
@@ -82,6 +86,11 @@ TECHNICAL += tuple(f"h1_{name}" for name in HIGHER)
 
 WARMUP = 1_441
 """Candles until every technical feature is defined: a day, and the candle before it."""
+
+Steps = Callable[
+    [Integers, Floats, Integers, Floats, Integers, Floats, Floats, Floats],
+    None,
+]
 
 FIRST, LAST, QUARTER, HOUR = range(4)
 MARKS = 4
@@ -155,64 +164,85 @@ def market_grid(candles: Mapping[str, Candles], carry: int = 0) -> Grid:
     return build_grid(minutes, rows, [run[2] for run in runs], (NONE, empty, empty))
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
-def technical_steps(
-    minutes: Integers,
-    candles: Floats,
-    stamp: Integers,
-    ring: Floats,
-    marks: Integers,
-    held: Floats,
-    out: Floats,
-    standard: Floats,
-) -> None:
-    """Step one symbol through closed candles, oldest first.
+def _sources() -> str:
+    """Digest of the files whose functions and constants are compiled into the step."""
+    digest = hashlib.sha256()
+    for module in (rings, higher, mtfa):
+        digest.update(inspect.getsource(module).encode())
+    return digest.hexdigest()
 
-    Parameters
-    ----------
-    minutes : ndarray of int64, shape (n,)
-        Exclusive close times in minutes since the epoch, later than every minute already seen.
-    candles : ndarray of float64, shape (n, 5)
-        Open, high, low, close, volume.
-    stamp, ring, marks, held
-        The symbol's state, changed in place: the ring of minutes; first and last minute and the
-        boundaries up to which 15-minute and hourly features were computed; those features.
-    out : ndarray of float64, shape (n, len(TECHNICAL))
-        Receives the features.
-    standard : ndarray of float64, shape (n, 2)
-        Receives the one-minute log return, and the same divided by the day's volatility as it
-        was known a minute earlier.
+
+def _compile(sources: str) -> Steps:
+    """Compile the step under a key that changes with every file it is made of.
+
+    Numba's cache looks only at the file of the cached function, and would go on serving machine
+    code with an old helper inside. What a function closes over is part of its key, so it closes
+    over the digest; and only this outermost function is cached.
     """
-    for row in range(len(minutes)):
-        minute = minutes[row]
-        if marks[FIRST] < 0:
-            marks[FIRST] = minute
-        marks[LAST] = minute
-        push(
-            stamp,
-            ring,
-            minute,
-            candles[row, 0],
-            candles[row, 1],
-            candles[row, 2],
-            candles[row, 3],
-            candles[row, 4],
-        )
-        _minute_features(stamp, ring, minute, marks[FIRST], candles[row], out[row])
-        slot = minute & (ring.shape[1] - 1)
-        standard[row, 0] = ring[RETURN, slot]
-        standard[row, 1] = ring[STANDARD, slot]
-        for which, length in ((QUARTER, 15), (HOUR, 60)):
-            boundary = minute // length * length
-            block = held[which - QUARTER]
-            if marks[which] != boundary:
-                marks[which] = boundary
-                higher_features(stamp, ring, boundary, length, marks[FIRST], block)
-            start = _MINUTES + (which - QUARTER) * _HIGHER
-            out[row, start : start + _HIGHER] = block
+
+    @njit(cache=True, error_model="numpy", nogil=True)
+    def technical_steps(
+        minutes: Integers,
+        candles: Floats,
+        stamp: Integers,
+        ring: Floats,
+        marks: Integers,
+        held: Floats,
+        out: Floats,
+        standard: Floats,
+    ) -> None:
+        """Step one symbol through closed candles, oldest first.
+
+        Parameters
+        ----------
+        minutes : ndarray of int64, shape (n,)
+            Exclusive close times in minutes since the epoch, later than every minute already seen.
+        candles : ndarray of float64, shape (n, 5)
+            Open, high, low, close, volume.
+        stamp, ring, marks, held
+            The symbol's state, changed in place: the ring of minutes; first and last minute and the
+            boundaries up to which 15-minute and hourly features were computed; those features.
+        out : ndarray of float64, shape (n, len(TECHNICAL))
+            Receives the features.
+        standard : ndarray of float64, shape (n, 2)
+            Receives the one-minute log return, and the same divided by the day's volatility as it
+            was known a minute earlier.
+        """
+        if not sources:
+            return
+        for row in range(len(minutes)):
+            minute = minutes[row]
+            if marks[FIRST] < 0:
+                marks[FIRST] = minute
+            marks[LAST] = minute
+            push(
+                stamp,
+                ring,
+                minute,
+                candles[row, 0],
+                candles[row, 1],
+                candles[row, 2],
+                candles[row, 3],
+                candles[row, 4],
+            )
+            _minute_features(stamp, ring, minute, marks[FIRST], candles[row], out[row])
+            slot = minute & (ring.shape[1] - 1)
+            standard[row, 0] = ring[RETURN, slot]
+            standard[row, 1] = ring[STANDARD, slot]
+            for which, length in ((QUARTER, 15), (HOUR, 60)):
+                boundary = minute // length * length
+                block = held[which - QUARTER]
+                if marks[which] != boundary:
+                    marks[which] = boundary
+                    higher_features(stamp, ring, boundary, length, marks[FIRST], block)
+                start = _MINUTES + (which - QUARTER) * _HIGHER
+                out[row, start : start + _HIGHER] = block
+
+    compiled: Steps = technical_steps
+    return compiled
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(error_model="numpy", nogil=True)
 def _minute_features(
     stamp: Integers, ring: Floats, minute: int, first: int, candle: Floats, out: Floats
 ) -> None:
@@ -230,7 +260,7 @@ def _minute_features(
     out[40] = np.cos(angle)
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(error_model="numpy", nogil=True)
 def _returns(
     stamp: Integers, ring: Floats, minute: int, first: int, close: float, out: Floats
 ) -> tuple[float, float]:
@@ -265,7 +295,7 @@ def _returns(
     return volatility[1], volatility[3]
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(error_model="numpy", nogil=True)
 def _levels(
     stamp: Integers,
     ring: Floats,
@@ -316,7 +346,7 @@ def _levels(
     out[38] = ratio((ring[1, slot] - ring[2, slot]) / close, ranges[1])
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(error_model="numpy", nogil=True)
 def _volumes(
     stamp: Integers,
     ring: Floats,
@@ -347,3 +377,6 @@ def _volumes(
             out[31 if day else 30] = ratio(volume - mean, deviation(count, total, squares))
             if not day:
                 out[34] = ratio(signed, total)
+
+
+technical_steps = _compile(_sources())

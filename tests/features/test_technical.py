@@ -215,3 +215,19 @@ def higher_names(text: str) -> set[str]:
     assert "`m15_`" in text
     assert "`h1_`" in text
     return {f"{p}_{n}" for p in ("m15", "h1") for n in HIGHER if f"| `{n}` |" in text}
+
+
+def test_compiled_code_is_never_older_than_a_file_it_is_made_of(monkeypatch) -> None:
+    import inspect
+
+    from crucible.features import technical as module
+
+    before = module._sources()
+    held = [cell.cell_contents for cell in module.technical_steps.py_func.__closure__]
+    assert before in held
+    true = inspect.getsource
+    for helper in (module.rings, module.higher, module.mtfa):
+        monkeypatch.setattr(
+            inspect, "getsource", lambda m, h=helper: true(m) + ("#" if m is h else "")
+        )
+        assert module._sources() != before
