@@ -30,7 +30,7 @@ from crucible.strategies.boosted import BoostedStrategy, threshold_signals
 from crucible.strategies.contract import Exits, Signals
 from crucible.strategies.gp import exits_to_json
 
-FIRST_FITS = 4
+FIRST_FITS = 6
 NEW_FITS = 2
 FOLDS = 4
 MOST_ROUNDS = 100
@@ -43,7 +43,7 @@ Booster: TypeAlias = Any
 
 LEARNING_RATES = (0.03, 0.05, 0.1, 0.2)
 LEAVES = (4, 7, 15, 31)
-SMALLEST_LEAVES = (50, 100, 200, 400, 800)
+SMALLEST_LEAVES = (20, 50, 100, 200, 400, 800)
 FEATURE_SHARES = (0.3, 0.5, 0.8, 1.0)
 PENALTIES = (0.0, 1.0, 10.0, 100.0)
 BUY_RATES = (0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15)
@@ -181,9 +181,9 @@ class BoostedBreeder:
         self._fitted: dict[Fit, Fitted] = {}
         self._labels: dict[Exits, Labels] = {}
 
-    def newcomers(self, population: int) -> int:
-        """Return a third of the population."""
-        return max(4, population // 3)
+    def newcomers(self, population: int, generation: int) -> int:
+        """Return a third of the population; the whole at first."""
+        return max(4, population // 3) if generation else population
 
     def first(self, count: int) -> list[Trial]:
         """Return a few random fits with many thresholds."""

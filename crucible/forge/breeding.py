@@ -47,8 +47,8 @@ class Score:
     ----------
     value : float
         The worst Sharpe ratio of daily returns with one quarter of the days left out, so that one
-        lucky spell cannot carry a candidate; where days are few, the Sharpe ratio of its trades;
-        below -9 if it traded too little to be judged.
+        lucky spell cannot carry a candidate; where days are few, the Sharpe ratio of its trades
+        times the root of trades a day; below -9 if it traded too little to be judged.
     drawdown : float
     size : float
         Nodes of a program, leaves of a model.
@@ -106,8 +106,8 @@ class Breeder(Protocol):
     def children(self, parents: list[Candidate], count: int, seen: set[str]) -> list[Candidate]:
         """Return new candidates from old ones, none of them in `seen`."""
 
-    def newcomers(self, population: int) -> int:
-        """How many children a generation has for a population of this size."""
+    def newcomers(self, population: int, generation: int) -> int:
+        """How many new candidates a generation has for a population of this size."""
 
     def key(self, candidate: Candidate) -> str:
         """Return what makes two candidates the same trial."""
@@ -142,7 +142,10 @@ def score_of(
     trades = int(outcomes.trades[index])
     wanted = fewest_trades(len(returns), settings)
     trade_sharpe = float(outcomes.trade_sharpe[index])
-    value = worst_without_a_slice(returns) if by_day else trade_sharpe
+    # What the daily ratio would be if trades were independent.
+    value = trade_sharpe * math.sqrt(trades / len(returns))
+    if by_day:
+        value = worst_without_a_slice(returns)
     if trades < wanted or math.isnan(value):
         value = UNJUDGED - 1 + min(1.0, trades / wanted)
     return Score(
@@ -229,9 +232,9 @@ class ProgramBreeder:
                 found.setdefault(genome.key, genome)
         return list(found.values())
 
-    def newcomers(self, population: int) -> int:
-        """As many as the population."""
-        return population
+    def newcomers(self, population: int, generation: int) -> int:
+        """As many as the population; four times that at first, to look around widely."""
+        return population if generation else 4 * population
 
     def children(self, parents: list[Genome], count: int, seen: set[str]) -> list[Genome]:
         """Two thirds by crossover, the rest by mutation; one in twenty is a stranger."""

@@ -119,7 +119,7 @@ class Forging:
             trials=0,
         )
         with _generators(state):
-            newcomers = self._breeder.first(self._breeder.newcomers(self.settings.population))
+            newcomers = self._breeder.first(self._breeder.newcomers(self.settings.population, 0))
             self._evaluate(newcomers, state)
             self._keep(newcomers, state)
         return state
@@ -141,7 +141,7 @@ class Forging:
         )
         with _generators(state):
             parents = self._population(state)
-            count = self._breeder.newcomers(self.settings.population)
+            count = self._breeder.newcomers(self.settings.population, state.generation)
             children = self._breeder.children(parents, count, set(state.seen))
             self._evaluate(children, state)
             self._keep([*parents, *children], state)

@@ -34,6 +34,8 @@ Primitives: TypeAlias = Any
 T = TypeVar("T", int, float)
 
 LOOKBACKS = (2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 240)
+# Quantiles of a feature below which (or above one minus which) something rare happens.
+TAIL = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.07)
 STOPS = (0.003, 0.005, 0.008, 0.012, 0.02, 0.03)
 TARGETS = (0.004, 0.006, 0.01, 0.015, 0.025, 0.04)
 TIMEOUTS = (15, 30, 60, 120, 240, 480)
@@ -122,8 +124,8 @@ class Thresholds:
 
     @classmethod
     def of(cls, frame: FeatureFrame, rows: slice) -> Thresholds:
-        """Measure the quantiles from 2% to 98% over the rows."""
-        levels = np.linspace(0.02, 0.98, 33)
+        """Measure the quantiles over the rows; half of them in the tails, where events are."""
+        levels = np.array([*TAIL, *np.linspace(0.1, 0.9, 2 * len(TAIL)), *(1 - q for q in TAIL)])
         names: list[str] = []
         values: list[Floats] = []
         for index, name in enumerate(frame.schema.names):
@@ -199,8 +201,10 @@ class _Grower:
 
     def genome(self) -> Genome:
         """Return a random genome: a rule to buy, a rule to exit, and exits."""
-        buy = self.boolean(random.choice((1, 1, 2, 2, 3)))
-        leave = self.boolean(random.choice((0, 1, 1, 2)))
+        buy = self.boolean(random.choice((0, 0, 1, 1, 2, 3)))
+        # A rule that leaves at once hides whatever the buying rule is worth: half start rare.
+        rare = random.random() < 0.5
+        leave = self.rare_comparison() if rare else self.boolean(random.choice((0, 1, 2)))
         return Genome([self.words["trade"], *buy, *leave], random_exits())
 
     def mutate(self, genome: Genome) -> tuple[Genome]:
@@ -236,9 +240,11 @@ class _Grower:
         window = _window(random.choice(LOOKBACKS))
         side = self.words[random.choice(("gt", "lt"))]
         draw = random.random()
-        if draw < 0.40:
+        if draw < 0.25:
+            return self.rare_comparison()
+        if draw < 0.45:
             return [side, *leaf, _constant(random.choice(list(levels)), Ratio)]
-        if draw < 0.55:
+        if draw < 0.58:
             limit = _constant(
                 random.choice((0.02, 0.05, 0.1, 0.2, 0.5, 0.8, 0.9, 0.95, 0.98)), Ratio
             )
@@ -253,6 +259,14 @@ class _Grower:
             cross = self.words[random.choice(("cross_above", "cross_below"))]
             return [cross, *leaf, _constant(random.choice(list(levels)), Ratio)]
         return [side, *self.number(2), *self.number(1)]
+
+    def rare_comparison(self) -> list[Node]:
+        """Compare a feature with one of its tails, so that it is seldom true."""
+        name, levels = self._pick()
+        tail = random.randrange(len(TAIL))
+        if random.random() < 0.5:
+            return [self.words["lt"], _feature(name), _constant(levels[tail], Ratio)]
+        return [self.words["gt"], _feature(name), _constant(levels[-1 - tail], Ratio)]
 
     def number(self, depth: int) -> list[Node]:
         """Return a numeric expression at most `depth` operators deep."""

@@ -12,13 +12,15 @@ SMALL = ForgeSettings(population=24, generations=2, trades_per_day=2)
 
 
 def make_market(rows=6_000, seed=0, drift=0.0, start=0):
-    """Candles and features; a high `edge` is followed by half an hour of the given drift, else it falls."""
+    """Candles and features; a high `edge` is followed by half an hour of drift up, a low one by drift down."""
     generator = np.random.default_rng(seed)
     edge = generator.normal(size=rows)
     calm = np.zeros(rows)
     for row in np.flatnonzero(edge > 2.2):
         calm[row + 1 : row + 31] = drift
-    steps = generator.normal(0, 0.0006, rows) + calm - calm.mean()
+    for row in np.flatnonzero(edge < -2.2):
+        calm[row + 1 : row + 31] = -drift
+    steps = generator.normal(0, 0.0006, rows) + calm
     closes = 100 * np.exp(np.cumsum(steps))
     opens = np.r_[100, closes[:-1]]
     highs = np.maximum(opens, closes) * 1.0002
