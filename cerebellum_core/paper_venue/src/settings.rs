@@ -57,7 +57,8 @@ pub struct Flags {
     /// Days of history when no origin is given [30].
     #[arg(long, value_name = "DAYS")]
     pub history_days: Option<u32>,
-    /// Market time advances in steps of so many milliseconds [1000; 100 below speed 10].
+    /// Market time advances in steps of so many milliseconds [1000; 100 below speed 10,
+    /// more above speed 120].
     #[arg(long, value_name = "MS")]
     pub step_ms: Option<i64>,
     /// HTTP requests per five seconds and address; 0 for no limit [600].
@@ -155,7 +156,7 @@ pub fn read(flags: Flags) -> Result<Settings, String> {
     if market != MarketKind::Replay && symbols.is_empty() {
         return Err("--symbols is empty; name at least one like BTCUSDT".to_owned());
     }
-    let step_ms = flags.step_ms.or(file.step_ms).unwrap_or(if speed >= 10.0 { 1_000 } else { 100 });
+    let step_ms = flags.step_ms.or(file.step_ms).unwrap_or_else(|| usual_step(speed));
     if !(1..=60_000).contains(&step_ms) || 60_000 % step_ms != 0 {
         return Err(format!("--step-ms {step_ms} does not divide a minute (60000)"));
     }
@@ -195,6 +196,16 @@ pub fn read(flags: Flags) -> Result<Settings, String> {
         id_salt: flags.id_salt.or(file.id_salt).unwrap_or(0),
         address_limit: flags.address_limit.or(file.address_limit).unwrap_or(600),
     })
+}
+
+/// A step that keeps the venue at 120 steps per wall second or fewer.
+fn usual_step(speed: f64) -> i64 {
+    if speed < 10.0 {
+        return 100;
+    }
+    let steps =
+        [(120.0, 1_000), (240.0, 2_000), (600.0, 5_000), (1_200.0, 10_000), (2_400.0, 20_000)];
+    steps.iter().find(|(fastest, _)| speed <= *fastest).map_or(60_000, |(_, step)| *step)
 }
 
 #[derive(Deserialize)]

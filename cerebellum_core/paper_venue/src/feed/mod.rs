@@ -125,25 +125,18 @@ impl Feed {
     /// Tells everybody what happened since the last time.
     pub fn flush(&mut self, exchange: &mut Exchange, hub: &mut Hub) {
         let notices = exchange.drain();
+        let mut trades: Vec<Vec<Value>> = vec![Vec::new(); self.shown.len()];
         let mut notices = notices.into_iter().peekable();
         while let Some(notice) = notices.next() {
             match notice {
                 Notice::Trade { symbol, point, rising, seq } => {
-                    let mut rows = vec![trade_row(exchange, symbol, &point, rising, seq)];
-                    while let Some(Notice::Trade { point, rising, seq, .. }) = notices.next_if(
-                        |next| matches!(next, Notice::Trade { symbol: other, .. } if *other == symbol),
-                    ) {
-                        rows.push(trade_row(exchange, symbol, &point, rising, seq));
-                    }
-                    let topic = format!("publicTrade.{}", exchange.instruments()[symbol].symbol);
-                    if hub.wanted(&topic) {
-                        let frame = json!({
-                            "topic": topic, "type": "snapshot", "ts": exchange.now(), "data": rows,
-                        });
-                        hub.publish(&topic, frame.to_string());
-                    }
+                    trades[symbol].push(trade_row(exchange, symbol, &point, rising, seq));
                 }
-                Notice::Closed(closed) => self.show_closed(exchange, hub, &closed),
+                Notice::Closed(closed) => {
+                    // A minute's trades leave before the candle that they made.
+                    show_trades(exchange, hub, &mut trades);
+                    self.show_closed(exchange, hub, &closed);
+                }
                 Notice::Execution(account, execution) => {
                     let mut rows = vec![exchange.execution_row(&execution, true)];
                     while let Some(Notice::Execution(_, execution)) = notices.next_if(
@@ -178,6 +171,7 @@ impl Feed {
                 }
             }
         }
+        show_trades(exchange, hub, &mut trades);
         for symbol in 0..self.shown.len() {
             let name = exchange.instruments()[symbol].symbol.clone();
             if DEPTHS.iter().any(|depth| hub.wanted(&format!("orderbook.{depth}.{name}"))) {
@@ -306,6 +300,19 @@ fn newest(exchange: &Exchange, symbol: usize, text: &str) -> Option<Candle> {
 fn ticker_frame(symbol: &str, kind: &str, row: &Map<String, Value>, seq: i64, now: i64) -> String {
     json!({"topic": format!("tickers.{symbol}"), "type": kind, "data": row, "cs": seq, "ts": now})
         .to_string()
+}
+
+/// Publishes trades, one frame per symbol.
+fn show_trades(exchange: &Exchange, hub: &mut Hub, trades: &mut [Vec<Value>]) {
+    for (instrument, rows) in exchange.instruments().iter().zip(trades) {
+        let rows = std::mem::take(rows);
+        let topic = format!("publicTrade.{}", instrument.symbol);
+        if !rows.is_empty() && hub.wanted(&topic) {
+            let frame =
+                json!({"topic": topic, "type": "snapshot", "ts": exchange.now(), "data": rows});
+            hub.publish(&topic, frame.to_string());
+        }
+    }
 }
 
 fn trade_row(
