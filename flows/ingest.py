@@ -17,6 +17,8 @@ from crucible.market.lake import Ingestion
 from flows.house import House, open_house
 
 HISTORY_MS = 86_400_000
+INFLUENCE_FRACTION = 0.4
+"""Share of the history that the influence model learns from."""
 
 
 @flow(name="ingest", flow_run_name="ingest candles", retries=1, retry_delay_seconds=5)
@@ -90,11 +92,19 @@ def _start(house: House, end_ms: int) -> int:
 
 @task(cache_policy=NO_CACHE, task_run_name="train the influence model")
 def train() -> str:
-    """Train the influence model on the lake and freeze it: its arrays are part of the schema."""
+    """Train the influence model and freeze it: its arrays are part of the schema.
+
+    It learns from the oldest part of the lake only. Where it learned, its features have no value,
+    so that a forging never sees what the model was fitted to.
+    """
     from crucible.features.influence_training import train_influence
 
     house = open_house()
-    candles = house.lake.read_all(house.symbols)
+    held = house.lake.read_all(house.symbols)
+    first = max(int(candles.ts[0]) for candles in held.values())
+    last = min(int(candles.close_ts[-1]) for candles in held.values())
+    until = first + int((last - first) * INFLUENCE_FRACTION)
+    candles = {symbol: own.between(first, until) for symbol, own in held.items()}
     arrays = train_influence(candles, house.settings.features, house.settings.market.seed)
     house.influence_file.parent.mkdir(parents=True, exist_ok=True)
     arrays.save(house.influence_file)
