@@ -109,9 +109,7 @@ def as_singles(values: npt.NDArray[np.float64]) -> Singles:
 
 
 @njit(nogil=True, error_model="numpy", cache=True)  # type: ignore[misc,unused-ignore]
-def _elementwise(
-    op: int, d: Singles, x: Singles, y: Singles, z: Singles, n: int
-) -> None:
+def _elementwise(op: int, d: Singles, x: Singles, y: Singles, z: Singles, n: int) -> None:
     one = np.float32(1)
     zero = np.float32(0)
     nan = np.float32(np.nan)
