@@ -70,4 +70,7 @@ if ! fresh package "$package" || ! [ -x .venv/bin/crucible ]; then
 fi
 
 # cargo knows by itself what is up to date.
+if ! [ -x "${CARGO_TARGET_DIR:-cerebellum_core/target}/release/cerebellum" ]; then
+  echo "set-up: building the Rust binaries (some minutes the first time)"
+fi
 cargo build --quiet --release --locked --workspace --manifest-path cerebellum_core/Cargo.toml
