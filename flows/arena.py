@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from prefect import flow, get_run_logger
 from prefect.events import emit_event
+from prefect.exceptions import TerminationSignal
 
 from crucible.arena.engine import Arena, ArenaFiles
 from crucible.arena.roster import Requirements, Roster
@@ -58,6 +59,8 @@ def arena() -> int:
             roster.start()
             logger.info("trading %s from %d", ", ".join(pipeline.symbols), engine.market_ts)
             engine.run(should_stop=alive(engine))
+        except TerminationSignal:
+            logger.info("told to stop at %d", engine.market_ts)
         finally:
             roster.stop()
             engine.close()
