@@ -17,6 +17,8 @@ pub mod engine;
 pub mod journal;
 /// Putting the parts together.
 pub mod process;
+/// Recorded public frames, read offline.
+pub mod replay_frames;
 /// The folder of the sockets.
 pub mod run_folder;
 /// Flags, config file, checks.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use cerebellum::{
     journal::verify::verify,
-    process,
+    process, replay_frames,
     settings::{CommandLine, Task},
     telemetry,
 };
@@ -15,6 +15,9 @@ fn main() -> ExitCode {
     let line = CommandLine::parse();
     let result = match line.task {
         Some(Task::VerifyJournal { file }) => verify_journal(&file),
+        Some(Task::ReplayFrames { file, places, depth }) => {
+            replay_frames::run(&file, &places, depth).map(|()| ExitCode::SUCCESS)
+        }
         None => line.flags.with_config().and_then(cerebellum::settings::Flags::check).and_then(
             |settings| {
                 telemetry::start_logs(&settings.log)?;

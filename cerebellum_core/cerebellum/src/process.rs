@@ -6,7 +6,10 @@ use serde_json::json;
 use tokio::signal::unix::{signal, SignalKind};
 
 use crate::{
-    book::{ladder::Scales, market_data::MarketData},
+    book::{
+        ladder::Scales,
+        market_data::{MarketData, DEPTH},
+    },
     bybit::{
         keys::Keys,
         rest::{NoAnswer, RestClient},
@@ -165,7 +168,7 @@ async fn start(
         stale_after_ms: settings.stale_after_ms,
     };
     let (up, public_up) = tokio::sync::watch::channel(false);
-    let data = MarketData::new(scales);
+    let data = MarketData::new(scales, DEPTH);
     tokio::spawn(ws_public::run(public, data, rest.clone(), inbox.clone(), market_sender, up));
     let private = settings.ws_private.clone();
     tokio::spawn(ws_private::run(private, rest.clone(), care, inbox.clone(), public_up));

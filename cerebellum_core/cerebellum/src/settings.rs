@@ -29,6 +29,19 @@ pub enum Task {
         /// The journal file.
         file: PathBuf,
     },
+    /// Read recorded public frames and print the market messages that they lead to.
+    ///
+    /// One raw frame a line; the last line printed holds the books as they stand at the end.
+    ReplayFrames {
+        /// The file with frames.
+        file: PathBuf,
+        /// Symbols with the decimal places of price and quantity: BTCUSDT:1:3,ETHUSDT:2:2.
+        #[arg(long, value_delimiter = ',', required = true)]
+        places: Vec<String>,
+        /// How many levels a side are kept.
+        #[arg(long, default_value_t = 50)]
+        depth: usize,
+    },
 }
 
 /// Which exchange.

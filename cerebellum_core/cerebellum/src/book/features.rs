@@ -1,7 +1,7 @@
 //! Ten-level features over one market second; formulas in `docs/reference/book-features.md`.
 //!
 //! Order-flow imbalance after Cont, Kukanov and Stoikov (2014), summed over ten levels and over the
-//! second's updates, divided by the mean depth of a side. It explains the same second's price change;
+//! second's updates, divided by the mean depth of a side over the second. It explains the same second's price change;
 //! it is not a forecast.
 
 use super::ladder::{Ladder, Level};
@@ -33,7 +33,7 @@ pub struct Statistics {
     pub skew: f64,
     /// Order-flow imbalance over mean depth.
     pub ofi: f64,
-    /// Mean depth of ten levels of one side, in the base coin.
+    /// Depth of ten levels, mean of both sides and over the second's time, in the base coin.
     pub depth: f64,
     /// Microprice minus mid at the second's end, in the quote coin.
     pub microprice_offset: f64,
@@ -58,8 +58,8 @@ pub struct SecondClock {
     since: u64,
     known_from: u64,
     skew_time: f64,
+    depth_time: f64,
     ofi_sum: f64,
-    depth_sum: f64,
     updates: u64,
     stale: bool,
 }
@@ -76,7 +76,9 @@ impl SecondClock {
             return ended;
         };
         if let Some(before) = &self.picture {
-            self.skew_time += self.skew * elapsed(self.since, ts);
+            let stood = elapsed(self.since, ts);
+            self.skew_time += self.skew * stood;
+            self.depth_time += self.depth * stood;
             self.ofi_sum += order_flow(before, &picture);
         } else {
             self.known_from = ts;
@@ -84,7 +86,6 @@ impl SecondClock {
         self.since = self.since.max(ts);
         self.skew = skew(&picture);
         self.depth = depth(&picture);
-        self.depth_sum += self.depth;
         self.updates += 1;
         self.last_best = Some(picture.best);
         self.picture = Some(picture);
@@ -121,7 +122,7 @@ impl SecondClock {
         self.second = Some(second);
         self.since = second;
         self.known_from = second;
-        (self.skew_time, self.ofi_sum, self.depth_sum, self.updates) = (0.0, 0.0, 0.0, 0);
+        (self.skew_time, self.depth_time, self.ofi_sum, self.updates) = (0.0, 0.0, 0.0, 0);
         self.stale = self.stale && self.picture.is_none();
     }
 
@@ -130,15 +131,17 @@ impl SecondClock {
         let end = second + SECOND_MS;
         let statistics = match &self.picture {
             Some(picture) if !self.stale => {
-                let whole = elapsed(self.known_from, end);
-                let skew_time = self.skew_time + self.skew * elapsed(self.since, end);
-                let depth = if self.updates > 0 {
-                    self.depth_sum / self.updates as f64
-                } else {
-                    self.depth
+                let (whole, rest) = (elapsed(self.known_from, end), elapsed(self.since, end));
+                let mean = |sum: f64, last: f64| {
+                    if whole > 0.0 {
+                        (sum + last * rest) / whole
+                    } else {
+                        last
+                    }
                 };
+                let depth = mean(self.depth_time, self.depth);
                 Some(Statistics {
-                    skew: if whole > 0.0 { skew_time / whole } else { self.skew },
+                    skew: mean(self.skew_time, self.skew),
                     ofi: if depth > 0.0 { self.ofi_sum / depth } else { 0.0 },
                     depth,
                     microprice_offset: microprice_offset(picture),

@@ -29,7 +29,7 @@ fn flow_is_counted_once_and_divided_by_mean_depth() {
     clock.update(1_500, &book("5", "2"));
     let ended = clock.advance(2_000);
     let second = ended[0].statistics.unwrap();
-    // +3 on the bid; mean depth of (2 + 2) / 2 and (5 + 2) / 2.
+    // +3 on the bid; half the second at depth 2, half at 3.5.
     assert!((second.ofi - 3.0 / 2.75).abs() < 1e-12);
     assert_eq!(ended[0].updates, 2);
     // Half the second at 0, half at 3/7.

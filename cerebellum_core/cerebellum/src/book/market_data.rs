@@ -17,7 +17,7 @@ use super::{
 };
 use crate::core::market::Quote;
 
-/// How many levels a side the book holds.
+/// How many levels a side the live book holds.
 pub const DEPTH: usize = 50;
 
 /// What a frame leads to.
@@ -65,14 +65,14 @@ struct SymbolData {
 }
 
 impl MarketData {
-    /// Empty books of symbols with their places.
+    /// Empty books of symbols with their places and with so many levels a side.
     #[must_use]
-    pub fn new(symbols: impl IntoIterator<Item = (Symbol, Scales)>) -> Self {
+    pub fn new(symbols: impl IntoIterator<Item = (Symbol, Scales)>, depth: usize) -> Self {
         let symbols = symbols
             .into_iter()
             .map(|(symbol, scales)| {
                 let data = SymbolData {
-                    ladder: Ladder::new(scales, DEPTH),
+                    ladder: Ladder::new(scales, depth),
                     clock: SecondClock::default(),
                     candles: CandleSequence::default(),
                     quote: None,
@@ -84,6 +84,11 @@ impl MarketData {
             })
             .collect();
         Self { symbols, market_ms: 0 }
+    }
+
+    /// Every symbol's book.
+    pub fn ladders(&self) -> impl Iterator<Item = (&Symbol, &Ladder)> {
+        self.symbols.iter().map(|(symbol, data)| (symbol, &data.ladder))
     }
 
     /// The latest market time, ms.

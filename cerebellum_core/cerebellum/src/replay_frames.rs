@@ -1,0 +1,83 @@
+//! Recorded public frames, read offline: what would have been published, and the books at the end.
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader, BufWriter, Write},
+    path::Path,
+};
+
+use protocol::wire::field::Symbol;
+use serde_json::{json, Value};
+
+use crate::book::{
+    ladder::{Ladder, Level, Scales},
+    market_data::{MarketData, Outcome},
+};
+
+/// Reads a file of frames and prints messages, faults and the last books as JSON lines.
+///
+/// # Errors
+/// The file or the place that cannot be read.
+pub fn run(file: &Path, places: &[String], depth: usize) -> Result<(), String> {
+    let symbols = places.iter().map(|text| scales(text)).collect::<Result<Vec<_>, _>>()?;
+    let mut data = MarketData::new(symbols, depth);
+    let shown = file.display();
+    let opened = File::open(file).map_err(|error| format!("{shown}: {error}"))?;
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut write =
+        |line: &Value| writeln!(out, "{line}").map_err(|error| format!("standard output: {error}"));
+    let (mut frames, mut faults) = (0_u64, 0_u64);
+    for line in BufReader::new(opened).lines() {
+        let line = line.map_err(|error| format!("{shown}: {error}"))?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        frames += 1;
+        let outcomes = match data.frame(&line, 0) {
+            Ok(outcomes) => outcomes,
+            Err(error) => {
+                faults += 1;
+                write(&json!({"fault": error}))?;
+                continue;
+            }
+        };
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Publish(message) => write(&json!(message))?,
+                Outcome::Stale(symbol, why) => {
+                    faults += 1;
+                    write(&json!({"fault": why, "symbol": symbol}))?;
+                }
+                _ => {}
+            }
+        }
+    }
+    let books: serde_json::Map<String, Value> =
+        data.ladders().map(|(symbol, ladder)| (symbol.as_str().to_owned(), book(ladder))).collect();
+    write(&json!({"frames": frames, "faults": faults, "books": books}))
+}
+
+fn book(ladder: &Ladder) -> Value {
+    let row = |level: Level| {
+        json!([
+            ladder.price(level.price).normalize().to_string(),
+            ladder.qty(level.qty).normalize().to_string()
+        ])
+    };
+    let (bids, asks): (Vec<_>, Vec<_>) =
+        (ladder.bids().map(row).collect(), ladder.asks().map(row).collect());
+    json!({"bids": bids, "asks": asks})
+}
+
+fn scales(text: &str) -> Result<(Symbol, Scales), String> {
+    let bad = || format!("--places {text} is not like BTCUSDT:1:3");
+    let mut parts = text.split(':');
+    let (Some(symbol), Some(price), Some(qty), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(bad());
+    };
+    let places = |text: &str| text.parse::<u32>().ok().filter(|places| *places <= 12);
+    let (Some(price), Some(qty)) = (places(price), places(qty)) else { return Err(bad()) };
+    Ok((Symbol::new(symbol)?, Scales { price, qty }))
+}

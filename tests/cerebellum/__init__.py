@@ -1,0 +1,1 @@
+"""The real Cerebellum over real ZeroMQ, on a real paper venue."""

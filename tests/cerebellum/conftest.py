@@ -1,0 +1,40 @@
+"""Fixtures: a paper venue and a Cerebellum on it, fresh for every test that may break them."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cerebellum.client import Cerebellum
+from tests.processes import cerebellum_command, running, venue_command, write_keys
+
+SYMBOLS = "BTCUSDT,ETHUSDT"
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder with a short path: sockets take 107 bytes."""
+    path = Path(tempfile.mkdtemp(prefix="cb-"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def keys(folder: Path) -> Path:
+    return write_keys(folder)
+
+
+@pytest.fixture
+def venue(folder: Path, keys: Path) -> Iterator[dict]:
+    with running(venue_command(folder, keys, SYMBOLS, 10), folder / "venue.log") as (_, ready):
+        yield ready
+
+
+@pytest.fixture
+def cerebellum(folder: Path, keys: Path, venue: dict) -> Iterator[Cerebellum]:
+    one = Cerebellum(cerebellum_command(folder, keys, SYMBOLS, venue), folder)
+    yield one
+    if one.process.poll() is None:
+        assert one.stop() == 0
