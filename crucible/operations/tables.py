@@ -51,7 +51,7 @@ def agents_table(agents: list[dict[str, Any]], title: str) -> Table:
     """One line per agent; an unproven version carries its mark."""
     table = _table(f"Agents at {title}  (* unproven)")
     table.add_column("agent", no_wrap=True)
-    table.add_column("role")
+    table.add_column("role", no_wrap=True)
     for name in ("position", "trades", "PnL"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("signal")
@@ -107,7 +107,7 @@ def _headline(report: Report) -> Text:
 def _report_agents(agents: list[dict[str, Any]]) -> Table:
     table = _table("Agents  (* unproven)")
     table.add_column("agent", no_wrap=True)
-    table.add_column("role")
+    table.add_column("role", no_wrap=True)
     for name in ("live", "shadow", "trades", "fees", "PnL", "position"):
         table.add_column(name, justify="right", no_wrap=True)
     for agent in agents:
