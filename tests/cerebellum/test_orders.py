@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 import pytest
+import requests
 
 from tests.cerebellum.client import Cerebellum
 
@@ -72,9 +73,14 @@ def test_a_deadline_closes_the_position_at_its_market_time(cerebellum: Cerebellu
     assert deadline <= fill["exec_ts"] < deadline + 20_000
 
 
-def test_a_resting_order_is_cancelled_and_kill_closes_everything(cerebellum: Cerebellum) -> None:
+def test_a_resting_order_is_cancelled_and_kill_closes_everything(
+    cerebellum: Cerebellum, venue: dict
+) -> None:
     client = cerebellum.client
-    resting = client.submit("a", "buy", "0.010", kind="limit", limit_price="1000.0")
+    ticker = venue["rest"] + "/v5/market/tickers?category=linear&symbol=BTCUSDT"
+    last = requests.get(ticker, timeout=5).json()["result"]["list"][0]["lastPrice"]
+    below = f"{Decimal(last) * Decimal('0.9'):.0f}.0"
+    resting = client.submit("a", "buy", "0.010", kind="limit", limit_price=below)
     client.until_order(resting["intent"], "new")
     assert (
         client.command("cancel", intent_id=resting["intent"]["intent_id"])["status"] == "accepted"
@@ -82,7 +88,7 @@ def test_a_resting_order_is_cancelled_and_kill_closes_everything(cerebellum: Cer
     client.until_order(resting["intent"], "cancelled")
     ended = client.command("cancel", intent_id=resting["intent"]["intent_id"])
     assert (ended["status"], ended["order"]["status"]) == ("duplicate", "cancelled")
-    resting = client.submit("a", "buy", "0.010", kind="limit", limit_price="1000.0")
+    resting = client.submit("a", "buy", "0.010", kind="limit", limit_price=below)
     client.until_order(resting["intent"], "new")
     held = client.submit("b", "buy", "0.010")
     client.until_order(held["intent"], "filled")

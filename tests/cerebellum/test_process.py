@@ -4,10 +4,10 @@ import json
 import os
 import subprocess
 import time
-import urllib.request
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.cerebellum.client import Cerebellum
 from tests.cerebellum.conftest import SYMBOLS
@@ -38,8 +38,9 @@ def test_the_ready_line_tells_every_address(cerebellum: Cerebellum, folder: Path
     assert ready["commands"].startswith("ipc://")
     assert ready["symbols"] == SYMBOLS.split(",")
     assert (folder / "s").stat().st_mode & 0o777 == 0o700
-    with urllib.request.urlopen(ready["metrics"], timeout=5) as page:
-        assert b"cerebellum_commands_total" in page.read() or cerebellum.client.now()
+    cerebellum.client.now()
+    page = requests.get(ready["metrics"], timeout=5).text
+    assert "cerebellum_commands_total" in page
 
 
 def test_a_stop_is_in_order_and_within_five_seconds(cerebellum: Cerebellum) -> None:
@@ -69,7 +70,7 @@ def test_keys_are_in_no_log_and_in_no_file(
     [
         ("--commands", "tcp://0.0.0.0:5555", "tunnel"),
         ("--rest", "https://api.bybit.com", "loopback"),
-        ("--run-folder", "/tmp/" + "x" * 120, "107"),
+        ("--run-folder", "x" * 120, "107"),
         ("--symbols", "btcusdt", "--symbols"),
         ("--metrics", "0.0.0.0:9100", "loopback"),
         ("--keys", "/nonexistent/keys.json", "--keys"),

@@ -62,11 +62,9 @@ fn every_message_type_has_a_golden_example() {
     }
 }
 
-fn each_object(
-    value: &Value,
-    path: &mut Vec<String>,
-    visit: &mut dyn FnMut(&[String], &Map<String, Value>),
-) {
+type Visit<'a> = dyn FnMut(&[String], &Map<String, Value>) + 'a;
+
+fn each_object(value: &Value, path: &mut Vec<String>, visit: &mut Visit<'_>) {
     match value {
         Value::Object(object) => {
             visit(path, object);

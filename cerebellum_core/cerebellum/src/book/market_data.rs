@@ -22,6 +22,7 @@ pub const DEPTH: usize = 50;
 
 /// What a frame leads to.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)] // Outcomes live until the frame is done.
 pub enum Outcome {
     /// Publish to the arena.
     Publish(Market),

@@ -93,7 +93,7 @@ impl BackOff {
 
     /// How long to wait before the next attempt: between half and all of 250 ms times 2^n, at most
     /// 15 s.
-    pub fn next(&mut self) -> Duration {
+    pub fn wait(&mut self) -> Duration {
         let whole = (250_u64 << self.failures.min(6)).min(15_000);
         self.failures = self.failures.saturating_add(1);
         let random = u64::from(uuid::Uuid::new_v4().as_bytes()[0]);
@@ -108,12 +108,12 @@ mod tests {
     #[test]
     fn waiting_grows_stays_bounded_and_differs_between_clients() {
         let mut back_off = BackOff::default();
-        let waits: Vec<_> = (0..40).map(|_| back_off.next()).collect();
+        let waits: Vec<_> = (0..40).map(|_| back_off.wait()).collect();
         assert!(waits[0] <= Duration::from_millis(250));
         assert!(waits.iter().all(|wait| *wait <= Duration::from_secs(15)));
         assert!(waits[20] >= Duration::from_secs(7));
         assert!(waits[20..].windows(2).any(|pair| pair[0] != pair[1]), "no jitter");
         back_off.reset();
-        assert!(back_off.next() <= Duration::from_millis(250));
+        assert!(back_off.wait() <= Duration::from_millis(250));
     }
 }

@@ -54,7 +54,7 @@ pub async fn run(
         if inbox.send(Input::PrivateDown).is_err() {
             return;
         }
-        tokio::time::sleep(back_off.next()).await;
+        tokio::time::sleep(back_off.wait()).await;
     }
 }
 

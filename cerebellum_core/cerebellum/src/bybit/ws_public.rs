@@ -66,7 +66,7 @@ pub async fn run(
         if hands.act(outcomes).is_err() {
             return;
         }
-        tokio::time::sleep(back_off.next()).await;
+        tokio::time::sleep(back_off.wait()).await;
     }
 }
 

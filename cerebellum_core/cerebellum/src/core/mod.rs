@@ -37,6 +37,12 @@ mod venue;
 mod views;
 
 #[cfg(test)]
+mod chaos_tests;
+#[cfg(test)]
+mod exits_tests;
+#[cfg(test)]
+mod story;
+#[cfg(test)]
 mod story_tests;
 #[cfg(test)]
 pub(crate) mod testing;

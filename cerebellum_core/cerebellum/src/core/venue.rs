@@ -28,6 +28,7 @@ impl Core {
                     self.alarm("disconnected", text.to_owned(), None, None);
                 }
                 self.audit.connected = false;
+                self.audit.private_up = false;
             }
             Input::CreateReply { link_id, outcome } => self.create_reply(&link_id, outcome),
             Input::CancelReply { link_id, outcome } => self.cancel_reply(&link_id, outcome),
@@ -57,11 +58,7 @@ impl Core {
                 self.alarm("clock_drift", text, None, None);
             }
             Input::Notice { code, text, symbol } => self.alarm(code, text, None, symbol),
-            Input::Recall(order) => {
-                if !self.knows(&order.link_id) {
-                    self.remember(*order);
-                }
-            }
+            Input::Recall(order) if !self.knows(&order.link_id) => self.remember(*order),
             _ => {}
         }
     }

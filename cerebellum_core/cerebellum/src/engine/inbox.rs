@@ -100,7 +100,7 @@ impl Letterbox {
     }
 
     /// The next letter, if one waits.
-    pub fn next(&mut self) -> Option<Letter> {
+    pub fn take(&mut self) -> Option<Letter> {
         self.letters.try_recv().ok()
     }
 }

@@ -88,8 +88,7 @@ impl Engine {
     /// When the journal or a socket fails; nothing uncommitted was told, so a restart is safe.
     pub fn run(&mut self, ready: &mut dyn FnMut()) -> Result<(), String> {
         loop {
-            let patience =
-                if self.pressed { 0 } else { self.core.patience_ms().min(TICK_MS).max(1) };
+            let patience = if self.pressed { 0 } else { self.core.patience_ms().clamp(1, TICK_MS) };
             self.sockets.wait(&self.letterbox, patience)?;
             let mut later = Vec::new();
             let stop = self.take_batch(&mut later).map_err(|error| error.to_string())?;
@@ -122,7 +121,7 @@ impl Engine {
         let mut letters = 0;
         while letters < BATCH {
             letters += 1;
-            match self.letterbox.next() {
+            match self.letterbox.take() {
                 None => {
                     self.pressed = commands == BATCH;
                     break;

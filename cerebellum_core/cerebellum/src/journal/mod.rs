@@ -12,6 +12,9 @@ pub mod verify;
 /// Writing rows.
 mod write;
 
+#[cfg(test)]
+mod journal_tests;
+
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;

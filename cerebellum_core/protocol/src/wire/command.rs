@@ -10,6 +10,7 @@ use super::{
 /// Any command.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[allow(clippy::large_enum_variant)] // A message lives for one step and is never kept in bulk.
 pub enum Command {
     /// Place an order for an agent.
     Submit(Submit),

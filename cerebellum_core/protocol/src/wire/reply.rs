@@ -12,6 +12,7 @@ use super::{
 /// Any reply.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[allow(clippy::large_enum_variant)] // A message lives for one step and is never kept in bulk.
 pub enum Reply {
     /// Accepted, duplicate or rejected.
     Ack(Ack),

@@ -1,0 +1,236 @@
+//! A core with everything it said, for the tests that tell it whole stories.
+
+use std::collections::BTreeMap;
+
+use protocol::wire::{
+    command::{Protect, Submit},
+    event::{Event, OrderStatus},
+    field::{Kind, Name, Reason, RequestId, Side, Symbol, V1},
+    reply::AckStatus,
+    Command, RejectCode, Reply,
+};
+use rust_decimal::Decimal;
+
+use super::{
+    io::{CreateOrder, Effect, Execution, ExecutionKind, Input, Now, OrderSeen, Record},
+    limits::Limits,
+    market::Quote,
+    oms::Shown,
+    order::{link_id, VenueEnd},
+    testing::{instrument, intent_id},
+    Core, Recovered, Setup,
+};
+
+pub(super) fn symbol() -> Symbol {
+    Symbol::new("BTCUSDT").unwrap()
+}
+
+pub(super) fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+pub(super) fn setup() -> Setup {
+    let mut limits = Limits::default();
+    limits.order.per_second_per_agent = 1000;
+    limits.venue.orders_per_second = 1000;
+    Setup {
+        symbols: vec![symbol()],
+        limits,
+        deadman_ms: 0,
+        flatten_on_deadman: false,
+        receive_window_ms: 5_000,
+        journal_id: "journal".to_owned(),
+    }
+}
+
+/// A core with everything it said.
+pub(super) struct Story {
+    pub(super) core: Core,
+    pub(super) wall: i64,
+    pub(super) market: u64,
+    pub(super) events: Vec<Event>,
+    pub(super) records: Vec<Record>,
+    pub(super) replies: Vec<Reply>,
+    pub(super) asked: Vec<Effect>,
+}
+
+impl Story {
+    pub(super) fn new() -> Self {
+        Self::with(setup(), Recovered::default())
+    }
+
+    pub(super) fn with(setup: Setup, recovered: Recovered) -> Self {
+        let core = Core::new(setup, recovered, Now { wall_ms: 1_000_000 });
+        Self {
+            core,
+            wall: 1_000_000,
+            market: 1_000_000,
+            events: Vec::new(),
+            records: Vec::new(),
+            replies: Vec::new(),
+            asked: Vec::new(),
+        }
+    }
+
+    pub(super) fn ready(mut self) -> Self {
+        self.tell(Input::Instruments(BTreeMap::from([(symbol(), instrument())])));
+        self.quote(99, 100);
+        self.tell(Input::PublicUp);
+        self.tell(Input::PrivateUp);
+        self.tell(Input::Positions(BTreeMap::new()));
+        self
+    }
+
+    pub(super) fn tell(&mut self, input: Input) {
+        for effect in self.core.step(Now { wall_ms: self.wall }, input) {
+            match effect {
+                Effect::Event(event) => self.events.push(*event),
+                Effect::Record(record) => self.records.push(record),
+                Effect::Reply(_, reply) => self.replies.push(*reply),
+                other => self.asked.push(other),
+            }
+        }
+    }
+
+    pub(super) fn quote(&mut self, bid: i64, ask: i64) {
+        let quote = Quote { bid: Decimal::from(bid), ask: Decimal::from(ask) };
+        self.tell(Input::Quote { symbol: symbol(), quote, ts: self.market });
+    }
+
+    pub(super) fn pass(&mut self, ms: i64) {
+        self.wall += ms;
+        self.tell(Input::Tick);
+    }
+
+    pub(super) fn submit(&mut self, agent: &str, side: Side, qty: &str) -> Submit {
+        let submit = submit(agent, side, qty, self.market);
+        self.send(&submit);
+        submit
+    }
+
+    pub(super) fn send(&mut self, submit: &Submit) {
+        let command = Box::new(Command::Submit(submit.clone()));
+        self.tell(Input::Command { client: vec![1], command, recorded: None });
+    }
+
+    pub(super) fn command(&mut self, command: Command) {
+        self.tell(Input::Command { client: vec![1], command: Box::new(command), recorded: None });
+    }
+
+    pub(super) fn ack(&self) -> (AckStatus, Option<RejectCode>) {
+        match self.replies.last() {
+            Some(Reply::Ack(ack)) => (ack.status, ack.code),
+            other => panic!("no ack: {other:?}"),
+        }
+    }
+
+    pub(super) fn creates(&mut self) -> Vec<CreateOrder> {
+        let mut creates = Vec::new();
+        self.asked.retain(|effect| match effect {
+            Effect::Create(order) => {
+                creates.push((**order).clone());
+                false
+            }
+            _ => true,
+        });
+        creates
+    }
+
+    pub(super) fn fill(&mut self, order: &CreateOrder, exec_id: &str, qty: &str, price: i64) {
+        let executions = vec![execution(order, exec_id, qty.parse().unwrap(), price)];
+        self.tell(Input::Executions { executions, pulled: false });
+    }
+
+    pub(super) fn position(&self, agent: &str) -> Decimal {
+        self.core.ledger.position(&name(agent), &symbol()).qty
+    }
+
+    pub(super) fn status(&self, submit: &Submit) -> OrderStatus {
+        self.core.orders[&link_id(&submit.intent_id)].status
+    }
+
+    pub(super) fn risks(&self, code: &str) -> usize {
+        self.events
+            .iter()
+            .filter(|event| matches!(event, Event::Risk(risk) if risk.code == code))
+            .count()
+    }
+}
+
+pub(super) fn submit(agent: &str, side: Side, qty: &str, ts: u64) -> Submit {
+    Submit {
+        v: V1,
+        ts,
+        request_id: RequestId::new("r").unwrap(),
+        intent_id: intent_id(),
+        agent: name(agent),
+        version: name("v1"),
+        symbol: symbol(),
+        side,
+        kind: Kind::Market,
+        qty: qty.parse().unwrap(),
+        limit_price: None,
+        reduce_only: false,
+        ttl_ms: 60_000,
+        protect: None,
+        reason: Reason::new("entry").unwrap(),
+    }
+}
+
+pub(super) fn execution(order: &CreateOrder, exec_id: &str, qty: Decimal, price: i64) -> Execution {
+    Execution {
+        exec_id: exec_id.to_owned(),
+        link_id: order.link_id.clone(),
+        order_id: format!("o-{}", order.link_id),
+        symbol: order.symbol.clone(),
+        kind: ExecutionKind::Trade,
+        side: order.side,
+        qty,
+        price: Decimal::from(price),
+        fee: Decimal::new(1, 2),
+        fee_currency: "USDT".to_owned(),
+        is_maker: false,
+        exec_ts: 1_000_001,
+    }
+}
+
+pub(super) fn seen(order: &CreateOrder, shown: Shown) -> OrderSeen {
+    OrderSeen {
+        link_id: order.link_id.clone(),
+        order_id: format!("o-{}", order.link_id),
+        symbol: order.symbol.clone(),
+        shown,
+    }
+}
+
+pub(super) fn ended(status: OrderStatus, filled: &str) -> Shown {
+    Shown::Ended(VenueEnd { status, filled_qty: filled.parse().unwrap(), text: None })
+}
+
+pub(super) fn protect(
+    stop: Option<&str>,
+    take_profit: Option<&str>,
+    deadline_ts: Option<u64>,
+) -> Option<Protect> {
+    let level = |text: Option<&str>| text.map(|text| text.parse().unwrap());
+    Some(Protect { stop: level(stop), take_profit: level(take_profit), deadline_ts })
+}
+
+/// A long position of one coin for agent `a`, protected by a stop at 90.
+pub(super) fn protected() -> Story {
+    protected_with(setup())
+}
+
+pub(super) fn protected_with(setup: Setup) -> Story {
+    let mut story = Story::with(setup, Recovered::default()).ready();
+    let mut entry = submit("a", Side::Buy, "1", story.market);
+    entry.protect = protect(Some("90"), Some("120"), None);
+    story.send(&entry);
+    let order = story.creates().remove(0);
+    story.fill(&order, "entry", "1", 100);
+    story
+}
+
+pub(super) fn not_found(link_id: &str) -> Input {
+    Input::Asked { link_id: link_id.to_owned(), seen: None, executions: Vec::new(), complete: true }
+}

@@ -1,0 +1,165 @@
+//! What is written is read back, what contradicts itself is found, what is newer is refused.
+
+use protocol::wire::{
+    command::Protect,
+    event::{Event, FillEvent, OrderEvent, OrderStatus},
+    field::{Side, Symbol, TradingState, V1},
+    DecimalText,
+};
+use rust_decimal::Decimal;
+
+use super::{verify::verify, Journal};
+use crate::core::{
+    io::Record,
+    order::{Intent, Order},
+    protect::Guard,
+    testing::intent,
+};
+
+fn open(folder: &tempfile::TempDir) -> Journal {
+    Journal::open(&folder.path().join("j.sqlite")).unwrap()
+}
+
+fn filled(journal: &mut Journal, seq: u64, agent: &str, side: Side, qty: &str) -> Order {
+    let mut order = Order::new(intent(agent, side, qty));
+    journal.begin().unwrap();
+    journal.write(&Record::Intent(Box::new(order.clone()))).unwrap();
+    let quantity: Decimal = qty.parse().unwrap();
+    let fill = fill(&order.intent, seq, qty);
+    journal.write(&Record::Fill(Box::new(fill.clone()))).unwrap();
+    tell(journal, &Event::Fill(fill));
+    order.status = OrderStatus::Filled;
+    order.order_id = Some(format!("o-{seq}"));
+    order.filled_qty = quantity;
+    order.filled_value = quantity * Decimal::from(100);
+    journal.write(&Record::Order(Box::new(order.clone()))).unwrap();
+    tell(journal, &Event::Order(OrderEvent { v: V1, ts: 1, seq: seq + 1, order: order.view() }));
+    journal.commit().unwrap();
+    order
+}
+
+fn tell(journal: &mut Journal, event: &Event) {
+    journal.write_event(event, &serde_json::to_string(event).unwrap(), 1).unwrap();
+}
+
+fn fill(intent: &Intent, seq: u64, qty: &str) -> FillEvent {
+    FillEvent {
+        v: V1,
+        ts: 1,
+        seq,
+        exec_id: format!("e-{seq}"),
+        intent_id: intent.intent_id.clone(),
+        order_link_id: intent.link_id(),
+        order_id: format!("o-{seq}"),
+        agent: intent.agent.clone(),
+        version: intent.version.clone(),
+        symbol: intent.symbol.clone(),
+        side: intent.side,
+        qty: qty.parse().unwrap(),
+        price: "100".parse().unwrap(),
+        fee: "0.05".parse().unwrap(),
+        fee_currency: "USDT".to_owned(),
+        is_maker: false,
+        exec_ts: 1_000 + seq,
+        reason: intent.reason.clone(),
+    }
+}
+
+#[test]
+fn everything_written_is_read_back_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = open(&folder);
+    filled(&mut journal, 1, "a", Side::Buy, "2");
+    filled(&mut journal, 3, "b", Side::Sell, "0.5");
+    let mut waiting = intent("a", Side::Sell, "1.50");
+    waiting.limit_price = Some("120.0".parse().unwrap());
+    waiting.protect = Some(Protect {
+        stop: Some("90.0".parse().unwrap()),
+        take_profit: None,
+        deadline_ts: Some(77),
+    });
+    let waiting = Order::new(waiting);
+    let holding = (waiting.intent.agent.clone(), waiting.intent.symbol.clone());
+    let guard = Guard {
+        stop: Some(Decimal::new(905, 1)),
+        source: Some(waiting.intent.intent_id.clone()),
+        exit_reason: Some("stop".to_owned()),
+        ..Guard::bare(waiting.intent.version.clone())
+    };
+    journal.begin().unwrap();
+    journal.write(&Record::Intent(Box::new(waiting.clone()))).unwrap();
+    journal.write(&Record::Guard(holding.clone(), Some(Box::new(guard.clone())))).unwrap();
+    let scope = (None, Some(Symbol::new("BTCUSDT").unwrap()));
+    journal.write(&Record::State(scope.clone(), TradingState::Halted)).unwrap();
+    journal.commit().unwrap();
+    let id = journal.journal_id().unwrap();
+    drop(journal);
+
+    let journal = open(&folder);
+    assert_eq!(journal.journal_id().unwrap(), id);
+    let recovered = journal.recover().unwrap();
+    assert_eq!(recovered.open_orders, vec![waiting]);
+    assert_eq!(recovered.guards.get(&holding), Some(&guard));
+    assert_eq!(recovered.states.get(&scope), TradingState::Halted);
+    assert_eq!((recovered.last_seq, recovered.last_exec_ts), (4, Some(1_003)));
+    assert_eq!(recovered.ledger.net(&holding.1), Decimal::new(15, 1));
+    assert_eq!(recovered.ledger.cash(), Decimal::new(-15010, 2));
+    assert!(journal.has_execution("e-1").unwrap());
+    assert_eq!(journal.events_since(1, 2).unwrap().len(), 2);
+}
+
+#[test]
+fn what_is_not_committed_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = open(&folder);
+    journal.begin().unwrap();
+    journal.write(&Record::Intent(Box::new(Order::new(intent("a", Side::Buy, "1"))))).unwrap();
+    drop(journal);
+    assert!(open(&folder).recover().unwrap().open_orders.is_empty());
+}
+
+#[test]
+fn one_execution_cannot_be_booked_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = open(&folder);
+    let order = filled(&mut journal, 1, "a", Side::Buy, "2");
+    let again = FillEvent { seq: 3, exec_id: "e-1".to_owned(), ..fill(&order.intent, 3, "2") };
+    assert!(journal.write(&Record::Fill(Box::new(again))).is_err());
+}
+
+#[test]
+fn a_journal_that_contradicts_itself_is_found_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("j.sqlite");
+    let mut journal = open(&folder);
+    filled(&mut journal, 1, "a", Side::Buy, "2");
+    drop(journal);
+    let fine = verify(&path).unwrap();
+    assert!(fine.ok, "{:?}", fine.faults);
+    assert_eq!(fine.positions["a"]["BTCUSDT"], DecimalText::from(Decimal::TWO));
+    for damage in [
+        "DELETE FROM events WHERE seq = 1",
+        "UPDATE events SET seq = 9 WHERE seq = 2",
+        "UPDATE fills SET qty = '3'",
+        "UPDATE orders SET filled_qty = '1'",
+        "UPDATE fills SET agent = 'b'",
+    ] {
+        let copy = folder.path().join("copy.sqlite");
+        std::fs::copy(&path, &copy).unwrap();
+        rusqlite::Connection::open(&copy).unwrap().execute_batch(damage).unwrap();
+        let summary = verify(&copy).unwrap();
+        assert!(!summary.ok, "{damage} was not noticed");
+    }
+}
+
+#[test]
+fn a_newer_journal_and_a_second_writer_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("j.sqlite");
+    let journal = open(&folder);
+    assert!(Journal::open(&path).unwrap_err().to_string().contains("in use"));
+    drop(journal);
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    assert!(Journal::open(&path).unwrap_err().to_string().contains("newer program"));
+    assert!(verify(&folder.path().join("none.sqlite")).is_err());
+}
