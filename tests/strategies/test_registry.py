@@ -1,0 +1,147 @@
+"""The registry on a real MLflow server: versions, aliases, lineage, and models without pickles."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+
+from crucible.features.frame import FeatureFrame, FeatureSchema
+from crucible.settings import Slot
+from crucible.strategies.contract import StrategyError
+from crucible.strategies.load import load_strategy
+from crucible.strategies.registry import TRIALS, Registry, RegistryError
+
+SLOT = Slot.parse("BTCUSDT-gp-1")
+STRATEGY = {
+    "format": "crucible.strategy/1",
+    "kind": "gp",
+    "slot": SLOT.name,
+    "symbol": "BTCUSDT",
+    "schema_hash": FeatureSchema(("x", "y"), {}).hash,
+    "features": ["x"],
+    "exits": {"stop": 0.01, "target": 0.02, "timeout": 60},
+    "program": ["trade", ["gt", ["mean", "x", 3], 0.5], ["lt", "x", -0.5]],
+}
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mlflow")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [
+            str(Path(sys.executable).with_name("mlflow")), "server", "--host", "127.0.0.1",
+            "--port", str(port), "--workers", "1",
+            "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}",
+            "--artifacts-destination", str(folder / "artifacts"),
+        ],
+        cwd=folder,
+        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        stdout=subprocess.DEVNULL,
+        stderr=(folder / "log").open("w"),
+    )  # fmt: skip
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(240):
+            try:
+                if httpx.get(f"{address}/health", timeout=1).status_code == 200:
+                    break
+            except httpx.HTTPError:
+                time.sleep(0.5)
+        else:
+            pytest.fail(f"MLflow did not start: {(folder / 'log').read_text()[-2000:]}")
+        yield Registry(address)
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
+def forged(registry, key, tmp_path, trials=7.0):
+    run = registry.open_run(key, f"forge {SLOT}", {"slot": SLOT.name, "kind": "gp"})
+    (tmp_path / "strategy.json").write_text(json.dumps(STRATEGY))
+    registry.log(
+        run,
+        parameters={"seed": 1},
+        metrics=[(TRIALS, trials, 0), ("best", 0.1, 0), ("best", 0.2, 1), ("nan", np.nan, 0)],
+    )
+    registry.log_folder(run, tmp_path)
+    registry.log_dataset(run, "candles", "abc", "lake")
+    version = registry.register(run, SLOT, STRATEGY, {"proven": "false"})
+    registry.close_run(run, "FINISHED")
+    return version
+
+
+def test_a_version_goes_from_challenger_to_production_to_retired_with_reasons(registry, tmp_path):
+    first, second = forged(registry, "a1", tmp_path), forged(registry, "a2", tmp_path)
+    registry.set_alias(SLOT.name, "challenger", first.version)
+    assert [(a.alias, a.version.version) for a in registry.active([SLOT])] == [
+        ("challenger", first.version)
+    ]
+    assert registry.promote(SLOT.name, first.version, "earned it") is None
+    assert registry.aliases(SLOT.name) == {"production": first.version}
+    assert registry.promote(SLOT.name, second.version, "better") == first.version
+    assert registry.aliases(SLOT.name) == {"production": second.version, "retired": first.version}
+    registry.retire(SLOT.name, second.version, "loses 1% a trade")
+    assert registry.aliases(SLOT.name) == {"retired": second.version}
+    assert registry.version(SLOT.name, second.version).tags["retired"] == "loses 1% a trade"
+    assert registry.active([SLOT]) == []
+
+
+def test_a_strategy_comes_back_as_it_was_stored(registry, tmp_path):
+    version = forged(registry, "b", tmp_path)
+    assert registry.strategy(version) == STRATEGY
+
+
+def test_the_mlflow_model_scores_like_the_strategy_and_holds_no_pickle(registry, tmp_path):
+    import mlflow
+
+    version = forged(registry, "c", tmp_path)
+    model = mlflow.pyfunc.load_model(f"models:/{SLOT.name}/{version.version}")
+    random = np.random.default_rng(1)
+    table = pd.DataFrame(random.normal(size=(200, 2)), columns=["x", "y"])
+    frame = FeatureFrame(
+        "BTCUSDT",
+        np.arange(1, 201, dtype=np.int64) * 60_000,
+        table.to_numpy(),
+        FeatureSchema(("x", "y"), {}),
+    )
+    expected = load_strategy(STRATEGY).signals(frame)
+    assert model.predict(table).tolist() == expected.tolist()
+    assert set(expected.tolist()) == {0, 1, 2}
+    folder = mlflow.artifacts.download_artifacts(f"models:/{SLOT.name}/{version.version}")
+    suffixes = {path.suffix for path in Path(folder).rglob("*") if path.is_file()}
+    assert not suffixes & {".pkl", ".pickle", ".joblib", ".dill"}
+
+
+def test_a_retried_forging_continues_its_run(registry, tmp_path):
+    run = registry.open_run("retry", "forge", {"slot": "OTHER-gp-1"})
+    registry.close_run(run, "FAILED")
+    assert registry.open_run("retry", "forge", {"slot": "OTHER-gp-1"}) == run
+
+
+def test_every_candidate_of_every_forging_of_a_slot_is_counted(registry, tmp_path):
+    for key, trials in (("t1", 100.0), ("t2", 20.0)):
+        run = registry.open_run(key, "forge", {"slot": "ETHUSDT-gp-9"})
+        registry.log(run, metrics=[(TRIALS, trials, 0)])
+        registry.close_run(run, "FINISHED")
+    assert registry.trials("ETHUSDT-gp-9") == 120
+
+
+def test_what_is_not_there_is_named(registry, tmp_path):
+    with pytest.raises(RegistryError, match="BTCUSDT-gp-1 has no version 999"):
+        registry.version(SLOT.name, "999")
+    assert registry.aliases("NOSUCH-gp-1") == {}
+    run = registry.open_run("empty", "forge", {"slot": SLOT.name})
+    version = registry.register(run, SLOT, STRATEGY, {})
+    with pytest.raises(StrategyError, match=r"no usable strategy\.json"):
+        registry.strategy(version)
