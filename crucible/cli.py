@@ -224,6 +224,21 @@ def kill(
         sys.exit(1)
 
 
+@app.command()
+def resume(
+    operator: Annotated[str, typer.Option(help="Your name, for the journal.")],
+) -> None:
+    """Let trading go on after a halt, a kill or a tripped dead-man switch."""
+    from crucible.execution.cerebellum_link import Addresses
+    from crucible.operations.halt import resume as move_up
+    from crucible.operations.home import Home
+    from crucible.settings import load_settings
+
+    addresses = Addresses.read(Home.at(load_settings().home).services_file)
+    before = move_up(addresses, operator)
+    print(f"ACTIVE again; it was {before}")
+
+
 def _print_json(value: object) -> None:
     print(json.dumps(value, indent=1))
 

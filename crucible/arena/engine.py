@@ -18,6 +18,7 @@ from pathlib import Path
 from crucible.arena.agent import Agent, Context, Decision, Seat
 from crucible.arena.alignment import Minute, MinuteAligner
 from crucible.arena.desk import Desk
+from crucible.arena.incoming import book_second_of, candle_of
 from crucible.arena.ledger import AgentRow, Ledger
 from crucible.arena.publication import append_line, trade_line, write_status
 from crucible.arena.roster import Roster, Seated
@@ -32,6 +33,7 @@ from crucible.execution.messages import (
     Heartbeat,
     JournalEvent,
     OrderEvent,
+    SetState,
 )
 from crucible.execution.trades import Fill
 from crucible.features.book_store import BookStore
@@ -137,18 +139,43 @@ class Arena:
         for minute in self._gap_minutes(backfill, seen, live.close_ts):
             self._take_minute(minute, act=False)
         self._aligner.skip_to(live.close_ts - MINUTE_MS)
+        self._answer_the_deadman()
         self._take_minute(live, act=True)
         logger.info("warm: history to %d, live from %d", seen, live.close_ts)
 
     def _await_first_minute(self, patience_s: float = 180.0) -> Minute:
         deadline = time.monotonic() + patience_s
         while time.monotonic() < deadline:
-            self._beat()
             self._closed += self._messages(self._link.poll(200))
             if self._closed:
                 return self._closed.pop(0)
         message = f"no closed candle of {', '.join(self._pipeline.symbols)} in {patience_s:g} s"
         raise LinkError(message)
+
+    def _answer_the_deadman(self) -> None:
+        """Lift what the dead-man switch did while no arena was there.
+
+        Only on the paper venue, and only if nothing else has moved the state since: elsewhere a
+        person decides, with `crucible resume`.
+        """
+        state = self._link.snapshot(self.market_ts).state
+        for event in self._link.replay(self._ledger.last_seq(), self.market_ts):
+            self._book(event)
+        if state != "REDUCE_ONLY" or self._ledger.state_reason() != "deadman":
+            return
+        if self._settings.execution.venue != "paper":
+            logger.warning("the dead-man switch keeps entries off; to go on: crucible resume")
+            return
+        self._link.ask(
+            SetState(
+                ts=self.market_ts,
+                request_id=self._link.request_id(),
+                agent=None,
+                symbol=None,
+                state="ACTIVE",
+                operator="the arena, back after a silence",
+            )
+        )
 
     def _gap_minutes(self, backfill: Backfill, seen: int, first_live: int) -> list[Minute]:
         """Fetch what lies between history and the first live minute."""
@@ -195,11 +222,11 @@ class Arena:
         for message in messages:
             if isinstance(message, CandleMessage):
                 self.market_ts = max(self.market_ts, message.ts)
-                minutes += self._aligner.add(message.symbol, _candle(message), message.close_ts)
+                minutes += self._aligner.add(message.symbol, candle_of(message), message.close_ts)
             elif isinstance(message, BookMessage):
                 self.market_ts = max(self.market_ts, message.ts)
                 if message.symbol in self._books:
-                    self._books[message.symbol].append(_book_second(message))
+                    self._books[message.symbol].append(book_second_of(message))
                 minutes += self._aligner.advance(message.ts)
             elif isinstance(message, Ack | ErrorReply):
                 self._answered(message)
@@ -457,28 +484,3 @@ class Arena:
         self._ledger.unseat(agent.name, ts)
         del self.agents[agent.name]
         logger.info("%s left", agent.name)
-
-
-def _candle(message: CandleMessage) -> Candle:
-    return Candle(
-        message.open_ts,
-        float(message.open),
-        float(message.high),
-        float(message.low),
-        float(message.close),
-        float(message.volume),
-    )
-
-
-def _book_second(message: BookMessage) -> BookSecond:
-    def number(value: float | None) -> float:
-        return float("nan") if value is None else value
-
-    return BookSecond(
-        message.second_ts,
-        number(message.skew),
-        number(message.ofi),
-        number(message.depth),
-        number(message.microprice_offset),
-        message.updates,
-    )

@@ -16,7 +16,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self
 
-from crucible.execution.messages import FillEvent, FundingEvent, JournalEvent, OrderEvent, RiskEvent
+from crucible.execution.messages import (
+    FillEvent,
+    FundingEvent,
+    JournalEvent,
+    OrderEvent,
+    RiskEvent,
+    StateEvent,
+)
 from crucible.execution.trades import Fill, Mode, Trade, pair
 
 SCHEMA_VERSION = 1
@@ -178,6 +185,8 @@ class Ledger:
                     "INSERT OR IGNORE INTO alarms VALUES (?, ?, ?, ?, ?, ?)",
                     (event.seq, event.ts, event.code, event.text, event.agent, event.symbol),
                 )
+            elif isinstance(event, StateEvent) and event.agent is None and event.symbol is None:
+                self._set_meta("state_reason", event.reason)
             self._set_meta("last_seq", str(event.seq))
         return fill
 
@@ -286,9 +295,17 @@ class Ledger:
 
     # --- reading -------------------------------------------------------------------------------
 
-    def _meta(self, key: str) -> int | None:
+    def _text(self, key: str) -> str | None:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return None if row is None else int(row[0])
+        return None if row is None else str(row[0])
+
+    def _meta(self, key: str) -> int | None:
+        text = self._text(key)
+        return None if text is None else int(text)
+
+    def state_reason(self) -> str | None:
+        """Give the reason of the newest move of Cerebellum's global state; None before the first."""
+        return self._text("state_reason")
 
     def last_seq(self) -> int:
         """Newest place of Cerebellum's journal that is booked."""
@@ -332,9 +349,8 @@ class Ledger:
 
     def kept_shadow(self, agent: str) -> dict[str, Any] | None:
         """Give what `keep_shadow` kept; None for an agent that kept nothing."""
-        query = "SELECT value FROM meta WHERE key = ?"
-        row = self._db.execute(query, (f"shadow:{agent}",)).fetchone()
-        return None if row is None else dict(json.loads(row[0]))
+        text = self._text(f"shadow:{agent}")
+        return None if text is None else dict(json.loads(text))
 
     def funding_paid(self, agent: str) -> Decimal:
         """Sum what an agent paid for holding; negative when it received more."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from functools import reduce
 from typing import Literal
 
 Mode = Literal["live", "shadow"]
@@ -174,8 +175,8 @@ class PositionBook:
     def _finish(self) -> Trade:
         fills = [*self._opened, *self._closed]
         first, last = self._opened[0], self._closed[-1]
-        opened_qty = sum((fill.qty for fill in self._opened), ZERO)
-        closed_qty = sum((fill.qty for fill in self._closed), ZERO)
+        opened_qty = _total(fill.qty for fill in self._opened)
+        closed_qty = _total(fill.qty for fill in self._closed)
         notional = _value(self._opened)
         trade = Trade(
             agent=first.agent,
@@ -187,8 +188,8 @@ class PositionBook:
             entry_price=_EXACT.divide(notional, opened_qty),
             exit_price=_EXACT.divide(_value(self._closed), closed_qty),
             notional=notional,
-            fees=sum((fill.fee for fill in fills), ZERO),
-            pnl=sum((fill.cash for fill in fills), ZERO),
+            fees=_total(fill.fee for fill in fills),
+            pnl=_total(fill.cash for fill in fills),
             reason=last.reason,
             mode=first.mode,
         )
@@ -209,7 +210,12 @@ def pair(fills: Iterable[Fill]) -> tuple[list[Trade], dict[tuple[str, str], Posi
 
 
 def _value(fills: Iterable[Fill]) -> Decimal:
-    return sum((_EXACT.multiply(fill.qty, fill.price) for fill in fills), ZERO)
+    return _total(_EXACT.multiply(fill.qty, fill.price) for fill in fills)
+
+
+def _total(values: Iterable[Decimal]) -> Decimal:
+    """Add up with 60 digits; the default 28 would round the shares of a split fee."""
+    return reduce(_EXACT.add, values, ZERO)
 
 
 def _part(fill: Fill, qty: Decimal, fee: Decimal | None = None) -> Fill:

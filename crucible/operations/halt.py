@@ -1,4 +1,4 @@
-"""The operator's hand on Cerebellum: stop every agent, cancel every order, close every position."""
+"""The operator's hand on Cerebellum: stop everything and close it, or let trading go on."""
 
 from __future__ import annotations
 
@@ -62,3 +62,26 @@ def halt_and_flatten(addresses: Addresses, reason: str, timeout_s: float = 10.0)
             if halted.flat or time.monotonic() > deadline:
                 return halted
             time.sleep(0.1)
+
+
+def resume(addresses: Addresses, operator: str) -> str:
+    """Move the global state up to ACTIVE in an operator's name; give the state it was in.
+
+    Raises
+    ------
+    LinkError
+        If Cerebellum does not answer or refuses.
+    """
+    with CerebellumLink(addresses) as link:
+        before = link.snapshot()
+        link.ask(
+            SetState(
+                ts=before.ts,
+                request_id=link.request_id(),
+                agent=None,
+                symbol=None,
+                state="ACTIVE",
+                operator=operator,
+            )
+        )
+        return before.state

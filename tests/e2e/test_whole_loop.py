@@ -24,7 +24,7 @@ import pytest
 
 from crucible.settings import Slot
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1_800)]
 
 SYMBOLS = "BTCUSDT,ETHUSDT,SOLUSDT"
 BAD_SLOT = "BTCUSDT-gp-2"
@@ -196,7 +196,7 @@ def test_strategies_are_forged_traded_judged_and_replaced_on_real_candles(tmp_pa
                 {a["slot"] for a in stack.agents() if a["role"] == "production"}
                 >= {"BTCUSDT-gp-1", "BTCUSDT-gp-2", "BTCUSDT-boosted-1", "ETHUSDT-gp-1"}
             ),
-            360,
+            600,
         )
         mlflow = address(stack, "mlflow")
         stack.environment["CRUCIBLE_E2E_MLFLOW"] = mlflow
@@ -214,7 +214,7 @@ def test_strategies_are_forged_traded_judged_and_replaced_on_real_candles(tmp_pa
         stack.wait(
             "the bad agent is culled and its reason is tagged",
             lambda: "loses" in registry.version(BAD_SLOT, bad).tags.get("retired", ""),
-            240,
+            400,
         )
         assert registry.aliases(BAD_SLOT).get("production") != bad
         stack.wait(
@@ -226,7 +226,7 @@ def test_strategies_are_forged_traded_judged_and_replaced_on_real_candles(tmp_pa
                 and run["state_type"] == "COMPLETED"
                 and "was culled" in str(run["parameters"].get("reason"))
             ],
-            240,
+            400,
         )
         assert int(registry.versions(BAD_SLOT)[-1].version) > int(bad)
         stack.wait(
