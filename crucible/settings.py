@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -117,6 +117,8 @@ class ExecutionSettings(Section):
 
     venue: Literal["paper", "demo", "testnet", "live"] = "paper"
     deadman_ms: int = Field(15_000, ge=1_000)
+    flatten_on_deadman: bool = False
+    limits_file: Path | None = None
     keys_file: Path | None = None
 
 
@@ -161,6 +163,17 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources: arguments, environment, ``crucible.toml``."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @model_validator(mode="after")
+    def _real_venues_are_strict(self) -> Settings:
+        """Refuse to offer what was never proven to a venue that is not our own."""
+        if self.execution.venue != "paper" and self.forge.policy != "strict":
+            message = (
+                f"execution.venue = {self.execution.venue} needs forge.policy = strict, "
+                f"it is {self.forge.policy}"
+            )
+            raise ValueError(message)
+        return self
 
     @cached_property
     def slots(self) -> tuple[Slot, ...]:

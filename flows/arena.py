@@ -5,19 +5,23 @@ One flow, a plain loop, no task per candle: orders never wait for Prefect or MLf
 
 from __future__ import annotations
 
+import fcntl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from prefect import flow, get_run_logger
 from prefect.events import emit_event
 from prefect.exceptions import TerminationSignal
 
-from crucible.arena.engine import Arena, ArenaFiles
+from crucible.arena.engine import Arena
+from crucible.arena.publication import ArenaFiles
 from crucible.arena.roster import Requirements, Roster
 from crucible.execution.cerebellum_link import Addresses, CerebellumLink
 from crucible.market.candles import Candles
-from flows.house import House, open_house
+from flows.house import House, HouseError, open_house
 
 ALIVE_SECONDS = 60.0
 
@@ -32,6 +36,30 @@ def arena() -> int:
         Market minutes that were traded.
     """
     house = open_house()
+    with only_one(house.run.path):
+        return trade(house)
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Keep a second arena off a run: whatever Prefect believes, orders are never decided twice.
+
+    Raises
+    ------
+    HouseError
+        If a living arena holds the run.
+    """
+    with (folder / "arena.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            message = f"{folder}: another arena trades this run; end that one first"
+            raise HouseError(message) from error
+        yield
+
+
+def trade(house: House) -> int:
+    """Build the arena and run it until it is told to stop; give the minutes it traded."""
     logger = get_run_logger()
     pipeline = house.pipeline()
     topics = tuple(f"{symbol}.{kind}" for symbol in pipeline.symbols for kind in ("candle", "book"))

@@ -40,7 +40,12 @@ def promotion(
     house = open_house()
     logger = get_run_logger()
     aliases = house.registry.aliases(slot)
-    number = aliases.get("retired") if action == "roll back" else aliases.get(version, version)
+    if action == "promote":
+        number: str | None = aliases.get(version, version)
+    elif "production" in aliases:
+        number = house.registry.version(slot, aliases["production"]).tags.get("replaced")
+    else:
+        number = aliases.get("retired")
     if number is None or not number.isdigit():
         message = f"{slot}: nothing to {action}: aliases are {aliases or 'none'}"
         raise PromotionError(message)

@@ -83,7 +83,8 @@ def judge_all(house: House, ledger: Ledger, ts: int) -> list[Judged]:
         if row.since_ts >= ts or row.role == "leaving":
             continue
         version = house.registry.version(row.slot, row.version)
-        if "retired" in version.tags:
+        aliases = house.registry.aliases(row.slot)
+        if row.version not in {aliases.get("production"), aliases.get("challenger")}:
             continue
         role: Literal["production", "challenger"] = (
             "challenger" if row.role == "challenger" else "production"

@@ -113,6 +113,7 @@ class Agent:
     last_event: str = "seated"
     _shadow_qty: Decimal = ZERO
     _shadow_number: int = 0
+    _told: int = 0
 
     @property
     def name(self) -> str:
@@ -129,6 +130,12 @@ class Agent:
         if self.book.qty == 0:
             return capital + self.cash
         return None if price is None else capital + self.cash + self.book.qty * price
+
+    def new_trades(self) -> list[Trade]:
+        """Give the trades that closed since the last call, each once."""
+        new = self.trades[self._told :]
+        self._told = len(self.trades)
+        return new
 
     def edge(self) -> Edge | None:
         """Own trades once there are enough of them, else what the Forge measured out of sample."""

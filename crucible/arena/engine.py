@@ -11,16 +11,14 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 
 from crucible.arena.agent import Agent, Context, Decision, Seat
 from crucible.arena.alignment import Minute, MinuteAligner
 from crucible.arena.desk import Desk
-from crucible.arena.incoming import book_second_of, candle_of
+from crucible.arena.incoming import Backfill, book_second_of, candle_of, gap_minutes
 from crucible.arena.ledger import AgentRow, Ledger
-from crucible.arena.publication import append_line, trade_line, write_status
+from crucible.arena.publication import ArenaFiles, append_line, trade_line, write_status
 from crucible.arena.roster import Roster, Seated
 from crucible.execution.cerebellum_link import CerebellumLink, LinkError
 from crucible.execution.messages import (
@@ -29,11 +27,13 @@ from crucible.execution.messages import (
     CandleMessage,
     ErrorReply,
     FillEvent,
+    Flatten,
     FundingEvent,
     Heartbeat,
     JournalEvent,
     OrderEvent,
     SetState,
+    StateEvent,
 )
 from crucible.execution.trades import Fill
 from crucible.features.book_store import BookStore
@@ -51,20 +51,6 @@ HISTORY_ROWS = 1_500
 """Feature rows kept a symbol, to warm the lookbacks of a strategy that is seated later."""
 
 MARK_MS = 15 * MINUTE_MS
-
-
-@dataclass(frozen=True, slots=True)
-class ArenaFiles:
-    """Where the arena keeps its state."""
-
-    ledger: Path
-    performance_log: Path
-    status: Path
-    lake: Path
-
-
-Backfill = Callable[[str, int, int], list[Candles]]
-"""Fetches closed candles of ``[start_ms, end_ms)`` of a symbol."""
 
 
 class Arena:
@@ -113,6 +99,8 @@ class Arena:
         self.market_ts = 0
         self.minutes = 0
         self._closed: list[Minute] = []
+        self._roster_now: list[Seated] | None = None
+        self._deadman_tripped = False
         self._decide_ms: deque[float] = deque(maxlen=1_000)
         self._last_heartbeat = 0.0
 
@@ -130,13 +118,16 @@ class Arena:
         """
         for event in self._link.replay(self._ledger.last_seq()):
             self._book(event)
-        frames = self._pipeline.warm(history)
+        # One end for all: a symbol that the lake knows longer must not leave a hole in the others.
+        seen = min(int(candles.close_ts[-1]) for candles in history.values())
+        frames = self._pipeline.warm(
+            {symbol: candles.between(0, seen) for symbol, candles in history.items()}
+        )
         for symbol, frame in frames.items():
             for index in range(max(0, len(frame) - HISTORY_ROWS), len(frame)):
                 self._history[symbol].append(frame.row(index))
-        seen = max((int(candles.close_ts[-1]) for candles in history.values()), default=0)
         live = self._await_first_minute()
-        for minute in self._gap_minutes(backfill, seen, live.close_ts):
+        for minute in gap_minutes(self._pipeline.symbols, backfill, seen, live.close_ts):
             self._take_minute(minute, act=False)
         self._aligner.skip_to(live.close_ts - MINUTE_MS)
         self._answer_the_deadman()
@@ -177,16 +168,6 @@ class Arena:
             )
         )
 
-    def _gap_minutes(self, backfill: Backfill, seen: int, first_live: int) -> list[Minute]:
-        """Fetch what lies between history and the first live minute."""
-        found: dict[int, dict[str, Candle]] = {}
-        for symbol in self._pipeline.symbols:
-            for page in backfill(symbol, seen, first_live - MINUTE_MS):
-                for row in range(len(page)):
-                    candle = page.candle(row)
-                    found.setdefault(candle.ts + MINUTE_MS, {})[symbol] = candle
-        return [Minute(ts, found[ts]) for ts in sorted(found) if seen < ts < first_live]
-
     # --- the loop ------------------------------------------------------------------------------
 
     def run(self, should_stop: Callable[[], bool]) -> None:
@@ -198,7 +179,11 @@ class Arena:
         """Handle whatever has arrived, and the roster."""
         roster = self._roster.latest()
         if roster is not None:
+            self._roster_now = roster
             self._seat(roster)
+        if self._deadman_tripped:
+            self._deadman_tripped = False
+            self._answer_the_deadman()
         self._closed += self._messages(self._link.poll(0 if self._closed else timeout_ms))
         while self._closed:
             self._take_minute(self._closed.pop(0), act=True)
@@ -240,13 +225,18 @@ class Arena:
         """Book an event; one that skips ahead means that some were missed: ask for them."""
         last = self._ledger.last_seq()
         if event.seq > last + 1:
-            for missed in self._link.replay(last, self.market_ts):
-                self._book(missed)
+            try:
+                for missed in self._link.replay(last, self.market_ts):
+                    self._book(missed)
+            except LinkError as error:  # the next event shows the gap again
+                logger.error("events after %d are missing: %s", last, error)
         else:
             self._book(event)
 
     def _book(self, event: JournalEvent) -> None:
         fresh = event.seq > self._ledger.last_seq()
+        if fresh and isinstance(event, StateEvent) and event.reason == "deadman":
+            self._deadman_tripped = True
         fill = self._ledger.book_event(event)
         if fresh and isinstance(event, FundingEvent) and event.agent in self.agents:
             self.agents[event.agent].cash -= Decimal(event.amount)
@@ -348,7 +338,7 @@ class Arena:
             self._ledger.book_shadow_fill(fill)
         if agent.mode == "shadow":
             self._ledger.keep_shadow(agent.name, agent.shadow_state())
-            for trade in [t for t in agent.trades if t.exit_ts >= decision.ts]:
+            for trade in agent.new_trades():
                 append_line(self._files.performance_log, trade_line(trade))
         if decision.action in {"buy", "exit"}:
             qty = None if decision.intent is None else decision.intent.qty
@@ -407,6 +397,7 @@ class Arena:
                 self._leave(agent)
             elif item.seat.role != agent.seat.role:
                 self._change_role(agent, item)
+        self._close_orphans(set(wanted))
         for name, item in wanted.items():
             if name not in self.agents:
                 self.agents[name] = self._new_agent(item)
@@ -438,6 +429,7 @@ class Arena:
         for fill in self._ledger.fills(agent.name):
             if fill.mode == agent.mode:
                 agent.apply_fill(fill)
+        agent.new_trades()
         if agent.mode == "shadow":
             kept = self._ledger.kept_shadow(agent.name)
             if kept is not None:
@@ -473,14 +465,36 @@ class Arena:
             fill = agent.close_shadow(price, self.market_ts, reason, self._settings.forge.costs)
             self._ledger.book_shadow_fill(fill)
             self._ledger.keep_shadow(agent.name, agent.shadow_state())
-            append_line(self._files.performance_log, trade_line(agent.trades[-1]))
+            for trade in agent.new_trades():
+                append_line(self._files.performance_log, trade_line(trade))
 
     def _dismiss_the_flat(self, ts: int) -> None:
         for agent in list(self.agents.values()):
             if agent.seat.role == "leaving" and agent.book.qty == 0 and not agent.in_flight:
                 self._dismiss(agent, ts)
 
+    def _close_orphans(self, wanted: set[str]) -> None:
+        """Close what an agent holds that lost its seat while no arena was there."""
+        for row in self._ledger.agents(active=True):
+            if row.agent in wanted or row.agent in self.agents:
+                continue
+            if self._ledger.live_position(row.agent, row.symbol) != 0:
+                self._link.send(
+                    Flatten(
+                        ts=self.market_ts,
+                        request_id=self._link.request_id(),
+                        agent=row.agent,
+                        symbol=row.symbol,
+                        reason="retired",
+                    )
+                )
+            self._ledger.unseat(row.agent, self.market_ts)
+
     def _dismiss(self, agent: Agent, ts: int) -> None:
         self._ledger.unseat(agent.name, ts)
         del self.agents[agent.name]
+        # Its version may be wanted in another role: look at the roster once more.
+        for item in self._roster_now or ():
+            if item.seat.agent == agent.name:
+                self.agents[agent.name] = self._new_agent(item)
         logger.info("%s left", agent.name)

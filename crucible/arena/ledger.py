@@ -370,6 +370,11 @@ class Ledger:
         """Give closed trades, of one agent or all, whose last fill came before `until_ts`."""
         return pair(self.fills(agent, until_ts))[0]
 
+    def live_position(self, agent: str, symbol: str) -> Decimal:
+        """Sum the sizes of an agent's fills at the venue, with their signs."""
+        fills = (fill for fill in self.fills(agent) if fill.mode == "live")
+        return sum((fill.signed_qty for fill in fills if fill.symbol == symbol), Decimal(0))
+
     def equity(
         self, agent: str, until_ts: int | None = None, mode: Mode | None = None
     ) -> list[tuple[int, Decimal]]:

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from crucible.arena.agent import Agent
 from crucible.execution.trades import Trade
+
+
+@dataclass(frozen=True, slots=True)
+class ArenaFiles:
+    """Where the arena keeps its state."""
+
+    ledger: Path
+    performance_log: Path
+    status: Path
+    lake: Path
 
 
 def write_status(

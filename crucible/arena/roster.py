@@ -17,7 +17,7 @@ from crucible.arena.sizing import Edge
 from crucible.settings import Slot
 from crucible.strategies.contract import Strategy, StrategyError
 from crucible.strategies.load import load_strategy
-from crucible.strategies.registry import Active, RegistryError, Version
+from crucible.strategies.registry import Active, Version
 
 logger = logging.getLogger(__name__)
 
@@ -138,9 +138,9 @@ class Roster:
         while not self._stop.is_set():
             try:
                 roster = self.refresh()
-            except RegistryError as error:
+            except Exception as error:  # noqa: BLE001 - without this thread no cull is obeyed
                 if self.reachable:
-                    logger.warning("roster kept as it is: %s", error)
+                    logger.warning("roster kept as it is: %s: %s", type(error).__name__, error)
                 self.reachable = False
             else:
                 self.reachable = True

@@ -198,12 +198,15 @@ class PositionBook:
         return trade
 
 
-def pair(fills: Iterable[Fill]) -> tuple[list[Trade], dict[tuple[str, str], PositionBook]]:
-    """Turn fills, in execution order, into closed trades and open books per (agent, symbol)."""
-    books: dict[tuple[str, str], PositionBook] = {}
+def pair(fills: Iterable[Fill]) -> tuple[list[Trade], dict[tuple[str, str, Mode], PositionBook]]:
+    """Turn fills, in execution order, into closed trades and open books.
+
+    Books are per (agent, symbol, mode): a simulated position never nets with one at the venue.
+    """
+    books: dict[tuple[str, str, Mode], PositionBook] = {}
     trades: list[Trade] = []
     for fill in fills:
-        trade = books.setdefault((fill.agent, fill.symbol), PositionBook()).apply(fill)
+        trade = books.setdefault((fill.agent, fill.symbol, fill.mode), PositionBook()).apply(fill)
         if trade is not None:
             trades.append(trade)
     return trades, books

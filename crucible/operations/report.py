@@ -130,6 +130,7 @@ def agent_sums(run: Run) -> list[dict[str, Any]]:
     sums = []
     for row in agents:
         name = row["agent"]
+        own = "shadow" if row["role"] == "challenger" else "live"
         mine = [fill for fill in fills if fill.agent == name]
         closed = [trade for trade in trades if trade.agent == name]
         funding = _total(Decimal(item["amount"]) for item in paid if item["agent"] == name)
@@ -152,7 +153,11 @@ def agent_sums(run: Run) -> list[dict[str, Any]]:
                 "fees": plain(_total(fill.fee for fill in mine)),
                 "pnl": plain(pnl),
                 "position": plain(
-                    _total(book.qty for (agent, _), book in open_books.items() if agent == name)
+                    _total(
+                        book.qty
+                        for (agent, _, mode), book in open_books.items()
+                        if agent == name and mode == own
+                    )
                 ),
             }
         )

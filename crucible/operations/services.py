@@ -239,6 +239,16 @@ def cerebellum(
     command += ("--symbols", ",".join(world.symbols))
     command += ("--run-folder", str(home.socket_folder), "--metrics", f"{HOST}:0")
     command += ("--deadman-ms", str(execution.deadman_ms))
+    if execution.flatten_on_deadman:
+        command += ("--flatten-on-deadman",)
+    if execution.limits_file is not None:
+        command += ("--limits", str(execution.limits_file))
+    elif execution.venue != "paper":
+        message = (
+            f"execution.venue is {execution.venue} but execution.limits_file is not set; write one "
+            "(docs/reference/limits.md) and name it in CRUCIBLE_EXECUTION__LIMITS_FILE"
+        )
+        raise ServiceError(message)
     return ServiceSpec("cerebellum", command, prints_ready=True, grace_s=7.0)
 
 

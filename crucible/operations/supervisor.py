@@ -116,7 +116,9 @@ class Supervisor:
             dashboard=claim(settings.ports.dashboard, "dashboard"),
             paper_venue=claim(settings.ports.paper_venue, "paper_venue"),
         )
-        self._run = home.new_run()
+        # Outside, positions outlive a stop: the next start must know them, so it keeps the journal.
+        held = home.current() if settings.execution.venue != "paper" else None
+        self._run = held or home.new_run()
         self._environment = services.environment(
             settings, home, self._run, self._ports, self._world, os.environ
         )

@@ -260,19 +260,31 @@ class Registry:
         ------
         StrategyError
             If the version has none, or it is not JSON.
+        RegistryError
+            If the server does not answer; asking again later may help.
         """
-        run = self._client.get_run(version.run_id)
+        name = f"{version.slot} version {version.version}"
+        if not version.run_id:
+            message = f"{name}: it has no run, so no {STRATEGY_FILE}; register it from a run"
+            raise StrategyError(message)
         try:
+            held = [item.path for item in self._client.list_artifacts(version.run_id)]
+            if STRATEGY_FILE not in held:
+                message = f"{name}: no usable {STRATEGY_FILE}: its run holds {held or 'nothing'}"
+                raise StrategyError(message)
             with tempfile.TemporaryDirectory() as folder:
-                path = self._client.download_artifacts(run.info.run_id, STRATEGY_FILE, folder)
-                loaded = json.loads(Path(path).read_text())
-        except (MlflowException, OSError, ValueError) as error:
-            message = (
-                f"{version.slot} version {version.version}: no usable {STRATEGY_FILE}: {error}"
-            )
+                path = self._client.download_artifacts(version.run_id, STRATEGY_FILE, folder)
+                text = Path(path).read_text()
+        except (MlflowException, OSError) as error:
+            message = f"{self.tracking_uri}: {name} cannot be fetched now: {error}"
+            raise RegistryError(message) from error
+        try:
+            loaded = json.loads(text)
+        except ValueError as error:
+            message = f"{name}: no usable {STRATEGY_FILE}: {error}"
             raise StrategyError(message) from error
         if not isinstance(loaded, dict):
-            message = f"{version.slot} version {version.version}: {STRATEGY_FILE} is not an object"
+            message = f"{name}: {STRATEGY_FILE} is not an object"
             raise StrategyError(message)
         return loaded
 
@@ -287,8 +299,12 @@ class Registry:
 
     def tag(self, slot: str, version: str, tags: Mapping[str, str]) -> None:
         """Tag a version."""
-        for name, value in tags.items():
-            self._client.set_model_version_tag(slot, version, name, value)
+        try:
+            for name, value in tags.items():
+                self._client.set_model_version_tag(slot, version, name, value)
+        except MlflowException as error:
+            message = f"{self.tracking_uri}: {slot} version {version} cannot be tagged: {error}"
+            raise RegistryError(message) from error
 
     def promote(self, slot: str, version: str, reason: str) -> str | None:
         """Make a version the slot's production; return the version that it replaces.
@@ -297,7 +313,14 @@ class Registry:
         """
         aliases = self.aliases(slot)
         replaced = aliases.get("production")
-        self.tag(slot, version, {"promoted": reason})
+        promoted = {"promoted": reason}
+        if replaced is not None and replaced != version:
+            promoted["replaced"] = replaced
+        self.tag(slot, version, promoted)
+        if "retired" in self.version(slot, version).tags:
+            self._client.delete_model_version_tag(slot, version, "retired")
+        if aliases.get("retired") == version:
+            self.drop_alias(slot, "retired")
         self.set_alias(slot, "production", version)
         if aliases.get("challenger") == version:
             self.drop_alias(slot, "challenger")

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from crucible.arena.agent import Seat
-from crucible.arena.engine import Arena, ArenaFiles
+from crucible.arena.engine import Arena
 from crucible.arena.ledger import Ledger
+from crucible.arena.publication import ArenaFiles
 from crucible.arena.roster import Seated
 from crucible.execution.cerebellum_link import Addresses, CerebellumLink
 from crucible.features.pipeline import FeaturePipeline

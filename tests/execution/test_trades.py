@@ -78,8 +78,8 @@ def test_agents_never_share_a_position():
         [fill(1, "buy", "1", "100", agent="a"), fill(2, "sell", "1", "90", agent="b")]
     )
     assert trades == []
-    assert books["a", "BTCUSDT"].qty == 1
-    assert books["b", "BTCUSDT"].qty == -1
+    assert books["a", "BTCUSDT", "live"].qty == 1
+    assert books["b", "BTCUSDT", "live"].qty == -1
 
 
 @pytest.mark.parametrize(("side", "qty"), [("hold", "1"), ("buy", "0"), ("sell", "-1")])

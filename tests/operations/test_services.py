@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from crucible.operations import services
 from crucible.operations.errors import ServiceError
 from crucible.operations.home import Home
 from crucible.operations.services import Ports
 from crucible.operations.world import World
-from crucible.settings import ExecutionSettings, Settings
+from crucible.settings import ExecutionSettings, ForgeSettings, Settings
 
 PORTS = Ports(prefect=4200, mlflow=5000, dashboard=8400, paper_venue=8300)
 WORLD = World("simulated", ("BTCUSDT", "ETHUSDT"), 7, 1000, 60_000, 0)
@@ -87,15 +88,28 @@ def test_another_systems_servers_are_not_inherited(home: Home):
 
 def test_real_venues_need_keys_of_their_own(home: Home, tmp_path: Path):
     run = home.new_run()
-    without = Settings(home=home.path, execution=ExecutionSettings(venue="testnet"))
+    strict = ForgeSettings(policy="strict")
+    without = Settings(home=home.path, execution=ExecutionSettings(venue="testnet"), forge=strict)
     with pytest.raises(ServiceError, match="CRUCIBLE_EXECUTION__KEYS_FILE"):
         services.cerebellum(without, home, run, WORLD, None)
     keys = tmp_path / "testnet.json"
-    testnet = Settings(home=home.path, execution=ExecutionSettings(venue="testnet", keys_file=keys))
+    execution = ExecutionSettings(venue="testnet", keys_file=keys)
+    unlimited = Settings(home=home.path, execution=execution, forge=strict)
+    with pytest.raises(ServiceError, match="CRUCIBLE_EXECUTION__LIMITS_FILE"):
+        services.cerebellum(unlimited, home, run, WORLD, None)
+    limits = tmp_path / "limits.toml"
+    execution = ExecutionSettings(venue="testnet", keys_file=keys, limits_file=limits)
+    testnet = Settings(home=home.path, execution=execution, forge=strict)
     command = services.cerebellum(testnet, home, run, WORLD, None).command
     assert command[command.index("--keys") + 1] == str(keys)
     assert command[command.index("--venue") + 1] == "testnet"
+    assert command[command.index("--limits") + 1] == str(limits)
     assert "--rest" not in command
+
+
+def test_a_real_venue_is_refused_under_the_exploring_policy(home: Home):
+    with pytest.raises(ValidationError, match=r"needs forge\.policy = strict"):
+        Settings(home=home.path, execution=ExecutionSettings(venue="testnet"))
 
 
 def test_binaries_come_from_cargos_target_folder(tmp_path: Path, monkeypatch):
