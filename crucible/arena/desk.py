@@ -19,6 +19,9 @@ class _Ticket:
 
     agent: str
     notional: Decimal
+    command: Submit | None = None
+    sent_at: float = 0.0
+    answered: bool = False
     filled: Decimal = ZERO
     final_qty: Decimal | None = None
 
@@ -53,8 +56,20 @@ class Desk:
         """Notional of entries that are out and not yet in any book."""
         return sum(self._reserved.values(), ZERO)
 
-    def submit(self, agent: Agent, intent: IntentWanted, ts: int, request_id: str) -> Submit:
-        """Make the command for an intent and put its agent on hold."""
+    def submit(
+        self, agent: Agent, intent: IntentWanted, ts: int, request_id: str, now: float
+    ) -> Submit:
+        """Make the command for an intent and put its agent on hold.
+
+        Parameters
+        ----------
+        agent, intent
+        ts : int
+            Market time of the decision.
+        request_id : str
+        now : float
+            Any steady clock's seconds, for `unanswered`.
+        """
         intent_id = new_intent_id(ts, self.random.getrandbits(74))
         agent.in_flight = intent_id
         agent.last_event = f"{intent.side} {intent.qty} wanted ({intent.reason})"
@@ -67,7 +82,7 @@ class Desk:
                 take_profit=None if intent.take_profit is None else format(intent.take_profit, "f"),
                 deadline_ts=intent.deadline_ts,
             )
-        return Submit(
+        command = Submit(
             ts=ts,
             request_id=request_id,
             intent_id=intent_id,
@@ -83,6 +98,24 @@ class Desk:
             protect=protect,
             reason=intent.reason,
         )
+        ticket = self._tickets[intent_id]
+        ticket.command, ticket.sent_at = command, now
+        return command
+
+    def unanswered(self, now: float, patience_s: float) -> list[Submit]:
+        """Give the commands that nobody has answered, to be sent again unchanged.
+
+        The same intent id and body: Cerebellum answers with what it recorded, or refuses it once its
+        time to live is over. Nothing is doubled, and no agent waits for ever.
+        """
+        again = []
+        for ticket in self._tickets.values():
+            late = now - ticket.sent_at >= patience_s
+            if ticket.command is not None and not ticket.answered and late:
+                ticket.sent_at = now
+                self._requests[ticket.command.request_id] = ticket.command.intent_id
+                again.append(ticket.command)
+        return again
 
     def withdraw(self, agent: Agent) -> None:
         """Forget an intent that never left."""
@@ -96,10 +129,12 @@ class Desk:
         intent_id = self._requests.pop(reply.request_id or "", None)
         if intent_id is None:
             return None, None
+        ticket = self._tickets.get(intent_id)
+        if ticket is not None:
+            ticket.answered = True
         if isinstance(reply, Ack) and reply.status != "rejected":
             return intent_id, None
         problem = f"rejected: {reply.code}: {reply.text}"
-        ticket = self._tickets.get(intent_id)
         if ticket is not None and ticket.agent in agents:
             agents[ticket.agent].last_event = problem
         self._finish(intent_id, agents)

@@ -18,13 +18,14 @@ from crucible.arena.alignment import Minute, MinuteAligner
 from crucible.arena.desk import Desk
 from crucible.arena.incoming import Backfill, book_second_of, candle_of, gap_minutes
 from crucible.arena.ledger import AgentRow, Ledger
-from crucible.arena.publication import ArenaFiles, append_line, trade_line, write_status
+from crucible.arena.publication import ArenaFiles, append_line, timing, trade_line, write_status
 from crucible.arena.roster import Roster, Seated
 from crucible.execution.cerebellum_link import CerebellumLink, LinkError
 from crucible.execution.messages import (
     Ack,
     BookMessage,
     CandleMessage,
+    CommandMessage,
     ErrorReply,
     FillEvent,
     Flatten,
@@ -32,7 +33,8 @@ from crucible.execution.messages import (
     Heartbeat,
     JournalEvent,
     OrderEvent,
-    SetState,
+    Snapshot,
+    SnapshotReply,
     StateEvent,
 )
 from crucible.execution.trades import Fill
@@ -51,6 +53,7 @@ HISTORY_ROWS = 1_500
 """Feature rows kept a symbol, to warm the lookbacks of a strategy that is seated later."""
 
 MARK_MS = 15 * MINUTE_MS
+UNANSWERED_S = 5.0
 
 
 class Arena:
@@ -157,16 +160,7 @@ class Arena:
         if self._settings.execution.venue != "paper":
             logger.warning("the dead-man switch keeps entries off; to go on: crucible resume")
             return
-        self._link.ask(
-            SetState(
-                ts=self.market_ts,
-                request_id=self._link.request_id(),
-                agent=None,
-                symbol=None,
-                state="ACTIVE",
-                operator="the arena, back after a silence",
-            )
-        )
+        self._link.set_active("the arena, back after a silence", self.market_ts)
 
     # --- the loop ------------------------------------------------------------------------------
 
@@ -190,7 +184,7 @@ class Arena:
         self._beat()
 
     def close(self) -> None:
-        """Write what is pending and close the ledger; positions stay as they are."""
+        """Write what is pending and close the ledger."""
         self._store_books()
         self._ledger.close()
 
@@ -199,7 +193,15 @@ class Arena:
         if now - self._last_heartbeat >= 1.0:
             self._last_heartbeat = now
             request = self._link.request_id()
-            self._link.send(Heartbeat(ts=self.market_ts, request_id=request))
+            commands: list[CommandMessage] = [Heartbeat(ts=self.market_ts, request_id=request)]
+            commands += self._desk.unanswered(now, UNANSWERED_S)
+            # Its sequence number shows whether the newest events have come through.
+            commands.append(Snapshot(ts=self.market_ts, request_id=self._link.request_id()))
+            try:
+                for command in commands:
+                    self._link.send(command)
+            except LinkError as error:
+                logger.error("%s", error)
 
     def _messages(self, messages: Sequence[object]) -> list[Minute]:
         """Book events and replies; give the minutes that closed."""
@@ -215,6 +217,9 @@ class Arena:
                 minutes += self._aligner.advance(message.ts)
             elif isinstance(message, Ack | ErrorReply):
                 self._answered(message)
+            elif isinstance(message, SnapshotReply):
+                if message.seq > self._ledger.last_seq():
+                    self._catch_up()
             elif hasattr(message, "seq"):
                 self._event(message)  # type: ignore[arg-type]
         return minutes
@@ -223,15 +228,18 @@ class Arena:
 
     def _event(self, event: JournalEvent) -> None:
         """Book an event; one that skips ahead means that some were missed: ask for them."""
-        last = self._ledger.last_seq()
-        if event.seq > last + 1:
-            try:
-                for missed in self._link.replay(last, self.market_ts):
-                    self._book(missed)
-            except LinkError as error:  # the next event shows the gap again
-                logger.error("events after %d are missing: %s", last, error)
+        if event.seq > self._ledger.last_seq() + 1:
+            self._catch_up()
         else:
             self._book(event)
+
+    def _catch_up(self) -> None:
+        """Ask for the events that did not come through; the next second shows the gap again."""
+        try:
+            for missed in self._link.replay(self._ledger.last_seq(), self.market_ts):
+                self._book(missed)
+        except LinkError as error:
+            logger.error("events after %d are missing: %s", self._ledger.last_seq(), error)
 
     def _book(self, event: JournalEvent) -> None:
         fresh = event.seq > self._ledger.last_seq()
@@ -249,9 +257,7 @@ class Arena:
 
     def _booked(self, fill: Fill) -> None:
         agent = self.agents.get(fill.agent)
-        if agent is None:
-            return
-        trade = agent.apply_fill(fill)
+        trade = None if agent is None else agent.apply_fill(fill)
         if trade is not None:
             append_line(self._files.performance_log, trade_line(trade))
 
@@ -325,7 +331,8 @@ class Arena:
     def _send(self, agent: Agent, decision: Decision) -> None:
         if decision.intent is None:
             return
-        command = self._desk.submit(agent, decision.intent, decision.ts, self._link.request_id())
+        request, now = self._link.request_id(), time.monotonic()
+        command = self._desk.submit(agent, decision.intent, decision.ts, request, now)
         try:
             self._link.send(command)
         except LinkError as error:
@@ -368,23 +375,16 @@ class Arena:
             minutes.clear()
 
     def _publish(self, ts: int) -> None:
-        decide = sorted(self._decide_ms)
-        write_status(
-            self._files.status,
-            ts,
-            list(self.agents.values()),
-            self._prices,
-            self._settings.arena.capital_per_agent,
-            {
-                "minutes": self.minutes,
-                "decide_ms_p50": decide[len(decide) // 2],
-                "decide_ms_p99": decide[int(len(decide) * 0.99)],
-                "refused": self._roster.refused,
-                "registry_reachable": self._roster.reachable,
-                "bad_frames": self._link.bad_frames,
-                "late_candles": self._aligner.late,
-            },
-        )
+        capital = self._settings.arena.capital_per_agent
+        figures = {
+            **timing(self.minutes, self._decide_ms),
+            "refused": self._roster.refused,
+            "registry_reachable": self._roster.reachable,
+            "bad_frames": self._link.bad_frames,
+            "late_candles": self._aligner.late,
+        }
+        agents = list(self.agents.values())
+        write_status(self._files.status, ts, agents, self._prices, capital, figures)
 
     # --- seats ---------------------------------------------------------------------------------
 

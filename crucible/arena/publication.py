@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -54,6 +55,16 @@ def write_status(
     part = path.with_suffix(".part")
     part.write_text(text)
     part.replace(path)
+
+
+def timing(minutes: int, decide_ms: Collection[float]) -> dict[str, Any]:
+    """Give how many minutes were traded, and how long a minute takes from candle to orders sent."""
+    ordered = sorted(decide_ms)
+    return {
+        "minutes": minutes,
+        "decide_ms_p50": ordered[len(ordered) // 2],
+        "decide_ms_p99": ordered[int(len(ordered) * 0.99)],
+    }
 
 
 def append_line(path: Path, line: dict[str, Any]) -> None:

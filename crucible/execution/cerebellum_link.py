@@ -27,6 +27,7 @@ from crucible.execution.messages import (
     Replay,
     ReplayReply,
     ReplyMessage,
+    SetState,
     Snapshot,
     SnapshotReply,
     WireError,
@@ -212,6 +213,19 @@ class CerebellumLink:
             message = f"asked for a snapshot, got {type(reply).__name__}"
             raise LinkError(message)
         return reply
+
+    def set_active(self, operator: str, market_ms: int = 0) -> None:
+        """Move the global state up in an operator's name."""
+        self.ask(
+            SetState(
+                ts=market_ms,
+                request_id=self.request_id(),
+                agent=None,
+                symbol=None,
+                state="ACTIVE",
+                operator=operator,
+            )
+        )
 
     def replay(self, since_seq: int, market_ms: int = 0) -> Iterator[JournalEvent]:
         """Ask for every event after `since_seq`, page by page."""

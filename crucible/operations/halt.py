@@ -74,14 +74,5 @@ def resume(addresses: Addresses, operator: str) -> str:
     """
     with CerebellumLink(addresses) as link:
         before = link.snapshot()
-        link.ask(
-            SetState(
-                ts=before.ts,
-                request_id=link.request_id(),
-                agent=None,
-                symbol=None,
-                state="ACTIVE",
-                operator=operator,
-            )
-        )
+        link.set_active(operator, before.ts)
         return before.state

@@ -1,0 +1,88 @@
+"""The desk keeps one intent per agent in flight, and never forgets one that nobody answered."""
+
+from decimal import Decimal
+from random import Random
+from types import SimpleNamespace
+
+import pytest
+
+from crucible.arena.agent import IntentWanted
+from crucible.arena.desk import Desk
+from crucible.execution.messages import Ack, Order
+from crucible.execution.trades import Fill
+
+INTENT = IntentWanted("buy", Decimal("0.01"), False, "entry", Decimal(50_000), Decimal(49_000))
+
+
+@pytest.fixture
+def agent():
+    seat = SimpleNamespace(version="1")
+    strategy = SimpleNamespace(symbol="BTCUSDT")
+    return SimpleNamespace(name="a@1", seat=seat, strategy=strategy, in_flight=None, last_event="")
+
+
+@pytest.fixture
+def desk():
+    return Desk(60_000, Random(1))
+
+
+def order(command, status, filled):
+    return Order(
+        intent_id=command.intent_id, order_link_id="l", order_id="o", agent="a@1", version="1",
+        symbol="BTCUSDT", side="buy", kind="market", qty="0.01", limit_price=None,
+        reduce_only=False, status=status, filled_qty=filled, avg_price=None, code=None, text=None,
+        reason="entry",
+    )  # fmt: skip
+
+
+def fill(command, qty):
+    return Fill(
+        "e" + qty, "a@1", "1", "BTCUSDT", "buy", Decimal(qty), Decimal(50_000), Decimal(0), 1,
+        "entry", command.intent_id,
+    )  # fmt: skip
+
+
+def ack(command, status="accepted"):
+    return Ack(
+        ts=0, request_id=command.request_id, intent_id=command.intent_id, status=status,
+        code=None if status == "accepted" else "expired", text="", order=None,
+    )  # fmt: skip
+
+
+def test_an_agent_waits_until_its_order_ended_and_every_fill_is_booked(desk, agent):
+    agents = {agent.name: agent}
+    desk.reserve(agent, INTENT)
+    command = desk.submit(agent, INTENT, 1_000, "r1", now=0.0)
+    assert agent.in_flight == command.intent_id
+    assert desk.reserved() == 500
+    desk.answered(ack(command), agents)
+    desk.filled(fill(command, "0.004"), agents)
+    desk.order_changed(order(command, "filled", "0.01"), agents)
+    assert agent.in_flight == command.intent_id  # one fill is still on its way
+    desk.filled(fill(command, "0.006"), agents)
+    assert agent.in_flight is None
+    assert desk.reserved() == 0
+
+
+def test_a_rejected_intent_frees_its_agent_and_says_why(desk, agent):
+    agents = {agent.name: agent}
+    command = desk.submit(agent, INTENT, 1_000, "r1", now=0.0)
+    intent_id, problem = desk.answered(ack(command, "rejected"), agents)
+    assert intent_id == command.intent_id
+    assert "expired" in problem
+    assert agent.in_flight is None
+
+
+def test_a_command_that_nobody_answered_is_sent_again_unchanged(desk, agent):
+    command = desk.submit(agent, INTENT, 1_000, "r1", now=0.0)
+    assert desk.unanswered(4.9, 5.0) == []
+    assert desk.unanswered(5.0, 5.0) == [command]
+    assert desk.unanswered(6.0, 5.0) == []
+    desk.answered(ack(command), {agent.name: agent})
+    assert desk.unanswered(99.0, 5.0) == []
+
+
+def test_the_same_seed_gives_the_same_intents(agent):
+    first = Desk(1, Random(3)).submit(agent, INTENT, 1_000, "r1", now=0.0)
+    second = Desk(1, Random(3)).submit(agent, INTENT, 1_000, "r1", now=9.0)
+    assert first == second
