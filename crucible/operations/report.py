@@ -21,6 +21,7 @@ from crucible.operations.process import Identity
 from crucible.operations.record_books import journal_book, ledger_book, ledger_rows
 from crucible.operations.servers import registered_versions
 from crucible.operations.venue_books import Statement, VenueAccount
+from crucible.settings import load_settings
 
 # While agents trade, a fill is on its way from one book to the next for some milliseconds.
 SETTLING_READS = 8
@@ -209,7 +210,10 @@ def _statement(
         account = VenueAccount.from_keys(services["paper_venue"]["address"], home.keys_file)
         return account.statement(initial_deposit(home))
     saved = Statement.read(run.statement)
-    if saved is None:
+    venue = load_settings().execution.venue
+    if saved is None and venue != "paper":
+        notes.append(f"venue: {venue} was not asked; only the paper venue's books are compared")
+    elif saved is None:
         notes.append("venue: paper_venue is down and left no statement; its account ended with it")
     else:
         notes.append("venue: the statement taken when the run stopped")
