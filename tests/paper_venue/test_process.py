@@ -28,7 +28,7 @@ def refuse(*flags) -> str:
 @pytest.fixture(autouse=True)
 def _built():
     if not binary().exists():
-        pytest.skip(f"{binary()} is missing: cargo build --release in cerebellum_core")
+        pytest.fail(f"{binary()} is missing: cargo build --release in cerebellum_core")
 
 
 def test_bad_settings_end_with_one_clear_line(tmp_path):
