@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 from crucible.execution.trades import Fill, Mode, pair
 from crucible.operations.books import EXACT, ZERO, Book, differences, plain
 from crucible.operations.errors import BooksError, HomeError, ServerError
-from crucible.operations.home import PAPER_USDT, Home, Run, read_json
+from crucible.operations.home import Home, Run, read_json
 from crucible.operations.process import Identity
 from crucible.operations.record_books import journal_book, ledger_book, ledger_rows
 from crucible.operations.servers import registered_versions
@@ -221,11 +220,22 @@ def _statement(
 
 
 def initial_deposit(home: Home) -> Decimal:
-    """Give what the paper account started with."""
+    """Give what the paper account started with.
+
+    Raises
+    ------
+    BooksError
+        If the keys file does not say: the wallet could then not be checked against the fills.
+    """
     accounts = read_json(home.keys_file)
-    with suppress(TypeError, KeyError, IndexError):
+    try:
         return Decimal(accounts[0]["usdt"])
-    return Decimal(PAPER_USDT)
+    except (TypeError, KeyError, IndexError, ArithmeticError) as error:
+        message = (
+            f"{home.keys_file} does not say how much usdt the paper account started with; "
+            "remove it while stopped, and the next start writes a new one"
+        )
+        raise BooksError(message) from error
 
 
 def _disagreements(books: dict[str, Book | None], statement: Statement | None) -> list[str]:

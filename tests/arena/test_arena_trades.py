@@ -161,7 +161,15 @@ def test_an_arena_that_was_away_finds_its_position_again_and_closes_it(floor):
     name = production.seat.agent
     with floor.link() as link:
         arena = floor.arena(Roster([production]), link)
-        run_until(arena, lambda: name in arena.agents and arena.agents[name].book.qty > 0)
+        # A market order may fill in parts: the position is whole when the order has ended.
+        run_until(
+            arena,
+            lambda: (
+                name in arena.agents
+                and arena.agents[name].book.qty > 0
+                and arena.agents[name].in_flight is None
+            ),
+        )
         held = arena.agents[name].book.qty
         arena.close()
     with floor.link() as link:
