@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup up test bench chaos soak screenshots lint docs clean
+.PHONY: help setup up test bench chaos soak screenshots lint docs clean bench-charts
 
 CARGO := cargo
 MANIFEST := --manifest-path cerebellum_core/Cargo.toml
@@ -14,7 +14,7 @@ help:
 	@echo "make up           start everything on this machine; Ctrl-C stops it"
 	@echo "make test         every test, Rust and Python"
 	@echo "make lint         formatters, linters, types, floors"
-	@echo "make bench        every benchmark; make bench-NAME runs one"
+	@echo "make bench        every benchmark; make bench-NAME runs one; make bench-charts draws them"
 	@echo "make chaos        tests that kill parts of the running system"
 	@echo "make soak         a long run with its memory and errors watched"
 	@echo "make screenshots  pictures of the pages of a running system, into docs/pictures"
@@ -44,15 +44,18 @@ lint: setup
 	$(CARGO) clippy --release --locked --workspace --all-targets $(MANIFEST) -- -D warnings || status=1; \
 	exit $$status
 
-BENCHMARKS := $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py))
+BENCHMARKS := $(filter-out _%,$(basename $(notdir $(wildcard benchmarks/*.py))))
 
 bench: setup
 	@test -n "$(BENCHMARKS)" || { echo "make bench: there is no benchmark in benchmarks/ yet" >&2; exit 1; }
-	@status=0; for file in $(BENCHMARKS); do $(PY) $$file $(ARGS) || status=1; done; exit $$status
+	@status=0; for name in $(BENCHMARKS); do $(PY) -m benchmarks.$$name $(ARGS) || status=1; done; exit $$status
 
 bench-%: setup
 	@test -f benchmarks/$*.py || { echo "make bench-$*: benchmarks/$*.py does not exist yet" >&2; exit 1; }
-	@$(PY) benchmarks/$*.py $(ARGS)
+	@$(PY) -m benchmarks.$* $(ARGS)
+
+bench-charts: setup
+	@$(PY) -m benchmarks._charts $(ARGS)
 
 chaos: setup
 	@test -d tests/chaos || { echo "make chaos: tests/chaos does not exist yet; nothing was run" >&2; exit 1; }
