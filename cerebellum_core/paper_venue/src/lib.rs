@@ -8,6 +8,8 @@
 
 /// Everybody else's book.
 pub mod book;
+/// How often something strikes.
+pub mod chance;
 /// Wall time and market time.
 pub mod clock;
 /// Connections that can break on demand.

@@ -1,5 +1,7 @@
 //! Who listens to what.
 
+use crate::chance::Chance;
+use crate::clock::wall_ms;
 use crate::doors::Tap;
 use axum::extract::ws::Utf8Bytes;
 use std::collections::{HashMap, HashSet};
@@ -36,14 +38,76 @@ pub struct Listener {
     pub path: &'static str,
 }
 
+/// A private message: account, topic and frame.
+type Message = (usize, String, String);
+
+/// Which private messages are meant, and how often.
+#[derive(Debug)]
+struct Mischief {
+    account: Option<usize>,
+    topic: Option<String>,
+    chance: Chance,
+}
+
+impl Mischief {
+    fn meets(&self, account: usize, topic: &str) -> bool {
+        self.account.is_none_or(|one| one == account)
+            && self.topic.as_deref().is_none_or(|one| one == topic)
+    }
+}
+
+/// Most wall time for which a message is held back.
+const HELD_MS: i64 = 2_000;
+
 /// Private messages that come wrongly on demand.
 #[derive(Debug, Default)]
 pub struct Disorder {
-    /// So many come twice.
-    pub duplicate: u32,
-    /// So many come in reverse order.
-    pub reorder: u32,
-    held: Vec<(usize, String, String)>,
+    duplicate: Option<Mischief>,
+    reorder: Option<Mischief>,
+    /// Messages of one group that leaves backwards.
+    group: u32,
+    held: Vec<Message>,
+    held_since: i64,
+}
+
+impl Disorder {
+    /// Sends messages twice whenever the chance strikes.
+    pub fn duplicate(&mut self, account: Option<usize>, topic: Option<String>, chance: Chance) {
+        self.duplicate = Some(Mischief { account, topic, chance });
+    }
+
+    /// Holds groups of messages and sends them backwards: one group of `count`, or with a
+    /// probability group after group (of four without a count).
+    pub fn reorder(&mut self, account: Option<usize>, topic: Option<String>, mut chance: Chance) {
+        self.group = chance.count.unwrap_or(4).max(1);
+        chance.count = (chance.probability >= 1.0).then_some(1);
+        self.reorder = Some(Mischief { account, topic, chance });
+    }
+
+    /// Whether a message is held, and what leaves instead, in this order.
+    fn hold(&mut self, account: usize, topic: &str, frame: &str) -> Option<Vec<Message>> {
+        let mischief = self.reorder.as_mut().filter(|one| one.meets(account, topic))?;
+        if self.held.is_empty() {
+            if !mischief.chance.strikes() {
+                return None;
+            }
+            self.held_since = wall_ms();
+        }
+        self.held.push((account, topic.to_owned(), frame.to_owned()));
+        let full = self.held.len() >= usize::try_from(self.group).unwrap_or(1);
+        Some(if full { self.release() } else { Vec::new() })
+    }
+
+    fn release(&mut self) -> Vec<Message> {
+        let mut held = std::mem::take(&mut self.held);
+        held.reverse();
+        held
+    }
+
+    fn repeats(&mut self, account: usize, topic: &str) -> bool {
+        let mischief = self.duplicate.as_mut().filter(|one| one.meets(account, topic));
+        mischief.is_some_and(|one| one.chance.strikes())
+    }
 }
 
 /// Every connection.
@@ -143,29 +207,32 @@ impl Hub {
 
     /// Lets go of what was held back, and of all disorder.
     pub fn calm(&mut self) {
-        let held = std::mem::take(&mut self.disorder).held;
-        for (account, topic, frame) in held.into_iter().rev() {
+        let held = self.disorder.release();
+        self.disorder = Disorder::default();
+        for (account, topic, frame) in held {
             self.send_private(account, &topic, &frame);
+        }
+    }
+
+    /// Sends what was held back for too long.
+    pub fn release_late(&mut self, now: i64) {
+        if !self.disorder.held.is_empty() && now - self.disorder.held_since >= HELD_MS {
+            for (account, topic, frame) in self.disorder.release() {
+                self.send_private(account, &topic, &frame);
+            }
         }
     }
 
     /// Sends a frame to an account's connections that listen to a private topic.
     pub fn whisper(&mut self, account: usize, topic: &str, frame: &str) {
-        if self.disorder.reorder > 0 {
-            self.disorder.held.push((account, topic.to_owned(), frame.to_owned()));
-            self.disorder.reorder -= 1;
-            if self.disorder.reorder == 0 {
-                for (account, topic, frame) in
-                    std::mem::take(&mut self.disorder.held).into_iter().rev()
-                {
-                    self.send_private(account, &topic, &frame);
-                }
+        if let Some(leaving) = self.disorder.hold(account, topic, frame) {
+            for (account, topic, frame) in leaving {
+                self.send_private(account, &topic, &frame);
             }
             return;
         }
         self.send_private(account, topic, frame);
-        if self.disorder.duplicate > 0 {
-            self.disorder.duplicate -= 1;
+        if self.disorder.repeats(account, topic) {
             self.send_private(account, topic, frame);
         }
     }

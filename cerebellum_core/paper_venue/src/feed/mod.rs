@@ -9,6 +9,7 @@ pub mod hub;
 /// Tickers.
 pub mod tickers;
 
+use crate::chance::Chance;
 use crate::exchange::{Exchange, Notice};
 use crate::market::candle::Candle;
 use books::{View, KEPT};
@@ -39,6 +40,8 @@ pub struct Feed {
     message: u64,
     /// Least market time between two updates of a candle that is being made.
     candle_gap_ms: i64,
+    /// Books whose updates get left out on demand.
+    gaps: Vec<(usize, Chance)>,
 }
 
 impl Feed {
@@ -48,7 +51,12 @@ impl Feed {
     pub fn new(symbols: usize, speed: f64) -> Self {
         let shown = std::iter::repeat_with(Shown::default).take(symbols).collect();
         // At most four updates a wall second, at least one a market second.
-        Self { shown, message: 0, candle_gap_ms: (speed * 250.0).max(1_000.0) as i64 }
+        Self {
+            shown,
+            message: 0,
+            candle_gap_ms: (speed * 250.0).max(1_000.0) as i64,
+            gaps: Vec::new(),
+        }
     }
 
     /// The book as it stands, shown to those who listen first.
@@ -57,11 +65,15 @@ impl Feed {
         self.shown.get(symbol).map(|shown| shown.view.clone()).unwrap_or_default()
     }
 
-    /// Leaves out one update number of a symbol's book.
-    pub fn skip_update(&mut self, symbol: usize) {
-        if let Some(shown) = self.shown.get_mut(symbol) {
-            shown.view.update += 1;
-        }
+    /// Leaves out update numbers of a symbol's book whenever the chance strikes.
+    pub fn skip_updates(&mut self, symbol: usize, chance: Chance) {
+        self.gaps.retain(|(other, _)| *other != symbol);
+        self.gaps.push((symbol, chance));
+    }
+
+    /// Leaves out nothing any more.
+    pub fn skip_nothing(&mut self) {
+        self.gaps.clear();
     }
 
     /// Begins a symbol's book streams again: a snapshot under update number one.
@@ -268,6 +280,9 @@ impl Feed {
             return;
         }
         let Some(shown) = self.shown.get_mut(symbol) else { return };
+        if self.gaps.iter_mut().any(|(other, chance)| *other == symbol && chance.strikes()) {
+            shown.view.update += 1;
+        }
         let kept = if shown.deep { 1_000 } else { KEPT };
         let view = shown.view.next(exchange, symbol, kept);
         let instrument = &exchange.instruments()[symbol];

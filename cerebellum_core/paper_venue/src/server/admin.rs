@@ -1,35 +1,40 @@
-//! Status and faults for whoever runs the venue.
+//! Status, faults and the books of accounts for whoever runs the venue.
 
 use super::faults::{break_sockets, silence, Fault};
-use super::Venue;
+use super::scope::Scope;
+use super::{rest, Core, Venue};
 use crate::feed::hub::Out;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{header, Method, StatusCode};
+use axum::http::{header, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use serde_json::{json, Value};
+use serde_json::{json, Map, Value};
 use std::sync::Arc;
 
-/// Answers `GET /admin/status` and `POST /admin/fault`.
+/// Answers `GET /admin/status`, `GET /admin/ledger` and `POST /admin/fault`.
 pub async fn handle(
     State(venue): State<Arc<Venue>>,
     Path(what): Path<String>,
     method: Method,
+    uri: Uri,
     body: Bytes,
 ) -> Response {
-    match (method, what.as_str()) {
-        (Method::GET, "status") => show(StatusCode::OK, &status(&venue)),
-        (Method::POST, "fault") => match serde_json::from_slice::<Fault>(&body) {
-            Ok(fault) => match inject(&venue, &fault) {
-                Ok(done) => show(StatusCode::OK, &done),
-                Err(line) => show(StatusCode::BAD_REQUEST, &json!({"error": line})),
-            },
-            Err(error) => show(StatusCode::BAD_REQUEST, &json!({"error": error.to_string()})),
-        },
-        (method, _) => show(
-            StatusCode::NOT_FOUND,
-            &json!({"error": format!("no {method} /admin/{what}; there are GET status and POST fault")}),
-        ),
+    let answer = match (&method, what.as_str()) {
+        (&Method::GET, "status") => Ok(status(&venue)),
+        (&Method::GET, "ledger") => ledger(&venue, &rest::read_query(uri.query().unwrap_or(""))),
+        (&Method::POST, "fault") => {
+            read_fault(&body).and_then(|(fault, scope)| inject(&venue, &fault, &scope))
+        }
+        (method, _) => {
+            let line = format!(
+                "no {method} /admin/{what}; there are GET status, GET ledger and POST fault"
+            );
+            return show(StatusCode::NOT_FOUND, &json!({"error": line}));
+        }
+    };
+    match answer {
+        Ok(value) => show(StatusCode::OK, &value),
+        Err(line) => show(StatusCode::BAD_REQUEST, &json!({"error": line})),
     }
 }
 
@@ -54,31 +59,128 @@ fn status(venue: &Venue) -> Value {
     })
 }
 
+/// Index of the account with this key.
+fn account(venue: &Venue, key: &str) -> Result<usize, String> {
+    let found = venue.keys.iter().position(|opening| opening.key == key);
+    found.ok_or_else(|| format!("key {key} is not in the keys file of this venue"))
+}
+
+/// The whole history of one account, or of all: orders, executions, positions and wallet.
+fn ledger(venue: &Venue, query: &Value) -> Result<Value, String> {
+    let wanted = match query.get("key").and_then(Value::as_str) {
+        Some(key) => vec![account(venue, key)?],
+        None => (0..venue.keys.len()).collect(),
+    };
+    Ok(venue.with(|core| {
+        let accounts: Vec<Value> = wanted
+            .into_iter()
+            .map(|account| account_books(core, venue.keys[account].key.as_str(), account))
+            .collect();
+        json!({"market_ts": core.exchange.now(), "accounts": accounts})
+    }))
+}
+
+fn account_books(core: &Core, key: &str, account: usize) -> Value {
+    let exchange = &core.exchange;
+    let owner = &exchange.accounts()[account];
+    let mut numbers: Vec<u64> = owner.open.iter().chain(&owner.ended).copied().collect();
+    numbers.sort_unstable();
+    let orders: Vec<Value> = numbers
+        .iter()
+        .filter_map(|number| exchange.order(*number))
+        .map(|order| json!(exchange.order_row(order, false)))
+        .collect();
+    let executions: Vec<Value> = owner
+        .executions
+        .iter()
+        .map(|execution| json!(exchange.execution_row(execution, false)))
+        .collect();
+    let positions: Vec<Value> = (0..exchange.instruments().len())
+        .map(|symbol| json!(exchange.position_row(account, symbol, false)))
+        .collect();
+    json!({
+        "key": key,
+        "deposit": owner.initial.normalize().to_string(),
+        "orders": orders,
+        "executions": executions,
+        "positions": positions,
+        "wallet": exchange.wallet_row(account),
+    })
+}
+
+/// Splits a request into the fault itself and its scope.
+fn read_fault(body: &[u8]) -> Result<(Fault, Scope), String> {
+    let mut fault: Map<String, Value> =
+        serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let mut scope = Map::new();
+    for name in Scope::FIELDS {
+        if let Some(value) = fault.remove(name) {
+            scope.insert(name.to_owned(), value);
+        }
+    }
+    let fault: Fault =
+        serde_json::from_value(Value::Object(fault)).map_err(|error| error.to_string())?;
+    if let Some(name) = scope.keys().find(|name| !fault.takes().contains(&name.as_str())) {
+        return Err(format!("{name} is not a field of this kind; it takes {:?}", fault.takes()));
+    }
+    let mut scope: Scope =
+        serde_json::from_value(Value::Object(scope)).map_err(|error| error.to_string())?;
+    scope.check()?;
+    if fault.is_counted() && scope.count.is_none() && scope.probability.is_none() {
+        return Err("count or probability is missing: say how often it happens".to_owned());
+    }
+    if matches!(fault, Fault::Gap {}) && scope.count.is_none() && scope.probability.is_none() {
+        scope.count = Some(1);
+    }
+    Ok((fault, scope))
+}
+
 /// Carries a fault out, or arms it; says what it met.
-fn inject(venue: &Venue, fault: &Fault) -> Result<Value, String> {
+fn inject(venue: &Venue, fault: &Fault, scope: &Scope) -> Result<Value, String> {
+    let account = scope.key.as_deref().map(|key| account(venue, key)).transpose()?;
     venue.with(|core| {
-        core.faults.arm(fault);
+        let symbol = match &scope.symbol {
+            Some(name) => Some(
+                core.exchange
+                    .symbol(name)
+                    .ok_or_else(|| format!("symbol {name} is not served here"))?,
+            ),
+            None => None,
+        };
+        core.faults.arm(fault, scope, account);
+        let mut chance = scope.chance();
+        let hub = &mut core.hub;
         let mut sockets = 0;
         match fault {
-            Fault::Silent { path } => sockets = silence(&mut core.hub, path),
-            Fault::Close { path } => sockets = break_sockets(&mut core.hub, path, &Out::Close),
-            Fault::Cut { path } => sockets = break_sockets(&mut core.hub, path, &Out::Cut),
-            Fault::Gap { symbol } | Fault::Restart { symbol } => {
-                let index = core.exchange.symbol(symbol);
-                let index = index.ok_or_else(|| format!("symbol {symbol} is not served here"))?;
-                if matches!(fault, Fault::Gap { .. }) {
-                    core.feed.skip_update(index);
-                    core.exchange.mark_changed(index);
-                } else {
-                    core.feed.restart_book(&mut core.exchange, &mut core.hub, index);
-                }
+            Fault::Silent { path } => sockets = silence(hub, path, account, &mut chance),
+            Fault::Close { path } => {
+                sockets = break_sockets(hub, path, account, &mut chance, &Out::Close);
             }
-            Fault::DuplicatePrivate { count } => core.hub.disorder.duplicate = *count,
-            Fault::ReorderPrivate { count } => core.hub.disorder.reorder = *count,
-            Fault::Clear => core.hub.calm(),
+            Fault::Cut { path } => {
+                sockets = break_sockets(hub, path, account, &mut chance, &Out::Cut);
+            }
+            Fault::Gap {} => {
+                let symbol = symbol.ok_or("symbol is missing: whose book has a gap")?;
+                core.feed.skip_updates(symbol, chance);
+                core.exchange.mark_changed(symbol);
+            }
+            Fault::Restart {} => {
+                let symbol = symbol.ok_or("symbol is missing: whose book begins again")?;
+                core.feed.restart_book(&mut core.exchange, hub, symbol);
+            }
+            Fault::DuplicatePrivate {} => {
+                hub.disorder.duplicate(account, scope.topic.clone(), chance);
+            }
+            Fault::ReorderPrivate {} => {
+                hub.disorder.reorder(account, scope.topic.clone(), chance);
+            }
+            Fault::Clear {} => {
+                hub.calm();
+                core.feed.skip_nothing();
+            }
             _ => {}
         }
-        tracing::info!(?fault, sockets, "a fault on demand");
+        tracing::info!(?fault, ?scope, sockets, "a fault on demand");
         Ok(json!({"ok": true, "sockets": sockets, "faults": core.faults}))
     })
 }

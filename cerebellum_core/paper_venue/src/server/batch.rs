@@ -1,6 +1,7 @@
 //! Batches of orders: each order has its own outcome and counts against the limit on its own.
 
 use super::limits::Allowance;
+use super::scope::Request;
 use super::{private, Core, Venue};
 use crate::clock::wall_ms;
 use crate::exchange::request::Fields;
@@ -24,11 +25,12 @@ pub fn single(path: &str) -> Option<&str> {
 pub fn answer(
     core: &mut Core,
     venue: &Venue,
-    account: usize,
+    request: &Request<'_>,
     path: &str,
     (bucket, limit): (&'static str, usize),
     asked: &Value,
 ) -> Outcome {
+    let account = request.account.unwrap_or(usize::MAX);
     let none = Allowance { limit, left: limit, reset: wall_ms(), granted: true };
     let category = match Fields(asked).linear() {
         Ok(()) => json!("linear"),
@@ -47,6 +49,9 @@ pub fn answer(
             fields.insert("category".to_owned(), category.clone());
         }
         last = core.limits.count(account, bucket, limit, wall_ms());
+        if last.granted && core.faults.limits(request) {
+            last = Allowance { left: 0, reset: wall_ms() + 200, granted: false, ..last };
+        }
         let answer = if last.granted {
             private::answer(core, venue, account, path, &order)
         } else {

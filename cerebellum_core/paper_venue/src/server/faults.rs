@@ -1,25 +1,22 @@
-//! What goes wrong on demand.
+//! What goes wrong on demand: which fault, for which requests, how often.
 
+use super::scope::{Request, Scope, Target};
+use crate::chance::Chance;
 use crate::feed::hub::{Hub, Out};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// A fault as `POST /admin/fault` takes it.
+/// A fault as `POST /admin/fault` takes it, without its [`Scope`].
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Fault {
-    /// The next order requests are carried out, then their connection dies without an answer.
-    DropAck {
-        /// How many.
-        count: u32,
-    },
-    /// Answers to the next order requests come late.
+    /// Requests are carried out, then their connection dies without an answer.
+    DropAck {},
+    /// Answers come late.
     Delay {
-        /// How many.
-        count: u32,
         /// How late.
         ms: u64,
-        /// Whether the order itself is late too, not just its answer.
+        /// Whether the request itself is late too, not just its answer.
         #[serde(default)]
         before: bool,
     },
@@ -28,28 +25,23 @@ pub enum Fault {
         /// By so much.
         ms: i64,
     },
-    /// The next private requests are over the limit.
-    RateLimit {
-        /// How many.
-        count: u32,
-    },
-    /// The next order requests fail with an HTTP status (REST) or a code (trade socket).
+    /// Requests are over the limit.
+    RateLimit {},
+    /// Requests fail with an HTTP status (REST) or a code (trade socket).
     Error {
-        /// How many.
-        count: u32,
         /// HTTP status; 200 keeps the status and sends the code alone.
         #[serde(default = "unavailable")]
         status: u16,
         /// Code of the answer.
         #[serde(default = "server_error")]
         code: i64,
-        /// Whether the order is carried out all the same.
+        /// Whether the request is carried out all the same.
         #[serde(default)]
         commit: bool,
     },
     /// Open sockets stay open and say nothing any more.
     Silent {
-        /// `public`, `private` or `trade`.
+        /// `public`, `private`, `trade` or `all`.
         path: String,
     },
     /// Open sockets are closed.
@@ -62,28 +54,16 @@ pub enum Fault {
         /// `public`, `private`, `trade` or `all`.
         path: String,
     },
-    /// The next book message of a symbol leaves out one update.
-    Gap {
-        /// Symbol.
-        symbol: String,
-    },
+    /// Book messages of a symbol leave out one update.
+    Gap {},
     /// The book stream of a symbol begins again with a snapshot of `u` one.
-    Restart {
-        /// Symbol.
-        symbol: String,
-    },
-    /// The next private messages come twice.
-    DuplicatePrivate {
-        /// How many.
-        count: u32,
-    },
-    /// The next private messages of an account come in reverse order.
-    ReorderPrivate {
-        /// How many.
-        count: u32,
-    },
+    Restart {},
+    /// Private messages come twice.
+    DuplicatePrivate {},
+    /// Private messages are held and come in reverse order.
+    ReorderPrivate {},
     /// All faults that still wait are forgotten.
-    Clear,
+    Clear {},
 }
 
 const fn unavailable() -> u16 {
@@ -94,28 +74,89 @@ const fn server_error() -> i64 {
     protocol::bybit::codes::SERVER_ERROR
 }
 
-/// An error that waits.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Failure {
-    /// How many are left.
-    pub count: u32,
-    /// HTTP status.
-    pub status: u16,
-    /// Code of the answer.
-    pub code: i64,
-    /// Whether the order is carried out all the same.
-    pub commit: bool,
+impl Fault {
+    /// The fields of a scope that this kind can use.
+    #[must_use]
+    pub const fn takes(&self) -> &'static [&'static str] {
+        match self {
+            Self::DropAck {} | Self::Delay { .. } | Self::RateLimit {} | Self::Error { .. } => {
+                &["count", "probability", "seed", "endpoint", "symbol", "key", "channel"]
+            }
+            Self::ClockOffset { .. } | Self::Clear {} => &[],
+            Self::Silent { .. } | Self::Close { .. } | Self::Cut { .. } => {
+                &["key", "probability", "seed"]
+            }
+            Self::Gap {} => &["symbol", "count", "probability", "seed"],
+            Self::Restart {} => &["symbol"],
+            Self::DuplicatePrivate {} | Self::ReorderPrivate {} => {
+                &["count", "probability", "seed", "key", "topic"]
+            }
+        }
+    }
+
+    /// Whether `count` or `probability` must say how often it happens.
+    #[must_use]
+    pub const fn is_counted(&self) -> bool {
+        matches!(
+            self,
+            Self::DropAck {}
+                | Self::Delay { .. }
+                | Self::RateLimit {}
+                | Self::Error { .. }
+                | Self::DuplicatePrivate {}
+                | Self::ReorderPrivate {}
+        )
+    }
 }
 
-/// A delay that waits.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Lateness {
-    /// How many are left.
-    pub count: u32,
-    /// How late.
-    pub ms: u64,
-    /// Whether the order itself is late, too.
-    pub before: bool,
+/// What happens to a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Effect {
+    /// Its answer gets lost.
+    DropAck,
+    /// It is over the limit.
+    RateLimit,
+    /// It is late, or only its answer.
+    Delay {
+        /// How late.
+        ms: u64,
+        /// Whether the request itself is late, too.
+        before: bool,
+    },
+    /// It fails.
+    Error {
+        /// HTTP status.
+        status: u16,
+        /// Code of the answer.
+        code: i64,
+        /// Whether it is carried out all the same.
+        commit: bool,
+    },
+}
+
+impl Effect {
+    /// The group of endpoints that is meant when nobody names one.
+    const fn usual_endpoint(self) -> &'static str {
+        match self {
+            Self::RateLimit => "any",
+            _ => "order",
+        }
+    }
+}
+
+/// A fault that waits for its requests.
+#[derive(Debug, Clone, Serialize)]
+pub struct Armed {
+    /// What happens.
+    #[serde(flatten)]
+    pub effect: Effect,
+    /// To which requests.
+    #[serde(flatten)]
+    pub target: Target,
+    /// How often.
+    #[serde(flatten)]
+    pub chance: Chance,
 }
 
 /// The faults that wait for their moment.
@@ -123,84 +164,111 @@ pub struct Lateness {
 pub struct Faults {
     /// The server's clock is off by so much when it checks time stamps.
     pub clock_offset_ms: i64,
-    /// Order requests whose answer gets lost.
-    pub drop_ack: u32,
-    /// Private requests over the limit.
-    pub rate_limit: u32,
-    /// Late answers.
-    pub delay: Option<Lateness>,
-    /// Failing requests.
-    pub error: Option<Failure>,
-}
-
-fn take(count: &mut u32) -> bool {
-    let due = *count > 0;
-    *count = count.saturating_sub(1);
-    due
+    /// Everything else, in the order in which it came.
+    pub armed: Vec<Armed>,
 }
 
 impl Faults {
-    /// Whether this order request's answer gets lost.
-    pub fn loses_ack(&mut self) -> bool {
-        take(&mut self.drop_ack)
+    /// Arms one of the faults that wait; the others are carried out where they belong.
+    ///
+    /// The same kind for the same requests takes the place of the one before.
+    pub fn arm(&mut self, fault: &Fault, scope: &Scope, account: Option<usize>) {
+        let effect = match *fault {
+            Fault::ClockOffset { ms } => {
+                self.clock_offset_ms = ms;
+                return;
+            }
+            Fault::Clear {} => {
+                *self = Self::default();
+                return;
+            }
+            Fault::DropAck {} => Effect::DropAck,
+            Fault::RateLimit {} => Effect::RateLimit,
+            Fault::Delay { ms, before } => Effect::Delay { ms: ms.min(60_000), before },
+            Fault::Error { status, code, commit } => Effect::Error { status, code, commit },
+            _ => return,
+        };
+        let target = scope.target(effect.usual_endpoint(), account);
+        let same = std::mem::discriminant(&effect);
+        self.armed
+            .retain(|one| std::mem::discriminant(&one.effect) != same || one.target != target);
+        self.armed.push(Armed { effect, target, chance: scope.chance() });
+        self.armed.retain(|one| !one.chance.is_spent());
     }
 
-    /// Whether this private request is over the limit.
-    pub fn limits(&mut self) -> bool {
-        take(&mut self.rate_limit)
+    fn strike(&mut self, request: &Request<'_>, kind: impl Fn(Effect) -> bool) -> Option<Effect> {
+        let struck = self
+            .armed
+            .iter_mut()
+            .filter(|one| kind(one.effect) && one.target.is_met(request))
+            .find_map(|one| one.chance.strikes().then_some(one.effect));
+        self.armed.retain(|one| !one.chance.is_spent());
+        struck
     }
 
-    /// How this order request fails.
-    pub fn fails(&mut self) -> Option<Failure> {
-        let failure = self.error.as_mut()?;
-        take(&mut failure.count).then_some(*failure)
+    /// Whether this request's answer gets lost.
+    pub fn loses_ack(&mut self, request: &Request<'_>) -> bool {
+        self.strike(request, |effect| effect == Effect::DropAck).is_some()
     }
 
-    /// How late this order request is: before it is carried out, and its answer.
-    pub fn lateness(&mut self) -> (Duration, Duration) {
-        let Some(late) = self.delay.as_mut() else { return (Duration::ZERO, Duration::ZERO) };
-        let ms =
-            if take(&mut late.count) { Duration::from_millis(late.ms) } else { Duration::ZERO };
-        if late.before {
-            (ms, Duration::ZERO)
-        } else {
-            (Duration::ZERO, ms)
+    /// Whether this request is over the limit.
+    pub fn limits(&mut self, request: &Request<'_>) -> bool {
+        self.strike(request, |effect| effect == Effect::RateLimit).is_some()
+    }
+
+    /// How this request fails: HTTP status, code and whether it is carried out all the same.
+    pub fn fails(&mut self, request: &Request<'_>) -> Option<(u16, i64, bool)> {
+        match self.strike(request, |effect| matches!(effect, Effect::Error { .. }))? {
+            Effect::Error { status, code, commit } => Some((status, code, commit)),
+            _ => None,
         }
     }
 
-    /// Arms one of the faults that wait; the others are carried out where they belong.
-    pub fn arm(&mut self, fault: &Fault) {
-        match *fault {
-            Fault::DropAck { count } => self.drop_ack = count,
-            Fault::Delay { count, ms, before } => {
-                self.delay = Some(Lateness { count, ms: ms.min(60_000), before })
-            }
-            Fault::ClockOffset { ms } => self.clock_offset_ms = ms,
-            Fault::RateLimit { count } => self.rate_limit = count,
-            Fault::Error { count, status, code, commit } => {
-                self.error = Some(Failure { count, status, code, commit });
-            }
-            Fault::Clear => *self = Self::default(),
-            _ => {}
+    /// How late this request is: before it is carried out, and its answer.
+    pub fn lateness(&mut self, request: &Request<'_>) -> (Duration, Duration) {
+        match self.strike(request, |effect| matches!(effect, Effect::Delay { .. })) {
+            Some(Effect::Delay { ms, before: true }) => (Duration::from_millis(ms), Duration::ZERO),
+            Some(Effect::Delay { ms, .. }) => (Duration::ZERO, Duration::from_millis(ms)),
+            _ => (Duration::ZERO, Duration::ZERO),
         }
     }
 }
 
-/// What breaks the sockets of a path.
-pub fn break_sockets(hub: &mut Hub, path: &str, how: &Out) -> usize {
-    let ids: Vec<u64> = hub
+/// The open sockets of a path, of one account if given, that a chance picks.
+fn picked(hub: &mut Hub, path: &str, account: Option<usize>, chance: &mut Chance) -> Vec<u64> {
+    let mut ids: Vec<u64> = hub
         .each()
         .filter(|(_, one)| path == "all" || one.path == path)
+        .filter(|(_, one)| account.is_none() || one.account == account)
         .map(|(id, _)| *id)
         .collect();
+    ids.sort_unstable();
+    ids.retain(|_| chance.strikes());
+    ids
+}
+
+/// Breaks open sockets; returns how many.
+pub fn break_sockets(
+    hub: &mut Hub,
+    path: &str,
+    account: Option<usize>,
+    chance: &mut Chance,
+    how: &Out,
+) -> usize {
+    let ids = picked(hub, path, account, chance);
     for id in &ids {
         hub.deliver(*id, how.clone());
     }
     ids.len()
 }
 
-/// Makes the open sockets of a path say nothing any more.
-pub fn silence(hub: &mut Hub, path: &str) -> usize {
-    let listeners = hub.each().filter(|(_, one)| path == "all" || one.path == path);
-    listeners.map(|(_, one)| one.tap.mute()).count()
+/// Makes open sockets say nothing any more; returns how many.
+pub fn silence(hub: &mut Hub, path: &str, account: Option<usize>, chance: &mut Chance) -> usize {
+    let ids = picked(hub, path, account, chance);
+    for id in &ids {
+        if let Some(listener) = hub.listener(*id) {
+            listener.tap.mute();
+        }
+    }
+    ids.len()
 }

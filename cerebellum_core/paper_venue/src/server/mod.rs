@@ -16,6 +16,8 @@ pub mod private;
 pub mod public;
 /// REST requests and answers.
 pub mod rest;
+/// Which requests a fault is for, and how often it strikes.
+pub mod scope;
 /// WebSocket connections.
 pub mod sockets;
 
@@ -89,6 +91,11 @@ impl Venue {
         result
     }
 
+    /// Runs something that has nothing to do with the market's time.
+    pub fn quietly<R>(&self, act: impl FnOnce(&mut Core) -> R) -> R {
+        act(&mut self.core.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Counts one HTTP request; says whether the address is inside its limit per five seconds.
     pub fn admits(&self, now: i64) -> bool {
         if self.address_limit == 0 {
@@ -119,6 +126,7 @@ impl Venue {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
             ticks.tick().await;
+            self.quietly(|core| core.hub.release_late(crate::clock::wall_ms()));
             while self.step() {
                 tokio::task::yield_now().await;
             }

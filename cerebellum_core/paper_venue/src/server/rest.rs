@@ -5,6 +5,7 @@ use crate::clock::wall_ms;
 use crate::doors::Tap;
 use crate::exchange::Refusal;
 use crate::server::limits::Allowance;
+use crate::server::scope::Request;
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, State};
 use axum::http::{header, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
@@ -33,11 +34,17 @@ pub async fn handle(
     let query = read_query(raw);
     let path = uri.path();
     if let Some(name) = path.strip_prefix("/v5/market/").filter(|_| method == Method::GET) {
-        let answer = venue.with(|core| public::answer(core, name, &query));
-        return match answer {
+        let request = Request {
+            endpoint: "market",
+            account: None,
+            symbol: symbol_of(&query),
+            channel: "rest",
+        };
+        let ask = |core: &mut Core| match public::answer(core, name, &query) {
             Some(answer) => respond(answer, None),
             None => not_found(path),
         };
+        return carry_out(&venue, &tap, &request, ask).await;
     }
     let Some((bucket, limit)) = private::bucket(method.as_str(), path) else {
         return not_found(path);
@@ -68,28 +75,58 @@ pub async fn handle(
             }
         }
     };
-    let is_order = path.starts_with("/v5/order/") && !is_get;
-    if let Some(path) = batch::single(path) {
-        let (outcome, allowance) =
-            venue.with(|core| batch::answer(core, &venue, account, path, (bucket, limit), &asked));
-        return match outcome {
-            Ok((rows, outcomes)) => respond_with(Ok(rows), &outcomes, Some(allowance)),
-            Err(refusal) => respond(Err(refusal), Some(allowance)),
-        };
-    }
-    let ask = |core: &mut Core| limited(core, &venue, account, path, (bucket, limit), &asked);
-    if !is_order {
-        let (answer, allowance) = venue.with(ask);
-        return respond(answer, Some(allowance));
-    }
-    let (before, after) = venue.with(|core| core.faults.lateness());
+    let request = Request {
+        endpoint: bucket,
+        account: Some(account),
+        symbol: symbol_of(&asked),
+        channel: "rest",
+    };
+    let ask = |core: &mut Core| {
+        if let Some(path) = batch::single(path) {
+            return match batch::answer(core, &venue, &request, path, (bucket, limit), &asked) {
+                (Ok((rows, outcomes)), allowance) => {
+                    respond_with(Ok(rows), &outcomes, Some(allowance))
+                }
+                (Err(refusal), allowance) => respond(Err(refusal), Some(allowance)),
+            };
+        }
+        let (answer, allowance) = limited(core, &venue, &request, path, (bucket, limit), &asked);
+        respond(answer, Some(allowance))
+    };
+    carry_out(&venue, &tap, &request, ask).await
+}
+
+/// The symbol that a request names, or the first order of a batch.
+#[must_use]
+pub fn symbol_of(asked: &Value) -> &str {
+    let named = asked.get("symbol").or_else(|| asked.pointer("/request/0/symbol"));
+    named.and_then(Value::as_str).unwrap_or("")
+}
+
+/// Answers a request with all that goes wrong on demand.
+async fn carry_out(
+    venue: &Venue,
+    tap: &Tap,
+    request: &Request<'_>,
+    ask: impl FnOnce(&mut Core) -> Response,
+) -> Response {
+    let (before, after) = venue.quietly(|core| core.faults.lateness(request));
     if !before.is_zero() {
         tokio::time::sleep(before).await;
     }
-    let (outcome, failure, lost) = venue.with(|core| {
-        let failure = core.faults.fails();
-        let outcome = failure.is_none_or(|failure| failure.commit).then(|| ask(core));
-        (outcome, failure, core.faults.loses_ack())
+    let (response, lost) = venue.with(|core| {
+        let response = match core.faults.fails(request) {
+            None => ask(core),
+            Some((status, code, commit)) => {
+                if commit {
+                    ask(core);
+                }
+                let status =
+                    StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+                (status, respond(Err(Refusal::new(code, "server error")), None)).into_response()
+            }
+        };
+        (response, core.faults.loses_ack(request))
     });
     if !after.is_zero() {
         tokio::time::sleep(after).await;
@@ -97,29 +134,22 @@ pub async fn handle(
     if lost {
         tap.kill();
     }
-    match (outcome, failure) {
-        (Some((answer, allowance)), None) => respond(answer, Some(allowance)),
-        (_, failure) => {
-            let (status, code) =
-                failure.map_or((503, codes::SERVER_ERROR), |one| (one.status, one.code));
-            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
-            (status, respond(Err(Refusal::new(code, "server error")), None)).into_response()
-        }
-    }
+    response
 }
 
 /// Answers a private request inside its rate limit.
 pub fn limited(
     core: &mut Core,
     venue: &Venue,
-    account: usize,
+    request: &Request<'_>,
     path: &str,
     (bucket, limit): (&'static str, usize),
     asked: &Value,
 ) -> (Answer, Allowance) {
     let now = wall_ms();
+    let account = request.account.unwrap_or(usize::MAX);
     let mut allowance = core.limits.count(account, bucket, limit, now);
-    if allowance.granted && core.faults.limits() {
+    if allowance.granted && core.faults.limits(request) {
         allowance = Allowance { left: 0, reset: now + 200, granted: false, ..allowance };
     }
     if allowance.granted {

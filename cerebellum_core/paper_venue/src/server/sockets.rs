@@ -1,5 +1,6 @@
 //! WebSocket connections: public, private and trade.
 
+use super::scope::Request;
 use super::{auth, batch, private, rest, Core, Venue};
 use crate::clock::wall_ms;
 use crate::doors::Tap;
@@ -237,21 +238,29 @@ async fn hear_trade(venue: &Arc<Venue>, id: u64, request: &Value) {
         });
         return;
     }
-    let (before, after) = venue.with(|core| core.faults.lateness());
+    let path = format!("/v5/{}", op.replace('.', "/"));
+    let body = request.pointer("/args/0").unwrap_or(&Value::Null);
+    let seen = Request {
+        endpoint: private::bucket("POST", &path).map_or("", |(name, _)| name),
+        account: venue.quietly(|core| core.hub.listener(id).and_then(|one| one.account)),
+        symbol: rest::symbol_of(body),
+        channel: "trade",
+    };
+    let (before, after) = venue.quietly(|core| core.faults.lateness(&seen));
     if !before.is_zero() {
         tokio::time::sleep(before).await;
     }
     let (reply, lost) = venue.with(|core| {
-        let failure = core.faults.fails();
-        let reply = match failure {
-            Some(failure) if !failure.commit => fail(id, &op, request, failure.code),
-            Some(failure) => {
-                answer_trade(core, venue, id, &op, request);
-                fail(id, &op, request, failure.code)
+        let reply = match core.faults.fails(&seen) {
+            Some((_, code, commit)) => {
+                if commit {
+                    answer_trade(core, venue, id, &op, request);
+                }
+                fail(id, &op, request, code)
             }
             None => answer_trade(core, venue, id, &op, request),
         };
-        (reply, core.faults.loses_ack())
+        (reply, core.faults.loses_ack(&seen))
     });
     // The order is in; only its answer waits.
     let venue = Arc::clone(venue);
@@ -332,10 +341,16 @@ fn answer_trade(core: &mut Core, venue: &Venue, id: u64, op: &str, request: &Val
             let Some(bucket) = private::bucket("POST", &path) else {
                 return finish(reply, codes::WS_OPERATION, "op not found");
             };
+            let seen = Request {
+                endpoint: bucket.0,
+                account: Some(account),
+                symbol: rest::symbol_of(body),
+                channel: "trade",
+            };
             let (answer, allowance) = match batch::single(&path) {
                 Some(path) => {
                     let (outcome, allowance) =
-                        batch::answer(core, venue, account, path, bucket, body);
+                        batch::answer(core, venue, &seen, path, bucket, body);
                     let more = outcome
                         .as_ref()
                         .map_or_else(|_| json!({}), |(_, outcomes)| outcomes.clone());
@@ -344,7 +359,7 @@ fn answer_trade(core: &mut Core, venue: &Venue, id: u64, op: &str, request: &Val
                 }
                 None => {
                     reply.insert("retExtInfo".to_owned(), json!({}));
-                    rest::limited(core, venue, account, &path, bucket, body)
+                    rest::limited(core, venue, &seen, &path, bucket, body)
                 }
             };
             reply.insert(
