@@ -39,7 +39,7 @@ pub fn of_create(answer: Answer, now: i64) -> CreateOutcome {
                 0 => CreateOutcome::Accepted { order_id },
                 110_072 | 170_141 => CreateOutcome::Landed,
                 // Too many visits, and a stamp outside the window, are told before any matching.
-                10_006 => CreateOutcome::NotExecuted {
+                10_006 | 10_018 => CreateOutcome::NotExecuted {
                     retry_at: reset_at.unwrap_or(now + 1_000).max(now + 20),
                     text,
                 },
@@ -58,7 +58,7 @@ pub fn of_cancel(answer: Answer) -> CancelOutcome {
         Answer::NeverSent(text) | Answer::Silence(text) => CancelOutcome::Retry { text },
         Answer::Code { code, text, .. } => match code {
             0 => CancelOutcome::Accepted,
-            10_000 | 10_002 | 10_006 | 10_014 | 10_016 | 10_019 | 10_429 | 110_079 => {
+            10_000 | 10_002 | 10_006 | 10_014 | 10_016 | 10_018 | 10_019 | 10_429 | 110_079 => {
                 CancelOutcome::Retry { text: format!("{code}: {text}") }
             }
             _ => CancelOutcome::Gone { text: format!("{code}: {text}") },
@@ -106,10 +106,14 @@ mod tests {
 
     #[test]
     fn rate_limits_wait_for_the_reset_and_are_not_rejections() {
-        assert_eq!(
-            create(10_006),
-            CreateOutcome::NotExecuted { retry_at: 1_500, text: "10006: text".to_owned() }
-        );
+        for code in [10_006, 10_018] {
+            let text = format!("{code}: text");
+            assert_eq!(create(code), CreateOutcome::NotExecuted { retry_at: 1_500, text });
+        }
+        let code = 10_018;
+        let (text, order_id) = (String::new(), String::new());
+        let cancelled = of_cancel(Answer::Code { code, text, order_id, reset_at: None });
+        assert!(matches!(cancelled, CancelOutcome::Retry { .. }));
         assert!(matches!(create(10_002), CreateOutcome::NotExecuted { .. }));
     }
 
