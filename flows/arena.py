@@ -5,12 +5,9 @@ One flow, a plain loop, no task per candle: orders never wait for Prefect or MLf
 
 from __future__ import annotations
 
-import fcntl
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 
 from prefect import flow, get_run_logger
 from prefect.events import emit_event
@@ -21,7 +18,7 @@ from crucible.arena.publication import ArenaFiles
 from crucible.arena.roster import Requirements, Roster
 from crucible.execution.cerebellum_link import Addresses, CerebellumLink
 from crucible.market.candles import Candles
-from flows.house import House, HouseError, open_house
+from flows.house import House, only_one, open_house
 
 ALIVE_SECONDS = 60.0
 
@@ -36,26 +33,10 @@ def arena() -> int:
         Market minutes that were traded.
     """
     house = open_house()
-    with only_one(house.run.path):
+    folder = house.run.path
+    refusal = f"{folder}: another arena trades this run; end that one first"
+    with only_one(folder / "arena.lock", refusal):
         return trade(house)
-
-
-@contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Keep a second arena off a run: whatever Prefect believes, orders are never decided twice.
-
-    Raises
-    ------
-    HouseError
-        If a living arena holds the run.
-    """
-    with (folder / "arena.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            message = f"{folder}: another arena trades this run; end that one first"
-            raise HouseError(message) from error
-        yield
 
 
 def trade(house: House) -> int:

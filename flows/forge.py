@@ -1,39 +1,44 @@
 """Forge: evolve one specialist for one slot; one MLflow run, at most one registered version.
 
-A generation is a task and leaves a checkpoint. A retry of the same flow run looks at the same candles,
-resumes at the last checkpoint and continues the same MLflow run.
+A generation is a task and leaves a checkpoint. A retry of the same flow run, or a new run that resumes
+it by its key, looks at the same candles, goes on at the last checkpoint and continues the same MLflow
+run, in which every generation stands once.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 from uuid import UUID
 
-from prefect import flow, get_run_logger, runtime, task
+from prefect import flow, get_client, get_run_logger, runtime, task
 from prefect.artifacts import (
     create_link_artifact,
-    create_markdown_artifact,
     create_progress_artifact,
     update_progress_artifact,
 )
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import StateType
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Running
 
-from crucible.arena.sizing import Edge
 from crucible.forge.checkpoint import ForgeState
 from crucible.forge.evolution import Forging
-from crucible.forge.report import write_folder
-from crucible.forge.result import ForgeResult
 from crucible.market.candles import folder_hash
 from crucible.settings import MINUTE_MS, Slot
-from crucible.strategies.registry import TRIALS, Version
-from flows.house import House, open_house
+from crucible.strategies.registry import TRIALS
+from flows.house import House, HouseError, only_one, open_house
 from flows.ingest import refresh
+from flows.publication import publish
 
 CHECKPOINT = "checkpoint.json"
+# An earlier attempt that is being ended needs no longer than this to let go of the forging.
+LOCK_WAIT_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,9 @@ class Job:
 
 
 @flow(name="forge", flow_run_name="forge {slot}", retries=0)
-def forge(slot: str, seed: int | str = 0, reason: str = "asked for by a person") -> str:
+def forge(
+    slot: str, seed: int | str = 0, reason: str = "asked for by a person", resume: str = ""
+) -> str:
     """Evolve a specialist and offer it as the slot's challenger.
 
     Parameters
@@ -71,34 +78,84 @@ def forge(slot: str, seed: int | str = 0, reason: str = "asked for by a person")
     seed : int
     reason : str
         Why this forging was ordered; kept with the run.
+    resume : str
+        Key of an unfinished forging of the slot to go on with, instead of beginning one: the id of
+        the flow run that began it. It keeps its own seed.
 
     Returns
     -------
     str
         What came of it: the version registered, or the gate that refused.
+
+    Raises
+    ------
+    HouseError
+        If there is nothing to resume under that key, or a living process works on it.
+    CheckpointError
+        Naming the file that cannot be resumed.
     """
     house = open_house()
-    logger = get_run_logger()
     place = Slot.parse(slot)
-    if "challenger" in house.registry.aliases(slot):
-        return f"{slot} has a challenger already; nothing forged"
-    key = str(runtime.flow_run.id or f"{slot}-{seed}")
-    folder = house.home.path / "forge" / key
-    job = Job.read(folder)
+    key = resume or str(runtime.flow_run.id or f"{slot}-{seed}")
+    folder = house.forge_folder(key)
+    refusal = f"{folder}: another process works on this forging; cancel its run first"
+    with only_one(folder.with_name(f"{key}.lock"), refusal, LOCK_WAIT_S):
+        job = Job.read(folder)
+        if resume:
+            require_resumable(house, job, place, resume)
+        if job is None:
+            if "challenger" in house.registry.aliases(slot):
+                return f"{slot} has a challenger already; nothing forged"
+            job = open_job(house, place, int(seed), reason, key)
+            job.write(folder)
+        outcome = work(house, job, folder, key)
+        shutil.rmtree(folder)
+        folder.with_name(f"{key}.lock").unlink()
+    get_run_logger().info(outcome)
+    return outcome
+
+
+def require_resumable(house: House, job: Job | None, slot: Slot, key: str) -> None:
+    """Refuse a key under which no forging of the slot waits.
+
+    Raises
+    ------
+    HouseError
+    """
     if job is None:
-        job = open_job(house, place, int(seed), reason, key)
-        job.write(folder)
-    house.registry.open_run(key, f"forge {slot}", {})
-    try:
+        waiting = sorted(path.parent.name for path in house.forge_folder("").glob("*/job.json"))
+        message = (
+            f"resume: no unfinished forging has the key {key!r}; "
+            f"there are: {', '.join(waiting) or 'none'}"
+        )
+        raise HouseError(message)
+    if job.slot != slot.name:
+        message = f"resume: {key} is a forging of {job.slot}, not of {slot.name}"
+        raise HouseError(message)
+
+
+def work(house: House, job: Job, folder: Path, key: str) -> str:
+    """Do what is left of a forging, and leave its MLflow run in the state that is true."""
+    # Continues the run that the job opened: the key finds it.
+    house.registry.open_run(key, f"forge {job.slot}", {})
+    with closing(house, job):
         forging = prepare(house, job)
-        result = forging.finish(evolve(house, forging, job, folder))
-        outcome = publish(house, job, result, folder)
+        state = evolve(house, forging, job, folder)
+        result = forging.finish(state)
+        return publish(house, forging, result, job.mlflow_run, folder)
+
+
+@contextmanager
+def closing(house: House, job: Job) -> Iterator[None]:
+    """Mark the MLflow run FAILED at an error, and KILLED when the flow is cancelled or ended."""
+    try:
+        yield
     except Exception:
         house.registry.close_run(job.mlflow_run, "FAILED")
         raise
-    shutil.rmtree(folder)
-    logger.info(outcome)
-    return outcome
+    except BaseException:
+        house.registry.close_run(job.mlflow_run, "KILLED")
+        raise
 
 
 def open_job(house: House, slot: Slot, seed: int, reason: str, key: str) -> Job:
@@ -113,13 +170,14 @@ def open_job(house: House, slot: Slot, seed: int, reason: str, key: str) -> Job:
         "seed": str(seed),
         "reason": reason,
         "prefect_flow_run": key,
+        "prefect_link": str(runtime.flow_run.ui_url or ""),
         "crucible_run": house.run.run_id,
     }
-    run = house.registry.open_run(key, f"forge {slot.name}", tags)
     trials = house.registry.trials(slot.name)
+    run = house.registry.open_run(key, f"forge {slot.name}", tags)
     create_link_artifact(
         key="mlflow-run",
-        link=f"{house.registry.tracking_uri}/#/experiments/{house.registry.experiment()}/runs/{run}",
+        link=house.registry.page_of_run(run),
         link_text=f"MLflow run of this forging of {slot.name}",
     )
     return Job(slot.name, seed, int(newest.close_ts[-1]), run, trials)
@@ -165,7 +223,15 @@ def evolve(house: House, forging: Forging, job: Job, folder: Path) -> ForgeState
     """Run what is left of the generations, one task each."""
     total = house.settings.forge.generations
     path = folder / CHECKPOINT
-    state = ForgeState.load(path) if path.exists() else forging.start()
+    if path.exists():
+        state = ForgeState.resume(path, forging.identity)
+        get_run_logger().info("resuming after generation %d of %d", state.generation, total)
+    else:
+        state = generation.with_options(task_run_name=f"generation 0 of {job.slot}")(
+            forging, None, path
+        )
+    logged = house.registry.steps(job.mlflow_run, TRIALS)
+    record(house, job, state, logged)
     progress = cast(
         "UUID",
         create_progress_artifact(
@@ -175,106 +241,59 @@ def evolve(house: House, forging: Forging, job: Job, folder: Path) -> ForgeState
         ),
     )
     while state.generation < total:
+        stay_running()
         number = state.generation + 1
         state = generation.with_options(task_run_name=f"generation {number} of {job.slot}")(
             forging, state, path
         )
+        record(house, job, state, logged)
         update_progress_artifact(progress, 100.0 * number / total)
-    house.registry.log(job.mlflow_run, metrics=curves(state))
     return state
 
 
 @task(cache_policy=NO_CACHE)
-def generation(forging: Forging, state: ForgeState, path: Path) -> ForgeState:
+def generation(forging: Forging, state: ForgeState | None, path: Path) -> ForgeState:
     """Breed, evaluate and select once, and leave a checkpoint."""
-    state = forging.advance(state)
+    state = forging.start() if state is None else forging.advance(state)
     state.save(path)
     return state
 
 
-def curves(state: ForgeState) -> list[tuple[str, float, int]]:
-    """Give the generations' table as metrics, generation by generation."""
-    return [
-        (name, float(value), int(row["generation"]))
-        for row in state.table
+def record(house: House, job: Job, state: ForgeState, logged: set[int]) -> None:
+    """Log the generations that MLflow does not have yet: in one batch, each exactly once."""
+    rows = [row for row in state.table if int(row["generation"]) not in logged]
+    metrics = [
+        (
+            TRIALS if name == "trials" else f"generation/{name}",
+            float(value),
+            int(row["generation"]),
+        )
+        for row in rows
         for name, value in row.items()
         if name != "generation" and isinstance(value, int | float)
     ]
+    if metrics:
+        house.registry.log(job.mlflow_run, metrics=metrics)
+    logged.update(int(row["generation"]) for row in rows)
 
 
-@task(cache_policy=NO_CACHE, task_run_name="publish {job.slot}")
-def publish(house: House, job: Job, result: ForgeResult, folder: Path) -> str:
-    """Log everything to MLflow, and register the champion if the policy lets it."""
-    output = folder / "result"
-    shutil.rmtree(output, ignore_errors=True)
-    write_folder(result, output, picture=True)
-    document = None if result.champion is None else result.champion.to_json()
-    if document is not None:
-        (output / "strategy.json").write_text(json.dumps(document, sort_keys=True, indent=1))
-    registry, run = house.registry, job.mlflow_run
-    registry.log_folder(run, output)
-    registry.log(run, metrics=final_metrics(result, job), tags=run_tags(result))
-    gates = ", ".join(result.failed_gates) or "none"
-    if document is None or result.refusal is not None:
-        registry.close_run(run, "FINISHED")
-        text = f"{job.slot}: refused by {result.refusal}"
-        create_markdown_artifact(key="outcome", markdown=text)
-        return text
-    version = registry.register(run, result.slot, document, version_tags(result, job))
-    registry.set_alias(job.slot, "challenger", version.version)
-    registry.close_run(run, "FINISHED")
-    role = seat(house, version)
-    text = f"{job.slot}: version {version.version} is {role} (failed gates: {gates})"
-    create_markdown_artifact(key="outcome", markdown=text)
-    return text
+def stay_running() -> None:
+    """Say that this process lives, where Prefect believes that the run has crashed.
 
-
-def seat(house: House, version: Version) -> str:
-    """Give an empty production seat to a new version at once, where that is allowed."""
-    empty = "production" not in house.registry.aliases(version.slot)
-    if empty and (version.proven or house.seats_unproven):
-        house.registry.promote(version.slot, version.version, "the production seat was empty")
-        return "in production, since the seat was empty"
-    return "the challenger"
-
-
-def final_metrics(result: ForgeResult, job: Job) -> list[tuple[str, float, int]]:
-    """Give the few figures that tell forgings apart."""
-    metrics = [(TRIALS, float(result.trials - job.prior_trials), 0)]
-    for window in result.windows:
-        for name in ("net_return", "sharpe_annual", "max_drawdown", "trades"):
-            value = window.summary.get(name)
-            if value is not None:
-                metrics.append((f"{window.name}_{name}", float(value), 0))
-    metrics += [(f"gate_{gate.name}", gate.value, 0) for gate in result.gates]
-    return metrics
-
-
-def run_tags(result: ForgeResult) -> dict[str, str]:
-    """Give the tags of the run."""
-    refused = "" if result.refusal is None else result.refusal.gate
-    return {
-        "proven": str(result.proven).lower(),
-        "failed_gates": ",".join(result.failed_gates),
-        "refused_by": refused,
-        "code_revision": result.code_revision,
-        "feature_schema": result.feature_schema,
-        "data_hash": result.data_hash,
-    }
-
-
-def version_tags(result: ForgeResult, job: Job) -> dict[str, str]:
-    """Give the tags of the version: its lineage, its marks and its measured edge."""
-    tags: dict[str, Any] = {
-        **run_tags(result),
-        "seed": job.seed,
-        "trials": result.trials,
-        "policy": result.policy,
-        "prefect_flow_run": runtime.flow_run.id or "",
-    }
-    edge = Edge.of_summary(result.window("validation").summary)
-    if edge is not None:
-        tags["edge_trades"] = edge.trades
-        tags["edge_win_rate"] = edge.win_rate
-        tags["edge_payoff"] = edge.payoff
-    return {name: str(value) for name, value in tags.items()}
+    A worker reports the end of a killed process twice, seconds apart; the second report, when it
+    comes after a retry has begun, marks the retry.
+    """
+    run_id = runtime.flow_run.id
+    if not run_id:
+        return
+    with get_client(sync_client=True) as client:
+        try:
+            state = client.read_flow_run(UUID(str(run_id))).state
+        except ObjectNotFound:
+            return
+        if state is not None and state.type == StateType.CRASHED:
+            message = "the forging goes on; what was reported as crashed is an earlier attempt"
+            client.set_flow_run_state(UUID(str(run_id)), Running(message=message), force=True)
+            get_run_logger().warning(
+                "Prefect marked this run crashed (%s): %s", state.message, message
+            )

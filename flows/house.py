@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -109,6 +113,10 @@ class House:
             radar_cache=self.home.path / "cache" / "radar",
         )
 
+    def forge_folder(self, key: str) -> Path:
+        """Folder of a forging's job and checkpoint."""
+        return self.home.path / "forge" / key
+
     @property
     def real_money(self) -> bool:
         """Whether the venue is anything but our own paper venue."""
@@ -124,3 +132,35 @@ def open_house() -> House:
     """Read settings and home."""
     settings = load_settings()
     return House(settings, Home.at(settings.home))
+
+
+@contextmanager
+def only_one(lock: Path, refusal: str, wait_s: float = 0.0) -> Iterator[None]:
+    """Keep a second process off the same work, whatever Prefect believes about the first.
+
+    The lock ends with the process that holds it, however that ends.
+
+    Parameters
+    ----------
+    lock : Path
+    refusal : str
+        What to say when another living process holds it.
+    wait_s : float
+        How long to wait for it.
+
+    Raises
+    ------
+    HouseError
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + wait_s
+    with lock.open("w") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() >= deadline:
+                    raise HouseError(refusal) from error
+                time.sleep(0.5)
+        yield

@@ -95,6 +95,30 @@ class ForgeState:
             message = f"{path}: {error}; delete it to start again"
             raise CheckpointError(message) from error
 
+    @classmethod
+    def resume(cls, path: Path, identity: str) -> ForgeState:
+        """Read a state to go on with.
+
+        Parameters
+        ----------
+        path : Path
+        identity : str
+            Of the forging that goes on.
+
+        Raises
+        ------
+        CheckpointError
+            If it cannot be read, or belongs to another forging.
+        """
+        state = cls.load(path)
+        if state.identity != identity:
+            message = (
+                f"{path}: generation {state.generation} of another forging ({state.identity}, not "
+                f"{identity}): data, settings, seed or code differ; delete it to start again"
+            )
+            raise CheckpointError(message)
+        return state
+
 
 def random_state(state: tuple[Any, ...]) -> list[Any]:
     """Return what `random.getstate` gave, as JSON values."""

@@ -370,7 +370,8 @@ class Forging:
             self.prior_trials,
             self.data_hash,
             self.frame.schema.hash,
-            self.settings.model_dump_json(),
+            # How long it goes on changes no generation: a longer one begins like a shorter one.
+            self.settings.model_dump_json(exclude={"generations"}),
             source_hash(),
         ):
             digest.update(json.dumps(part).encode())

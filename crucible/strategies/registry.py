@@ -133,6 +133,18 @@ class Registry:
         for start in range(1000, len(rows), 1000):
             self._client.log_batch(run_id, rows[start : start + 1000])
 
+    def metrics(self, run_id: str) -> dict[str, float]:
+        """Newest value of every metric of a run."""
+        return dict(self._client.get_run(run_id).data.metrics)
+
+    def steps(self, run_id: str, metric: str) -> set[int]:
+        """Give the steps at which a metric has been logged; a batch is stored whole or not at all."""
+        return {int(item.step) for item in self._client.get_metric_history(run_id, metric)}
+
+    def status(self, run_id: str) -> str:
+        """State of a run: RUNNING, FINISHED, FAILED or KILLED."""
+        return str(self._client.get_run(run_id).info.status)
+
     def log_folder(self, run_id: str, folder: Path) -> None:
         """Attach every file of a folder to the run."""
         self._client.log_artifacts(run_id, str(folder))
@@ -144,6 +156,10 @@ class Registry:
         )
         tag = mlflow.entities.InputTag("mlflow.data.context", "training")
         self._client.log_inputs(run_id, [mlflow.entities.DatasetInput(dataset, [tag])])
+
+    def page_of_run(self, run_id: str) -> str:
+        """Address of a run in MLflow's page."""
+        return f"{self.tracking_uri}/#/experiments/{self.experiment()}/runs/{run_id}"
 
     def close_run(self, run_id: str, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
         """End the run."""
@@ -206,6 +222,11 @@ class Registry:
             slot.name, info.model_uri, run_id=run_id, tags=dict(tags), model_id=info.model_id
         )
         return Version(slot.name, str(made.version), run_id, dict(tags))
+
+    def version_of_run(self, run_id: str) -> Version | None:
+        """Give the version that a run has registered; None before it has."""
+        found = self._client.search_model_versions(f"run_id = '{run_id}'")
+        return _version(found[0]) if found else None
 
     def versions(self, slot: str | None = None) -> list[Version]:
         """Every version of a slot, or of all slots, oldest first."""

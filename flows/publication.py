@@ -1,0 +1,112 @@
+"""What a finished forging leaves behind: an MLflow run with its evidence, and at most one version."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from prefect import runtime, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from crucible.arena.sizing import Edge
+from crucible.forge.evolution import Forging
+from crucible.forge.report import write_folder
+from crucible.forge.result import ForgeResult
+from crucible.strategies.registry import Version
+from flows.house import House
+
+
+@task(cache_policy=NO_CACHE, task_run_name="publish {result.slot.name}")
+def publish(
+    house: House,
+    forging: Forging,  # noqa: ARG001
+    result: ForgeResult,
+    run: str,
+    folder: Path,
+) -> str:
+    """Log everything to MLflow, and register the champion if the policy lets it.
+
+    Done twice, after a crash in between, it leaves what doing it once leaves.
+    """
+    output = folder / "result"
+    shutil.rmtree(output, ignore_errors=True)
+    write_folder(result, output, picture=True)
+    document = None if result.champion is None else result.champion.to_json()
+    if document is not None:
+        (output / "strategy.json").write_text(json.dumps(document, sort_keys=True, indent=1))
+    registry = house.registry
+    registry.log_folder(run, output)
+    held = registry.metrics(run)
+    metrics = [row for row in final_metrics(result) if row[0] not in held]
+    registry.log(run, metrics=metrics, tags=run_tags(result))
+    gates = ", ".join(result.failed_gates) or "none"
+    if document is None or result.refusal is not None:
+        registry.close_run(run, "FINISHED")
+        text = f"{result.slot.name}: refused by {result.refusal}"
+        create_markdown_artifact(key="outcome", markdown=text)
+        return text
+    version = registry.version_of_run(run)
+    if version is None:
+        version = registry.register(run, result.slot, document, version_tags(result))
+    role = offer(house, version)
+    registry.close_run(run, "FINISHED")
+    text = f"{result.slot.name}: version {version.version} is {role} (failed gates: {gates})"
+    create_markdown_artifact(key="outcome", markdown=text)
+    return text
+
+
+def offer(house: House, version: Version) -> str:
+    """Make a new version the challenger; give it an empty production seat, where that is allowed."""
+    slot = version.slot
+    seated = house.registry.aliases(slot).get("production")
+    if seated != version.version:
+        house.registry.set_alias(slot, "challenger", version.version)
+        if seated is not None or not (version.proven or house.seats_unproven):
+            return "the challenger"
+        house.registry.promote(slot, version.version, "the production seat was empty")
+    return "in production, since the seat was empty"
+
+
+def final_metrics(result: ForgeResult) -> list[tuple[str, float, int]]:
+    """Give the few figures that tell forgings apart."""
+    metrics: list[tuple[str, float, int]] = []
+    for window in result.windows:
+        for name in ("net_return", "sharpe_annual", "max_drawdown", "trades"):
+            value = window.summary.get(name)
+            if value is not None:
+                metrics.append((f"{window.name}_{name}", float(value), 0))
+    metrics += [(f"gate_{gate.name}", gate.value, 0) for gate in result.gates]
+    return metrics
+
+
+def run_tags(result: ForgeResult) -> dict[str, str]:
+    """Give the tags of the run."""
+    refused = "" if result.refusal is None else result.refusal.gate
+    return {
+        "proven": str(result.proven).lower(),
+        "failed_gates": ",".join(result.failed_gates),
+        "refused_by": refused,
+        "code_revision": result.code_revision,
+        "feature_schema": result.feature_schema,
+        "data_hash": result.data_hash,
+    }
+
+
+def version_tags(result: ForgeResult) -> dict[str, str]:
+    """Give the tags of the version: its lineage, its marks and its measured edge."""
+    tags: dict[str, Any] = {
+        **run_tags(result),
+        "seed": result.seed,
+        "trials": result.trials,
+        "policy": result.policy,
+        "prefect_flow_run": runtime.flow_run.id or "",
+    }
+    edge = Edge.of_summary(result.window("validation").summary)
+    if edge is not None:
+        tags["edge_trades"] = edge.trades
+        tags["edge_win_rate"] = edge.win_rate
+        tags["edge_payoff"] = edge.payoff
+    return {name: str(value) for name, value in tags.items()}

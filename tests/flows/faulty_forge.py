@@ -1,0 +1,55 @@
+"""The forge flow as it is deployed, with faults that a test asks for by files.
+
+``raise-SLOT-N`` makes generation N of a slot fail once; ``hang-SLOT-N`` makes it stay in the middle for
+ever, once, and tell its process in ``hanging-SLOT``.
+"""
+
+import os
+import time
+from pathlib import Path
+
+from crucible.forge.evolution import Forging
+from flows import publication
+from flows.forge import forge
+
+__all__ = ["forge"]
+
+FAULTS = Path(os.environ["CRUCIBLE_HOME"]) / "faults"
+sound = Forging.advance
+
+
+def advance(self, state):
+    name = f"{self.slot.name}-{state.generation + 1}"
+    with (FAULTS / f"advanced-{self.slot.name}").open("a") as file:
+        file.write(f"{state.generation + 1}\n")
+    if take(f"raise-{name}"):
+        message = f"an injected fault in generation {state.generation + 1}"
+        raise RuntimeError(message)
+    after = sound(self, state)
+    if take(f"hang-{name}"):
+        (FAULTS / f"hanging-{self.slot.name}.part").write_text(str(os.getpid()))
+        (FAULTS / f"hanging-{self.slot.name}.part").rename(FAULTS / f"hanging-{self.slot.name}")
+        while not take(f"release-{self.slot.name}"):
+            time.sleep(0.1)
+    return after
+
+
+def take(name):
+    path = FAULTS / name
+    if path.exists():
+        path.unlink()
+        return True
+    return False
+
+
+Forging.advance = advance
+
+
+def offer(house, version):
+    if take(f"raise-{version.slot}-offer"):
+        message = "an injected fault between registering and seating"
+        raise RuntimeError(message)
+    return sound_offer(house, version)
+
+
+sound_offer, publication.offer = publication.offer, offer

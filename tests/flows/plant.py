@@ -1,0 +1,286 @@
+"""A real Prefect server and worker, a real MLflow server and a real paper venue, and hands on them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pyarrow.parquet as pq
+import pytest
+
+from crucible.forge.evolution import Forging
+from crucible.forge.report import write_folder
+from crucible.operations import services
+from crucible.operations.home import Home, Run, write_json
+from crucible.operations.ports import claim
+from crucible.operations.process import ServiceProcess, stop_trees
+from crucible.operations.services import Ports
+from crucible.operations.world import World
+from crucible.settings import MINUTE_MS, Settings, Slot
+from crucible.strategies.registry import Registry
+from tests.processes import DAY_MS, ORIGIN_MS, REPOSITORY
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+DAYS = 3
+SIZE = {"population": 16, "generations": 4, "trades_per_day": 1.0}
+TERMINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+PATIENCE_S = 180.0
+
+
+@dataclass
+class Plant:
+    """The running services, and what a person does with them."""
+
+    home: Home
+    ports: Ports
+    settings: Settings
+    deployments: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.prefect = httpx.Client(base_url=self.ports.prefect_api, timeout=60)
+        self.registry = Registry(self.ports.mlflow_url)
+        self.faults = self.home.path / "faults"
+
+    # --- a person's hands ------------------------------------------------------------------------
+
+    def start(self, slot, **parameters):
+        body = {"parameters": {"slot": slot, **parameters}, "state": {"type": "SCHEDULED"}}
+        path = f"/deployments/{self.deployments['forge']}/create_flow_run"
+        return self.ask("POST", path, body)["id"]
+
+    def retry(self, run):
+        """What the page's Retry button does."""
+        self.set_state(run, "SCHEDULED", "AwaitingRetry")
+
+    def cancel(self, run):
+        """What the page's Cancel button does."""
+        self.set_state(run, "CANCELLING", "Cancelling")
+
+    def set_state(self, run, kind, name):
+        body = {"state": {"type": kind, "name": name}, "force": False}
+        answer = self.ask("POST", f"/flow_runs/{run}/set_state", body)
+        assert answer["status"] == "ACCEPT", answer
+
+    def ask(self, method, path, body=None):
+        for _ in range(20):
+            answer = self.prefect.request(method, path, json=body)
+            if answer.status_code != 503:
+                break
+            time.sleep(0.5)
+        assert answer.is_success, answer.text
+        return answer.json() if answer.content else None
+
+    # --- a person's eyes -------------------------------------------------------------------------
+
+    def run(self, run):
+        return self.ask("GET", f"/flow_runs/{run}")
+
+    def states(self, run):
+        found = self.ask("GET", f"/flow_run_states/?flow_run_id={run}")
+        return [state["name"] for state in sorted(found, key=lambda state: state["timestamp"])]
+
+    def until(self, run, *types):
+        """Wait until a run is in one of the states; any other end is a failure."""
+
+        def there():
+            found = self.run(run)
+            if found["state_type"] in types:
+                return found
+            assert found["state_type"] not in TERMINAL, self.story(run)
+            return None
+
+        return self.wait(there, lambda: self.story(run))
+
+    def until_settled(self, run):
+        """Wait until the worker has told everything about a process that was killed."""
+        self.until(run, "CRASHED")
+
+        def told():
+            body = {
+                "filter": {
+                    "event": {"name": ["prefect.worker.executed-flow-run"]},
+                    "any_resource": {"id": [f"prefect.flow-run.{run}"]},
+                }
+            }
+            return self.ask("POST", "/events/filter", body)["events"]
+
+        self.wait(told, lambda: self.story(run))
+
+    def wait(self, there, story):
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            found = there()
+            if found:
+                return found
+            time.sleep(0.3)
+        pytest.fail(f"not within {PATIENCE_S:g} s: {story()}")
+
+    def story(self, run):
+        body = {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC", "limit": 200}
+        logs = [line["message"] for line in self.ask("POST", "/logs/filter", body)]
+        worker = (self.home.logs / "worker.log").read_text(errors="replace")[-3_000:]
+        return "\n".join([str(self.states(run)), *logs, "--- worker", worker])
+
+    def logs(self, run):
+        body = {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC", "limit": 200}
+        return [line["message"] for line in self.ask("POST", "/logs/filter", body)]
+
+    # --- faults ----------------------------------------------------------------------------------
+
+    def fault(self, kind, slot, number=None):
+        name = f"{kind}-{slot}" if number is None else f"{kind}-{slot}-{number}"
+        (self.faults / name).touch()
+
+    def hanging(self, run, slot):
+        """Wait until a forging hangs in the middle of a generation; give its process."""
+        path = self.faults / f"hanging-{slot}"
+        self.wait(path.exists, lambda: self.story(run))
+        pid = int(path.read_text())
+        path.unlink()
+        return pid
+
+    def kill(self, run, slot):
+        """Kill the process of a forging that hangs, as the system does when memory ends."""
+        os.kill(self.hanging(run, slot), signal.SIGKILL)
+
+    def advanced(self, slot):
+        """Numbers of the generations that were begun, in order, over all attempts."""
+        return [int(line) for line in (self.faults / f"advanced-{slot}").read_text().split()]
+
+    # --- what a forging should give --------------------------------------------------------------
+
+    def checkpoint(self, key):
+        return self.home.path / "forge" / key / "checkpoint.json"
+
+    def mlflow_run(self, key):
+        client = self.registry._client
+        found = client.search_runs([self.registry.experiment()], f"tags.`crucible.key` = '{key}'")
+        assert len(found) == 1, f"{len(found)} MLflow runs of {key}"
+        return found[0]
+
+    def require_uninterrupted(self, key, slot, seed, folder):
+        """Compare everything a forging left with one that is made here and never interrupted."""
+        run = self.mlflow_run(key)
+        assert run.info.status == "FINISHED"
+        client = self.registry._client
+        made = Path(client.download_artifacts(run.info.run_id, "", str(folder)))
+        expected = folder / "expected"
+        result = self.forging(slot, seed, int(run.data.params["until_ms"])).run()
+        write_folder(result, expected)
+        outcome = "champion.json" if result.champion is not None else "refusal.json"
+        assert (made / outcome).read_bytes() == (expected / outcome).read_bytes()
+        tables = [pq.read_table(path / "generations.parquet") for path in (made, expected)]
+        assert tables[0].equals(tables[1])
+        wanted = list(range(SIZE["generations"] + 1))
+        for metric in ("candidates_evaluated", "generation/best_score"):
+            history = client.get_metric_history(run.info.run_id, metric)
+            column = "trials" if metric == "candidates_evaluated" else "best_score"
+            assert [item.step for item in sorted(history, key=lambda item: item.step)] == wanted
+            values = {item.step: item.value for item in history}
+            rows = {row["generation"]: row[column] for row in result.generations}
+            assert values == rows
+        return result
+
+    def forging(self, slot, seed, until_ms):
+        from crucible.features.pipeline import FeaturePipeline
+        from crucible.market.lake import Lake
+
+        place, forge = Slot.parse(slot), self.settings.forge
+        pipeline = FeaturePipeline(SYMBOLS, self.settings.features)
+        span = (forge.max_candles + pipeline.warmup) * MINUTE_MS
+        candles = {
+            symbol: held.between(until_ms - span, until_ms)
+            for symbol, held in Lake(self.home.path / "lake").read_all(SYMBOLS).items()
+        }
+        frame = pipeline.batch(candles)[place.symbol]
+        return Forging(place, candles[place.symbol], frame, forge, seed)
+
+
+@contextmanager
+def running_plant(folder):
+    """Start everything; the market stands almost still, so that every forging sees the same candles."""
+    home = Home.at(folder)
+    home.create()
+    (home.path / "faults").mkdir()
+    run: Run = home.new_run()
+    ports = Ports(*(claim(0, name) for name in ("prefect", "mlflow", "dashboard", "paper_venue")))
+    world = World(
+        "simulated", SYMBOLS, 7, ORIGIN_MS, ORIGIN_MS + DAYS * DAY_MS, ORIGIN_MS + DAYS * DAY_MS
+    )
+    world.save(home, world.start_ms)
+    settings = Settings(home=home.path, forge=SIZE, market={"speed": 0.001, "seed": 7})
+    environment = services.environment(settings, home, run, ports, world, os.environ)
+    environment |= {
+        "PYTHONPATH": str(REPOSITORY),
+        "CRUCIBLE_FORGE__POPULATION": str(SIZE["population"]),
+        "CRUCIBLE_FORGE__GENERATIONS": str(SIZE["generations"]),
+        "CRUCIBLE_FORGE__TRADES_PER_DAY": str(SIZE["trades_per_day"]),
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "NUMBA_CACHE_DIR": os.environ.get("NUMBA_CACHE_DIR", ""),
+    }
+    environment = {name: value for name, value in environment.items() if value}
+    with ExitStack() as stack:
+
+        def launch(spec):
+            process = ServiceProcess(spec.name, spec.command, environment, home.logs, REPOSITORY)
+            stack.callback(stop_trees, [process.identity], 10.0)
+            return process
+
+        started = [
+            launch(spec)
+            for spec in (
+                services.prefect(ports),
+                services.mlflow(home, ports),
+                services.paper_venue(settings, home, ports, world),
+            )
+        ]
+        answer(f"{ports.prefect_api}/health", started[0])
+        plant = Plant(home, ports, settings)
+        plant.ask("POST", "/work_pools/", {"name": services.POOL, "type": "process"})
+        started.append(launch(services.worker(run)))
+        plant.deployments["forge"] = deploy(plant)
+        answer(f"{ports.mlflow_url}/health", started[1])
+        name = services.worker_name(run)
+
+        def online():
+            found = plant.ask("POST", f"/work_pools/{services.POOL}/workers/filter", {})
+            return any(item["name"] == name and item["status"] == "ONLINE" for item in found)
+
+        plant.wait(online, started[-1].last_words)
+        yield plant
+
+
+def deploy(plant):
+    """Deploy the flow with its faults as prefect.yaml deploys it without."""
+    flow = plant.ask("POST", "/flows/", {"name": "forge"})
+    body = {
+        "name": "forge",
+        "flow_id": flow["id"],
+        "entrypoint": "tests/flows/faulty_forge.py:forge",
+        "work_pool_name": services.POOL,
+        "pull_steps": [
+            {"prefect.deployments.steps.set_working_directory": {"directory": str(REPOSITORY)}}
+        ],
+    }
+    return plant.ask("POST", "/deployments/", body)["id"]
+
+
+def answer(url, process):
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        assert process.poll() is None, process.log.read_text()[-3_000:]
+        try:
+            if httpx.get(url, timeout=2).status_code == 200:
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.3)
+    pytest.fail(f"{url} does not answer: {process.log.read_text()[-3_000:]}")

@@ -1,0 +1,109 @@
+"""A forging that ended badly is retried, resumed or cancelled, and ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import pytest
+
+from crucible.forge.checkpoint import ForgeState
+from crucible.operations.home import Home
+from crucible.settings import Settings, Slot
+from flows.forge import Job, require_resumable
+from flows.house import House, HouseError, only_one
+
+pytestmark = pytest.mark.timeout(600)
+
+
+def test_a_retry_after_an_error_goes_on_ends_the_same_and_registers_once(plant, tmp_path):
+    slot = "BTCUSDT-gp-1"
+    plant.fault("raise", slot, 3)
+    plant.fault("raise", slot, "offer")
+    run = plant.start(slot, seed=11)
+    plant.until(run, "FAILED")
+    assert plant.mlflow_run(run).info.status == "FAILED"
+    plant.retry(run)
+    plant.until(run, "FAILED")
+    assert plant.advanced(slot) == [1, 2, 3, 3, 4]
+    plant.retry(run)
+    plant.until(run, "COMPLETED")
+    assert plant.advanced(slot) == [1, 2, 3, 3, 4]
+    result = plant.require_uninterrupted(run, slot, 11, tmp_path)
+    assert result.champion is not None
+    assert [version.run_id for version in plant.registry.versions(slot)] == [
+        plant.mlflow_run(run).info.run_id
+    ]
+    assert plant.registry.aliases(slot) == {"production": "1"}
+    assert not plant.checkpoint(run).parent.exists()
+
+
+def test_a_killed_process_is_retried_and_outlives_a_late_report_of_its_crash(plant, tmp_path):
+    slot = "BTCUSDT-gp-2"
+    plant.fault("hang", slot, 2)
+    plant.fault("hang", slot, 3)
+    run = plant.start(slot, seed=12)
+    plant.kill(run, slot)
+    plant.until_settled(run)
+    plant.retry(run)
+    plant.hanging(run, slot)
+    # What a worker's second report of the first process does when it comes this late.
+    plant.set_state(run, "CRASHED", "Crashed")
+    plant.fault("release", slot)
+    plant.wait(lambda: plant.run(run)["state_type"] == "RUNNING", lambda: plant.story(run))
+    plant.until(run, "COMPLETED")
+    assert plant.states(run).count("Crashed") == 2
+    assert plant.advanced(slot) == [1, 2, 2, 3, 4]
+    plant.require_uninterrupted(run, slot, 12, tmp_path)
+
+
+def test_a_cancelled_forging_is_marked_killed_and_resumed_by_its_key(plant, tmp_path):
+    slot = "ETHUSDT-gp-1"
+    plant.fault("hang", slot, 3)
+    run = plant.start(slot, seed=13)
+    plant.hanging(run, slot)
+    plant.cancel(run)
+    plant.until(run, "CANCELLED")
+    assert plant.mlflow_run(run).info.status == "KILLED"
+    assert ForgeState.load(plant.checkpoint(run)).generation == 2
+    again = plant.start(slot, resume=run)
+    plant.until(again, "COMPLETED")
+    assert plant.advanced(slot) == [1, 2, 3, 3, 4]
+    plant.require_uninterrupted(run, slot, 13, tmp_path)
+
+
+def test_a_corrupt_checkpoint_is_named_and_the_forging_can_start_over(plant, tmp_path):
+    slot = "BTCUSDT-gp-3"
+    plant.fault("raise", slot, 2)
+    run = plant.start(slot, seed=14)
+    plant.until(run, "FAILED")
+    path = plant.checkpoint(run)
+    path.write_text(path.read_text()[:500])
+    plant.retry(run)
+    found = plant.until(run, "FAILED")
+    assert f"{path}: not a readable checkpoint" in found["state"]["message"]
+    assert "delete it to start again" in found["state"]["message"]
+    assert plant.registry.versions(slot) == []
+    path.unlink()
+    plant.retry(run)
+    plant.until(run, "COMPLETED")
+    assert plant.advanced(slot) == [1, 2, 1, 2, 3, 4]
+    plant.require_uninterrupted(run, slot, 14, tmp_path)
+
+
+def test_a_key_that_cannot_be_resumed_is_refused_with_those_that_can(tmp_path):
+    house = House(Settings(home=tmp_path), Home.at(tmp_path))
+    job = Job("ETHUSDT-gp-1", 1, 60_000, "run", 0)
+    job.write(house.forge_folder("waiting"))
+    with pytest.raises(HouseError, match="no unfinished forging has the key 'gone'.*: waiting"):
+        require_resumable(house, None, Slot.parse("ETHUSDT-gp-1"), "gone")
+    with pytest.raises(HouseError, match="a forging of ETHUSDT-gp-1, not of BTCUSDT-gp-1"):
+        require_resumable(house, job, Slot.parse("BTCUSDT-gp-1"), "waiting")
+
+
+def test_two_living_processes_never_work_on_one_forging(tmp_path):
+    with (
+        only_one(tmp_path / "key.lock", "held"),
+        pytest.raises(HouseError, match="held"),
+        only_one(tmp_path / "key.lock", "held", wait_s=0.1),
+    ):
+        pass
+    with only_one(tmp_path / "key.lock", "held"):
+        pass
