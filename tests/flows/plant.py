@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +16,7 @@ import pytest
 from crucible.forge.evolution import Forging
 from crucible.forge.report import write_folder
 from crucible.operations import services
-from crucible.operations.home import Home, Run, write_json
+from crucible.operations.home import Home, Run
 from crucible.operations.ports import claim
 from crucible.operations.process import ServiceProcess, stop_trees
 from crucible.operations.services import Ports

@@ -92,7 +92,7 @@ def test_a_key_that_cannot_be_resumed_is_refused_with_those_that_can(tmp_path):
     house = House(Settings(home=tmp_path), Home.at(tmp_path))
     job = Job("ETHUSDT-gp-1", 1, 60_000, "run", 0)
     job.write(house.forge_folder("waiting"))
-    with pytest.raises(HouseError, match="no unfinished forging has the key 'gone'.*: waiting"):
+    with pytest.raises(HouseError, match=r"no unfinished forging has the key 'gone'.*: waiting"):
         require_resumable(house, None, Slot.parse("ETHUSDT-gp-1"), "gone")
     with pytest.raises(HouseError, match="a forging of ETHUSDT-gp-1, not of BTCUSDT-gp-1"):
         require_resumable(house, job, Slot.parse("BTCUSDT-gp-1"), "waiting")
