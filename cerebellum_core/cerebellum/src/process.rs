@@ -14,15 +14,11 @@ use crate::{
         keys::Keys,
         rest::{NoAnswer, RestClient},
         socket::Care,
-        wall_ms, ws_private,
+        ws_private,
         ws_public::{self, PublicSetup},
     },
-    core::{
-        io::{Input, Now},
-        limits::Limits,
-        Core, Setup,
-    },
-    engine::{market, sockets::Sockets, Engine, Hands, Inbox},
+    core::{io::Input, limits::Limits, Core, Setup},
+    engine::{clock, market, sockets::Sockets, Engine, Hands, Inbox},
     journal::Journal,
     run_folder,
     settings::{Settings, Venue},
@@ -130,7 +126,7 @@ async fn start(
         fills = recovered.ledger.fills(),
         "journal is read"
     );
-    let core = Core::new(setup, recovered, Now { wall_ms: wall_ms() });
+    let core = Core::new(setup, recovered, clock::now());
     let _ = inbox.send(Input::Instruments(instruments));
     let (market_sender, market_receiver) = mpsc::channel();
     std::thread::Builder::new()

@@ -59,7 +59,7 @@ impl Core {
         let verdict = risk::check(&intent, &self.picture(&intent));
         self.count_submit(&intent);
         let mut order = Order::new(intent);
-        order.care.changed_at = self.now.wall_ms;
+        order.care.changed_at = self.now.ms;
         match verdict {
             Ok(()) => {
                 let agent = order.intent.agent.clone();
@@ -223,22 +223,23 @@ impl Core {
 
     /// Takes one order back: at once if it was never sent, else by asking the venue.
     pub(super) fn take_back(&mut self, link: &str) {
-        let now = self.now.wall_ms;
+        let now = self.now.ms;
         let Some(order) = self.orders.get_mut(link) else { return };
         if order.is_terminal() {
             return;
         }
         order.cancel_wanted = true;
-        if order.sends == 0 && order.status == protocol::wire::event::OrderStatus::Pending {
-            self.pacer.remove(link);
+        self.pacer.remove(link);
+        // None of its requests was executed, and none is on the way.
+        if order.sends == 0 && !order.care.sending && order.filled_qty.is_zero() {
             let text = "cancelled before it was sent".to_owned();
             self.happen(link, Happened::Withdrawn { text });
             return;
         }
-        if now - order.care.cancel_at < 500 {
+        if order.care.cancel_at.is_some_and(|at| now - at < 500) {
             return;
         }
-        order.care.cancel_at = now;
+        order.care.cancel_at = Some(now);
         let symbol = order.intent.symbol.clone();
         let record = Record::Order(Box::new(order.clone()));
         self.out.push(Effect::Record(record));
@@ -269,7 +270,7 @@ impl Core {
     }
 
     fn rate_of(&self, intent: &Intent) -> u32 {
-        let since = self.now.wall_ms - 1000;
+        let since = self.now.ms - 1000;
         let recent = self
             .submits
             .get(&intent.agent)
@@ -278,7 +279,7 @@ impl Core {
     }
 
     fn count_submit(&mut self, intent: &Intent) {
-        let now = self.now.wall_ms;
+        let now = self.now.ms;
         let times = self.submits.entry(intent.agent.clone()).or_default();
         times.retain(|at| *at > now - 1000);
         if times.len() < 1000 {

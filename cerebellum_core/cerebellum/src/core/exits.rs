@@ -27,7 +27,7 @@ const EXIT_TTL_MS: u64 = 3_600_000;
 
 impl Core {
     pub(super) fn heard_arena(&mut self) {
-        self.heartbeat_at = Some(self.now.wall_ms);
+        self.heartbeat_at = Some(self.now.ms);
     }
 
     /// Trips the dead-man switch when an arena that was heard falls silent.
@@ -36,7 +36,7 @@ impl Core {
         if self.setup.deadman_ms <= 0 || self.deadman_tripped {
             return;
         }
-        let silent = self.now.wall_ms - last;
+        let silent = self.now.ms - last;
         if silent <= self.setup.deadman_ms {
             return;
         }
@@ -56,6 +56,7 @@ impl Core {
     /// Cancels a scope's orders and wants its positions closed; returns how many positions.
     pub(super) fn flatten_scope(&mut self, scope: &Scope, reason: &str) -> usize {
         self.take_back_all(scope, |order| order.intent.origin == Origin::Arena);
+        self.close_late_fills(scope, reason);
         let holdings: Vec<Holding> = self
             .ledger
             .positions()
@@ -69,7 +70,21 @@ impl Core {
         holdings.len()
     }
 
-    fn want_exit(&mut self, holding: &Holding, reason: &str) {
+    /// Marks orders whose cancel is on the way: what they still bring is closed as well.
+    fn close_late_fills(&mut self, scope: &Scope, reason: &str) {
+        let Ok(reason) = Reason::new(reason) else { return };
+        let links: Vec<String> = self.open.iter().cloned().collect();
+        for link in links {
+            let Some(order) = self.orders.get_mut(&link) else { continue };
+            let intent = &order.intent;
+            if intent.origin == Origin::Arena && covers(scope, &intent.agent, &intent.symbol) {
+                order.close_on_fill = Some(reason.clone());
+                self.out.push(Effect::Record(Record::Order(Box::new(order.clone()))));
+            }
+        }
+    }
+
+    pub(super) fn want_exit(&mut self, holding: &Holding, reason: &str) {
         let version = self
             .guards
             .get(holding)
@@ -131,7 +146,7 @@ impl Core {
         else {
             return;
         };
-        if self.now.wall_ms < guard.retry_at {
+        if self.now.ms < guard.retry_at {
             return;
         }
         let version = guard.version.clone();
@@ -173,15 +188,17 @@ impl Core {
         IntentId::new(&id.to_string()).ok()
     }
 
-    /// After a fill: takes the intent's levels, and drops protection of a flat position.
-    pub(super) fn guard_after_fill(&mut self, link: &str, qty: Decimal) {
+    /// After a fill that moved a position: takes the intent's levels, and drops protection of a
+    /// position that is flat or stands on the other side now.
+    pub(super) fn guard_after_fill(&mut self, link: &str, before: Decimal, qty: Decimal) {
         let Some(order) = self.orders.get(link) else { return };
         let intent = order.intent.clone();
         let holding = (intent.agent.clone(), intent.symbol.clone());
+        let crossed = !before.is_zero() && before.is_sign_positive() != qty.is_sign_positive();
+        if (qty.is_zero() || crossed) && self.guards.remove(&holding).is_some() {
+            self.out.push(Effect::Record(Record::Guard(holding.clone(), None)));
+        }
         if qty.is_zero() {
-            if self.guards.remove(&holding).is_some() {
-                self.out.push(Effect::Record(Record::Guard(holding, None)));
-            }
             return;
         }
         let same_side = (intent.side == Side::Buy) == qty.is_sign_positive();
@@ -212,7 +229,7 @@ impl Core {
         let holding = (order.intent.agent.clone(), order.intent.symbol.clone());
         let failed = order.status != OrderStatus::Filled;
         let text = order.text.clone().unwrap_or_default();
-        let now = self.now.wall_ms;
+        let now = self.now.ms;
         let Some(guard) = self.guards.get_mut(&holding) else { return };
         if !failed {
             guard.failures = 0;

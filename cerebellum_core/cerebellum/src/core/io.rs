@@ -26,8 +26,9 @@ pub type Client = Vec<u8>;
 /// What time it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
-    /// Wall milliseconds since 1970, for pacing and patience only.
-    pub wall_ms: i64,
+    /// Milliseconds of a clock that only ever goes forward, for pacing and patience. Its zero means
+    /// nothing, so no such time is journaled; setting the wall clock never moves it.
+    pub ms: i64,
 }
 
 /// What can arrive.
@@ -108,7 +109,7 @@ pub enum Input {
     Positions(BTreeMap<Symbol, Decimal>),
     /// The wallet balance of the settle coin.
     Wallet(Decimal),
-    /// The venue asks for a pause of orders until this wall time, ms.
+    /// The venue asks for a pause of orders until this time of [`Now`], ms.
     Pause(i64),
     /// The clocks differ.
     ClockDrift {
@@ -147,7 +148,7 @@ pub enum CreateOutcome {
     Landed,
     /// Definitely not executed, and worth another try.
     NotExecuted {
-        /// Wall time from which to try, ms.
+        /// Time of [`Now`] from which to try, ms.
         retry_at: i64,
         /// What the venue said.
         text: String,

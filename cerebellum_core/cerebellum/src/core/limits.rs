@@ -28,7 +28,7 @@ pub struct OrderLimits {
     pub max_notional: Option<Decimal>,
     /// How far a limit price may cross the opposite best price, in basis points. Default 500.
     pub collar_bps: u32,
-    /// How many orders an agent may submit in one second of wall time. Default 10.
+    /// How many orders an agent may submit in one second. Default 10.
     pub per_second_per_agent: u32,
 }
 

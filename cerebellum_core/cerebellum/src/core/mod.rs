@@ -41,6 +41,8 @@ mod chaos_tests;
 #[cfg(test)]
 mod exits_tests;
 #[cfg(test)]
+mod races_tests;
+#[cfg(test)]
 mod story;
 #[cfg(test)]
 mod story_tests;
@@ -79,7 +81,7 @@ pub struct Setup {
     pub symbols: Vec<Symbol>,
     /// The limits.
     pub limits: Limits,
-    /// Silence of the arena that trips the dead-man switch, wall ms; 0 switches it off.
+    /// Silence of the arena that trips the dead-man switch, ms; 0 switches it off.
     pub deadman_ms: i64,
     /// Whether a tripped switch also closes positions.
     pub flatten_on_deadman: bool,
@@ -176,8 +178,8 @@ impl Core {
         };
         for mut order in recovered.open_orders {
             // When it was last sent is not known: the venue may still take it for a whole window.
-            order.care.sent_at = now.wall_ms;
-            order.care.changed_at = now.wall_ms;
+            order.care.sent_at = now.ms;
+            order.care.changed_at = now.ms;
             if matches!(order.status, OrderStatus::Pending | OrderStatus::Sent) {
                 order.status = OrderStatus::Unknown;
             }
@@ -209,6 +211,9 @@ impl Core {
             Input::Limits(limits) => self.take_limits(*limits),
             Input::Instruments(instruments) => self.instruments = instruments,
             other => self.venue_input(other),
+        }
+        if !self.audit.connected {
+            self.settle_readiness();
         }
         self.release();
         std::mem::take(&mut self.out)
@@ -244,7 +249,7 @@ impl Core {
         self.market_ms
     }
 
-    /// Wall milliseconds until the next tick is worth its while.
+    /// Milliseconds until the next tick is worth its while.
     #[must_use]
     pub fn patience_ms(&self) -> i64 {
         if self.pacer.is_empty() {
@@ -258,8 +263,8 @@ impl Core {
         self.check_deadman();
         self.care_for_orders();
         self.audit_when_due();
-        if self.now.wall_ms >= self.next_second_at {
-            self.next_second_at = self.now.wall_ms + 1000;
+        if self.now.ms >= self.next_second_at {
+            self.next_second_at = self.now.ms + 1000;
             self.watch_daily_loss();
             self.drive_exits(None);
         }
@@ -303,7 +308,7 @@ impl Core {
 
     /// Moves an order, journals the move and tells it.
     fn happen(&mut self, link_id: &str, happened: Happened) -> oms::Step {
-        let now = self.now.wall_ms;
+        let now = self.now.ms;
         let Some(order) = self.orders.get_mut(link_id) else {
             return oms::Step::default();
         };
@@ -321,6 +326,7 @@ impl Core {
         if is_terminal && !was_terminal {
             self.open.remove(link_id);
             self.pacer.remove(link_id);
+            self.audit.awaiting.remove(link_id);
             self.finished.push_back(link_id.to_owned());
         } else if !is_terminal {
             self.open.insert(link_id.to_owned());

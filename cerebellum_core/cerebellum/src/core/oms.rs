@@ -50,6 +50,11 @@ pub enum Happened {
         /// What to say.
         text: String,
     },
+    /// The venue took it once and shows it nowhere any more, and positions agree without it.
+    Vanished {
+        /// What to say.
+        text: String,
+    },
 }
 
 /// What an order row of the venue says.
@@ -89,6 +94,12 @@ pub fn advance(order: &mut Order, happened: Happened) -> Step {
         Happened::Row { order_id, shown } => row(order, order_id, shown, &mut step),
         Happened::Fill { qty, price } => fill(order, qty, price, &mut step),
         Happened::Withdrawn { text } => withdrawn(order, text, &mut step),
+        Happened::Vanished { text } => {
+            if !order.is_terminal() {
+                order.status = OrderStatus::Cancelled;
+                order.text = Some(text);
+            }
+        }
     }
     step.changed = before != (order.status, order.filled_qty, order.order_id.clone());
     step
@@ -138,8 +149,10 @@ fn row(order: &mut Order, order_id: String, shown: Shown, step: &mut Step) {
                 order.status = working_status(order);
                 order.text = None;
             }
-            OrderStatus::Rejected => {
-                step.oddity = Some("the venue shows it working after it was rejected".to_owned());
+            // Its end was concluded here; the venue knows better.
+            OrderStatus::Rejected | OrderStatus::Cancelled if order.venue_end.is_none() => {
+                let ended = order.status.as_str();
+                step.oddity = Some(format!("the venue shows it working after it was {ended}"));
                 revive(order);
                 order.status = working_status(order);
                 order.cancel_wanted = true;
@@ -149,9 +162,12 @@ fn row(order: &mut Order, order_id: String, shown: Shown, step: &mut Step) {
         },
         Shown::Ended(end) => {
             if order.is_terminal() {
-                if order.status == OrderStatus::Rejected && end.status != OrderStatus::Rejected {
-                    step.oddity =
-                        Some(format!("ended {} after it was rejected", end.status.as_str()));
+                let concluded_here = order.venue_end.is_none();
+                let rejected =
+                    order.status == OrderStatus::Rejected && end.status != OrderStatus::Rejected;
+                if rejected || (concluded_here && end.filled_qty > order.filled_qty) {
+                    let (end, ended) = (end.status.as_str(), order.status.as_str());
+                    step.oddity = Some(format!("ended {end} after it was {ended}"));
                     revive(order);
                 } else {
                     if end.filled_qty > order.filled_qty {

@@ -142,6 +142,9 @@ pub struct Order {
     pub sends: u32,
     /// Whether it is to be taken back.
     pub cancel_wanted: bool,
+    /// Why a position that it still brings is to be closed at once: a flatten came while its cancel
+    /// was on the way.
+    pub close_on_fill: Option<Reason>,
     /// The end the venue told, while executions are still missing.
     pub venue_end: Option<VenueEnd>,
     /// What is being done about it; not journaled.
@@ -159,7 +162,7 @@ pub struct VenueEnd {
     pub text: Option<String>,
 }
 
-/// The attention an open order gets; wall-clock milliseconds.
+/// The attention an open order gets; times are of [`super::io::Now`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Care {
     /// When it was last sent.
@@ -179,7 +182,9 @@ pub struct Care {
     /// Whether the venue said that the client order id is taken.
     pub landed: bool,
     /// When the last cancel was sent.
-    pub cancel_at: i64,
+    pub cancel_at: Option<i64>,
+    /// Since when no place at the venue shows an order that it once took.
+    pub missing_since: Option<i64>,
     /// Whether an alarm about it was raised.
     pub alarmed: bool,
 }
@@ -200,6 +205,7 @@ impl Order {
             text: None,
             sends: 0,
             cancel_wanted: false,
+            close_on_fill: None,
             venue_end: None,
             care: Care::default(),
         }

@@ -53,9 +53,15 @@ impl Pacer {
         self.queues.retain(|_, queue| !queue.is_empty());
     }
 
-    /// Releases nothing before this wall time, ms.
-    pub fn pause_until(&mut self, wall_ms: i64) {
-        self.paused_until = self.paused_until.max(wall_ms);
+    /// Whether an order waits here.
+    #[must_use]
+    pub fn holds(&self, link_id: &str) -> bool {
+        self.exits.iter().chain(self.queues.values().flatten()).any(|waiting| waiting == link_id)
+    }
+
+    /// Releases nothing before this time, ms of the clock that `release` is told.
+    pub fn pause_until(&mut self, ms: i64) {
+        self.paused_until = self.paused_until.max(ms);
     }
 
     /// Whether nothing waits.
@@ -64,34 +70,42 @@ impl Pacer {
         self.exits.is_empty() && self.queues.is_empty()
     }
 
-    /// The next order that may be sent now, if any.
-    pub fn release(&mut self, wall_ms: i64) -> Option<String> {
-        while self.sent_at.front().is_some_and(|at| *at <= wall_ms - 1000) {
+    /// The next order that may be sent now, if any: the first that `may_go` lets through.
+    ///
+    /// An order that may not go keeps its place and is passed over.
+    pub fn release(&mut self, ms: i64, may_go: impl Fn(&str) -> bool) -> Option<String> {
+        while self.sent_at.front().is_some_and(|at| *at <= ms - 1000) {
             self.sent_at.pop_front();
         }
-        if wall_ms < self.paused_until || self.sent_at.len() >= self.per_second {
+        if ms < self.paused_until || self.sent_at.len() >= self.per_second {
             return None;
         }
-        let next = self.exits.pop_front().or_else(|| self.next_in_turn())?;
-        self.sent_at.push_back(wall_ms);
+        let next = take_first(&mut self.exits, &may_go).or_else(|| self.next_in_turn(&may_go))?;
+        self.sent_at.push_back(ms);
         Some(next)
     }
 
-    fn next_in_turn(&mut self) -> Option<String> {
-        let after = self
-            .last_served
-            .as_ref()
-            .and_then(|last| self.queues.keys().find(|name| *name > last))
-            .or_else(|| self.queues.keys().next())?
-            .clone();
-        let queue = self.queues.get_mut(&after)?;
-        let next = queue.pop_front();
+    fn next_in_turn(&mut self, may_go: &impl Fn(&str) -> bool) -> Option<String> {
+        let last = self.last_served.as_ref();
+        let (later, sooner): (Vec<&Name>, Vec<&Name>) =
+            self.queues.keys().partition(|name| last.is_none_or(|last| *name > last));
+        let turn = later.into_iter().chain(sooner).find(|name| {
+            self.queues.get(*name).is_some_and(|queue| queue.iter().any(|link| may_go(link)))
+        });
+        let agent = turn?.clone();
+        let queue = self.queues.get_mut(&agent)?;
+        let next = take_first(queue, may_go);
         if queue.is_empty() {
-            self.queues.remove(&after);
+            self.queues.remove(&agent);
         }
-        self.last_served = Some(after);
+        self.last_served = Some(agent);
         next
     }
+}
+
+fn take_first(queue: &mut VecDeque<String>, may_go: &impl Fn(&str) -> bool) -> Option<String> {
+    let at = queue.iter().position(|link| may_go(link))?;
+    queue.remove(at)
 }
 
 #[cfg(test)]
@@ -109,7 +123,7 @@ mod tests {
             pacer.push(&name("loud"), format!("loud-{at}"));
         }
         pacer.push(&name("quiet"), "quiet-0".to_owned());
-        let first: Vec<_> = std::iter::from_fn(|| pacer.release(0)).collect();
+        let first: Vec<_> = std::iter::from_fn(|| pacer.release(0, |_| true)).collect();
         assert_eq!(first.len(), 4);
         assert!(first.contains(&"quiet-0".to_owned()), "{first:?}");
     }
@@ -122,7 +136,7 @@ mod tests {
         }
         let mut sent: Vec<i64> = Vec::new();
         for now in 0..5000 {
-            while pacer.release(now).is_some() {
+            while pacer.release(now, |_| true).is_some() {
                 sent.push(now);
             }
         }
@@ -139,8 +153,8 @@ mod tests {
         pacer.push(&name("a"), "entry".to_owned());
         pacer.push_exit("exit".to_owned());
         pacer.pause_until(500);
-        assert_eq!(pacer.release(499), None);
-        assert_eq!(pacer.release(500).as_deref(), Some("exit"));
+        assert_eq!(pacer.release(499, |_| true), None);
+        assert_eq!(pacer.release(500, |_| true).as_deref(), Some("exit"));
         pacer.remove("entry");
         assert!(pacer.is_empty());
     }

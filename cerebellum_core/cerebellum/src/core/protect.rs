@@ -25,7 +25,7 @@ pub struct Guard {
     pub exit_reason: Option<String>,
     /// How many exits ended without closing it; not journaled.
     pub failures: u32,
-    /// Wall time before which no exit is tried, ms; not journaled.
+    /// Time before which no exit is tried, ms; not journaled.
     pub retry_at: i64,
 }
 

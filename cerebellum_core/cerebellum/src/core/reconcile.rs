@@ -7,9 +7,9 @@ use rust_decimal::Decimal;
 
 use super::{io::Effect, Core};
 
-/// How often positions are compared, wall ms.
+/// How often positions are compared, ms.
 const EVERY_MS: i64 = 30_000;
-/// How soon a difference is looked at again, wall ms.
+/// How soon a difference is looked at again, ms.
 const AGAIN_MS: i64 = 2_000;
 /// How far behind the newest execution a pull begins, market ms.
 const OVERLAP_MS: u64 = 60_000;
@@ -101,7 +101,7 @@ impl Core {
             self.ask(&link, 0);
         }
         self.out.push(Effect::PullPositions);
-        self.audit.next_at = self.now.wall_ms + EVERY_MS;
+        self.audit.next_at = self.now.ms + EVERY_MS;
     }
 
     fn pull_from(&self) -> Option<u64> {
@@ -128,10 +128,10 @@ impl Core {
         if !self.audit.ready {
             self.settle_readiness();
         }
-        if !self.audit.private_up || self.now.wall_ms < self.audit.next_at {
+        if !self.audit.private_up || self.now.ms < self.audit.next_at {
             return;
         }
-        self.audit.next_at = self.now.wall_ms + EVERY_MS;
+        self.audit.next_at = self.now.ms + EVERY_MS;
         self.out.push(Effect::PullPositions);
     }
 
@@ -145,12 +145,19 @@ impl Core {
         symbols.extend(self.ledger.positions().map(|((_, symbol), _)| symbol.clone()));
         symbols.extend(self.audit.suspicions.keys().cloned());
         symbols.extend(self.audit.alarmed.keys().cloned());
+        // A flat symbol may hold an order that is gone.
+        symbols.extend(
+            self.open
+                .iter()
+                .filter_map(|link| self.orders.get(link).map(|order| order.intent.symbol.clone())),
+        );
         let mut look_again = false;
         for symbol in symbols {
             let agents = self.ledger.net(&symbol);
             let at_venue = venue.get(&symbol).copied().unwrap_or_default();
             if agents == at_venue {
                 self.audit.suspicions.remove(&symbol);
+                self.bury_missing(&symbol);
                 if self.audit.alarmed.remove(&symbol).is_some() {
                     let text = format!("{symbol}: agents and venue agree again on {agents}");
                     self.alarm("reconcile_agrees", text, None, Some(symbol));
@@ -160,7 +167,7 @@ impl Core {
             look_again |= self.suspect(&symbol, agents, at_venue);
         }
         if look_again {
-            self.audit.next_at = self.now.wall_ms + AGAIN_MS;
+            self.audit.next_at = self.now.ms + AGAIN_MS;
             if let Some(since_ts) = self.pull_from() {
                 self.out.push(Effect::PullExecutions { since_ts });
             }

@@ -6,7 +6,7 @@
 
 use protocol::wire::{
     event::OrderStatus,
-    field::{Kind, Side},
+    field::{Kind, Side, Symbol, TradingState},
     RejectCode,
 };
 use rust_decimal::Decimal;
@@ -26,6 +26,8 @@ const RESTING_MS: i64 = 30_000;
 const ANSWER_MS: i64 = 20_000;
 /// How long a taken but unseen client order id is asked for before an alarm, ms.
 const LANDED_MS: i64 = 60_000;
+/// How long, beyond the receive window, an order is missing everywhere before positions decide, ms.
+const GONE_MS: i64 = 10_000;
 
 impl Core {
     /// Sends what is allowed to go now.
@@ -33,17 +35,34 @@ impl Core {
         if !self.audit.ready {
             return;
         }
-        while let Some(link) = self.pacer.release(self.now.wall_ms) {
+        loop {
+            // Without the private stream fills are not seen, so only what closes may go.
+            let (orders, connected) = (&self.orders, self.audit.connected);
+            let may_go = |link: &str| {
+                connected || orders.get(link).is_none_or(|order| order.intent.reduce_only)
+            };
+            let Some(link) = self.pacer.release(self.now.ms, may_go) else { return };
             self.send(&link);
         }
     }
 
     fn send(&mut self, link: &str) {
         let Some(order) = self.orders.get(link) else { return };
-        if order.is_terminal() {
+        // The venue may have shown it while it waited for its turn.
+        let unseen =
+            matches!(order.status, OrderStatus::Pending | OrderStatus::Sent | OrderStatus::Unknown);
+        if !unseen {
             return;
         }
-        if self.market_ms > order.intent.expires_at() && order.sends == 0 {
+        if order.cancel_wanted || !self.state_allows(order) {
+            self.take_back(link);
+            return;
+        }
+        if self.market_ms > order.intent.expires_at() {
+            if order.sends > 0 {
+                self.ask(link, 0);
+                return;
+            }
             let text = format!(
                 "time to live ended at {}, market time is {}",
                 order.intent.expires_at(),
@@ -62,7 +81,7 @@ impl Core {
             price: order.intent.limit_price.as_ref().map(|price| price.as_str().to_owned()),
             reduce_only: self.venue_reduce_only(order),
         };
-        let now = self.now.wall_ms;
+        let now = self.now.ms;
         if let Some(order) = self.orders.get_mut(link) {
             order.care.sent_at = now;
             order.care.ask_at = None;
@@ -70,6 +89,17 @@ impl Core {
         }
         self.happen(link, Happened::Sent);
         self.out.push(Effect::Create(Box::new(create)));
+    }
+
+    /// Whether the trading state lets an order out; Cerebellum's own exits always go.
+    fn state_allows(&self, order: &Order) -> bool {
+        let intent = &order.intent;
+        match self.states.effective(&intent.agent, &intent.symbol) {
+            _ if intent.origin == Origin::Cerebellum => true,
+            TradingState::Active => true,
+            TradingState::ReduceOnly => intent.reduce_only,
+            TradingState::Halted => false,
+        }
     }
 
     /// Whether the venue is asked to enforce reduce-only on its net position.
@@ -93,7 +123,7 @@ impl Core {
     }
 
     pub(super) fn create_reply(&mut self, link: &str, outcome: CreateOutcome) {
-        let now = self.now.wall_ms;
+        let now = self.now.ms;
         let Some(order) = self.orders.get_mut(link) else { return };
         order.care.sending = false;
         let first = order.sends <= 1;
@@ -120,8 +150,13 @@ impl Core {
             CreateOutcome::NotExecuted { retry_at, text } if first => {
                 order.text = Some(text);
                 order.sends = 0;
+                let cancelled = order.cancel_wanted;
                 self.pacer.pause_until(retry_at);
-                self.queue_again(link);
+                if cancelled {
+                    self.take_back(link);
+                } else {
+                    self.queue_again(link);
+                }
             }
             CreateOutcome::NotExecuted { retry_at, text } => {
                 self.pacer.pause_until(retry_at);
@@ -137,10 +172,9 @@ impl Core {
 
     fn queue_again(&mut self, link: &str) {
         let Some(order) = self.orders.get(link) else { return };
-        if order.is_terminal() {
+        if order.is_terminal() || self.pacer.holds(link) {
             return;
         }
-        self.pacer.remove(link);
         match order.intent.origin {
             Origin::Cerebellum => self.pacer.push_exit(link.to_owned()),
             Origin::Arena => {
@@ -160,7 +194,7 @@ impl Core {
 
     /// Asks the venue for an order after a delay.
     pub(super) fn ask(&mut self, link: &str, delay_ms: i64) {
-        let now = self.now.wall_ms;
+        let now = self.now.ms;
         let Some(order) = self.orders.get_mut(link) else { return };
         if order.is_terminal() || order.care.asking {
             return;
@@ -178,7 +212,7 @@ impl Core {
 
     /// Asks for every order that is due, and repeats cancels that were lost.
     pub(super) fn care_for_orders(&mut self) {
-        let now = self.now.wall_ms;
+        let now = self.now.ms;
         let mut ask = Vec::new();
         let mut cancel = Vec::new();
         for link in &self.open {
@@ -211,7 +245,7 @@ impl Core {
                 ask.push(link.clone());
             }
             let working = matches!(order.status, OrderStatus::New | OrderStatus::PartiallyFilled);
-            if order.cancel_wanted && working && now - care.cancel_at >= 2_000 {
+            if order.cancel_wanted && working && care.cancel_at.is_none_or(|at| now - at >= 2_000) {
                 cancel.push(link.clone());
             }
         }
@@ -225,49 +259,29 @@ impl Core {
 
     /// Decides about an order that no place at the venue knows.
     pub(super) fn not_found(&mut self, link: &str) {
-        let now = self.now.wall_ms;
+        let now = self.now.ms;
         let (market, window) = (self.market_ms, self.setup.receive_window_ms);
         let Some(order) = self.orders.get_mut(link) else { return };
+        if order.is_terminal() {
+            return;
+        }
         order.care.asks = order.care.asks.saturating_add(1);
         let asks = order.care.asks;
-        if !matches!(order.status, OrderStatus::Sent | OrderStatus::Unknown) {
-            if !order.care.alarmed {
-                order.care.alarmed = true;
-                let symbol = Some(order.intent.symbol.clone());
-                let agent = Some(order.intent.agent.clone());
-                let text = format!(
-                    "order {link} is {} here and unknown at the venue; compare both",
-                    order.status.as_str()
-                );
-                self.alarm("order_vanished", text, agent, symbol);
-            }
+        let taken = order.care.landed
+            || order.order_id.is_some()
+            || order.filled_qty > Decimal::ZERO
+            || !matches!(order.status, OrderStatus::Sent | OrderStatus::Unknown);
+        if taken {
+            self.missing(link);
             return;
         }
-        if order.filled_qty > Decimal::ZERO {
-            self.ask(link, 1_000);
-            return;
-        }
-        let since_sent = now - order.care.sent_at;
-        if order.care.landed || order.order_id.is_some() {
-            let alarm = since_sent > LANDED_MS && !order.care.alarmed;
-            order.care.alarmed |= alarm;
-            let symbol = Some(order.intent.symbol.clone());
-            let agent = Some(order.intent.agent.clone());
-            if alarm {
-                let text = format!(
-                    "the venue took order {link} but shows it nowhere; look for it by hand"
-                );
-                self.alarm("order_unseen", text, agent, symbol);
-            }
-            self.ask(link, 1_000.min(100_i64 << asks.min(10)));
-            return;
-        }
-        let certain = since_sent > window + 1_000;
+        let certain = now - order.care.sent_at > window + 1_000;
         let alive = market <= order.intent.expires_at() && !order.cancel_wanted;
         if alive && asks >= 2 {
             order.care.asks = 0;
             self.queue_again(link);
         } else if !alive && certain {
+            self.pacer.remove(link);
             if order.cancel_wanted {
                 let text = "it never arrived at the venue and was taken back".to_owned();
                 self.happen(link, Happened::Withdrawn { text });
@@ -278,6 +292,60 @@ impl Core {
             }
         } else {
             self.ask(link, 250);
+        }
+    }
+
+    /// Watches an order that the venue took and that no place there shows any more.
+    ///
+    /// It may only lag. After the receive window and [`GONE_MS`] more, positions are fetched; they
+    /// decide in [`Core::bury_missing`].
+    fn missing(&mut self, link: &str) {
+        let now = self.now.ms;
+        let window = self.setup.receive_window_ms;
+        let Some(order) = self.orders.get_mut(link) else { return };
+        let since = *order.care.missing_since.get_or_insert(now);
+        let shown_before = !matches!(order.status, OrderStatus::Sent | OrderStatus::Unknown);
+        let unseen = now - order.care.sent_at > LANDED_MS;
+        let gone = now - since > window + GONE_MS;
+        let alarm = (shown_before || unseen || gone) && !order.care.alarmed;
+        order.care.alarmed |= alarm;
+        let wait = 1_000.min(100_i64 << order.care.asks.min(10));
+        let (agent, symbol) = (Some(order.intent.agent.clone()), Some(order.intent.symbol.clone()));
+        let status = order.status.as_str();
+        if alarm {
+            let (code, text) = if shown_before {
+                let text = format!("order {link} is {status} here and unknown at the venue");
+                ("order_vanished", text)
+            } else {
+                let text = format!("the venue took order {link} but shows it nowhere");
+                ("order_unseen", text)
+            };
+            let next = "it ends once positions agree without it; else compare both by hand";
+            self.alarm(code, format!("{text}; {next}"), agent, symbol);
+        }
+        if gone {
+            self.audit.soon(now);
+        }
+        self.ask(link, wait);
+    }
+
+    /// Ends orders of a symbol that are gone from every place, now that positions agree without them.
+    pub(super) fn bury_missing(&mut self, symbol: &Symbol) {
+        let (now, window) = (self.now.ms, self.setup.receive_window_ms);
+        let gone: Vec<String> = self
+            .open
+            .iter()
+            .filter_map(|link| self.orders.get(link))
+            .filter(|order| order.intent.symbol == *symbol && !order.care.sending)
+            .filter(|order| now - order.care.sent_at > window + GONE_MS)
+            .filter(|order| {
+                order.care.missing_since.is_some_and(|since| now - since > window + GONE_MS)
+            })
+            .map(|order| order.link_id.clone())
+            .collect();
+        for link in gone {
+            let text = "gone from every place at the venue, and positions agree without it";
+            self.happen(&link, Happened::Vanished { text: text.to_owned() });
         }
     }
 }

@@ -60,7 +60,7 @@ impl Story {
     }
 
     pub(super) fn with(setup: Setup, recovered: Recovered) -> Self {
-        let core = Core::new(setup, recovered, Now { wall_ms: 1_000_000 });
+        let core = Core::new(setup, recovered, Now { ms: 1_000_000 });
         Self {
             core,
             wall: 1_000_000,
@@ -82,7 +82,7 @@ impl Story {
     }
 
     pub(super) fn tell(&mut self, input: Input) {
-        for effect in self.core.step(Now { wall_ms: self.wall }, input) {
+        for effect in self.core.step(Now { ms: self.wall }, input) {
             match effect {
                 Effect::Event(event) => self.events.push(*event),
                 Effect::Record(record) => self.records.push(record),

@@ -33,7 +33,7 @@ fn an_intent_is_journaled_before_its_ack_and_before_it_is_sent() {
     let mut story = Story::new().ready();
     let command = Box::new(Command::Submit(submit("a", Side::Buy, "1", 1_000_000)));
     let input = Input::Command { client: vec![1], command, recorded: None };
-    let effects = story.core.step(Now { wall_ms: story.wall }, input);
+    let effects = story.core.step(Now { ms: story.wall }, input);
     let at = |pick: fn(&Effect) -> bool| effects.iter().position(pick).unwrap();
     let journaled = at(|effect| matches!(effect, Effect::Record(Record::Intent(_))));
     let replied = at(|effect| matches!(effect, Effect::Reply(..)));

@@ -58,7 +58,11 @@ impl Core {
                 self.alarm("clock_drift", text, None, None);
             }
             Input::Notice { code, text, symbol } => self.alarm(code, text, None, symbol),
-            Input::Recall(order) if !self.knows(&order.link_id) => self.remember(*order),
+            Input::Recall(mut order) if !self.knows(&order.link_id) => {
+                order.care.sent_at = self.now.ms;
+                order.care.changed_at = self.now.ms;
+                self.remember(*order);
+            }
             _ => {}
         }
     }
@@ -74,6 +78,9 @@ impl Core {
             order.care.asking = false;
         }
         let found = seen.is_some() || !executions.is_empty();
+        if complete && !found {
+            self.not_found(link);
+        }
         for execution in executions {
             self.execution(&execution);
         }
@@ -84,15 +91,15 @@ impl Core {
             if let Some(order) = self.orders.get_mut(link) {
                 order.care.asks = 0;
                 order.care.landed = true;
+                order.care.missing_since = None;
             }
-        } else if complete {
-            self.not_found(link);
-        } else {
-            self.ask(link, 500);
         }
-        if complete || found {
+        // A place that did not answer may hold what the others lack.
+        if complete {
             self.audit.awaiting.remove(link);
             self.settle_readiness();
+        } else {
+            self.ask(link, 500);
         }
     }
 
@@ -101,6 +108,9 @@ impl Core {
             // Somebody else's order on this account; its fills, if any, raise the alarm.
             return;
         };
+        if let Some(order) = self.orders.get_mut(&link) {
+            order.care.missing_since = None;
+        }
         let happened = Happened::Row { order_id: seen.order_id, shown: seen.shown };
         let step = self.happen(&link, happened);
         if step.fills_missing {
@@ -173,6 +183,7 @@ impl Core {
         };
         self.out.push(Effect::Record(Record::Fill(Box::new(event.clone()))));
         self.tell(Event::Fill(event));
+        let before = self.ledger.position(&intent.agent, &intent.symbol).qty;
         let position = self.ledger.book(&Booking {
             agent: intent.agent.clone(),
             symbol: intent.symbol.clone(),
@@ -192,8 +203,13 @@ impl Core {
             qty: DecimalText::from(position.qty),
             cost: DecimalText::from(position.cost),
         }));
-        self.guard_after_fill(link, position.qty);
+        self.guard_after_fill(link, before, position.qty);
+        let late = self.orders.get(link).and_then(|order| order.close_on_fill.clone());
+        if let Some(reason) = late.filter(|_| !position.qty.is_zero()) {
+            self.want_exit(&(intent.agent.clone(), intent.symbol.clone()), reason.as_str());
+        }
         if let Some(order) = self.orders.get_mut(link) {
+            order.care.missing_since = None;
             // The fill may be faster than the answer that tells the venue's id.
             if order.order_id.is_none() && !execution.order_id.is_empty() {
                 order.order_id = Some(execution.order_id.clone());

@@ -4,6 +4,8 @@
 //! every row that the whole batch caused, commits once, and only then answers, publishes and sends.
 //! So load turns into larger commits, and nothing is told that is not on disk.
 
+/// The clock of the core: milliseconds that only ever go forward.
+pub mod clock;
 /// Doing what the core asks of the venue.
 mod hands;
 /// The queue into the engine, with a bell for its poll.
@@ -24,7 +26,7 @@ use self::sockets::Sockets;
 use crate::{
     bybit::wall_ms,
     core::{
-        io::{Client, Effect, Execution, Input, Now},
+        io::{Client, Effect, Execution, Input},
         order::link_id,
         Core,
     },
@@ -33,7 +35,7 @@ use crate::{
 
 /// How many commands and news are taken into one commit.
 const BATCH: usize = 256;
-/// How often time is told to the core, wall ms.
+/// How often time is told to the core, ms.
 const TICK_MS: i64 = 20;
 
 /// What comes through the inbox.
@@ -130,7 +132,7 @@ impl Engine {
                 Some(Letter::Input(input)) => self.input(input, later)?,
             }
         }
-        let now = wall_ms();
+        let now = clock::now().ms;
         if now >= self.next_tick {
             self.next_tick = now + TICK_MS;
             self.step(Input::Tick, later)?;
@@ -188,7 +190,7 @@ impl Engine {
                 let executions = self.unbooked(executions, later)?;
                 Input::Asked { link_id, seen, executions, complete }
             }
-            other => other,
+            other => clock::translate(other, wall_ms(), clock::now()),
         };
         self.step(input, later)
     }
@@ -235,7 +237,7 @@ impl Engine {
     }
 
     fn step(&mut self, input: Input, later: &mut Vec<Later>) -> Result<(), JournalError> {
-        let effects = self.core.step(Now { wall_ms: wall_ms() }, input);
+        let effects = self.core.step(clock::now(), input);
         for effect in effects {
             match effect {
                 Effect::Record(record) => {

@@ -19,7 +19,7 @@ use crate::core::{
 const ORDER_COLUMNS: &str = "SELECT i.intent_id, i.order_link_id, i.agent, i.version, i.symbol,
     i.side, i.kind, i.qty, i.limit_price, i.reduce_only, i.ts, i.ttl_ms, i.protect, i.reason,
     i.origin, o.order_id, o.status, o.filled_qty, o.filled_value, o.sends, o.cancel_wanted, o.code,
-    o.text FROM intents i JOIN orders o USING (intent_id)";
+    o.text, o.close_on_fill FROM intents i JOIN orders o USING (intent_id)";
 
 impl Journal {
     /// A text unique to this journal.
@@ -248,6 +248,10 @@ fn order(row: &Row<'_>) -> Result<Order, JournalError> {
         cancel_wanted: row.get(20)?,
         code: row.get(21)?,
         text: row.get(22)?,
+        close_on_fill: row
+            .get::<_, Option<String>>(23)?
+            .map(|reason| Reason::new(&reason).map_err(JournalError::new))
+            .transpose()?,
         venue_end: None,
         care: Care::default(),
         intent,

@@ -7,7 +7,8 @@ use rusqlite::Connection;
 use super::JournalError;
 
 /// One migration a version, oldest first. A released one never changes.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY NOT NULL,
     value TEXT NOT NULL
@@ -101,7 +102,11 @@ CREATE TABLE states (
     state  TEXT NOT NULL CHECK (state IN ('ACTIVE', 'REDUCE_ONLY', 'HALTED')),
     PRIMARY KEY (agent, symbol)
 ) STRICT;
-"];
+",
+    "
+ALTER TABLE orders ADD COLUMN close_on_fill TEXT;
+",
+];
 
 /// The version that this code writes.
 #[must_use]

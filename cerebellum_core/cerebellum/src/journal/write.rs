@@ -132,7 +132,9 @@ impl Journal {
     fn write_order(&mut self, order: &Order) -> Result<(), JournalError> {
         self.connection
             .prepare_cached(
-                "INSERT OR REPLACE INTO orders VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
+                "INSERT OR REPLACE INTO orders (intent_id, order_id, status, is_open, filled_qty,
+                 filled_value, sends, cancel_wanted, code, text, close_on_fill)
+                 VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)",
             )?
             .execute(params![
                 order.intent.intent_id.as_str(),
@@ -145,6 +147,7 @@ impl Journal {
                 order.cancel_wanted,
                 order.code,
                 order.text,
+                order.close_on_fill.as_ref().map(|reason| reason.as_str()),
             ])?;
         Ok(())
     }
