@@ -1,8 +1,8 @@
 //! The loss of one market day (UTC), for each agent and for all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::wire::field::{Name, TradingState};
+use protocol::wire::field::{Name, Symbol, TradingState};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
@@ -23,76 +23,121 @@ pub struct DayBook {
     pub start: BTreeMap<String, Decimal>,
 }
 
+/// What is known of the loss of the day.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum DayLoss {
+    /// Inside the limits, or there are none.
+    #[default]
+    Inside,
+    /// A limit is reached; the text says which.
+    Reached(String),
+    /// A position cannot be valued; the text says which.
+    Unknown(String),
+}
+
+/// Cash plus marked positions of every agent that ever traded, or a symbol that has no mark.
+type Equities = BTreeMap<Name, Result<Decimal, Symbol>>;
+
 impl Core {
     /// Cash plus positions at their marks, for every agent that ever traded.
-    pub(super) fn equities(&self) -> BTreeMap<Name, Decimal> {
-        let mut all: BTreeMap<Name, Decimal> =
-            self.ledger.agent_cash().map(|(agent, cash)| (agent.clone(), *cash)).collect();
+    ///
+    /// An agent with a position in a symbol without a trustworthy book has no known equity.
+    fn equities(&self) -> Equities {
+        let mut all: Equities =
+            self.ledger.agent_cash().map(|(agent, cash)| (agent.clone(), Ok(*cash))).collect();
         for ((agent, symbol), position) in self.ledger.positions() {
-            let value = match self.quotes.get(symbol) {
-                Some(quote) => position.qty.saturating_mul(quote.mid()),
-                None => position.cost,
-            };
-            *all.entry(agent.clone()).or_default() += value;
+            let equity = all.entry(agent.clone()).or_insert(Ok(Decimal::ZERO));
+            match (self.quotes.get(symbol), &mut *equity) {
+                (Some(quote), Ok(sum)) => *sum += position.qty.saturating_mul(quote.mid()),
+                (None, Ok(_)) => *equity = Err(symbol.clone()),
+                (_, Err(_)) => {}
+            }
         }
         all
     }
 
-    /// Why an agent may open nothing more today, if it lost the day's limit.
-    pub(super) fn daily_loss_of(&self, agent: &Name) -> Option<String> {
+    fn day_start(&self, agent: &Name) -> Decimal {
+        self.day.as_ref().and_then(|day| day.start.get(agent.as_str())).copied().unwrap_or_default()
+    }
+
+    /// What is known of an agent's loss, and of that of all, since the market day began.
+    pub(super) fn daily_loss_of(&self, agent: &Name) -> DayLoss {
         let limits = &self.setup.limits.daily_loss;
         if limits.agent.is_none() && limits.total.is_none() {
-            return None;
+            return DayLoss::Inside;
         }
-        let start = |name: &Name| {
-            self.day
-                .as_ref()
-                .and_then(|day| day.start.get(name.as_str()))
-                .copied()
-                .unwrap_or_default()
+        let unknown = |symbol: &Symbol| {
+            DayLoss::Unknown(format!(
+                "the day's loss is not known: the book of {symbol} is stale and a position is held \
+                 in it; wait for {symbol}.stale to say false, or close the position"
+            ))
         };
         let equities = self.equities();
-        let lost = equities.get(agent).map_or(Decimal::ZERO, |equity| start(agent) - *equity);
-        if let Some(most) = limits.agent.filter(|most| lost >= *most) {
-            return Some(format!(
-                "{agent} lost {} today, limit {most}; an operator can set_state tomorrow",
-                lost.round_dp(8).normalize()
-            ));
+        if let Some(most) = limits.agent {
+            let lost = match equities.get(agent) {
+                None => Decimal::ZERO,
+                Some(Ok(equity)) => self.day_start(agent) - *equity,
+                Some(Err(symbol)) => return unknown(symbol),
+            };
+            if lost >= most {
+                return DayLoss::Reached(format!(
+                    "{agent} lost {} today, limit {most}; an operator can set_state tomorrow",
+                    lost.round_dp(8).normalize()
+                ));
+            }
         }
-        let total: Decimal = equities.iter().map(|(name, equity)| start(name) - *equity).sum();
-        limits.total.filter(|most| total >= *most).map(|most| {
-            format!(
-                "all agents lost {} today, limit {most}; an operator can set_state tomorrow",
-                total.round_dp(8).normalize()
-            )
-        })
+        let Some(most) = limits.total else { return DayLoss::Inside };
+        let mut lost = Decimal::ZERO;
+        for (name, equity) in &equities {
+            match equity {
+                Ok(equity) => lost += self.day_start(name) - *equity,
+                Err(symbol) => return unknown(symbol),
+            }
+        }
+        if lost < most {
+            return DayLoss::Inside;
+        }
+        DayLoss::Reached(format!(
+            "all agents lost {} today, limit {most}; an operator can set_state tomorrow",
+            lost.round_dp(8).normalize()
+        ))
     }
 
     /// Turns the day when market time does, and moves down whoever lost the limit.
+    ///
+    /// While a position cannot be valued the day does not turn and nobody is judged; entries that the
+    /// figure matters to are refused meanwhile.
     pub(super) fn watch_daily_loss(&mut self) {
         let limits = self.setup.limits.daily_loss.clone();
         if self.market_ms == 0 || (limits.agent.is_none() && limits.total.is_none()) {
             return;
         }
-        let day = self.market_ms / DAY_MS;
         let equities = self.equities();
+        self.tell_missing_marks(&equities);
+        let known: BTreeMap<Name, Decimal> = equities
+            .iter()
+            .filter_map(|(name, equity)| Some((name.clone(), *equity.as_ref().ok()?)))
+            .collect();
+        let whole = known.len() == equities.len();
+        let day = self.market_ms / DAY_MS;
         if self.day.as_ref().is_none_or(|book| book.day != day) {
-            let start = equities.iter().map(|(n, e)| (n.as_str().to_owned(), *e)).collect();
-            let book = DayBook { day, start };
-            self.day = Some(book.clone());
-            self.out.push(Effect::Record(Record::Day(book)));
+            if whole {
+                let start = known.iter().map(|(n, e)| (n.as_str().to_owned(), *e)).collect();
+                let book = DayBook { day, start };
+                self.day = Some(book.clone());
+                self.out.push(Effect::Record(Record::Day(book)));
+            }
             return;
         }
-        let Some(book) = &self.day else { return };
-        let losses: Vec<(Name, Decimal)> = equities
+        let losses: Vec<(Name, Decimal)> = known
             .into_iter()
             .map(|(name, equity)| {
-                let lost = book.start.get(name.as_str()).copied().unwrap_or_default() - equity;
+                let lost = self.day_start(&name) - equity;
                 (name, lost)
             })
             .collect();
         let total: Decimal = losses.iter().map(|(_, lost)| *lost).sum();
-        if limits.total.is_some_and(|most| total >= most) {
+        if whole && limits.total.is_some_and(|most| total >= most) {
             self.move_down((None, None), TradingState::ReduceOnly, "daily_loss");
         }
         for (agent, lost) in losses {
@@ -100,5 +145,19 @@ impl Core {
                 self.move_down((Some(agent), None), TradingState::ReduceOnly, "daily_loss");
             }
         }
+    }
+
+    /// Alarms once for every symbol that cannot be valued, until it can be again.
+    fn tell_missing_marks(&mut self, equities: &Equities) {
+        let missing: BTreeSet<Symbol> =
+            equities.values().filter_map(|equity| equity.as_ref().err().cloned()).collect();
+        for symbol in missing.difference(&self.unmarked.clone()) {
+            let text = format!(
+                "the day's loss is not known: the book of {symbol} is stale and a position is held \
+                 in it; entries that it matters to are refused until the book is back"
+            );
+            self.alarm("mark_unknown", text, None, Some(symbol.clone()));
+        }
+        self.unmarked = missing;
     }
 }

@@ -30,7 +30,8 @@ impl Core {
         self.heartbeat_at = Some(self.now.ms);
     }
 
-    /// Trips the dead-man switch when an arena that was heard falls silent.
+    /// Trips the dead-man switch when an arena that was ever heard, by this process or by one before
+    /// it on the same journal, falls silent.
     pub(super) fn check_deadman(&mut self) {
         let Some(last) = self.heartbeat_at else { return };
         if self.setup.deadman_ms <= 0 || self.deadman_tripped {

@@ -41,6 +41,8 @@ mod chaos_tests;
 #[cfg(test)]
 mod exits_tests;
 #[cfg(test)]
+mod limits_tests;
+#[cfg(test)]
 mod races_tests;
 #[cfg(test)]
 mod story;
@@ -124,6 +126,7 @@ pub struct Core {
     guards: BTreeMap<Holding, Guard>,
     states: States,
     day: Option<DayBook>,
+    unmarked: BTreeSet<Symbol>,
     instruments: BTreeMap<Symbol, Instrument>,
     quotes: BTreeMap<Symbol, Quote>,
     pacer: Pacer,
@@ -157,6 +160,7 @@ impl Core {
             guards: recovered.guards,
             states: recovered.states,
             day: recovered.day,
+            unmarked: BTreeSet::new(),
             instruments: BTreeMap::new(),
             quotes: BTreeMap::new(),
             pacer,
@@ -176,6 +180,13 @@ impl Core {
             out: Vec::new(),
             setup,
         };
+        // Whoever gave orders before may have died together with this process.
+        let heard_before = core.first_intent_ts.is_some()
+            || !recovered.open_orders.is_empty()
+            || core.ledger.positions().next().is_some();
+        if heard_before {
+            core.heard_arena();
+        }
         for mut order in recovered.open_orders {
             // When it was last sent is not known: the venue may still take it for a whole window.
             order.care.sent_at = now.ms;

@@ -9,6 +9,7 @@ use protocol::wire::{
 use rust_decimal::Decimal;
 
 use super::{
+    daily::DayLoss,
     limits::Limits,
     market::{Instrument, Quote},
     order::Intent,
@@ -76,12 +77,13 @@ pub struct Picture<'a> {
     pub working_buys: Decimal,
     /// What the agent's working orders may still sell.
     pub working_sells: Decimal,
-    /// The sum of all agents' absolute notionals, working entries included.
-    pub total_notional: Decimal,
+    /// The sum of all agents' absolute notionals, working entries included; a symbol that cannot be
+    /// valued instead.
+    pub total_notional: Result<Decimal, Symbol>,
     /// How many orders the agent submitted in the last second.
     pub agent_rate: u32,
     /// Whether the agent, or all, lost the day's limit.
-    pub daily_loss: Option<String>,
+    pub daily_loss: DayLoss,
 }
 
 /// A refusal: the code for machines, the text for people.
@@ -209,8 +211,8 @@ fn check_state(intent: &Intent, picture: &Picture<'_>) -> Result<(), Refusal> {
             format!("{} in {} is HALTED; an operator can set_state", intent.agent, intent.symbol),
         )),
         TradingState::ReduceOnly if !intent.reduce_only => match &picture.daily_loss {
-            Some(text) => Err((RejectCode::DailyLoss, text.clone())),
-            None => Err((
+            DayLoss::Reached(text) => Err((RejectCode::DailyLoss, text.clone())),
+            DayLoss::Inside | DayLoss::Unknown(_) => Err((
                 RejectCode::ReduceOnly,
                 format!(
                     "{} in {} is REDUCE_ONLY; an operator can set_state",
@@ -220,8 +222,9 @@ fn check_state(intent: &Intent, picture: &Picture<'_>) -> Result<(), Refusal> {
         },
         _ if intent.reduce_only => Ok(()),
         _ => match &picture.daily_loss {
-            Some(text) => Err((RejectCode::DailyLoss, text.clone())),
-            None => Ok(()),
+            DayLoss::Reached(text) => Err((RejectCode::DailyLoss, text.clone())),
+            DayLoss::Unknown(text) => Err((RejectCode::MarkUnknown, text.clone())),
+            DayLoss::Inside => Ok(()),
         },
     }
 }
@@ -313,19 +316,31 @@ fn check_entry(
             ),
         ));
     }
-    let total = picture.total_notional.saturating_add(notional);
-    if let Some(most) = picture
-        .limits
-        .position
-        .max_total_notional
-        .filter(|most| total > *most && after > picture.position.abs())
-    {
-        return Err((
-            RejectCode::LimitPosition,
-            format!("all agents would hold {}, limit {most}; close something", total.normalize()),
-        ));
+    match picture.limits.position.max_total_notional {
+        Some(most) if after > picture.position.abs() => check_total(picture, notional, most),
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// An entry that makes the sum of all agents larger fits under the limit on it.
+fn check_total(picture: &Picture<'_>, notional: Decimal, most: Decimal) -> Result<(), Refusal> {
+    let total = match &picture.total_notional {
+        Ok(total) => total.saturating_add(notional),
+        Err(symbol) => {
+            let text = format!(
+                "what all agents hold is not known: the book of {symbol} is stale; wait for \
+                 {symbol}.stale to say false, or close what is held in it"
+            );
+            return Err((RejectCode::MarkUnknown, text));
+        }
+    };
+    if total <= most {
+        return Ok(());
+    }
+    Err((
+        RejectCode::LimitPosition,
+        format!("all agents would hold {}, limit {most}; close something", total.normalize()),
+    ))
 }
 
 fn is_multiple(value: Decimal, step: Decimal) -> bool {

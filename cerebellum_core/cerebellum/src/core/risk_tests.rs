@@ -26,9 +26,9 @@ impl World {
             position: Decimal::ZERO,
             working_buys: Decimal::ZERO,
             working_sells: Decimal::ZERO,
-            total_notional: Decimal::ZERO,
+            total_notional: Ok(Decimal::ZERO),
             agent_rate: 0,
-            daily_loss: None,
+            daily_loss: DayLoss::Inside,
         }
     }
 }
@@ -91,7 +91,8 @@ fn states_close_in_order_and_reduce_only_lets_exits_out() {
     assert_eq!(code(&entry, &at(TradingState::ReduceOnly)), Some(RejectCode::ReduceOnly));
     assert_eq!(code(&exit, &at(TradingState::ReduceOnly)), None);
     assert_eq!(code(&exit, &at(TradingState::Halted)), Some(RejectCode::Halted));
-    let lost = Picture { daily_loss: Some("lost".to_owned()), ..at(TradingState::ReduceOnly) };
+    let lost =
+        Picture { daily_loss: DayLoss::Reached("lost".to_owned()), ..at(TradingState::ReduceOnly) };
     assert_eq!(code(&entry, &lost), Some(RejectCode::DailyLoss));
     assert_eq!(code(&exit, &lost), None);
 }
@@ -145,4 +146,20 @@ fn the_strictest_state_of_all_scopes_counts() {
     states.set((Some(agent.clone()), None), TradingState::Halted);
     assert_eq!(states.effective(&agent, &symbol), TradingState::Halted);
     assert_eq!(states.effective(&Name::new("b").unwrap(), &symbol), TradingState::ReduceOnly);
+}
+
+#[test]
+fn a_limit_that_cannot_be_checked_refuses_entries_and_lets_exits_out() {
+    let mut world = World::new();
+    world.limits.position.max_total_notional = Some(Decimal::from(1_000_000));
+    let symbol = Symbol::new("ETHUSDT").unwrap();
+    let unknown =
+        Picture { total_notional: Err(symbol), position: Decimal::ONE, ..world.picture() };
+    let mut exit = intent("a", Side::Sell, "1");
+    assert_eq!(code(&intent("a", Side::Buy, "1"), &unknown), Some(RejectCode::MarkUnknown));
+    assert_eq!(code(&exit, &unknown), None, "an entry that shrinks the position adds nothing");
+    exit.reduce_only = true;
+    assert_eq!(code(&exit, &unknown), None);
+    let lost = Picture { daily_loss: DayLoss::Unknown("stale".to_owned()), ..world.picture() };
+    assert_eq!(code(&intent("a", Side::Buy, "1"), &lost), Some(RejectCode::MarkUnknown));
 }

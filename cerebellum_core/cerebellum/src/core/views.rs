@@ -1,7 +1,7 @@
 //! Pictures of the state for the wire.
 
 use protocol::wire::{
-    field::{RequestId, Side, V1},
+    field::{RequestId, Side, Symbol, V1},
     reply::{PositionView, Snapshot, StateView, Totals, VenueView},
     DecimalText,
 };
@@ -61,31 +61,28 @@ impl Core {
     }
 
     /// The sum of all agents' absolute notionals, working entry orders included.
-    pub(super) fn total_notional(&self) -> Decimal {
-        let held: Decimal = self
-            .ledger
-            .positions()
-            .map(|((_, symbol), position)| match self.quotes.get(symbol) {
-                Some(quote) => position.qty.abs().saturating_mul(quote.mid()),
-                None => position.cost.abs(),
-            })
-            .sum();
-        let working: Decimal = self
-            .open
-            .iter()
-            .filter_map(|link| self.orders.get(link))
-            .filter(|order| !order.intent.reduce_only)
-            .map(|order| {
-                let price =
-                    order.intent.limit_price.as_ref().map(DecimalText::value).or_else(|| {
-                        self.quotes.get(&order.intent.symbol).map(|quote| match order.intent.side {
-                            Side::Buy => quote.ask,
-                            Side::Sell => quote.bid,
-                        })
-                    });
-                order.remaining().saturating_mul(price.unwrap_or_default())
-            })
-            .sum();
-        held + working
+    ///
+    /// # Errors
+    /// A symbol in which something is held, or bought at the market, without a trustworthy book.
+    pub(super) fn total_notional(&self) -> Result<Decimal, Symbol> {
+        let mut total = Decimal::ZERO;
+        for ((_, symbol), position) in self.ledger.positions() {
+            let quote = self.quotes.get(symbol).ok_or_else(|| symbol.clone())?;
+            total += position.qty.abs().saturating_mul(quote.mid());
+        }
+        for order in self.open.iter().filter_map(|link| self.orders.get(link)) {
+            let intent = &order.intent;
+            if intent.reduce_only {
+                continue;
+            }
+            let price = match (&intent.limit_price, self.quotes.get(&intent.symbol), intent.side) {
+                (Some(price), _, _) => price.value(),
+                (None, Some(quote), Side::Buy) => quote.ask,
+                (None, Some(quote), Side::Sell) => quote.bid,
+                (None, None, _) => return Err(intent.symbol.clone()),
+            };
+            total += order.remaining().saturating_mul(price);
+        }
+        Ok(total)
     }
 }

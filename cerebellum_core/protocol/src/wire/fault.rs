@@ -56,6 +56,8 @@ pub enum RejectCode {
     Expired,
     /// There is no trustworthy book of the symbol.
     StaleBook,
+    /// A limit counts a position or an order whose price is not known, so it cannot be checked.
+    MarkUnknown,
     /// Cerebellum has not yet reconciled with the venue.
     NotReady,
     /// The venue says that the margin does not suffice.
@@ -84,6 +86,7 @@ impl RejectCode {
             Self::BelowMinimum => "below_minimum",
             Self::Expired => "expired",
             Self::StaleBook => "stale_book",
+            Self::MarkUnknown => "mark_unknown",
             Self::NotReady => "not_ready",
             Self::InsufficientMargin => "insufficient_margin",
             Self::VenueRejected => "venue_rejected",
