@@ -2,7 +2,8 @@
 //!
 //! From the inside out: [`market`] makes prices, [`book`] puts everybody else's orders around them,
 //! [`exchange`] holds accounts and matches orders as a function of market time, [`feed`] turns what
-//! happened into frames, and [`server`] is the rim with sockets, the wall clock and faults.
+//! happened into frames, and [`server`] is the rim with sockets, the wall clock and faults; [`mirror`] stands beside
+//! it and brings in what a real exchange tells.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -20,6 +21,8 @@ pub mod exchange;
 pub mod feed;
 /// Where prices come from.
 pub mod market;
+/// The public side of a real exchange, as a market.
+pub mod mirror;
 /// Sockets, keys, limits and faults.
 pub mod server;
 /// Settings.

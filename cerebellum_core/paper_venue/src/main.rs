@@ -5,7 +5,10 @@ use clap::Parser;
 use paper_venue::clock::MarketClock;
 use paper_venue::doors::{Doors, Tap};
 use paper_venue::exchange::Exchange;
-use paper_venue::market::{replay, Market};
+use paper_venue::market::instrument::Instrument;
+use paper_venue::market::told::Told;
+use paper_venue::market::{recording, replay, Market};
+use paper_venue::mirror::upstream::Upstream;
 use paper_venue::server::{router, Venue};
 use paper_venue::settings::{self, Flags, MarketKind, Settings};
 use std::process::ExitCode;
@@ -54,23 +57,74 @@ fn open_market(settings: &Settings) -> Result<(Market, Option<i64>), String> {
             }
             Ok((Market::simulated(settings.seed, origin, &settings.symbols), settings.start))
         }
-        MarketKind::Replay => {
-            let folder = settings.candles.as_deref().unwrap_or(std::path::Path::new("."));
-            let recordings = replay::load(folder, &settings.symbols)?;
-            let replay = replay::Replay::new(settings.seed, recordings);
-            let start = settings.start.unwrap_or_else(|| replay.usual_start());
-            if start >= replay.end_ts() {
-                return Err(format!(
-                    "--start {start} is not before the recording's end {}",
-                    replay.end_ts()
-                ));
-            }
-            Ok((Market::replayed(replay), Some(start)))
-        }
+        MarketKind::Replay => match &settings.frames {
+            Some(place) => open_frames(settings, place),
+            None => open_candles(settings),
+        },
         MarketKind::Mirror => {
-            Err("--market mirror is not built yet; use simulated or replay".to_owned())
+            Err("the mirrored market is opened with its addresses, not here".to_owned())
         }
     }
+}
+
+fn open_candles(settings: &Settings) -> Result<(Market, Option<i64>), String> {
+    let folder = settings.candles.as_deref().unwrap_or(std::path::Path::new("."));
+    let recordings = replay::load(folder, &settings.symbols)?;
+    let replay = replay::Replay::new(settings.seed, recordings);
+    let start = settings.start.unwrap_or_else(|| replay.usual_start());
+    if start >= replay.end_ts() {
+        return Err(format!(
+            "--start {start} is not before the recording's end {}",
+            replay.end_ts()
+        ));
+    }
+    Ok((Market::replayed(replay), Some(start)))
+}
+
+fn open_frames(
+    settings: &Settings,
+    place: &std::path::Path,
+) -> Result<(Market, Option<i64>), String> {
+    let recording = recording::load(place, &settings.symbols)?;
+    let (first, end) = (recording.events.first_ts(), recording.events.end_ts().unwrap_or(0));
+    let start = settings.start.unwrap_or(first);
+    if !(first..end).contains(&start) {
+        return Err(format!("--start {start} is not inside the recording: {first} to {end}"));
+    }
+    let history = vec![Vec::new(); recording.instruments.len()];
+    Ok((Market::told(recording.events, recording.instruments, history), Some(start)))
+}
+
+/// The market of the exchange that is mirrored, with its history until now.
+async fn open_mirror(settings: &Settings) -> Result<(Market, Upstream, Vec<Instrument>), String> {
+    let upstream = Upstream::new(&settings.mirror.0, &settings.mirror.1)?;
+    let instruments = upstream.instruments(&settings.symbols).await?;
+    let now = paper_venue::clock::wall_ms();
+    let from = (now - i64::from(settings.history_days) * 86_400_000).div_euclid(60_000) * 60_000;
+    let mut history = Vec::new();
+    for one in &instruments {
+        history.push(upstream.candles(one, from).await?);
+    }
+    let market = Market::told(Told::streamed(now), instruments.clone(), history);
+    Ok((market, upstream, instruments))
+}
+
+/// Waits until every mirrored book is there.
+async fn await_books(venue: &Venue) -> Result<(), String> {
+    for _ in 0..150 {
+        let missing = venue.quietly(|core| {
+            let symbols = core.exchange.instruments().iter().enumerate();
+            let mut missing = symbols.filter(|(symbol, _)| {
+                core.exchange.pit(*symbol).is_none_or(|pit| pit.halted || !pit.book.is_open())
+            });
+            missing.next().map(|(_, one)| one.symbol.clone())
+        });
+        if missing.is_none() {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Err("--mirror-ws sent no book of every symbol within 15 seconds; see the log".to_owned())
 }
 
 async fn run(settings: Settings) -> Result<(), String> {
@@ -78,7 +132,14 @@ async fn run(settings: Settings) -> Result<(), String> {
         |kind| signal(kind).map_err(|error| format!("cannot listen for signals: {error}"));
     let (mut terminate, mut interrupt) =
         (signals(SignalKind::terminate())?, signals(SignalKind::interrupt())?);
-    let (market, start) = open_market(&settings)?;
+    let mut mirrored = None;
+    let (market, start) = if settings.market == MarketKind::Mirror {
+        let (market, upstream, instruments) = open_mirror(&settings).await?;
+        mirrored = Some((upstream, instruments));
+        (market, None)
+    } else {
+        open_market(&settings)?
+    };
     // The clock begins after the history is there, so that nothing is late from the start.
     let first = start.unwrap_or_else(paper_venue::clock::wall_ms);
     let exchange =
@@ -91,6 +152,12 @@ async fn run(settings: Settings) -> Result<(), String> {
         settings.step_ms,
         settings.address_limit,
     ));
+    let mirror = mirrored.map(|(upstream, instruments)| {
+        tokio::spawn(paper_venue::mirror::follow(Arc::clone(&venue), upstream, instruments))
+    });
+    if mirror.is_some() {
+        await_books(&venue).await?;
+    }
     let listener = tokio::net::TcpListener::bind(settings.rest).await.map_err(|error| {
         format!("cannot listen on --rest {}: {error}; choose another port", settings.rest)
     })?;
@@ -121,6 +188,9 @@ async fn run(settings: Settings) -> Result<(), String> {
         _ = interrupt.recv() => Ok(()),
     };
     driver.abort();
+    if let Some(mirror) = mirror {
+        mirror.abort();
+    }
     tracing::info!("the venue is closed");
     outcome
 }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub enum MarketKind {
     /// The seeded market.
     Simulated,
-    /// Recorded candles, from --candles.
+    /// Recorded candles, from --candles, or recorded frames, from --frames.
     Replay,
     /// Public streams of the real exchange.
     Mirror,
@@ -47,14 +47,23 @@ pub struct Flags {
     /// Folder of SYMBOL-1m.parquet files for a replay.
     #[arg(long, value_name = "DIR")]
     pub candles: Option<PathBuf>,
+    /// File of recorded public frames, or folder of .jsonl and .jsonl.gz files, for a replay.
+    #[arg(long, value_name = "PATH")]
+    pub frames: Option<PathBuf>,
+    /// REST address of the exchange that a mirror follows [https://api.bybit.com].
+    #[arg(long, value_name = "URL")]
+    pub mirror_rest: Option<String>,
+    /// WebSocket address of the exchange that a mirror follows [wss://stream.bybit.com].
+    #[arg(long, value_name = "URL")]
+    pub mirror_ws: Option<String>,
     /// Market instant (ms) at which live time begins; everything before is history [wall time now;
-    /// in a replay: a third into the recording, three days at most].
+    /// in a replay: a third into the candles, three days at most, or where the frames begin].
     #[arg(long, value_name = "MS")]
     pub start: Option<i64>,
     /// Market instant (ms) at which the simulated market begins [history-days before the start].
     #[arg(long, value_name = "MS")]
     pub origin: Option<i64>,
-    /// Days of history when no origin is given [30].
+    /// Days of history when no origin is given [30; in a mirror 3].
     #[arg(long, value_name = "DAYS")]
     pub history_days: Option<u32>,
     /// Market time advances in steps of so many milliseconds [1000; 100 below speed 10,
@@ -91,6 +100,10 @@ pub struct Settings {
     pub symbols: Vec<String>,
     /// Folder of recorded candles.
     pub candles: Option<PathBuf>,
+    /// File or folder of recorded frames.
+    pub frames: Option<PathBuf>,
+    /// REST and WebSocket address of the exchange that a mirror follows.
+    pub mirror: (String, String),
     /// Where live time begins.
     pub start: Option<i64>,
     /// Where the simulated market begins.
@@ -136,8 +149,26 @@ pub fn read(flags: Flags) -> Result<Settings, String> {
         return Err(format!("--speed {speed} is not between 0.001 and 100000"));
     }
     let candles = flags.candles.or(file.candles);
-    if market == MarketKind::Replay && candles.is_none() {
-        return Err("--market replay needs --candles DIR with SYMBOL-1m.parquet files".to_owned());
+    let frames = flags.frames.or(file.frames);
+    if market == MarketKind::Replay && candles.is_some() == frames.is_some() {
+        return Err("--market replay needs either --candles DIR with SYMBOL-1m.parquet files or \
+             --frames PATH with recorded frames"
+            .to_owned());
+    }
+    let mirror_rest = flags.mirror_rest.or(file.mirror_rest);
+    let mirror_rest = mirror_rest.unwrap_or_else(|| "https://api.bybit.com".to_owned());
+    let mirror_ws = flags.mirror_ws.or(file.mirror_ws);
+    let mirror_ws = mirror_ws.unwrap_or_else(|| "wss://stream.bybit.com".to_owned());
+    for (name, url, schemes) in [
+        ("--mirror-rest", &mirror_rest, ["http://", "https://"]),
+        ("--mirror-ws", &mirror_ws, ["ws://", "wss://"]),
+    ] {
+        if !schemes.iter().any(|scheme| url.starts_with(scheme)) {
+            return Err(format!(
+                "{name} {url} does not begin with {} or {}",
+                schemes[0], schemes[1]
+            ));
+        }
     }
     let usual: &[&str] =
         if market == MarketKind::Replay { &[] } else { &["BTCUSDT", "ETHUSDT", "SOLUSDT"] };
@@ -156,11 +187,14 @@ pub fn read(flags: Flags) -> Result<Settings, String> {
     if market != MarketKind::Replay && symbols.is_empty() {
         return Err("--symbols is empty; name at least one like BTCUSDT".to_owned());
     }
-    let step_ms = flags.step_ms.or(file.step_ms).unwrap_or_else(|| usual_step(speed));
+    let told = market == MarketKind::Mirror || frames.is_some();
+    let usual = || if told && speed < 10.0 { 20 } else { usual_step(speed) };
+    let step_ms = flags.step_ms.or(file.step_ms).unwrap_or_else(usual);
     if !(1..=60_000).contains(&step_ms) || 60_000 % step_ms != 0 {
         return Err(format!("--step-ms {step_ms} does not divide a minute (60000)"));
     }
-    let history_days = flags.history_days.or(file.history_days).unwrap_or(30);
+    let usual_days = if market == MarketKind::Mirror { 3 } else { 30 };
+    let history_days = flags.history_days.or(file.history_days).unwrap_or(usual_days);
     if history_days > 3_650 {
         return Err(format!("--history-days {history_days} is more than ten years (3650)"));
     }
@@ -177,6 +211,13 @@ pub fn read(flags: Flags) -> Result<Settings, String> {
             return Err(format!("--origin {origin} is later than --start {start}"));
         }
     }
+    #[allow(clippy::float_cmp)]
+    let own_time = speed != 1.0 || start.is_some() || origin.is_some();
+    if market == MarketKind::Mirror && own_time {
+        return Err("--market mirror runs at the time of the exchange that it follows; leave \
+             --speed, --start and --origin out"
+            .to_owned());
+    }
     let keys = flags
         .keys
         .or(file.keys)
@@ -189,6 +230,8 @@ pub fn read(flags: Flags) -> Result<Settings, String> {
         keys: read_keys(&keys)?,
         symbols,
         candles,
+        frames,
+        mirror: (mirror_rest, mirror_ws),
         start,
         origin,
         history_days,

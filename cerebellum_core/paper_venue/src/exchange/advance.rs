@@ -9,12 +9,14 @@ use rust_decimal::Decimal;
 
 /// Time between funding payments.
 pub const FUNDING_MS: i64 = 8 * 3_600_000;
-/// Trades that `recent-trade` can still show.
-const RECENT_TRADES: usize = 1_000;
 
 impl Exchange {
     /// Lets the market run to `to`; an earlier instant changes nothing.
     pub fn advance(&mut self, to: i64) {
+        if self.market.told_events().is_some() {
+            self.advance_told(to);
+            return;
+        }
         while !self.ended && self.now <= to {
             let boundary = self.minute_ts + MINUTE_MS;
             self.play(to.min(boundary - 1));
@@ -67,11 +69,8 @@ impl Exchange {
         pit.last = point.price;
         pit.book.follow(&point);
         if point.qty > 0 {
-            pit.recent.push_back((point, seq));
-            if pit.recent.len() > RECENT_TRADES {
-                pit.recent.pop_front();
-            }
-            self.notices.push(Notice::Trade { symbol, point, rising, seq });
+            pit.remember(point, seq, None);
+            self.notices.push(Notice::Trade { symbol, point, rising, seq, row: None });
         }
         self.meet_resting(symbol, &point);
         self.wake(symbol);
@@ -111,6 +110,10 @@ impl Exchange {
     /// The rate of the funding payment that is next: small, seeded, mostly positive.
     #[must_use]
     pub fn funding_rate(&self, symbol: usize) -> Decimal {
+        let told = self.pits[symbol].ticker.get("fundingRate").and_then(|rate| rate.as_str());
+        if let Some(rate) = told.and_then(protocol::bybit::decimals::parse) {
+            return rate;
+        }
         let period = self.now.div_euclid(FUNDING_MS).unsigned_abs();
         let draw = hash(&[self.seed, u64::try_from(symbol).unwrap_or(0), period, 7]) % 300;
         Decimal::new(i64::try_from(draw).unwrap_or(0) - 100, 6)
@@ -122,13 +125,13 @@ impl Exchange {
         (self.now.div_euclid(FUNDING_MS) + 1) * FUNDING_MS
     }
 
-    fn pay_funding(&mut self) {
+    pub(super) fn pay_funding(&mut self) {
         for symbol in 0..self.pits.len() {
             // The rate of the period that just ended.
             self.now -= 1;
             let rate = self.funding_rate(symbol);
             self.now += 1;
-            let mark = self.pits[symbol].last;
+            let mark = self.pits[symbol].mark();
             let instrument = self.market.instruments()[symbol].clone();
             for account in 0..self.accounts.len() {
                 let size = self.accounts[account].positions[symbol].size;

@@ -160,7 +160,7 @@ impl Exchange {
         if order.qty < instrument.min_qty() && !closes_all {
             return Err(bad(format!(
                 "The number of contracts is below the minimum {}",
-                instrument.qty(1)
+                instrument.qty(instrument.min_qty())
             )));
         }
         let most = match order.kind {
@@ -173,7 +173,34 @@ impl Exchange {
                 instrument.qty(most)
             )));
         }
+        let (tick, step) = (instrument.tick, instrument.qty_step);
+        let prices = [
+            Some(order.price).filter(|_| order.kind == OrderType::Limit),
+            order.trigger.map(|trigger| trigger.price),
+            order.take_profit,
+            order.stop_loss,
+        ];
+        if let Some(price) = prices.into_iter().flatten().find(|price| price % tick != 0) {
+            return Err(bad(format!(
+                "params error: price {} is not a multiple of the tick {}",
+                instrument.price(price),
+                instrument.price(tick)
+            )));
+        }
+        if order.qty % step != 0 {
+            return Err(bad(format!(
+                "params error: qty {} is not a multiple of the step {}",
+                instrument.qty(order.qty),
+                instrument.qty(step)
+            )));
+        }
         let pit = &self.pits[order.symbol];
+        if pit.halted {
+            return Err(Refusal::new(
+                110_074,
+                "This contract is not live: the market that is mirrored does not answer",
+            ));
+        }
         if !pit.book.is_open() {
             return Err(Refusal::new(110_074, "This contract is not live: it had no trade yet"));
         }

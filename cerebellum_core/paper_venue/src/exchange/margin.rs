@@ -59,7 +59,7 @@ impl Exchange {
                 continue;
             }
             let instrument = &self.instruments()[symbol];
-            let last = instrument.exact_price(self.pits[symbol].last);
+            let last = instrument.exact_price(self.pits[symbol].mark());
             let step = instrument.exact_qty(1);
             let held = Decimal::from(position.steps()) * step * last;
             let long = position.size.saturating_add(working[0]).max(0);

@@ -36,16 +36,35 @@ impl Exchange {
                 volume -= self.fill(number, price, volume, true);
             }
         }
-        // The other side: a book that opened beyond a resting order went through it.
+        self.cross_resting(symbol);
+    }
+
+    /// Fills resting orders that the book went through: a book that opened beyond one cannot have
+    /// got there otherwise. Of a book that is told, they get what it offers there and no more.
+    pub(super) fn cross_resting(&mut self, symbol: usize) {
         for side in [Side::Buy, Side::Sell] {
             for number in self.queue(symbol, side, None) {
                 let Some(order) = self.orders.get_mut(&number) else { continue };
                 let book = &self.pits[symbol].book;
                 let price = order.price;
-                if side.sign() * (price - book.best(side.opposite())) >= 0 {
+                let is_told = book.is_told();
+                let crossed = |best: i64| best > 0 && side.sign() * (price - best) >= 0;
+                if !crossed(book.best(side.opposite())) {
+                    order.ahead = order.ahead.min(book.qty(side, price));
+                } else if !is_told {
                     self.fill(number, price, i64::MAX, true);
                 } else {
-                    order.ahead = order.ahead.min(book.qty(side, price));
+                    loop {
+                        let first = self.pits[symbol].book.levels(side.opposite()).next();
+                        let Some((best, qty)) = first.filter(|(best, _)| crossed(*best)) else {
+                            break;
+                        };
+                        let done = self.fill(number, price, qty, true);
+                        if done == 0 {
+                            break;
+                        }
+                        self.pits[symbol].book.take(side.opposite(), best, done);
+                    }
                 }
             }
         }
@@ -167,7 +186,7 @@ impl Exchange {
         let (id, now) = (self.make_id(2, self.next_execution), self.now);
         self.next_execution += 1;
         let seq = self.bump(symbol);
-        let mark = self.pits[symbol].last;
+        let mark = self.pits[symbol].mark();
 
         let owner = &mut self.accounts[account];
         let position = &mut owner.positions[symbol];

@@ -23,19 +23,25 @@ pub mod position;
 pub mod request;
 /// Rows as they travel.
 pub mod rows;
+/// A market that others tell of.
+mod told;
 /// Conditional orders, take-profit and stop-loss.
 mod triggers;
 
+use crate::book::ladder::Ladder;
 use crate::book::MarketBook;
-use crate::market::candle::{Candle, Minute, Point};
+use crate::market::candle::{Candle, Minute, Point, MINUTE_MS};
 use crate::market::instrument::Instrument;
 use crate::market::random::hash;
+use crate::market::told::BookFrame;
 use crate::market::Market;
 use account::{Account, Opening};
 use order::{Execution, Order};
 use protocol::bybit::enums::Side;
 use rust_decimal::Decimal;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 
 /// Fee of a taker, as a share of the value.
 pub const TAKER_FEE: Decimal = Decimal::from_parts(55, 0, 0, false, 5);
@@ -55,7 +61,11 @@ pub enum Notice {
         rising: Option<bool>,
         /// Cross sequence.
         seq: i64,
+        /// The row as others told it.
+        row: Option<Arc<Value>>,
     },
+    /// A book that others tell of changed.
+    Book(Arc<BookFrame>),
     /// A minute ended; all symbols' candles together.
     Closed(Vec<(usize, Candle)>),
     /// An order changed: account and order number.
@@ -103,8 +113,60 @@ pub struct Pit {
     pub seq: i64,
     /// Whether the book changed since somebody last asked.
     pub changed: bool,
-    /// The trades of late, newest last.
-    pub recent: std::collections::VecDeque<(Point, i64)>,
+    /// The trades of late with their cross sequence and, when others told of them, their row;
+    /// newest last.
+    pub recent: VecDeque<(Point, i64, Option<Arc<Value>>)>,
+    /// Mark price when it is told, in ticks.
+    pub mark: Option<i64>,
+    /// Index price when it is told, in ticks.
+    pub index: Option<i64>,
+    /// The ticker as far as it is told.
+    pub ticker: Map<String, Value>,
+    /// Whether the book is out of date because those who tell of it are gone.
+    pub halted: bool,
+}
+
+/// Trades that `recent-trade` can still show.
+const RECENT_TRADES: usize = 1_000;
+
+impl Pit {
+    fn new(book: MarketBook) -> Self {
+        // A book that is told begins with a snapshot.
+        let halted = book.is_told();
+        Self {
+            book,
+            last: 0,
+            forming: None,
+            resting: Vec::new(),
+            waiting: Vec::new(),
+            seq: 0,
+            changed: true,
+            recent: VecDeque::new(),
+            mark: None,
+            index: None,
+            ticker: Map::new(),
+            halted,
+        }
+    }
+
+    /// Mark price in ticks; the last price when nobody tells of another.
+    #[must_use]
+    pub fn mark(&self) -> i64 {
+        self.mark.unwrap_or(self.last)
+    }
+
+    /// Index price in ticks; the last price when nobody tells of another.
+    #[must_use]
+    pub fn index(&self) -> i64 {
+        self.index.unwrap_or(self.last)
+    }
+
+    fn remember(&mut self, point: Point, seq: i64, row: Option<Arc<Value>>) {
+        self.recent.push_back((point, seq, row));
+        if self.recent.len() > RECENT_TRADES {
+            self.recent.pop_front();
+        }
+    }
 }
 
 /// The exchange.
@@ -130,6 +192,8 @@ pub struct Exchange {
     touched_positions: BTreeSet<(usize, usize)>,
     touched_wallets: BTreeSet<usize>,
     notices: Vec<Notice>,
+    /// Candles that wait for those of the other symbols.
+    closing: Vec<(usize, Candle)>,
 }
 
 impl Exchange {
@@ -138,24 +202,23 @@ impl Exchange {
     pub fn new(seed: u64, mut market: Market, openings: &[Opening], start: i64) -> Self {
         market.skip_to(start);
         let instruments = market.instruments();
+        let is_told = market.told_events().is_some();
         let pits: Vec<Pit> = instruments
             .iter()
-            .map(|instrument| Pit {
-                book: MarketBook::new(seed, instrument),
-                last: 0,
-                forming: None,
-                resting: Vec::new(),
-                waiting: Vec::new(),
-                seq: 0,
-                changed: true,
-                recent: std::collections::VecDeque::new(),
+            .map(|instrument| {
+                Pit::new(if is_told {
+                    MarketBook::Told(Ladder::default())
+                } else {
+                    MarketBook::modelled(seed, instrument)
+                })
             })
             .collect();
         let names =
             instruments.iter().enumerate().map(|(i, one)| (one.symbol.clone(), i)).collect();
         let count = pits.len();
         let accounts = openings.iter().map(|opening| Account::new(opening.usdt, count)).collect();
-        let minute_ts = market.next_ts();
+        let first_ts = if is_told { start } else { market.next_ts() };
+        let minute_ts = first_ts.div_euclid(MINUTE_MS) * MINUTE_MS;
         let mut exchange = Self {
             seed,
             salt: hash(&[seed, start.unsigned_abs()]),
@@ -177,11 +240,16 @@ impl Exchange {
             touched_positions: BTreeSet::new(),
             touched_wallets: BTreeSet::new(),
             notices: Vec::new(),
+            closing: Vec::new(),
         };
         exchange.open_books();
-        exchange.load_minute();
+        if !is_told {
+            exchange.load_minute();
+        }
         exchange.advance(start);
-        exchange.notices.clear();
+        if !is_told {
+            exchange.notices.clear();
+        }
         exchange
     }
 
@@ -198,7 +266,7 @@ impl Exchange {
     fn open_books(&mut self) {
         for (symbol, pit) in self.pits.iter_mut().enumerate() {
             if let Some(candle) = self.market.history(symbol).last() {
-                let ts = candle.open_ts + crate::market::candle::MINUTE_MS - 1;
+                let ts = candle.open_ts + MINUTE_MS - 1;
                 let point = Point { ts, price: candle.close, qty: 0, side: Side::Buy, lean: 0 };
                 pit.book.follow(&point);
                 pit.last = candle.close;
@@ -291,7 +359,8 @@ impl Exchange {
         let market = pit.book.levels(side).take(depth);
         let mine = pit.resting.iter().filter_map(|number| self.orders.get(number));
         let mine: Vec<&Order> = mine.filter(|order| order.side == side).collect();
-        if mine.is_empty() {
+        // A book that others tell of is shown as they tell it.
+        if mine.is_empty() || pit.book.is_told() {
             return market.collect();
         }
         // Keyed so that the best price comes first.

@@ -125,7 +125,7 @@ impl Exchange {
         let instrument = &self.instruments()[symbol];
         let owner = &self.accounts[account];
         let position = &owner.positions[symbol];
-        let last = instrument.exact_price(self.pits[symbol].last);
+        let last = instrument.exact_price(self.pits[symbol].mark());
         let step = instrument.exact_qty(1);
         let size = instrument.exact_qty(position.steps());
         let flat = position.size == 0;
@@ -154,7 +154,7 @@ impl Exchange {
             leverage: plain(position.leverage),
             position_balance: or_empty(margin),
             break_even_price: or_empty(average * (Decimal::ONE + round_trip)),
-            mark_price: instrument.price(self.pits[symbol].last),
+            mark_price: instrument.price(self.pits[symbol].mark()),
             liq_price: reserve
                 .map_or_else(String::new, |price| plain(price.round_dp(instrument.price_decimals))),
             position_im: or_empty(margin),
@@ -189,7 +189,7 @@ impl Exchange {
         let instrument = &self.instruments()[symbol];
         let standing = self.standing(account, None);
         let room = standing.equity - standing.maintenance;
-        let price = instrument.exact_price(self.pits[symbol].last)
+        let price = instrument.exact_price(self.pits[symbol].mark())
             - room / instrument.exact_qty(position.size);
         Some(price).filter(|price| price.is_sign_positive() && !price.is_zero())
     }

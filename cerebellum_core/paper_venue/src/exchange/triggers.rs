@@ -5,19 +5,27 @@ use super::request::bad;
 use super::{Exchange, Refusal};
 use protocol::bybit::codes;
 use protocol::bybit::enums::{OrderStatus, OrderType, Side, TimeInForce};
+use rust_decimal::prelude::ToPrimitive;
 use rust_decimal::Decimal;
 
 impl Exchange {
     /// Wakes every conditional order whose price the market reached.
     pub(super) fn wake(&mut self, symbol: usize) {
-        let last = self.pits[symbol].last;
+        let pit = &self.pits[symbol];
+        let (last, mark, index) = (pit.last, pit.mark(), pit.index());
         let met: Vec<u64> = self.pits[symbol]
             .waiting
             .iter()
             .copied()
             .filter(|number| {
                 let trigger = self.orders.get(number).and_then(|order| order.trigger);
-                trigger.is_some_and(|trigger| trigger.is_met(last))
+                trigger.is_some_and(|trigger| {
+                    trigger.is_met(match trigger.by {
+                        "MarkPrice" => mark,
+                        "IndexPrice" => index,
+                        _ => last,
+                    })
+                })
             })
             .collect();
         for number in met {
@@ -80,11 +88,16 @@ impl Exchange {
         }
     }
 
-    /// Lowest price of a sell and highest price of a buy, in ticks: five percent from the last.
+    /// Lowest price of a sell and highest price of a buy, on the tick: a share from the last.
     #[must_use]
     pub fn price_limits(&self, symbol: usize) -> (i64, i64) {
         let last = self.pits.get(symbol).map_or(0, |pit| pit.last);
-        ((last - last / 20).max(1), last + last / 20 + 1)
+        let instrument = &self.instruments()[symbol];
+        let far = (Decimal::from(last) * instrument.price_limit).trunc().to_i64().unwrap_or(0);
+        let tick = instrument.tick;
+        let lowest = (last - far).div_euclid(tick) * tick;
+        let highest = (last + far).div_euclid(tick) * tick + tick;
+        (lowest.max(tick), highest)
     }
 
     /// Sets the exits of a position: `None` leaves a level as it is, zero removes it.

@@ -5,6 +5,7 @@
 
 use crate::exchange::Exchange;
 use crate::market::instrument::Instrument;
+use crate::market::told::BookFrame;
 use protocol::bybit::decimals::spell_into;
 use protocol::bybit::enums::Side;
 use std::fmt::Write;
@@ -27,6 +28,8 @@ pub struct View {
     pub seq: i64,
     /// Market time.
     pub ts: i64,
+    /// When the book was so at the matching engine.
+    pub cts: i64,
 }
 
 impl View {
@@ -39,7 +42,35 @@ impl View {
             update: self.update + 1,
             seq: exchange.pit(symbol).map_or(0, |pit| pit.seq),
             ts: exchange.now(),
+            cts: exchange.now(),
         }
+    }
+
+    /// The book after a frame that others told, under an update number.
+    #[must_use]
+    pub fn told(&self, frame: &BookFrame, update: u64) -> Self {
+        let mut next =
+            Self { update, seq: frame.seq, ts: frame.ts, cts: frame.cts, ..Self::default() };
+        if !frame.snapshot {
+            (next.bids, next.asks) = (self.bids.clone(), self.asks.clone());
+        }
+        for (levels, changed, direction) in
+            [(&mut next.bids, &frame.bids, -1), (&mut next.asks, &frame.asks, 1)]
+        {
+            for (price, qty) in changed {
+                let place =
+                    levels.binary_search_by_key(&(direction * price), |one| direction * one.0);
+                match (place, *qty) {
+                    (Ok(at), 0) => {
+                        levels.remove(at);
+                    }
+                    (Ok(at), qty) => levels[at].1 = qty,
+                    (Err(_), 0) => {}
+                    (Err(at), qty) => levels.insert(at, (*price, qty)),
+                }
+            }
+        }
+        next
     }
 
     /// `"b":[...],"a":[...]` of the best `depth` levels.
@@ -75,10 +106,10 @@ impl View {
 
     fn frame(&self, instrument: &Instrument, depth: usize, kind: &str, sides: &str) -> String {
         let symbol = &instrument.symbol;
-        let (ts, update, seq) = (self.ts, self.update, self.seq);
+        let (ts, cts, update, seq) = (self.ts, self.cts, self.update, self.seq);
         format!(
             "{{\"topic\":\"orderbook.{depth}.{symbol}\",\"type\":\"{kind}\",\"ts\":{ts},\
-             \"data\":{{\"s\":\"{symbol}\",{sides},\"u\":{update},\"seq\":{seq}}},\"cts\":{ts}}}"
+             \"data\":{{\"s\":\"{symbol}\",{sides},\"u\":{update},\"seq\":{seq}}},\"cts\":{cts}}}"
         )
     }
 }

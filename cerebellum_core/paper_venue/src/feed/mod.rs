@@ -12,6 +12,7 @@ pub mod tickers;
 use crate::chance::Chance;
 use crate::exchange::{Exchange, Notice};
 use crate::market::candle::Candle;
+use crate::market::told::BookFrame;
 use books::{View, KEPT};
 use candles::Interval;
 use hub::Hub;
@@ -31,6 +32,8 @@ struct Shown {
     ticker: Map<String, Value>,
     candle: Option<Candle>,
     candle_ts: i64,
+    /// By how much `u` runs behind that of those who tell of the book.
+    shift: i64,
 }
 
 /// The feed: remembers what was shown, so that it can show what changed.
@@ -80,8 +83,13 @@ impl Feed {
     pub fn restart_book(&mut self, exchange: &mut Exchange, hub: &mut Hub, symbol: usize) {
         let Some(shown) = self.shown.get_mut(symbol) else { return };
         exchange.take_changed(symbol);
-        shown.view.update = 0;
-        shown.view = shown.view.next(exchange, symbol, if shown.deep { 1_000 } else { KEPT });
+        if exchange.pit(symbol).is_some_and(|pit| pit.book.is_told()) {
+            shown.shift += i64::try_from(shown.view.update).unwrap_or(0) - 1;
+            shown.view.update = 1;
+        } else {
+            shown.view.update = 0;
+            shown.view = shown.view.next(exchange, symbol, if shown.deep { 1_000 } else { KEPT });
+        }
         let instrument = &exchange.instruments()[symbol];
         for depth in DEPTHS {
             let topic = format!("orderbook.{depth}.{}", instrument.symbol);
@@ -141,8 +149,16 @@ impl Feed {
         let mut notices = notices.into_iter().peekable();
         while let Some(notice) = notices.next() {
             match notice {
-                Notice::Trade { symbol, point, rising, seq } => {
-                    trades[symbol].push(trade_row(exchange, symbol, &point, rising, seq));
+                Notice::Trade { symbol, point, rising, seq, row } => {
+                    trades[symbol].push(match row {
+                        Some(row) => row.as_ref().clone(),
+                        None => trade_row(exchange, symbol, &point, rising, seq),
+                    });
+                }
+                Notice::Book(frame) => {
+                    // Trades leave before the book that they made.
+                    show_trades(exchange, hub, &mut trades);
+                    self.show_frame(exchange, hub, &frame);
                 }
                 Notice::Closed(closed) => {
                     // A minute's trades leave before the candle that they made.
@@ -275,8 +291,36 @@ impl Feed {
         hub.publish(topic, ticker_frame(&text, "delta", &changed, seq, exchange.now()));
     }
 
+    /// Shows a book frame that others told: as it came in the stream of its depth, cut to size in
+    /// the others.
+    fn show_frame(&mut self, exchange: &Exchange, hub: &mut Hub, frame: &BookFrame) {
+        let Some(shown) = self.shown.get_mut(frame.symbol) else { return };
+        let update = u64::try_from(i64::try_from(frame.update).unwrap_or(0) - shown.shift);
+        let view = shown.view.told(frame, update.unwrap_or(1));
+        let skipped =
+            self.gaps.iter_mut().any(|(other, chance)| *other == frame.symbol && chance.strikes());
+        let instrument = &exchange.instruments()[frame.symbol];
+        for depth in DEPTHS.into_iter().filter(|_| !skipped) {
+            let topic = format!("orderbook.{depth}.{}", instrument.symbol);
+            if hub.wanted(&topic) {
+                hub.publish(
+                    &topic,
+                    if depth == frame.depth && shown.shift == 0 {
+                        frame.text.to_string()
+                    } else if frame.snapshot || depth == 1 {
+                        view.snapshot(instrument, depth)
+                    } else {
+                        view.delta(&shown.view, instrument, depth)
+                    },
+                );
+            }
+        }
+        shown.view = view;
+    }
+
     fn show_book(&mut self, exchange: &mut Exchange, hub: &mut Hub, symbol: usize) {
-        if !exchange.take_changed(symbol) {
+        let told = exchange.pit(symbol).is_some_and(|pit| pit.book.is_told());
+        if told || !exchange.take_changed(symbol) {
             return;
         }
         let Some(shown) = self.shown.get_mut(symbol) else { return };

@@ -71,8 +71,8 @@ impl Day {
         let fields = json!({
             "symbol": instrument.symbol,
             "lastPrice": last,
-            "indexPrice": last,
-            "markPrice": last,
+            "indexPrice": instrument.price(pit.index()),
+            "markPrice": instrument.price(pit.mark()),
             "prevPrice24h": instrument.price(self.previous),
             "price24hPcnt": change.to_string(),
             "highPrice24h": instrument.price(self.high.max(pit.last)),
@@ -99,9 +99,11 @@ impl Day {
             "ask1Price": instrument.price(ask),
             "ask1Size": instrument.qty(ask_qty),
         });
-        match fields {
+        let mut row = match fields {
             Value::Object(fields) => fields,
             _ => Map::new(),
-        }
+        };
+        row.extend(pit.ticker.clone());
+        row
     }
 }

@@ -2,6 +2,7 @@
 
 use protocol::bybit::decimals;
 use rust_decimal::Decimal;
+use serde_json::Value;
 
 /// One linear perpetual and its filters.
 #[derive(Debug, Clone)]
@@ -10,12 +11,19 @@ pub struct Instrument {
     pub symbol: String,
     /// For example `BTC`.
     pub base: String,
-    /// Decimals of a price; the tick is one in the last place.
+    /// Decimals of a price; prices are counted in units of the last place.
     pub price_decimals: u32,
-    /// Decimals of an order's quantity; the step is one in the last place.
+    /// Distance between permitted prices, in units of the last place.
+    pub tick: i64,
+    /// Decimals of an order's quantity; quantities are counted in units of the last place, which
+    /// are called steps.
     pub qty_decimals: u32,
+    /// Distance between permitted quantities, in those units.
+    pub qty_step: i64,
     /// Decimals of market volumes; at least `qty_decimals`.
     pub volume_decimals: u32,
+    /// Smallest order, in steps.
+    pub min_qty: i64,
     /// Largest limit order, in steps.
     pub max_qty: i64,
     /// Largest market order, in steps.
@@ -28,6 +36,10 @@ pub struct Instrument {
     pub grid: i64,
     /// Typical size of a book level, in steps.
     pub level_qty: i64,
+    /// How far from the last price an order may take, as a share of it.
+    pub price_limit: Decimal,
+    /// The exchange's own row, served as it came; built from the other fields when missing.
+    pub row: Option<Value>,
 }
 
 /// Figures of a symbol that the simulated market knows.
@@ -106,15 +118,64 @@ impl Instrument {
             symbol: symbol.to_owned(),
             base: symbol.strip_suffix("USDT").unwrap_or(symbol).to_owned(),
             price_decimals,
+            tick: 1,
             qty_decimals,
+            qty_step: 1,
             volume_decimals: volume_decimals.max(qty_decimals),
+            min_qty: 1,
             max_qty: round_number(million * 100.0),
             max_market_qty: round_number(million * 40.0),
             min_notional: Decimal::from(5),
             max_leverage: Decimal::from(100),
             grid: round_number(ticks * 0.000_02).max(1),
             level_qty: round_number(steps / 60.0).max(2),
+            price_limit: Decimal::new(5, 2),
+            row: None,
         }
+    }
+
+    /// Reads a row of `/v5/market/instruments-info`.
+    ///
+    /// # Errors
+    /// The field that is missing or not a number.
+    pub fn from_row(row: &Value) -> Result<Self, String> {
+        let symbol = row.get("symbol").and_then(Value::as_str).unwrap_or("").to_owned();
+        let number = |path: &str| {
+            let text = row.pointer(path).and_then(Value::as_str).unwrap_or("");
+            decimals::parse(text)
+                .ok_or_else(|| format!("the instrument {symbol} has {path} {text:?}, not a number"))
+        };
+        let tick_size = number("/priceFilter/tickSize")?;
+        let step = number("/lotSizeFilter/qtyStep")?;
+        let scale = number("/priceScale")?.to_string().parse().unwrap_or(0);
+        let price_decimals = tick_size.normalize().scale().max(scale);
+        let qty_decimals = step.normalize().scale();
+        let steps = |path: &str| -> Result<i64, String> {
+            let value = number(path)?;
+            decimals::scale_decimal(value, qty_decimals)
+                .map_err(|_| format!("the instrument {symbol} has {path} {value} off its step"))
+        };
+        let tick = decimals::scale_decimal(tick_size, price_decimals).unwrap_or(0);
+        let qty_step = decimals::scale_decimal(step, qty_decimals).unwrap_or(0);
+        if tick <= 0 || qty_step <= 0 {
+            return Err(format!("the instrument {symbol} has tick {tick_size} and step {step}"));
+        }
+        let ratio = |path: &str| number(path).unwrap_or_default();
+        let widest = ratio("/riskParameters/priceLimitRatioX")
+            .max(ratio("/riskParameters/priceLimitRatioY"));
+        let decimals = (price_decimals, qty_decimals, qty_decimals);
+        Ok(Self {
+            tick,
+            qty_step,
+            min_qty: steps("/lotSizeFilter/minOrderQty")?,
+            max_qty: steps("/lotSizeFilter/maxOrderQty")?,
+            max_market_qty: steps("/lotSizeFilter/maxMktOrderQty")?,
+            min_notional: number("/lotSizeFilter/minNotionalValue")?,
+            max_leverage: number("/leverageFilter/maxLeverage")?,
+            price_limit: if widest.is_zero() { Decimal::new(5, 2) } else { widest },
+            row: Some(row.clone()),
+            ..Self::new(&symbol, decimals, 1.0, 1.0)
+        })
     }
 
     /// A price as it travels.
@@ -164,7 +225,7 @@ impl Instrument {
     /// The smallest quantity, in steps.
     #[must_use]
     pub const fn min_qty(&self) -> i64 {
-        1
+        self.min_qty
     }
 }
 

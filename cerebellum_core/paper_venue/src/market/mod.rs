@@ -4,19 +4,26 @@
 pub mod candle;
 /// From one candle to the trades inside it.
 pub mod expand;
+/// Public frames, read into events.
+pub mod frames;
 /// What may be traded, and in which steps.
 pub mod instrument;
 /// Seeded randomness that every machine agrees on.
 pub mod random;
+/// Recorded frames.
+pub mod recording;
 /// Recorded candles.
 pub mod replay;
 /// The seeded market.
 pub mod simulated;
+/// A market that others tell of.
+pub mod told;
 
 use candle::{Candle, Minute, MINUTE_MS};
 use instrument::Instrument;
 use replay::Replay;
 use simulated::Simulated;
+use told::Told;
 
 /// A source of prices.
 #[derive(Debug, Clone)]
@@ -25,6 +32,8 @@ pub enum Source {
     Simulated(Simulated),
     /// Recorded candles; they end.
     Replay(Replay),
+    /// Recorded frames, or the stream of a real market.
+    Told(Told),
 }
 
 /// The market: history up to now, and one minute at a time from there.
@@ -58,6 +67,29 @@ impl Market {
         Self::new(Source::Replay(replay), instruments)
     }
 
+    /// A market that others tell of, with the candles that closed before it begins.
+    #[must_use]
+    pub fn told(told: Told, instruments: Vec<Instrument>, history: Vec<Vec<Candle>>) -> Self {
+        Self { source: Source::Told(told), instruments, history }
+    }
+
+    /// What others told, when that is where prices come from.
+    #[must_use]
+    pub const fn told_events(&self) -> Option<&Told> {
+        match &self.source {
+            Source::Told(told) => Some(told),
+            _ => None,
+        }
+    }
+
+    /// The same, to push and pop.
+    pub fn told_events_mut(&mut self) -> Option<&mut Told> {
+        match &mut self.source {
+            Source::Told(told) => Some(told),
+            _ => None,
+        }
+    }
+
     /// What may be traded.
     #[must_use]
     pub fn instruments(&self) -> &[Instrument] {
@@ -76,6 +108,7 @@ impl Market {
         match &self.source {
             Source::Simulated(source) => source.next_ts(),
             Source::Replay(source) => source.next_ts(),
+            Source::Told(source) => source.first_ts(),
         }
     }
 
@@ -85,11 +118,15 @@ impl Market {
         match &self.source {
             Source::Simulated(_) => None,
             Source::Replay(source) => Some(source.end_ts()),
+            Source::Told(source) => source.end_ts(),
         }
     }
 
     /// Moves everything that closes at or before `ts` into the history.
     pub fn skip_to(&mut self, ts: i64) {
+        if self.told_events().is_some() {
+            return;
+        }
         while self.next_ts() + MINUTE_MS <= ts
             && self.end_ts().is_none_or(|end| self.next_ts() < end)
         {
@@ -98,6 +135,7 @@ impl Market {
                     source.next_minute().into_iter().map(|minute| Some(minute.candle)).collect()
                 }
                 Source::Replay(source) => source.next_candles(),
+                Source::Told(_) => return,
             };
             for (symbol, candle) in row.into_iter().enumerate() {
                 self.close(symbol, candle);
@@ -110,6 +148,7 @@ impl Market {
         match &mut self.source {
             Source::Simulated(source) => source.next_minute().into_iter().map(Some).collect(),
             Source::Replay(source) => source.next_minute(),
+            Source::Told(_) => vec![None; self.instruments.len()],
         }
     }
 

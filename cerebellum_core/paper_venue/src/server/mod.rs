@@ -26,6 +26,7 @@ use crate::exchange::account::Opening;
 use crate::exchange::Exchange;
 use crate::feed::hub::Hub;
 use crate::feed::Feed;
+use crate::market::told::Event;
 use axum::routing::{any, get};
 use axum::Router;
 use limits::Limits;
@@ -94,6 +95,18 @@ impl Venue {
     /// Runs something that has nothing to do with the market's time.
     pub fn quietly<R>(&self, act: impl FnOnce(&mut Core) -> R) -> R {
         act(&mut self.core.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes in what others just told of their market, and tells everybody here.
+    pub fn told(&self, events: Vec<Event>) {
+        let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+        let core = &mut *core;
+        let now = self.clock.now();
+        for event in events {
+            core.exchange.tell(now, event);
+        }
+        core.exchange.advance(now);
+        core.feed.flush(&mut core.exchange, &mut core.hub);
     }
 
     /// Counts one HTTP request; says whether the address is inside its limit per five seconds.

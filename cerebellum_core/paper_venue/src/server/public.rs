@@ -92,7 +92,7 @@ fn orderbook(core: &mut Core, fields: Fields<'_>) -> Answer {
         "ts": view.ts,
         "u": view.update,
         "seq": view.seq,
-        "cts": view.ts,
+        "cts": view.cts,
     }))
 }
 
@@ -122,7 +122,10 @@ fn recent_trade(core: &mut Core, fields: Fields<'_>) -> Answer {
         .flatten()
         .rev()
         .take(limit)
-        .map(|(point, seq)| {
+        .map(|(point, seq, row)| {
+            if let Some(row) = row {
+                return told_trade(row);
+            }
             json!({
                 "execId": trade_id(&instrument.symbol, *seq),
                 "symbol": instrument.symbol,
@@ -137,6 +140,26 @@ fn recent_trade(core: &mut Core, fields: Fields<'_>) -> Answer {
         })
         .collect();
     Ok(json!({"category": "linear", "list": rows}))
+}
+
+/// A trade that others told of, as REST spells it.
+fn told_trade(row: &Value) -> Value {
+    let field = |name: &str| row.get(name).cloned().unwrap_or(Value::Null);
+    let text = |name: &str| match field(name) {
+        Value::String(text) => text,
+        other => other.to_string(),
+    };
+    json!({
+        "execId": field("i"),
+        "symbol": field("s"),
+        "price": field("p"),
+        "size": field("v"),
+        "side": field("S"),
+        "time": text("T"),
+        "isBlockTrade": field("BT"),
+        "isRPITrade": field("RPI"),
+        "seq": text("seq"),
+    })
 }
 
 fn instruments(core: &mut Core, fields: Fields<'_>) -> Answer {
@@ -170,6 +193,9 @@ fn instruments(core: &mut Core, fields: Fields<'_>) -> Answer {
 }
 
 fn instrument_row(one: &Instrument) -> Value {
+    if let Some(row) = &one.row {
+        return row.clone();
+    }
     json!({
         "symbol": one.symbol,
         "symbolId": 1,
@@ -186,14 +212,14 @@ fn instrument_row(one: &Instrument) -> Value {
             "minLeverage": "1", "maxLeverage": format!("{}.00", one.max_leverage), "leverageStep": "0.01",
         },
         "priceFilter": {
-            "minPrice": one.price(1),
+            "minPrice": one.price(one.tick),
             "maxPrice": one.price(10_i64.pow(one.price_decimals).saturating_mul(1_999_999)),
-            "tickSize": one.price(1),
+            "tickSize": one.price(one.tick),
         },
         "lotSizeFilter": {
             "minOrderQty": one.qty(one.min_qty()),
             "maxOrderQty": one.qty(one.max_qty),
-            "qtyStep": one.qty(1),
+            "qtyStep": one.qty(one.qty_step),
             "maxMktOrderQty": one.qty(one.max_market_qty),
             "postOnlyMaxOrderQty": one.qty(one.max_qty),
             "minNotionalValue": one.min_notional.to_string(),
@@ -205,7 +231,10 @@ fn instrument_row(one: &Instrument) -> Value {
         "lowerFundingRate": "-0.00375",
         "isPreListing": false,
         "preListingInfo": null,
-        "riskParameters": {"priceLimitRatioX": "0.05", "priceLimitRatioY": "0.05"},
+        "riskParameters": {
+            "priceLimitRatioX": one.price_limit.to_string(),
+            "priceLimitRatioY": one.price_limit.to_string(),
+        },
         "displayName": "",
         "symbolType": "",
     })

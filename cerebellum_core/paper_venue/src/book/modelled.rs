@@ -4,20 +4,19 @@
 //! the seed, its price and ten market seconds of its own, so most levels stay as they are from one
 //! trade to the next. What our orders take away stays away until the next trade.
 
+use super::DEPTH;
 use crate::market::candle::Point;
 use crate::market::instrument::Instrument;
 use crate::market::random::hash;
 use protocol::bybit::enums::Side;
 use std::collections::HashMap;
 
-/// Most levels of a side.
-pub const DEPTH: usize = 1_000;
 /// How long a level keeps its size, in market milliseconds.
 const LEVEL_LIFE_MS: u64 = 10_000;
 
 /// The book of one symbol without customers' orders.
 #[derive(Debug, Clone)]
-pub struct MarketBook {
+pub struct ModelledBook {
     seed: u64,
     grid: i64,
     level_qty: i64,
@@ -28,7 +27,7 @@ pub struct MarketBook {
     taken: HashMap<(Side, i64), i64>,
 }
 
-impl MarketBook {
+impl ModelledBook {
     /// An empty book.
     #[must_use]
     pub fn new(seed: u64, instrument: &Instrument) -> Self {

@@ -1,0 +1,89 @@
+//! Everybody else's book of one symbol, without customers' orders.
+
+/// A book that frames told of.
+pub mod ladder;
+/// A book that is modelled around the last trade.
+pub mod modelled;
+
+use crate::market::candle::Point;
+use crate::market::instrument::Instrument;
+use ladder::Ladder;
+use modelled::ModelledBook;
+use protocol::bybit::enums::Side;
+
+/// Most levels of a side.
+pub const DEPTH: usize = 1_000;
+
+/// Everybody else's book.
+#[derive(Debug, Clone)]
+pub enum MarketBook {
+    /// Modelled around the last trade.
+    Modelled(ModelledBook),
+    /// Recorded or mirrored.
+    Told(Ladder),
+}
+
+impl MarketBook {
+    /// An empty modelled book.
+    #[must_use]
+    pub fn modelled(seed: u64, instrument: &Instrument) -> Self {
+        Self::Modelled(ModelledBook::new(seed, instrument))
+    }
+
+    /// Whether frames tell of it.
+    #[must_use]
+    pub const fn is_told(&self) -> bool {
+        matches!(self, Self::Told(_))
+    }
+
+    /// Moves a modelled book to a new trade; a book that is told waits for its frame.
+    pub fn follow(&mut self, point: &Point) {
+        if let Self::Modelled(book) = self {
+            book.follow(point);
+        }
+    }
+
+    /// The best price of a side; zero when there is none.
+    #[must_use]
+    pub fn best(&self, side: Side) -> i64 {
+        match self {
+            Self::Modelled(book) => book.best(side),
+            Self::Told(book) => book.best(side),
+        }
+    }
+
+    /// Whether there is a book.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        match self {
+            Self::Modelled(book) => book.is_open(),
+            Self::Told(book) => book.is_open(),
+        }
+    }
+
+    /// What is left of a level of a side.
+    #[must_use]
+    pub fn qty(&self, side: Side, price: i64) -> i64 {
+        match self {
+            Self::Modelled(book) => book.qty(side, price),
+            Self::Told(book) => book.qty(side, price),
+        }
+    }
+
+    /// Takes from a level.
+    pub fn take(&mut self, side: Side, price: i64, qty: i64) {
+        match self {
+            Self::Modelled(book) => book.take(side, price, qty),
+            Self::Told(book) => book.take(side, price, qty),
+        }
+    }
+
+    /// Levels of a side from the best on, empty ones left out.
+    #[must_use]
+    pub fn levels(&self, side: Side) -> Box<dyn Iterator<Item = (i64, i64)> + '_> {
+        match self {
+            Self::Modelled(book) => Box::new(book.levels(side)),
+            Self::Told(book) => book.levels(side),
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! A market that others tell of: their books, trades, candles and tickers as they come.
+
+use super::advance::FUNDING_MS;
+use super::{Exchange, Notice};
+use crate::book::MarketBook;
+use crate::market::candle::{Candle, MINUTE_MS};
+use crate::market::told::{BookFrame, Event, Print};
+use protocol::bybit::decimals;
+use protocol::bybit::enums::Side;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+impl Exchange {
+    /// Appends what was just told; it counts from the next advance on.
+    pub fn tell(&mut self, ts: i64, event: Event) {
+        if let Some(told) = self.market.told_events_mut() {
+            told.push(ts, event);
+        }
+    }
+
+    /// Lets time run to `to` and takes in everything that was told until then.
+    pub(super) fn advance_told(&mut self, to: i64) {
+        while !self.ended && self.now <= to {
+            let boundary = self.minute_ts + MINUTE_MS;
+            let next = self.market.told_events().and_then(|told| told.next_ts());
+            match next.filter(|ts| *ts <= to && *ts < boundary) {
+                Some(ts) => {
+                    self.now = self.now.max(ts);
+                    let event = self.market.told_events_mut().and_then(|told| told.pop());
+                    if let Some(event) = event {
+                        self.hear(event);
+                    }
+                }
+                None if self.market.end_ts().is_some_and(|end| next.is_none() && to >= end) => {
+                    self.now = self.now.max(self.market.end_ts().unwrap_or(self.now));
+                    self.ended = true;
+                    self.notices.push(Notice::Ended);
+                }
+                None if boundary <= to => {
+                    self.now = boundary;
+                    self.turn_minute();
+                    self.minute_ts = boundary;
+                }
+                None => {
+                    self.now = self.now.max(to);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, event: Event) {
+        match event {
+            Event::Book(frame) => self.hear_book(frame),
+            Event::Trades(symbol, prints) => {
+                for print in prints {
+                    self.hear_print(symbol, print);
+                }
+            }
+            Event::Candle(symbol, candle, confirm) => self.hear_candle(symbol, candle, confirm),
+            Event::Ticker(symbol, row) => self.hear_ticker(symbol, row),
+            Event::Lost(symbol) => {
+                self.pits[symbol].halted = true;
+                tracing::warn!(symbol = self.instruments()[symbol].symbol, "the market is lost");
+            }
+        }
+        self.settle();
+    }
+
+    fn hear_book(&mut self, frame: Arc<BookFrame>) {
+        let pit = &mut self.pits[frame.symbol];
+        let MarketBook::Told(ladder) = &mut pit.book else { return };
+        if pit.halted && !frame.snapshot {
+            return;
+        }
+        ladder.apply(frame.snapshot, &frame.bids, &frame.asks);
+        pit.halted = pit.halted && !frame.snapshot;
+        pit.seq = pit.seq.max(frame.seq);
+        if pit.last == 0 {
+            pit.last = pit.book.best(Side::Buy).max(1);
+        }
+        let symbol = frame.symbol;
+        self.notices.push(Notice::Book(frame));
+        self.cross_resting(symbol);
+    }
+
+    fn hear_print(&mut self, symbol: usize, print: Print) {
+        let pit = &mut self.pits[symbol];
+        let (point, seq) = (print.point, print.seq);
+        pit.seq = pit.seq.max(seq);
+        if print.block {
+            self.notices.push(Notice::Trade {
+                symbol,
+                point,
+                rising: None,
+                seq,
+                row: Some(print.row),
+            });
+            return;
+        }
+        let open_ts = self.minute_ts;
+        let streamed = self.market.told_events().is_some_and(|told| told.is_streamed());
+        if !streamed {
+            match &mut pit.forming {
+                Some(candle) => candle.take(point.price, point.qty),
+                None => {
+                    let mut candle = Candle::at(open_ts, point.price);
+                    candle.take(point.price, point.qty);
+                    pit.forming = Some(candle);
+                }
+            }
+        }
+        pit.last = point.price;
+        pit.remember(point, seq, Some(Arc::clone(&print.row)));
+        self.notices.push(Notice::Trade { symbol, point, rising: None, seq, row: Some(print.row) });
+        self.meet_resting(symbol, &point);
+        self.wake(symbol);
+    }
+
+    /// A candle of the stream: the one that is being made, or one that closed.
+    fn hear_candle(&mut self, symbol: usize, candle: Candle, confirm: bool) {
+        let newest = self.market.history(symbol).last().map_or(i64::MIN, |last| last.open_ts);
+        if candle.open_ts <= newest {
+            return;
+        }
+        let pit = &mut self.pits[symbol];
+        if !confirm {
+            pit.forming = Some(candle);
+            return;
+        }
+        if pit.forming.is_some_and(|forming| forming.open_ts <= candle.open_ts) {
+            pit.forming = None;
+        }
+        self.market.close(symbol, Some(candle));
+        self.closing.push((symbol, candle));
+        self.leave_together();
+    }
+
+    /// Publishes closed candles once every symbol's is there, or one is a minute ahead.
+    fn leave_together(&mut self) {
+        let first = self.closing.iter().map(|(_, candle)| candle.open_ts).min().unwrap_or(0);
+        let of_first = self.closing.iter().filter(|(_, candle)| candle.open_ts == first).count();
+        let others = of_first < self.closing.len();
+        if of_first == self.pits.len() || others {
+            let (leaving, staying) = std::mem::take(&mut self.closing)
+                .into_iter()
+                .partition(|(_, candle)| candle.open_ts == first);
+            self.closing = staying;
+            self.notices.push(Notice::Closed(leaving));
+        }
+    }
+
+    fn hear_ticker(&mut self, symbol: usize, row: Map<String, Value>) {
+        let places = self.instruments()[symbol].price_decimals;
+        let pit = &mut self.pits[symbol];
+        pit.ticker.extend(row);
+        let price = |name: &str| {
+            let text = pit.ticker.get(name).and_then(Value::as_str)?;
+            let price = decimals::parse(text)?.round_dp(places);
+            decimals::scale_decimal(price, places).ok().filter(|price| *price > 0)
+        };
+        let (last, mark, index) = (price("lastPrice"), price("markPrice"), price("indexPrice"));
+        (pit.mark, pit.index) = (mark.or(pit.mark), index.or(pit.index));
+        if pit.last == 0 {
+            pit.last = last.unwrap_or(0);
+        }
+        pit.changed = true;
+        self.wake(symbol);
+    }
+
+    /// A minute ends: recorded trades make their candle, funding is paid, accounts are checked.
+    fn turn_minute(&mut self) {
+        let told = self.market.told_events();
+        let recorded = told.is_some_and(|told| !told.is_streamed());
+        // A minute that the recording does not have from its first second is no candle.
+        let whole = told.is_some_and(|told| told.first_ts() <= self.minute_ts + 1_000);
+        if recorded {
+            let mut closed = Vec::new();
+            for symbol in 0..self.pits.len() {
+                let before = self.market.history(symbol).last().map(|last| last.close);
+                let forming = self.pits[symbol].forming.take();
+                let flat = before.map(|close| Candle::at(self.minute_ts, close));
+                if let Some(candle) = forming.or(flat).filter(|_| whole) {
+                    self.market.close(symbol, Some(candle));
+                    closed.push((symbol, candle));
+                }
+            }
+            if !closed.is_empty() {
+                self.notices.push(Notice::Closed(closed));
+            }
+        }
+        if self.now % FUNDING_MS == 0 {
+            self.pay_funding();
+        }
+        self.liquidate();
+    }
+}
