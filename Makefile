@@ -15,7 +15,7 @@ help:
 	@echo "make test         every test, Rust and Python"
 	@echo "make lint         formatters, linters, types, floors"
 	@echo "make bench        every benchmark; make bench-NAME runs one; make bench-charts draws them"
-	@echo "make chaos        tests that kill parts of the running system"
+	@echo "make chaos        thousands of orders under faults and kills; SEED=1 ORDERS=2000"
 	@echo "make soak         a long run with its memory and errors watched"
 	@echo "make screenshots  pictures of the pages of a running system, into docs/pictures"
 	@echo "make docs         the documentation as a site"
@@ -57,9 +57,9 @@ bench-%: setup
 bench-charts: setup
 	@$(PY) -m benchmarks._charts $(ARGS)
 
+# make chaos SEED=7 ORDERS=5000
 chaos: setup
-	@test -d tests/chaos || { echo "make chaos: tests/chaos does not exist yet; nothing was run" >&2; exit 1; }
-	@$(PY) -m pytest tests/chaos $(ARGS)
+	@CHAOS_SEED=$(or $(SEED),1) CHAOS_ORDERS=$(or $(ORDERS),2000) $(PY) -m pytest -s tests/chaos $(ARGS)
 
 soak: setup
 	@test -f tools/soak.py || { echo "make soak: tools/soak.py does not exist yet; nothing was run" >&2; exit 1; }

@@ -1,0 +1,51 @@
+"""What a seed repeats: the schedule to the byte, and on a still market every order's end and fill."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.chaos import schedule
+from tests.chaos.campaign import STILL, Campaign, Outcome
+from tests.chaos.schedule import FAULT_NAMES, KILLS
+from tests.chaos.story import retold, unforetold
+
+SEED = int(os.environ.get("CHAOS_SEED", "1"))
+# Twice so many orders, one after the other.
+STILL_ORDERS = 120 if "CHAOS_ORDERS" in os.environ else 30
+
+pytestmark = pytest.mark.timeout(600)
+
+
+def test_the_same_seed_gives_the_same_schedule_to_the_byte(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        schedule.write(schedule.make(SEED, 2_000), tmp_path / name)
+    schedule.write(schedule.make(SEED + 1, 2_000), tmp_path / "other")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert (tmp_path / "a").read_bytes() != (tmp_path / "other").read_bytes()
+    assert schedule.read(tmp_path / "a") == schedule.make(SEED, 2_000)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_schedule_has_every_fault_and_every_kill(seed: int) -> None:
+    whats = {event.what for event in schedule.make(seed, 200).events}
+    assert whats >= set(FAULT_NAMES) | {f"kill_{name}" for name in KILLS}
+
+
+def story() -> Outcome:
+    folder = Path(tempfile.mkdtemp(prefix="ch-"))
+    outcome = Campaign(schedule.make(SEED, STILL_ORDERS, still=True), folder, STILL).run()
+    assert outcome.faults == [], f"{folder} holds every log and book"
+    shutil.rmtree(folder)
+    return outcome
+
+
+def test_on_a_still_market_the_same_seed_repeats_every_end_and_every_fill() -> None:
+    first, second = story(), story()
+    assert unforetold(first) == []
+    assert retold(first) == retold(second)
+    assert any(fills for _, _, fills in retold(first))
