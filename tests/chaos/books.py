@@ -48,7 +48,11 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """One order as any side has it; `sends` and `code` are the journal's alone."""
+    """One order as any side has it.
+
+    The journal alone has `sends`, `code`, `origin`, `agent` and `arrived`: whether the venue ever gave
+    the order a number.
+    """
 
     symbol: str
     side: str
@@ -59,6 +63,7 @@ class Placed:
     code: str | None = None
     origin: str = ""
     agent: str = ""
+    arrived: bool = False
 
 
 @dataclass(slots=True)
@@ -173,6 +178,7 @@ def journal_record(path: Path) -> Record:
                 code=row["code"],
                 origin=row["origin"],
                 agent=row["agent"],
+                arrived=row["order_id"] is not None,
             )
         agents: defaultdict[tuple[str, str], Decimal] = defaultdict(Decimal)
         rows = "SELECT fills.*, order_link_id FROM fills JOIN intents USING (intent_id)"
@@ -308,8 +314,8 @@ def _orders(venue: Record, journal: Record, arena: Record) -> list[str]:
 
 
 def _never_left(kept: Placed) -> bool:
-    # Withdrawn before it was sent.
-    return kept.status == "cancelled" and kept.sends == 0 and kept.filled == 0
+    # Withdrawn before it was sent, or taken back when it was certain that it never arrived.
+    return kept.status == "cancelled" and not kept.arrived and kept.filled == 0
 
 
 def _fills(venue: Record, journal: Record, arena: Record) -> list[str]:

@@ -24,12 +24,12 @@ PATIENT_TTL_MS = 3_600_000
 Style = Literal["market", "through", "near", "far", "exit", "hasty"]
 """How an order is meant.
 
-``market`` and ``through`` (a limit beyond the best price) fill, ``far`` (2.5 % away) rests, ``near``
-(at the best price) may do anything, ``exit`` is reduce-only and may be refused, ``hasty`` has a time
-to live that the queue may outlast.
+``market`` fills, ``far`` (5 % away) rests, ``through`` (a limit beyond the best price) fills unless the
+price ran away, ``near`` (at the best price) may do anything, ``exit`` is reduce-only and may be
+refused, ``hasty`` has a time to live that the queue may outlast.
 """
-# What must become of an order; None where the moment decides.
-FORETOLD: dict[str, str | None] = {"market": "filled", "through": "filled", "far": "resting"}
+# What must become of an order; the moment decides about the others.
+FORETOLD = {"market": "filled", "far": "resting"}
 STYLES: tuple[tuple[Style, int], ...] = (
     ("market", 34),
     ("through", 12),
@@ -153,9 +153,14 @@ def make(seed: int, count: int, *, still: bool = False) -> Schedule:
     orders = [_order(random, number, count, styles) for number in range(1, count + 1)]
     events = _events(random, count)
     if still:
-        orders = [replace(order, deadline_ms=None, stop_bps=None) for order in orders]
+        orders = [_stilled(order) for order in orders]
         events = [event for event in events if not _reaches_public(event)]
     return Schedule(seed, tuple(orders), tuple(events))
+
+
+def _stilled(order: Order) -> Order:
+    foretold = "filled" if order.style == "through" else order.foretold
+    return replace(order, deadline_ms=None, stop_bps=None, foretold=foretold)
 
 
 def _reaches_public(event: Event) -> bool:
@@ -173,6 +178,8 @@ def _order(random: Random, number: int, count: int, styles: tuple[tuple[Style, i
     places = len(step.split(".")[1])
     taken_back = style == "near" or (style == "far" and random.random() < 0.6)
     cancel_at = min(count + 1, number + random.randint(1, 25)) if taken_back else None
+    if style == "through":
+        cancel_at = count + 1
     protected = style == "market" and random.random() < 0.15
     foretold = FORETOLD.get(style)
     return Order(
@@ -183,7 +190,7 @@ def _order(random: Random, number: int, count: int, styles: tuple[tuple[Style, i
         side=random.choice(("buy", "sell")),
         style=style,
         qty=f"{units * 10**-places:.{places}f}",
-        offset_bps={"far": 250, "through": -20}.get(style, 0),
+        offset_bps={"far": 500, "through": -20}.get(style, 0),
         ttl_ms=random.randint(1_000, 60_000) if style == "hasty" else PATIENT_TTL_MS,
         cancel_at=cancel_at,
         deadline_ms=random.randint(30_000, 600_000) if protected else None,

@@ -40,12 +40,19 @@ def order_rows(outcome: Outcome) -> list[dict[str, Any]]:
 
 
 def unforetold(outcome: Outcome) -> list[str]:
-    """Name orders that ended otherwise than foretold, but for refusals that the journal explains."""
+    """Name orders that ended otherwise than foretold.
+
+    Left out are refusals for a stale book or a time to live, and orders of a holding that Cerebellum
+    protected, since it takes entries back when it closes a position.
+    """
     found = []
+    kept = outcome.journal.orders.values()
+    protected = {(one.agent, one.symbol) for one in kept if one.origin != "arena"}
     for order, row in zip(outcome.schedule.orders, order_rows(outcome), strict=True):
         ended = {"new": "resting", "partially_filled": "resting"}.get(row["status"], row["status"])
         refused = ended == "rejected" and row["code"] in {"stale_book", "expired"}
-        if order.foretold not in {None, ended} and not refused:
+        withdrawn = ended == "cancelled" and (order.agent, order.symbol) in protected
+        if order.foretold not in {None, ended} and not (refused or withdrawn):
             found.append(f"order {order.number} ({order.style}): {ended}, not {order.foretold}")
     return found
 

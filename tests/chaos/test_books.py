@@ -27,7 +27,7 @@ def sound() -> Books:
         arena.outcomes[order.intent_id] = "rejected:reduce_only" if refused else "accepted"
         placed = Placed(order.symbol, order.side, qty, filled, status)
         arena.orders[link] = placed
-        kept = replace(placed, origin="arena", agent=order.agent, sends=0 if refused else 1)
+        kept = replace(placed, origin="arena", agent=order.agent, arrived=not refused)
         journal.orders[link] = replace(kept, code="reduce_only" if refused else None)
         if not refused:
             venue.orders[link] = placed
@@ -89,7 +89,11 @@ TAMPERINGS: dict[str, Callable[[Books], object]] = {
     "a refused order landed": lambda books: books[0].orders.update(
         {LINKS[3]: books[0].orders[LINKS[0]]}
     ),
-    "a sent order is called cancelled": change(1, LINKS[1], status="cancelled"),
+    "a filled order is called cancelled": change(1, LINKS[1], status="cancelled"),
+    "a rested order is gone": lambda books: (
+        change(1, LINKS[1], status="cancelled", filled=Decimal(0))(books),
+        books[0].orders.pop(LINKS[1]),
+    ),
     "the arena does not know a fate": lambda books: books[2].outcomes.update(
         {ORDERS[0].intent_id: None}
     ),
