@@ -86,6 +86,7 @@ class Trial:
     exit_rate: float
     exits: Exits
     fitness: base.Fitness = field(default_factory=Quality)
+    looks: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +225,10 @@ class BoostedBreeder:
     def key(self, candidate: Trial) -> str:
         """Return all its settings."""
         return json.dumps(self.write(candidate), sort_keys=True)
+
+    def niche(self, candidate: Trial) -> Fit:
+        """Return its fit."""
+        return candidate.fit
 
     def evaluate(self, candidates: list[Trial]) -> list[Score]:
         """Fit what is not fitted yet, and trade the training window out of fold."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from copy import deepcopy
 from dataclasses import astuple, dataclass
 from typing import Any, Protocol, TypeAlias
@@ -12,9 +12,10 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from crucible.features.frame import FeatureFrame
-from crucible.forge.backtest import ForgeError, Market
+from crucible.forge.backtest import ForgeError, Market, backtest
 from crucible.forge.genome import TIMEOUTS, Genome, Thresholds, fits, toolbox
 from crucible.forge.population import FeatureTable, Outcomes, evaluate_programs
+from crucible.forge.refinement import best_condition, looks
 from crucible.forge.statistics import sharpe
 from crucible.forge.windows import Limits, Windows
 from crucible.market.candles import Floats
@@ -35,6 +36,12 @@ Document: TypeAlias = Any
 
 SLICES = 4
 FEWEST_TRADES = 10
+# How many parents are drawn by score alone, from how many.
+SCORE_SHARE = 0.6
+TOURNAMENT = 4
+# One child in so many narrows its parent by the best of the conditions on so many drawn features.
+NARROWED = 12
+DRAWN_FEATURES = 8
 # Below this a score says "does not trade enough to be judged", and how far it is from doing so.
 UNJUDGED = -9.0
 
@@ -111,6 +118,9 @@ class Breeder(Protocol):
 
     def key(self, candidate: Candidate) -> str:
         """Return what makes two candidates the same trial."""
+
+    def niche(self, candidate: Candidate) -> Hashable:
+        """Return what candidates share that look for the same thing."""
 
     def evaluate(self, candidates: list[Candidate]) -> list[Score]:
         """Score candidates on the training window."""
@@ -209,23 +219,28 @@ class ProgramBreeder:
         *,
         by_day: bool,
     ) -> None:
-        self._slot = slot
-        self._frame = frame
-        self._market = market
-        self._train = windows.train
-        self._limits = limits
-        self._settings = settings
-        self._by_day = by_day
-        self._table = FeatureTable(frame)
         thresholds = Thresholds.of(frame, windows.train)
         if not thresholds.names:
             message = f"{slot.name}: no feature varies over the training window"
             raise ForgeError(message)
+        self._slot = slot
+        self._frame = frame
+        self._market = market
+        self._train = windows.train
+        self._varying = [frame.schema.column(name) for name in thresholds.names]
+        self._limits = limits
+        self._settings = settings
+        self._by_day = by_day
+        self._table = FeatureTable(frame)
         self._box = toolbox(thresholds)
 
     def first(self, count: int) -> list[Genome]:
-        """Random programs within the limits, all different."""
+        """Return looks at single features and, at least a quarter, random programs."""
         found: dict[str, Genome] = {}
+        for screen in self._box.screens()[: 3 * count // 4]:
+            genome = self._lawful(screen)
+            if genome is not None:
+                found.setdefault(genome.key, genome)
         while len(found) < count:
             genome = self._lawful(self._box.genome())
             if genome is not None:
@@ -237,19 +252,28 @@ class ProgramBreeder:
         return population if generation else 4 * population
 
     def children(self, parents: list[Genome], count: int, seen: set[str]) -> list[Genome]:
-        """Two thirds by crossover, the rest by mutation; one in twenty is a stranger."""
+        """Half by crossover or joining, a quarter by tuning, the rest mutants and strangers."""
         found: dict[str, Genome] = {}
+        for _ in range(count // NARROWED):
+            narrowed = self._narrowed(self._parent(parents))
+            genome = None if narrowed is None else self._lawful(narrowed)
+            if genome is not None and genome.key not in seen:
+                found.setdefault(genome.key, genome)
         while len(found) < count:
             draw = random.random()
             if draw < 0.05:
                 family = [self._box.genome()]
-            elif draw < 0.60:
+            elif draw < 0.35:
                 pair = self._box.mate(
                     deepcopy(self._parent(parents)), deepcopy(self._parent(parents))
                 )
                 family = [
                     self._box.mutate(child)[0] if random.random() < 0.3 else child for child in pair
                 ]
+            elif draw < 0.55:
+                family = [self._box.join(self._parent(parents), self._parent(parents))]
+            elif draw < 0.80:
+                family = [self._box.tune(self._parent(parents))]
             else:
                 family = [self._box.mutate(deepcopy(self._parent(parents)))[0]]
             for child in family:
@@ -261,6 +285,10 @@ class ProgramBreeder:
     def key(self, candidate: Genome) -> str:
         """Return the program in canonical form, and its exits."""
         return candidate.key
+
+    def niche(self, candidate: Genome) -> frozenset[str]:
+        """Return the features that it buys by."""
+        return candidate.buying_features
 
     def evaluate(self, candidates: list[Genome]) -> list[Score]:
         """Trade all programs over the training window in one pass."""
@@ -323,8 +351,31 @@ class ProgramBreeder:
         return [Variant(each.signals(self._frame), each.exits) for each in strategies]
 
     def _parent(self, parents: list[Genome]) -> Genome:
-        """Return the better of two drawn by rank and crowding, which is the order of `parents`."""
+        """Return the best of a few by score, or the better of two by rank and crowding.
+
+        `parents` are in the order of rank and crowding.
+        """
+        if random.random() < SCORE_SHARE:
+            drawn = random.choices(parents, k=TOURNAMENT)
+            return max(drawn, key=lambda parent: parent.fitness.values[0])
         return parents[min(random.randrange(len(parents)), random.randrange(len(parents)))]
+
+    def _narrowed(self, parent: Genome) -> Genome | None:
+        """Return a parent with a condition that left out its worse trades in training."""
+        count = min(DRAWN_FEATURES, len(self._varying))
+        columns = random.sample(self._varying, count)
+        trades = backtest(
+            self.signals(parent), self._market, parent.exits, self._settings.costs, self._train
+        ).trades
+        # A trade is decided at the close before the candle that filled it.
+        rows = np.searchsorted(self._market.candles.ts, trades.entry_ts) - 1
+        found = best_condition(self._frame.values[np.ix_(rows, columns)], trades.net_return)
+        if found is None:
+            return None
+        name = self._frame.schema.names[columns[found.column]]
+        child: Genome = self._box.narrow(parent, name, found.threshold, above=found.above)
+        child.looks = looks(count)
+        return child
 
     def _lawful(self, genome: Genome) -> Genome | None:
         """Return a genome within the limits, its timeout shortened if need be; None if too large."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -40,6 +41,8 @@ from crucible.strategies.contract import Signals, Strategy
 FEWEST_DAYS = 10
 # Slightly moved versions that the jitter gate trades.
 VARIANTS = 8
+# Share of a population that may buy by the same features.
+NICHE_SHARE = 0.05
 # Candidates closer in size than this are of one size to the selection.
 SIZE_STEP = 6
 
@@ -194,7 +197,7 @@ class Forging:
     def _evaluate(self, candidates: list[Candidate], state: ForgeState) -> None:
         for candidate, score in zip(candidates, self._breeder.evaluate(candidates), strict=True):
             state.seen[self._breeder.key(candidate)] = score.to_json()
-        state.trials = len(state.seen)
+            state.trials += candidate.looks
 
     def _score(self, candidate: Candidate, state: ForgeState) -> Score:
         return Score.from_json(state.seen[self._breeder.key(candidate)])
@@ -202,7 +205,7 @@ class Forging:
     def _keep(self, candidates: list[Candidate], state: ForgeState) -> None:
         """Select by NSGA-II, order by rank and crowding, and write the generation down."""
         unique = {self._breeder.key(candidate): candidate for candidate in candidates}
-        field = list(unique.values())
+        field = self._without_twins(list(unique.values()), state)
         for candidate in field:
             score = self._score(candidate, state)
             size = score.size // SIZE_STEP if score.judged else 1e6
@@ -213,9 +216,35 @@ class Forging:
             tools.emo.assignCrowdingDist(members)
             kept.extend(sorted(members, key=lambda c: -c.fitness.crowding_dist))
             front = len(members) if number == 0 else front
-        kept = kept[: self.settings.population]
+        kept = self._with_niches(kept)[: self.settings.population]
         state.population = [self._breeder.write(candidate) for candidate in kept]
         state.table.append(self._row(kept, front, state))
+
+    def _with_niches(self, ordered: list[Candidate]) -> list[Candidate]:
+        """Move whoever is one too many of its niche behind all others, the order else kept."""
+        most = max(2, int(self.settings.population * NICHE_SHARE))
+        count: Counter[object] = Counter()
+        early, late = [], []
+        for candidate in ordered:
+            niche = self._breeder.niche(candidate)
+            count[niche] += 1
+            (early if count[niche] <= most else late).append(candidate)
+        return [*early, *late]
+
+    def _without_twins(self, field: list[Candidate], state: ForgeState) -> list[Candidate]:
+        """Keep the smallest of those that traded alike, as long as enough are left."""
+        by_size = sorted(field, key=lambda candidate: self._score(candidate, state).size)
+        first: dict[tuple[float, ...], Candidate] = {}
+        twins = []
+        for candidate in by_size:
+            score = self._score(candidate, state)
+            trace = (score.value, score.drawdown, score.trades, score.net_return)
+            if trace in first:
+                twins.append(candidate)
+            else:
+                first[trace] = candidate
+        missing = max(0, self.settings.population - len(first))
+        return [*first.values(), *twins[:missing]]
 
     def _row(self, kept: list[Candidate], front: int, state: ForgeState) -> dict[str, Any]:
         scores = [self._score(candidate, state) for candidate in kept]

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
-from deap import base, gp, tools
+from deap import base, gp
 
 from crucible.features.frame import FeatureFrame
 from crucible.market.candles import Floats
@@ -39,6 +39,10 @@ TAIL = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.07)
 STOPS = (0.003, 0.005, 0.008, 0.012, 0.02, 0.03)
 TARGETS = (0.004, 0.006, 0.01, 0.015, 0.025, 0.04)
 TIMEOUTS = (15, 30, 60, 120, 240, 480)
+
+# Tails at which every feature is looked at on its own before evolution begins.
+SCREENS = (0.01, 0.03, 0.07)
+PATIENT = (60, 120, 240)
 
 MOST_GENOME_NODES = 48
 MOST_HEIGHT = 8
@@ -80,11 +84,15 @@ class Quality(base.Fitness):
 
 
 class Genome(gp.PrimitiveTree):
-    """A typed tree with the exits that are evolved beside it."""
+    """A typed tree with the exits that are evolved beside it.
 
-    def __init__(self, nodes: Sequence[Node], exits: Exits) -> None:
+    `looks` is how many trials went into making it, itself included.
+    """
+
+    def __init__(self, nodes: Sequence[Node], exits: Exits, looks: int = 1) -> None:
         super().__init__(nodes)
         self.exits = exits
+        self.looks = looks
         self.fitness = Quality()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Genome:
@@ -101,6 +109,13 @@ class Genome(gp.PrimitiveTree):
     def program(self) -> Expression:
         """The tree as a program; arguments of commutative operators in a canonical order."""
         return canonical(self.tree_expression)
+
+    @property
+    def buying_features(self) -> frozenset[str]:
+        """Names of the features in the rule to buy."""
+        return frozenset(
+            node.value for node in self[self.searchSubtree(1)] if node.arity == 0 and isinstance(node.value, str)
+        )
 
     @property
     def key(self) -> str:
@@ -140,7 +155,8 @@ class Thresholds:
 def toolbox(thresholds: Thresholds) -> base.Toolbox:
     """DEAP's toolbox over the given features.
 
-    It has ``genome()``, ``mate(a, b)``, ``mutate(a)``, ``select(genomes, k)``,
+    It has ``genome()``, ``screens()``, ``mate(a, b)``, ``mutate(a)``, ``join(a, b)``,
+    ``narrow(a, feature, threshold, above=...)``, ``tune(a)``,
     ``read(program, exits)``; every random choice comes from the `random` module's global generator,
     which the caller seeds and keeps.
     """
@@ -148,10 +164,13 @@ def toolbox(thresholds: Thresholds) -> base.Toolbox:
     box = base.Toolbox()
     grower = _Grower(pset, thresholds)
     box.register("genome", grower.genome)
+    box.register("screens", grower.screens)
+    box.register("join", grower.join)
+    box.register("narrow", grower.narrow)
+    box.register("tune", grower.tune)
     box.register("read", partial(_from_expression, pset))
     box.register("mate", _mate)
     box.register("mutate", grower.mutate)
-    box.register("select", tools.selNSGA2)
     return box
 
 
@@ -206,6 +225,75 @@ class _Grower:
         rare = random.random() < 0.5
         leave = self.rare_comparison() if rare else self.boolean(random.choice((0, 1, 2)))
         return Genome([self.words["trade"], *buy, *leave], random_exits())
+
+    def screens(self) -> list[Genome]:
+        """Return one genome for each tail of each feature; every side of each once before any twice.
+
+        It buys in the tail, leaves in the opposite one and has patience with the trade, so that what
+        a feature says on its own is seen before rules and exits are combined.
+        """
+        sides = [
+            (index, low) for index in range(len(self.thresholds.names)) for low in (True, False)
+        ]
+        shares = {side: random.sample(SCREENS, len(SCREENS)) for side in sides}
+        places = []
+        for turn in range(len(SCREENS)):
+            random.shuffle(sides)
+            places += [(*side, SCREENS.index(shares[side][turn])) for side in sides]
+        result = []
+        for index, low, which in places:
+            name, levels = self.thresholds.names[index], self.thresholds.values[index]
+            tail = TAIL.index(SCREENS[which])
+            under = [self.words["lt"], _feature(name), _constant(levels[tail if low else 0], Ratio)]
+            over = [
+                self.words["gt"],
+                _feature(name),
+                _constant(levels[-1 if low else -1 - tail], Ratio),
+            ]
+            rules = [*under, *over] if low else [*over, *under]
+            exits = Exits(STOPS[-1], TARGETS[-1], random.choice(PATIENT))
+            result.append(Genome([self.words["trade"], *rules], exits))
+        return result
+
+    def join(self, genome: Genome, other: Genome) -> Genome:
+        """Return a genome that buys where it bought and another condition holds as well.
+
+        The condition is one that the other genome buys by, or a new one.
+        """
+        buy = genome.searchSubtree(1)
+        theirs = [
+            index
+            for index in range(*other.searchSubtree(1).indices(len(other)))
+            if other[index].ret is Boolean
+        ]
+        if random.random() < 0.5:
+            condition = other[other.searchSubtree(random.choice(theirs))]
+        else:
+            condition = self.comparison()
+        word = self.words["and" if random.random() < 0.8 else "or"]
+        nodes = [genome[0], word, *genome[buy], *condition, *genome[buy.stop :]]
+        return Genome(nodes, genome.exits)
+
+    def narrow(self, genome: Genome, name: str, threshold: float, *, above: bool) -> Genome:
+        """Return a genome that buys where it bought and a feature is beyond a threshold."""
+        buy = genome.searchSubtree(1)
+        condition = [
+            self.words["gt" if above else "lt"],
+            _feature(name),
+            _constant(threshold, Ratio),
+        ]
+        nodes = [genome[0], self.words["and"], *genome[buy], *condition, *genome[buy.stop :]]
+        return Genome(nodes, genome.exits)
+
+    def tune(self, genome: Genome) -> Genome:
+        """Return a genome with one or two constants, lookbacks or exits a small step away."""
+        result = Genome(list(genome), genome.exits)
+        for _ in range(random.choice((1, 1, 2))):
+            if random.random() < 0.35:
+                result.exits = nudge_exits(result.exits)
+            else:
+                self._nudge(result)
+        return result
 
     def mutate(self, genome: Genome) -> tuple[Genome]:
         """Change a copy's subtree, constant, operator, lookback or exits in place."""

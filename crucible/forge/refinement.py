@@ -1,0 +1,73 @@
+"""Which further condition would have kept a strategy's good trades and left the others out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from crucible.market.candles import Floats
+
+LEVELS = (0.25, 0.5, 0.75)
+"""Quantiles of a feature over the trades at which it is cut."""
+
+FEWEST_KEPT = 20
+"""Trades that a condition must leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A feature above or below a threshold.
+
+    Attributes
+    ----------
+    column : int
+        Of the values that were given.
+    above : bool
+    threshold : float
+    """
+
+    column: int
+    above: bool
+    threshold: float
+
+
+def looks(columns: int) -> int:
+    """How many conditions `best_condition` compares: each counts as a trial."""
+    return columns * len(LEVELS) * 2
+
+
+def best_condition(values: Floats, returns: Floats) -> Condition | None:
+    """Return the condition under which the mean return is most standard errors above zero.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (trades, columns)
+        Features at the closes that decided the trades. A condition does not hold where its feature
+        is NaN.
+    returns : ndarray of float64, shape (trades,)
+        Net returns.
+
+    Returns
+    -------
+    Condition or None
+        None where no condition keeps enough trades.
+    """
+    best: Condition | None = None
+    most = -np.inf
+    for column in range(values.shape[1]):
+        held = values[:, column]
+        known = np.isfinite(held)
+        if known.sum() < FEWEST_KEPT:
+            continue
+        for threshold in np.quantile(held[known], LEVELS):
+            for above in (True, False):
+                kept = returns[known & ((held > threshold) if above else (held < threshold))]
+                if len(kept) < FEWEST_KEPT:
+                    continue
+                spread = float(np.std(kept, ddof=1))
+                strength = float(np.mean(kept)) / spread * len(kept) ** 0.5 if spread > 0 else 0.0
+                if strength > most:
+                    most = strength
+                    best = Condition(column, above, float(threshold))
+    return best
