@@ -34,7 +34,7 @@ FIRST_SEED = 1_000
 # Log return that each rule adds over its hour, before costs. Round figures at which a trader who
 # knows the rule earns an annual Sharpe ratio of about nine after costs: one market of a year must
 # clear the best of some 1,500 worthless trials, which takes five standard errors.
-EDGES = {"reversion": 0.0030, "leader": 0.0045, "flow": 0.0030, "breakout": 0.0050, "hour": 0.0045}
+EDGES = {"reversion": 0.0030, "leader": 0.0045, "flow": 0.0030, "breakout": 0.0060, "hour": 0.0045}
 PLANTED_RULES = ("reversion", "leader", "flow")
 OTHER_WINDOWS = (1, 5, 15, 60, 240)
 

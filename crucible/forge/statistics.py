@@ -14,6 +14,7 @@ import numpy as np
 from crucible.market.candles import Floats
 
 EULER_GAMMA = 0.5772156649015329
+FEWEST_FOR_TEST = 10
 
 
 def sharpe(returns: Floats) -> float:
@@ -95,7 +96,8 @@ def overfitting_probability(returns: Floats, slices: int = 8) -> float:
 
     Bailey, Borwein, Lopez de Prado, Zhu, "The Probability of Backtest Overfitting", 2015: over
     every way to choose half of the slices, how often the candidate that was best there ranks in the
-    lower half of the rest.
+    lower half of the rest *and earns nothing there*. The second condition is ours: where a whole
+    field has the same real edge, its order is chance and rank alone would call it overfitted.
 
     Parameters
     ----------
@@ -134,4 +136,40 @@ def overfitting_probability(returns: Floats, slices: int = 8) -> float:
     below = (outside < chosen_value).sum(axis=0)
     ties = (outside == chosen_value).sum(axis=0)
     rank = (below + (ties + 1) / 2) / (candidates + 1)
-    return float(np.mean(rank <= 0.5))
+    return float(np.mean((rank <= 0.5) & (chosen_value <= 0)))
+
+
+def superior_probability(returns: Floats, seed: int, draws: int = 2_000) -> float:
+    """p-value of Hansen's test that no candidate earns more than cash.
+
+    Hansen, "A Test for Superior Predictive Ability", 2005, consistent version, by the stationary
+    bootstrap; the candidates must not have been bred on these observations.
+
+    Parameters
+    ----------
+    returns : ndarray of float64, shape (candidates, observations)
+    seed : int
+    draws : int
+        Bootstrap samples.
+
+    Returns
+    -------
+    float
+        In [0, 1]; NaN below ten observations or where nobody's returns vary.
+    """
+    from arch.bootstrap import SPA
+
+    moving = returns[returns.std(axis=1) > 0]
+    observations = returns.shape[1]
+    if observations < FEWEST_FOR_TEST or len(moving) == 0:
+        return float("nan")
+    # Losses: cash has none, a candidate's are its returns with the sign turned.
+    test = SPA(
+        np.zeros(observations),
+        -moving.T,
+        block_size=max(1, round(observations ** (1 / 3))),
+        reps=draws,
+        seed=seed % 2**32,
+    )
+    test.compute()
+    return float(test.pvalues["consistent"])

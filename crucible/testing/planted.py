@@ -25,7 +25,7 @@ HOLD = 60
 RULES: dict[str, str] = {
     "reversion": "a close 2.7 deviations from its mean of 60 minutes comes back",
     "leader": "the other symbol moves 2.8 deviations in 15 minutes and this one follows",
-    "flow": "in a calm hour, volume of 15 minutes that leans 0.4 to one side is followed by price",
+    "flow": "in a calm hour, volume of 15 minutes that leans 0.55 to one side is followed by price",
     "breakout": "a move of 2.6 deviations in an hour goes on",
     "hour": "price rises in the hour after 14:00 UTC and falls in the hour after 02:00",
 }
@@ -212,7 +212,7 @@ def _plant(
             usual = (squares[n] - squares[n - 1_440]) / 1_440
             lean = (flow[n] - flow[n - 15]) / (traded[n] - traded[n - 15])
             if now < 0.5 * usual:
-                said = 1 if lean > 0.4 else (-1 if lean < -0.4 else 0)
+                said = 1 if lean > 0.55 else (-1 if lean < -0.55 else 0)
         elif rule == 3:
             sigma = np.sqrt((squares[n] - squares[n - 240]) / 240)
             z = (level[n] - level[n - 60]) / (sigma * np.sqrt(60.0))
