@@ -34,7 +34,7 @@ FIRST_SEED = 1_000
 # Log return that each rule adds over its hour, before costs. Round figures at which a trader who
 # knows the rule earns an annual Sharpe ratio of about nine after costs: one market of a year must
 # clear the best of some 1,500 worthless trials, which takes five standard errors.
-EDGES = {"reversion": 0.0030, "leader": 0.0045, "flow": 0.0030, "breakout": 0.0060, "hour": 0.0045}
+EDGES = {"reversion": 0.0030, "leader": 0.0045, "flow": 0.0035, "breakout": 0.0060, "hour": 0.0045}
 PLANTED_RULES = ("reversion", "leader", "flow")
 OTHER_WINDOWS = (1, 5, 15, 60, 240)
 
@@ -49,6 +49,8 @@ class Task:
     kind: str
     days: int
     edge: float
+    population: int
+    generations: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +90,7 @@ def features_of(candles: dict[str, Candles]) -> FeatureFrame:
     names = tuple(f"other_return_z_{window}" for window in OTHER_WINDOWS)
     columns = [scaled_return(candles[OTHER], window) for window in OTHER_WINDOWS]
     schema = FeatureSchema(frame.schema.names + names, frame.schema.parameters)
-    return FeatureFrame(
-        frame.symbol, frame.ts, np.column_stack([frame.values, *columns]), schema
-    )
+    return FeatureFrame(frame.symbol, frame.ts, np.column_stack([frame.values, *columns]), schema)
 
 
 def scaled_return(candles: Candles, window: int, usual: int = 240) -> Floats:
@@ -110,7 +110,13 @@ def forge(task: Task) -> Answer:
     market = planted(task.rule, task.days * DAY, task.seed, task.edge)
     candles = permuted(market.candles, task.seed) if task.null else market.candles
     frame = features_of(candles)
-    settings = ForgeSettings(max_candles=task.days * DAY, policy="strict", trades_per_day=0.5)
+    settings = ForgeSettings(
+        max_candles=task.days * DAY,
+        policy="strict",
+        trades_per_day=0.5,
+        population=task.population,
+        generations=task.generations,
+    )
     slot = Slot.parse(f"{TRADED}-{task.kind}-1")
     result = Forging(slot, candles[TRADED], frame, settings, task.seed).run()
     oracle = math.nan if task.null else oracle_sharpe(market, frame, settings)
@@ -163,7 +169,8 @@ def plan(arguments: argparse.Namespace, kind: str) -> list[Task]:
             rule = rules[index % len(rules)]
             seed = arguments.first_seed + index + 500 * null
             edge = EDGES[rule] * arguments.strength
-            tasks.append(Task(rule, seed, null, kind, arguments.days, edge))
+            sizes = arguments.days, edge, arguments.population, arguments.generations
+            tasks.append(Task(rule, seed, null, kind, *sizes))
     return tasks
 
 
@@ -215,6 +222,8 @@ def main() -> None:
     parser.add_argument("--null", type=int, default=40)
     parser.add_argument("--days", type=int, default=365)
     parser.add_argument("--strength", type=float, default=1.0, help="times the planted edge")
+    parser.add_argument("--population", type=int, default=200)
+    parser.add_argument("--generations", type=int, default=12)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args()

@@ -13,7 +13,8 @@ import numpy as np
 
 from crucible.features.frame import FeatureFrame
 from crucible.forge.backtest import ForgeError, Market, backtest
-from crucible.forge.genome import TIMEOUTS, Genome, Thresholds, fits, toolbox
+from crucible.forge.genome import TIMEOUTS, Genome, Thresholds, fits
+from crucible.forge.growing import toolbox
 from crucible.forge.population import FeatureTable, Outcomes, evaluate_programs
 from crucible.forge.refinement import best_condition, looks
 from crucible.forge.statistics import sharpe
@@ -40,8 +41,8 @@ FEWEST_TRADES = 10
 SCORE_SHARE = 0.6
 TOURNAMENT = 4
 # One child in so many narrows its parent by the best of the conditions on so many drawn features.
-NARROWED = 12
-DRAWN_FEATURES = 8
+NARROWED = 10
+DRAWN_FEATURES = 12
 # Below this a score says "does not trade enough to be judged", and how far it is from doing so.
 UNJUDGED = -9.0
 
@@ -255,7 +256,10 @@ class ProgramBreeder:
         """Half by crossover or joining, a quarter by tuning, the rest mutants and strangers."""
         found: dict[str, Genome] = {}
         for _ in range(count // NARROWED):
-            narrowed = self._narrowed(self._parent(parents))
+            # Half of them anybody: what is poor alone may be good under a condition.
+            anybody = random.random() < 0.5
+            parent = random.choice(parents) if anybody else self._parent(parents)
+            narrowed = self._narrowed(parent)
             genome = None if narrowed is None else self._lawful(narrowed)
             if genome is not None and genome.key not in seen:
                 found.setdefault(genome.key, genome)
@@ -369,7 +373,10 @@ class ProgramBreeder:
         ).trades
         # A trade is decided at the close before the candle that filled it.
         rows = np.searchsorted(self._market.candles.ts, trades.entry_ts) - 1
-        found = best_condition(self._frame.values[np.ix_(rows, columns)], trades.net_return)
+        fewest = fewest_trades(len(np.unique(self._market.day[self._train])), self._settings)
+        found = best_condition(
+            self._frame.values[rows][:, columns], trades.net_return, math.ceil(fewest)
+        )
         if found is None:
             return None
         name = self._frame.schema.names[columns[found.column]]

@@ -19,7 +19,7 @@ import numpy as np
 from deap import tools
 
 from crucible.features.frame import FeatureFrame
-from crucible.forge.backtest import Market, backtest
+from crucible.forge.backtest import Market, backtest, daily_returns
 from crucible.forge.boosting import BoostedBreeder
 from crucible.forge.breeding import Breeder, Candidate, ProgramBreeder, Score, fewest_trades
 from crucible.forge.checkpoint import (
@@ -28,17 +28,20 @@ from crucible.forge.checkpoint import (
     random_state,
     restore_random,
 )
+from crucible.forge.crossvalidation import cross_validate, groups_of
 from crucible.forge.policy import Policy, read_policy
 from crucible.forge.result import Curve, ForgeResult, Gate, Refusal, WindowReport
 from crucible.forge.revision import code_revision, source_hash
 from crucible.forge.validation import Evidence, judge
 from crucible.forge.windows import cut, limits_for
-from crucible.market.candles import Candles
+from crucible.market.candles import Candles, Floats
 from crucible.settings import ForgeSettings, Slot
 from crucible.strategies.contract import Signals, Strategy
 
 # Fewer training days than this, and Sharpe ratios are of trades.
 FEWEST_DAYS = 10
+# The validation window is cut into as many parts as it has days, and into no fewer than these.
+FEWEST_PARTS = 40
 # Slightly moved versions that the jitter gate trades.
 VARIANTS = 8
 # Share of a population that may buy by the same features.
@@ -174,6 +177,8 @@ class Forging:
         strategy = self._breeder.strategy(chosen)
         signals = self._breeder.signals(chosen)
         known = slice(self.windows.train.start, self.windows.validation.stop)
+        groups = groups_of(known, self.windows.purge)
+        cross = cross_validate([self._breeder.outcomes(finalists, g).daily for g in groups])
         gates = judge(
             Evidence(
                 strategy=strategy,
@@ -186,11 +191,14 @@ class Forging:
                 trials=self.prior_trials + state.trials,
                 by_day=self.by_day,
                 field=self._breeder.outcomes(population, known).daily,
+                unseen=self._unseen(finalists),
+                cross=cross,
                 seed=self.seed,
             ),
             self.policy,
         )
-        return self._result(state, strategy, signals, gates)
+        result = self._result(state, strategy, signals, gates)
+        return replace(result, folds=cross.folds, paths=cross.paths)
 
     # --- selection -------------------------------------------------------------------------------
 
@@ -224,7 +232,8 @@ class Forging:
         """Move whoever is one too many of its niche behind all others, the order else kept."""
         most = max(2, int(self.settings.population * NICHE_SHARE))
         count: Counter[object] = Counter()
-        early, late = [], []
+        early: list[Candidate] = []
+        late: list[Candidate] = []
         for candidate in ordered:
             niche = self._breeder.niche(candidate)
             count[niche] += 1
@@ -278,18 +287,40 @@ class Forging:
         return by_score[: self._breeder.finalists]
 
     def _chosen(self, finalists: list[Candidate]) -> Candidate:
-        """Whoever's trades are furthest above zero, in standard errors, in the worse window."""
-        strengths = [
-            outcomes.trade_sharpe * np.sqrt(outcomes.trades)
-            for outcomes in (
-                self._breeder.outcomes(finalists, self.windows.train),
-                self._breeder.outcomes(finalists, self.windows.validation),
-            )
-        ]
+        """Whoever's trades are furthest above zero at twice the costs, in the worse window.
+
+        In standard errors, so that few great trades do not count for more than many good ones.
+        """
+        costs = self.settings.costs
+        charge = 2 * (costs.fee + costs.slippage)
+        strengths = []
+        for rows in (self.windows.train, self.windows.validation):
+            outcomes = self._breeder.outcomes(finalists, rows)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                deviation = outcomes.trade_mean / outcomes.trade_sharpe
+                strength = (outcomes.trade_mean - charge) / deviation * np.sqrt(outcomes.trades)
+            strengths.append(np.where(np.isfinite(strength), strength, np.nan))
         worse = np.minimum(*strengths)
         if np.isfinite(worse).any():
             return finalists[int(np.nanargmax(worse))]
         return finalists[0]
+
+    def _unseen(self, finalists: list[Candidate]) -> Floats:
+        """Return what finalists earn in equal parts of the validation window, which bred nobody."""
+        rows = self.windows.validation
+        days = len(np.unique(self.market.day[rows]))
+        ends = np.linspace(0, rows.stop - rows.start, max(days, FEWEST_PARTS) + 1).astype(int)[1:]
+        equity = [
+            backtest(
+                self._breeder.signals(finalist),
+                self.market,
+                self._breeder.strategy(finalist).exits,
+                self.settings.costs,
+                rows,
+            ).equity[ends - 1]
+            for finalist in finalists
+        ]
+        return daily_returns(np.array(equity))
 
     # --- results ---------------------------------------------------------------------------------
 

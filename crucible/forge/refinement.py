@@ -11,9 +11,6 @@ from crucible.market.candles import Floats
 LEVELS = (0.25, 0.5, 0.75)
 """Quantiles of a feature over the trades at which it is cut."""
 
-FEWEST_KEPT = 20
-"""Trades that a condition must leave."""
-
 
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -37,7 +34,7 @@ def looks(columns: int) -> int:
     return columns * len(LEVELS) * 2
 
 
-def best_condition(values: Floats, returns: Floats) -> Condition | None:
+def best_condition(values: Floats, returns: Floats, fewest: int) -> Condition | None:
     """Return the condition under which the mean return is most standard errors above zero.
 
     Parameters
@@ -47,23 +44,26 @@ def best_condition(values: Floats, returns: Floats) -> Condition | None:
         is NaN.
     returns : ndarray of float64, shape (trades,)
         Net returns.
+    fewest : int
+        Trades that a condition must leave, at least three.
 
     Returns
     -------
     Condition or None
         None where no condition keeps enough trades.
     """
+    fewest = max(3, fewest)
     best: Condition | None = None
     most = -np.inf
     for column in range(values.shape[1]):
         held = values[:, column]
         known = np.isfinite(held)
-        if known.sum() < FEWEST_KEPT:
+        if known.sum() < fewest:
             continue
         for threshold in np.quantile(held[known], LEVELS):
             for above in (True, False):
                 kept = returns[known & ((held > threshold) if above else (held < threshold))]
-                if len(kept) < FEWEST_KEPT:
+                if len(kept) < fewest:
                     continue
                 spread = float(np.std(kept, ddof=1))
                 strength = float(np.mean(kept)) / spread * len(kept) ** 0.5 if spread > 0 else 0.0

@@ -137,6 +137,10 @@ class ForgeResult:
         Every candidate ever evaluated for the slot, earlier forgings included.
     policy, data_hash, feature_schema, code_revision : str
     seed : int
+    folds : tuple of dict
+        Of the cross-validation; see `crossvalidation.CrossValidation`.
+    paths : tuple of float
+        Annual Sharpe ratio of each of its paths.
     """
 
     slot: Slot
@@ -154,6 +158,8 @@ class ForgeResult:
     data_hash: str
     feature_schema: str
     code_revision: str
+    folds: tuple[dict[str, Any], ...] = ()
+    paths: tuple[float, ...] = ()
 
     @property
     def failed_gates(self) -> tuple[str, ...]:
@@ -177,6 +183,10 @@ class ForgeResult:
             "code_revision": self.code_revision,
             "gates": [gate.to_json() for gate in self.gates],
             "windows": [window.to_json() for window in self.windows],
+            "cross_validation": {
+                "folds": list(self.folds),
+                "paths": [finite(path) for path in self.paths],
+            },
         }
 
 

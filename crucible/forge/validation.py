@@ -9,9 +9,14 @@ import numpy as np
 from crucible.features.frame import FeatureFrame
 from crucible.forge.backtest import Backtest, Market, backtest
 from crucible.forge.breeding import Variant
+from crucible.forge.crossvalidation import CrossValidation
 from crucible.forge.policy import Policy
 from crucible.forge.result import Gate
-from crucible.forge.statistics import deflated_sharpe, overfitting_probability
+from crucible.forge.statistics import (
+    deflated_sharpe,
+    overfitting_probability,
+    superior_probability,
+)
 from crucible.forge.windows import Windows
 from crucible.market.candles import Floats
 from crucible.settings import Costs
@@ -45,6 +50,10 @@ class Evidence:
         Whether Sharpe ratios are of daily returns, or of trades because days are few.
     field : ndarray of float64, shape (candidates, days)
         Daily returns of the final candidates, training and validation.
+    unseen : ndarray of float64, shape (finalists, parts)
+        Returns of those among whom validation chose, over parts of the validation window.
+    cross : CrossValidation
+        Of the choice among the finalists, training and validation.
     seed : int
     """
 
@@ -58,6 +67,8 @@ class Evidence:
     trials: int
     by_day: bool
     field: Floats
+    unseen: Floats
+    cross: CrossValidation
     seed: int
 
 
@@ -117,6 +128,18 @@ def judge(evidence: Evidence, policy: Policy) -> tuple[Gate, ...]:
             "validation_return",
             float(validation.equity[-1] - 1),
             "net return in the validation window",
+        ),
+        policy.gate(
+            "superior",
+            superior_probability(evidence.unseen, evidence.seed),
+            f"p-value that the best of {len(evidence.unseen)} finalists earns no more than cash in "
+            f"the validation window (SPA, {evidence.unseen.shape[1]} parts)",
+        ),
+        policy.gate(
+            "cross_validation",
+            evidence.cross.worst,
+            f"lowest annual Sharpe ratio of {len(evidence.cross.paths)} paths of "
+            f"{len(evidence.cross.folds)} purged folds",
         ),
         policy.gate(
             "double_costs",
