@@ -1,10 +1,11 @@
 """What signals would have earned: the reference truth that the venue and the arena must agree with.
 
 A signal is decided at a candle's close and filled at the next existing candle's open, plus
-slippage; fees on both sides; long only. A position closes at its stop or target inside a candle
-(the stop first when one candle touches both; a gap through either fills at the open), or at the
-next open after a close at which the regime changed, the strategy said exit, or the adaptive timeout
-ran out. A close with a regime change never buys. What is open at the last close is sold there.
+slippage; fees on both sides; funding where the market has it; long unless short is asked for. A
+position closes at its stop or target inside a candle (the stop first when one candle touches both;
+a gap through either fills at the open), or at the next open after a close at which the regime
+changed, the strategy said exit, or the adaptive timeout ran out. A close with a regime change never
+buys. What is open at the last close is sold there.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from crucible.features.frame import FeatureFrame
 from crucible.forge.statistics import max_drawdown, sharpe
+from crucible.forge.trading import CASH, EXPOSURE, PEAK, STATE, TRADES, Words, trade_block
 from crucible.market.candles import Candles, Floats, Integers
 from crucible.settings import Costs
 from crucible.strategies.contract import Exits, Signals
+from crucible.strategies.interpreter import packed
 
 DAY_MS = 86_400_000
 REGIME = "regime_change_detected"
@@ -56,16 +58,20 @@ class Market:
         Short over long volatility at the close; NaN where unknown.
     day : ndarray of int64, shape (n,)
         UTC day of the candle's open, counted from 1970.
+    funding : ndarray of float64, shape (n,), optional
+        Rate paid at the candle's open, of a position's worth at that open, by whoever holds a long
+        position over that instant (a short one receives it); 0 or NaN where none is paid.
     """
 
     candles: Candles
     regime: npt.NDArray[np.bool_]
     volatility: Floats
     day: Integers
+    funding: Floats | None = None
 
     @classmethod
-    def of(cls, candles: Candles, frame: FeatureFrame) -> Market:
-        """Join candles with their feature frame.
+    def of(cls, candles: Candles, frame: FeatureFrame, funding: Floats | None = None) -> Market:
+        """Join candles with their feature frame, and with funding rates if there are any.
 
         Raises
         ------
@@ -82,8 +88,15 @@ class Market:
             if name not in frame.schema.names:
                 message = f"feature {name!r} is missing from schema {frame.schema.hash}"
                 raise ForgeError(message)
+        if funding is not None and len(funding) != len(candles):
+            message = f"{candles.symbol}: {len(funding)} funding rates for {len(candles)} candles"
+            raise ForgeError(message)
         return cls(
-            candles, frame.column(REGIME) == 1, frame.column(VOLATILITY), candles.ts // DAY_MS
+            candles=candles,
+            regime=frame.column(REGIME) == 1,
+            volatility=np.ascontiguousarray(frame.column(VOLATILITY)),
+            day=candles.ts // DAY_MS,
+            funding=funding,
         )
 
     def __len__(self) -> int:
@@ -195,6 +208,8 @@ def backtest(
     exits: Exits,
     costs: Costs,
     rows: slice | None = None,
+    *,
+    short: bool = False,
 ) -> Backtest:
     """Trade one strategy's signals over a span of rows.
 
@@ -208,6 +223,8 @@ def backtest(
     costs : Costs
     rows : slice, optional
         The span to trade; flat at its start and at its end.
+    short : bool
+        Sell first and buy back: stop above, target below.
 
     Raises
     ------
@@ -221,7 +238,7 @@ def backtest(
     count = max(0, stop - start)
     log = np.zeros((count + 1, 6))
     equity = np.ones((1, count))
-    book = Books.fresh([exits], market, start, stop)
+    book = Books.fresh([exits], market, start, stop, short=short)
     book.trade(market, signals[None, start:stop], start, costs, log, equity)
     done = log[: int(book.state[0, TRADES])]
     ts = market.candles.ts
@@ -245,12 +262,6 @@ def daily_returns(daily: Floats) -> Floats:
     return result
 
 
-# Columns of the state that is carried from chunk to chunk, one row for each strategy.
-(POSITION, PENDING, ENTRY, STOP, TARGET, HELD, TIMEOUT, CASH, PEAK, DRAWDOWN) = range(10)
-(TRADES, WINS, SUM, SQUARES, EXPOSURE, ENTRY_ROW) = range(10, 16)
-STATE = 16
-
-
 @dataclass(frozen=True, slots=True)
 class Books:
     """The running state of many strategies traded side by side over one span of rows.
@@ -259,13 +270,19 @@ class Books:
     ----------
     exits : ndarray of float64, shape (strategies, 3)
         Stop, target, timeout.
-    state : ndarray of float64, shape (strategies, 16)
+    state : ndarray of float64, shape (strategies, 17)
+        Columns: see `crucible.forge.trading`.
     daily : ndarray of float64, shape (strategies, days)
         Equity at the last close so far of each day of the span.
     first_row, last_row : int
         The span, the end exclusive.
-    day : ndarray of int64, shape (rows of the span,)
-        Column of `daily` for each row.
+    short : bool
+        Whether positions are sold first and bought back.
+    stretches : ndarray of int64, shape (stretches, 2)
+        Row after each stretch of one day without a funding payment inside, and its column of
+        `daily`.
+    columns : tuple of ndarray of float64
+        Open, high, low, close, volatility of the market's rows, and funding (empty without).
     """
 
     exits: Floats
@@ -273,17 +290,39 @@ class Books:
     daily: Floats
     first_row: int
     last_row: int
-    day: Integers
+    short: bool
+    stretches: Integers
+    columns: tuple[Floats, ...]
 
     @classmethod
-    def fresh(cls, exits: list[Exits], market: Market, first_row: int, last_row: int) -> Books:
+    def fresh(
+        cls,
+        exits: list[Exits],
+        market: Market,
+        first_row: int,
+        last_row: int,
+        *,
+        short: bool = False,
+    ) -> Books:
         """Flat books with equity 1."""
-        _, day = np.unique(market.day[first_row:last_row], return_inverse=True)
+        span = slice(first_row, last_row)
+        _, day = np.unique(market.day[span], return_inverse=True)
         days = int(day[-1]) + 1 if len(day) else 0
         table = np.array([(e.stop, e.target, e.timeout) for e in exits]).reshape(-1, 3)
         state = np.zeros((len(table), STATE))
         state[:, [CASH, PEAK]] = 1.0
-        return cls(table, state, np.ones((len(table), days)), first_row, last_row, day)
+        funding = np.empty(0) if market.funding is None else market.funding
+        starts = np.ones(len(day), bool)
+        starts[1:] = day[1:] != day[:-1]
+        if len(funding):
+            starts |= np.nan_to_num(funding[span]) != 0
+        ends = np.append(np.flatnonzero(starts)[1:], len(day))[: len(day)]
+        stretches = np.column_stack([ends + first_row, day[ends - 1]]) if len(day) else _NONE
+        candles = market.candles
+        values = (candles.open, candles.high, candles.low, candles.close, market.volatility)
+        columns = tuple(np.ascontiguousarray(x, dtype=np.float64) for x in (*values, funding))
+        daily = np.ones((len(table), days))
+        return cls(table, state, daily, first_row, last_row, short, stretches, columns)
 
     def trade(
         self,
@@ -308,21 +347,63 @@ class Books:
         equity : ndarray of float64, shape (strategies, m), optional
             Filled with the equity at each close.
         """
-        candles = market.candles
-        _trade_rows(
-            signals,
+        count = signals.shape[1]
+        roots = np.arange(len(signals))
+        buys, leaves = packed(signals == 1), packed(signals == 2)
+        self.trade_packed(market, buys, leaves, roots, row, count, costs, log, equity)
+
+    def trade_packed(
+        self,
+        market: Market,
+        buys: Words,
+        leaves: Words,
+        roots: Integers,
+        row: int,
+        count: int,
+        costs: Costs,
+        log: Floats | None = None,
+        equity: Floats | None = None,
+    ) -> None:
+        """Trade the next rows on signals of 64 rows to a word.
+
+        Parameters
+        ----------
+        market : Market
+        buys, leaves : ndarray of uint64, shape (roots, words)
+            See `crucible.strategies.interpreter.packed`; never both of a row.
+        roots : ndarray of int64, shape (strategies,)
+            The signals that each strategy trades.
+        row, count : int
+            The market's row of the first signal, and how many there are.
+        costs, log, equity
+            As for `trade`.
+        """
+        if count == 0:
+            return
+        stop = row + count
+        first, last = np.searchsorted(self.stretches[:, 0], (row, stop), side="right")
+        inner = self.stretches[first:last]
+        if not len(inner) or inner[-1, 0] < stop:
+            inner = np.vstack([inner, [stop, self.stretches[last, 1]]])
+        opens, highs, lows, closes, volatility, funding = self.columns
+        trade_block(
+            buys,
+            leaves,
+            packed(market.regime[row:stop]),
+            roots,
             row,
-            row + signals.shape[1] == self.last_row,
-            candles.open,
-            candles.high,
-            candles.low,
-            candles.close,
-            market.regime,
-            market.volatility,
-            self.day[row - self.first_row :],
+            count,
+            stop == self.last_row,
+            opens,
+            highs,
+            lows,
+            closes,
+            volatility,
+            funding,
+            np.ascontiguousarray(inner[:, 0]),
+            np.ascontiguousarray(inner[:, 1]),
             self.exits,
-            costs.fee,
-            costs.slippage,
+            np.array([costs.fee, costs.slippage, float(self.short)]),
             self.state,
             self.daily,
             np.zeros((0, 6)) if log is None else log,
@@ -330,108 +411,4 @@ class Books:
         )
 
 
-@njit(nogil=True, error_model="numpy", cache=True)  # type: ignore[misc,unused-ignore]
-def _trade_rows(
-    signals: Signals,
-    first: int,
-    ends: bool,  # noqa: FBT001
-    opens: Floats,
-    highs: Floats,
-    lows: Floats,
-    closes: Floats,
-    regime: npt.NDArray[np.bool_],
-    volatility: Floats,
-    day: Integers,
-    exits: Floats,
-    fee: float,
-    slippage: float,
-    state: Floats,
-    daily: Floats,
-    log: Floats,
-    equity: Floats,
-) -> None:
-    buying = 1.0 + slippage
-    selling = 1.0 - slippage
-    net = (1.0 - fee) / (1.0 + fee)
-    rows = signals.shape[1]
-    for r in range(signals.shape[0]):
-        s = state[r]
-        position = s[POSITION] == 1.0
-        # 0 nothing, 1 buy, else minus the reason of an exit at the next open.
-        pending = int(s[PENDING])
-        entry, stop, target = s[ENTRY], s[STOP], s[TARGET]
-        held, timeout, entry_row = int(s[HELD]), int(s[TIMEOUT]), int(s[ENTRY_ROW])
-        cash, peak, drawdown = s[CASH], s[PEAK], s[DRAWDOWN]
-        for i in range(rows):
-            t = first + i
-            price = 0.0
-            reason = 0
-            if pending == 1:
-                entry = opens[t] * buying
-                stop = entry * (1.0 - exits[r, 0])
-                target = entry * (1.0 + exits[r, 1])
-                position = True
-                held = 0
-                entry_row = t
-                pending = 0
-            elif pending < 0:
-                reason = -pending
-                price = opens[t] * selling
-                pending = 0
-            if position and reason == 0:
-                held += 1
-                if lows[t] <= stop:
-                    reason = 1
-                    price = min(opens[t], stop) * selling
-                elif highs[t] >= target:
-                    reason = 2
-                    price = max(opens[t], target) * selling
-                elif ends and i == rows - 1:
-                    reason = 6
-                    price = closes[t] * selling
-            if reason != 0:
-                ratio = price / entry * net
-                earned = ratio - 1.0
-                cash *= ratio
-                position = False
-                k = int(s[TRADES])
-                if k < log.shape[0]:
-                    log[k, 0] = entry_row
-                    log[k, 1] = entry
-                    log[k, 2] = t
-                    log[k, 3] = price
-                    log[k, 4] = reason
-                    log[k, 5] = earned
-                s[TRADES] += 1.0
-                s[SUM] += earned
-                s[SQUARES] += earned * earned
-                if earned > 0:
-                    s[WINS] += 1.0
-            wish = signals[r, i]
-            mark = cash
-            if position:
-                mark = cash * (closes[t] * selling / entry * net)
-                s[EXPOSURE] += 1.0
-                if regime[t]:
-                    pending = -5
-                elif wish == 2:
-                    pending = -3
-                elif held >= timeout:
-                    pending = -4
-            elif wish == 1 and not regime[t]:
-                pending = 1
-                # Exits.timeout_at, in the kernel.
-                timeout = int(exits[r, 2])
-                pace = volatility[t]
-                if pace > 0:
-                    timeout = max(1, int(exits[r, 2] / min(2.0, max(0.5, pace))))
-            peak = max(peak, mark)
-            drawdown = max(drawdown, 1.0 - mark / peak)
-            daily[r, day[i]] = mark
-            if equity.shape[0] > 0:
-                equity[r, i] = mark
-        s[POSITION] = 1.0 if position else 0.0
-        s[PENDING] = pending
-        s[ENTRY], s[STOP], s[TARGET] = entry, stop, target
-        s[HELD], s[TIMEOUT], s[ENTRY_ROW] = held, timeout, entry_row
-        s[CASH], s[PEAK], s[DRAWDOWN] = cash, peak, drawdown
+_NONE = np.empty((0, 2), np.int64)

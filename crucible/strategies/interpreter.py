@@ -1,29 +1,29 @@
-"""Run a linear program over rows, in blocks, carrying its state from one call to the next.
+"""Run a linear program over rows, in blocks, carrying its state from one block to the next.
 
-History and the live row go through the same kernel. Every result depends only on the rows inside
+History and the live row go through the same kernels. Every result depends only on the rows inside
 its lookback (an ema excepted) and on exact IEEE operations in a fixed order, so it is the same bit
 for bit for any block size, for one row at a time, and whatever other programs run beside it.
 
-A missing value is NaN and stays NaN: a comparison with it is unknown (NaN), ``not unknown`` is
-unknown, ``false and unknown`` is false, ``true or unknown`` is true, and an unknown never trades.
+A missing value is NaN and stays NaN: a comparison with it is unknown, ``not unknown`` is unknown,
+``false and unknown`` is false, ``true or unknown`` is true, and an unknown never trades.
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from crucible.features.frame import FeatureFrame, FeatureSchema
 from crucible.strategies.contract import Signals, StrategyError
+from crucible.strategies.kernels import Singles, Words, run_block
 from crucible.strategies.linear import LinearProgram
 from crucible.strategies.program import LONGEST_LOOKBACK
+from crucible.strategies.vectors import LANES
 
+# Rows that are computed together: few enough that 60 features and the registers stay in a core's
+# second cache, enough that copying a lookback's tail is cheap beside it.
 BLOCK = 1024
-
-Singles = npt.NDArray[np.float32]
+LINE = 16  # float32 values of a cache line
 
 
 class Runner:
@@ -34,20 +34,75 @@ class Runner:
     program : LinearProgram
     block : int
         Rows computed together; results do not depend on it.
+
+    Attributes
+    ----------
+    buys, leaves : ndarray of uint64, shape (roots, words)
+        Signals of the last block, 64 rows to a word, the first row in the lowest bit; bits beyond
+        the block's rows mean nothing.
+    values : ndarray of float32, shape (numeric roots, at least block)
+        Of the last block.
     """
 
     def __init__(self, program: LinearProgram, block: int = BLOCK) -> None:
         self.program = program
-        self._registers = np.zeros((program.registers, block), np.float32)
-        self._history = np.zeros(LONGEST_LOOKBACK + block, np.float32)
-        self._sums = np.zeros((2, block), np.float64)
-        self._state = np.full(program.state_size, np.nan)
+        self.block = block
+        words = -(-block // LANES)
+        width = words * LANES
+        self.buys: Words = np.zeros((len(program.warmups), words), np.uint64)
+        self.leaves: Words = np.zeros_like(self.buys)
+        self.values: Singles = np.zeros((program.values, width), np.float32)
+        self._columns = np.arange(len(program.features))
+        # A row more than needed keeps rows from falling on the same sets of a cache.
+        self._registers = _aligned(program.registers, width + LINE)
+        self._conditions = np.zeros((program.conditions, 2, words), np.uint64)
+        self._windows = _aligned(3, width + LONGEST_LOOKBACK + 4 * LANES)
+        self._scratch = np.zeros((6, width + LONGEST_LOOKBACK + 4 * LANES))
+        self._weights = np.zeros(LANES + LANES // 8)
+        self._tails = np.empty(program.tails, np.float32)
+        self._cells = np.empty(program.cells)
         self._rows_seen = 0
+        self.reset()
 
     def reset(self) -> None:
         """Forget every row seen."""
-        self._state.fill(np.nan)
+        self._tails.fill(np.nan)
+        self._cells.fill(0.0)
         self._rows_seen = 0
+
+    def step(self, table: Singles, columns: npt.NDArray[np.int64], first: int, rows: int) -> None:
+        """Compute `buys`, `leaves` and `values` of the next rows, at most a block of them.
+
+        Parameters
+        ----------
+        table : ndarray of float32, shape (features, n)
+            C-contiguous; what is missing is NaN.
+        columns : ndarray of int64, shape (features of the program,)
+            Lines of the table, in the order of the program's features.
+        first, rows : int
+            The rows of the table.
+        """
+        run_block(
+            self.program.code,
+            self.program.constants,
+            self.program.warmups,
+            columns,
+            table,
+            first,
+            rows,
+            self._rows_seen,
+            self._registers,
+            self._conditions,
+            self._windows,
+            self._scratch,
+            self._tails,
+            self._cells,
+            self._weights,
+            self.buys,
+            self.leaves,
+            self.values,
+        )
+        self._rows_seen += rows
 
     def run(self, features: Singles) -> Signals:
         """Signals of the next rows.
@@ -59,25 +114,54 @@ class Runner:
 
         Returns
         -------
-        ndarray of int8, shape (roots, n)
-            0 hold, 1 buy, 2 exit; hold until a root's warm-up has passed.
+        ndarray of int8, shape (programs, n)
+            0 hold, 1 buy, 2 exit; hold until a program's warm-up has passed.
         """
         rows = features.shape[1]
         signals = np.zeros((len(self.program.warmups), rows), np.int8)
-        run_rows(
-            self.program.code,
-            self.program.constants,
-            self.program.warmups,
-            self._registers,
-            self._history,
-            self._sums,
-            self._state,
-            features,
-            self._rows_seen,
-            signals,
-        )
-        self._rows_seen += rows
-        return signals
+        for first in range(0, rows, self.block):
+            count = min(self.block, rows - first)
+            self.step(features, self._columns, first, count)
+            part = signals[:, first : first + count]
+            part += unpacked(self.buys, count)
+            part += 2 * unpacked(self.leaves, count)
+        return signals[self.program.roots]
+
+    def run_values(self, features: Singles, out: Singles | None = None) -> Singles:
+        """Values of numeric roots over the next rows.
+
+        Parameters
+        ----------
+        features : ndarray of float32, shape (features, n)
+        out : ndarray of float32, shape (programs, n), optional
+            Filled and returned.
+        """
+        rows = features.shape[1]
+        roots = self.program.roots
+        made = np.empty((len(roots), rows), np.float32) if out is None else out
+        for first in range(0, rows, self.block):
+            count = min(self.block, rows - first)
+            self.step(features, self._columns, first, count)
+            made[:, first : first + count] = self.values[roots, :count]
+        return made
+
+
+def unpacked(words: Words, rows: int) -> Signals:
+    """One 0 or 1 for each of the first rows, shape (roots, rows)."""
+    bits: Signals = np.unpackbits(words.view(np.uint8), axis=1, count=rows, bitorder="little").view(
+        np.int8
+    )
+    return bits
+
+
+def packed(rows: npt.NDArray[np.bool_]) -> Words:
+    """64 rows to a word along the last axis, the first row in the lowest bit."""
+    words = -(-rows.shape[-1] // LANES)
+    full = np.zeros((*rows.shape[:-1], words * LANES // 8), np.uint8)
+    bits = np.packbits(rows, axis=-1, bitorder="little")
+    full[..., : bits.shape[-1]] = bits
+    packed_words: Words = full.view(np.uint64)
+    return packed_words
 
 
 def columns_of(features: tuple[str, ...], schema: FeatureSchema) -> npt.NDArray[np.int64]:
@@ -108,236 +192,9 @@ def as_singles(values: npt.NDArray[np.float64]) -> Singles:
     return singles
 
 
-@njit(nogil=True, error_model="numpy", cache=True)  # type: ignore[misc,unused-ignore]
-def _elementwise(op: int, d: Singles, x: Singles, y: Singles, z: Singles, n: int) -> None:
-    one = np.float32(1)
-    zero = np.float32(0)
-    nan = np.float32(np.nan)
-    if op == 0:
-        for i in range(n):
-            d[i] = x[i] + y[i]
-    elif op == 1:
-        for i in range(n):
-            d[i] = x[i] - y[i]
-    elif op == 2:
-        for i in range(n):
-            d[i] = x[i] * y[i]
-    elif op == 3:
-        # The analytic quotient (Ni, Drieberg, Rockett 2013): a division without a pole.
-        for i in range(n):
-            d[i] = x[i] / np.float32(math.sqrt(one + y[i] * y[i]))
-    elif op == 4:
-        for i in range(n):
-            d[i] = x[i] if ((x[i] < y[i]) | (x[i] != x[i])) else y[i]
-    elif op == 5:
-        for i in range(n):
-            d[i] = x[i] if ((x[i] > y[i]) | (x[i] != x[i])) else y[i]
-    elif op == 6:
-        for i in range(n):
-            known = (x[i] == x[i]) & (y[i] == y[i])
-            d[i] = (one if x[i] > y[i] else zero) if known else nan
-    elif op == 7:
-        for i in range(n):
-            known = (x[i] == x[i]) & (y[i] == y[i])
-            d[i] = (one if x[i] < y[i] else zero) if known else nan
-    elif op == 8:
-        for i in range(n):
-            d[i] = zero if ((x[i] == zero) | (y[i] == zero)) else x[i] * y[i]
-    elif op == 9:
-        for i in range(n):
-            d[i] = one if ((x[i] == one) | (y[i] == one)) else x[i] + y[i]
-    elif op == 20:
-        for i in range(n):
-            d[i] = abs(x[i])
-    elif op == 21:
-        for i in range(n):
-            d[i] = -x[i]
-    elif op == 22:
-        for i in range(n):
-            d[i] = x[i] / (one + abs(x[i]))
-    elif op == 23:
-        for i in range(n):
-            d[i] = one - x[i]
-    elif op == 30:
-        for i in range(n):
-            d[i] = y[i] if x[i] == one else (z[i] if x[i] == zero else nan)
-
-
-@njit(nogil=True, error_model="numpy", cache=True)  # type: ignore[misc,unused-ignore]
-def _recall(
-    history: Singles, state: npt.NDArray[np.float64], start: int, past: int, x: Singles, n: int
-) -> None:
-    """Lay the past before the block, and keep the newest `past` values for the next block."""
-    for i in range(past):
-        history[i] = state[start + i]
-    for i in range(n):
-        history[past + i] = x[i]
-    for i in range(past):
-        state[start + i] = history[n + i]
-
-
-@njit(nogil=True, error_model="numpy", cache=True)  # type: ignore[misc,unused-ignore]
-def _windowed(
-    op: int, d: Singles, h: Singles, w: int, n: int, sums: npt.NDArray[np.float64]
-) -> None:
-    """Compute a rolling operator; ``h[i : i + w]`` is the window that ends at row i.
-
-    The loop over the window is outside, so rows are independent, the order of additions is fixed
-    and the inner loop is a vector loop.
-    """
-    mean = sums[0]
-    spread = sums[1]
-    if op == 44 or op == 45:
-        for i in range(n):
-            d[i] = h[i]
-        for k in range(1, w):
-            if op == 44:
-                for i in range(n):
-                    v = h[i + k]
-                    d[i] = v if ((v < d[i]) | (v != v)) else d[i]
-            else:
-                for i in range(n):
-                    v = h[i + k]
-                    d[i] = v if ((v > d[i]) | (v != v)) else d[i]
-        return
-    if op == 46:
-        # Share of the window's other values below the newest; a tie counts half.
-        half = np.float32(0.5)
-        for i in range(n):
-            d[i] = np.float32(0)
-        for k in range(w - 1):
-            for i in range(n):
-                v = h[i + k]
-                c = h[i + w - 1]
-                below = np.float32(1) if v < c else (half if v == c else np.float32(0))
-                d[i] += below if ((v == v) & (c == c)) else np.float32(np.nan)
-        scale = np.float32(w - 1)
-        for i in range(n):
-            d[i] = d[i] / scale
-        return
-    for i in range(n):
-        mean[i] = 0.0
-        spread[i] = 0.0
-    for k in range(w):
-        for i in range(n):
-            mean[i] += h[i + k]
-    for i in range(n):
-        mean[i] = mean[i] / w
-    if op == 42:
-        for i in range(n):
-            d[i] = mean[i]
-        return
-    for k in range(w):
-        for i in range(n):
-            away = h[i + k] - mean[i]
-            spread[i] += away * away
-    if op == 43:
-        for i in range(n):
-            d[i] = math.sqrt(spread[i] / w)
-    else:
-        for i in range(n):
-            # A constant window has no z-score: 0/0 is NaN.
-            d[i] = (h[i + w - 1] - mean[i]) / math.sqrt(spread[i] / w)
-
-
-@njit(nogil=True, error_model="numpy", cache=True)  # type: ignore[misc,unused-ignore]
-def _recursive(
-    op: int,
-    d: Singles,
-    x: Singles,
-    y: Singles,
-    w: int,
-    n: int,
-    state: npt.NDArray[np.float64],
-    s: int,
-) -> None:
-    if op == 48:
-        # A missing input leaves the mean as it was; the first `w` present ones are its warm-up.
-        alpha = 2.0 / (w + 1.0)
-        value = state[s]
-        count = state[s + 1]
-        if count != count:
-            count = 0.0
-        for i in range(n):
-            v = float(x[i])
-            if v == v:
-                value = v if count == 0.0 else value + alpha * (v - value)
-                count += 1.0
-                d[i] = value if count >= w else np.nan
-            else:
-                d[i] = np.nan
-        state[s] = value
-        state[s + 1] = count
-        return
-    before_x = np.float32(state[s])
-    before_y = np.float32(state[s + 1])
-    for i in range(n):
-        a = x[i]
-        b = y[i]
-        if a != a or b != b or before_x != before_x or before_y != before_y:
-            d[i] = np.nan
-        elif op == 10:
-            d[i] = 1.0 if (a > b and before_x <= before_y) else 0.0
-        else:
-            d[i] = 1.0 if (a < b and before_x >= before_y) else 0.0
-        before_x = a
-        before_y = b
-    state[s] = before_x
-    state[s + 1] = before_y
-
-
-@njit(nogil=True, error_model="numpy", cache=True)  # type: ignore[misc,unused-ignore]
-def run_rows(
-    code: npt.NDArray[np.int32],
-    constants: Singles,
-    warmups: npt.NDArray[np.int64],
-    registers: Singles,
-    history: Singles,
-    sums: npt.NDArray[np.float64],
-    state: npt.NDArray[np.float64],
-    features: Singles,
-    rows_seen: int,
-    signals: npt.NDArray[np.int8],
-) -> None:
-    """Compute ``signals[root, row]`` for every root and row; see `Runner.run`."""
-    rows = features.shape[1]
-    block = registers.shape[1]
-    start = 0
-    while start < rows:
-        n = min(block, rows - start)
-        for f in range(features.shape[0]):
-            for i in range(n):
-                registers[f, i] = features[f, start + i]
-        for j in range(code.shape[0]):
-            op = code[j, 0]
-            x = registers[code[j, 2]]
-            y = registers[code[j, 3]]
-            w = code[j, 5]
-            s = code[j, 6]
-            if op == 60:
-                root = code[j, 1]
-                quiet = warmups[root] - 1 - rows_seen - start
-                for i in range(n):
-                    wish = np.int8(2) if y[i] == 1 else (np.int8(1) if x[i] == 1 else np.int8(0))
-                    signals[root, start + i] = wish if i >= quiet else np.int8(0)
-                continue
-            d = registers[code[j, 1]]
-            if op == 70:
-                for i in range(n):
-                    d[i] = constants[j]
-            elif op < 40 and op != 10 and op != 11:
-                _elementwise(op, d, x, y, registers[code[j, 4]], n)
-            elif op == 10 or op == 11 or op == 48:
-                _recursive(op, d, x, y, w, n, state, s)
-            elif op == 40:
-                _recall(history, state, s, w, x, n)
-                for i in range(n):
-                    d[i] = history[i]
-            elif op == 41:
-                _recall(history, state, s, w, x, n)
-                for i in range(n):
-                    d[i] = history[i + w] - history[i]
-            else:
-                _recall(history, state, s, w - 1, x, n)
-                _windowed(op, d, history, w, n, sums)
-        start += n
+def _aligned(count: int, width: int) -> Singles:
+    """Zeros whose first value begins a cache line."""
+    cells = np.zeros(count * width + LINE, np.float32)
+    start = (-cells.ctypes.data % (4 * LINE)) // 4
+    made: Singles = cells[start : start + count * width].reshape(count, width)
+    return made

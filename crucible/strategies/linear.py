@@ -1,51 +1,100 @@
-"""From programs to one linear program: shared subtrees once, registers by liveness.
+"""From programs to linear programs: shared subtrees once, registers by liveness.
 
-The linear program is what the interpreter runs. Its results for one root do not depend on the
-other roots: a shared subtree has one value whoever asks for it.
+A linear program is what the interpreter runs. Its results for one root do not depend on the other
+roots: a shared subtree has one value whoever asks for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from crucible.strategies.program import (
-    OPERATORS,
-    Expression,
-    features_of,
-    lookback,
-)
+from crucible.strategies import kernels as k
+from crucible.strategies.program import EMA_MEMORY, Expression
 
-FILL = 70
-TRADE = OPERATORS["trade"].code
+Node: TypeAlias = tuple[int, int, int, int, int]
+"""Step, the numbers of up to three nodes it reads, window. A feature or a constant (``FILL``) reads
+none, and has its place among the features or constants instead of a window."""
 
-# Columns of `LinearProgram.code`.
-OPERATION, TARGET, FIRST, SECOND, THIRD, WINDOW, STATE = range(7)
+NOTHING = -1
+FEATURE = 50
+WINDOWED = range(k.LAG, k.EMA + 1)
+CELLS = {k.EMA: k.EMA_CELLS, k.CROSS: 2, k.CROSS_C: 2, k.C_CROSS: 2}
+COMMUTATIVE = (k.ADD, k.MUL, k.MIN, k.MAX, k.AND, k.OR)
+# The step for a constant second argument, and for a constant first one.
+CONSTANT_FORMS = {
+    k.ADD: (k.ADD_C, k.ADD_C),
+    k.SUB: (k.SUB_C, k.C_SUB),
+    k.MUL: (k.MUL_C, k.MUL_C),
+    k.DIV: (k.DIV_C, k.C_DIV),
+    k.MIN: (k.MIN_C, k.MIN_C),
+    k.MAX: (k.MAX_C, k.MAX_C),
+    k.GREATER: (k.GREATER_C, k.LESS_C),
+    k.CROSS: (k.CROSS_C, k.C_CROSS),
+}
+# Step of each word, and whether its two arguments change places: a < b is b > a.
+STEPS: dict[str, tuple[int, bool]] = {
+    "add": (k.ADD, False),
+    "sub": (k.SUB, False),
+    "mul": (k.MUL, False),
+    "div": (k.DIV, False),
+    "min": (k.MIN, False),
+    "max": (k.MAX, False),
+    "gt": (k.GREATER, False),
+    "lt": (k.GREATER, True),
+    "and": (k.AND, False),
+    "or": (k.OR, False),
+    "cross_above": (k.CROSS, False),
+    "cross_below": (k.CROSS, True),
+    "abs": (k.ABS, False),
+    "neg": (k.NEG, False),
+    "squash": (k.SQUASH, False),
+    "not": (k.NOT, False),
+    "if": (k.CHOOSE, False),
+    "lag": (k.LAG, False),
+    "diff": (k.DIFF, False),
+    "mean": (k.MEAN, False),
+    "std": (k.STD, False),
+    "lowest": (k.LOWEST, False),
+    "highest": (k.HIGHEST, False),
+    "rank": (k.RANK, False),
+    "zscore": (k.ZSCORE, False),
+    "ema": (k.EMA, False),
+    "trade": (k.TRADE, False),
+}
+# Time of a step, in steps of plain arithmetic; windows add their share. Only splits work evenly.
+COSTS = {k.DIV: 3.0, k.C_DIV: 3.0, k.SQUASH: 2.0, k.EMA: 16.0, k.MEAN: 18.0, k.STD: 40.0}
+COSTS |= {k.ZSCORE: 45.0, k.LOWEST: 8.0, k.HIGHEST: 8.0, k.RANK: 5.0, k.LAG: 2.5, k.DIFF: 2.5}
+COSTS |= {k.AND: 0.1, k.OR: 0.1, k.NOT: 0.1, k.TRADE: 20.0}
 
 
 @dataclass(frozen=True, slots=True)
 class LinearProgram:
-    """Steps that compute the signals of one or many programs.
+    """Steps that compute the signals, or the numbers, of one or many programs.
 
     Attributes
     ----------
     features : tuple of str
         The feature that fills each of the first registers, before every block.
     code : ndarray of int32, shape (steps, 7)
-        Operation, target register (for ``trade``: number of the root), three source registers,
-        lookback, offset into the state.
+        Step, target (for ``TRADE`` and ``VALUE``: number of the root), three sources, window,
+        offset into the state.
     constants : ndarray of float32, shape (steps,)
-        What a ``FILL`` step writes.
-    warmups : ndarray of int64, shape (roots,)
+        The constant argument of a step that has one.
+    roots : ndarray of int64, shape (programs,)
+        Root of each program; equal programs have one.
+    warmups : ndarray of int64, shape (roots that trade,)
         Rows each root must have seen before it signals.
-    registers : int
-        Registers needed, features included.
-    state_size : int
-        Length of the float64 state that is carried from block to block.
+    registers, conditions : int
+        Registers needed for numbers, features included, and for conditions.
+    values : int
+        Roots that are numbers.
+    tails, cells : int
+        Length of the state that is carried from block to block: past inputs, and float64 cells.
     shared : int
         Distinct subtrees; the total before sharing is in `nodes`.
     nodes : int
@@ -54,163 +103,317 @@ class LinearProgram:
     features: tuple[str, ...]
     code: npt.NDArray[np.int32]
     constants: npt.NDArray[np.float32]
+    roots: npt.NDArray[np.int64]
     warmups: npt.NDArray[np.int64]
     registers: int
-    state_size: int
+    conditions: int
+    values: int
+    tails: int
+    cells: int
     shared: int
     nodes: int
 
 
 def compile_programs(programs: Sequence[Expression]) -> LinearProgram:
-    """Compile programs into one linear program with a root for each, in their order.
+    """Compile programs into one linear program.
 
     Parameters
     ----------
     programs : sequence of tuple
-        As `parse_program` returns them.
+        As `parse_program` returns them, or numeric expressions.
     """
-    features = tuple(sorted({name for program in programs for name in features_of(program)}))
-    graph = _Graph({name: index for index, name in enumerate(features)})
-    roots = [graph.add(program) for program in programs]
-    return _Emitter(graph, roots, features, [lookback(program) for program in programs]).run()
+    graph = Graph(programs)
+    return graph.emit(range(len(programs)))
 
 
-@dataclass
-class _Graph:
-    """Hash-consed nodes; a child always has a smaller number than its parent."""
+class Graph:
+    """Programs as hash-consed nodes; a child always has a smaller number than its parent.
 
-    columns: dict[str, int]
-    numbers: dict[tuple[Any, ...], int] = field(default_factory=dict)
-    nodes: list[tuple[Any, ...]] = field(default_factory=list)
-    total: int = 0
+    Parameters
+    ----------
+    programs : sequence of tuple
+        As `parse_program` returns them, or numeric expressions.
 
-    def add(self, expression: Expression) -> int:
-        self.total += 1
-        if isinstance(expression, str):
-            return self._number(("feature", self.columns[expression]))
-        if not isinstance(expression, tuple):
-            return self._number(("constant", float(np.float32(expression))))
-        operator = OPERATORS[expression[0]]
+    Attributes
+    ----------
+    nodes : list of Node
+    roots : list of int
+        Node of each program.
+    lookbacks : list of int
+        Rows that each node looks at, as `crucible.strategies.program.lookback` counts them.
+    sizes : list of int
+        Nodes of the tree below each node, itself included, shared subtrees counted each time.
+    features : list of str
+    constants : list of float
+    """
+
+    def __init__(self, programs: Sequence[Expression]) -> None:
+        self.nodes: list[Node] = []
+        self.lookbacks: list[int] = []
+        self.sizes: list[int] = []
+        self.features: list[str] = []
+        self.constants: list[float] = []
+        self._numbers: dict[Node, int] = {}
+        self._known: dict[Expression, int] = {}
+        self.roots = [self._add(program) for program in programs]
+
+    def emit(self, programs: Iterable[int]) -> LinearProgram:
+        """Order the steps of some of the programs, by index, and give them registers."""
+        return Emitter(self, [self.roots[index] for index in programs]).run()
+
+    def split(self, programs: Sequence[int], parts: int) -> list[list[int]]:
+        """Cut programs, by index, into parts of about equal work, relatives side by side.
+
+        Relatives are those whose dearest node is the same.
+        """
+        costs = [_cost(node) for node in self.nodes]
+        dearest = list(range(len(self.nodes)))
+        for number, node in enumerate(self.nodes):
+            for child in children_of(node):
+                if costs[dearest[child]] > costs[dearest[number]]:
+                    dearest[number] = dearest[child]
+        order = sorted(programs, key=lambda index: (dearest[self.roots[index]], self.roots[index]))
+        seen: set[int] = set()
+        work = []
+        for index in order:
+            stack = [self.roots[index]]
+            total = COSTS[k.TRADE]
+            while stack:
+                number = stack.pop()
+                if number not in seen:
+                    seen.add(number)
+                    total += costs[number]
+                    stack.extend(children_of(self.nodes[number]))
+            work.append(total)
+        ends = np.searchsorted(np.cumsum(work), np.sum(work) * np.arange(1, parts) / parts)
+        return [part.tolist() for part in np.split(np.array(order, int), ends) if len(part)]
+
+    def _add(self, expression: Expression) -> int:
+        known = self._known.get(expression)
+        if known is not None:
+            return known
+        if isinstance(expression, tuple):
+            number = self._operator(expression)
+        elif isinstance(expression, str):
+            self.features.append(expression)
+            place = len(self.features) - 1
+            number = self._node((FEATURE, NOTHING, NOTHING, NOTHING, place), 1, 1)
+        else:
+            # No operator tells -0 from 0.
+            self.constants.append(float(np.float32(expression)) + 0.0)
+            place = self.constants.index(self.constants[-1])
+            number = self._node((k.FILL, NOTHING, NOTHING, NOTHING, place), 1, 1)
+        self._known[expression] = number
+        return number
+
+    def _operator(self, expression: tuple[Any, ...]) -> int:
+        name, *parts = expression
+        step, reverse = STEPS[name]
         window = 0
-        parts = expression[1:]
-        if operator.code in range(40, 50):
-            window = int(parts[-1])
-            parts = parts[:-1]
-        children = [self.add(part) for part in parts]
-        if operator.commutative:
+        if step in WINDOWED:
+            window = int(parts.pop())
+        children = [self._add(part) for part in parts]
+        rows = max([self.lookbacks[child] for child in children]) + _rows_behind(step, window)
+        size = 1 + (window > 0) + sum([self.sizes[child] for child in children])
+        if reverse:
+            children.reverse()
+        elif step in COMMUTATIVE:
             children.sort()
-        return self._number((operator.code, window, *children))
+        first, second, third = (*children, NOTHING, NOTHING)[:3]
+        return self._node((step, first, second, third, window), rows, size)
 
-    def _number(self, key: tuple[Any, ...]) -> int:
-        number = self.numbers.get(key)
+    def _node(self, node: Node, rows: int, size: int) -> int:
+        number = self._numbers.get(node)
         if number is None:
-            number = self.numbers[key] = len(self.nodes)
-            self.nodes.append(key)
+            number = self._numbers[node] = len(self.nodes)
+            self.nodes.append(node)
+            self.lookbacks.append(rows)
+            self.sizes.append(size)
         return number
 
 
-class _Emitter:
-    """Orders the nodes depth first and gives each a register for as long as it is needed."""
+class _Registers:
+    """Numbers of registers, the one freed last given out first: it is in the nearest cache."""
 
-    def __init__(
-        self, graph: _Graph, roots: list[int], features: tuple[str, ...], warmups: list[int]
-    ) -> None:
-        self.graph = graph
-        self.roots = roots
-        self.features = features
-        self.warmups = warmups
-        self.registers = len(features)
+    def __init__(self) -> None:
+        self.count = 0
         self.free: list[int] = []
-        self.home: dict[int, int] = {}
-        self.rows: list[tuple[int, ...]] = []
-        self.constants: list[float] = []
-        self.state_size = 0
 
-    def run(self) -> LinearProgram:
-        order = self._order()
-        uses = [0] * len(self.graph.nodes)
-        for number, _ in order:
-            for child in self._children(number):
-                uses[child] += 1
-        for number, root in order:
-            children = self._children(number)
-            sources = [self._source(child) for child in children]
-            self._emit(number, root, sources)
-            for child, source in zip(children, sources, strict=True):
-                uses[child] -= 1
-                kind = self.graph.nodes[child][0]
-                # A constant is written afresh for each use, so it never outlives the step.
-                if kind == "constant" or (kind != "feature" and uses[child] == 0):
-                    self.free.append(source)
-        return LinearProgram(
-            features=self.features,
-            code=np.array(self.rows, dtype=np.int32).reshape(-1, 7),
-            constants=np.array(self.constants, dtype=np.float32),
-            warmups=np.array(self.warmups, dtype=np.int64),
-            registers=max(1, self.registers),
-            state_size=max(1, self.state_size),
-            shared=len(self.graph.nodes),
-            nodes=self.graph.total,
-        )
-
-    def _children(self, number: int) -> tuple[int, ...]:
-        node = self.graph.nodes[number]
-        return () if isinstance(node[0], str) else node[2:]
-
-    def _order(self) -> list[tuple[int, int]]:
-        """Every node once, children first, and every root each time it is asked for."""
-        order: list[tuple[int, int]] = []
-        done: set[int] = set()
-        for index, root in enumerate(self.roots):
-            stack = list(self._children(root)[::-1])
-            while stack:
-                number = stack.pop()
-                if number >= 0:
-                    if number in done or isinstance(self.graph.nodes[number][0], str):
-                        continue
-                    stack.append(~number)
-                    stack.extend(self._children(number)[::-1])
-                elif ~number not in done:
-                    done.add(~number)
-                    order.append((~number, -1))
-            order.append((root, index))
-        return order
-
-    def _take(self) -> int:
+    def take(self) -> int:
+        """Give a register out."""
         if self.free:
             return self.free.pop()
-        self.registers += 1
-        return self.registers - 1
+        self.count += 1
+        return self.count - 1
 
-    def _source(self, number: int) -> int:
-        node = self.graph.nodes[number]
-        if node[0] == "feature":
-            return int(node[1])
-        if node[0] == "constant":
-            register = self._take()
-            self.rows.append((FILL, register, 0, 0, 0, 0, 0))
-            self.constants.append(node[1])
-            return register
-        return self.home[number]
 
-    def _emit(self, number: int, root: int, sources: list[int]) -> None:
-        code, window = self.graph.nodes[number][:2]
-        first, second, third = (*sources, 0, 0, 0)[:3]
-        if code == TRADE:
-            target = root
+class Emitter:
+    """Orders nodes depth first and gives each a register for as long as it is needed.
+
+    Parameters
+    ----------
+    graph : Graph
+    roots : list of int
+        Nodes wanted, one for each program.
+    """
+
+    def __init__(self, graph: Graph, roots: list[int]) -> None:
+        self._graph = graph
+        self._nodes = graph.nodes
+        self._roots = roots
+        self._numbers = _Registers()
+        self._conditions = _Registers()
+        self._home: dict[int, int] = {}
+        self._uses: dict[int, int] = {}
+        self._rows: list[tuple[int, ...]] = []
+        self._constants: list[float] = []
+        self._warmups: list[int] = []
+        self._values = self._tails = self._cells = 0
+
+    def run(self) -> LinearProgram:
+        """Emit every step."""
+        nodes, graph = self._nodes, self._graph
+        place = dict.fromkeys(self._roots, 0)
+        order = self._order(place)
+        features = sorted(
+            (node for node in self._uses if nodes[node][0] == FEATURE),
+            key=lambda node: graph.features[nodes[node][4]],
+        )
+        for node in features:
+            self._home[node] = self._numbers.take()
+        for number in order:
+            if nodes[number][0] not in (FEATURE, k.FILL):
+                self._emit(number)
+            if number in place:
+                place[number] = self._finish(number)
+        return LinearProgram(
+            features=tuple(graph.features[nodes[node][4]] for node in features),
+            code=np.array(self._rows, dtype=np.int32).reshape(-1, 7),
+            constants=np.array(self._constants, dtype=np.float32),
+            roots=np.array([place[number] for number in self._roots], dtype=np.int64),
+            warmups=np.array(self._warmups, dtype=np.int64),
+            registers=max(1, self._numbers.count),
+            conditions=max(1, self._conditions.count),
+            values=self._values,
+            tails=max(1, self._tails),
+            cells=max(1, self._cells),
+            shared=len(order),
+            nodes=sum(graph.sizes[number] for number in self._roots),
+        )
+
+    def _order(self, roots: Iterable[int]) -> list[int]:
+        """Every node once, children first; counts how often each is read."""
+        order: list[int] = []
+        uses = self._uses
+        for root in roots:
+            # A root is read once more, where it leaves the program.
+            stack = [root]
+            while stack:
+                number = stack.pop()
+                if number < 0:
+                    order.append(~number)
+                elif number not in uses:
+                    uses[number] = 0
+                    stack.append(~number)
+                    stack.extend(children_of(self._nodes[number])[::-1])
+        for number in order:
+            for child in children_of(self._nodes[number]):
+                uses[child] += 1
+        for root in roots:
+            uses[root] += 1
+        return order
+
+    def _emit(self, number: int) -> None:
+        step, *arguments, window = self._nodes[number]
+        children = [child for child in arguments if child >= 0]
+        constant = 0.0
+        if step in CONSTANT_FORMS:
+            which = [self._nodes[child][0] == k.FILL for child in children]
+            if any(which):
+                # Where both are constants the first is laid out in a register.
+                fixed = children.pop(1 if which[1] else 0)
+                step = CONSTANT_FORMS[step][0 if which[1] else 1]
+                constant = self._constant(fixed)
+        sources = [self._source(child) for child in children]
+        if step == k.TRADE:
+            target = len(self._warmups)
+            self._warmups.append(self._graph.lookbacks[number])
         else:
             # Taken before the sources are freed: a step never writes what it reads.
-            target = self.home[number] = self._take()
-        self.rows.append((code, target, first, second, third, window, self.state_size))
-        self.constants.append(0.0)
-        self.state_size += _state_of(code, window)
+            target = self._home[number] = self._bank(step).take()
+        state = self._state(step, window)
+        first, second, third = (*sources, 0, 0)[:3]
+        self._step((step, target, first, second, third, window, state), constant)
+        for child, source in zip(children, sources, strict=True):
+            self._release(child, source)
+
+    def _finish(self, number: int) -> int:
+        """Return the number of a root whose node is done; numbers leave by a step."""
+        if self._nodes[number][0] == k.TRADE:
+            return len(self._warmups) - 1
+        source = self._source(number)
+        self._step((k.VALUE, self._values, source, 0, 0, 0, 0), 0.0)
+        self._release(number, source)
+        self._values += 1
+        return self._values - 1
+
+    def _step(self, row: tuple[int, ...], constant: float) -> None:
+        self._rows.append(row)
+        self._constants.append(constant)
+
+    def _source(self, number: int) -> int:
+        if self._nodes[number][0] != k.FILL:
+            return self._home[number]
+        # A constant is laid out afresh for each use.
+        register = self._numbers.take()
+        self._step((k.FILL, register, 0, 0, 0, 0, 0), self._constant(number))
+        return register
+
+    def _release(self, number: int, source: int) -> None:
+        step = self._nodes[number][0]
+        self._uses[number] -= 1
+        if step == k.FILL or (step != FEATURE and self._uses[number] == 0):
+            self._bank(step).free.append(source)
+
+    def _bank(self, step: int) -> _Registers:
+        return self._conditions if k.GREATER <= step < k.TRADE else self._numbers
+
+    def _constant(self, number: int) -> float:
+        return self._graph.constants[self._nodes[number][4]]
+
+    def _state(self, step: int, window: int) -> int:
+        """Reserve what a step carries from block to block; where it begins."""
+        if step in CELLS:
+            self._cells += CELLS[step]
+            return self._cells - CELLS[step]
+        tail = 0
+        if step in WINDOWED:
+            tail = window if step in (k.LAG, k.DIFF) else window - 1
+        self._tails += tail
+        return self._tails - tail
 
 
-def _state_of(code: int, window: int) -> int:
-    """Float64 cells a step carries: its last inputs, or an ema's value and count."""
-    name = {operator.code: operator.name for operator in OPERATORS.values()}[code]
-    if name in ("lag", "diff"):
+def children_of(node: Node) -> tuple[int, ...]:
+    """Nodes that a node reads."""
+    _, first, second, third, _ = node
+    if first < 0:
+        return ()
+    if second < 0:
+        return (first,)
+    return (first, second) if third < 0 else (first, second, third)
+
+
+def _rows_behind(step: int, window: int) -> int:
+    if step == k.EMA:
+        return EMA_MEMORY * window
+    if step in (k.LAG, k.DIFF):
         return window
-    if name in ("ema", "cross_above", "cross_below"):
-        return 2
-    return window - 1 if code in range(40, 50) else 0
+    if step == k.CROSS:
+        return 1
+    return window - 1 if window else 0
+
+
+def _cost(node: Node) -> float:
+    if node[0] == k.RANK:
+        return COSTS[k.RANK] + node[4]
+    return 0.0 if node[0] in (FEATURE, k.FILL) else COSTS.get(node[0], 1.0)

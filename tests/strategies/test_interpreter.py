@@ -180,4 +180,4 @@ def test_shared_subtrees_are_computed_once():
     one = compile_programs([("trade", shared, ("not", shared))])
     two = compile_programs([("trade", shared, ("not", shared)), ("trade", ("not", shared), shared)])
     assert len(two.code) == len(one.code) + 1
-    assert two.state_size == one.state_size
+    assert (two.tails, two.cells) == (one.tails, one.cells)

@@ -1,0 +1,437 @@
+"""The compiled steps of a linear program.
+
+A number is a float32, a missing one is NaN. A condition is two bits a row, "true" and "false" in
+two words of 64 rows; neither is set where it is unknown. Whatever lies beyond the rows asked for,
+up to the next multiple of 64, is garbage that nobody reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from crucible.strategies import vectors
+from crucible.strategies.vectors import GROUP, LANES
+
+# Float64 cells that an ema carries: mean at the segment's start, newest mean, values present,
+# length of the segment, and the segment's values.
+EMA_CELLS = 4 + GROUP
+
+# A C is a constant argument, at the side of the name on which it stands.
+ADD, ADD_C, SUB, SUB_C, C_SUB, MUL, MUL_C, DIV, DIV_C, C_DIV = range(10)
+MIN, MIN_C, MAX, MAX_C, ABS, NEG, SQUASH, CHOOSE, FILL, VALUE = range(10, 20)
+LAG, DIFF, MEAN, STD, LOWEST, HIGHEST, RANK, ZSCORE, EMA = range(20, 29)
+GREATER, GREATER_C, LESS_C, CROSS, CROSS_C, C_CROSS, AND, OR, NOT, TRADE = range(30, 40)
+
+Singles = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+Words = npt.NDArray[np.uint64]
+Table = npt.NDArray[np.int32]
+
+_compiled = njit(nogil=True, error_model="numpy")
+
+# --- windows -------------------------------------------------------------------------------------
+
+
+@_compiled
+def _recall(h: Singles, tails: Singles, start: int, past: int, x: Singles, n: int) -> None:
+    """Lay the past before the block, and keep the newest `past` values for the next block."""
+    for i in range(past):
+        h[i] = tails[start + i]
+    for i in range((n + LANES - 1) // LANES * LANES):
+        h[past + i] = x[i]
+    for i in range(past):
+        tails[start + i] = h[n + i]
+
+
+@_compiled
+def _extreme(op: int, d: Singles, h: Singles, w: int, n: int, a: Singles, b: Singles) -> None:
+    """Lowest or highest of windows: windows of 1, 2, 4, ... rows, then two that overlap."""
+    step = 1
+    here = h
+    other = a
+    third = b
+    while 2 * step <= w:
+        there = here[step:]
+        for i in range(0, n + w - 2 * step, LANES):
+            if op == LOWEST:
+                vectors.least(other, here, there, i)
+            else:
+                vectors.most(other, here, there, i)
+        here, other, third = other, third, other
+        step *= 2
+    there = here[w - step :]
+    for i in range(0, n, LANES):
+        if op == LOWEST:
+            vectors.least(d, here, there, i)
+        else:
+            vectors.most(d, here, there, i)
+
+
+@_compiled
+def _mean(d: Singles, h: Singles, w: int, n: int, scratch: Doubles) -> None:
+    """Sum 1, 2, 4, ... rows, and from those `w` rows, in an order that depends on `w` alone."""
+    here, other, total = scratch[0], scratch[1], scratch[2]
+    for i in range((n + w + LANES) // LANES * LANES):
+        here[i] = h[i]
+    step = 1
+    length = 0
+    while True:
+        if w & step:
+            there = here[length:]
+            for i in range(0, n, LANES):
+                if length == 0:
+                    vectors.multiply(total, here, 1.0, i)
+                else:
+                    vectors.add(total, total, there, i)
+            length += step
+            if length == w:
+                break
+        there = here[step:]
+        for i in range(0, n + w - 2 * step, LANES):
+            vectors.add(other, here, there, i)
+        here, other = other, here
+        step *= 2
+    for i in range((n + LANES - 1) // LANES * LANES):
+        d[i] = total[i] / w
+
+
+@_compiled
+def _spread_of(op: int, d: Singles, h: Singles, w: int, n: int, scratch: Doubles) -> None:
+    """Deviation or z-score, joining the sums and squares of neighbours.
+
+    Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample
+    variances", 1979. Nothing cancels: a window of equal values has a deviation of exactly zero.
+    """
+    s, s_next, q, q_next = scratch[0], scratch[1], scratch[2], scratch[3]
+    total, squares = scratch[4], scratch[5]
+    for i in range((n + w + LANES) // LANES * LANES):
+        s[i] = h[i]
+        q[i] = 0.0
+    rows = (n + LANES - 1) // LANES * LANES
+    step = 1
+    length = 0
+    while True:
+        if w & step:
+            if length == 0:
+                for i in range(rows):
+                    total[i] = s[i]
+                    squares[i] = q[i]
+            else:
+                scale = 1.0 / (float(length) * float(step) * float(length + step))
+                mine = float(length)
+                theirs = float(step)
+                s_there = s[length:]
+                q_there = q[length:]
+                for i in range(rows):
+                    away = s_there[i] * mine - total[i] * theirs
+                    total[i] += s_there[i]
+                    squares[i] += q_there[i] + away * away * scale
+            length += step
+            if length == w:
+                break
+        half = 1.0 / (2.0 * step)
+        s_there = s[step:]
+        q_there = q[step:]
+        for i in range((n + w - 2 * step + LANES - 1) // LANES * LANES):
+            away = s_there[i] - s[i]
+            s_next[i] = s[i] + s_there[i]
+            q_next[i] = q[i] + q_there[i] + away * away * half
+        s, s_next = s_next, s
+        q, q_next = q_next, q
+        step *= 2
+    if op == STD:
+        for i in range(rows):
+            d[i] = math.sqrt(squares[i] / w)
+    else:
+        # A constant window has no z-score: 0/0 is NaN.
+        newest = h[w - 1 :]
+        for i in range(rows):
+            d[i] = (newest[i] - total[i] / w) / math.sqrt(squares[i] / w)
+
+
+@_compiled
+def _rank(d: Singles, h: Singles, w: int, n: int) -> None:
+    """Share of the window's other values below the newest; a tie counts half."""
+    scale = np.float32(w - 1)
+    half = np.float32(0.5)
+    missing = False
+    for i in range(0, n, LANES):
+        vectors.count_below(d, h, i, w - 1)
+        vectors.multiply(d, d, half, i)
+        vectors.divide(d, d, scale, i)
+    for i in range(0, n + w - 1, LANES):
+        missing |= vectors.same(h, h, i) != np.uint64(0xFFFFFFFFFFFFFFFF)
+    if missing:
+        last = -1
+        for i in range(n + w - 1):
+            if h[i] != h[i]:
+                last = i
+            if i >= w - 1 and last >= i - w + 1:
+                d[i - w + 1] = np.nan
+
+
+@_compiled
+def _ema(
+    d: Singles, x: Singles, w: int, n: int, cells: Doubles, c: int, seen: int, weights: Doubles
+) -> None:
+    """Exponential mean; a missing input leaves it as it was.
+
+    Rows are taken in groups of eight, counted from the first row ever seen, and each row's mean
+    is summed from the mean before its segment: the group, or what is left of it after a missing
+    value. The sums are the same whether the group's rows come together or one at a time.
+    """
+    alpha = 2.0 / (w + 1.0)
+    power = 1.0
+    for q in range(GROUP):
+        for p in range(GROUP):
+            weights[q * GROUP + p] = 0.0
+    for k in range(GROUP):
+        for q in range(GROUP - k):
+            weights[q * GROUP + q + k] = alpha * power
+        power *= 1.0 - alpha
+        weights[GROUP * GROUP + k] = power
+    base, newest, count, length = cells[c], cells[c + 1], cells[c + 2], int(cells[c + 3])
+    i = 0
+    while i < n:
+        if (seen + i) % GROUP == 0:
+            base = newest
+            length = 0
+            if count >= w and i + GROUP <= n and vectors.all_finite(x, i):
+                newest = vectors.ema_group(d, x, i, base, weights)
+                count += GROUP
+                i += GROUP
+                continue
+        value = float(x[i])
+        if not math.isfinite(value):
+            d[i] = np.nan
+            base = newest
+            length = 0
+            i += 1
+            continue
+        if count == 0.0:
+            newest = value
+            base = value
+        else:
+            cells[c + 4 + length] = value
+            newest = weights[GROUP * GROUP + length] * base
+            for q in range(length + 1):
+                newest += weights[q * GROUP + length] * cells[c + 4 + q]
+            length += 1
+        count += 1.0
+        d[i] = newest if count >= w else np.nan
+        i += 1
+    cells[c], cells[c + 1], cells[c + 2], cells[c + 3] = base, newest, count, length
+
+
+# --- one block -----------------------------------------------------------------------------------
+
+
+@_compiled
+def _arithmetic(op: int, d: Singles, x: Singles, y: Singles, k: np.float32, n: int) -> None:
+    """One elementwise step."""
+    root = np.float32(math.sqrt(np.float32(1) + k * k))
+    for i in range(0, n, LANES):
+        if op == ADD:
+            vectors.add(d, x, y, i)
+        elif op == ADD_C:
+            vectors.add(d, x, k, i)
+        elif op == SUB:
+            vectors.subtract(d, x, y, i)
+        elif op == SUB_C:
+            vectors.subtract(d, x, k, i)
+        elif op == C_SUB:
+            vectors.subtract(d, k, x, i)
+        elif op == MUL:
+            vectors.multiply(d, x, y, i)
+        elif op == MUL_C:
+            vectors.multiply(d, x, k, i)
+        elif op == DIV:
+            vectors.quotient(d, x, y, i)
+        elif op == DIV_C:
+            vectors.divide(d, x, root, i)
+        elif op == C_DIV:
+            vectors.quotient(d, k, x, i)
+        elif op == MIN:
+            vectors.least(d, x, y, i)
+        elif op == MIN_C:
+            vectors.least_c(d, x, k, i)
+        elif op == MAX:
+            vectors.most(d, x, y, i)
+        elif op == MAX_C:
+            vectors.most_c(d, x, k, i)
+        elif op == ABS:
+            vectors.absolute(d, x, k, i)
+        elif op == NEG:
+            vectors.negative(d, x, k, i)
+        elif op == SQUASH:
+            vectors.squash(d, x, k, i)
+
+
+@_compiled
+def _compare(
+    op: int, true: Words, false: Words, x: Singles, y: Singles, k: np.float32, n: int
+) -> None:
+    """One comparison; both words of a row it cannot tell stay empty."""
+    for i in range(0, n, LANES):
+        if op in (GREATER, CROSS):
+            yes = vectors.above(x, y, i)
+            no = vectors.not_above(x, y, i)
+        elif op in (GREATER_C, CROSS_C):
+            yes = vectors.above(x, k, i)
+            no = vectors.not_above(x, k, i)
+        else:
+            yes = vectors.below(x, k, i)
+            no = vectors.not_below(x, k, i)
+        true[i // LANES] = yes
+        false[i // LANES] = no
+
+
+@_compiled
+def _crossed(true: Words, false: Words, n: int, cells: Doubles, c: int) -> None:
+    """Turn "is on this side" into "is on this side and was not one row before"."""
+    one = np.uint64(1)
+    top = np.uint64(LANES - 1)
+    before_true = np.uint64(cells[c])
+    before_false = np.uint64(cells[c + 1])
+    last = np.uint64((n - 1) % LANES)
+    for k in range((n + LANES - 1) // LANES):
+        yes, no = true[k], false[k]
+        was = (yes << one) | before_true
+        was_not = (no << one) | before_false
+        if k == (n - 1) // LANES:
+            cells[c] = float((yes >> last) & one)
+            cells[c + 1] = float((no >> last) & one)
+        before_true, before_false = yes >> top, no >> top
+        true[k] = yes & was_not
+        false[k] = (no & (was | was_not)) | (yes & was)
+
+
+@_compiled
+def _silenced(word: np.uint64, k: int, quiet: int) -> np.uint64:
+    """Clear the rows of word `k` that come before row `quiet`."""
+    rows = quiet - k * LANES
+    if rows <= 0:
+        return word
+    if rows >= LANES:
+        return np.uint64(0)
+    return (word >> np.uint64(rows)) << np.uint64(rows)
+
+
+def _block_runner(sources: str) -> Callable[..., None]:
+    """Give the one kernel that Python calls.
+
+    Its compiled code is kept on disk; numba notices a change of this file, and through `sources`
+    of whatever else it is made of.
+    """
+
+    @njit(nogil=True, error_model="numpy", cache=True)
+    def run_block(
+        code: Table,
+        constants: Singles,
+        warmups: npt.NDArray[np.int64],
+        columns: npt.NDArray[np.int64],
+        table: Singles,
+        first: int,
+        n: int,
+        seen: int,
+        registers: Singles,
+        conditions: Words,
+        windows: Singles,
+        scratch: Doubles,
+        tails: Singles,
+        cells: Doubles,
+        weights: Doubles,
+        buys: Words,
+        leaves: Words,
+        values: Singles,
+    ) -> None:
+        """Run every step over `n` rows of the table from row `first` on; see `Runner`."""
+        _ = sources
+        words = (n + LANES - 1) // LANES
+        for f in range(columns.shape[0]):
+            register, column = registers[f], table[columns[f]]
+            for i in range(n):
+                register[i] = column[first + i]
+        h = windows[0]
+        for j in range(code.shape[0]):
+            op, target, w, s = code[j, 0], code[j, 1], code[j, 5], code[j, 6]
+            k = constants[j]
+            if op >= AND:
+                t0, f0 = conditions[code[j, 2], 0], conditions[code[j, 2], 1]
+                t1, f1 = conditions[code[j, 3], 0], conditions[code[j, 3], 1]
+                if op == TRADE:
+                    quiet = warmups[target] - 1 - seen
+                    for m in range(words):
+                        leave = _silenced(t1[m], m, quiet)
+                        buys[target, m] = _silenced(t0[m], m, quiet) & ~leave
+                        leaves[target, m] = leave
+                    continue
+                true, false = conditions[target, 0], conditions[target, 1]
+                for m in range(words):
+                    if op == AND:
+                        true[m], false[m] = t0[m] & t1[m], f0[m] | f1[m]
+                    elif op == OR:
+                        true[m], false[m] = t0[m] | t1[m], f0[m] & f1[m]
+                    else:
+                        true[m], false[m] = f0[m], t0[m]
+                continue
+            x, y = registers[code[j, 2]], registers[code[j, 3]]
+            if op >= GREATER:
+                true, false = conditions[target, 0], conditions[target, 1]
+                _compare(op, true, false, x, y, k, n)
+                if op >= CROSS:
+                    _crossed(true, false, n, cells, s)
+                continue
+            if op == VALUE:
+                for i in range(0, n, LANES):
+                    vectors.multiply(values[target], x, np.float32(1), i)
+                continue
+            d = registers[target]
+            if op < CHOOSE:
+                _arithmetic(op, d, x, y, k, n)
+            elif op == CHOOSE:
+                true, false = conditions[code[j, 2], 0], conditions[code[j, 2], 1]
+                yes, no = registers[code[j, 3]], registers[code[j, 4]]
+                for m in range(words):
+                    vectors.choose(d, true[m], false[m], yes, no, m * LANES)
+            elif op == FILL:
+                for i in range(words * LANES):
+                    d[i] = k
+            elif op == EMA:
+                _ema(d, x, w, n, cells, s, seen, weights)
+            elif op in (LAG, DIFF):
+                _recall(h, tails, s, w, x, n)
+                for i in range(0, n, LANES):
+                    if op == LAG:
+                        vectors.multiply(d, h, np.float32(1), i)
+                    else:
+                        vectors.subtract(d, x, h, i)
+            else:
+                _recall(h, tails, s, w - 1, x, n)
+                if op == MEAN:
+                    _mean(d, h, w, n, scratch)
+                elif op == RANK:
+                    _rank(d, h, w, n)
+                elif op in (LOWEST, HIGHEST):
+                    _extreme(op, d, h, w, n, windows[1], windows[2])
+                else:
+                    _spread_of(op, d, h, w, n, scratch)
+
+    runner: Callable[..., None] = run_block
+    return runner
+
+
+def _sources() -> str:
+    folder = Path(__file__).parent
+    files = (folder / "kernels.py", folder / "vectors.py")
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+run_block = _block_runner(_sources())
