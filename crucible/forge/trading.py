@@ -7,15 +7,18 @@ found 16 candles at a time. What is earned is the same as candle by candle.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
+from numba import extending, njit, types
 
 from crucible.market.candles import Floats, Integers
 
 Words = npt.NDArray[np.uint64]
+
+intrinsic: Any = extending.intrinsic
 
 # Columns of the state that is carried from block to block, one row for each strategy.
 (POSITION, PENDING, ENTRY, STOP, TARGET, HELD, TIMEOUT, CASH, PEAK, DRAWDOWN) = range(10)
@@ -84,7 +87,8 @@ def _next(words: Words, blocked: Words, row: int, end: int) -> int:
         if k > last:
             return end
         word = words[k] & ~blocked[k]
-    return min(end, (k << 6) + _lowest_bit(word))
+    found: int = min(end, (k << 6) + _lowest_bit(word))
+    return found
 
 
 @_compiled
@@ -99,7 +103,8 @@ def _first_touch(lows: Floats, highs: Floats, row: int, end: int, down: float, u
             continue
         hit = _touches(lows, highs, row, down, up)
         if hit != np.uint64(0):
-            return min(end, row + _lowest_bit(hit))
+            found: int = min(end, row + _lowest_bit(hit))
+            return found
         row += STRIDE
     return end
 

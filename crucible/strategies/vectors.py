@@ -10,9 +10,8 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from llvmlite import ir
-from numba import types
+from numba import extending, types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 # Rows of one word of conditions, and of one trip through a kernel's loop.
 LANES = 64
@@ -21,6 +20,9 @@ GROUP = 8
 
 Built: TypeAlias = Any
 """A value, a type or a builder of LLVM's or numba's."""
+
+intrinsic: Built = extending.intrinsic
+tools: Built = cgutils
 
 
 def _vector(kind: Built, lanes: int) -> Built:
@@ -65,7 +67,7 @@ def _call(builder: Built, name: str, vector: Built) -> Built:
     """One of LLVM's own functions of one vector."""
     kind = vector.type
     suffix = f"v{kind.count}{kind.element.intrinsic_name}"
-    function = cgutils.get_or_insert_function(
+    function = tools.get_or_insert_function(
         builder.module, ir.FunctionType(kind, (kind,)), f"llvm.{name}.{suffix}"
     )
     return builder.call(function, [vector])
@@ -174,8 +176,8 @@ def count_below(typing_context, d, h, i, past):  # type: ignore[no-untyped-def] 
         newest = _load(context, builder, kind, arguments[1], builder.add(row, past))
         counter = ir.VectorType(ir.IntType(32), LANES)
         one = ir.Constant(counter, [1] * LANES)
-        place = cgutils.alloca_once_value(builder, ir.Constant(counter, [0] * LANES))
-        with cgutils.for_range(builder, past) as loop:
+        place = tools.alloca_once_value(builder, ir.Constant(counter, [0] * LANES))
+        with tools.for_range(builder, past) as loop:
             older = _load(context, builder, kind, arguments[1], builder.add(row, loop.index))
             count = builder.load(place)
             for sign in ("<", "<="):
