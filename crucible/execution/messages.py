@@ -87,6 +87,15 @@ class Submit(Command, frozen=True, kw_only=True, tag="submit"):
     reason: str
 
 
+class Amend(Command, frozen=True, kw_only=True, tag="amend"):
+    """Change a limit order; `qty` is the whole quantity after it, ``None`` leaves a term."""
+
+    intent_id: str
+    agent: str
+    qty: str | None
+    limit_price: str | None
+
+
 class Cancel(Command, frozen=True, kw_only=True, tag="cancel"):
     """Cancel one order."""
 
@@ -115,6 +124,44 @@ class SetState(Command, frozen=True, kw_only=True, tag="set_state"):
     symbol: str | None
     state: State
     operator: str | None
+
+
+class OrderLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Limits on one order; `max_notional` is a decimal string, ``None`` is no limit."""
+
+    max_notional: str | None
+    collar_bps: int
+    per_second_per_agent: int
+
+
+class PositionLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Limits on positions: of one agent in one symbol, and of all together."""
+
+    max_notional: str | None
+    max_total_notional: str | None
+
+
+class DailyLossLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What may be lost in a market day, by one agent and by all."""
+
+    agent: str | None
+    total: str | None
+
+
+class VenueLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the venue allows."""
+
+    orders_per_second: int
+
+
+class SetLimits(Command, frozen=True, kw_only=True, tag="set_limits"):
+    """Put limits in force, section by section; ``None`` leaves a section as it is."""
+
+    operator: str | None
+    order: OrderLimits | None
+    position: PositionLimits | None
+    daily_loss: DailyLossLimits | None
+    venue: VenueLimits | None
 
 
 class Heartbeat(Command, frozen=True, kw_only=True, tag="heartbeat"):
@@ -339,7 +386,16 @@ class StaleMessage(Message, frozen=True, kw_only=True, tag="stale"):
 
 
 CommandMessage: TypeAlias = (
-    Submit | Cancel | CancelAll | Flatten | SetState | Heartbeat | Snapshot | Replay
+    Submit
+    | Amend
+    | Cancel
+    | CancelAll
+    | Flatten
+    | SetState
+    | SetLimits
+    | Heartbeat
+    | Snapshot
+    | Replay
 )
 ReplyMessage: TypeAlias = Ack | ErrorReply | SnapshotReply | ReplayReply
 MarketMessage: TypeAlias = CandleMessage | TopMessage | BookMessage | TradeMessage | StaleMessage

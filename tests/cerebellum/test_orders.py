@@ -1,11 +1,12 @@
 """Intents, orders, fills, protection: what an agent wants is what its ledger shows."""
 
+import signal
 from decimal import Decimal
 
 import pytest
 import requests
 
-from tests.cerebellum.client import Cerebellum
+from tests.cerebellum.client import Cerebellum, Client, fault
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -103,6 +104,83 @@ def test_a_resting_order_is_cancelled_and_kill_closes_everything(
     assert client.command("set_state", **up, operator=None)["code"] == "needs_operator"
     assert client.command("set_state", **up, operator="ada")["status"] == "accepted"
     assert client.submit("a", "buy", "0.010")["status"] == "accepted"
+
+
+def far_below(venue: dict) -> str:
+    """Give a price at which a buy order rests for long."""
+    ticker = venue["rest"] + "/v5/market/tickers?category=linear&symbol=BTCUSDT"
+    last = requests.get(ticker, timeout=5).json()["result"]["list"][0]["lastPrice"]
+    return f"{Decimal(last) * Decimal('0.9'):.0f}.0"
+
+
+def until_terms(client: Client, intent: dict, qty: str, price: str) -> dict:
+    """Wait for the order event that shows these terms."""
+
+    def fits(event: dict) -> bool:
+        order = event.get("order", {})
+        shown = (order.get("qty"), order.get("limit_price"))
+        return order.get("intent_id") == intent["intent_id"] and shown == (qty, price)
+
+    return client.until(fits)
+
+
+@pytest.mark.parametrize("loss", [None, "drop_ack", "rate_limit"])
+def test_an_amend_changes_the_order_at_the_venue_whatever_happens_to_its_answer(
+    cerebellum: Cerebellum, venue: dict, loss: str | None
+) -> None:
+    client = cerebellum.client
+    below = far_below(venue)
+    resting = client.submit("a", "buy", "0.010", kind="limit", limit_price=below)
+    client.until_order(resting["intent"], "new")
+    if loss:
+        fault(venue, loss, count=1)
+    lower = f"{Decimal(below) - 100}"
+    amend = {"intent_id": resting["intent"]["intent_id"], "agent": "a"}
+    ack = client.command("amend", **amend, qty="0.020", limit_price=lower)
+    assert ack["status"] == "accepted", ack
+    order = until_terms(client, resting["intent"], "0.020", lower)["order"]
+    assert order["status"] == "new"
+    again = client.command("amend", **amend, qty="0.02", limit_price=lower)
+    assert (again["status"], again["order"]["qty"]) == ("duplicate", "0.020")
+    shown = client.command("snapshot")["orders"]
+    assert [(row["qty"], row["limit_price"]) for row in shown] == [("0.020", lower)]
+    assert client.command("cancel", intent_id=amend["intent_id"])["status"] == "accepted"
+    client.until_order(resting["intent"], "cancelled")
+    late = client.command("amend", **amend, qty="0.030", limit_price=None)
+    assert (late["status"], late["code"]) == ("rejected", "order_ended")
+    assert cerebellum.verify()["ok"]
+
+
+def test_an_amend_into_the_book_fills_the_new_quantity(cerebellum: Cerebellum, venue: dict) -> None:
+    client = cerebellum.client
+    below = far_below(venue)
+    resting = client.submit("a", "buy", "0.010", kind="limit", limit_price=below)
+    client.until_order(resting["intent"], "new")
+    through = f"{Decimal(below) * Decimal('1.13'):.0f}.0"
+    amend = {"intent_id": resting["intent"]["intent_id"], "agent": "a"}
+    ack = client.command("amend", **amend, qty="0.015", limit_price=through)
+    assert ack["status"] == "accepted", ack
+    order = client.until_order(resting["intent"], "filled")["order"]
+    assert (order["qty"], order["filled_qty"]) == ("0.015", "0.015")
+    assert client.positions() == {("a", "BTCUSDT"): "0.015"}
+    assert cerebellum.verify()["ok"]
+
+
+def test_limits_set_by_command_hold_at_once_and_after_a_restart(cerebellum: Cerebellum) -> None:
+    section = {"max_notional": "100", "collar_bps": 500, "per_second_per_agent": 10}
+    sections = {"order": section, "position": None, "daily_loss": None, "venue": None}
+    nobody = cerebellum.client.command("set_limits", operator=None, **sections)
+    assert nobody["code"] == "needs_operator"
+    done = cerebellum.client.command("set_limits", operator="ada", **sections)
+    assert done["status"] == "accepted"
+    assert "order.max_notional none -> 100" in done["text"]
+    assert cerebellum.client.submit("a", "buy", "0.010")["code"] == "limit_notional"
+    cerebellum.kill()
+    cerebellum.start()
+    assert cerebellum.client.submit("a", "buy", "0.010")["code"] == "limit_notional"
+    cerebellum.process.send_signal(signal.SIGHUP)
+    cerebellum.client.until(lambda e: e["type"] == "risk" and e["code"] == "limits_changed")
+    assert cerebellum.client.submit("a", "buy", "0.010")["status"] == "accepted"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 use protocol::wire::RejectCode;
 
-use crate::core::io::{CancelOutcome, CreateOutcome};
+use crate::core::io::{AmendOutcome, CancelOutcome, CreateOutcome};
 
 /// What came back from a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +48,22 @@ pub fn of_create(answer: Answer, now: i64) -> CreateOutcome {
                 code => CreateOutcome::Refused { code: refusal(code), text },
             }
         }
+    }
+}
+
+/// What an amend's answer means: any definite refusal leaves the order as it was.
+#[must_use]
+pub fn of_amend(answer: Answer, now: i64) -> AmendOutcome {
+    match of_create(answer, now) {
+        CreateOutcome::Accepted { .. } => AmendOutcome::Accepted,
+        CreateOutcome::Refused { text, .. } => AmendOutcome::Refused { text },
+        CreateOutcome::Landed => {
+            AmendOutcome::Refused { text: "the venue calls it a duplicate".to_owned() }
+        }
+        CreateOutcome::NotExecuted { retry_at, text } => {
+            AmendOutcome::NotExecuted { retry_at, text }
+        }
+        CreateOutcome::Ambiguous { text } => AmendOutcome::Ambiguous { text },
     }
 }
 

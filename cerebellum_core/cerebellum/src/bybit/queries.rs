@@ -74,6 +74,24 @@ impl RestClient {
         self.send("/v5/order/cancel", &body).await
     }
 
+    /// Changes an order; what is `None` stays as it is.
+    pub async fn amend(
+        &self,
+        link_id: &str,
+        symbol: &Symbol,
+        qty: Option<String>,
+        price: Option<String>,
+    ) -> Answer {
+        let mut body =
+            json!({"category": "linear", "symbol": symbol.as_str(), "orderLinkId": link_id});
+        if let Some(fields) = body.as_object_mut() {
+            let given = [("qty", qty), ("price", price)];
+            let given = given.into_iter().filter_map(|(name, text)| Some((name, text?)));
+            fields.extend(given.map(|(name, text)| (name.to_owned(), Value::String(text))));
+        }
+        self.send("/v5/order/amend", &body).await
+    }
+
     /// Asks for an order in every place where it could be: open orders, history, executions.
     pub async fn look_up(&self, link_id: &str, symbol: &Symbol) -> Lookup {
         let query = format!("category=linear&symbol={symbol}&orderLinkId={link_id}");

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::core::{
     io::{Execution, ExecutionKind, OrderSeen},
     oms::Shown,
-    order::VenueEnd,
+    order::{Terms, VenueEnd},
 };
 
 /// Numbers beyond this are not believed: sums of their products could overflow.
@@ -26,6 +26,10 @@ pub struct OrderRow {
     symbol: String,
     #[serde(deserialize_with = "text")]
     order_status: String,
+    #[serde(deserialize_with = "text")]
+    qty: String,
+    #[serde(deserialize_with = "text")]
+    price: String,
     #[serde(deserialize_with = "text")]
     cum_exec_qty: String,
     #[serde(deserialize_with = "text")]
@@ -122,7 +126,14 @@ impl OrderRow {
             order_id: self.order_id.clone(),
             symbol: Symbol::new(&self.symbol)?,
             shown,
+            terms: self.terms(),
         })
+    }
+
+    /// Quantity and price, if the row holds both; only what can be amended is asked for them.
+    fn terms(&self) -> Option<Terms> {
+        let qty = self.qty.parse().ok()?;
+        Some(Terms { qty, limit_price: Some(self.price.parse().ok()?) })
     }
 
     /// The client order id.

@@ -20,10 +20,12 @@ impl Core {
     pub(super) fn command(&mut self, client: Client, command: Command, recorded: Option<Order>) {
         match command {
             Command::Submit(submit) => self.submit(client, &submit, recorded),
+            Command::Amend(amend) => self.amend(client, &amend, recorded),
             Command::Cancel(cancel) => self.cancel(client, &cancel, recorded),
             Command::CancelAll(all) => self.cancel_all(client, all),
             Command::Flatten(flatten) => self.flatten(client, flatten),
             Command::SetState(set) => self.set_state(client, set),
+            Command::SetLimits(set) => self.set_limits(client, set),
             Command::Heartbeat(plain) => {
                 self.heard_arena();
                 self.accept(client, plain.request_id, None, "alive");
@@ -56,7 +58,7 @@ impl Core {
             return;
         }
         self.first_intent_ts = self.first_intent_ts.or(Some(intent.ts));
-        let verdict = risk::check(&intent, &self.picture(&intent));
+        let verdict = risk::check(&intent, &self.picture(&intent, None));
         self.count_submit(&intent);
         let mut order = Order::new(intent);
         order.care.changed_at = self.now.ms;
@@ -229,7 +231,12 @@ impl Core {
             return;
         }
         order.cancel_wanted = true;
+        // What has not left is not wanted any more.
+        if order.amend.take_if(|amend| !amend.sent).is_some() {
+            order.text = None;
+        }
         self.pacer.remove(link);
+        self.amends.remove(link);
         // None of its requests was executed, and none is on the way.
         if order.sends == 0 && !order.care.sending && order.filled_qty.is_zero() {
             let text = "cancelled before it was sent".to_owned();
@@ -246,9 +253,11 @@ impl Core {
         self.out.push(Effect::Cancel { link_id: link.to_owned(), symbol });
     }
 
-    fn picture<'a>(&'a self, intent: &Intent) -> Picture<'a> {
+    /// What a check of an intent looks at; an order that is amended is left out of what works.
+    pub(super) fn picture<'a>(&'a self, intent: &Intent, amended: Option<&Order>) -> Picture<'a> {
+        let counts = |order: &&Order| amended.is_none_or(|other| other.link_id != order.link_id);
         let (mut buys, mut sells) = (rust_decimal::Decimal::ZERO, rust_decimal::Decimal::ZERO);
-        for order in self.open_orders(&intent.agent, &intent.symbol) {
+        for order in self.open_orders(&intent.agent, &intent.symbol).filter(counts) {
             match order.intent.side {
                 protocol::wire::field::Side::Buy => buys += order.remaining(),
                 protocol::wire::field::Side::Sell => sells += order.remaining(),
@@ -263,9 +272,10 @@ impl Core {
             position: self.ledger.position(&intent.agent, &intent.symbol).qty,
             working_buys: buys,
             working_sells: sells,
-            total_notional: self.total_notional(),
+            total_notional: self.total_notional(amended),
             agent_rate: self.rate_of(intent),
             daily_loss: self.daily_loss_of(&intent.agent),
+            amended: amended.map(|order| order.filled_qty),
         }
     }
 
@@ -278,7 +288,7 @@ impl Core {
         u32::try_from(recent).unwrap_or(u32::MAX)
     }
 
-    fn count_submit(&mut self, intent: &Intent) {
+    pub(super) fn count_submit(&mut self, intent: &Intent) {
         let now = self.now.ms;
         let times = self.submits.entry(intent.agent.clone()).or_default();
         times.retain(|at| *at > now - 1000);
@@ -287,7 +297,13 @@ impl Core {
         }
     }
 
-    fn accept(&mut self, client: Client, request: RequestId, id: Option<IntentId>, text: &str) {
+    pub(super) fn accept(
+        &mut self,
+        client: Client,
+        request: RequestId,
+        id: Option<IntentId>,
+        text: &str,
+    ) {
         self.ack(client, request, id, AckStatus::Accepted, None, text.to_owned(), None);
     }
 
@@ -297,7 +313,7 @@ impl Core {
     }
 
     #[allow(clippy::too_many_arguments)] // The fields of an ack.
-    fn ack(
+    pub(super) fn ack(
         &mut self,
         client: Client,
         request_id: RequestId,
@@ -312,7 +328,13 @@ impl Core {
         self.out.push(Effect::Reply(client, Box::new(Reply::Ack(ack))));
     }
 
-    fn error(&mut self, client: Client, request: RequestId, code: ErrorCode, text: String) {
+    pub(super) fn error(
+        &mut self,
+        client: Client,
+        request: RequestId,
+        code: ErrorCode,
+        text: String,
+    ) {
         let reply = ErrorReply { v: V1, ts: self.market_ms, request_id: Some(request), code, text };
         self.out.push(Effect::Reply(client, Box::new(Reply::Error(reply))));
     }

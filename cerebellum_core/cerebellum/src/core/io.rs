@@ -15,7 +15,7 @@ use super::{
     limits::Limits,
     market::{Instrument, Quote},
     oms::Shown,
-    order::Order,
+    order::{Order, Terms},
     protect::Guard,
     risk::Scope,
 };
@@ -84,6 +84,13 @@ pub enum Input {
         link_id: String,
         /// What came.
         outcome: CancelOutcome,
+    },
+    /// The answer to an amend.
+    AmendReply {
+        /// Which order.
+        link_id: String,
+        /// What came.
+        outcome: AmendOutcome,
     },
     /// An order row of the private stream.
     OrderSeen(OrderSeen),
@@ -177,6 +184,30 @@ pub enum CancelOutcome {
     },
 }
 
+/// How an amend ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AmendOutcome {
+    /// Taken for processing; a row of the order tells whether it was done.
+    Accepted,
+    /// Definitely refused: the order is as it was.
+    Refused {
+        /// What the venue said.
+        text: String,
+    },
+    /// Definitely not executed, and worth another try.
+    NotExecuted {
+        /// Time of [`Now`] from which to try, ms.
+        retry_at: i64,
+        /// What the venue said.
+        text: String,
+    },
+    /// Nobody knows.
+    Ambiguous {
+        /// What was seen instead of an answer.
+        text: String,
+    },
+}
+
 /// What an order row says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OrderSeen {
@@ -188,6 +219,8 @@ pub struct OrderSeen {
     pub symbol: Symbol,
     /// Working or ended.
     pub shown: Shown,
+    /// Quantity and limit price, if the row tells them.
+    pub terms: Option<Terms>,
 }
 
 /// One execution row.
@@ -278,6 +311,17 @@ pub enum Effect {
         /// Of what.
         symbol: Symbol,
     },
+    /// Change an order; what is left out stays as it is.
+    Amend {
+        /// The client order id.
+        link_id: String,
+        /// Of what.
+        symbol: Symbol,
+        /// The new whole quantity.
+        qty: Option<String>,
+        /// The new limit price.
+        price: Option<String>,
+    },
     /// Ask where an order is.
     Ask {
         /// The client order id.
@@ -326,4 +370,6 @@ pub enum Record {
     State(Scope, TradingState),
     /// Where agents stood at the start of the market day.
     Day(DayBook),
+    /// Limits set by command, which win over the file; `None` once the file was read again.
+    Limits(Option<Box<Limits>>),
 }

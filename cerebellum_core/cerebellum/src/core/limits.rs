@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use rust_decimal::Decimal;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Pre-trade limits. A limit that is not set does not bind, except where a default is told.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Limits on one order.
@@ -20,7 +20,7 @@ pub struct Limits {
 }
 
 /// `[order]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OrderLimits {
     /// The largest price times quantity of one order.
@@ -39,7 +39,7 @@ impl Default for OrderLimits {
 }
 
 /// `[position]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PositionLimits {
     /// The largest notional of one agent in one symbol, working entry orders included.
@@ -51,7 +51,7 @@ pub struct PositionLimits {
 }
 
 /// `[daily_loss]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DailyLossLimits {
     /// What one agent may lose in a market day before it is REDUCE_ONLY.
@@ -63,7 +63,7 @@ pub struct DailyLossLimits {
 }
 
 /// `[venue]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct VenueLimits {
     /// Orders sent to the venue in any one second, shared fairly among agents. Default 10.
@@ -99,7 +99,29 @@ impl Limits {
         Self::parse(&text).map_err(|error| format!("limits file {}: {error}", path.display()))
     }
 
-    fn check(&self) -> Result<(), String> {
+    /// Every limit by its name, as text; `none` where it does not bind.
+    #[must_use]
+    pub fn named(&self) -> Vec<(&'static str, String)> {
+        let money = |value: Option<Decimal>| {
+            value.map_or_else(|| "none".to_owned(), |value| value.normalize().to_string())
+        };
+        vec![
+            ("order.max_notional", money(self.order.max_notional)),
+            ("order.collar_bps", self.order.collar_bps.to_string()),
+            ("order.per_second_per_agent", self.order.per_second_per_agent.to_string()),
+            ("position.max_notional", money(self.position.max_notional)),
+            ("position.max_total_notional", money(self.position.max_total_notional)),
+            ("daily_loss.agent", money(self.daily_loss.agent)),
+            ("daily_loss.total", money(self.daily_loss.total)),
+            ("venue.orders_per_second", self.venue.orders_per_second.to_string()),
+        ]
+    }
+
+    /// Checks what the kinds of the fields leave open.
+    ///
+    /// # Errors
+    /// A sentence that names the field and what is asked for.
+    pub fn check(&self) -> Result<(), String> {
         let positive = [
             ("order.max_notional", self.order.max_notional),
             ("position.max_notional", self.position.max_notional),

@@ -3,6 +3,8 @@
 //! No socket, file or clock is touched here. The engine hands in what arrived and what time it is,
 //! writes the journal's rows before it lets any other effect out, and does what the effects say.
 
+/// Changing the terms of an order.
+mod amend;
 /// Commands of the arena.
 mod commands;
 /// The loss of a market day.
@@ -31,11 +33,15 @@ mod reconcile;
 pub mod risk;
 /// Sending, asking, resending.
 mod sending;
+/// Limits that are put in force while running.
+mod set_limits;
 /// What the venue says.
 mod venue;
 /// Pictures of the state for the wire.
 mod views;
 
+#[cfg(test)]
+mod amend_tests;
 #[cfg(test)]
 mod chaos_tests;
 #[cfg(test)]
@@ -44,6 +50,8 @@ mod exits_tests;
 mod limits_tests;
 #[cfg(test)]
 mod races_tests;
+#[cfg(test)]
+mod set_limits_tests;
 #[cfg(test)]
 mod story;
 #[cfg(test)]
@@ -106,6 +114,8 @@ pub struct Recovered {
     pub states: States,
     /// Where agents stood at the start of the market day.
     pub day: Option<DayBook>,
+    /// Limits that a command set, if the file was not read again since.
+    pub limits: Option<Limits>,
     /// The newest event's number.
     pub last_seq: u64,
     /// The newest execution's market time, ms.
@@ -130,6 +140,7 @@ pub struct Core {
     instruments: BTreeMap<Symbol, Instrument>,
     quotes: BTreeMap<Symbol, Quote>,
     pacer: Pacer,
+    amends: Pacer,
     submits: BTreeMap<Name, VecDeque<i64>>,
     seen_executions: HashSet<String>,
     seen_order: VecDeque<String>,
@@ -151,6 +162,8 @@ impl Core {
     #[must_use]
     pub fn new(setup: Setup, recovered: Recovered, now: Now) -> Self {
         let pacer = Pacer::new(setup.limits.venue.orders_per_second as usize);
+        // The venue counts amends apart from new orders.
+        let amends = pacer.clone();
         let mut core = Self {
             orders: HashMap::new(),
             by_order_id: HashMap::new(),
@@ -164,6 +177,7 @@ impl Core {
             instruments: BTreeMap::new(),
             quotes: BTreeMap::new(),
             pacer,
+            amends,
             submits: BTreeMap::new(),
             seen_executions: HashSet::new(),
             seen_order: VecDeque::new(),
@@ -191,10 +205,17 @@ impl Core {
             // When it was last sent is not known: the venue may still take it for a whole window.
             order.care.sent_at = now.ms;
             order.care.changed_at = now.ms;
+            order.care.terms_at = now.ms;
+            if order.amend.as_ref().is_some_and(|amend| !amend.sent) {
+                core.amends.push(&order.intent.agent, order.link_id.clone());
+            }
             if matches!(order.status, OrderStatus::Pending | OrderStatus::Sent) {
                 order.status = OrderStatus::Unknown;
             }
             core.remember(order);
+        }
+        if let Some(limits) = recovered.limits {
+            core.keep_limits(limits);
         }
         core
     }
@@ -227,6 +248,7 @@ impl Core {
             self.settle_readiness();
         }
         self.release();
+        self.release_amends();
         std::mem::take(&mut self.out)
     }
 
@@ -281,13 +303,6 @@ impl Core {
         }
     }
 
-    fn take_limits(&mut self, limits: Limits) {
-        self.setup.limits = limits;
-        let per_second = self.setup.limits.venue.orders_per_second as usize;
-        self.pacer.set_per_second(per_second);
-        self.alarm("limits_changed", "limits were read again".to_owned(), None, None);
-    }
-
     fn saw_market_time(&mut self, ts: u64) {
         self.market_ms = self.market_ms.max(ts);
     }
@@ -327,6 +342,12 @@ impl Core {
         let step = oms::advance(order, happened);
         if step.changed {
             order.care.changed_at = now;
+        }
+        if step.terms_changed {
+            order.care.terms_at = now;
+        }
+        if order.amend.is_none() {
+            self.amends.remove(link_id);
         }
         let is_terminal = order.is_terminal();
         if let Some(order_id) = &order.order_id {

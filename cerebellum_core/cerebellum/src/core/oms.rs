@@ -7,7 +7,7 @@
 use protocol::wire::event::OrderStatus;
 use rust_decimal::Decimal;
 
-use super::order::{Order, VenueEnd};
+use super::order::{Amend, Order, Terms, VenueEnd};
 
 /// What can happen to an order.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +37,19 @@ pub enum Happened {
         order_id: String,
         /// Working, or ended.
         shown: Shown,
+        /// The terms it shows, if it shows any.
+        terms: Option<Terms>,
+        /// Whether the row is newer than every request about the terms that the venue may still take.
+        settled: bool,
+    },
+    /// New terms are wanted.
+    AmendWanted(Terms),
+    /// The terms changed.
+    Amended(Terms),
+    /// They certainly stay as they are.
+    AmendRefused {
+        /// What was said.
+        text: String,
     },
     /// An execution of it.
     Fill {
@@ -71,6 +84,8 @@ pub enum Shown {
 pub struct Step {
     /// Whether anything that the wire shows is different now.
     pub changed: bool,
+    /// Whether the terms are different now.
+    pub terms_changed: bool,
     /// What should be impossible.
     pub oddity: Option<String>,
     /// Whether executions are missing and must be asked for.
@@ -80,6 +95,7 @@ pub struct Step {
 /// Moves an order by one happening.
 pub fn advance(order: &mut Order, happened: Happened) -> Step {
     let before = (order.status, order.filled_qty, order.order_id.clone());
+    let (terms, amend) = (order.terms.clone(), order.amend.clone());
     let mut step = Step::default();
     match happened {
         Happened::Sent => sent(order, &mut step),
@@ -91,7 +107,23 @@ pub fn advance(order: &mut Order, happened: Happened) -> Step {
                 order.text = Some(text);
             }
         }
-        Happened::Row { order_id, shown } => row(order, order_id, shown, &mut step),
+        Happened::Row { order_id, shown, terms, settled } => {
+            if let Some(terms) = terms.filter(|_| order.terms.limit_price.is_some()) {
+                let settled = settled || matches!(shown, Shown::Ended(_));
+                show_terms(order, terms, settled, &mut step);
+            }
+            row(order, order_id, shown, &mut step);
+        }
+        Happened::AmendWanted(terms) => {
+            order.text = Some(format!("an amend to {terms} is on its way"));
+            order.amend = Some(Amend { terms, sent: false });
+        }
+        Happened::Amended(terms) => amended(order, terms),
+        Happened::AmendRefused { text } => {
+            if order.amend.take().is_some() {
+                order.text = Some(text);
+            }
+        }
         Happened::Fill { qty, price } => fill(order, qty, price, &mut step),
         Happened::Withdrawn { text } => withdrawn(order, text, &mut step),
         Happened::Vanished { text } => {
@@ -101,8 +133,52 @@ pub fn advance(order: &mut Order, happened: Happened) -> Step {
             }
         }
     }
-    step.changed = before != (order.status, order.filled_qty, order.order_id.clone());
+    if order.is_terminal() {
+        drop_amend(order);
+    }
+    step.terms_changed = terms != order.terms;
+    step.changed = before != (order.status, order.filled_qty, order.order_id.clone())
+        || step.terms_changed
+        || amend != order.amend;
     step
+}
+
+fn amended(order: &mut Order, terms: Terms) {
+    order.terms = terms;
+    order.amend = None;
+    order.text = None;
+}
+
+/// Takes what a row of the venue says of the terms.
+///
+/// A row may be older than an amend, so old terms prove nothing until the row is settled.
+fn show_terms(order: &mut Order, shown: Terms, settled: bool, step: &mut Step) {
+    let sent = order.amend.clone().filter(|amend| amend.sent);
+    match sent {
+        Some(amend) if amend.terms.same(&shown) => amended(order, amend.terms),
+        Some(_) if !settled => {}
+        Some(_) if order.terms.same(&shown) => {
+            order.amend = None;
+            order.text = Some("the amend never arrived; the order is as it was".to_owned());
+        }
+        _ if settled && !order.terms.same(&shown) => {
+            step.oddity = Some(format!("the venue holds {shown}, here it is {}", order.terms));
+            let waiting = order.amend.take().filter(|amend| !amend.sent);
+            amended(order, shown);
+            order.amend = waiting;
+        }
+        _ => {}
+    }
+}
+
+/// An amend has no meaning after the end; its quantity may have been reached all the same.
+fn drop_amend(order: &mut Order) {
+    if let Some(amend) = order.amend.take() {
+        let reached = order.filled_qty == amend.terms.qty.value();
+        if amend.sent && order.status == OrderStatus::Filled && reached {
+            order.terms = amend.terms;
+        }
+    }
 }
 
 fn sent(order: &mut Order, step: &mut Step) {
@@ -193,7 +269,10 @@ fn row(order: &mut Order, order_id: String, shown: Shown, step: &mut Step) {
 fn fill(order: &mut Order, qty: Decimal, price: Decimal, step: &mut Step) {
     order.filled_qty += qty;
     order.filled_value += qty * price;
-    let asked = order.intent.qty.value();
+    // While an amend is on its way the venue may hold either quantity; its row tells which is whole.
+    let held = order.terms.qty.value();
+    let sent = order.amend.as_ref().filter(|amend| amend.sent);
+    let asked = held.max(sent.map_or(held, |amend| amend.terms.qty.value()));
     if order.filled_qty > asked {
         step.oddity = Some(format!("{} filled of {asked} asked for", order.filled_qty));
     }

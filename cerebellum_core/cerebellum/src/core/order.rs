@@ -119,6 +119,42 @@ pub fn link_id(intent_id: &IntentId) -> String {
     format!("c-{digits}")
 }
 
+/// How much, and at what price: what an amend changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// The whole quantity, what is filled included.
+    pub qty: DecimalText,
+    /// The limit price; `None` for a market order.
+    pub limit_price: Option<DecimalText>,
+}
+
+impl Terms {
+    /// Whether both say the same, however it is spelled.
+    #[must_use]
+    pub fn same(&self, other: &Self) -> bool {
+        let price = |terms: &Self| terms.limit_price.as_ref().map(DecimalText::value);
+        self.qty.value() == other.qty.value() && price(self) == price(other)
+    }
+}
+
+impl std::fmt::Display for Terms {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.limit_price {
+            Some(price) => write!(f, "qty {} at {price}", self.qty),
+            None => write!(f, "qty {}", self.qty),
+        }
+    }
+}
+
+/// New terms that are wanted and not yet seen at the venue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Amend {
+    /// What is wanted.
+    pub terms: Terms,
+    /// Whether the request left, so that the venue may hold either.
+    pub sent: bool,
+}
+
 /// One order, from the journal's first row to its end.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Order {
@@ -128,6 +164,10 @@ pub struct Order {
     pub link_id: String,
     /// The venue's id, once known.
     pub order_id: Option<String>,
+    /// What the venue holds, as far as is known; the intent's own until an amend changed them.
+    pub terms: Terms,
+    /// The change of terms on its way.
+    pub amend: Option<Amend>,
     /// Where it stands.
     pub status: OrderStatus,
     /// How much is filled, by the executions seen.
@@ -183,6 +223,10 @@ pub struct Care {
     pub landed: bool,
     /// When the last cancel was sent.
     pub cancel_at: Option<i64>,
+    /// When an amend was last sent or the terms last changed.
+    pub terms_at: i64,
+    /// Whether the answer to an amend is awaited.
+    pub amending: bool,
     /// Since when no place at the venue shows an order that it once took.
     pub missing_since: Option<i64>,
     /// Whether an alarm about it was raised.
@@ -194,10 +238,13 @@ impl Order {
     #[must_use]
     pub fn new(intent: Intent) -> Self {
         let link_id = intent.link_id();
+        let terms = Terms { qty: intent.qty.clone(), limit_price: intent.limit_price.clone() };
         Self {
             intent,
             link_id,
             order_id: None,
+            terms,
+            amend: None,
             status: OrderStatus::Pending,
             filled_qty: Decimal::ZERO,
             filled_value: Decimal::ZERO,
@@ -217,10 +264,19 @@ impl Order {
         self.status.is_terminal()
     }
 
-    /// How much may still be filled.
+    /// The most that may still be filled, whether or not an amend on its way arrives.
     #[must_use]
     pub fn remaining(&self) -> Decimal {
-        (self.intent.qty.value() - self.filled_qty).max(Decimal::ZERO)
+        let held = self.terms.qty.value();
+        let wanted = self.amend.as_ref().map_or(held, |amend| amend.terms.qty.value());
+        (held.max(wanted) - self.filled_qty).max(Decimal::ZERO)
+    }
+
+    /// The highest limit price at which it may be filled, or nothing for a market order.
+    #[must_use]
+    pub fn highest_price(&self) -> Option<Decimal> {
+        let price = |terms: &Terms| terms.limit_price.as_ref().map(DecimalText::value);
+        price(&self.terms).max(self.amend.as_ref().and_then(|amend| price(&amend.terms)))
     }
 
     /// The order as the wire shows it.
@@ -235,8 +291,8 @@ impl Order {
             symbol: self.intent.symbol.clone(),
             side: self.intent.side,
             kind: self.intent.kind,
-            qty: self.intent.qty.clone(),
-            limit_price: self.intent.limit_price.clone(),
+            qty: self.terms.qty.clone(),
+            limit_price: self.terms.limit_price.clone(),
             reduce_only: self.intent.reduce_only,
             status: self.status,
             filled_qty: DecimalText::from(self.filled_qty),

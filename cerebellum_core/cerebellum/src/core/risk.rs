@@ -84,6 +84,8 @@ pub struct Picture<'a> {
     pub agent_rate: u32,
     /// Whether the agent, or all, lost the day's limit.
     pub daily_loss: DayLoss,
+    /// For new terms of an order that works already: how much of it is filled.
+    pub amended: Option<Decimal>,
 }
 
 /// A refusal: the code for machines, the text for people.
@@ -101,9 +103,10 @@ pub fn check(intent: &Intent, picture: &Picture<'_>) -> Result<(), Refusal> {
             format!("{symbol} is not traded here; start with --symbols that include it"),
         )
     })?;
-    check_quantity(intent, instrument)?;
+    check_quantity(intent, instrument, picture.amended)?;
     check_price(intent, instrument)?;
-    if picture.market_ms > intent.expires_at() {
+    // The time to live is about sending; an order that rests has been sent.
+    if picture.amended.is_none() && picture.market_ms > intent.expires_at() {
         return Err((
             RejectCode::Expired,
             format!(
@@ -136,11 +139,21 @@ pub fn check(intent: &Intent, picture: &Picture<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_quantity(intent: &Intent, instrument: &Instrument) -> Result<(), Refusal> {
+fn check_quantity(
+    intent: &Intent,
+    instrument: &Instrument,
+    filled: Option<Decimal>,
+) -> Result<(), Refusal> {
     let qty = intent.qty.value();
     let bad = |text: String| Err((RejectCode::BadQuantity, text));
     if qty <= Decimal::ZERO {
         return bad(format!("qty {} must be above zero", intent.qty));
+    }
+    if let Some(filled) = filled.filter(|filled| qty <= *filled) {
+        return bad(format!(
+            "qty {} is not above the {filled} filled; cancel the rest",
+            intent.qty
+        ));
     }
     let most = match intent.kind {
         Kind::Market => instrument.max_market_qty,
@@ -229,6 +242,11 @@ fn check_state(intent: &Intent, picture: &Picture<'_>) -> Result<(), Refusal> {
     }
 }
 
+/// What an intent may still add: of one that is amended, what is filled is held already.
+fn to_come(intent: &Intent, picture: &Picture<'_>) -> Decimal {
+    intent.qty.value() - picture.amended.unwrap_or_default()
+}
+
 /// Reduce-only is a promise about the agent's own position, not about the venue's net one.
 fn check_reduces(intent: &Intent, picture: &Picture<'_>) -> Result<(), Refusal> {
     let (room, working) = match intent.side {
@@ -236,7 +254,7 @@ fn check_reduces(intent: &Intent, picture: &Picture<'_>) -> Result<(), Refusal> 
         Side::Buy => (-picture.position, picture.working_buys),
     };
     let reducible = room.max(Decimal::ZERO) - working;
-    if intent.qty.value() <= reducible {
+    if to_come(intent, picture) <= reducible {
         return Ok(());
     }
     Err((
@@ -264,6 +282,7 @@ fn check_entry(
     };
     let price = intent.limit_price.as_ref().map_or(taking, |price| price.value());
     let qty = intent.qty.value();
+    let coming = to_come(intent, picture);
     let notional = price.saturating_mul(qty);
     if notional < instrument.min_notional {
         return Err((
@@ -301,8 +320,8 @@ fn check_entry(
         ));
     }
     let after = match intent.side {
-        Side::Buy => picture.position + picture.working_buys + qty,
-        Side::Sell => -(picture.position - picture.working_sells - qty),
+        Side::Buy => picture.position + picture.working_buys + coming,
+        Side::Sell => -(picture.position - picture.working_sells - coming),
     };
     let grown = after.max(Decimal::ZERO).saturating_mul(price);
     if let Some(most) = picture.limits.position.max_notional.filter(|most| grown > *most) {
@@ -317,7 +336,9 @@ fn check_entry(
         ));
     }
     match picture.limits.position.max_total_notional {
-        Some(most) if after > picture.position.abs() => check_total(picture, notional, most),
+        Some(most) if after > picture.position.abs() => {
+            check_total(picture, price.saturating_mul(coming), most)
+        }
         _ => Ok(()),
     }
 }

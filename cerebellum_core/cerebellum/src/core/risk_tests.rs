@@ -29,6 +29,7 @@ impl World {
             total_notional: Ok(Decimal::ZERO),
             agent_rate: 0,
             daily_loss: DayLoss::Inside,
+            amended: None,
         }
     }
 }

@@ -72,13 +72,20 @@ impl Core {
             self.happen(link, Happened::Refused { code, text });
             return;
         }
+        if order.sends == 0 {
+            // No request of it was executed, so it may as well leave with the new terms.
+            if let Some(amend) = order.amend.clone() {
+                self.happen(link, Happened::Amended(amend.terms));
+            }
+        }
+        let Some(order) = self.orders.get(link) else { return };
         let create = CreateOrder {
             link_id: link.to_owned(),
             symbol: order.intent.symbol.clone(),
             side: order.intent.side,
             kind: order.intent.kind,
-            qty: order.intent.qty.as_str().to_owned(),
-            price: order.intent.limit_price.as_ref().map(|price| price.as_str().to_owned()),
+            qty: order.terms.qty.as_str().to_owned(),
+            price: order.terms.limit_price.as_ref().map(|price| price.as_str().to_owned()),
             reduce_only: self.venue_reduce_only(order),
         };
         let now = self.now.ms;
@@ -92,7 +99,7 @@ impl Core {
     }
 
     /// Whether the trading state lets an order out; Cerebellum's own exits always go.
-    fn state_allows(&self, order: &Order) -> bool {
+    pub(super) fn state_allows(&self, order: &Order) -> bool {
         let intent = &order.intent;
         match self.states.effective(&intent.agent, &intent.symbol) {
             _ if intent.origin == Origin::Cerebellum => true,
@@ -225,8 +232,10 @@ impl Core {
                 continue;
             }
             let unseen = now - care.changed_at.max(care.asked_at);
+            let amending = order.amend.as_ref().is_some_and(|amend| amend.sent);
             let due = match (care.ask_at, order.status) {
                 (Some(at), _) => now >= at,
+                (None, _) if amending && !care.amending && unseen >= 1_000 => true,
                 (None, OrderStatus::Unknown) => unseen >= 1_000,
                 (None, OrderStatus::Sent) => unseen >= UNSEEN_MS && order.sends > 0,
                 (None, OrderStatus::New | OrderStatus::PartiallyFilled) => {

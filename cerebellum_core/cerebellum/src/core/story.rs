@@ -16,7 +16,7 @@ use super::{
     limits::Limits,
     market::Quote,
     oms::Shown,
-    order::{link_id, VenueEnd},
+    order::{link_id, Terms, VenueEnd},
     testing::{instrument, intent_id},
     Core, Recovered, Setup,
 };
@@ -200,6 +200,16 @@ pub(super) fn seen(order: &CreateOrder, shown: Shown) -> OrderSeen {
         order_id: format!("o-{}", order.link_id),
         symbol: order.symbol.clone(),
         shown,
+        terms: None,
+    }
+}
+
+/// A row with the terms that the venue holds.
+pub(super) fn seen_at(order: &CreateOrder, shown: Shown, qty: &str, price: &str) -> OrderSeen {
+    let limit_price = Some(price.parse().unwrap());
+    OrderSeen {
+        terms: Some(Terms { qty: qty.parse().unwrap(), limit_price }),
+        ..seen(order, shown)
     }
 }
 

@@ -32,8 +32,9 @@ impl Core {
             }
             Input::CreateReply { link_id, outcome } => self.create_reply(&link_id, outcome),
             Input::CancelReply { link_id, outcome } => self.cancel_reply(&link_id, outcome),
+            Input::AmendReply { link_id, outcome } => self.amend_reply(&link_id, outcome),
             Input::OrderSeen(seen) => {
-                self.order_seen(seen);
+                self.order_seen(seen, false);
                 self.drive_exits(None);
             }
             Input::Executions { executions, pulled } => {
@@ -52,7 +53,10 @@ impl Core {
             }
             Input::Positions(venue) => self.compare_positions(&venue),
             Input::Wallet(balance) => self.wallet = Some(balance),
-            Input::Pause(until) => self.pacer.pause_until(until),
+            Input::Pause(until) => {
+                self.pacer.pause_until(until);
+                self.amends.pause_until(until);
+            }
             Input::ClockDrift { offset_ms } => {
                 let text = format!("the venue's clock is {offset_ms} ms ahead of ours; check NTP");
                 self.alarm("clock_drift", text, None, None);
@@ -60,6 +64,7 @@ impl Core {
             Input::Notice { code, text, symbol } => self.alarm(code, text, None, symbol),
             Input::Recall(mut order) if !self.knows(&order.link_id) => {
                 order.care.sent_at = self.now.ms;
+                order.care.terms_at = self.now.ms;
                 order.care.changed_at = self.now.ms;
                 self.remember(*order);
             }
@@ -85,7 +90,8 @@ impl Core {
             self.execution(&execution);
         }
         if let Some(seen) = seen {
-            self.order_seen(seen);
+            let settled = self.terms_settled(link);
+            self.order_seen(seen, settled);
         }
         if found {
             if let Some(order) = self.orders.get_mut(link) {
@@ -103,7 +109,7 @@ impl Core {
         }
     }
 
-    fn order_seen(&mut self, seen: OrderSeen) {
+    fn order_seen(&mut self, seen: OrderSeen, settled: bool) {
         let Some(link) = self.link_for(&seen.link_id, &seen.order_id) else {
             // Somebody else's order on this account; its fills, if any, raise the alarm.
             return;
@@ -111,7 +117,12 @@ impl Core {
         if let Some(order) = self.orders.get_mut(&link) {
             order.care.missing_since = None;
         }
-        let happened = Happened::Row { order_id: seen.order_id, shown: seen.shown };
+        let happened = Happened::Row {
+            order_id: seen.order_id,
+            shown: seen.shown,
+            terms: seen.terms,
+            settled,
+        };
         let step = self.happen(&link, happened);
         if step.fills_missing {
             self.ask(&link, 300);

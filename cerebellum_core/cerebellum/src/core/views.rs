@@ -7,7 +7,7 @@ use protocol::wire::{
 };
 use rust_decimal::Decimal;
 
-use super::Core;
+use super::{order::Order, Core};
 
 impl Core {
     /// Everything at this moment.
@@ -60,11 +60,12 @@ impl Core {
         }
     }
 
-    /// The sum of all agents' absolute notionals, working entry orders included.
+    /// The sum of all agents' absolute notionals, working entry orders included but for one that is
+    /// amended.
     ///
     /// # Errors
     /// A symbol in which something is held, or bought at the market, without a trustworthy book.
-    pub(super) fn total_notional(&self) -> Result<Decimal, Symbol> {
+    pub(super) fn total_notional(&self, amended: Option<&Order>) -> Result<Decimal, Symbol> {
         let mut total = Decimal::ZERO;
         for ((_, symbol), position) in self.ledger.positions() {
             let quote = self.quotes.get(symbol).ok_or_else(|| symbol.clone())?;
@@ -72,11 +73,12 @@ impl Core {
         }
         for order in self.open.iter().filter_map(|link| self.orders.get(link)) {
             let intent = &order.intent;
-            if intent.reduce_only {
+            if intent.reduce_only || amended.is_some_and(|other| other.link_id == order.link_id) {
                 continue;
             }
-            let price = match (&intent.limit_price, self.quotes.get(&intent.symbol), intent.side) {
-                (Some(price), _, _) => price.value(),
+            let price = match (order.highest_price(), self.quotes.get(&intent.symbol), intent.side)
+            {
+                (Some(price), _, _) => price,
                 (None, Some(quote), Side::Buy) => quote.ask,
                 (None, Some(quote), Side::Sell) => quote.bid,
                 (None, None, _) => return Err(intent.symbol.clone()),

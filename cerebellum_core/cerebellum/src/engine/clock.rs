@@ -2,7 +2,7 @@
 
 use std::{sync::OnceLock, time::Instant};
 
-use crate::core::io::{CreateOutcome, Input, Now};
+use crate::core::io::{AmendOutcome, CreateOutcome, Input, Now};
 
 /// The longest pause that the venue can ask for, ms; after that it is simply asked again.
 const LONGEST_PAUSE_MS: i64 = 10_000;
@@ -24,6 +24,10 @@ pub fn translate(input: Input, wall_ms: i64, now: Now) -> Input {
         Input::CreateReply { link_id, outcome: CreateOutcome::NotExecuted { retry_at, text } } => {
             let outcome = CreateOutcome::NotExecuted { retry_at: here(retry_at), text };
             Input::CreateReply { link_id, outcome }
+        }
+        Input::AmendReply { link_id, outcome: AmendOutcome::NotExecuted { retry_at, text } } => {
+            let outcome = AmendOutcome::NotExecuted { retry_at: here(retry_at), text };
+            Input::AmendReply { link_id, outcome }
         }
         other => other,
     }

@@ -46,6 +46,12 @@ impl Hands {
                 tracing::debug!(order = link_id, ?outcome, "cancel");
                 let _ = inbox.send(Input::CancelReply { link_id, outcome });
             }),
+            Effect::Amend { link_id, symbol, qty, price } => self.start(async move {
+                let answer = rest.amend(&link_id, &symbol, qty, price).await;
+                let outcome = outcome::of_amend(answer, wall_ms());
+                tracing::debug!(order = link_id, ?outcome, "amend");
+                let _ = inbox.send(Input::AmendReply { link_id, outcome });
+            }),
             Effect::Ask { link_id, symbol } => self.start(async move {
                 let found = rest.look_up(&link_id, &symbol).await;
                 let _ = inbox.send(Input::Asked {

@@ -164,6 +164,7 @@ impl Engine {
         };
         let intent_id = match &command {
             Command::Submit(submit) => Some(&submit.intent_id),
+            Command::Amend(amend) => Some(&amend.intent_id),
             Command::Cancel(cancel) => Some(&cancel.intent_id),
             _ => None,
         };

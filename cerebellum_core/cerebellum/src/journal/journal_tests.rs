@@ -3,7 +3,7 @@
 use protocol::wire::{
     command::Protect,
     event::{Event, FillEvent, OrderEvent, OrderStatus},
-    field::{Side, Symbol, TradingState, V1},
+    field::{Reason, Side, Symbol, TradingState, V1},
     DecimalText,
 };
 use rust_decimal::Decimal;
@@ -11,7 +11,8 @@ use rust_decimal::Decimal;
 use super::{verify::verify, Journal};
 use crate::core::{
     io::Record,
-    order::{Intent, Order},
+    limits::Limits,
+    order::{Amend, Intent, Order, Terms},
     protect::Guard,
     testing::intent,
 };
@@ -78,7 +79,11 @@ fn everything_written_is_read_back_after_a_restart() {
         take_profit: None,
         deadline_ts: Some(77),
     });
-    let waiting = Order::new(waiting);
+    let mut waiting = Order::new(waiting);
+    waiting.terms.qty = "2.0".parse().unwrap();
+    let terms = Terms { qty: "3".parse().unwrap(), limit_price: Some("121".parse().unwrap()) };
+    waiting.amend = Some(Amend { terms, sent: true });
+    waiting.close_on_fill = Some(Reason::new("kill").unwrap());
     let holding = (waiting.intent.agent.clone(), waiting.intent.symbol.clone());
     let guard = Guard {
         stop: Some(Decimal::new(905, 1)),
@@ -91,21 +96,27 @@ fn everything_written_is_read_back_after_a_restart() {
     journal.write(&Record::Guard(holding.clone(), Some(Box::new(guard.clone())))).unwrap();
     let scope = (None, Some(Symbol::new("BTCUSDT").unwrap()));
     journal.write(&Record::State(scope.clone(), TradingState::Halted)).unwrap();
+    let mut limits = Limits::default();
+    limits.daily_loss.total = Some(Decimal::new(5005, 1));
+    journal.write(&Record::Limits(Some(Box::new(limits.clone())))).unwrap();
     journal.commit().unwrap();
     let id = journal.journal_id().unwrap();
     drop(journal);
 
-    let journal = open(&folder);
+    let mut journal = open(&folder);
     assert_eq!(journal.journal_id().unwrap(), id);
     let recovered = journal.recover().unwrap();
     assert_eq!(recovered.open_orders, vec![waiting]);
     assert_eq!(recovered.guards.get(&holding), Some(&guard));
     assert_eq!(recovered.states.get(&scope), TradingState::Halted);
+    assert_eq!(recovered.limits, Some(limits));
     assert_eq!((recovered.last_seq, recovered.last_exec_ts), (4, Some(1_003)));
     assert_eq!(recovered.ledger.net(&holding.1), Decimal::new(15, 1));
     assert_eq!(recovered.ledger.cash(), Decimal::new(-15010, 2));
     assert!(journal.has_execution("e-1").unwrap());
     assert_eq!(journal.events_since(1, 2).unwrap().len(), 2);
+    journal.write(&Record::Limits(None)).unwrap();
+    assert_eq!(journal.recover().unwrap().limits, None);
 }
 
 #[test]
@@ -162,4 +173,24 @@ fn a_newer_journal_and_a_second_writer_are_refused() {
     rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     assert!(Journal::open(&path).unwrap_err().to_string().contains("newer program"));
     assert!(verify(&folder.path().join("none.sqlite")).is_err());
+}
+
+#[test]
+fn a_journal_of_the_first_version_is_brought_up_and_its_orders_keep_their_terms() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("j.sqlite");
+    let mut journal = open(&folder);
+    let order = Order::new(intent("a", Side::Buy, "1.50"));
+    journal.begin().unwrap();
+    journal.write(&Record::Intent(Box::new(order.clone()))).unwrap();
+    journal.commit().unwrap();
+    drop(journal);
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    for column in ["close_on_fill", "qty", "limit_price", "amend"] {
+        connection.execute_batch(&format!("ALTER TABLE orders DROP COLUMN {column}")).unwrap();
+    }
+    connection.pragma_update(None, "user_version", 1).unwrap();
+    drop(connection);
+    assert_eq!(open(&folder).recover().unwrap().open_orders, vec![order]);
+    assert!(verify(&path).unwrap().ok);
 }

@@ -6,12 +6,12 @@ use protocol::wire::{
 };
 use rusqlite::{OptionalExtension, Row};
 use rust_decimal::Decimal;
-use serde::de::DeserializeOwned;
+use serde::{de::DeserializeOwned, Deserialize};
 
 use super::{Journal, JournalError};
 use crate::core::{
     ledger::{Booking, Ledger},
-    order::{Care, Intent, Order, Origin},
+    order::{Amend, Care, Intent, Order, Origin, Terms},
     protect::Guard,
     Recovered,
 };
@@ -19,7 +19,7 @@ use crate::core::{
 const ORDER_COLUMNS: &str = "SELECT i.intent_id, i.order_link_id, i.agent, i.version, i.symbol,
     i.side, i.kind, i.qty, i.limit_price, i.reduce_only, i.ts, i.ttl_ms, i.protect, i.reason,
     i.origin, o.order_id, o.status, o.filled_qty, o.filled_value, o.sends, o.cancel_wanted, o.code,
-    o.text, o.close_on_fill FROM intents i JOIN orders o USING (intent_id)";
+    o.text, o.close_on_fill, o.qty, o.limit_price, o.amend FROM intents i JOIN orders o USING (intent_id)";
 
 impl Journal {
     /// A text unique to this journal.
@@ -44,7 +44,8 @@ impl Journal {
             ledger: self.ledger()?,
             guards: self.guards()?,
             states: self.states()?,
-            day: self.market_day()?,
+            day: self.meta("market_day")?,
+            limits: self.meta("limits")?,
             last_seq: self.last_seq()?,
             last_exec_ts: self.newest("SELECT max(ts) FROM (SELECT max(exec_ts) AS ts FROM fills UNION ALL SELECT max(exec_ts) FROM funding UNION ALL SELECT max(exec_ts) FROM foreign_executions)")?,
             first_intent_ts: self.newest("SELECT min(ts) FROM intents")?,
@@ -197,14 +198,14 @@ impl Journal {
         Ok(states)
     }
 
-    fn market_day(&self) -> Result<Option<crate::core::daily::DayBook>, JournalError> {
+    fn meta<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, JournalError> {
         let body: Option<String> = self
             .connection
-            .query_row("SELECT value FROM meta WHERE key = 'market_day'", [], |row| row.get(0))
+            .query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0))
             .optional()?;
         body.map(|body| {
             serde_json::from_str(&body)
-                .map_err(|error| JournalError::new(format!("journal: market_day: {error}")))
+                .map_err(|error| JournalError::new(format!("journal: {key}: {error}")))
         })
         .transpose()
     }
@@ -238,7 +239,14 @@ fn order(row: &Row<'_>) -> Result<Order, JournalError> {
         reason: Reason::new(&text(row, 13)?).map_err(JournalError::new)?,
         origin: if text(row, 14)? == "arena" { Origin::Arena } else { Origin::Cerebellum },
     };
+    // Rows from before amends hold no terms of their own.
+    let terms = match row.get::<_, Option<String>>(24)? {
+        Some(qty) => terms(&qty, row.get::<_, Option<String>>(25)?.as_deref())?,
+        None => Terms { qty: intent.qty.clone(), limit_price: intent.limit_price.clone() },
+    };
     Ok(Order {
+        terms,
+        amend: row.get::<_, Option<String>>(26)?.map(|body| amend(&body)).transpose()?,
         link_id: text(row, 1)?,
         order_id: row.get(15)?,
         status: word::<OrderStatus>(&text(row, 16)?)?,
@@ -255,6 +263,29 @@ fn order(row: &Row<'_>) -> Result<Order, JournalError> {
         venue_end: None,
         care: Care::default(),
         intent,
+    })
+}
+
+/// An amend as its column holds it.
+#[derive(Deserialize)]
+struct AmendRow {
+    qty: String,
+    limit_price: Option<String>,
+    sent: bool,
+}
+
+fn amend(body: &str) -> Result<Amend, JournalError> {
+    let row: AmendRow = serde_json::from_str(body)
+        .map_err(|error| JournalError::new(format!("journal: amend: {error}")))?;
+    Ok(Amend { terms: terms(&row.qty, row.limit_price.as_deref())?, sent: row.sent })
+}
+
+fn terms(qty: &str, limit_price: Option<&str>) -> Result<Terms, JournalError> {
+    Ok(Terms {
+        qty: qty.parse().map_err(JournalError::new)?,
+        limit_price: limit_price
+            .map(|price| price.parse().map_err(JournalError::new))
+            .transpose()?,
     })
 }
 

@@ -106,6 +106,11 @@ CREATE TABLE states (
     "
 ALTER TABLE orders ADD COLUMN close_on_fill TEXT;
 ",
+    "
+ALTER TABLE orders ADD COLUMN qty TEXT;
+ALTER TABLE orders ADD COLUMN limit_price TEXT;
+ALTER TABLE orders ADD COLUMN amend TEXT;
+",
 ];
 
 /// The version that this code writes.

@@ -2,6 +2,7 @@
 
 use protocol::wire::{event::Event, field::Kind, field::Side};
 use rusqlite::params;
+use serde_json::json;
 
 use super::{Journal, JournalError};
 use crate::core::{
@@ -66,6 +67,18 @@ impl Journal {
                         symbol.as_ref().map_or("", |name| name.as_str()),
                         state.as_ref().and_then(serde_json::Value::as_str),
                     ])?;
+                Ok(())
+            }
+            Record::Limits(None) => {
+                self.connection.execute("DELETE FROM meta WHERE key = 'limits'", [])?;
+                Ok(())
+            }
+            Record::Limits(Some(limits)) => {
+                let body = serde_json::to_string(limits)
+                    .map_err(|error| JournalError::new(format!("limits: {error}")))?;
+                self.connection
+                    .prepare_cached("INSERT OR REPLACE INTO meta VALUES ('limits', ?1)")?
+                    .execute([body])?;
                 Ok(())
             }
             Record::Day(book) => {
@@ -133,8 +146,9 @@ impl Journal {
         self.connection
             .prepare_cached(
                 "INSERT OR REPLACE INTO orders (intent_id, order_id, status, is_open, filled_qty,
-                 filled_value, sends, cancel_wanted, code, text, close_on_fill)
-                 VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)",
+                 filled_value, sends, cancel_wanted, code, text, close_on_fill, qty,
+                 limit_price, amend)
+                 VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)",
             )?
             .execute(params![
                 order.intent.intent_id.as_str(),
@@ -148,6 +162,13 @@ impl Journal {
                 order.code,
                 order.text,
                 order.close_on_fill.as_ref().map(|reason| reason.as_str()),
+                order.terms.qty.as_str(),
+                order.terms.limit_price.as_ref().map(|price| price.as_str()),
+                order.amend.as_ref().map(|amend| {
+                    let price = amend.terms.limit_price.as_ref().map(|price| price.as_str());
+                    let qty = amend.terms.qty.as_str();
+                    json!({"qty": qty, "limit_price": price, "sent": amend.sent}).to_string()
+                }),
             ])?;
         Ok(())
     }

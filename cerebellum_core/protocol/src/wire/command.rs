@@ -14,6 +14,8 @@ use super::{
 pub enum Command {
     /// Place an order for an agent.
     Submit(Submit),
+    /// Change the quantity or the price of one order.
+    Amend(Amend),
     /// Take one order back.
     Cancel(Cancel),
     /// Take many orders back.
@@ -22,6 +24,8 @@ pub enum Command {
     Flatten(Flatten),
     /// Move a trading state.
     SetState(SetState),
+    /// Put limits in force.
+    SetLimits(SetLimits),
     /// The arena lives.
     Heartbeat(Plain),
     /// Everything at one moment.
@@ -33,10 +37,12 @@ pub enum Command {
 impl Family for Command {
     const TYPES: &'static [&'static str] = &[
         "submit",
+        "amend",
         "cancel",
         "cancel_all",
         "flatten",
         "set_state",
+        "set_limits",
         "heartbeat",
         "snapshot",
         "replay",
@@ -49,10 +55,12 @@ impl Command {
     pub fn request_id(&self) -> &RequestId {
         match self {
             Self::Submit(c) => &c.request_id,
+            Self::Amend(c) => &c.request_id,
             Self::Cancel(c) => &c.request_id,
             Self::CancelAll(c) => &c.request_id,
             Self::Flatten(c) => &c.request_id,
             Self::SetState(c) => &c.request_id,
+            Self::SetLimits(c) => &c.request_id,
             Self::Heartbeat(c) | Self::Snapshot(c) => &c.request_id,
             Self::Replay(c) => &c.request_id,
         }
@@ -110,6 +118,28 @@ pub struct Protect {
     /// Close at this market time, ms.
     #[serde(deserialize_with = "nullable")]
     pub deadline_ts: Option<u64>,
+}
+
+/// `amend`: new terms of a limit order; null leaves a term as it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Amend {
+    /// Always 1.
+    pub v: V1,
+    /// Market time, ms.
+    pub ts: u64,
+    /// Repeated in the reply.
+    pub request_id: RequestId,
+    /// Whose order is changed.
+    pub intent_id: IntentId,
+    /// The agent of that intent.
+    pub agent: Name,
+    /// The whole quantity after the change, what is filled included.
+    #[serde(deserialize_with = "nullable")]
+    pub qty: Option<DecimalText>,
+    /// The limit price after the change.
+    #[serde(deserialize_with = "nullable")]
+    pub limit_price: Option<DecimalText>,
 }
 
 /// `cancel`.
@@ -185,6 +215,80 @@ pub struct SetState {
     /// Who moves it; needed to move up.
     #[serde(deserialize_with = "nullable")]
     pub operator: Option<Name>,
+}
+
+/// `set_limits`: each section given is in force as a whole; null leaves it as it is.
+///
+/// Sections and names are those of the limits file; a null in a section is no limit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetLimits {
+    /// Always 1.
+    pub v: V1,
+    /// Market time, ms.
+    pub ts: u64,
+    /// Repeated in the reply.
+    pub request_id: RequestId,
+    /// Who sets them; needed.
+    #[serde(deserialize_with = "nullable")]
+    pub operator: Option<Name>,
+    /// Limits on one order.
+    #[serde(deserialize_with = "nullable")]
+    pub order: Option<OrderSection>,
+    /// Limits on positions.
+    #[serde(deserialize_with = "nullable")]
+    pub position: Option<PositionSection>,
+    /// Limits on the loss of a market day.
+    #[serde(deserialize_with = "nullable")]
+    pub daily_loss: Option<DailyLossSection>,
+    /// What the venue allows.
+    #[serde(deserialize_with = "nullable")]
+    pub venue: Option<VenueSection>,
+}
+
+/// `order` of `set_limits`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrderSection {
+    /// The largest price times quantity of one order.
+    #[serde(deserialize_with = "nullable")]
+    pub max_notional: Option<DecimalText>,
+    /// How far a limit price may cross the best price, in basis points.
+    pub collar_bps: u32,
+    /// Submits and amends of one agent in a second.
+    pub per_second_per_agent: u32,
+}
+
+/// `position` of `set_limits`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PositionSection {
+    /// The largest notional of one agent in one symbol.
+    #[serde(deserialize_with = "nullable")]
+    pub max_notional: Option<DecimalText>,
+    /// The largest sum of all agents' notionals.
+    #[serde(deserialize_with = "nullable")]
+    pub max_total_notional: Option<DecimalText>,
+}
+
+/// `daily_loss` of `set_limits`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DailyLossSection {
+    /// What one agent may lose in a market day.
+    #[serde(deserialize_with = "nullable")]
+    pub agent: Option<DecimalText>,
+    /// What all together may lose in a market day.
+    #[serde(deserialize_with = "nullable")]
+    pub total: Option<DecimalText>,
+}
+
+/// `venue` of `set_limits`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VenueSection {
+    /// Orders sent to the venue in any one second.
+    pub orders_per_second: u32,
 }
 
 /// `heartbeat` and `snapshot`: no field of their own.

@@ -20,7 +20,7 @@ pub enum ErrorCode {
     TooLarge,
     /// The intent id was used before with another body.
     IntentBodyDiffers,
-    /// Moving a state up needs an operator's name.
+    /// Moving a state up, and setting limits, needs an operator's name.
     NeedsOperator,
     /// A fault of Cerebellum itself; the log holds the details.
     Internal,
@@ -66,6 +66,10 @@ pub enum RejectCode {
     VenueRejected,
     /// No intent with this id is known.
     UnknownIntent,
+    /// The order has ended, so nothing of it can be changed.
+    OrderEnded,
+    /// The order cannot be changed now, or never; the text says why.
+    NotAmendable,
 }
 
 impl RejectCode {
@@ -91,6 +95,8 @@ impl RejectCode {
             Self::InsufficientMargin => "insufficient_margin",
             Self::VenueRejected => "venue_rejected",
             Self::UnknownIntent => "unknown_intent",
+            Self::OrderEnded => "order_ended",
+            Self::NotAmendable => "not_amendable",
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Strict on both sides: every field present, no field more, finite numbers, decimal strings kept
 //! as they were written, at most [`MAX_FRAME_BYTES`] a frame.
 
-/// What the arena sends: submit, cancel, flatten, state, heartbeat, snapshot, replay.
+/// What the arena sends: submit, amend, cancel, flatten, state, limits, heartbeat, snapshot, replay.
 pub mod command;
 /// Decimal strings that keep their spelling.
 pub mod decimal_text;
