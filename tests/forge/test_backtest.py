@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from crucible.features.frame import FeatureFrame, FeatureSchema
 from crucible.forge.backtest import Books, ForgeError, Market, Reason, backtest
+from crucible.forge.population import FeatureTable, evaluate_programs
 from crucible.market.candles import Candles
 from crucible.settings import MINUTE_MS, Costs
 from crucible.strategies.contract import Exits
+from crucible.strategies.program import parse_program
 from crucible.testing.reference_backtest import reference_trades
 
 COSTS = Costs(fee=0.001, slippage=0.0005)
@@ -58,22 +60,32 @@ def cases(draw):
     costs = Costs(fee=draw(st.sampled_from((0, 0.001))), slippage=draw(st.sampled_from((0, 0.002))))
     weights = draw(st.sampled_from(((0.5, 0.3, 0.2), (0.1, 0.8, 0.1), (0.9, 0.05, 0.05))))
     signals = generator.choice(np.array([0, 1, 2], dtype=np.int8), count, p=weights)
-    return signals, market, exits, costs
+    if draw(st.booleans()):
+        funding = generator.choice([0, np.nan, 0.01, -0.02], count, p=(0.7, 0.1, 0.1, 0.1))
+        market = replace(market, funding=funding)
+    return signals, market, exits, costs, draw(st.booleans())
 
 
-@settings(max_examples=2_000, deadline=None)
-@given(cases())
-def test_the_kernel_trades_as_the_plain_description_says(case):
-    signals, market, exits, costs = case
-    found = backtest(signals, market, exits, costs)
-    trades, equity = reference_trades(
+def reference_of(case):
+    signals, market, exits, costs, short = case
+    return reference_trades(
         signals.tolist(),
         market.candles,
         market.regime.tolist(),
         market.volatility.tolist(),
         exits,
         costs,
+        None if market.funding is None else market.funding.tolist(),
+        short=short,
     )
+
+
+@settings(max_examples=2_000, deadline=None)
+@given(cases())
+def test_the_kernel_trades_as_the_plain_description_says(case):
+    signals, market, exits, costs, short = case
+    found = backtest(signals, market, exits, costs, short=short)
+    trades, equity = reference_of(case)
     ts = market.candles.ts
     assert found.trades.entry_ts.tolist() == [ts[t[0]] for t in trades]
     assert found.trades.exit_ts.tolist() == [ts[t[2]] for t in trades]
@@ -84,13 +96,49 @@ def test_the_kernel_trades_as_the_plain_description_says(case):
     assert found.equity.tolist() == equity
 
 
+@settings(max_examples=500, deadline=None)
+@given(cases(), st.integers(1, 70))
+def test_a_population_earns_as_the_plain_description_says(case, block):
+    signals, market, exits, costs, short = case
+    trades, equity = reference_of(case)
+    # Two features that say the signals, read by a program and by another that never buys.
+    schema = FeatureSchema(("buy", "leave"), {})
+    values = np.column_stack([signals == 1, signals == 2]).astype(np.float64)
+    table = FeatureTable(FeatureFrame("XUSDT", market.candles.close_ts, values, schema))
+    said = parse_program(["trade", ["gt", "buy", 0.5], ["gt", "leave", 0.5]])
+    silent = parse_program(["trade", ["gt", 0, 1], ["gt", "buy", 0.5]])
+    found = evaluate_programs(
+        [silent, said, said],
+        [exits] * 3,
+        table,
+        market,
+        costs,
+        slice(0, len(market)),
+        block=block,
+        threads=2,
+        short=short,
+    )
+    peak = np.maximum.accumulate([1.0, *equity])[1:]
+    last = np.flatnonzero(np.r_[np.diff(market.day) != 0, True])
+    for index in (1, 2):
+        assert found.trades[index] == len(trades)
+        assert found.wins[index] == sum(t[5] > 0 for t in trades)
+        assert found.net_return[index] == equity[-1] - 1
+        assert found.drawdown[index] == max(0.0, (1 - np.array(equity) / peak).max())
+        held = sum(t[2] - t[0] for t in trades)
+        assert found.exposure[index] == held / len(market)
+        marks = np.cumprod(1 + found.daily[index])
+        np.testing.assert_allclose(marks, np.array(equity)[last], rtol=1e-12)
+    assert found.trades[0] == 0
+
+
 @settings(max_examples=50, deadline=None)
 @given(cases(), st.integers(1, 17))
 def test_trading_in_chunks_changes_nothing(case, chunk):
-    signals, market, exits, costs = case
-    whole = Books.fresh([exits], market, 0, len(market))
+    signals, market, exits, costs, short = case
+    whole = Books.fresh([exits], market, 0, len(market), short=short)
     whole.trade(market, signals[None], 0, costs)
-    parts = Books.fresh([exits], market, 0, len(market))
+    parts = Books.fresh([exits], market, 0, len(market), short=short)
     for start in range(0, len(market), chunk):
         parts.trade(market, signals[None, start : start + chunk], start, costs)
     np.testing.assert_array_equal(whole.state, parts.state)
@@ -161,6 +209,28 @@ def test_fees_are_paid_on_both_sides():
         np.array([1, 2, 0, 0], np.int8), market, Exits(0.5, 0.5, 9), Costs(fee=0.01, slippage=0)
     )
     assert test.equity[-1] == pytest.approx(0.99 / 1.01, abs=0)
+
+
+def test_funding_is_paid_by_whoever_holds_over_the_open():
+    funding = np.array([0.1, 0.1, 0.01, np.nan, 0.1])
+    market = replace(market_of([100] * 5), funding=funding)
+    free = Costs(fee=0, slippage=0)
+    signals = np.array([1, 0, 2, 0, 0], np.int8)
+    long = backtest(signals, market, Exits(0.5, 0.5, 9), free)
+    assert long.trades.net_return.tolist() == [pytest.approx(-0.01)]
+    short = backtest(signals, market, Exits(0.5, 0.5, 9), free, short=True)
+    assert short.trades.net_return[0] == pytest.approx(0.01)
+
+
+def test_a_short_position_earns_when_the_price_falls_and_stops_above():
+    free = Costs(fee=0, slippage=0)
+    market = market_of([100, 100, 90, 90])
+    test = backtest(np.array([1, 0, 2, 0], np.int8), market, Exits(0.5, 0.5, 9), free, short=True)
+    assert test.trades.net_return[0] == pytest.approx(0.1)
+    market = market_of([100, 100, 120], opens=[100, 100, 120])
+    test = backtest(np.array([1, 0, 0], np.int8), market, Exits(0.05, 0.5, 9), free, short=True)
+    assert test.trades.rows()[0]["reason"] == "stop"
+    assert test.trades.exit_price[0] == 120
 
 
 def test_rows_that_do_not_match_are_refused_by_name():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from crucible.features.frame import FeatureFrame, FeatureSchema
 from crucible.strategies.contract import Exits, Signal
 from crucible.strategies.gp import GpStrategy
-from crucible.strategies.interpreter import Runner, feature_matrix
+from crucible.strategies.interpreter import Runner, as_singles, feature_matrix
 from crucible.strategies.linear import compile_programs
 from crucible.strategies.program import OPERATORS, lookback, parse_program
 from crucible.testing.programs import expressions, programs
@@ -132,6 +132,86 @@ def test_an_ema_follows_its_recursion_and_waits_for_its_window():
     warm = lookback(("gt", ("ema", "a", 3), "b")) - 1
     assert above[warm:].all()
     assert not above[:warm].any()
+
+
+def values_of(expression, *columns, block=64):
+    linear = compile_programs([expression])
+    matrix = np.array([columns[NAMES.index(name)] for name in linear.features])
+    matrix = as_singles(matrix.reshape(len(linear.features), len(columns[0])))
+    return Runner(linear, block).run_values(matrix)[0]
+
+
+def slow_window(name, window):
+    """A rolling operator over one window of exact doubles, from its definition."""
+    if np.isnan(window).any():
+        return np.nan
+    newest, others = window[-1], window[:-1]
+    spread = window.std()
+    return {
+        "mean": window.mean(),
+        "std": spread,
+        "lowest": window.min(),
+        "highest": window.max(),
+        "rank": ((others < newest).sum() + 0.5 * (others == newest).sum()) / len(others),
+        "zscore": (newest - window.mean()) / spread if window.min() < window.max() else np.nan,
+    }[name]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(("mean", "std", "lowest", "highest", "rank", "zscore")),
+    st.integers(2, 240),
+    st.integers(0, 2**32),
+    st.integers(1, 500),
+)
+def test_every_window_of_every_length_has_the_value_of_its_definition(name, w, seed, block):
+    generator = np.random.default_rng(seed)
+    x = generator.normal(size=600).round(generator.integers(0, 6)) * 10.0 ** generator.integers(
+        -3, 6
+    )
+    x = (x + generator.choice([0, 1e5])).astype(np.float32).astype(np.float64)
+    x[generator.random(600) < generator.choice([0, 0.002])] = np.nan
+    found = values_of((name, "a", w), x, block=block)
+    assert np.isnan(found[: w - 1]).all()
+    for row in range(w - 1, 600):
+        expected = slow_window(name, x[row - w + 1 : row + 1])
+        np.testing.assert_allclose(found[row], expected, rtol=2e-6, atol=1e-30, err_msg=str(row))
+
+
+@pytest.mark.parametrize("name", ["min", "max", "add", "mul"])
+def test_a_missing_value_stays_missing_in_either_order(name):
+    x, y = np.array([NAN, 1.0, NAN, 2.0]), np.array([1.0, NAN, NAN, 3.0])
+    for first, second in (("a", "b"), ("b", "a")):
+        found = values_of((name, first, second), x, y)
+        assert np.isnan(found[:3]).all()
+        assert not np.isnan(found[3])
+
+
+@settings(max_examples=100, deadline=None)
+@given(expressions(OPERATORS["add"].returns, NAMES, 3), st.integers(0, 2**32), st.integers(1, 400))
+def test_numbers_are_the_same_bits_for_any_block(expression, seed, block):
+    expression = parse_program(["trade", ["gt", expression, 0], ["gt", 0, 1]])[1][1]
+    columns = random_frame(seed).values.T
+    np.testing.assert_array_equal(
+        values_of(expression, *columns, block=block), values_of(expression, *columns, block=1024)
+    )
+
+
+def test_constants_beside_operators_change_nothing():
+    x = np.random.default_rng(3).normal(size=100)
+    half = np.full(100, 0.5)
+    for name in ("add", "sub", "mul", "div", "min", "max"):
+        for first, second in (("a", 0.5), (0.5, "a"), (0.5, 0.5)):
+            laid_out = ["b" if part == 0.5 else part for part in (first, second)]
+            np.testing.assert_array_equal(
+                values_of((name, first, second), x, half), values_of((name, *laid_out), x, half)
+            )
+    for name in ("gt", "lt", "cross_above", "cross_below"):
+        for first, second in (("a", 0.5), (0.5, "a")):
+            laid_out = ["b" if part == 0.5 else part for part in (first, second)]
+            assert (
+                truth([name, first, second], x, half) == truth([name, *laid_out], x, half)
+            ).all()
 
 
 def test_crossing_needs_the_row_before():
