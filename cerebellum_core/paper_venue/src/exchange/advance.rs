@@ -114,9 +114,27 @@ impl Exchange {
         if let Some(rate) = told.and_then(protocol::bybit::decimals::parse) {
             return rate;
         }
-        let period = self.now.div_euclid(FUNDING_MS).unsigned_abs();
-        let draw = hash(&[self.seed, u64::try_from(symbol).unwrap_or(0), period, 7]) % 300;
+        self.made_funding_rate(symbol, self.now.div_euclid(FUNDING_MS))
+    }
+
+    fn made_funding_rate(&self, symbol: usize, period: i64) -> Decimal {
+        let symbol = u64::try_from(symbol).unwrap_or(0);
+        let draw = hash(&[self.seed, symbol, period.unsigned_abs(), 7]) % 300;
         Decimal::new(i64::try_from(draw).unwrap_or(0) - 100, 6)
+    }
+
+    /// Instants and rates of the funding payments since the history began, newest first; none of a
+    /// market that others tell of, whose past rates nobody told.
+    pub fn past_funding(&self, symbol: usize) -> impl Iterator<Item = (i64, Decimal)> + '_ {
+        let first = self.market.history(symbol).first().map_or(self.now, |one| one.open_ts);
+        let told = self.market.told_events().is_some();
+        let newest = self.now.div_euclid(FUNDING_MS);
+        (0..=newest).rev().take_while(move |period| !told && period * FUNDING_MS >= first).map(
+            move |period| {
+                // The rate of the period that ended there.
+                (period * FUNDING_MS, self.made_funding_rate(symbol, period - 1))
+            },
+        )
     }
 
     /// Market time of the next funding payment.

@@ -1,12 +1,12 @@
 //! Create, amend and cancel, with their checks in the exchange's order.
 
-use super::order::{Order, Trigger};
+use super::order::Order;
+use super::reading::TRIGGER_PRICES;
 use super::request::{bad, Fields};
 use super::{Exchange, Refusal};
 use protocol::bybit::codes;
-use protocol::bybit::enums::{OrderStatus, OrderType, Side, TimeInForce};
+use protocol::bybit::enums::{OrderStatus, OrderType, Side};
 use protocol::bybit::envelope::OrderReference;
-use rust_decimal::Decimal;
 use serde_json::Value;
 
 /// Most resting orders per account and symbol.
@@ -41,117 +41,6 @@ impl Exchange {
         }
         self.settle();
         Ok(reference)
-    }
-
-    fn known_symbol(&self, fields: Fields<'_>) -> Result<usize, Refusal> {
-        fields.linear()?;
-        let name = fields.required("symbol")?;
-        self.symbol(&name).ok_or_else(|| bad(format!("params error: symbol {name} invalid")))
-    }
-
-    fn read_order(&self, account: usize, body: &Value) -> Result<Order, Refusal> {
-        let fields = Fields(body);
-        let symbol = self.known_symbol(fields)?;
-        let side = match fields.required("side")?.as_str() {
-            "Buy" => Side::Buy,
-            "Sell" => Side::Sell,
-            other => return Err(bad(format!("params error: side {other} is not Buy or Sell"))),
-        };
-        let kind = match fields.required("orderType")?.as_str() {
-            "Limit" => OrderType::Limit,
-            "Market" => OrderType::Market,
-            other => {
-                return Err(bad(format!("params error: orderType {other} is not Limit or Market")))
-            }
-        };
-        let time_in_force = match (kind, fields.text("timeInForce")?.as_str()) {
-            (OrderType::Market, _) | (_, "IOC") => TimeInForce::Ioc,
-            (_, "" | "GTC") => TimeInForce::Gtc,
-            (_, "FOK") => TimeInForce::Fok,
-            (_, "PostOnly") => TimeInForce::PostOnly,
-            (_, other) => return Err(bad(format!("params error: timeInForce {other} invalid"))),
-        };
-        if fields.whole("positionIdx")? != 0 {
-            return Err(Refusal::new(codes::PARAMETER, "position idx not match position mode"));
-        }
-        let instrument = &self.instruments()[symbol];
-        let (ticks, steps) = (instrument.price_decimals, instrument.qty_decimals);
-        fields.required("qty")?;
-        let qty = fields.scaled("qty", steps)?.unwrap_or(0);
-        let price = match kind {
-            OrderType::Limit => fields
-                .scaled("price", ticks)?
-                .filter(|price| *price > 0)
-                .ok_or_else(|| bad("params error: price is missing or zero"))?,
-            OrderType::Market => self.worst_price(symbol, side),
-        };
-        let trigger = self.read_trigger(fields, symbol)?;
-        let (reduce_only, close_on_trigger) =
-            (fields.flag("reduceOnly")?, fields.flag("closeOnTrigger")?);
-        let take_profit = fields.scaled("takeProfit", ticks)?.filter(|price| *price > 0);
-        let stop_loss = fields.scaled("stopLoss", ticks)?.filter(|price| *price > 0);
-        if reduce_only && (take_profit.is_some() || stop_loss.is_some()) {
-            return Err(bad(
-                "params error: a reduce-only order cannot carry takeProfit or stopLoss",
-            ));
-        }
-        Ok(Order {
-            number: self.next_number,
-            priority: self.next_priority,
-            account,
-            symbol,
-            id: self.make_id(1, self.next_number),
-            link_id: fields.link_id()?,
-            side,
-            kind,
-            time_in_force,
-            price,
-            qty,
-            filled: 0,
-            value: Decimal::ZERO,
-            fee: Decimal::ZERO,
-            profit: Decimal::ZERO,
-            status: if trigger.is_some() { OrderStatus::Untriggered } else { OrderStatus::New },
-            reduce_only,
-            close_on_trigger,
-            trigger,
-            stop_type: if trigger.is_some() { "Stop" } else { "" },
-            take_profit,
-            stop_loss,
-            create_type: "CreateByUser",
-            cancel_type: "UNKNOWN",
-            reject_reason: "EC_NoError",
-            ahead: 0,
-            last_price: self.pits[symbol].last,
-            created: self.now,
-            updated: self.now,
-        })
-    }
-
-    fn read_trigger(&self, fields: Fields<'_>, symbol: usize) -> Result<Option<Trigger>, Refusal> {
-        let places = self.instruments()[symbol].price_decimals;
-        let Some(price) = fields.scaled("triggerPrice", places)?.filter(|price| *price > 0) else {
-            return Ok(None);
-        };
-        let by = match fields.text("triggerBy")?.as_str() {
-            "" | "LastPrice" => "LastPrice",
-            "MarkPrice" => "MarkPrice",
-            "IndexPrice" => "IndexPrice",
-            other => return Err(bad(format!("params error: triggerBy {other} invalid"))),
-        };
-        let last = self.pits[symbol].last;
-        match fields.whole("triggerDirection")? {
-            1 if price <= last => Err(Refusal::new(
-                codes::TRIGGER_NOT_ABOVE,
-                "expect Rising, but trigger_price <= current price",
-            )),
-            2 if price >= last => Err(Refusal::new(
-                codes::TRIGGER_NOT_BELOW,
-                "expect Falling, but trigger_price >= current price",
-            )),
-            direction @ (1 | 2) => Ok(Some(Trigger { price, rising: direction == 1, by })),
-            _ => Err(bad("params error: triggerDirection must be 1 (rising) or 2 (falling)")),
-        }
     }
 
     fn check_filters(&self, order: &Order) -> Result<(), Refusal> {
@@ -197,12 +86,15 @@ impl Exchange {
         let pit = &self.pits[order.symbol];
         if pit.halted {
             return Err(Refusal::new(
-                110_074,
+                codes::NOT_LIVE,
                 "This contract is not live: the market that is mirrored does not answer",
             ));
         }
         if !pit.book.is_open() {
-            return Err(Refusal::new(110_074, "This contract is not live: it had no trade yet"));
+            return Err(Refusal::new(
+                codes::NOT_LIVE,
+                "This contract is not live: it had no trade yet",
+            ));
         }
         let (lowest, highest) = self.price_limits(order.symbol);
         if order.kind == OrderType::Limit {
@@ -257,7 +149,7 @@ impl Exchange {
         let same = |other: &&Order| {
             other.symbol == order.symbol
                 && (other.status == OrderStatus::Untriggered) == conditional
-                && !matches!(other.stop_type, "TakeProfit" | "StopLoss")
+                && !other.is_exit()
         };
         let count = open.filter(same).count();
         if conditional && count >= MOST_CONDITIONAL {
@@ -305,7 +197,8 @@ impl Exchange {
             }
             new.qty = qty;
         }
-        if let Some(price) = fields.scaled("price", ticks)?.filter(|price| *price > 0) {
+        let price = fields.scaled("price", ticks)?.filter(|price| *price > 0);
+        if let Some(price) = price.filter(|_| old.kind == OrderType::Limit) {
             new.price = price;
         }
         if let (Some(trigger), Some(price)) =
@@ -332,6 +225,16 @@ impl Exchange {
         };
         new.take_profit = level(fields.scaled("takeProfit", ticks)?, old.take_profit);
         new.stop_loss = level(fields.scaled("stopLoss", ticks)?, old.stop_loss);
+        if let Some(by) = fields.one_of("triggerBy", &TRIGGER_PRICES)? {
+            if let Some(trigger) = &mut new.trigger {
+                trigger.by = by;
+            }
+        }
+        let terms = (new.price, new.qty, new.trigger, new.take_profit, new.stop_loss);
+        if terms == (old.price, old.qty, old.trigger, old.take_profit, old.stop_loss) {
+            return Err(bad("The order remains unchanged as the parameters entered match the \
+                existing ones."));
+        }
         self.check_filters(&new)?;
         if new.status != OrderStatus::Untriggered && !new.reduce_only {
             // Affordable with the old order out of the way.
@@ -433,15 +336,16 @@ impl Exchange {
         order.end(kind, reason, now);
         let reference =
             OrderReference { order_id: order.id.clone(), order_link_id: order.link_id.clone() };
-        let (account, symbol, exit, price) =
-            (order.account, order.symbol, order.stop_type, order.trigger);
+        let (account, symbol, exit) = (order.account, order.symbol, order.stop_type);
         let position = &mut self.accounts[account].positions[symbol];
-        let level = price.map(|trigger| trigger.price);
-        if exit == "TakeProfit" && position.take_profit == level {
-            position.take_profit = None;
+        match exit {
+            "TakeProfit" => position.take_profit = None,
+            "StopLoss" => position.stop_loss = None,
+            "TrailingStop" => position.trailing = None,
+            _ => {}
         }
-        if exit == "StopLoss" && position.stop_loss == level {
-            position.stop_loss = None;
+        if order.is_exit() {
+            self.touched_positions.insert((account, symbol));
         }
         self.retire(number);
         self.bump(symbol);

@@ -4,7 +4,7 @@
 //! ahead of it. A trade of the market at the price eats what is ahead, then the order; a trade
 //! beyond the price fills the order in full, because the market cannot have got there otherwise.
 
-use super::order::{Execution, FilledOrder, Order};
+use super::order::{Execution, FilledOrder, Order, SelfMatch};
 use super::{Exchange, Notice, MAKER_FEE, TAKER_FEE};
 use crate::market::candle::Point;
 use protocol::bybit::enums::{OrderStatus, OrderType, Side};
@@ -84,7 +84,15 @@ impl Exchange {
     }
 
     /// What an order could take at once within its limit, in steps.
-    pub(super) fn available(&self, symbol: usize, side: Side, limit: i64) -> i64 {
+    ///
+    /// Without the resting orders of an account, if one is given.
+    pub(super) fn available(
+        &self,
+        symbol: usize,
+        side: Side,
+        limit: i64,
+        without: Option<usize>,
+    ) -> i64 {
         let other = side.opposite();
         let market = self.pits.get(symbol).map_or(0, |pit| {
             pit.book
@@ -93,13 +101,14 @@ impl Exchange {
                 .fold(0_i64, |sum, (_, qty)| sum.saturating_add(qty))
         });
         let queue = self.queue(symbol, other, Some(limit));
-        let mine = queue.iter().filter_map(|number| self.orders.get(number)).map(Order::leaves);
+        let mine = queue.iter().filter_map(|number| self.orders.get(number));
+        let mine = mine.filter(|order| Some(order.account) != without).map(Order::leaves);
         mine.fold(market, i64::saturating_add)
     }
 
     /// Whether an order at this price would take at once.
     pub(super) fn would_take(&self, symbol: usize, side: Side, price: i64) -> bool {
-        self.available(symbol, side, price) > 0
+        self.available(symbol, side, price, None) > 0
     }
 
     /// Takes from the book until the order is filled or its limit is reached.
@@ -139,6 +148,18 @@ impl Exchange {
                     return;
                 }
             } else if let Some((rival, price)) = rival.map(|rival| (rival.number, rival.price)) {
+                match self.self_match(number, rival) {
+                    SelfMatch::Allowed => {}
+                    SelfMatch::CancelMaker => {
+                        self.end_self_match(rival, number);
+                        continue;
+                    }
+                    SelfMatch::CancelTaker => return self.end_self_match(number, rival),
+                    SelfMatch::CancelBoth => {
+                        self.end_self_match(rival, number);
+                        return self.end_self_match(number, rival);
+                    }
+                }
                 let qty = self.orders.get(&number).map_or(0, |order| self.capped(order));
                 let done = self.fill(rival, price, qty, true);
                 if done == 0 {
@@ -149,6 +170,23 @@ impl Exchange {
                 self.fill(number, price, done, false);
             }
         }
+    }
+
+    /// What is to happen when an order meets a resting one.
+    fn self_match(&self, taker: u64, rival: u64) -> SelfMatch {
+        match (self.orders.get(&taker), self.orders.get(&rival)) {
+            (Some(taker), Some(rival)) if taker.account == rival.account => taker.self_match,
+            _ => SelfMatch::Allowed,
+        }
+    }
+
+    /// Ends an order that would have met another one of its account.
+    fn end_self_match(&mut self, number: u64, other: u64) {
+        let met = self.orders.get(&other).map(|order| order.id.clone()).unwrap_or_default();
+        if let Some(order) = self.orders.get_mut(&number) {
+            order.met = met;
+        }
+        self.stop(number, "CancelBySmp", "EC_BySelfMatch");
     }
 
     /// Market quantity that was taken at a price is no longer ahead of those who wait there.
@@ -242,7 +280,6 @@ impl Exchange {
             seq,
         };
         let filled = order.status == OrderStatus::Filled;
-        let levels = (order.take_profit, order.stop_loss);
         self.accounts[account].executions.push(execution.clone());
         self.notices.push(Notice::Execution(account, Box::new(execution)));
         self.touched_orders.insert(number);
@@ -251,9 +288,7 @@ impl Exchange {
         if filled {
             self.retire(number);
         }
-        if levels.0.is_some() || levels.1.is_some() {
-            self.protect(account, symbol, levels);
-        }
+        self.protect_fill(number, qty - booked.closed);
         qty
     }
 
@@ -274,12 +309,13 @@ impl Exchange {
             if position.size == 0 {
                 let position = &mut self.accounts[account].positions[symbol];
                 (position.take_profit, position.stop_loss) = (None, None);
+                position.trailing = None;
             }
             for number in gone {
                 let now = self.now;
                 if let Some(order) = self.orders.get_mut(&number) {
-                    let exit = matches!(order.stop_type, "TakeProfit" | "StopLoss");
-                    let kind = if exit { "CancelByTpSlTsClear" } else { "CancelByReduceOnly" };
+                    let kind =
+                        if order.is_exit() { "CancelByTpSlTsClear" } else { "CancelByReduceOnly" };
                     order.end(kind, "EC_NoError", now);
                 }
                 self.retire(number);
@@ -293,11 +329,14 @@ impl Exchange {
         let Some(order) = self.orders.get(&number) else { return };
         let (symbol, side, price, now) = (order.symbol, order.side, order.price, self.now);
         let time_in_force = order.time_in_force.clone();
+        let without = (order.self_match != SelfMatch::Allowed).then_some(order.account);
         let miss = match time_in_force {
             TimeInForce::PostOnly if self.would_take(symbol, side, price) => {
                 Some("EC_PostOnlyWillTakeLiquidity")
             }
-            TimeInForce::Fok if self.available(symbol, side, price) < self.capped(order) => {
+            TimeInForce::Fok
+                if self.available(symbol, side, price, without) < self.capped(order) =>
+            {
                 Some("EC_CancelForNoFullFill")
             }
             _ => None,

@@ -11,6 +11,8 @@ pub mod account;
 pub mod advance;
 /// Create, amend and cancel, with their checks.
 pub mod entry;
+/// Exits that the venue places for positions.
+pub mod exits;
 /// What an account could lose, and if it can afford an order.
 mod margin;
 /// Fills and the queue.
@@ -19,6 +21,8 @@ mod matching;
 pub mod order;
 /// One position.
 pub mod position;
+/// Orders as requests describe them.
+mod reading;
 /// What orders ask for, read from JSON.
 pub mod request;
 /// Rows as they travel.

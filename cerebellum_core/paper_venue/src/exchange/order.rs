@@ -26,6 +26,69 @@ impl Trigger {
     }
 }
 
+/// What happens when an order would meet one of its own account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SelfMatch {
+    /// They trade with each other.
+    #[default]
+    Allowed,
+    /// The resting one is cancelled.
+    CancelMaker,
+    /// The one that takes is cancelled.
+    CancelTaker,
+    /// Both are cancelled.
+    CancelBoth,
+}
+
+impl SelfMatch {
+    /// The word as it travels.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "None",
+            Self::CancelMaker => "CancelMaker",
+            Self::CancelTaker => "CancelTaker",
+            Self::CancelBoth => "CancelBoth",
+        }
+    }
+}
+
+/// How the take-profit and stop-loss of a position are to be placed. Prices in ticks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExitTerms {
+    /// For a part of the position, beside those that are there, instead of for all of it.
+    pub partial: bool,
+    /// Limit of the take-profit; at the market without one.
+    pub take_profit_limit: Option<i64>,
+    /// Limit of the stop-loss; at the market without one.
+    pub stop_loss_limit: Option<i64>,
+    /// Price that the take-profit watches.
+    pub take_profit_by: &'static str,
+    /// Price that the stop-loss watches.
+    pub stop_loss_by: &'static str,
+}
+
+impl Default for ExitTerms {
+    fn default() -> Self {
+        Self {
+            partial: false,
+            take_profit_limit: None,
+            stop_loss_limit: None,
+            take_profit_by: "LastPrice",
+            stop_loss_by: "LastPrice",
+        }
+    }
+}
+
+/// How a trailing stop follows the market. Prices in ticks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trail {
+    /// How far behind the best price it stays.
+    pub distance: i64,
+    /// Price that the market must reach before it follows; `None` once it does.
+    pub starts_at: Option<i64>,
+}
+
 /// One order.
 #[derive(Debug, Clone)]
 pub struct Order {
@@ -67,8 +130,21 @@ pub struct Order {
     pub close_on_trigger: bool,
     /// What wakes it.
     pub trigger: Option<Trigger>,
-    /// `Stop`, `TakeProfit`, `StopLoss` or empty.
+    /// `Stop`, `TakeProfit`, `StopLoss`, `TrailingStop`, `PartialTakeProfit`, `PartialStopLoss` or
+    /// empty.
     pub stop_type: &'static str,
+    /// How a trailing stop follows the market.
+    pub trail: Option<Trail>,
+    /// The exit that leaves when this one fires.
+    pub pair: Option<u64>,
+    /// Partial exits that its fills placed.
+    pub children: Vec<u64>,
+    /// How its take-profit and stop-loss are to be placed.
+    pub terms: ExitTerms,
+    /// What happens when it would meet one of its own account.
+    pub self_match: SelfMatch,
+    /// The order that it would have met, once that ended it.
+    pub met: String,
     /// Take-profit for the position it opens, in ticks.
     pub take_profit: Option<i64>,
     /// Stop-loss for the position it opens, in ticks.
@@ -90,6 +166,18 @@ pub struct Order {
 }
 
 impl Order {
+    /// Whether it is an exit that the venue placed for a position.
+    #[must_use]
+    pub fn is_exit(&self) -> bool {
+        !matches!(self.stop_type, "" | "Stop")
+    }
+
+    /// Whether it is an exit for the whole position, however large that is when it fires.
+    #[must_use]
+    pub fn is_full_exit(&self) -> bool {
+        matches!(self.stop_type, "TakeProfit" | "StopLoss" | "TrailingStop")
+    }
+
     /// What is still to fill, in steps; zero once it ended.
     #[must_use]
     pub fn leaves(&self) -> i64 {

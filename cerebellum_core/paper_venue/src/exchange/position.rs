@@ -28,6 +28,8 @@ pub struct Position {
     pub take_profit: Option<i64>,
     /// Stop-loss price in ticks.
     pub stop_loss: Option<i64>,
+    /// Distance of the trailing stop in ticks.
+    pub trailing: Option<i64>,
     /// When it was first touched, in market milliseconds.
     pub created: i64,
     /// When it last changed.
@@ -55,6 +57,7 @@ impl Default for Position {
             leverage: Decimal::TEN,
             take_profit: None,
             stop_loss: None,
+            trailing: None,
             created: 0,
             updated: 0,
             opened: 0,

@@ -36,6 +36,25 @@ impl Fields<'_> {
         Ok(text)
     }
 
+    /// One of a few words; `None` when missing.
+    ///
+    /// # Errors
+    /// When it is another word.
+    pub fn one_of(
+        &self,
+        name: &str,
+        words: &[&'static str],
+    ) -> Result<Option<&'static str>, Refusal> {
+        let text = self.text(name)?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let word = words.iter().find(|word| **word == text).copied();
+        word.map(Some).ok_or_else(|| {
+            bad(format!("params error: {name} {text} invalid, use {}", words.join(" or ")))
+        })
+    }
+
     /// A flag; false when missing.
     ///
     /// # Errors

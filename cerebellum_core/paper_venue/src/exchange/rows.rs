@@ -36,6 +36,7 @@ impl Exchange {
         };
         let leaves = order.leaves();
         let conditional = order.trigger.is_some();
+        let follows = order.trail.is_none_or(|trail| trail.starts_at.is_none());
         let exits = order.take_profit.is_some() || order.stop_loss.is_some();
         OrderRow {
             category: stream.then(|| "linear".to_owned()),
@@ -58,11 +59,11 @@ impl Exchange {
             time_in_force: order.time_in_force.as_str().to_owned(),
             order_type: order.kind.as_str().to_owned(),
             stop_order_type: order.stop_type.to_owned(),
-            trigger_price: optional(order.trigger.map(|trigger| trigger.price)),
+            trigger_price: optional(order.trigger.filter(|_| follows).map(|trigger| trigger.price)),
             take_profit: optional(order.take_profit),
             stop_loss: optional(order.stop_loss),
-            tp_trigger_by: if order.take_profit.is_some() { "LastPrice" } else { "" }.to_owned(),
-            sl_trigger_by: if order.stop_loss.is_some() { "LastPrice" } else { "" }.to_owned(),
+            tp_trigger_by: order.take_profit.map_or("", |_| order.terms.take_profit_by).to_owned(),
+            sl_trigger_by: order.stop_loss.map_or("", |_| order.terms.stop_loss_by).to_owned(),
             trigger_direction: order
                 .trigger
                 .map_or(0, |trigger| if trigger.rising { 1 } else { 2 }),
@@ -70,8 +71,18 @@ impl Exchange {
             last_price_on_created: instrument.price(order.last_price),
             reduce_only: order.reduce_only,
             close_on_trigger: order.close_on_trigger,
-            smp_type: "None".to_owned(),
-            tpsl_mode: if exits || conditional { "Full" } else { "" }.to_owned(),
+            smp_type: order.self_match.as_str().to_owned(),
+            smp_order_id: order.met.clone(),
+            tpsl_mode: if order.terms.partial {
+                "Partial"
+            } else if exits || conditional {
+                "Full"
+            } else {
+                ""
+            }
+            .to_owned(),
+            tp_limit_price: optional(order.terms.take_profit_limit),
+            sl_limit_price: optional(order.terms.stop_loss_limit),
             created_time: order.created.to_string(),
             updated_time: order.updated.to_string(),
             cum_fee_detail: [("USDT".to_owned(), plain(order.fee))].into(),
@@ -164,7 +175,9 @@ impl Exchange {
             tpsl_mode: "Full".to_owned(),
             take_profit: optional(position.take_profit),
             stop_loss: optional(position.stop_loss),
-            trailing_stop: "0".to_owned(),
+            trailing_stop: position
+                .trailing
+                .map_or_else(|| "0".to_owned(), |distance| instrument.price(distance)),
             unrealised_pnl: if flat {
                 "0".to_owned()
             } else {

@@ -1,16 +1,16 @@
-//! Orders that wait for a price: conditional orders, take-profit and stop-loss exits.
+//! Orders that wait for a price, and what wakes them.
 
-use super::order::{Order, Trigger};
-use super::request::bad;
+use super::order::Order;
 use super::{Exchange, Refusal};
 use protocol::bybit::codes;
-use protocol::bybit::enums::{OrderStatus, OrderType, Side, TimeInForce};
+use protocol::bybit::enums::{OrderStatus, OrderType, Side};
 use rust_decimal::prelude::ToPrimitive;
 use rust_decimal::Decimal;
 
 impl Exchange {
     /// Wakes every conditional order whose price the market reached.
     pub(super) fn wake(&mut self, symbol: usize) {
+        self.trail(symbol);
         let pit = &self.pits[symbol];
         let (last, mark, index) = (pit.last, pit.mark(), pit.index());
         let met: Vec<u64> = self.pits[symbol]
@@ -18,8 +18,11 @@ impl Exchange {
             .iter()
             .copied()
             .filter(|number| {
-                let trigger = self.orders.get(number).and_then(|order| order.trigger);
-                trigger.is_some_and(|trigger| {
+                let order = self
+                    .orders
+                    .get(number)
+                    .filter(|order| order.trail.is_none_or(|trail| trail.starts_at.is_none()));
+                order.and_then(|order| order.trigger).is_some_and(|trigger| {
                     trigger.is_met(match trigger.by {
                         "MarkPrice" => mark,
                         "IndexPrice" => index,
@@ -47,12 +50,19 @@ impl Exchange {
         let Some(order) = self.orders.get_mut(&number) else { return };
         order.status = OrderStatus::New;
         order.updated = now;
-        if order.qty == 0 || matches!(order.stop_type, "TakeProfit" | "StopLoss") {
+        if order.qty == 0 || order.is_full_exit() {
             order.qty = reducible;
+        } else if order.is_exit() {
+            order.qty = order.qty.min(reducible);
         }
+        let pair = order.pair.take();
         if order.kind == OrderType::Market {
             order.price = band;
         }
+        if let Some(pair) = pair {
+            self.drop_exit(pair);
+        }
+        let Some(order) = self.orders.get_mut(&number) else { return };
         if order.reduce_only && reducible == 0 {
             order.end("CancelByReduceOnly", "EC_NoError", now);
             self.retire(number);
@@ -100,90 +110,6 @@ impl Exchange {
         (lowest.max(tick), highest)
     }
 
-    /// Sets the exits of a position: `None` leaves a level as it is, zero removes it.
-    pub fn protect(&mut self, account: usize, symbol: usize, levels: (Option<i64>, Option<i64>)) {
-        for (level, kind) in [(levels.0, "TakeProfit"), (levels.1, "StopLoss")] {
-            let Some(price) = level else { continue };
-            let position = &mut self.accounts[account].positions[symbol];
-            let size = position.size;
-            let slot = if kind == "TakeProfit" {
-                &mut position.take_profit
-            } else {
-                &mut position.stop_loss
-            };
-            if size != 0 && *slot == Some(price) {
-                continue;
-            }
-            *slot = (price > 0 && size != 0).then_some(price);
-            self.drop_exit(account, symbol, kind);
-            if price > 0 && size != 0 {
-                self.place_exit(account, symbol, kind, price);
-            }
-            self.touched_positions.insert((account, symbol));
-        }
-    }
-
-    fn drop_exit(&mut self, account: usize, symbol: usize, kind: &str) {
-        let now = self.now;
-        let old = self.pits[symbol].waiting.iter().copied().find(|number| {
-            self.orders.get(number).is_some_and(|o| o.account == account && o.stop_type == kind)
-        });
-        if let Some(number) = old {
-            if let Some(order) = self.orders.get_mut(&number) {
-                order.end("CancelByTpSlTsClear", "EC_NoError", now);
-            }
-            self.retire(number);
-        }
-    }
-
-    fn place_exit(&mut self, account: usize, symbol: usize, kind: &'static str, price: i64) {
-        let position = &self.accounts[account].positions[symbol];
-        let long = position.size > 0;
-        let number = self.next_number;
-        self.next_number += 1;
-        let order = Order {
-            number,
-            priority: self.next_priority,
-            account,
-            symbol,
-            id: self.make_id(1, number),
-            link_id: String::new(),
-            side: if long { Side::Sell } else { Side::Buy },
-            kind: OrderType::Market,
-            time_in_force: TimeInForce::Ioc,
-            price: 0,
-            qty: position.steps(),
-            filled: 0,
-            value: Decimal::ZERO,
-            fee: Decimal::ZERO,
-            profit: Decimal::ZERO,
-            status: OrderStatus::Untriggered,
-            reduce_only: true,
-            close_on_trigger: true,
-            trigger: Some(Trigger {
-                price,
-                rising: long == (kind == "TakeProfit"),
-                by: "LastPrice",
-            }),
-            stop_type: kind,
-            take_profit: None,
-            stop_loss: None,
-            create_type: if kind == "TakeProfit" {
-                "CreateByTakeProfit"
-            } else {
-                "CreateByStopLoss"
-            },
-            cancel_type: "UNKNOWN",
-            reject_reason: "EC_NoError",
-            ahead: 0,
-            last_price: self.pits[symbol].last,
-            created: self.now,
-            updated: self.now,
-        };
-        self.next_priority += 1;
-        self.enter(order);
-    }
-
     /// Puts an order into the books of the account and the symbol.
     pub(super) fn enter(&mut self, order: Order) {
         let (number, account) = (order.number, &mut self.accounts[order.account]);
@@ -202,31 +128,6 @@ impl Exchange {
 
 /// Settings of positions.
 impl Exchange {
-    /// Sets the exits of an open position; zero removes one.
-    ///
-    /// # Errors
-    /// Without a position, or a level on the wrong side of the market.
-    pub fn set_exits(
-        &mut self,
-        account: usize,
-        symbol: usize,
-        levels: (Option<i64>, Option<i64>),
-    ) -> Result<(), Refusal> {
-        let size = self.accounts[account].positions[symbol].size;
-        if size == 0 {
-            return Err(bad("can not set tp/sl/ts for zero position"));
-        }
-        let last = self.pits[symbol].last;
-        for (level, above) in [(levels.0, size > 0), (levels.1, size < 0)] {
-            if level.is_some_and(|price| price > 0 && (price > last) != above) {
-                return Err(bad("takeProfit or stopLoss lies on the wrong side of the last price"));
-            }
-        }
-        self.protect(account, symbol, levels);
-        self.settle();
-        Ok(())
-    }
-
     /// Sets the leverage of a symbol.
     ///
     /// # Errors

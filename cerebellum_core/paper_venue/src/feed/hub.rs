@@ -32,6 +32,8 @@ pub struct Listener {
     pub account: Option<usize>,
     /// What it subscribed to.
     pub topics: HashSet<String>,
+    /// Identifiers of its requests, which it may use only once.
+    pub ids: HashSet<String>,
     /// Breaks it on demand.
     pub tap: Tap,
     /// Which path it came in by.
@@ -124,7 +126,8 @@ impl Hub {
     /// Takes a connection in.
     pub fn join(&mut self, path: &'static str, sender: Sender<Out>, tap: Tap) -> u64 {
         self.next += 1;
-        let listener = Listener { sender, account: None, topics: HashSet::new(), tap, path };
+        let (topics, ids) = (HashSet::new(), HashSet::new());
+        let listener = Listener { sender, account: None, topics, ids, tap, path };
         self.listeners.insert(self.next, listener);
         self.next
     }
@@ -235,6 +238,16 @@ impl Hub {
         if self.disorder.repeats(account, topic) {
             self.send_private(account, topic, frame);
         }
+    }
+
+    /// Whether a connection of an account listens to a private topic.
+    #[must_use]
+    pub fn listens(&self, account: usize, topic: &str) -> bool {
+        let categorised = format!("{topic}.linear");
+        self.listeners.values().any(|one| {
+            one.account == Some(account)
+                && (one.topics.contains(topic) || one.topics.contains(&categorised))
+        })
     }
 
     fn send_private(&mut self, account: usize, topic: &str, frame: &str) {

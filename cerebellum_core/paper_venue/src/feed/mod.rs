@@ -10,6 +10,7 @@ pub mod hub;
 pub mod tickers;
 
 use crate::chance::Chance;
+use crate::exchange::order::Execution;
 use crate::exchange::{Exchange, Notice};
 use crate::market::candle::Candle;
 use crate::market::told::BookFrame;
@@ -167,12 +168,18 @@ impl Feed {
                 }
                 Notice::Execution(account, execution) => {
                     let mut rows = vec![exchange.execution_row(&execution, true)];
+                    let mut fast = vec![fast_row(exchange, &execution)];
                     while let Some(Notice::Execution(_, execution)) = notices.next_if(
                         |next| matches!(next, Notice::Execution(other, _) if *other == account),
                     ) {
                         rows.push(exchange.execution_row(&execution, true));
+                        fast.push(fast_row(exchange, &execution));
                     }
                     self.whisper(exchange, hub, account, "execution", &rows);
+                    let fast: Vec<Value> = fast.into_iter().flatten().collect();
+                    if !fast.is_empty() && hub.listens(account, "execution.fast") {
+                        self.whisper(exchange, hub, account, "execution.fast", &fast);
+                    }
                 }
                 Notice::Order(account, order) => {
                     let mut rows = vec![exchange.order_row(&order, true)];
@@ -359,6 +366,25 @@ fn newest(exchange: &Exchange, symbol: usize, text: &str) -> Option<Candle> {
 fn ticker_frame(symbol: &str, kind: &str, row: &Map<String, Value>, seq: i64, now: i64) -> String {
     json!({"topic": format!("tickers.{symbol}"), "type": kind, "data": row, "cs": seq, "ts": now})
         .to_string()
+}
+
+/// A fill as the fast stream has it, without the client's id of a maker; `None` for funding.
+fn fast_row(exchange: &Exchange, execution: &Execution) -> Option<Value> {
+    let order = execution.order.as_ref()?;
+    let instrument = &exchange.instruments()[execution.symbol];
+    Some(json!({
+        "category": "linear",
+        "symbol": instrument.symbol,
+        "execId": execution.id,
+        "execPrice": instrument.price(execution.price),
+        "execQty": instrument.qty(execution.qty),
+        "orderId": order.id,
+        "isMaker": execution.is_maker,
+        "orderLinkId": if execution.is_maker { "" } else { order.link_id.as_str() },
+        "side": execution.side.as_str(),
+        "execTime": execution.ts.to_string(),
+        "seq": execution.seq,
+    }))
 }
 
 /// Publishes trades, one frame per symbol.

@@ -2,6 +2,7 @@
 
 use super::rest::Answer;
 use super::{public, Core, Venue};
+use crate::exchange::exits::Exits;
 use crate::exchange::order::Order;
 use crate::exchange::request::Fields;
 use crate::exchange::{Exchange, Refusal};
@@ -37,6 +38,7 @@ pub fn bucket(method: &str, path: &str) -> Option<(&'static str, usize)> {
         ("GET", "/v5/account/info") => ("info", 50),
         ("GET", "/v5/user/query-api") => ("query-api", 10),
         ("GET", "/v5/account/fee-rate") => ("fee-rate", 10),
+        ("GET", "/v5/asset/coin/query-info") => ("coin-info", 10),
         _ => return None,
     })
 }
@@ -96,6 +98,10 @@ pub fn answer(core: &mut Core, venue: &Venue, account: usize, path: &str, body: 
             "parentUid": "0",
         })),
         "/v5/account/fee-rate" => public::fee_rates(core, fields),
+        // ccxt asks for it when it loads markets; nothing can be paid in or out here.
+        "/v5/asset/coin/query-info" => Ok(json!({
+            "rows": [{"name": "USDT", "coin": "USDT", "remainAmount": "0", "chains": []}],
+        })),
         _ => Err(Refusal::new(codes::ROUTE, format!("route {path} not found"))),
     }
 }
@@ -288,8 +294,22 @@ fn trading_stop(exchange: &mut Exchange, account: usize, fields: Fields<'_>) -> 
     let symbol = exchange
         .symbol(&name)
         .ok_or_else(|| bad(format!("params error: symbol {name} invalid")))?;
-    let places = exchange.instruments()[symbol].price_decimals;
-    let levels = (fields.scaled("takeProfit", places)?, fields.scaled("stopLoss", places)?);
-    exchange.set_exits(account, symbol, levels)?;
+    if fields.whole("positionIdx")? != 0 {
+        return Err(bad("position idx not match position mode"));
+    }
+    let instrument = &exchange.instruments()[symbol];
+    let (ticks, steps) = (instrument.price_decimals, instrument.qty_decimals);
+    let exits = Exits {
+        take_profit: fields.scaled("takeProfit", ticks)?,
+        stop_loss: fields.scaled("stopLoss", ticks)?,
+        trailing: fields.scaled("trailingStop", ticks)?,
+        starts_at: fields.scaled("activePrice", ticks)?,
+        sizes: (
+            fields.scaled("tpSize", steps)?.unwrap_or(0),
+            fields.scaled("slSize", steps)?.unwrap_or(0),
+        ),
+        terms: fields.exit_terms(ticks)?,
+    };
+    exchange.set_exits(account, symbol, &exits)?;
     Ok(json!({}))
 }

@@ -55,6 +55,7 @@ pub fn answer(core: &mut Core, path: &str, query: &Value) -> Option<Answer> {
         "recent-trade" => recent_trade(core, fields),
         "instruments-info" => instruments(core, fields),
         "price-limit" => price_limit(core, fields),
+        "funding/history" => funding_history(core, fields),
         _ => return None,
     })
 }
@@ -250,6 +251,28 @@ fn price_limit(core: &mut Core, fields: Fields<'_>) -> Answer {
         "sellLmt": instrument.price(lowest),
         "ts": core.exchange.now().to_string(),
     }))
+}
+
+/// The rates of funding payments that are over, newest first.
+fn funding_history(core: &mut Core, fields: Fields<'_>) -> Answer {
+    let symbol = symbol(core, fields)?;
+    let limit = limit(fields, 200, 200)?;
+    let (start, end) = (fields.whole("startTime")?, fields.whole("endTime")?);
+    let name = &core.exchange.instruments()[symbol].symbol;
+    let rows: Vec<Value> = core
+        .exchange
+        .past_funding(symbol)
+        .filter(|(ts, _)| *ts >= start && (end == 0 || *ts <= end))
+        .take(limit)
+        .map(|(ts, rate)| {
+            json!({
+                "symbol": name,
+                "fundingRate": rate.to_string(),
+                "fundingRateTimestamp": ts.to_string(),
+            })
+        })
+        .collect();
+    Ok(json!({"category": "linear", "list": rows}))
 }
 
 /// The fee rates of every symbol, or of one.

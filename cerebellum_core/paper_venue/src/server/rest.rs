@@ -47,9 +47,19 @@ pub async fn handle(
         return carry_out(&venue, &tap, &request, ask).await;
     }
     let Some((bucket, limit)) = private::bucket(method.as_str(), path) else {
+        let known = ["GET", "POST"].iter().any(|other| private::bucket(other, path).is_some());
+        if known || path.starts_with("/v5/market/") {
+            let refusal =
+                Refusal::new(codes::PARAMETER, format!("method {method} is not for {path}"));
+            return (StatusCode::BAD_REQUEST, respond(Err(refusal), None)).into_response();
+        }
         return not_found(path);
     };
     let is_get = method == Method::GET;
+    if is_get && !body.is_empty() {
+        let refusal = Refusal::new(codes::PARAMETER, "a GET request must not have a body");
+        return (StatusCode::FORBIDDEN, respond(Err(refusal), None)).into_response();
+    }
     let now = wall_ms();
     let signed = if is_get { raw.as_bytes() } else { &body };
     if auth::header(&headers, "x-bapi-api-key").is_empty()

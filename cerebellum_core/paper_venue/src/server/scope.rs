@@ -4,7 +4,7 @@ use crate::chance::Chance;
 use serde::{Deserialize, Serialize};
 
 /// Endpoints that a fault can be for, beside the groups `order` and `any`.
-pub const ENDPOINTS: [&str; 19] = [
+pub const ENDPOINTS: [&str; 20] = [
     "create",
     "amend",
     "cancel",
@@ -23,6 +23,7 @@ pub const ENDPOINTS: [&str; 19] = [
     "info",
     "query-api",
     "fee-rate",
+    "coin-info",
     "market",
 ];
 

@@ -22,7 +22,11 @@ const HOLD: Duration = Duration::from_millis(15);
 /// How long a connection may stay without a word.
 const IDLE: Duration = Duration::from_secs(600);
 /// Private topics that exist here.
-const PRIVATE: [&str; 4] = ["order", "execution", "position", "wallet"];
+const PRIVATE: [&str; 5] = ["order", "execution", "execution.fast", "position", "wallet"];
+/// Longest identifier of a request on a trade connection.
+const LONGEST_ID: usize = 36;
+/// Longest list of topics in one request, in characters.
+const LONGEST_ARGS: usize = 21_000;
 
 /// Opens a public connection.
 pub async fn public(
@@ -169,6 +173,10 @@ fn subscribe(
         core.hub.tell(id, reply("subscribe", false, "error:args must be a list of topics"));
         return;
     }
+    if names.iter().map(|name| name.len()).sum::<usize>() > LONGEST_ARGS {
+        core.hub.tell(id, reply("subscribe", false, "error:args exceed 21000 characters"));
+        return;
+    }
     if path == "private" {
         if core.hub.listener(id).is_none_or(|listener| listener.account.is_none()) {
             core.hub.tell(id, reply("subscribe", false, "Request not authorized"));
@@ -183,6 +191,13 @@ fn subscribe(
                 id,
                 reply("subscribe", false, &format!("error:handler not found,topic:{name}")),
             );
+            return;
+        }
+        if names.iter().any(|name| name.ends_with(".linear"))
+            && names.iter().any(|name| !name.ends_with(".linear"))
+        {
+            let message = "error:unified and categorised topics in one request";
+            core.hub.tell(id, reply("subscribe", false, message));
             return;
         }
         for name in names {
@@ -337,6 +352,16 @@ fn answer_trade(core: &mut Core, venue: &Venue, id: u64, op: &str, request: &Val
             let [body] = args.as_slice() else {
                 return finish(reply, codes::PARAMETER, "params error: args must hold one order");
             };
+            if let Some(req_id) = request.get("reqId").map(ToString::to_string) {
+                // The text of a JSON string has two quotes more.
+                if req_id.len() > LONGEST_ID + 2 {
+                    return finish(reply, codes::PARAMETER, "params error: reqId exceeds 36");
+                }
+                let fresh = core.hub.listener_mut(id).is_none_or(|one| one.ids.insert(req_id));
+                if !fresh {
+                    return finish(reply, codes::WS_DUPLICATE_REQUEST, "Duplicate reqId");
+                }
+            }
             let path = format!("/v5/{}", op.replace('.', "/"));
             let Some(bucket) = private::bucket("POST", &path) else {
                 return finish(reply, codes::WS_OPERATION, "op not found");

@@ -30,6 +30,10 @@ pub const OVERLOAD: i64 = 10_429;
 pub const WS_REPEATED_LOGIN: i64 = 20_001;
 /// A WebSocket request used an identifier twice.
 pub const WS_DUPLICATE_REQUEST: i64 = 20_006;
+/// The exits of a position are what was asked for already.
+pub const NOT_MODIFIED: i64 = 34_040;
+/// The contract cannot be traded now.
+pub const NOT_LIVE: i64 = 110_074;
 /// The order does not exist, or it is too late to change it.
 pub const ORDER_NOT_FOUND: i64 = 110_001;
 /// The price is outside the permitted range.
