@@ -159,8 +159,9 @@ def make(seed: int, count: int, *, still: bool = False) -> Schedule:
 
 
 def _stilled(order: Order) -> Order:
-    foretold = "filled" if order.style == "through" else order.foretold
-    return replace(order, deadline_ms=None, stop_bps=None, foretold=foretold)
+    if order.style == "through":
+        order = replace(order, foretold="filled", cancel_at=None)
+    return replace(order, deadline_ms=None, stop_bps=None)
 
 
 def _reaches_public(event: Event) -> bool:

@@ -13,6 +13,8 @@ from tests.chaos.campaign import Happening, Outcome
 from tests.chaos.schedule import FAULT_NAMES, KILLS
 
 COLOURS = {"filled": "#2a9d8f", "cancelled": "#8d99ae", "new": "#457b9d", "rejected": "#e76f51"}
+# Refusals that the moment decides: no trustworthy book, a time to live that has ended.
+MOMENTARY = {"stale_book", "mark_unknown", "expired"}
 DOWN_COLOUR = "#ffd6d6"
 
 
@@ -50,7 +52,7 @@ def unforetold(outcome: Outcome) -> list[str]:
     protected = {(one.agent, one.symbol) for one in kept if one.origin != "arena"}
     for order, row in zip(outcome.schedule.orders, order_rows(outcome), strict=True):
         ended = {"new": "resting", "partially_filled": "resting"}.get(row["status"], row["status"])
-        refused = ended == "rejected" and row["code"] in {"stale_book", "expired"}
+        refused = ended == "rejected" and row["code"] in MOMENTARY
         withdrawn = ended == "cancelled" and (order.agent, order.symbol) in protected
         if order.foretold not in {None, ended} and not (refused or withdrawn):
             found.append(f"order {order.number} ({order.style}): {ended}, not {order.foretold}")
