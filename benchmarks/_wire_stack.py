@@ -1,0 +1,146 @@
+"""What the wire benchmark starts: the paper venue, Cerebellum, the bare echo, and their client."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from benchmarks._harness import BenchmarkError
+from tests.processes import REPOSITORY, binary, running, write_keys
+
+SYMBOLS = "BTCUSDT,ETHUSDT"
+# Limits that do not bind, so that what is measured is the path and not a refusal.
+LIMITS = "[order]\nper_second_per_agent = 1000000\n[position]\nmax_notional = '1000000000'\n"
+
+
+def timing_tool() -> str:
+    """Build the yardstick and return its path."""
+    manifest = str(REPOSITORY / "cerebellum_core" / "Cargo.toml")
+    build = ["cargo", "build", "--quiet", "--release", "--locked", "--manifest-path", manifest]
+    done = subprocess.run(
+        [*build, "-p", "cerebellum", "--example", "wire_timing"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        message = f"the yardstick wire_timing cannot be built: {done.stderr[-600:]}"
+        raise BenchmarkError(message)
+    return str(Path(binary("cerebellum")).parent / "examples" / "wire_timing")
+
+
+@contextmanager
+def venue(folder: Path, *settings: str) -> Iterator[dict[str, Any]]:
+    """Run a simulated paper venue; market time is wall time unless `settings` say otherwise."""
+    keys = write_keys(folder, usdt="10000000")
+    command = [
+        binary("paper_venue"), "--rest", "127.0.0.1:0", "--market", "simulated", "--seed", "7",
+        "--keys", str(keys), "--symbols", SYMBOLS, *settings,
+    ]  # fmt: skip
+    with running(command, folder / "venue.log") as (_, ready):
+        yield {**ready, "keys": keys}
+
+
+@contextmanager
+def cerebellum(
+    folder: Path, market: dict[str, Any], name: str, journal: str
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Run a Cerebellum on that venue; gives its process id and ready line."""
+    (folder / f"{name}.toml").write_text(LIMITS)
+    sockets = folder / name
+    sockets.mkdir(mode=0o700)
+    command = [
+        binary("cerebellum"), "--venue", "paper", "--rest", market["rest"], "--ws", market["ws"],
+        "--keys", str(market["keys"]), "--journal", journal, "--symbols", SYMBOLS,
+        "--run-folder", str(sockets), "--limits", str(folder / f"{name}.toml"),
+        "--metrics", "127.0.0.1:0", "--deadman-ms", "0",
+    ]  # fmt: skip
+    with running(command, folder / f"{name}.log") as (process, ready):
+        yield process.pid, ready
+
+
+@contextmanager
+def echo(tool: str, folder: Path, reply_bytes: int, sync: Path | None) -> Iterator[str]:
+    """Run the bare echo; gives its address."""
+    address = f"ipc://{folder}/{'synced' if sync else 'plain'}"
+    command = [tool, "echo", address, "--reply-bytes", str(reply_bytes)]
+    if sync:
+        command += ["--sync", str(sync)]
+    with running(command, folder / "echo.log"):
+        yield address
+
+
+def intents(path: Path, count: int, rest: str) -> Path:
+    """Write so many submits of resting orders, each followed by its cancel."""
+    query = {"category": "linear", "symbol": "BTCUSDT", "limit": "1"}
+    book = requests.get(f"{rest}/v5/market/orderbook", params=query, timeout=10).json()["result"]
+    price = f"{float(book['b'][0][0]) * 0.95:.1f}"
+    lines = []
+    for number in range(count):
+        now = time.time_ns() // 1_000_000
+        intent_id = uuid7(now)
+        submit = {
+            "v": 1, "type": "submit", "ts": now, "request_id": f"s{number}",
+            "intent_id": intent_id, "agent": "BTCUSDT-gp-1@1", "version": "1",
+            "symbol": "BTCUSDT", "side": "buy", "kind": "limit", "qty": "0.010",
+            "limit_price": price, "reduce_only": False, "ttl_ms": 600_000,
+            "protect": {"stop": "1.0", "take_profit": None, "deadline_ts": None},
+            "reason": "entry",
+        }  # fmt: skip
+        cancel = {
+            "v": 1, "type": "cancel", "ts": now, "request_id": f"c{number}", "intent_id": intent_id,
+        }  # fmt: skip
+        lines += [json.dumps(line, separators=(",", ":")) for line in (submit, cancel)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def uuid7(now_ms: int) -> str:
+    """Make an intent id of this moment."""
+    raw = bytearray(now_ms.to_bytes(6, "big") + uuid.uuid4().bytes[6:])
+    raw[6] = (raw[6] & 0x0F) | 0x70
+    return str(uuid.UUID(bytes=bytes(raw)))
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What the client saw."""
+
+    p50_us: float
+    per_second: float
+    reply_bytes: int
+
+
+def ask(tool: str, address: str, frames: Path, *, window: int = 1, accepted: bool) -> Answers:
+    """Send a file of frames and time the answers.
+
+    Raises
+    ------
+    BenchmarkError
+        If Cerebellum does not accept every intent: a refusal is another path than the one measured.
+    """
+    done = subprocess.run(
+        [tool, "ask", address, "--frames", str(frames), "--window", str(window)],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        message = f"the client of {address} failed: {done.stderr[-400:]}"
+        raise BenchmarkError(message)
+    told = json.loads(done.stdout)
+    if accepted and told["accepted"] * 2 != told["frames"]:
+        message = (
+            f"{told['accepted']} of {told['frames'] // 2} intents were accepted; the first answer "
+            f"was {told['first_reply']}"
+        )
+        raise BenchmarkError(message)
+    timed = [nanoseconds / 1_000 for nanoseconds in told["timed_ns"]]
+    p50 = statistics.median(timed) if timed else 0.0
+    return Answers(p50, told["frames"] / 2 / told["seconds"], told["reply_bytes"])

@@ -1,0 +1,214 @@
+"""The wire: acks against a bare echo, books against a peer, a candle's way to an order.
+
+Run it with `make bench-wire`; what each row means is told in its note.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import psutil
+
+from benchmarks import _wire_arena, _wire_books
+from benchmarks._harness import Benchmark, BenchmarkError, Row, alternate, ratio_row
+from benchmarks._peers import Peer
+from benchmarks._wire_stack import Answers, ask, cerebellum, echo, intents, timing_tool, venue
+from tests.processes import DAY_MS, ORIGIN_MS, REPOSITORY
+
+ACKS = 1_000
+SUSTAINED = 3_000
+WINDOW = 64
+ROUNDS = 7
+REPEAT = 20
+CANDLE_SECONDS = 90.0
+
+
+def main() -> None:
+    """Measure every row."""
+    # On the disk of the checkout: a temporary folder may lie in memory, where a sync is free.
+    disk = REPOSITORY / "data" / "bench"
+    disk.mkdir(parents=True, exist_ok=True)
+    with Benchmark("wire") as bench, Peer("wire") as peer, short_folder() as folder:
+        tool = timing_tool()
+        acks(bench, tool, folder, disk)
+        books(bench, peer, folder)
+        candles(bench, folder, disk)
+
+
+@contextmanager
+def short_folder() -> Iterator[Path]:
+    """Give a folder whose path leaves room for a socket's name."""
+    path = Path(tempfile.mkdtemp(prefix="bw-"))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def acks(bench: Benchmark, tool: str, folder: Path, disk: Path) -> None:
+    """Time submit to ack, and how many intents a second are taken."""
+    journal = disk / "journal.sqlite"
+    for old in disk.glob("journal.sqlite*"):
+        old.unlink()
+    with ExitStack() as stack:
+        market = stack.enter_context(venue(folder))
+        _, memory = stack.enter_context(cerebellum(folder, market, "memory", ":memory:"))
+        _, durable = stack.enter_context(cerebellum(folder, market, "durable", str(journal)))
+
+        def of_cerebellum(ready: dict[str, str]) -> Answers:
+            frames = intents(folder / "frames", ACKS, market["rest"])
+            return ask(tool, ready["commands"], frames, accepted=True)
+
+        size = of_cerebellum(memory).reply_bytes
+        plain = stack.enter_context(echo(tool, folder, size, None))
+        synced = stack.enter_context(echo(tool, folder, size, disk / "echo.log"))
+
+        def of_echo(address: str) -> float:
+            frames = intents(folder / "frames", ACKS, market["rest"])
+            return ask(tool, address, frames, accepted=False).p50_us
+
+        same = (
+            f"microseconds at the median of {ACKS} submits a round, one after the other, each "
+            f"followed by its untimed cancel; the same Rust client, the same request frames, answers "
+            f"of {size} bytes on both sides"
+        )
+        bench.add(
+            ratio_row(
+                "ack_memory_vs_echo_p50",
+                alternate(lambda: of_cerebellum(memory).p50_us, lambda: of_echo(plain), ROUNDS),
+                better="lower", goal=1.3, peer="bare ZeroMQ ROUTER echo in Rust",
+                note=f"{same}; the journal is SQLite in memory",
+            )
+        )  # fmt: skip
+        bench.add(
+            ratio_row(
+                "ack_durable_vs_echo_plus_fsync_p50",
+                alternate(lambda: of_cerebellum(durable).p50_us, lambda: of_echo(synced), ROUNDS),
+                better="lower", goal=1.5,
+                peer="ZeroMQ ROUTER echo in Rust with one fdatasync of the frame",
+                note=f"{same}; the journal on disk (WAL, FULL), the echo writes into a preallocated "
+                "file on the same file system and calls fdatasync once a frame",
+            )
+        )  # fmt: skip
+        rates = []
+        for _ in range(ROUNDS):
+            frames = intents(folder / "frames", SUSTAINED, market["rest"])
+            answers = ask(tool, durable["commands"], frames, window=WINDOW, accepted=True)
+            rates.append(answers.per_second)
+        bench.add(
+            Row(
+                "intents_per_second", statistics.median(rates), "1/s", "higher", None, n=ROUNDS,
+                note=f"durable, one client, {WINDOW} commands under way, {SUSTAINED} intents a round; "
+                "each is withdrawn by a cancel that is journaled too, so twice as many commands",
+            )
+        )  # fmt: skip
+
+
+def books(bench: Benchmark, peer: Peer, folder: Path) -> None:
+    """Time parsing and applying order book frames."""
+    given = _wire_books.frames(folder)
+    arguments = {"frames": str(given.path), "places": given.places}
+
+    def ours() -> float:
+        told = _wire_books.ours(given, REPEAT)
+        return float(told["levels"] / told["seconds"])
+
+    def theirs() -> float:
+        told = peer.call("deltas", repeat=REPEAT // 10, **arguments)
+        return float(told["levels"] / told["seconds"])
+
+    once = _wire_books.best(_wire_books.ours(given, 1))
+    other = peer.call("deltas", repeat=1, **arguments)["best"]
+    if once != other:
+        message = f"the books differ at the end: ours {once}, the peer's {other}"
+        raise BenchmarkError(message)
+    pairs = alternate(ours, theirs, ROUNDS)
+    frames = f"{given.count} frames with {given.levels} level changes, {given.source}"
+    bench.add(
+        Row(
+            "book_deltas_per_second", statistics.median(pair[0] for pair in pairs), "1/s", "higher",
+            800_000, n=ROUNDS,
+            note=f"cerebellum replay-frames, one thread, from JSON text to the book; {frames}; "
+            "a delta is one level change",
+        )
+    )  # fmt: skip
+    bench.add(
+        ratio_row(
+            "book_deltas_vs_nautilus", pairs, better="higher", goal=1,
+            peer=peer.label("nautilus_trader"),
+            note=f"level changes a second; {frames}. Both begin with the frame's text. Ours: Rust, "
+            "scaled integers. The peer: its own Bybit adapter (msgspec decoder and delta objects made "
+            "in Python), then its Rust order book; most of its time is the adapter's Python",
+        )
+    )  # fmt: skip
+
+
+def candles(bench: Benchmark, folder: Path, disk: Path) -> None:
+    """Time the way from a closed candle to an order at the venue, and Cerebellum's memory after it."""
+    journal = disk / "candles.sqlite"
+    for old in disk.glob("candles.sqlite*"):
+        old.unlink()
+    clock = ["--speed", str(_wire_arena.SPEED), "--step-ms", "1000"]
+    clock += ["--origin", str(ORIGIN_MS), "--start", str(ORIGIN_MS + 3 * DAY_MS)]
+    with ExitStack() as stack:
+        place = folder / "candles"
+        place.mkdir()
+        market = stack.enter_context(venue(place, *clock))
+        pid, ready = stack.enter_context(cerebellum(place, market, "live", str(journal)))
+        account = json.loads(market["keys"].read_text())[0]
+        observer = _wire_arena.Observer(market["ws"], account["key"], account["secret"])
+        addresses = json.dumps({name: ready[name] for name in ("commands", "events", "market")})
+        with (place / "arena.log").open("w") as log:
+            arena = subprocess.Popen(
+                [
+                    sys.executable, "-m", "benchmarks._wire_arena", "--folder", str(place),
+                    "--addresses", addresses, "--rest", market["rest"], "--origin", str(ORIGIN_MS),
+                ],
+                stdout=subprocess.PIPE, stderr=log, text=True,
+            )  # fmt: skip
+        try:
+            assert arena.stdout is not None
+            if not arena.stdout.readline():
+                message = f"the arena ended: {(place / 'arena.log').read_text()[-600:]}"
+                raise BenchmarkError(message)
+            time.sleep(CANDLE_SECONDS)
+            memory = psutil.Process(pid).memory_info().rss / 2**20
+        finally:
+            arena.terminate()
+            arena.wait(timeout=30)
+        found = sorted(_wire_arena.latencies_ms(observer, journal))
+    if len(found) < 100:
+        message = f"only {len(found)} orders of the arena were seen; too few for a percentile"
+        raise BenchmarkError(message)
+    cuts = statistics.quantiles(found, n=100, method="inclusive")
+    note = (
+        f"first sight of the closed candle on the venue's public stream to first sight of the order on "
+        f"its private stream, seen by one process beside; market at {_wire_arena.SPEED} times real "
+        "time, 2 symbols, 4 agents with genetic programs, every feature, durable journal"
+    )
+    for name, value in (("p50", cuts[49]), ("p99", cuts[98])):
+        bench.add(
+            Row(
+                f"candle_to_order_{name}_ms", value, "ms", "lower", 20, n=len(found),
+                note=f"{note}; slowest {found[-1]:.1f} ms",
+            )
+        )  # fmt: skip
+    bench.add(
+        Row(
+            "cerebellum_memory_mb", memory, "MB", "lower", None,
+            note=f"resident memory after {CANDLE_SECONDS:g} s of that trading",
+        )
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
