@@ -15,7 +15,10 @@ fn main() -> ExitCode {
     let line = CommandLine::parse();
     let result = match line.task {
         Some(Task::VerifyJournal { file }) => verify_journal(&file),
-        Some(Task::ReplayFrames { file, places, depth }) => {
+        Some(Task::ReplayFrames { file, places, depth, repeat, json: true }) => {
+            replay_frames::measure(&file, &places, depth, repeat).map(|()| ExitCode::SUCCESS)
+        }
+        Some(Task::ReplayFrames { file, places, depth, .. }) => {
             replay_frames::run(&file, &places, depth).map(|()| ExitCode::SUCCESS)
         }
         None => line.flags.with_config().and_then(cerebellum::settings::Flags::check).and_then(

@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::{BufRead, BufReader, BufWriter, Write},
     path::Path,
+    time::Instant,
 };
 
 use protocol::wire::field::Symbol;
@@ -13,6 +14,52 @@ use crate::book::{
     ladder::{Ladder, Level, Scales},
     market_data::{MarketData, Outcome},
 };
+
+/// Parses and applies a file of frames several times and prints how long that alone took.
+///
+/// The file is read before the clock starts, and nothing is written before it stops; each time begins
+/// with empty books. One JSON line: `frames` and `levels` (level changes) over all times, `seconds`,
+/// and the books as they stand at the end.
+///
+/// # Errors
+/// The file, the place or the frame that cannot be read.
+pub fn measure(file: &Path, places: &[String], depth: usize, repeat: u32) -> Result<(), String> {
+    let symbols = places.iter().map(|text| scales(text)).collect::<Result<Vec<_>, _>>()?;
+    let shown = file.display();
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{shown}: {error}"))?;
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let mut levels = 0;
+    for line in &lines {
+        let frame: Value =
+            serde_json::from_str(line).map_err(|error| format!("{shown}: {error}"))?;
+        let side = |name: &str| frame["data"][name].as_array().map_or(0, Vec::len);
+        levels += side("b") + side("a");
+    }
+    let mut data = MarketData::new(symbols.clone(), depth);
+    let mut outcomes = 0;
+    let start = Instant::now();
+    for _ in 0..repeat {
+        data = MarketData::new(symbols.clone(), depth);
+        for line in &lines {
+            outcomes += data.frame(line, 0)?.len();
+        }
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    let times = repeat as usize;
+    let books: serde_json::Map<String, Value> =
+        data.ladders().map(|(symbol, ladder)| (symbol.as_str().to_owned(), book(ladder))).collect();
+    println!(
+        "{}",
+        json!({
+            "frames": lines.len() * times,
+            "levels": levels * times,
+            "outcomes": outcomes,
+            "seconds": seconds,
+            "books": books,
+        })
+    );
+    Ok(())
+}
 
 /// Reads a file of frames and prints messages, faults and the last books as JSON lines.
 ///

@@ -41,6 +41,12 @@ pub enum Task {
         /// How many levels a side are kept.
         #[arg(long, default_value_t = 50)]
         depth: usize,
+        /// With --json: parse and apply the file so often.
+        #[arg(long, default_value_t = 1, requires = "json")]
+        repeat: u32,
+        /// Print one JSON line with the counts and the seconds that parsing and applying took.
+        #[arg(long)]
+        json: bool,
     },
 }
 
