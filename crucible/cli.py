@@ -143,10 +143,17 @@ def forge(
     checkpoint: Annotated[
         Path | None, typer.Option(help="Written after every generation; resumed if there.")
     ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Stop after the generation in which this time ends, for example 5m."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint in the outcome's folder.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Evolve one specialist without any server: champion.json or refusal.json, and a report."""
-    from crucible.forge.command import forge_to_folder
+    from crucible.forge.command import forge_to_folder, seconds_of
     from crucible.settings import load_settings
 
     result = forge_to_folder(
@@ -159,7 +166,10 @@ def forge(
         population=population,
         influence=influence,
         checkpoint=checkpoint,
+        budget_s=None if budget is None else seconds_of(budget),
+        resume=resume,
     )
+    done = int(result.generations[-1]["generation"])
     file = out / ("champion.json" if result.champion is not None else "refusal.json")
     if as_json:
         _print_json(
@@ -169,6 +179,7 @@ def forge(
                 "file": str(file),
                 "proven": result.proven,
                 "trials": result.trials,
+                "generations": done,
                 "feature_schema": result.feature_schema,
             }
         )
@@ -176,7 +187,8 @@ def forge(
         refusal = result.refusal
         print(f"{file}: gate {refusal.gate}: {refusal.value:g}, needed {refusal.threshold:g}")
     else:
-        print(f"{file}: {'proven' if result.proven else 'unproven'}, {result.trials} trials")
+        proven = "proven" if result.proven else "unproven"
+        print(f"{file}: {proven}, {result.trials} trials in {done} generations")
 
 
 @app.command()

@@ -78,6 +78,14 @@ class ForgeSettings(Section):
     )
     costs: Costs = Costs()
     policy: Literal["explore", "strict"] = "explore"
+    islands: int = Field(1, ge=1, le=64, description="populations that evolve beside each other")
+    migrate_every: int = Field(2, ge=1, description="generations between two migrations")
+    migrants: int = Field(4, ge=1, description="best candidates that move to the next island")
+    dask: str = Field(
+        "",
+        pattern=r"^(|local|tcp://.+)$",
+        description="where islands are computed: here, on local processes, or on a Dask scheduler",
+    )
 
 
 class ArenaSettings(Section):

@@ -27,8 +27,9 @@ from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Running
 
-from crucible.forge.checkpoint import ForgeState
-from crucible.forge.evolution import Forging
+from crucible.forge.importance import with_importance
+from crucible.forge.islands import Islands, IslandsState
+from crucible.forge.spread import Recipe, spread
 from crucible.market.candles import folder_hash
 from crucible.settings import MINUTE_MS, Slot
 from crucible.strategies.registry import TRIALS
@@ -139,9 +140,11 @@ def work(house: House, job: Job, folder: Path, key: str) -> str:
     # Continues the run that the job opened: the key finds it.
     house.registry.open_run(key, f"forge {job.slot}", {})
     with closing(house, job):
-        forging = prepare(house, job)
-        state = evolve(house, forging, job, folder)
-        result = forging.finish(state)
+        recipe = prepare(house, job)
+        forging = recipe.forging()
+        with spread(recipe, forging) as islands:
+            state = evolve(house, islands, job, folder)
+        result = with_importance(islands.finish(state), forging)
         return publish(house, forging, result, job.mlflow_run, folder)
 
 
@@ -184,7 +187,7 @@ def open_job(house: House, slot: Slot, seed: int, reason: str, key: str) -> Job:
 
 
 @task(cache_policy=NO_CACHE, task_run_name="features of {job.slot}")
-def prepare(house: House, job: Job) -> Forging:
+def prepare(house: House, job: Job) -> Recipe:
     """Compute the features of the candles that this forging looks at."""
     pipeline = house.pipeline()
     settings = house.settings.forge
@@ -195,7 +198,6 @@ def prepare(house: House, job: Job) -> Forging:
     }
     slot = Slot.parse(job.slot)
     frame = pipeline.batch(candles)[slot.symbol]
-    forging = Forging(slot, candles[slot.symbol], frame, settings, job.seed, job.prior_trials)
     digest = folder_hash(candles)
     house.registry.log(
         job.mlflow_run,
@@ -204,6 +206,7 @@ def prepare(house: House, job: Job) -> Forging:
             "seed": job.seed,
             "population": settings.population,
             "generations": settings.generations,
+            "islands": settings.islands,
             "candles": len(candles[slot.symbol]),
             "until_ms": job.until_ms,
             "fee": settings.costs.fee,
@@ -216,19 +219,19 @@ def prepare(house: House, job: Job) -> Forging:
     house.registry.log_dataset(
         job.mlflow_run, f"{slot.symbol} candles", digest, str(house.lake.path(slot.symbol))
     )
-    return forging
+    return Recipe(slot, candles[slot.symbol], frame, settings, job.seed, job.prior_trials)
 
 
-def evolve(house: House, forging: Forging, job: Job, folder: Path) -> ForgeState:
+def evolve(house: House, islands: Islands, job: Job, folder: Path) -> IslandsState:
     """Run what is left of the generations, one task each."""
     total = house.settings.forge.generations
     path = folder / CHECKPOINT
     if path.exists():
-        state = ForgeState.resume(path, forging.identity)
+        state = IslandsState.resume(path, islands.forging.identity)
         get_run_logger().info("resuming after generation %d of %d", state.generation, total)
     else:
         state = generation.with_options(task_run_name=f"generation 0 of {job.slot}")(
-            forging, None, path
+            islands, None, path
         )
     logged = house.registry.steps(job.mlflow_run, TRIALS)
     record(house, job, state, logged)
@@ -244,7 +247,7 @@ def evolve(house: House, forging: Forging, job: Job, folder: Path) -> ForgeState
         stay_running()
         number = state.generation + 1
         state = generation.with_options(task_run_name=f"generation {number} of {job.slot}")(
-            forging, state, path
+            islands, state, path
         )
         record(house, job, state, logged)
         update_progress_artifact(progress, 100.0 * number / total)
@@ -252,14 +255,14 @@ def evolve(house: House, forging: Forging, job: Job, folder: Path) -> ForgeState
 
 
 @task(cache_policy=NO_CACHE)
-def generation(forging: Forging, state: ForgeState | None, path: Path) -> ForgeState:
-    """Breed, evaluate and select once, and leave a checkpoint."""
-    state = forging.start() if state is None else forging.advance(state)
+def generation(islands: Islands, state: IslandsState | None, path: Path) -> IslandsState:
+    """Breed, evaluate and select once on every island, and leave a checkpoint."""
+    state = islands.start() if state is None else islands.advance(state)
     state.save(path)
     return state
 
 
-def record(house: House, job: Job, state: ForgeState, logged: set[int]) -> None:
+def record(house: House, job: Job, state: IslandsState, logged: set[int]) -> None:
     """Log the generations that MLflow does not have yet: in one batch, each exactly once."""
     rows = [row for row in state.table if int(row["generation"]) not in logged]
     metrics = [

@@ -57,14 +57,7 @@ class ForgeState:
 
     def save(self, path: Path) -> None:
         """Write the state; the file is the old one or the new one, never half of one."""
-        body = json.dumps(
-            {name: getattr(self, name) for name in self.__slots__}, separators=(",", ":")
-        )
-        digest = hashlib.sha256(body.encode()).hexdigest()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.part")
-        part.write_text(f'{{"format":"{FORMAT}","sha256":"{digest}","state":\n{body}\n}}\n')
-        part.replace(path)
+        write_checked(path, FORMAT, vars_of(self))
 
     @classmethod
     def load(cls, path: Path) -> ForgeState:
@@ -75,49 +68,52 @@ class ForgeState:
         CheckpointError
             If the file is missing, of another format, or not what was written.
         """
-        try:
-            text = path.read_text()
-            document = json.loads(text)
-            found, digest, state = document["format"], document["sha256"], document["state"]
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-            message = f"{path}: not a readable checkpoint ({error}); delete it to start again"
-            raise CheckpointError(message) from error
-        if found != FORMAT:
-            message = f"{path}: format {found!r} is not {FORMAT!r}; delete it to start again"
-            raise CheckpointError(message)
-        body = text.partition("\n")[2].rpartition("\n}")[0]
-        if hashlib.sha256(body.encode()).hexdigest() != digest:
-            message = f"{path}: its checksum does not match; delete it to start again"
-            raise CheckpointError(message)
+        state = read_checked(path, FORMAT)
         try:
             return cls(**state)
         except TypeError as error:
             message = f"{path}: {error}; delete it to start again"
             raise CheckpointError(message) from error
 
-    @classmethod
-    def resume(cls, path: Path, identity: str) -> ForgeState:
-        """Read a state to go on with.
 
-        Parameters
-        ----------
-        path : Path
-        identity : str
-            Of the forging that goes on.
+def vars_of(state: ForgeState) -> dict[str, Any]:
+    """Give the fields of a state, by name."""
+    return {name: getattr(state, name) for name in state.__slots__}
 
-        Raises
-        ------
-        CheckpointError
-            If it cannot be read, or belongs to another forging.
-        """
-        state = cls.load(path)
-        if state.identity != identity:
-            message = (
-                f"{path}: generation {state.generation} of another forging ({state.identity}, not "
-                f"{identity}): data, settings, seed or code differ; delete it to start again"
-            )
-            raise CheckpointError(message)
-        return state
+
+def write_checked(path: Path, kind: str, values: Any) -> None:  # noqa: ANN401 - JSON values
+    """Write JSON values with a checksum, atomically."""
+    body = json.dumps(values, separators=(",", ":"))
+    digest = hashlib.sha256(body.encode()).hexdigest()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(f'{{"format":"{kind}","sha256":"{digest}","state":\n{body}\n}}\n')
+    part.replace(path)
+
+
+def read_checked(path: Path, kind: str) -> Any:  # noqa: ANN401 - JSON values
+    """Read what `write_checked` wrote.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, of another format, or not what was written.
+    """
+    try:
+        text = path.read_text()
+        document = json.loads(text)
+        found, digest, state = document["format"], document["sha256"], document["state"]
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+        message = f"{path}: not a readable checkpoint ({error}); delete it to start again"
+        raise CheckpointError(message) from error
+    if found != kind:
+        message = f"{path}: format {found!r} is not {kind!r}; delete it to start again"
+        raise CheckpointError(message)
+    body = text.partition("\n")[2].rpartition("\n}")[0]
+    if hashlib.sha256(body.encode()).hexdigest() != digest:
+        message = f"{path}: its checksum does not match; delete it to start again"
+        raise CheckpointError(message)
+    return state
 
 
 def random_state(state: tuple[Any, ...]) -> list[Any]:

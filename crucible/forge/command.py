@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +16,16 @@ from crucible.features.frame import FeatureFrame
 from crucible.features.influence import InfluenceArrays
 from crucible.features.pipeline import FeaturePipeline
 from crucible.forge.backtest import Backtest, ForgeError, Market, backtest
-from crucible.forge.checkpoint import ForgeState
-from crucible.forge.evolution import Forging
+from crucible.forge.importance import with_importance
+from crucible.forge.islands import IslandsState
 from crucible.forge.report import write_folder
 from crucible.forge.result import ForgeResult
+from crucible.forge.spread import Recipe, spread
 from crucible.market.candles import Candles, read_folder
 from crucible.settings import ForgeSettings, Settings, Slot
 from crucible.strategies.load import read_strategy
+
+CHECKPOINT = "checkpoint.json"
 
 
 def forge_to_folder(
@@ -33,10 +39,15 @@ def forge_to_folder(
     prior_trials: int = 0,
     influence: Path | None = None,
     checkpoint: Path | None = None,
+    budget_s: float | None = None,
+    *,
+    resume: bool = False,
+    clock: Callable[[], float] = time.monotonic,
 ) -> ForgeResult:
     """Forge a slot on a folder of candles and write the outcome to another folder.
 
-    Needs no server. The same arguments, files and code give the same bytes in the JSON files.
+    Needs no server. The same arguments, files and code give the same bytes in the JSON files; with a
+    budget, those of as many generations as it lasted for.
 
     Parameters
     ----------
@@ -48,46 +59,90 @@ def forge_to_folder(
     out : Path
     settings : Settings
     generations, population : int, optional
-        Instead of the settings' own.
+        Instead of the settings' own; with a budget and no `generations` the budget alone decides.
     prior_trials : int
         Candidates evaluated for the slot before.
     influence : Path, optional
         Trained influence arrays.
     checkpoint : Path, optional
-        Written after every generation; one that is there is resumed.
+        Written after every generation; one that is there is resumed. By default ``checkpoint.json``
+        in `out`, removed at the end unless there is a budget, which may be continued.
+    budget_s : float, optional
+        Seconds; the generation in which they end is the last, and there is at least one.
+    resume : bool
+        Go on from the checkpoint, which must be there.
+    clock : callable
+        Seconds, for the budget.
 
     Raises
     ------
     SettingsError, CandleError, ForgeError
         Naming what cannot be used and why.
     """
+    began = clock()
     seat = Slot.parse(slot)
     wanted = {"generations": generations, "population": population}
     changes = {name: value for name, value in wanted.items() if value is not None}
     forge = ForgeSettings.model_validate({**settings.forge.model_dump(), **changes})
+    last = None if budget_s is not None and generations is None else forge.generations
+    path = checkpoint or out / CHECKPOINT
+    if resume and not path.exists():
+        message = f"{path}: nothing to resume; leave --resume out to begin"
+        raise ForgeError(message)
     with _progress() as progress:
-        task = progress.add_task("features", total=forge.generations + 3)
+        task = progress.add_task("features", total=None if last is None else last + 3)
         candles, frame = _features(seat.symbol, candles_dir, settings, influence, forge.max_candles)
-        forging = Forging(seat, candles, frame, forge, seed, prior_trials)
+        recipe = Recipe(seat, candles, frame, forge, seed, prior_trials)
+        forging = recipe.forging()
         progress.update(task, description="generation 0 (the first compiles)", advance=1)
-        if checkpoint is not None and checkpoint.exists():
-            state = ForgeState.load(checkpoint)
-        else:
-            state = forging.start()
-        while state.generation < forge.generations:
-            progress.update(
-                task,
-                description=f"generation {state.generation + 1}",
-                completed=state.generation + 2,
-            )
-            state = forging.advance(state)
-            if checkpoint is not None:
-                state.save(checkpoint)
-        progress.update(task, description="gates", completed=forge.generations + 2)
-        result = forging.finish(state)
+        with spread(recipe, forging) as islands:
+            if path.exists() and (resume or checkpoint is not None):
+                state = IslandsState.resume(path, forging.identity)
+            else:
+                state = islands.start()
+            while goes_on(state.generation, last, clock() - began, budget_s):
+                number = state.generation + 1
+                progress.update(task, description=f"generation {number}", completed=number + 1)
+                state = islands.advance(state)
+                state.save(path)
+            progress.update(task, description="gates")
+            result = with_importance(islands.finish(state), forging)
         write_folder(result, out)
-        progress.update(task, description="done", completed=forge.generations + 3)
+        if checkpoint is None and budget_s is None:
+            path.unlink(missing_ok=True)
+        progress.update(task, description="done", completed=last and last + 3)
     return result
+
+
+def goes_on(generation: int, last: int | None, spent_s: float, budget_s: float | None) -> bool:
+    """Whether another generation follows; the first always does."""
+    if last is not None and generation >= last:
+        return False
+    return generation == 0 or budget_s is None or spent_s < budget_s
+
+
+def seconds_of(text: str) -> float:
+    """Read a span of time.
+
+    Raises
+    ------
+    ForgeError
+        If it is not one.
+
+    Examples
+    --------
+    >>> seconds_of("1h30m"), seconds_of("90s")
+    (5400.0, 90.0)
+    """
+    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
+    seconds = 0.0
+    if found:
+        hours, minutes, rest = (int(part or 0) for part in found.groups())
+        seconds = 3600.0 * hours + 60.0 * minutes + rest
+    if seconds <= 0:
+        message = f"{text!r} is no span of time; write for example 90s, 5m or 1h30m"
+        raise ForgeError(message)
+    return seconds
 
 
 def backtest_command(

@@ -10,7 +10,7 @@ import hashlib
 import json
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -22,6 +22,7 @@ from crucible.features.frame import FeatureFrame
 from crucible.forge.backtest import Market, backtest, daily_returns
 from crucible.forge.boosting import BoostedBreeder
 from crucible.forge.breeding import Breeder, Candidate, ProgramBreeder, Score, fewest_trades
+from crucible.forge.chance import drawing_from
 from crucible.forge.checkpoint import (
     CheckpointError,
     ForgeState,
@@ -113,14 +114,21 @@ class Forging:
         self.identity = self._identity()
         self._breeder = self._make_breeder()
 
-    def start(self) -> ForgeState:
-        """Evaluate a random population: generation 0."""
+    def start(self, island: int = 0) -> ForgeState:
+        """Evaluate a random population: generation 0.
+
+        Parameters
+        ----------
+        island : int
+            Islands of one forging draw from generators of their own.
+        """
+        own = self.seed if island == 0 else f"{self.seed} island {island}"
         state = ForgeState(
             identity=self.identity,
             generation=0,
             population=[],
             seen={},
-            python_random=random_state(random.Random(self.seed).getstate()),
+            python_random=random_state(random.Random(own).getstate()),
             numpy_random=dict(np.random.default_rng(self.seed).bit_generator.state),
             trials=0,
         )
@@ -152,6 +160,39 @@ class Forging:
             self._evaluate(children, state)
             self._keep([*parents, *children], state)
         return state
+
+    def merge(
+        self, state: ForgeState, others: Sequence[ForgeState], most: int | None = None
+    ) -> ForgeState:
+        """Select one population from a state's own and others' of the same generation.
+
+        The newest row of the table tells the merged population; generators and trials are the
+        state's own. The given states are left as they were.
+
+        Parameters
+        ----------
+        state : ForgeState
+        others : sequence of ForgeState
+        most : int, optional
+            How many of the best of each other are taken in; all by default.
+
+        Raises
+        ------
+        CheckpointError
+            If a state belongs to other data, settings, seed or code.
+        """
+        merged = replace(state, seen=dict(state.seen), table=list(state.table[:-1]))
+        field = []
+        for held in (state, *others):
+            self._require_ours(held)
+            for document in held.population[: None if held is state else most]:
+                candidate = self._breeder.read(document)
+                key = self._breeder.key(candidate)
+                merged.seen.setdefault(key, held.seen[key])
+                field.append(candidate)
+        with _generators(merged):
+            self._keep(field, merged)
+        return merged
 
     def run(self) -> ForgeResult:
         """All generations of the settings, start to finish."""
@@ -430,8 +471,8 @@ class Forging:
             self.prior_trials,
             self.data_hash,
             self.frame.schema.hash,
-            # How long it goes on changes no generation: a longer one begins like a shorter one.
-            self.settings.model_dump_json(exclude={"generations"}),
+            # How long it goes on, and where it is computed, changes no generation.
+            self.settings.model_dump_json(exclude={"generations", "dask"}),
             source_hash(),
         ):
             digest.update(json.dumps(part).encode())
@@ -450,11 +491,9 @@ class Forging:
 
 @contextmanager
 def _generators(state: ForgeState) -> Iterator[None]:
-    """Lend DEAP the state's generator: it draws from the `random` module's global one."""
-    outside = random.getstate()
-    random.setstate(restore_random(state.python_random))
-    try:
+    """Lend the breeders and DEAP the state's generator."""
+    generator = random.Random()
+    generator.setstate(restore_random(state.python_random))
+    with drawing_from(generator):
         yield
-        state.python_random = random_state(random.getstate())
-    finally:
-        random.setstate(outside)
+    state.python_random = random_state(generator.getstate())

@@ -116,6 +116,28 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
+class Importance:
+    """What a feature matters to a strategy: its values shuffled over the validation window.
+
+    Attributes
+    ----------
+    feature : str
+    signals_changed : float
+        Share of the window's signals that change.
+    return_lost : float
+        Net return of the window, less that with the feature shuffled.
+    """
+
+    feature: str
+    signals_changed: float
+    return_lost: float
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
 class ForgeResult:
     """The outcome of a forging: exactly one of `champion` and `refusal`.
 
@@ -141,6 +163,8 @@ class ForgeResult:
         Of the cross-validation; see `crossvalidation.CrossValidation`.
     paths : tuple of float
         Annual Sharpe ratio of each of its paths.
+    importance : tuple of Importance
+        Most listened-to feature first; empty where it was not measured.
     """
 
     slot: Slot
@@ -160,6 +184,7 @@ class ForgeResult:
     code_revision: str
     folds: tuple[dict[str, Any], ...] = ()
     paths: tuple[float, ...] = ()
+    importance: tuple[Importance, ...] = ()
 
     @property
     def failed_gates(self) -> tuple[str, ...]:
@@ -187,6 +212,7 @@ class ForgeResult:
                 "folds": list(self.folds),
                 "paths": [finite(path) for path in self.paths],
             },
+            "importance": [each.to_json() for each in self.importance],
         }
 
 

@@ -8,28 +8,29 @@ import os
 import time
 from pathlib import Path
 
-from crucible.forge.evolution import Forging
+from crucible.forge.islands import Islands
 from flows import publication
 from flows.forge import forge
 
 __all__ = ["forge"]
 
 FAULTS = Path(os.environ["CRUCIBLE_HOME"]) / "faults"
-sound = Forging.advance
+sound = Islands.advance
 
 
 def advance(self, state):
-    name = f"{self.slot.name}-{state.generation + 1}"
-    with (FAULTS / f"advanced-{self.slot.name}").open("a") as file:
+    slot = self.forging.slot.name
+    name = f"{slot}-{state.generation + 1}"
+    with (FAULTS / f"advanced-{slot}").open("a") as file:
         file.write(f"{state.generation + 1}\n")
     if take(f"raise-{name}"):
         message = f"an injected fault in generation {state.generation + 1}"
         raise RuntimeError(message)
     after = sound(self, state)
     if take(f"hang-{name}"):
-        (FAULTS / f"hanging-{self.slot.name}.part").write_text(str(os.getpid()))
-        (FAULTS / f"hanging-{self.slot.name}.part").rename(FAULTS / f"hanging-{self.slot.name}")
-        while not take(f"release-{self.slot.name}"):
+        (FAULTS / f"hanging-{slot}.part").write_text(str(os.getpid()))
+        (FAULTS / f"hanging-{slot}.part").rename(FAULTS / f"hanging-{slot}")
+        while not take(f"release-{slot}"):
             time.sleep(0.1)
     return after
 
@@ -42,7 +43,7 @@ def take(name):
     return False
 
 
-Forging.advance = advance
+Islands.advance = advance
 
 
 def offer(house, version):

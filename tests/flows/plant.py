@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from crucible.forge.evolution import Forging
+from crucible.forge.importance import with_importance
+from crucible.forge.islands import Islands
 from crucible.forge.report import write_folder
 from crucible.operations import services
 from crucible.operations.home import Home, Run
@@ -48,8 +50,12 @@ class Plant:
 
     # --- a person's hands ------------------------------------------------------------------------
 
-    def start(self, slot, **parameters):
-        body = {"parameters": {"slot": slot, **parameters}, "state": {"type": "SCHEDULED"}}
+    def start(self, slot, environment=None, **parameters):
+        body = {
+            "parameters": {"slot": slot, **parameters},
+            "state": {"type": "SCHEDULED"},
+            "job_variables": {"env": environment} if environment else {},
+        }
         path = f"/deployments/{self.deployments['forge']}/create_flow_run"
         return self.ask("POST", path, body)["id"]
 
@@ -163,14 +169,15 @@ class Plant:
         assert len(found) == 1, f"{len(found)} MLflow runs of {key}"
         return found[0]
 
-    def require_uninterrupted(self, key, slot, seed, folder):
+    def require_uninterrupted(self, key, slot, seed, folder, islands=1):
         """Compare everything a forging left with one that is made here and never interrupted."""
         run = self.mlflow_run(key)
         assert run.info.status == "FINISHED"
         client = self.registry._client
         made = Path(client.download_artifacts(run.info.run_id, "", str(folder)))
         expected = folder / "expected"
-        result = self.forging(slot, seed, int(run.data.params["until_ms"])).run()
+        forging = self.forging(slot, seed, int(run.data.params["until_ms"]), islands)
+        result = with_importance(Islands(forging).run(), forging)
         write_folder(result, expected)
         outcome = "champion.json" if result.champion is not None else "refusal.json"
         assert (made / outcome).read_bytes() == (expected / outcome).read_bytes()
@@ -186,11 +193,12 @@ class Plant:
             assert values == rows
         return result
 
-    def forging(self, slot, seed, until_ms):
+    def forging(self, slot, seed, until_ms, islands):
         from crucible.features.pipeline import FeaturePipeline
         from crucible.market.lake import Lake
 
-        place, forge = Slot.parse(slot), self.settings.forge
+        place = Slot.parse(slot)
+        forge = self.settings.forge.model_copy(update={"islands": islands})
         pipeline = FeaturePipeline(SYMBOLS, self.settings.features)
         span = (forge.max_candles + pipeline.warmup) * MINUTE_MS
         candles = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crucible.forge.checkpoint import ForgeState
+from crucible.forge.islands import IslandsState
 from crucible.operations.home import Home
 from crucible.settings import Settings, Slot
 from flows.forge import Job, require_resumable
@@ -62,7 +62,7 @@ def test_a_cancelled_forging_is_marked_killed_and_resumed_by_its_key(plant, tmp_
     plant.cancel(run)
     plant.until(run, "CANCELLED")
     assert plant.mlflow_run(run).info.status == "KILLED"
-    assert ForgeState.load(plant.checkpoint(run)).generation == 2
+    assert IslandsState.load(plant.checkpoint(run)).generation == 2
     again = plant.start(slot, resume=run)
     plant.until(again, "COMPLETED")
     assert plant.advanced(slot) == [1, 2, 3, 3, 4]
@@ -86,6 +86,20 @@ def test_a_corrupt_checkpoint_is_named_and_the_forging_can_start_over(plant, tmp
     plant.until(run, "COMPLETED")
     assert plant.advanced(slot) == [1, 2, 1, 2, 3, 4]
     plant.require_uninterrupted(run, slot, 14, tmp_path)
+
+
+def test_islands_on_local_workers_are_retried_and_end_as_those_computed_in_one_process(
+    plant, tmp_path
+):
+    slot = "ETHUSDT-gp-2"
+    plant.fault("raise", slot, 3)
+    two = {"CRUCIBLE_FORGE__ISLANDS": "2", "CRUCIBLE_FORGE__DASK": "local"}
+    run = plant.start(slot, environment=two, seed=15)
+    plant.until(run, "FAILED")
+    plant.retry(run)
+    plant.until(run, "COMPLETED")
+    assert plant.advanced(slot) == [1, 2, 3, 3, 4]
+    plant.require_uninterrupted(run, slot, 15, tmp_path, islands=2)
 
 
 def test_a_key_that_cannot_be_resumed_is_refused_with_those_that_can(tmp_path):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from crucible.forge.backtest import ForgeError
-from crucible.forge.command import backtest_command, forge_to_folder
+from crucible.forge.command import backtest_command, forge_to_folder, goes_on, seconds_of
 from crucible.market.candles import write_candles
 from crucible.market.simulator import simulate
 from crucible.settings import Settings
@@ -57,3 +57,75 @@ def test_a_strategy_file_is_backtested_with_its_fills(folder, settings, tmp_path
 def test_a_slot_without_candles_is_named(folder, settings, tmp_path):
     with pytest.raises(ForgeError, match="no candles of XRPUSDT"):
         forge_to_folder("XRPUSDT-gp-1", folder, 1, tmp_path, settings)
+
+
+def test_a_budget_ends_after_its_generation_and_gives_the_bytes_of_that_many(
+    folder, settings, tmp_path
+):
+    ticks = iter([0.0, 1.0, 2.0, 3.0, 99.0])
+    result = forge_to_folder(
+        "BTCUSDT-gp-1",
+        folder,
+        7,
+        tmp_path / "budget",
+        settings,
+        population=12,
+        budget_s=3.5,
+        clock=lambda: next(ticks),
+    )
+    assert result.generations[-1]["generation"] == 3
+    forge_to_folder(
+        "BTCUSDT-gp-1", folder, 7, tmp_path / "three", settings, generations=3, population=12
+    )
+    for path in (tmp_path / "three").iterdir():
+        assert (tmp_path / "budget" / path.name).read_bytes() == path.read_bytes(), path.name
+    result = forge_to_folder(
+        "BTCUSDT-gp-1",
+        folder,
+        7,
+        tmp_path / "budget",
+        settings,
+        generations=4,
+        population=12,
+        resume=True,
+    )
+    assert result.generations[-1]["generation"] == 4
+    assert not (tmp_path / "budget" / "checkpoint.json").exists()
+
+
+def test_an_interrupted_forging_is_resumed_in_its_folder(folder, settings, tmp_path):
+    options = {"settings": settings, "population": 12, "generations": 3}
+    forge_to_folder("BTCUSDT-gp-1", folder, 7, tmp_path / "whole", **options)
+
+    def interrupted():
+        if (tmp_path / "part" / "checkpoint.json").exists():
+            raise KeyboardInterrupt
+        return 0.0
+
+    with pytest.raises(KeyboardInterrupt):
+        forge_to_folder(
+            "BTCUSDT-gp-1", folder, 7, tmp_path / "part", budget_s=60, clock=interrupted, **options
+        )
+    forge_to_folder("BTCUSDT-gp-1", folder, 7, tmp_path / "part", resume=True, **options)
+    for path in (tmp_path / "whole").iterdir():
+        assert (tmp_path / "part" / path.name).read_bytes() == path.read_bytes(), path.name
+    with pytest.raises(ForgeError, match=r"checkpoint\.json: nothing to resume"):
+        forge_to_folder("BTCUSDT-gp-1", folder, 7, tmp_path / "part", resume=True, **options)
+
+
+def test_the_first_generation_follows_even_when_the_budget_is_spent():
+    assert goes_on(0, None, 10.0, 5.0)
+    assert not goes_on(1, None, 5.0, 5.0)
+    assert goes_on(1, 2, 4.9, 5.0)
+    assert not goes_on(2, 2, 0.0, 5.0)
+    assert not goes_on(2, 2, 0.0, None)
+
+
+@pytest.mark.parametrize("text", ["", "5", "m", "-5m", "5 m", "0s", "1d"])
+def test_a_budget_that_is_no_time_is_refused(text):
+    with pytest.raises(ForgeError, match="no span of time"):
+        seconds_of(text)
+
+
+def test_a_budget_is_read_in_hours_minutes_and_seconds():
+    assert [seconds_of(text) for text in ("90s", "5m", "1h30m", "2h")] == [90, 300, 5400, 7200]

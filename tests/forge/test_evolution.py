@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import pkgutil
 import random
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import crucible.forge
 from crucible.forge.backtest import ForgeError, backtest
+from crucible.forge.chance import DRAWING
 from crucible.forge.checkpoint import CheckpointError, ForgeState
 from crucible.strategies.load import load_strategy
 from crucible.strategies.program import lookback, parse_program
@@ -62,6 +67,34 @@ def test_the_callers_generator_is_left_alone():
     forging = forging_of()
     forging.advance(forging.start())
     assert random.random() == expected
+
+
+def test_other_threads_that_draw_numbers_change_nothing():
+    expected = forging_of().advance(forging_of().start())
+    stop = threading.Event()
+
+    def draw():
+        while not stop.is_set():
+            random.random()
+
+    thread = threading.Thread(target=draw)
+    thread.start()
+    try:
+        found = forging_of().advance(forging_of().start())
+    finally:
+        stop.set()
+        thread.join()
+    assert found == expected
+
+
+def test_every_module_that_draws_is_lent_the_forgings_generator():
+    for info in pkgutil.walk_packages(crucible.forge.__path__, "crucible.forge."):
+        module = importlib.import_module(info.name)
+        drawing = getattr(module, "random", None) is random
+        if drawing and info.name not in {"crucible.forge.chance", "crucible.forge.evolution"}:
+            assert info.name in DRAWING
+    for name in DRAWING:
+        assert sys.modules[name].random is random
 
 
 def test_advancing_leaves_the_given_state_as_it_was(tmp_path):
