@@ -10,9 +10,12 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+
+if TYPE_CHECKING:
+    from crucible.operations.home import Home
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -215,6 +218,32 @@ def backtest(
 
 
 @app.command()
+def explain(
+    version: Annotated[str, typer.Argument(help="SLOT/VERSION, SLOT/ALIAS or a champion.json.")],
+    as_json: AsJson = False,
+) -> None:
+    """Tell a strategy in words, how it was judged, and where it comes from."""
+    from crucible.forge.explain import explain_file, explain_version, version_number
+
+    path = Path(version)
+    if path.is_file() or path.suffix == ".json":
+        told = explain_file(path)
+    else:
+        from crucible.operations.home import Home
+        from crucible.settings import load_settings
+        from crucible.strategies.registry import Registry
+
+        home = Home.at(load_settings().home)
+        registry = Registry(_mlflow_address(home))
+        slot, number = version_number(registry, version)
+        told = explain_version(registry, f"{slot}/{number}", _agents(home, f"{slot}@{number}"))
+    if as_json:
+        _print_json(told.to_json())
+    else:
+        print(told.to_text())
+
+
+@app.command()
 def kill(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     wait: Annotated[float, typer.Option(help="Seconds to wait for flat positions.")] = 10.0,
@@ -249,6 +278,42 @@ def resume(
     addresses = Addresses.read(Home.at(load_settings().home).services_file)
     before = move_up(addresses, operator)
     print(f"ACTIVE again; it was {before}")
+
+
+def _mlflow_address(home: Home) -> str:
+    """Find the tracking server: the environment's, else the one of this home's stack."""
+    from crucible.operations.errors import HomeError
+    from crucible.operations.home import read_json
+
+    held = (read_json(home.services_file) or {}).get("services", {}).get("mlflow", {})
+    address = os.environ.get("MLFLOW_TRACKING_URI") or held.get("address")
+    if not address:
+        message = f"{home.path}: no MLflow server is known; start the stack: crucible up"
+        raise HomeError(message)
+    return str(address)
+
+
+def _agents(home: Home, agent: str) -> list[dict[str, object]]:
+    """Tell what the newest run's ledger knows of an agent; nothing where there is none."""
+    from crucible.arena.ledger import Ledger
+
+    run = home.current()
+    if run is None or not run.ledger.exists():
+        return []
+    with Ledger(run.ledger, read_only=True) as ledger:
+        return [
+            {
+                "agent": row.agent,
+                "role": row.role,
+                "since_ts": row.since_ts,
+                "until_ts": row.until_ts,
+                "orders": len(orders := ledger.orders(agent)),
+                "last_order": orders[-1] if orders else None,
+                "fills": len(ledger.fills(agent)),
+            }
+            for row in ledger.agents()
+            if row.agent == agent
+        ]
 
 
 def _print_json(value: object) -> None:

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from prefect import runtime, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from crucible.arena.sizing import Edge
+from crucible.forge.evidence import headline, note, verdict, write_evidence
 from crucible.forge.evolution import Forging
-from crucible.forge.report import write_folder
 from crucible.forge.result import ForgeResult
 from crucible.strategies.registry import Version
 from flows.house import House
+
+EXAMPLE_ROWS = 5
 
 
 @task(cache_policy=NO_CACHE, task_run_name="publish {result.slot.name}")
 def publish(
     house: House,
-    forging: Forging,  # noqa: ARG001
+    forging: Forging,
     result: ForgeResult,
     run: str,
     folder: Path,
@@ -33,29 +35,37 @@ def publish(
     """
     output = folder / "result"
     shutil.rmtree(output, ignore_errors=True)
-    write_folder(result, output, picture=True)
-    document = None if result.champion is None else result.champion.to_json()
-    if document is not None:
-        (output / "strategy.json").write_text(json.dumps(document, sort_keys=True, indent=1))
+    write_evidence(result, output)
     registry = house.registry
     registry.log_folder(run, output)
     held = registry.metrics(run)
     metrics = [row for row in final_metrics(result) if row[0] not in held]
-    registry.log(run, metrics=metrics, tags=run_tags(result))
-    gates = ", ".join(result.failed_gates) or "none"
-    if document is None or result.refusal is not None:
-        registry.close_run(run, "FINISHED")
-        text = f"{result.slot.name}: refused by {result.refusal}"
-        create_markdown_artifact(key="outcome", markdown=text)
-        return text
-    version = registry.version_of_run(run)
-    if version is None:
-        version = registry.register(run, result.slot, document, version_tags(result))
-    role = offer(house, version)
+    page = str(runtime.flow_run.ui_url or "")
+    text = note(result, registry.file_of_run(run, "{}"), page)
+    registry.log(run, metrics=metrics, tags={**run_tags(result), "mlflow.note.content": text})
+    outcome = f"{result.slot.name}: {verdict(result)}"
+    if result.champion is not None:
+        version = registry.version_of_run(run)
+        if version is None:
+            version = registry.register(
+                run,
+                result.slot,
+                result.champion.to_json(),
+                version_tags(result),
+                example=example_of(forging),
+                note=text,
+            )
+        role = offer(house, version)
+        outcome = f"{outcome}; version {version.version} is {role}"
     registry.close_run(run, "FINISHED")
-    text = f"{result.slot.name}: version {version.version} is {role} (failed gates: {gates})"
-    create_markdown_artifact(key="outcome", markdown=text)
-    return text
+    create_markdown_artifact(key="outcome", markdown=f"{outcome}\n\n{text}")
+    return outcome
+
+
+def example_of(forging: Forging) -> pd.DataFrame:
+    """Take the newest rows of features, as an example of what a version reads."""
+    frame = forging.frame
+    return pd.DataFrame(frame.values[-EXAMPLE_ROWS:], columns=list(frame.schema.names))
 
 
 def offer(house: House, version: Version) -> str:
@@ -71,21 +81,22 @@ def offer(house: House, version: Version) -> str:
 
 
 def final_metrics(result: ForgeResult) -> list[tuple[str, float, int]]:
-    """Give the few figures that tell forgings apart."""
-    metrics: list[tuple[str, float, int]] = []
+    """Give the headline, and under their groups the windows and the gates."""
+    metrics = list(headline(result).items())
     for window in result.windows:
-        for name in ("net_return", "sharpe_annual", "max_drawdown", "trades"):
+        for name in ("net_return", "sharpe_annual", "max_drawdown", "trades", "win_rate"):
             value = window.summary.get(name)
             if value is not None:
-                metrics.append((f"{window.name}_{name}", float(value), 0))
-    metrics += [(f"gate_{gate.name}", gate.value, 0) for gate in result.gates]
-    return metrics
+                metrics.append((f"{window.name}/{name}", float(value)))
+    metrics += [(f"gate/{gate.name}", gate.value) for gate in result.gates]
+    return [(name, value, 0) for name, value in metrics]
 
 
 def run_tags(result: ForgeResult) -> dict[str, str]:
     """Give the tags of the run."""
     refused = "" if result.refusal is None else result.refusal.gate
     return {
+        "verdict": verdict(result),
         "proven": str(result.proven).lower(),
         "failed_gates": ",".join(result.failed_gates),
         "refused_by": refused,
@@ -103,6 +114,7 @@ def version_tags(result: ForgeResult) -> dict[str, str]:
         "trials": result.trials,
         "policy": result.policy,
         "prefect_flow_run": runtime.flow_run.id or "",
+        "prefect_link": runtime.flow_run.ui_url or "",
     }
     edge = Edge.of_summary(result.window("validation").summary)
     if edge is not None:

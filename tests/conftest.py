@@ -14,3 +14,12 @@ def shared_data() -> Path:
     if not (folder / "candles").is_dir():
         pytest.skip(f"no recorded market data at {folder}; set CRUCIBLE_SHARED")
     return folder
+
+
+@pytest.fixture(scope="session")
+def plant(tmp_path_factory):
+    """A real Prefect server and worker, a real MLflow server and a paper venue, for all tests at once."""
+    from tests.flows.plant import running_plant
+
+    with running_plant(tmp_path_factory.mktemp("plant")) as running:
+        yield running

@@ -347,6 +347,13 @@ class Ledger:
             for row in rows
         ]
 
+    def orders(self, agent: str) -> list[str]:
+        """Give the intents behind an agent's orders, in the journal's order."""
+        rows = self._db.execute(
+            "SELECT intent_id FROM orders WHERE agent = ? ORDER BY seq", (agent,)
+        )
+        return [str(row["intent_id"]) for row in rows]
+
     def kept_shadow(self, agent: str) -> dict[str, Any] | None:
         """Give what `keep_shadow` kept; None for an agent that kept nothing."""
         text = self._text(f"shadow:{agent}")

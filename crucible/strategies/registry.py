@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from crucible.settings import Slot
 from crucible.strategies.contract import StrategyError
@@ -28,12 +28,22 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec
+from mlflow.types import Schema as MlflowSchema
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Alias = Literal["production", "challenger", "retired"]
 EXPERIMENT = "forgings"
 STRATEGY_FILE = "strategy.json"
 TRIALS = "candidates_evaluated"
 """Metric of a run: candidates that this forging alone evaluated."""
+HOW_TO_READ = """One run for each forging. To compare some, select them and look at a few figures:
+fewest `gates_failed` first, then the highest `deflated_sharpe` (the probability that its Sharpe ratio is more
+than the luck of so many trials); `sealed_net_return` beside `sealed_hold_return` is what came of it on data that
+decided nothing. The tag `verdict` says it in words; each run's description has the picture and every gate."""
 
 
 class RegistryError(RuntimeError):
@@ -157,6 +167,15 @@ class Registry:
         tag = mlflow.entities.InputTag("mlflow.data.context", "training")
         self._client.log_inputs(run_id, [mlflow.entities.DatasetInput(dataset, [tag])])
 
+    def run_facts(self, run_id: str) -> dict[str, str]:
+        """Tags and parameters of a run by name; a parameter wins over a tag."""
+        data = self._client.get_run(run_id).data
+        return {**data.tags, **data.params}
+
+    def file_of_run(self, run_id: str, name: str) -> str:
+        """Address of a file of a run."""
+        return f"{self.tracking_uri}/get-artifact?path={name}&run_uuid={run_id}"
+
     def page_of_run(self, run_id: str) -> str:
         """Address of a run in MLflow's page."""
         return f"{self.tracking_uri}/#/experiments/{self.experiment()}/runs/{run_id}"
@@ -184,7 +203,11 @@ class Registry:
         if found is not None:
             return str(found.experiment_id)
         try:
-            return str(self._client.create_experiment(EXPERIMENT))
+            return str(
+                self._client.create_experiment(
+                    EXPERIMENT, tags={"mlflow.note.content": HOW_TO_READ}
+                )
+            )
         except MlflowException:
             made_by_another = self._client.get_experiment_by_name(EXPERIMENT)
             if made_by_another is None:
@@ -194,13 +217,36 @@ class Registry:
     # --- versions ------------------------------------------------------------------------------
 
     def register(
-        self, run_id: str, slot: Slot, strategy: Mapping[str, Any], tags: Mapping[str, str]
+        self,
+        run_id: str,
+        slot: Slot,
+        strategy: Mapping[str, Any],
+        tags: Mapping[str, str],
+        *,
+        example: pd.DataFrame | None = None,
+        note: str = "",
     ) -> Version:
         """Log a strategy as a model of its run and register it as the slot's next version.
 
         The model is logged from code: loading it through MLflow reads the strategy's JSON and
         runs no pickle.
+
+        Parameters
+        ----------
+        run_id : str
+        slot : Slot
+        strategy : mapping
+            The strategy file.
+        tags : mapping
+        example : DataFrame, optional
+            Some rows of features, one column each: kept as the model's input example, and the
+            source of its signature.
+        note : str
+            Markdown that describes the version.
         """
+        described: dict[str, Any] = {}
+        if example is not None:
+            described = {"input_example": example, "signature": _signature(example)}
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / STRATEGY_FILE
             path.write_text(json.dumps(strategy, sort_keys=True, indent=1))
@@ -210,6 +256,7 @@ class Registry:
                     python_model=str(Path(__file__).with_name("pyfunc_model.py")),
                     artifacts={"strategy": str(path)},
                     pip_requirements=["lightgbm", "msgspec", "numba", "numpy", "pandas"],
+                    **described,
                 )
         try:
             self._client.create_registered_model(
@@ -219,7 +266,12 @@ class Registry:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
         made = self._client.create_model_version(
-            slot.name, info.model_uri, run_id=run_id, tags=dict(tags), model_id=info.model_id
+            slot.name,
+            info.model_uri,
+            run_id=run_id,
+            tags=dict(tags),
+            description=note or None,
+            model_id=info.model_id,
         )
         return Version(slot.name, str(made.version), run_id, dict(tags))
 
@@ -284,28 +336,41 @@ class Registry:
         RegistryError
             If the server does not answer; asking again later may help.
         """
+        return self.document(version, STRATEGY_FILE)
+
+    def document(self, version: Version, file: str) -> dict[str, Any]:
+        """Fetch a JSON file of the run that made a version.
+
+        Raises
+        ------
+        StrategyError
+            If there is none, or it is not a JSON object.
+        RegistryError
+            If the server does not answer; asking again later may help.
+        """
         name = f"{version.slot} version {version.version}"
         if not version.run_id:
-            message = f"{name}: it has no run, so no {STRATEGY_FILE}; register it from a run"
+            message = f"{name}: it has no run, so no {file}; register it from a run"
             raise StrategyError(message)
         try:
             held = [item.path for item in self._client.list_artifacts(version.run_id)]
-            if STRATEGY_FILE not in held:
-                message = f"{name}: no usable {STRATEGY_FILE}: its run holds {held or 'nothing'}"
+            if file not in held:
+                message = f"{name}: no usable {file}: its run holds {held or 'nothing'}"
                 raise StrategyError(message)
             with tempfile.TemporaryDirectory() as folder:
-                path = self._client.download_artifacts(version.run_id, STRATEGY_FILE, folder)
-                text = Path(path).read_text()
+                text = Path(
+                    self._client.download_artifacts(version.run_id, file, folder)
+                ).read_text()
         except (MlflowException, OSError) as error:
             message = f"{self.tracking_uri}: {name} cannot be fetched now: {error}"
             raise RegistryError(message) from error
         try:
             loaded = json.loads(text)
         except ValueError as error:
-            message = f"{name}: no usable {STRATEGY_FILE}: {error}"
+            message = f"{name}: no usable {file}: {error}"
             raise StrategyError(message) from error
         if not isinstance(loaded, dict):
-            message = f"{name}: {STRATEGY_FILE} is not an object"
+            message = f"{name}: {file} is not an object"
             raise StrategyError(message)
         return loaded
 
@@ -359,6 +424,14 @@ class Registry:
         for alias in ("production", "challenger"):
             if aliases.get(alias) == version:
                 self.drop_alias(slot, alias)
+
+
+def _signature(example: pd.DataFrame) -> ModelSignature:
+    """Describe a table of features, and the signals that a strategy gives for it."""
+    return ModelSignature(
+        inputs=MlflowSchema([ColSpec("double", str(name)) for name in example.columns]),
+        outputs=MlflowSchema([ColSpec("integer", "signal")]),
+    )
 
 
 def _version(item: Any) -> Version:  # noqa: ANN401 - MLflow's entity

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+
+import httpx
 import pytest
 
 from crucible.forge.islands import IslandsState
@@ -33,6 +39,62 @@ def test_a_retry_after_an_error_goes_on_ends_the_same_and_registers_once(plant, 
     ]
     assert plant.registry.aliases(slot) == {"production": "1"}
     assert not plant.checkpoint(run).parent.exists()
+    require_evidence(plant, run, slot)
+    require_explained(plant, slot)
+
+
+def require_evidence(plant, run, slot):
+    """Look at what a person finds in MLflow."""
+    import mlflow
+
+    made = plant.mlflow_run(run)
+    files = {item.path for item in plant.registry._client.list_artifacts(made.info.run_id)}
+    assert files >= {
+        "champion.json", "strategy.json", "strategy.txt", "strategy.svg", "equity.png",
+        "gates.csv", "windows.csv", "importance.csv", "importance.svg", "report.html",
+    }  # fmt: skip
+    tags = made.data.tags
+    assert (tags["slot"], tags["symbol"], tags["kind"]) == (slot, "BTCUSDT", "gp")
+    assert tags["prefect_flow_run"] == run
+    assert tags["prefect_link"].endswith(f"/runs/flow-run/{run}")
+    assert {"seed", "code_revision", "feature_schema", "data_hash", "verdict"} <= set(tags)
+    assert tags["verdict"] in tags["mlflow.note.content"]
+    headline = {name for name in made.data.metrics if "/" not in name}
+    assert headline == {
+        "candidates_evaluated", "gates_failed", "deflated_sharpe", "sealed_net_return",
+        "sealed_max_drawdown", "sealed_trades", "sealed_hold_return",
+    }  # fmt: skip
+    (data,) = made.inputs.dataset_inputs
+    assert data.dataset.digest == made.data.params["data_hash"][:36]
+    model = mlflow.pyfunc.load_model(f"models:/{slot}/1")
+    example = model.input_example
+    assert list(model.metadata.get_input_schema().input_names()) == list(example.columns)
+    assert model.predict(example).tolist() == [0] * len(example)
+    picture = httpx.get(plant.registry.file_of_run(made.info.run_id, "equity.png"), timeout=30)
+    assert picture.content.startswith(b"\x89PNG")
+
+
+def require_explained(plant, slot):
+    """Ask about the version by its alias, as a person does."""
+    done = subprocess.run(
+        [sys.executable, "-m", "crucible.cli", "explain", f"{slot}/production", "--json"],
+        env={
+            **os.environ,
+            "CRUCIBLE_HOME": str(plant.home.path),
+            "MLFLOW_TRACKING_URI": plant.ports.mlflow_url,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=plant.home.path,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["name"] == f"{slot}/1"
+    assert told["lineage"]["version"] == f"{slot} version 1, production"
+    assert told["lineage"]["seed"] == "11"
+    assert told["gates"]
+    assert told["rules"]["buy"]
 
 
 def test_a_killed_process_is_retried_and_outlives_a_late_report_of_its_crash(plant, tmp_path):
