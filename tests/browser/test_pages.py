@@ -1,0 +1,90 @@
+"""What a person does in the two pages, done in a real Chromium."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from contextlib import contextmanager
+
+import pytest
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+PATIENCE_MS = 120_000
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    found = os.environ.get("CRUCIBLE_CHROMIUM") or next(
+        filter(None, map(shutil.which, NAMES)), None
+    )
+    if found is None:
+        pytest.skip(f"no Chromium: none of {', '.join(NAMES)} is installed (apt install chromium)")
+    return found
+
+
+@contextmanager
+def browsing(chromium):
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        page.set_default_timeout(PATIENCE_MS)
+        try:
+            yield page
+        finally:
+            browser.close()
+
+
+def test_a_failed_forging_is_retried_in_prefect_and_its_version_promoted_in_mlflow(plant, chromium):
+    slot = "ETHUSDT-gp-3"
+    plant.fault("raise", slot, 2)
+    run = plant.start(slot, seed=21)
+    plant.until(run, "FAILED")
+    with browsing(chromium) as page:
+        press_retry(page, plant, run, slot)
+        plant.until(run, "COMPLETED")
+        page.get_by_text("Completed", exact=True).first.wait_for()
+        look_at_the_forging(page, plant, run, slot)
+        plant.registry.drop_alias(slot, "production")
+        set_production(page, plant, slot)
+    assert plant.advanced(slot) == [1, 2, 2, 3, 4]
+    assert plant.registry.aliases(slot) == {"production": "1"}
+
+
+def press_retry(page, plant, run, slot):
+    """Look at a failed flow run in Prefect's page and press Retry."""
+    page.goto(f"{plant.ports.prefect_url}/runs/flow-run/{run}")
+    page.get_by_text(f"forge {slot}").first.wait_for()
+    page.get_by_text("Failed", exact=True).first.wait_for()
+    page.get_by_text("an injected fault in generation 2").first.wait_for()
+    page.get_by_role("button", name="Retry").first.click()
+    page.get_by_role("dialog").get_by_role("button", name="Retry").click()
+    plant.wait(lambda: plant.states(run).count("Running") == 2, lambda: plant.story(run))
+
+
+def look_at_the_forging(page, plant, run, slot):
+    """Read in MLflow's page which forging it was, and what came of it."""
+    made = plant.mlflow_run(run).info.run_id
+    page.goto(plant.registry.page_of_run(made))
+    page.get_by_text(f"forge {slot}").first.wait_for()
+    page.get_by_text(re.compile("champion, unproven")).first.wait_for()
+
+
+def set_production(page, plant, slot):
+    """Give a version the alias production in MLflow's page."""
+    page.goto(f"{plant.ports.mlflow_url}/#/models/{slot}")
+    page.get_by_role("button", name="Add").first.click()
+    field = page.get_by_role("dialog").get_by_role("combobox")
+    field.click()
+    field.fill("production")
+    field.press("Enter")
+    page.get_by_role("button", name="Save aliases").click()
+    page.get_by_text("production").first.wait_for()
+    plant.wait(lambda: plant.registry.aliases(slot), lambda: "no alias was set")
