@@ -13,19 +13,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
-DRAWING = (
-    "deap.gp",
-    "deap.tools.crossover",
-    "deap.tools.emo",
-    "deap.tools.mutation",
-    "deap.tools.selection",
-    "crucible.forge.boosting",
-    "crucible.forge.breeding",
-    "crucible.forge.genome",
-)
-"""Every module that draws."""
+PACKAGES = ("deap.", "crucible.forge.")
+"""Whose modules draw for a forging."""
+
+LENDERS = frozenset({"crucible.forge.chance", "crucible.forge.evolution"})
+"""They make generators and draw from none."""
 
 _one = threading.Lock()
 
@@ -33,8 +28,8 @@ _one = threading.Lock()
 @contextmanager
 def drawing_from(generator: random.Random) -> Iterator[None]:
     """Let every drawing module draw from a generator; others in the process notice nothing."""
-    modules: list[Any] = [sys.modules[name] for name in DRAWING]
     with _one:
+        modules: list[Any] = drawing()
         for module in modules:
             module.random = generator
         try:
@@ -42,3 +37,14 @@ def drawing_from(generator: random.Random) -> Iterator[None]:
         finally:
             for module in modules:
                 module.random = random
+
+
+def drawing() -> list[ModuleType]:
+    """Find every loaded module that draws for a forging."""
+    return [
+        module
+        for name, module in list(sys.modules.items())
+        if name.startswith(PACKAGES)
+        and name not in LENDERS
+        and getattr(module, "random", None) is random
+    ]

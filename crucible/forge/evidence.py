@@ -34,6 +34,9 @@ def write_evidence(result: ForgeResult, folder: Path) -> None:
     write_folder(result, folder, picture=True)
     _table(folder / "gates.csv", [gate.to_json() for gate in result.gates])
     _table(folder / "windows.csv", [_window_row(result, window) for window in result.windows])
+    _table(
+        folder / "folds.csv", [_fold_row(number, row) for number, row in enumerate(result.folds)]
+    )
     _table(folder / "importance.csv", [each.to_json() for each in result.importance])
     candidate = result.candidate
     if candidate is None:
@@ -170,6 +173,15 @@ def importance_bars(importance: Sequence[Importance]) -> str:
 def _window_row(result: ForgeResult, window: WindowReport) -> dict[str, Any]:
     row = {name: value for name, value in window.to_json().items() if name != "summary"}
     return {**row, **window.summary, "hold_return": hold_return(result.curve, window)}
+
+
+def _fold_row(number: int, fold: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a fold's row, the numbers of the held-out groups as one cell."""
+    cells = {
+        name: " and ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+        for name, value in fold.items()
+    }
+    return {"fold": number, **cells}
 
 
 def _table(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

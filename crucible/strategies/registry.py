@@ -40,10 +40,11 @@ EXPERIMENT = "forgings"
 STRATEGY_FILE = "strategy.json"
 TRIALS = "candidates_evaluated"
 """Metric of a run: candidates that this forging alone evaluated."""
-HOW_TO_READ = """One run for each forging. To compare some, select them and look at a few figures:
-fewest `gates_failed` first, then the highest `deflated_sharpe` (the probability that its Sharpe ratio is more
-than the luck of so many trials); `sealed_net_return` beside `sealed_hold_return` is what came of it on data that
-decided nothing. The tag `verdict` says it in words; each run's description has the picture and every gate."""
+HOW_TO_READ = """The best is the one with the fewest `gates_failed`, then the highest `deflated_sharpe`: the
+probability that its Sharpe ratio is more than the luck of so many trials.
+
+One run for each forging. `sealed_net_return` beside `sealed_hold_return` is what came of it on data that decided
+nothing. The tag `verdict` says it in words; each run's description has the picture and every gate."""
 
 
 class RegistryError(RuntimeError):

@@ -80,7 +80,7 @@ def look_at_the_forging(page, plant, run, slot):
 def set_production(page, plant, slot):
     """Give a version the alias production in MLflow's page."""
     page.goto(f"{plant.ports.mlflow_url}/#/models/{slot}")
-    page.get_by_role("button", name="Add").first.click()
+    page.get_by_role("row").filter(has_text="Version 1").get_by_role("button", name="Add").click()
     field = page.get_by_role("dialog").get_by_role("combobox")
     field.click()
     field.fill("production")

@@ -16,7 +16,7 @@ import pytest
 
 import crucible.forge
 from crucible.forge.backtest import ForgeError, backtest
-from crucible.forge.chance import DRAWING
+from crucible.forge.chance import drawing, drawing_from
 from crucible.forge.checkpoint import CheckpointError, ForgeState
 from crucible.strategies.load import load_strategy
 from crucible.strategies.program import lookback, parse_program
@@ -89,12 +89,14 @@ def test_other_threads_that_draw_numbers_change_nothing():
 
 def test_every_module_that_draws_is_lent_the_forgings_generator():
     for info in pkgutil.walk_packages(crucible.forge.__path__, "crucible.forge."):
-        module = importlib.import_module(info.name)
-        drawing = getattr(module, "random", None) is random
-        if drawing and info.name not in {"crucible.forge.chance", "crucible.forge.evolution"}:
-            assert info.name in DRAWING
-    for name in DRAWING:
-        assert sys.modules[name].random is random
+        importlib.import_module(info.name)
+    names = {module.__name__ for module in drawing()}
+    assert names >= {"deap.gp", "crucible.forge.breeding", "crucible.forge.genome"}
+    own = random.Random(1)
+    with drawing_from(own):
+        assert drawing() == []
+        assert all(sys.modules[name].random is own for name in names)
+    assert all(sys.modules[name].random is random for name in names)
 
 
 def test_advancing_leaves_the_given_state_as_it_was(tmp_path):

@@ -106,11 +106,13 @@ def test_the_evidence_is_the_same_bytes_and_complete(kind, told, tmp_path):
     drawn = "strategy.svg" if kind == "gp" else "model.txt"
     assert names == {
         "champion.json", "generations.parquet", "report.html", "equity.png", "strategy.txt",
-        "strategy.json", "gates.csv", "windows.csv", "importance.csv", "importance.svg", drawn,
+        "strategy.json", "gates.csv", "windows.csv", "folds.csv", "importance.csv", "importance.svg", drawn,
     }  # fmt: skip
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     ET.parse(tmp_path / "one" / "importance.svg")  # noqa: S314 - our own
+    folds = (tmp_path / "one" / "folds.csv").read_text().splitlines()
+    assert len(folds) == len(told[kind].folds) + 1 > 10
     gates = (tmp_path / "one" / "gates.csv").read_text().splitlines()
     assert len(gates) == len(told[kind].gates) + 1
 
