@@ -33,7 +33,7 @@ from crucible.forge.spread import Recipe, spread
 from crucible.market.candles import folder_hash
 from crucible.settings import MINUTE_MS, Slot
 from crucible.strategies.registry import TRIALS
-from flows.house import House, HouseError, only_one, open_house
+from flows.house import House, HouseError, only_one, open_house, page_of_flow_run
 from flows.ingest import refresh
 from flows.publication import publish
 
@@ -173,7 +173,7 @@ def open_job(house: House, slot: Slot, seed: int, reason: str, key: str) -> Job:
         "seed": str(seed),
         "reason": reason,
         "prefect_flow_run": key,
-        "prefect_link": str(runtime.flow_run.ui_url or ""),
+        "prefect_link": page_of_flow_run(),
         "crucible_run": house.run.run_id,
     }
     trials = house.registry.trials(slot.name)

@@ -12,6 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prefect import runtime
+
 from crucible.operations.home import Home, Run, read_json
 from crucible.settings import Settings, load_settings
 from crucible.strategies.registry import Registry
@@ -132,6 +134,12 @@ def open_house() -> House:
     """Read settings and home."""
     settings = load_settings()
     return House(settings, Home.at(settings.home))
+
+
+def page_of_flow_run() -> str:
+    """Address of this flow run in Prefect's page; empty outside a flow run."""
+    found = str(runtime.flow_run.ui_url or "")
+    return found.replace("/flow-runs/flow-run/", "/runs/flow-run/")
 
 
 @contextmanager

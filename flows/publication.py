@@ -16,7 +16,7 @@ from crucible.forge.evidence import headline, note, verdict, write_evidence
 from crucible.forge.evolution import Forging
 from crucible.forge.result import ForgeResult
 from crucible.strategies.registry import Version
-from flows.house import House
+from flows.house import House, page_of_flow_run
 
 EXAMPLE_ROWS = 5
 
@@ -40,8 +40,9 @@ def publish(
     registry.log_folder(run, output)
     held = registry.metrics(run)
     metrics = [row for row in final_metrics(result) if row[0] not in held]
-    page = str(runtime.flow_run.ui_url or "")
-    text = note(result, registry.file_of_run(run, "{}"), page)
+    page, file = page_of_flow_run(), registry.file_of_run(run, "{}")
+    # Without host and port: the page may be served elsewhere tomorrow.
+    text = note(result, file.removeprefix(registry.tracking_uri), page)
     registry.log(run, metrics=metrics, tags={**run_tags(result), "mlflow.note.content": text})
     outcome = f"{result.slot.name}: {verdict(result)}"
     if result.champion is not None:
@@ -58,7 +59,7 @@ def publish(
         role = offer(house, version)
         outcome = f"{outcome}; version {version.version} is {role}"
     registry.close_run(run, "FINISHED")
-    create_markdown_artifact(key="outcome", markdown=f"{outcome}\n\n{text}")
+    create_markdown_artifact(key="outcome", markdown=f"{outcome}\n\n{note(result, file, page)}")
     return outcome
 
 
@@ -114,7 +115,7 @@ def version_tags(result: ForgeResult) -> dict[str, str]:
         "trials": result.trials,
         "policy": result.policy,
         "prefect_flow_run": runtime.flow_run.id or "",
-        "prefect_link": runtime.flow_run.ui_url or "",
+        "prefect_link": page_of_flow_run(),
     }
     edge = Edge.of_summary(result.window("validation").summary)
     if edge is not None:

@@ -91,8 +91,8 @@ def exits_in_words(exits: Exits) -> str:
     """Tell a strategy's exits in words."""
     return (
         f"Whatever it wants, a position is closed {exits.stop:.2%} below its entry, "
-        f"{exits.target:.2%} above it, or after {exits.timeout} candles (half to twice as many "
-        "as volatility falls or rises), and when the market's regime changes."
+        f"{exits.target:.2%} above it, after {exits.timeout} candles (as few as half of that when "
+        "volatility is up, as many as twice when it is down), or when the market's regime changes."
     )
 
 
