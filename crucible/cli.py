@@ -159,19 +159,23 @@ def forge(
     from crucible.forge.command import forge_to_folder, seconds_of
     from crucible.settings import load_settings
 
-    result = forge_to_folder(
-        slot,
-        candles,
-        seed,
-        out,
-        load_settings(),
-        generations=generations,
-        population=population,
-        influence=influence,
-        checkpoint=checkpoint,
-        budget_s=None if budget is None else seconds_of(budget),
-        resume=resume,
-    )
+    try:
+        result = forge_to_folder(
+            slot,
+            candles,
+            seed,
+            out,
+            load_settings(),
+            generations=generations,
+            population=population,
+            influence=influence,
+            checkpoint=checkpoint,
+            budget_s=None if budget is None else seconds_of(budget),
+            resume=resume,
+        )
+    except KeyboardInterrupt:
+        print(f"crucible: interrupted; the same with --resume goes on from {out}", file=sys.stderr)
+        sys.exit(130)
     done = int(result.generations[-1]["generation"])
     file = out / ("champion.json" if result.champion is not None else "refusal.json")
     if as_json:

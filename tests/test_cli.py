@@ -29,7 +29,7 @@ def test_help_answers_in_a_moment(tmp_path: Path):
         done = crucible(tmp_path, "--help")
         spans.append(time.monotonic() - began)
     assert done.returncode == 0
-    for command in ("up", "status", "report", "features", "forge", "backtest", "kill"):
+    for command in ("up", "status", "report", "features", "forge", "backtest", "explain", "kill"):
         assert f" {command} " in done.stdout
     assert min(spans) < 1.0
 
@@ -42,6 +42,8 @@ def test_help_answers_in_a_moment(tmp_path: Path):
         (("up", "--candles", "/nonexistent"), "/nonexistent has no candles"),
         (("up", "--speed", "0"), "market.speed"),
         (("up", "--start", "60000"), "--start 60000"),
+        (("explain", "no.json"), "no.json: cannot be read"),
+        (("explain", "BTCUSDT-gp-1/1"), "no MLflow server is known"),
     ],
 )
 def test_a_fault_is_one_clear_line_without_a_traceback(tmp_path: Path, words, named: str):

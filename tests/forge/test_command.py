@@ -1,6 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -129,3 +134,42 @@ def test_a_budget_that_is_no_time_is_refused(text):
 
 def test_a_budget_is_read_in_hours_minutes_and_seconds():
     assert [seconds_of(text) for text in ("90s", "5m", "1h30m", "2h")] == [90, 300, 5400, 7200]
+
+
+def test_ctrl_c_leaves_a_folder_that_can_be_resumed(folder, settings, tmp_path):
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "crucible.cli", "forge", "--slot", "BTCUSDT-gp-1"]
+    command += ["--candles", str(folder), "--out", str(out), "--population", "12", "--seed", "7"]
+    environment = {**os.environ, "CRUCIBLE_HOME": str(settings.home)}
+    begun = subprocess.Popen(
+        [*command, "--budget", "1h"], env=environment, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        while not (out / "checkpoint.json").exists():
+            assert begun.poll() is None, begun.stderr.read()
+            time.sleep(0.1)
+        begun.send_signal(signal.SIGINT)
+        assert begun.wait() == 130
+        assert "the same with --resume goes on" in begun.stderr.read()
+    finally:
+        begun.kill()
+    done = subprocess.run(
+        [*command, "--budget", "1s", "--resume", "--json"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    count = json.loads(done.stdout)["generations"]
+    assert count >= 1
+    forge_to_folder(
+        "BTCUSDT-gp-1",
+        folder,
+        7,
+        tmp_path / "whole",
+        settings,
+        generations=count,
+        population=12,
+    )
+    for path in (tmp_path / "whole").iterdir():
+        assert (out / path.name).read_bytes() == path.read_bytes(), path.name
