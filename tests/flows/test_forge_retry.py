@@ -18,19 +18,43 @@ from flows.house import House, HouseError, only_one
 
 pytestmark = pytest.mark.timeout(600)
 
+FAILING, KILLED, CANCELLED, ISLANDS = (
+    "BTCUSDT-gp-1",
+    "BTCUSDT-gp-2",
+    "ETHUSDT-gp-1",
+    "ETHUSDT-gp-2",
+)
+TWO_ISLANDS = {"CRUCIBLE_FORGE__ISLANDS": "2", "CRUCIBLE_FORGE__DASK": "local"}
 
-def test_a_retry_after_an_error_goes_on_ends_the_same_and_registers_once(plant, tmp_path):
-    slot = "BTCUSDT-gp-1"
-    plant.fault("raise", slot, 3)
-    plant.fault("raise", slot, "offer")
-    run = plant.start(slot, seed=11)
+
+@pytest.fixture(scope="module")
+def begun(plant):
+    """Begin all forgings at once; each has a fault of its own."""
+    plant.fault("raise", FAILING, 3)
+    plant.fault("raise", FAILING, "offer")
+    plant.fault("hang", KILLED, 2)
+    plant.fault("hang", KILLED, 3)
+    plant.fault("hang", CANCELLED, 3)
+    plant.fault("raise", ISLANDS, 3)
+    return {
+        FAILING: plant.start(FAILING, seed=11),
+        KILLED: plant.start(KILLED, seed=12),
+        CANCELLED: plant.start(CANCELLED, seed=13),
+        ISLANDS: plant.start(ISLANDS, environment=TWO_ISLANDS, seed=15),
+    }
+
+
+def test_a_retry_or_a_run_that_resumes_goes_on_ends_the_same_and_registers_once(
+    plant, begun, tmp_path
+):
+    slot, run = FAILING, begun[FAILING]
     plant.until(run, "FAILED")
     assert plant.mlflow_run(run).info.status == "FAILED"
     plant.retry(run)
-    plant.until(run, "FAILED")
+    plant.wait(lambda: plant.states(run).count("Failed") == 2, lambda: plant.story(run))
     assert plant.advanced(slot) == [1, 2, 3, 3, 4]
-    plant.retry(run)
-    plant.until(run, "COMPLETED")
+    other = plant.start(slot, resume=run)
+    plant.until(other, "COMPLETED")
     assert plant.advanced(slot) == [1, 2, 3, 3, 4]
     result = plant.require_uninterrupted(run, slot, 11, tmp_path)
     assert result.champion is not None
@@ -97,11 +121,10 @@ def require_explained(plant, slot):
     assert told["rules"]["buy"]
 
 
-def test_a_killed_process_is_retried_and_outlives_a_late_report_of_its_crash(plant, tmp_path):
-    slot = "BTCUSDT-gp-2"
-    plant.fault("hang", slot, 2)
-    plant.fault("hang", slot, 3)
-    run = plant.start(slot, seed=12)
+def test_a_killed_process_is_retried_and_outlives_a_late_report_of_its_crash(
+    plant, begun, tmp_path
+):
+    slot, run = KILLED, begun[KILLED]
     plant.kill(run, slot)
     plant.until_settled(run)
     plant.retry(run)
@@ -116,47 +139,36 @@ def test_a_killed_process_is_retried_and_outlives_a_late_report_of_its_crash(pla
     plant.require_uninterrupted(run, slot, 12, tmp_path)
 
 
-def test_a_cancelled_forging_is_marked_killed_and_resumed_by_its_key(plant, tmp_path):
-    slot = "ETHUSDT-gp-1"
-    plant.fault("hang", slot, 3)
-    run = plant.start(slot, seed=13)
+def test_a_cancelled_forging_is_retried_and_starts_over_where_its_checkpoint_is_corrupt(
+    plant, begun, tmp_path
+):
+    slot, run = CANCELLED, begun[CANCELLED]
     plant.hanging(run, slot)
     plant.cancel(run)
     plant.until(run, "CANCELLED")
     assert plant.mlflow_run(run).info.status == "KILLED"
-    assert IslandsState.load(plant.checkpoint(run)).generation == 2
-    again = plant.start(slot, resume=run)
-    plant.until(again, "COMPLETED")
-    assert plant.advanced(slot) == [1, 2, 3, 3, 4]
-    plant.require_uninterrupted(run, slot, 13, tmp_path)
-
-
-def test_a_corrupt_checkpoint_is_named_and_the_forging_can_start_over(plant, tmp_path):
-    slot = "BTCUSDT-gp-3"
-    plant.fault("raise", slot, 2)
-    run = plant.start(slot, seed=14)
-    plant.until(run, "FAILED")
     path = plant.checkpoint(run)
+    assert IslandsState.load(path).generation == 2
     path.write_text(path.read_text()[:500])
     plant.retry(run)
-    found = plant.until(run, "FAILED")
+    found = plant.wait(
+        lambda: plant.states(run).count("Failed") == 1 and plant.run(run),
+        lambda: plant.story(run),
+    )
     assert f"{path}: not a readable checkpoint" in found["state"]["message"]
     assert "delete it to start again" in found["state"]["message"]
     assert plant.registry.versions(slot) == []
     path.unlink()
     plant.retry(run)
     plant.until(run, "COMPLETED")
-    assert plant.advanced(slot) == [1, 2, 1, 2, 3, 4]
-    plant.require_uninterrupted(run, slot, 14, tmp_path)
+    assert plant.advanced(slot) == [1, 2, 3, 1, 2, 3, 4]
+    plant.require_uninterrupted(run, slot, 13, tmp_path)
 
 
 def test_islands_on_local_workers_are_retried_and_end_as_those_computed_in_one_process(
-    plant, tmp_path
+    plant, begun, tmp_path
 ):
-    slot = "ETHUSDT-gp-2"
-    plant.fault("raise", slot, 3)
-    two = {"CRUCIBLE_FORGE__ISLANDS": "2", "CRUCIBLE_FORGE__DASK": "local"}
-    run = plant.start(slot, environment=two, seed=15)
+    slot, run = ISLANDS, begun[ISLANDS]
     plant.until(run, "FAILED")
     plant.retry(run)
     plant.until(run, "COMPLETED")
