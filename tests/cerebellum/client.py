@@ -139,6 +139,29 @@ class Cerebellum:
         self.process.terminate()
         return self.process.wait(timeout=5)
 
+    def metric(self, name: str) -> float:
+        """Sum a metric over its labels; `name` may carry some of them, as in ``x{way="rest"}``."""
+        name, _, labels = name.partition("{")
+        wanted = labels.rstrip("}").split(",") if labels else []
+        total = 0.0
+        for line in requests.get(self.ready["metrics"], timeout=5).text.splitlines():
+            key, _, value = line.rpartition(" ")
+            has = all(label in key for label in wanted)
+            if has and (key == name or key.startswith(name + "{")):
+                total += float(value)
+        return total
+
+    def until_metric(self, name: str, at_least: float, seconds: float = 15.0) -> None:
+        end = time.monotonic() + seconds
+        while self.metric(name) < at_least:
+            assert time.monotonic() < end, f"{name} stays {self.metric(name)} after {seconds} s"
+            time.sleep(0.05)
+
+    def logged(self) -> list[dict[str, Any]]:
+        """Every whole line of the log."""
+        lines = self.log.read_text().splitlines()
+        return [json.loads(line) for line in lines if line.endswith("}")]
+
     def verify(self) -> dict[str, Any]:
         done = subprocess.run(
             [binary("cerebellum"), "verify-journal", str(self.journal)],

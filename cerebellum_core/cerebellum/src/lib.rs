@@ -9,6 +9,8 @@
 pub mod book;
 /// The connection to the exchange.
 pub mod bybit;
+/// The way up to the venue.
+pub mod connect;
 /// The pure core: decisions as functions of values.
 pub mod core;
 /// The thread that owns sockets, journal and core.

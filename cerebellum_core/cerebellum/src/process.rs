@@ -6,17 +6,8 @@ use serde_json::json;
 use tokio::signal::unix::{signal, SignalKind};
 
 use crate::{
-    book::{
-        ladder::Scales,
-        market_data::{MarketData, DEPTH},
-    },
-    bybit::{
-        keys::Keys,
-        rest::{NoAnswer, RestClient},
-        socket::Care,
-        ws_private,
-        ws_public::{self, PublicSetup},
-    },
+    bybit::{keys::Keys, orders::Orders, rest::RestClient, unreadable::Unreadable, ws_trade},
+    connect::{self, Way},
     core::{io::Input, limits::Limits, Core, Setup},
     engine::{clock, market, sockets::Sockets, Engine, Hands, Inbox},
     journal::Journal,
@@ -25,12 +16,6 @@ use crate::{
     telemetry,
 };
 
-/// How often the clocks are compared.
-const CLOCK_EVERY: Duration = Duration::from_secs(30);
-/// A distance of the clocks that is an alarm, ms.
-const CLOCK_ALARM_MS: i64 = 1_000;
-/// How often filters are read again.
-const FILTERS_EVERY: Duration = Duration::from_secs(3_600);
 /// How long the engine may take to stop.
 const STOP_IN: Duration = Duration::from_secs(4);
 
@@ -60,18 +45,24 @@ async fn serve(settings: Settings) -> Result<(), String> {
     };
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
-    let rest = RestClient::new(&settings.rest, keys, settings.receive_window_ms)?;
-    let starting = start(&settings, limits, journal, rest, metrics);
-    let (inbox, mut engine) = tokio::select! {
-        started = starting => started?,
-        _ = terminate.recv() => return Ok(()),
-        _ = interrupt.recv() => return Ok(()),
-    };
+    let (mut engine, way) = start(settings.clone(), keys, limits, journal, metrics)?;
+    let inbox = way.inbox.clone();
     tokio::spawn(reread_limits(settings, inbox.clone()));
-    let ended = tokio::select! {
-        ended = &mut engine => ended.map_err(|error| format!("engine: {error}"))?,
-        _ = terminate.recv() => stop(&inbox, engine).await?,
-        _ = interrupt.recv() => stop(&inbox, engine).await?,
+    let mut connecting = tokio::spawn(connect::run(way));
+    let mut connected = false;
+    let ended = loop {
+        tokio::select! {
+            ended = &mut engine => break ended.map_err(|error| format!("engine: {error}"))?,
+            _ = terminate.recv() => break stop(&inbox, engine).await?,
+            _ = interrupt.recv() => break stop(&inbox, engine).await?,
+            done = &mut connecting, if !connected => {
+                connected = true;
+                let done = done.unwrap_or_else(|error| Err(format!("connecting: {error}")));
+                if let Err(error) = done {
+                    break stop(&inbox, engine).await?.and(Err(error));
+                }
+            }
+        }
     };
     tracing::info!("stopped");
     ended
@@ -88,29 +79,22 @@ async fn stop(inbox: &Inbox, engine: EngineTask) -> Result<Result<(), String>, S
         .map_err(|error| format!("engine: {error}"))
 }
 
-async fn start(
-    settings: &Settings,
+/// Binds the sockets and starts the engine; the way up to the venue is left to the caller.
+fn start(
+    settings: Settings,
+    keys: Keys,
     limits: Limits,
     journal: Journal,
-    rest: RestClient,
     metrics: Option<String>,
-) -> Result<(Inbox, EngineTask), String> {
+) -> Result<(EngineTask, Way), String> {
     let broken = |error: crate::journal::JournalError| error.to_string();
     let (inbox, letterbox) = Inbox::pair()?;
+    let rest = RestClient::new(&settings.rest, keys, settings.receive_window_ms)?
+        .telling(Unreadable::new(inbox.clone()));
     let context = zmq::Context::new();
     let [commands, events, market_address] = &settings.sockets;
     let sockets = Sockets::bind(&context, commands, events)?;
     let (publisher, market_address) = market::publisher(&context, market_address)?;
-    until_answered("clock", || rest.sync_clock()).await?;
-    let instruments = until_answered("instruments", || rest.instruments(&settings.symbols)).await?;
-    let scales: Vec<_> = instruments
-        .iter()
-        .map(|(symbol, filters)| {
-            let places = |step: rust_decimal::Decimal| step.normalize().scale();
-            let scales = Scales { price: places(filters.tick_size), qty: places(filters.qty_step) };
-            (symbol.clone(), scales)
-        })
-        .collect();
     let setup = Setup {
         symbols: settings.symbols.clone(),
         limits,
@@ -127,7 +111,6 @@ async fn start(
         "journal is read"
     );
     let core = Core::new(setup, recovered, clock::now());
-    let _ = inbox.send(Input::Instruments(instruments));
     let (market_sender, market_receiver) = mpsc::channel();
     std::thread::Builder::new()
         .name("market".to_owned())
@@ -142,7 +125,18 @@ async fn start(
         "venue": venue_name(settings.venue),
         "symbols": settings.symbols,
     });
-    let hands = Hands::new(rest.clone(), inbox.clone(), tokio::runtime::Handle::current());
+    tracing::info!(
+        commands = sockets.commands_address(),
+        events = sockets.events_address(),
+        market = market_address,
+        metrics,
+        rest = settings.rest,
+        "listening; the ready line comes once the venue is reconciled"
+    );
+    metrics::gauge!("cerebellum_ready").set(0.0);
+    let (line, runner) = settings.ws_trade.is_some().then(ws_trade::line).unzip();
+    let orders = Orders::new(rest.clone(), line);
+    let hands = Hands::new(orders, inbox.clone(), tokio::runtime::Handle::current());
     let mut engine = Engine::new(core, journal, sockets, letterbox, hands);
     let (ended, task) = tokio::sync::oneshot::channel();
     std::thread::Builder::new()
@@ -153,30 +147,14 @@ async fn start(
             let _ = ended.send(result);
         })
         .map_err(|error| format!("engine thread: {error}"))?;
-    let care = Care {
-        ping: Duration::from_millis(settings.ping_ms),
-        dead_after: Duration::from_millis(settings.dead_after_ms),
-    };
-    let public = PublicSetup {
-        url: settings.ws_public.clone(),
-        symbols: settings.symbols.clone(),
-        care,
-        stale_after_ms: settings.stale_after_ms,
-    };
-    let (up, public_up) = tokio::sync::watch::channel(false);
-    let data = MarketData::new(scales, DEPTH);
-    tokio::spawn(ws_public::run(public, data, rest.clone(), inbox.clone(), market_sender, up));
-    let private = settings.ws_private.clone();
-    tokio::spawn(ws_private::run(private, rest.clone(), care, inbox.clone(), public_up));
-    tokio::spawn(watch_clock(rest.clone(), inbox.clone()));
-    tokio::spawn(reread_filters(rest, settings.symbols.clone(), inbox.clone()));
     let engine = tokio::spawn(async move {
         task.await.unwrap_or_else(|_| Err("the engine thread ended without a word".to_owned()))
     });
-    Ok((inbox, engine))
+    Ok((engine, Way { settings, rest, inbox, market: market_sender, trade: runner }))
 }
 
 fn tell_ready(line: &serde_json::Value) {
+    metrics::gauge!("cerebellum_ready").set(1.0);
     let mut out = std::io::stdout().lock();
     // Whoever started us may have gone; that is no reason to stop protecting positions.
     let _ = writeln!(out, "{line}");
@@ -194,61 +172,6 @@ fn venue_name(venue: Venue) -> &'static str {
 
 fn read_limits(settings: &Settings) -> Result<Limits, String> {
     settings.limits.as_deref().map_or_else(|| Ok(Limits::default()), Limits::read)
-}
-
-async fn until_answered<T, W>(what: &str, mut ask: impl FnMut() -> W) -> Result<T, String>
-where
-    W: std::future::Future<Output = Result<T, NoAnswer>>,
-{
-    loop {
-        match ask().await {
-            Ok(answer) => return Ok(answer),
-            Err(error) if error.hopeless => return Err(error.text),
-            Err(error) => {
-                tracing::warn!(%error, what, "the venue does not answer; trying again");
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
-        }
-    }
-}
-
-async fn watch_clock(rest: RestClient, inbox: Inbox) {
-    let mut told = 0_i64;
-    loop {
-        tokio::time::sleep(CLOCK_EVERY).await;
-        match rest.sync_clock().await {
-            Ok(offset_ms) => {
-                metrics::gauge!("cerebellum_clock_offset_ms").set(offset_ms as f64);
-                let drifted = offset_ms.abs() > CLOCK_ALARM_MS
-                    && (offset_ms - told).abs() > CLOCK_ALARM_MS / 2;
-                if drifted {
-                    told = offset_ms;
-                    if inbox.send(Input::ClockDrift { offset_ms }).is_err() {
-                        return;
-                    }
-                }
-            }
-            Err(error) => tracing::warn!(%error, "clock could not be compared"),
-        }
-    }
-}
-
-async fn reread_filters(
-    rest: RestClient,
-    symbols: Vec<protocol::wire::field::Symbol>,
-    inbox: Inbox,
-) {
-    loop {
-        tokio::time::sleep(FILTERS_EVERY).await;
-        match rest.instruments(&symbols).await {
-            Ok(instruments) => {
-                if inbox.send(Input::Instruments(instruments)).is_err() {
-                    return;
-                }
-            }
-            Err(error) => tracing::warn!(%error, "filters could not be read again"),
-        }
-    }
 }
 
 async fn reread_limits(settings: Settings, inbox: Inbox) {

@@ -64,6 +64,16 @@ pub enum Venue {
     Live,
 }
 
+/// How orders travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OrderWay {
+    /// Over the trade socket; over REST while it is down.
+    Websocket,
+    /// Over REST only.
+    Rest,
+}
+
 /// Every setting, as a flag and as a key of the `--config` file (with underscores).
 #[derive(Clone, Debug, Default, Args, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -131,6 +141,15 @@ pub struct Flags {
     /// How old a signed request may be when the exchange reads it, ms. Default 5000.
     #[arg(long, value_name = "MS")]
     pub receive_window_ms: Option<u32>,
+    /// How often the clocks are compared, ms. Default 30000.
+    #[arg(long, value_name = "MS")]
+    pub clock_check_ms: Option<u32>,
+    /// How orders travel; the demo has no trade socket and takes rest. Default websocket.
+    #[arg(long, value_enum)]
+    pub orders: Option<OrderWay>,
+    /// The leverage to set for every symbol at the start, such as 5; left out: as the account has it.
+    #[arg(long, value_name = "NUMBER")]
+    pub leverage: Option<String>,
     /// What is logged, as a tracing filter. Default info.
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
@@ -176,6 +195,12 @@ pub struct Settings {
     pub dead_after_ms: u64,
     /// Age of a signed request, ms.
     pub receive_window_ms: i64,
+    /// How often the clocks are compared, ms.
+    pub clock_check_ms: u64,
+    /// Address of the trade socket, path included, if orders travel over it.
+    pub ws_trade: Option<String>,
+    /// The leverage to set, if any.
+    pub leverage: Option<String>,
     /// Log filter.
     pub log: String,
 }
@@ -213,6 +238,9 @@ impl Flags {
             ping_ms: self.ping_ms.or(file.ping_ms),
             dead_after_ms: self.dead_after_ms.or(file.dead_after_ms),
             receive_window_ms: self.receive_window_ms.or(file.receive_window_ms),
+            clock_check_ms: self.clock_check_ms.or(file.clock_check_ms),
+            orders: self.orders.or(file.orders),
+            leverage: self.leverage.or(file.leverage),
             log: self.log.or(file.log),
             // Real money is asked for on the command line, where a person sees it.
             i_understand_this_is_real_money: self.i_understand_this_is_real_money,
@@ -258,9 +286,18 @@ impl Flags {
                 Ok(value)
             }
         };
+        let way = order_way(venue, self.orders)?;
         Ok(Settings {
             venue,
             rest,
+            ws_trade: (way == OrderWay::Websocket).then(|| format!("{ws}/v5/trade")),
+            leverage: self.leverage.map(leverage).transpose()?,
+            clock_check_ms: u64::from(at_least(
+                "clock-check-ms",
+                self.clock_check_ms,
+                30_000,
+                100,
+            )?),
             ws_private: format!("{ws}/v5/private"),
             ws_public: format!("{ws_public}/v5/public/linear"),
             keys: self.keys,
@@ -289,6 +326,27 @@ impl Flags {
             log: self.log.unwrap_or_else(|| "info".to_owned()),
         })
     }
+}
+
+/// The demo has no trade socket.
+fn order_way(venue: Venue, asked: Option<OrderWay>) -> Result<OrderWay, String> {
+    match (venue, asked) {
+        (Venue::Demo, Some(OrderWay::Websocket)) => {
+            Err("--orders websocket: Bybit's demo has no trade socket; use --orders rest"
+                .to_owned())
+        }
+        (Venue::Demo, None) => Ok(OrderWay::Rest),
+        (_, asked) => Ok(asked.unwrap_or(OrderWay::Websocket)),
+    }
+}
+
+fn leverage(text: String) -> Result<String, String> {
+    let number = rust_decimal::Decimal::from_str_exact(&text)
+        .map_err(|_| format!("--leverage {text} is no number; use one such as 5"))?;
+    if number < rust_decimal::Decimal::ONE {
+        return Err(format!("--leverage {text} is below 1; use 1 or more"));
+    }
+    Ok(text)
 }
 
 fn symbols(texts: Option<Vec<String>>) -> Result<Vec<Symbol>, String> {

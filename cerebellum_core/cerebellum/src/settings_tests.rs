@@ -78,3 +78,26 @@ fn a_file_with_an_unknown_key_is_refused() {
     let file: Flags = toml::from_str("venue = \"paper\"\nsymbols = [\"BTCUSDT\"]").unwrap();
     assert_eq!(file.venue, Some(Venue::Paper));
 }
+
+#[test]
+fn orders_go_over_the_trade_socket_but_the_demo_has_none() {
+    let trade = |flags: Flags| flags.check().map(|settings| settings.ws_trade);
+    assert_eq!(trade(paper()), Ok(Some("ws://127.0.0.1:8080/v5/trade".to_owned())));
+    assert_eq!(trade(Flags { orders: Some(OrderWay::Rest), ..paper() }), Ok(None));
+    let demo = Flags { venue: Some(Venue::Demo), rest: None, ws: None, ..paper() };
+    assert_eq!(trade(demo.clone()), Ok(None));
+    let error = trade(Flags { orders: Some(OrderWay::Websocket), ..demo }).unwrap_err();
+    assert!(error.contains("--orders rest"), "{error}");
+    let file: Flags = toml::from_str("orders = \"rest\"\nleverage = \"3\"").unwrap();
+    assert_eq!((file.orders, file.leverage.as_deref()), (Some(OrderWay::Rest), Some("3")));
+}
+
+#[test]
+fn a_leverage_that_is_no_number_or_below_one_is_refused() {
+    for text in ["", "ten", "0", "-2", "NaN", "1e1"] {
+        let flags = Flags { leverage: Some(text.to_owned()), ..paper() };
+        assert!(flags.check().unwrap_err().contains("--leverage"), "{text}");
+    }
+    let flags = Flags { leverage: Some("2.5".to_owned()), ..paper() };
+    assert_eq!(flags.check().unwrap().leverage.as_deref(), Some("2.5"));
+}

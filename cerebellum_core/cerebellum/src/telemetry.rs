@@ -3,13 +3,28 @@
 use axum::{routing::get, Router};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
-/// JSON lines on stderr.
+/// Libraries that write whole frames and headers, logins included, when they are asked for details.
+const TALKATIVE: [&str; 6] = [
+    "tungstenite=info",
+    "tokio_tungstenite=info",
+    "hyper=info",
+    "hyper_util=info",
+    "h2=info",
+    "reqwest=info",
+];
+
+/// JSON lines on stderr; keys never reach them, whatever the filter says.
 ///
 /// # Errors
 /// When the filter cannot be read.
 pub fn start_logs(filter: &str) -> Result<(), String> {
-    let filter = tracing_subscriber::EnvFilter::try_new(filter)
+    let shown = filter;
+    let mut filter = tracing_subscriber::EnvFilter::try_new(filter)
         .map_err(|error| format!("--log {filter}: {error}"))?;
+    for directive in TALKATIVE {
+        let directive = directive.parse().map_err(|error| format!("--log {shown}: {error}"))?;
+        filter = filter.add_directive(directive);
+    }
     tracing_subscriber::fmt()
         .json()
         .with_env_filter(filter)

@@ -2,6 +2,8 @@
 
 /// Keys: from the environment or from a file that only we may read.
 pub mod keys;
+/// Orders: over the trade socket where it is up, else over REST.
+pub mod orders;
 /// What a refused order means.
 pub mod outcome;
 /// Questions that the engine asks: orders, executions, positions, filters, candles.
@@ -12,10 +14,14 @@ pub mod rest;
 pub mod rows;
 /// One WebSocket: connect, ping, back-off.
 pub mod socket;
+/// What cannot be read.
+pub mod unreadable;
 /// The private stream.
 pub mod ws_private;
 /// The public streams.
 pub mod ws_public;
+/// The trade socket.
+pub mod ws_trade;
 
 /// Wall milliseconds since 1970.
 #[must_use]

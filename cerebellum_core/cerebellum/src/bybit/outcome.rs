@@ -36,15 +36,21 @@ pub fn of_create(answer: Answer, now: i64) -> CreateOutcome {
         Answer::Code { code, text, order_id, reset_at } => {
             let text = format!("{code}: {text}");
             match code {
+                // An acceptance that does not say of what proves nothing.
+                0 if order_id.is_empty() => {
+                    CreateOutcome::Ambiguous { text: "accepted without orderId".to_owned() }
+                }
                 0 => CreateOutcome::Accepted { order_id },
                 110_072 | 170_141 => CreateOutcome::Landed,
                 // Too many visits, and a stamp outside the window, are told before any matching.
-                10_006 | 10_018 => CreateOutcome::NotExecuted {
+                10_006 | 10_018 | 10_403 | 20_003 => CreateOutcome::NotExecuted {
                     retry_at: reset_at.unwrap_or(now + 1_000).max(now + 20),
                     text,
                 },
                 10_002 | 110_079 => CreateOutcome::NotExecuted { retry_at: now + RETRY_MS, text },
-                10_000 | 10_014 | 10_016 | 10_019 | 10_429 => CreateOutcome::Ambiguous { text },
+                10_000 | 10_014 | 10_016 | 10_019 | 10_429 | 20_006 => {
+                    CreateOutcome::Ambiguous { text }
+                }
                 code => CreateOutcome::Refused { code: refusal(code), text },
             }
         }
@@ -74,9 +80,8 @@ pub fn of_cancel(answer: Answer) -> CancelOutcome {
         Answer::NeverSent(text) | Answer::Silence(text) => CancelOutcome::Retry { text },
         Answer::Code { code, text, .. } => match code {
             0 => CancelOutcome::Accepted,
-            10_000 | 10_002 | 10_006 | 10_014 | 10_016 | 10_018 | 10_019 | 10_429 | 110_079 => {
-                CancelOutcome::Retry { text: format!("{code}: {text}") }
-            }
+            10_000 | 10_002 | 10_006 | 10_014 | 10_016 | 10_018 | 10_019 | 10_403 | 10_429
+            | 20_003 | 20_006 | 110_079 => CancelOutcome::Retry { text: format!("{code}: {text}") },
             _ => CancelOutcome::Gone { text: format!("{code}: {text}") },
         },
     }
@@ -108,11 +113,22 @@ mod tests {
 
     #[test]
     fn a_timeout_is_never_a_rejection() {
-        for code in [10_000, 10_014, 10_016, 10_019, 10_429] {
+        for code in [10_000, 10_014, 10_016, 10_019, 10_429, 20_006] {
             assert!(matches!(create(code), CreateOutcome::Ambiguous { .. }), "{code}");
         }
         let silent = of_create(Answer::Silence("timeout".to_owned()), 0);
         assert!(matches!(silent, CreateOutcome::Ambiguous { .. }));
+    }
+
+    #[test]
+    fn an_acceptance_without_an_order_id_is_not_believed() {
+        let bare = Answer::Code {
+            code: 0,
+            text: "OK".to_owned(),
+            order_id: String::new(),
+            reset_at: None,
+        };
+        assert!(matches!(of_create(bare, 0), CreateOutcome::Ambiguous { .. }));
     }
 
     #[test]

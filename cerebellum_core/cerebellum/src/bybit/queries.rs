@@ -3,22 +3,21 @@
 use std::collections::BTreeMap;
 
 use protocol::wire::{
-    field::{Kind, Side, Symbol, V1},
+    field::{Symbol, V1},
     market::Candle,
 };
 use rust_decimal::Decimal;
 use serde::Deserialize;
-use serde_json::{json, Value};
+use serde_json::Value;
 
 use super::{
-    outcome::Answer,
     rest::{NoAnswer, RestClient},
-    rows::{number, ExecutionRow, OrderRow, PositionRow, WalletRow},
+    rows::{self, number, Row},
 };
 use crate::{
     book::candles::MINUTE_MS,
     core::{
-        io::{CreateOrder, Execution, OrderSeen},
+        io::{Execution, OrderSeen},
         market::Instrument,
     },
 };
@@ -29,12 +28,16 @@ const WINDOW_MS: u64 = 7 * 86_400_000;
 const MOST_PAGES: usize = 200;
 
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct Page<T> {
-    #[serde(default = "Vec::new")]
     list: Vec<T>,
-    #[serde(default)]
-    next_page_cursor: Option<String>,
+}
+
+/// A page of a list that goes on elsewhere; without a cursor nobody knows whether it does.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PageOfMany<T> {
+    list: Vec<T>,
+    next_page_cursor: String,
 }
 
 /// All that the venue tells of one order.
@@ -49,66 +52,13 @@ pub struct Lookup {
 }
 
 impl RestClient {
-    /// Sends an order.
-    pub async fn create(&self, order: &CreateOrder) -> Answer {
-        let mut body = json!({
-            "category": "linear",
-            "symbol": order.symbol.as_str(),
-            "side": match order.side { Side::Buy => "Buy", Side::Sell => "Sell" },
-            "orderType": match order.kind { Kind::Market => "Market", Kind::Limit => "Limit" },
-            "qty": order.qty,
-            "timeInForce": match order.kind { Kind::Market => "IOC", Kind::Limit => "GTC" },
-            "positionIdx": 0,
-            "orderLinkId": order.link_id,
-            "reduceOnly": order.reduce_only,
-        });
-        if let (Some(price), Some(fields)) = (&order.price, body.as_object_mut()) {
-            fields.insert("price".to_owned(), Value::String(price.clone()));
-        }
-        self.send("/v5/order/create", &body).await
-    }
-
-    /// Takes an order back.
-    pub async fn cancel(&self, link_id: &str, symbol: &Symbol) -> Answer {
-        let body = json!({"category": "linear", "symbol": symbol.as_str(), "orderLinkId": link_id});
-        self.send("/v5/order/cancel", &body).await
-    }
-
-    /// Changes an order; what is `None` stays as it is.
-    pub async fn amend(
-        &self,
-        link_id: &str,
-        symbol: &Symbol,
-        qty: Option<String>,
-        price: Option<String>,
-    ) -> Answer {
-        let mut body =
-            json!({"category": "linear", "symbol": symbol.as_str(), "orderLinkId": link_id});
-        if let Some(fields) = body.as_object_mut() {
-            let given = [("qty", qty), ("price", price)];
-            let given = given.into_iter().filter_map(|(name, text)| Some((name, text?)));
-            fields.extend(given.map(|(name, text)| (name.to_owned(), Value::String(text))));
-        }
-        self.send("/v5/order/amend", &body).await
-    }
-
     /// Asks for an order in every place where it could be: open orders, history, executions.
     pub async fn look_up(&self, link_id: &str, symbol: &Symbol) -> Lookup {
         let query = format!("category=linear&symbol={symbol}&orderLinkId={link_id}");
         let mut lookup = Lookup { complete: true, ..Lookup::default() };
         for path in ["/v5/order/realtime", "/v5/order/history"] {
-            match self.ask::<Page<OrderRow>>(path, &query, true).await {
-                Ok(page) => {
-                    let row = page.list.iter().find(|row| row.link_id() == link_id);
-                    match row.map(OrderRow::seen) {
-                        Some(Ok(seen)) => lookup.seen = Some(seen),
-                        Some(Err(error)) => {
-                            tracing::warn!(link_id, error, "order row cannot be read");
-                            lookup.complete = false;
-                        }
-                        None => {}
-                    }
-                }
+            match self.order_row(path, &query, link_id).await {
+                Ok(seen) => lookup.seen = seen,
                 Err(error) => {
                     tracing::debug!(link_id, %error, "order could not be asked for");
                     lookup.complete = false;
@@ -118,14 +68,42 @@ impl RestClient {
                 break;
             }
         }
-        match self.pages::<ExecutionRow>("/v5/execution/list", &query, 100).await {
+        match self.execution_rows(&query).await {
             Ok(rows) => {
                 let of_order = |execution: &Execution| execution.link_id == link_id;
-                lookup.executions = executions(&rows).into_iter().filter(of_order).collect();
+                lookup.executions = rows.into_iter().filter(of_order).collect();
             }
             Err(_) => lookup.complete = false,
         }
         lookup
+    }
+
+    /// The newest row of an order at one place; `None` if that place does not know it.
+    async fn order_row(
+        &self,
+        path: &str,
+        query: &str,
+        link_id: &str,
+    ) -> Result<Option<OrderSeen>, NoAnswer> {
+        let page: Page<Row> = self.ask(path, query, true).await?;
+        for row in &page.list {
+            if row.says("orderLinkId", link_id).map_err(|text| self.unreadable(path, text))? {
+                return rows::order(row).map(Some).map_err(|text| self.unreadable(path, text));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Executions of a question, oldest first; one row that cannot be read is no answer at all.
+    async fn execution_rows(&self, query: &str) -> Result<Vec<Execution>, NoAnswer> {
+        const PATH: &str = "/v5/execution/list";
+        let rows = self.pages(PATH, query, 100).await?;
+        let read: Result<Vec<Execution>, String> = rows.iter().map(rows::execution).collect();
+        let mut all = read.map_err(|text| self.unreadable(PATH, text))?;
+        // Lists come newest first; equal stamps keep the venue's order, reversed.
+        all.reverse();
+        all.sort_by_key(|execution| execution.exec_ts);
+        Ok(all)
     }
 
     /// Executions of the account from one market time to another, oldest first.
@@ -138,8 +116,7 @@ impl RestClient {
         loop {
             let end = start.saturating_add(WINDOW_MS - 1);
             let query = format!("category=linear&startTime={start}&endTime={end}");
-            let rows = self.pages::<ExecutionRow>("/v5/execution/list", &query, 100).await?;
-            all.extend(executions(&rows));
+            all.extend(self.execution_rows(&query).await?);
             if end >= until {
                 return Ok(all);
             }
@@ -153,24 +130,31 @@ impl RestClient {
     /// When the venue does not answer, or with a row that cannot be read.
     pub async fn positions(&self) -> Result<BTreeMap<Symbol, Decimal>, NoAnswer> {
         let query = "category=linear&settleCoin=USDT";
-        let rows = self.pages::<PositionRow>("/v5/position/list", query, 200).await?;
+        let rows = self.pages("/v5/position/list", query, 200).await?;
         let mut positions: BTreeMap<Symbol, Decimal> = BTreeMap::new();
         for row in rows {
-            let (symbol, qty) = row.signed().map_err(unreadable)?;
+            let (symbol, qty) =
+                rows::position(&row).map_err(|text| self.unreadable("/v5/position/list", text))?;
             *positions.entry(symbol).or_default() += qty;
         }
         positions.retain(|_, qty| !qty.is_zero());
         Ok(positions)
     }
 
-    /// The wallet balance of USDT.
+    /// The wallet balance of USDT; `None` if the account never held any.
     ///
     /// # Errors
-    /// When the venue does not answer.
+    /// When the venue does not answer, or with a row that cannot be read.
     pub async fn wallet(&self) -> Result<Option<Decimal>, NoAnswer> {
-        let query = "accountType=UNIFIED&coin=USDT";
-        let page: Page<WalletRow> = self.ask("/v5/account/wallet-balance", query, true).await?;
-        Ok(page.list.iter().find_map(|row| row.balance("USDT")))
+        const PATH: &str = "/v5/account/wallet-balance";
+        let page: Page<Row> = self.ask(PATH, "accountType=UNIFIED&coin=USDT", true).await?;
+        for row in &page.list {
+            let balance = rows::balance(row, "USDT").map_err(|text| self.unreadable(PATH, text))?;
+            if balance.is_some() {
+                return Ok(balance);
+            }
+        }
+        Ok(None)
     }
 
     /// The filters of symbols.
@@ -184,7 +168,8 @@ impl RestClient {
         let mut found = BTreeMap::new();
         for symbol in symbols {
             let query = format!("category=linear&symbol={symbol}");
-            let page: Page<Value> = self.ask("/v5/market/instruments-info", &query, false).await?;
+            const PATH: &str = "/v5/market/instruments-info";
+            let page: Page<Value> = self.ask(PATH, &query, false).await?;
             let row = page
                 .list
                 .iter()
@@ -193,7 +178,8 @@ impl RestClient {
                 text: format!("the venue does not know {symbol}; check --symbols"),
                 hopeless: true,
             })?;
-            found.insert(symbol.clone(), instrument(row).map_err(unreadable)?);
+            let filters = instrument(row).map_err(|text| self.unreadable(PATH, text))?;
+            found.insert(symbol.clone(), filters);
         }
         Ok(found)
     }
@@ -215,9 +201,10 @@ impl RestClient {
             let query = format!(
                 "category=linear&symbol={symbol}&interval=1&start={start}&end={end}&limit=1000"
             );
-            let page: Page<Vec<String>> = self.ask("/v5/market/kline", &query, false).await?;
+            const PATH: &str = "/v5/market/kline";
+            let page: Page<Vec<String>> = self.ask(PATH, &query, false).await?;
             for row in &page.list {
-                let candle = candle(symbol, row).map_err(unreadable)?;
+                let candle = candle(symbol, row).map_err(|text| self.unreadable(PATH, text))?;
                 if (first..=last).contains(&candle.open_ts) {
                     candles.insert(candle.open_ts, candle);
                 }
@@ -227,12 +214,7 @@ impl RestClient {
         Ok(candles.into_values().collect())
     }
 
-    async fn pages<T: serde::de::DeserializeOwned>(
-        &self,
-        path: &str,
-        query: &str,
-        limit: usize,
-    ) -> Result<Vec<T>, NoAnswer> {
+    async fn pages(&self, path: &str, query: &str, limit: usize) -> Result<Vec<Row>, NoAnswer> {
         let mut rows = Vec::new();
         let mut cursor = String::new();
         for _ in 0..MOST_PAGES {
@@ -241,38 +223,22 @@ impl RestClient {
             } else {
                 format!("{query}&limit={limit}&cursor={}", escape(&cursor))
             };
-            let page: Page<T> = self.ask(path, &asked, true).await?;
+            let page: PageOfMany<Row> = self.ask(path, &asked, true).await?;
             rows.extend(page.list);
-            match page.next_page_cursor {
-                Some(next) if !next.is_empty() && next != cursor => cursor = next,
-                _ => return Ok(rows),
+            if page.next_page_cursor.is_empty() || page.next_page_cursor == cursor {
+                return Ok(rows);
             }
+            cursor = page.next_page_cursor;
         }
         Err(NoAnswer { text: format!("{path}: more than {MOST_PAGES} pages"), hopeless: false })
     }
 }
 
-fn executions(rows: &[ExecutionRow]) -> Vec<Execution> {
-    let mut all: Vec<Execution> = rows
-        .iter()
-        .filter_map(|row| match row.execution() {
-            Ok(execution) => Some(execution),
-            Err(error) => {
-                tracing::error!(error, "execution row cannot be read; reconciliation will tell");
-                None
-            }
-        })
-        .collect();
-    // Lists come newest first; equal stamps keep the venue's order, reversed.
-    all.reverse();
-    all.sort_by_key(|execution| execution.exec_ts);
-    all
-}
-
 fn instrument(row: &Value) -> Result<Instrument, String> {
     let field = |filter: &str, name: &str| {
         let text = row.get(filter).and_then(|f| f.get(name)).and_then(Value::as_str);
-        number(name, text.unwrap_or_default())
+        let text = text.ok_or_else(|| format!("{filter}.{name} is missing in row {row}"))?;
+        number(name, text)
     };
     let instrument = Instrument {
         tick_size: field("priceFilter", "tickSize")?,
@@ -308,10 +274,6 @@ fn candle(symbol: &Symbol, row: &[String]) -> Result<Candle, String> {
         volume: volume.parse()?,
         turnover: turnover.parse()?,
     })
-}
-
-fn unreadable(text: String) -> NoAnswer {
-    NoAnswer { text, hopeless: false }
 }
 
 /// Percent-encodes what a query may not hold; the signature covers the encoded text.

@@ -12,7 +12,7 @@ use protocol::bybit::signing::sign_rest;
 use serde::{de::DeserializeOwned, Deserialize};
 use serde_json::Value;
 
-use super::{keys::Keys, outcome::Answer, wall_ms};
+use super::{keys::Keys, outcome::Answer, unreadable::Unreadable, wall_ms};
 
 /// The venue's clock, as a distance from ours.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +44,7 @@ pub struct RestClient {
     keys: Keys,
     clock: VenueClock,
     receive_window_ms: i64,
+    unreadable: Unreadable,
 }
 
 /// Why a question has no answer.
@@ -105,7 +106,39 @@ impl RestClient {
             keys,
             clock: VenueClock::default(),
             receive_window_ms,
+            unreadable: Unreadable::default(),
         })
+    }
+
+    /// The same client, telling of what it cannot read.
+    #[must_use]
+    pub fn telling(self, unreadable: Unreadable) -> Self {
+        Self { unreadable, ..self }
+    }
+
+    /// The address, without any path.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Where unreadable rows are told.
+    #[must_use]
+    pub fn complaints(&self) -> &Unreadable {
+        &self.unreadable
+    }
+
+    /// Tells that an answer cannot be read, and makes it no answer.
+    #[must_use]
+    pub fn unreadable(&self, path: &str, text: String) -> NoAnswer {
+        self.unreadable.tell(path, &text);
+        NoAnswer { text: format!("{path}: {text}"), hopeless: false }
+    }
+
+    /// How old a signed request may be when the venue reads it, ms.
+    #[must_use]
+    pub fn receive_window_ms(&self) -> i64 {
+        self.receive_window_ms
     }
 
     /// The venue's clock.
@@ -128,14 +161,15 @@ impl RestClient {
         let before = wall_ms();
         let raw = self.get("/v5/market/time", "", false).await.map_err(no_answer)?;
         let after = wall_ms();
-        let theirs = if raw.envelope.time > 0 {
-            raw.envelope.time
-        } else {
-            let nano = raw.envelope.result.get("timeNano").and_then(Value::as_str);
-            nano.and_then(|text| text.parse::<i64>().ok()).unwrap_or(0) / 1_000_000
-        };
+        let nanos = raw.envelope.result.get("timeNano").and_then(Value::as_str);
+        let theirs = nanos
+            .and_then(|text| text.parse::<i64>().ok())
+            .map_or(raw.envelope.time, |nanos| nanos / 1_000_000);
         if theirs <= 0 {
-            return Err(NoAnswer { text: "the venue told no time".to_owned(), hopeless: false });
+            return Err(NoAnswer {
+                text: "/v5/market/time: timeNano and time are missing".to_owned(),
+                hopeless: false,
+            });
         }
         let offset = theirs - (before + after) / 2;
         self.clock.set(offset);
@@ -160,29 +194,24 @@ impl RestClient {
                 hopeless: matches!(envelope.code, 10_003 | 10_004 | 10_005 | 10_010),
             });
         }
-        serde_json::from_value(envelope.result).map_err(|error| NoAnswer {
-            text: format!("{path}: the reply cannot be read: {error}"),
-            hopeless: false,
-        })
+        serde_json::from_value(envelope.result)
+            .map_err(|error| self.unreadable(path, format!("the reply cannot be read: {error}")))
     }
 
-    /// Sends an order or a cancel.
+    /// Sends an order, a change of one, or a setting.
     pub async fn send(&self, path: &str, body: &Value) -> Answer {
         match self.post(path, body.to_string()).await {
             Err(Failure::NeverSent(text)) => Answer::NeverSent(text),
             Err(Failure::Silence(text)) => Answer::Silence(text),
             Ok(raw) => {
                 let order_id = raw.envelope.result.get("orderId").and_then(Value::as_str);
-                let exhausted = raw.remaining == Some(0) || raw.envelope.code == 10_006;
-                Answer::Code {
-                    code: raw.envelope.code,
-                    text: raw.envelope.text,
-                    order_id: order_id.unwrap_or_default().to_owned(),
-                    reset_at: raw
-                        .reset_at
-                        .filter(|_| exhausted)
-                        .map(|reset| reset - self.clock.offset_ms()),
-                }
+                answer_of(
+                    raw.envelope.code,
+                    raw.envelope.text,
+                    order_id,
+                    (raw.remaining, raw.reset_at),
+                    &self.clock,
+                )
             }
         }
     }
@@ -222,15 +251,32 @@ impl RestClient {
     }
 }
 
+/// What a reply to an order request says; `limit` is what remains of the rate and its reset, ms.
+pub(super) fn answer_of(
+    code: i64,
+    text: String,
+    order_id: Option<&str>,
+    limit: (Option<i64>, Option<i64>),
+    clock: &VenueClock,
+) -> Answer {
+    let exhausted = limit.0 == Some(0) || code == 10_006;
+    Answer::Code {
+        code,
+        text,
+        order_id: order_id.unwrap_or_default().to_owned(),
+        reset_at: limit.1.filter(|_| exhausted).map(|reset| reset - clock.offset_ms()),
+    }
+}
+
 async fn read(path: &str, request: reqwest::RequestBuilder) -> Result<Raw, Failure> {
     let started = std::time::Instant::now();
     let response = request.send().await.map_err(|error| {
         // The address is left out: a URL of a signed request says too much for a log.
         let error = error.without_url();
         if error.is_connect() || error.is_builder() {
-            Failure::NeverSent(format!("{path}: no connection: {error}"))
+            Failure::NeverSent(format!("{path}: no connection: {}", reason(&error)))
         } else {
-            Failure::Silence(format!("{path}: no answer: {error}"))
+            Failure::Silence(format!("{path}: no answer: {}", reason(&error)))
         }
     })?;
     let status = response.status();
@@ -255,6 +301,17 @@ async fn read(path: &str, request: reqwest::RequestBuilder) -> Result<Raw, Failu
         }
         Err(_) => Err(Failure::Silence(format!("{path}: HTTP {status} without a reply"))),
     }
+}
+
+/// An error with what caused it; the outermost alone says only that a request failed.
+fn reason(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
 }
 
 fn no_answer(failure: Failure) -> NoAnswer {

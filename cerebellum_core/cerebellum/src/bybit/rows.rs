@@ -1,9 +1,10 @@
-//! Rows of orders, executions and positions: only what is read, in whatever spelling it comes.
+//! Rows of orders, executions, positions and wallets: only what is read. A field that matters is
+//! required: one that is missing is an error that names it and the row, never an empty text or a zero.
 
 use protocol::wire::{event::OrderStatus, field::Side, field::Symbol};
 use rust_decimal::Decimal;
-use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::core::{
     io::{Execution, ExecutionKind, OrderSeen},
@@ -14,210 +15,207 @@ use crate::core::{
 /// Numbers beyond this are not believed: sums of their products could overflow.
 const LARGEST: i64 = 1_000_000_000_000;
 
-/// An order row.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct OrderRow {
-    #[serde(deserialize_with = "text")]
-    order_id: String,
-    #[serde(deserialize_with = "text")]
-    order_link_id: String,
-    #[serde(deserialize_with = "text")]
-    symbol: String,
-    #[serde(deserialize_with = "text")]
-    order_status: String,
-    #[serde(deserialize_with = "text")]
-    qty: String,
-    #[serde(deserialize_with = "text")]
-    price: String,
-    #[serde(deserialize_with = "text")]
-    cum_exec_qty: String,
-    #[serde(deserialize_with = "text")]
-    reject_reason: String,
-    #[serde(deserialize_with = "text")]
-    cancel_type: String,
-}
+/// A row as it came; a field that matters is required, whatever the spelling of its value.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(transparent)]
+pub struct Row(Map<String, Value>);
 
-/// An execution row.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ExecutionRow {
-    #[serde(deserialize_with = "text")]
-    exec_id: String,
-    #[serde(deserialize_with = "text")]
-    order_id: String,
-    #[serde(deserialize_with = "text")]
-    order_link_id: String,
-    #[serde(deserialize_with = "text")]
-    symbol: String,
-    #[serde(deserialize_with = "text")]
-    side: String,
-    #[serde(deserialize_with = "text")]
-    exec_type: String,
-    #[serde(deserialize_with = "text")]
-    exec_qty: String,
-    #[serde(deserialize_with = "text")]
-    exec_price: String,
-    #[serde(deserialize_with = "text")]
-    exec_fee: String,
-    #[serde(deserialize_with = "text")]
-    fee_currency: String,
-    #[serde(deserialize_with = "text")]
-    exec_time: String,
-    is_maker: bool,
-}
-
-/// A position row.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct PositionRow {
-    #[serde(deserialize_with = "text")]
-    symbol: String,
-    #[serde(deserialize_with = "text")]
-    side: String,
-    #[serde(deserialize_with = "text")]
-    size: String,
-}
-
-/// A wallet row.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct WalletRow {
-    coin: Vec<CoinRow>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct CoinRow {
-    #[serde(deserialize_with = "text")]
-    coin: String,
-    #[serde(deserialize_with = "text")]
-    wallet_balance: String,
-}
-
-impl OrderRow {
-    /// What the row says of the order.
+impl Row {
+    /// A text that must be there; it may be empty.
     ///
     /// # Errors
-    /// The field that cannot be read.
-    pub fn seen(&self) -> Result<OrderSeen, String> {
-        let reason = [&self.reject_reason, &self.cancel_type]
-            .into_iter()
-            .filter(|word| !matches!(word.as_str(), "" | "EC_NoError" | "UNKNOWN"))
-            .cloned()
-            .collect::<Vec<_>>()
-            .join(", ");
-        let end = |status| -> Result<Shown, String> {
-            Ok(Shown::Ended(VenueEnd {
-                status,
-                filled_qty: number_or_zero("cumExecQty", &self.cum_exec_qty)?,
-                text: (!reason.is_empty()).then(|| reason.clone()),
-            }))
-        };
-        let shown = match self.order_status.as_str() {
-            "Filled" => end(OrderStatus::Filled)?,
-            "Cancelled" | "PartiallyFilledCanceled" | "Deactivated" => end(OrderStatus::Cancelled)?,
-            "Rejected" => end(OrderStatus::Rejected)?,
-            // A word of tomorrow is treated as working: the order is asked for again later.
-            _ => Shown::Working,
-        };
-        Ok(OrderSeen {
-            link_id: self.order_link_id.clone(),
-            order_id: self.order_id.clone(),
-            symbol: Symbol::new(&self.symbol)?,
-            shown,
-            terms: self.terms(),
-        })
-    }
-
-    /// Quantity and price, if the row holds both; only what can be amended is asked for them.
-    fn terms(&self) -> Option<Terms> {
-        let qty = self.qty.parse().ok()?;
-        Some(Terms { qty, limit_price: Some(self.price.parse().ok()?) })
-    }
-
-    /// The client order id.
-    #[must_use]
-    pub fn link_id(&self) -> &str {
-        &self.order_link_id
-    }
-}
-
-impl ExecutionRow {
-    /// What the row says of the execution.
-    ///
-    /// # Errors
-    /// The field that cannot be read.
-    pub fn execution(&self) -> Result<Execution, String> {
-        if self.exec_id.is_empty() {
-            return Err("execution without execId".to_owned());
+    /// The field and the row.
+    pub fn text(&self, field: &str) -> Result<String, String> {
+        match self.0.get(field) {
+            Some(Value::String(text)) => Ok(text.clone()),
+            Some(Value::Number(number)) => Ok(number.to_string()),
+            Some(Value::Bool(word)) => Ok(word.to_string()),
+            Some(other) => Err(self.fault(format!("{field} {other} is no text"))),
+            None => Err(self.fault(format!("{field} is missing"))),
         }
-        let kind = match self.exec_type.as_str() {
-            "Trade" | "" => ExecutionKind::Trade,
-            "Funding" => ExecutionKind::Funding,
-            other => ExecutionKind::Other(other.to_owned()),
-        };
-        let side = match self.side.as_str() {
-            "Sell" => Side::Sell,
-            "Buy" => Side::Buy,
-            // Funding has no side that matters.
-            _ if kind == ExecutionKind::Funding => Side::Buy,
-            other => return Err(format!("execution {} with side {other:?}", self.exec_id)),
-        };
-        let (qty, price) = if kind == ExecutionKind::Funding {
-            (
-                number_or_zero("execQty", &self.exec_qty)?,
-                number_or_zero("execPrice", &self.exec_price)?,
-            )
-        } else {
-            (number("execQty", &self.exec_qty)?, number("execPrice", &self.exec_price)?)
-        };
-        if kind == ExecutionKind::Trade && (qty <= Decimal::ZERO || price <= Decimal::ZERO) {
-            return Err(format!("execution {} of {qty} at {price}", self.exec_id));
-        }
-        Ok(Execution {
-            exec_id: self.exec_id.clone(),
-            link_id: self.order_link_id.clone(),
-            order_id: self.order_id.clone(),
-            symbol: Symbol::new(&self.symbol)?,
-            kind,
-            side,
-            qty,
-            price,
-            fee: number_or_zero("execFee", &self.exec_fee)?,
-            fee_currency: if self.fee_currency.is_empty() {
-                "USDT".to_owned()
-            } else {
-                self.fee_currency.clone()
-            },
-            is_maker: self.is_maker,
-            exec_ts: self
-                .exec_time
-                .parse()
-                .map_err(|_| format!("execTime {:?} is no time", self.exec_time))?,
-        })
     }
-}
 
-impl PositionRow {
-    /// Symbol and signed size.
+    /// A text that must be there and not be empty.
     ///
     /// # Errors
-    /// The field that cannot be read.
-    pub fn signed(&self) -> Result<(Symbol, Decimal), String> {
-        let size = number_or_zero("size", &self.size)?;
-        let signed = if self.side == "Sell" { Decimal::ZERO - size } else { size };
-        Ok((Symbol::new(&self.symbol)?, signed))
+    /// The field and the row.
+    pub fn word(&self, field: &str) -> Result<String, String> {
+        let text = self.text(field)?;
+        if text.is_empty() {
+            return Err(self.fault(format!("{field} is empty")));
+        }
+        Ok(text)
+    }
+
+    /// An exact number that must be there.
+    ///
+    /// # Errors
+    /// The field and the row.
+    pub fn number(&self, field: &str) -> Result<Decimal, String> {
+        number(field, &self.word(field)?).map_err(|error| self.fault(error))
+    }
+
+    /// A symbol that must be there.
+    ///
+    /// # Errors
+    /// The field and the row.
+    pub fn symbol(&self) -> Result<Symbol, String> {
+        Symbol::new(&self.word("symbol")?).map_err(|error| self.fault(error))
+    }
+
+    /// Whether a word of the row is exactly this one; a missing word is an error.
+    ///
+    /// # Errors
+    /// The field and the row.
+    pub fn says(&self, field: &str, word: &str) -> Result<bool, String> {
+        Ok(self.text(field)? == word)
+    }
+
+    fn flag(&self, field: &str) -> Result<bool, String> {
+        match self.text(field)?.as_str() {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            other => Err(self.fault(format!("{field} {other:?} is neither true nor false"))),
+        }
+    }
+
+    fn optional(&self, field: &str) -> String {
+        self.text(field).unwrap_or_default()
+    }
+
+    fn list(&self, field: &str) -> Result<Vec<Row>, String> {
+        let list = self.0.get(field).ok_or_else(|| self.fault(format!("{field} is missing")))?;
+        Vec::deserialize(list).map_err(|error| self.fault(format!("{field}: {error}")))
+    }
+
+    fn fault(&self, what: impl std::fmt::Display) -> String {
+        let row = serde_json::to_string(&self.0).unwrap_or_default();
+        let shown: String = row.chars().take(300).collect();
+        format!("{what} in row {shown}")
     }
 }
 
-impl WalletRow {
-    /// The balance of one coin.
-    #[must_use]
-    pub fn balance(&self, coin: &str) -> Option<Decimal> {
-        let row = self.coin.iter().find(|row| row.coin == coin)?;
-        number("walletBalance", &row.wallet_balance).ok()
+/// What an order row says.
+///
+/// # Errors
+/// The field that is missing or cannot be read, with the row.
+pub fn order(row: &Row) -> Result<OrderSeen, String> {
+    let reason = ["rejectReason", "cancelType"]
+        .into_iter()
+        .map(|field| row.optional(field))
+        .filter(|word| !matches!(word.as_str(), "" | "EC_NoError" | "UNKNOWN"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    let filled_qty = row.number("cumExecQty")?;
+    row.number("qty")?;
+    let end = |status| {
+        let text = (!reason.is_empty()).then(|| reason.clone());
+        Shown::Ended(VenueEnd { status, filled_qty, text })
+    };
+    let shown = match row.word("orderStatus")?.as_str() {
+        "Filled" => end(OrderStatus::Filled),
+        "Cancelled" | "PartiallyFilledCanceled" | "Deactivated" => end(OrderStatus::Cancelled),
+        "Rejected" => end(OrderStatus::Rejected),
+        // A word of tomorrow is treated as working: the order is asked for again later.
+        _ => Shown::Working,
+    };
+    Ok(OrderSeen {
+        link_id: row.text("orderLinkId")?,
+        order_id: row.word("orderId")?,
+        symbol: row.symbol()?,
+        shown,
+        terms: terms(row),
+    })
+}
+
+/// Quantity and limit price; a market order has none, and only what can be amended is asked.
+fn terms(row: &Row) -> Option<Terms> {
+    let qty = row.optional("qty").parse().ok()?;
+    Some(Terms { qty, limit_price: Some(row.optional("price").parse().ok()?) })
+}
+
+/// What an execution row says.
+///
+/// # Errors
+/// The field that is missing or cannot be read, with the row.
+pub fn execution(row: &Row) -> Result<Execution, String> {
+    let kind = match row.word("execType")?.as_str() {
+        "Trade" => ExecutionKind::Trade,
+        "Funding" => ExecutionKind::Funding,
+        other => ExecutionKind::Other(other.to_owned()),
+    };
+    let side = match row.text("side")?.as_str() {
+        "Sell" => Side::Sell,
+        "Buy" => Side::Buy,
+        // Funding has no side that matters.
+        _ if kind == ExecutionKind::Funding => Side::Buy,
+        other => return Err(row.fault(format!("side {other:?} is neither Buy nor Sell"))),
+    };
+    let (qty, price) = (row.number("execQty")?, row.number("execPrice")?);
+    if kind == ExecutionKind::Trade && (qty <= Decimal::ZERO || price <= Decimal::ZERO) {
+        return Err(row.fault(format!("a trade of {qty} at {price}")));
     }
+    let symbol = row.symbol()?;
+    let exec_time = row.word("execTime")?;
+    Ok(Execution {
+        exec_id: row.word("execId")?,
+        link_id: row.text("orderLinkId")?,
+        order_id: row.text("orderId")?,
+        kind,
+        side,
+        qty,
+        price,
+        fee: row.number("execFee")?,
+        fee_currency: fee_currency(row, &symbol)?,
+        is_maker: row.flag("isMaker")?,
+        exec_ts: exec_time
+            .parse()
+            .map_err(|_| row.fault(format!("execTime {exec_time:?} is no time")))?,
+        symbol,
+    })
+}
+
+/// The coin of the fee; where the row leaves it empty, a contract's fee is in its settle coin.
+fn fee_currency(row: &Row, symbol: &Symbol) -> Result<String, String> {
+    let told = row.optional("feeCurrency");
+    if !told.is_empty() {
+        return Ok(told);
+    }
+    if symbol.as_str().ends_with("USDT") {
+        return Ok("USDT".to_owned());
+    }
+    Err(row.fault("feeCurrency is missing"))
+}
+
+/// Symbol and signed size of a position row.
+///
+/// # Errors
+/// The field that is missing or cannot be read, with the row.
+pub fn position(row: &Row) -> Result<(Symbol, Decimal), String> {
+    let size = row.number("size")?;
+    let signed = match row.text("side")?.as_str() {
+        "Buy" => size,
+        "Sell" => Decimal::ZERO - size,
+        "" | "None" if size.is_zero() => size,
+        other => return Err(row.fault(format!("side {other:?} of a position of {size}"))),
+    };
+    if size < Decimal::ZERO {
+        return Err(row.fault(format!("size {size} is below zero")));
+    }
+    Ok((row.symbol()?, signed))
+}
+
+/// The balance of one coin in a wallet row; `None` if the row does not speak of the coin.
+///
+/// # Errors
+/// The field that is missing or cannot be read, with the row.
+pub fn balance(row: &Row, coin: &str) -> Result<Option<Decimal>, String> {
+    for entry in row.list("coin")? {
+        if entry.says("coin", coin)? {
+            return entry.number("walletBalance").map(Some);
+        }
+    }
+    Ok(None)
 }
 
 /// Reads an exact number of the venue.
@@ -233,54 +231,6 @@ pub fn number(field: &str, text: &str) -> Result<Decimal, String> {
     Ok(value)
 }
 
-fn number_or_zero(field: &str, text: &str) -> Result<Decimal, String> {
-    if text.is_empty() {
-        Ok(Decimal::ZERO)
-    } else {
-        number(field, text)
-    }
-}
-
-/// A string, whatever it was spelled as.
-fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    Ok(match Value::deserialize(deserializer)? {
-        Value::String(text) => text,
-        Value::Number(number) => number.to_string(),
-        Value::Bool(word) => word.to_string(),
-        _ => String::new(),
-    })
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cancelled_order_keeps_its_fills_and_its_reason() {
-        let row: OrderRow = serde_json::from_str(
-            r#"{"orderId":"o1","orderLinkId":"c-1","symbol":"BTCUSDT","orderStatus":"Cancelled","cumExecQty":"0.004","rejectReason":"EC_NoImmediateQtyToFill","cancelType":"UNKNOWN","positionIdx":0,"unheardOf":[1]}"#,
-        )
-        .unwrap();
-        let Shown::Ended(end) = row.seen().unwrap().shown else { panic!("working") };
-        assert_eq!((end.status, end.filled_qty), (OrderStatus::Cancelled, Decimal::new(4, 3)));
-        assert_eq!(end.text.as_deref(), Some("EC_NoImmediateQtyToFill"));
-    }
-
-    #[test]
-    fn an_execution_is_read_exactly_and_nonsense_is_refused() {
-        let good = r#"{"execId":"e1","orderId":"o1","orderLinkId":"c-1","symbol":"BTCUSDT","side":"Sell","execType":"Trade","execQty":"0.01","execPrice":"50000.1","execFee":"-0.01","execTime":"1700000000001","isMaker":true}"#;
-        let row: ExecutionRow = serde_json::from_str(good).unwrap();
-        let execution = row.execution().unwrap();
-        assert_eq!(execution.price, Decimal::new(500_001, 1));
-        assert_eq!(execution.fee, Decimal::new(-1, 2));
-        for (from, to) in [
-            ("0.01\",\"execP", "-1\",\"execP"),
-            ("e1", ""),
-            ("\"Sell\"", "\"Long\""),
-            ("50000.1", "1e99"),
-        ] {
-            let row: ExecutionRow = serde_json::from_str(&good.replace(from, to)).unwrap();
-            assert!(row.execution().is_err(), "{from} -> {to}");
-        }
-    }
-}
+#[path = "rows_tests.rs"]
+mod tests;

@@ -50,6 +50,12 @@ impl Socket {
         self.stream.send(Message::text(text)).await.map_err(|error| error.to_string())
     }
 
+    /// When a frame came last.
+    #[must_use]
+    pub fn heard(&self) -> Instant {
+        self.heard
+    }
+
     /// The next text frame; `None` if a while passed without one, so that the caller can look around.
     ///
     /// # Errors

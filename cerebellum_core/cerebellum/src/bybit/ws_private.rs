@@ -9,13 +9,15 @@ use tokio::sync::watch;
 
 use super::{
     rest::RestClient,
-    rows::{ExecutionRow, OrderRow, WalletRow},
+    rows::{self, Row},
     socket::{BackOff, Care, Socket},
 };
 use crate::{core::io::Input, engine::Inbox};
 
 /// How long an answer to login or subscribe is awaited.
 const ANSWER: Duration = Duration::from_secs(5);
+/// How long a connection must live before the next loss counts as the first again.
+const STEADY: Duration = Duration::from_secs(10);
 
 #[derive(Deserialize)]
 struct Frame {
@@ -45,10 +47,14 @@ pub async fn run(
     }
     let mut back_off = BackOff::default();
     loop {
-        let why = match session(&url, &rest, care, &inbox, &mut back_off).await {
+        let begun = tokio::time::Instant::now();
+        let why = match session(&url, &rest, care, &inbox).await {
             Ok(()) => return,
             Err(why) => why,
         };
+        if begun.elapsed() > STEADY {
+            back_off.reset();
+        }
         tracing::warn!(why, "private stream is down");
         metrics::counter!("cerebellum_reconnects_total", "stream" => "private").increment(1);
         if inbox.send(Input::PrivateDown).is_err() {
@@ -58,39 +64,37 @@ pub async fn run(
     }
 }
 
-async fn session(
-    url: &str,
-    rest: &RestClient,
-    care: Care,
-    inbox: &Inbox,
-    back_off: &mut BackOff,
-) -> Result<(), String> {
+async fn session(url: &str, rest: &RestClient, care: Care, inbox: &Inbox) -> Result<(), String> {
     let mut socket = Socket::connect(url, care).await?;
     let expires = rest.clock().now_ms().saturating_add(10_000);
     let signature = sign_ws_login(rest.keys().secret(), &expires.to_string());
     let login =
         json!({"req_id": "login", "op": "auth", "args": [rest.keys().key(), expires, signature]});
     socket.send(login.to_string()).await?;
-    answer(&mut socket, "auth", inbox).await?;
+    answer(&mut socket, "auth", rest, inbox).await?;
     let topics =
         json!({"req_id": "topics", "op": "subscribe", "args": ["order", "execution", "wallet"]});
     socket.send(topics.to_string()).await?;
-    answer(&mut socket, "subscribe", inbox).await?;
-    back_off.reset();
+    answer(&mut socket, "subscribe", rest, inbox).await?;
     tracing::info!("private stream is up");
     if inbox.send(Input::PrivateUp).is_err() {
         return Ok(());
     }
     loop {
         if let Some(text) = socket.next(Duration::from_millis(500)).await? {
-            if !pass_on(&text, inbox) {
+            if !pass_on(&text, rest, inbox)? {
                 return Ok(());
             }
         }
     }
 }
 
-async fn answer(socket: &mut Socket, op: &str, inbox: &Inbox) -> Result<(), String> {
+async fn answer(
+    socket: &mut Socket,
+    op: &str,
+    rest: &RestClient,
+    inbox: &Inbox,
+) -> Result<(), String> {
     let until = tokio::time::Instant::now() + ANSWER;
     while tokio::time::Instant::now() < until {
         let Some(text) = socket.next(Duration::from_millis(250)).await? else { continue };
@@ -103,49 +107,94 @@ async fn answer(socket: &mut Socket, op: &str, inbox: &Inbox) -> Result<(), Stri
             };
         }
         // Rows may come before the answer to a subscription.
-        pass_on(&text, inbox);
+        pass_on(&text, rest, inbox)?;
     }
     Err(format!("no answer to {op} in {} s", ANSWER.as_secs()))
 }
 
 /// Passes the rows of a frame on; `false` when the engine is gone.
-fn pass_on(text: &str, inbox: &Inbox) -> bool {
-    let frame: Frame = match serde_json::from_str(text) {
-        Ok(frame) => frame,
-        Err(error) => {
-            tracing::error!(%error, "private frame cannot be read");
-            return true;
+///
+/// A row that cannot be read may be a fill: it is told, and the connection is made anew, so that
+/// everything is asked for again.
+fn pass_on(text: &str, rest: &RestClient, inbox: &Inbox) -> Result<bool, String> {
+    let (inputs, fault) = inputs(text);
+    let alive = inputs.into_iter().all(|input| inbox.send(input).is_ok());
+    match fault {
+        Some((place, error)) => {
+            rest.complaints().tell(place, &error);
+            Err(format!("{place}: {error}"))
         }
-    };
-    let inputs = match frame.topic.as_deref() {
-        Some("order") => rows::<OrderRow, _>(frame.data, |row| row.seen().map(Input::OrderSeen)),
-        Some("execution") => {
-            let executions = rows::<ExecutionRow, _>(frame.data, ExecutionRow::execution);
-            vec![Input::Executions { executions, pulled: false }]
-        }
-        Some("wallet") => rows::<WalletRow, _>(frame.data, |row| {
-            row.balance("USDT").map(Input::Wallet).ok_or("wallet without USDT".to_owned())
-        }),
-        _ => Vec::new(),
-    };
-    inputs.into_iter().all(|input| inbox.send(input).is_ok())
+        None => Ok(alive),
+    }
 }
 
-fn rows<T: serde::de::DeserializeOwned, U>(
-    data: Value,
-    read: impl Fn(&T) -> Result<U, String>,
-) -> Vec<U> {
-    let Value::Array(list) = data else { return Vec::new() };
-    list.into_iter()
-        .filter_map(|value| {
-            let row = serde_json::from_value::<T>(value).map_err(|error| error.to_string());
-            match row.and_then(|row| read(&row)) {
-                Ok(input) => Some(input),
-                Err(error) => {
-                    tracing::error!(error, "private row cannot be read; it will be asked for");
-                    None
-                }
+/// What a private frame says: inputs of the core, and the first thing that cannot be read with its
+/// place. The rows around it are read all the same.
+#[must_use]
+pub fn inputs(text: &str) -> (Vec<Input>, Option<(&'static str, String)>) {
+    let frame: Frame = match serde_json::from_str(text) {
+        Ok(frame) => frame,
+        Err(error) => return (Vec::new(), Some(("private", error.to_string()))),
+    };
+    let place = match frame.topic.as_deref() {
+        Some("order") => "private order",
+        Some("execution") => "private execution",
+        Some("wallet") => "private wallet",
+        _ => return (Vec::new(), None),
+    };
+    let list: Vec<Row> = match serde_json::from_value(frame.data) {
+        Ok(list) => list,
+        Err(error) => return (Vec::new(), Some((place, format!("data: {error}")))),
+    };
+    let (mut inputs, mut executions, mut fault) = (Vec::new(), Vec::new(), None);
+    for row in &list {
+        let read = match place {
+            "private order" => rows::order(row).map(|seen| inputs.push(Input::OrderSeen(seen))),
+            "private execution" => rows::execution(row).map(|seen| executions.push(seen)),
+            _ => {
+                rows::balance(row, "USDT").map(|balance| inputs.extend(balance.map(Input::Wallet)))
             }
-        })
-        .collect()
+        };
+        if let Err(error) = read {
+            fault = fault.or(Some((place, error)));
+        }
+    }
+    if !executions.is_empty() {
+        inputs.push(Input::Executions { executions, pulled: false });
+    }
+    (inputs, fault)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_without_its_fee_is_a_fault_and_the_rows_around_it_are_read() {
+        let row = |id: &str, fee: &str| {
+            format!(
+                r#"{{"execId":"{id}","orderId":"o","orderLinkId":"c-1","symbol":"BTCUSDT","side":"Buy","execType":"Trade","execQty":"1","execPrice":"2",{fee}"execTime":"3","isMaker":false}}"#
+            )
+        };
+        let text = format!(
+            r#"{{"topic":"execution","data":[{},{}]}}"#,
+            row("e1", ""),
+            row("e2", r#""execFee":"0.1","#)
+        );
+        let (inputs, fault) = inputs(&text);
+        let [Input::Executions { executions, .. }] = inputs.as_slice() else { panic!() };
+        assert_eq!(executions.len(), 1);
+        assert_eq!(executions[0].exec_id, "e2");
+        let (place, error) = fault.unwrap();
+        assert_eq!(place, "private execution");
+        assert!(error.contains("execFee is missing") && error.contains("e1"), "{error}");
+    }
+
+    #[test]
+    fn a_frame_of_a_known_topic_without_rows_is_a_fault() {
+        for text in [r#"{"topic":"order"}"#, r#"{"topic":"wallet","data":{}}"#, "{"] {
+            assert!(inputs(text).1.is_some(), "{text}");
+        }
+        assert!(inputs(r#"{"topic":"greeks","data":7}"#).1.is_none());
+    }
 }

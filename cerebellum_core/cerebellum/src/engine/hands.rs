@@ -1,59 +1,79 @@
 //! Doing what the core asks of the venue; every answer comes back as an input.
+//!
+//! Of each kind of pull (executions, positions) at most one is under way: a newer one takes its
+//! place, and all end when the private stream goes down, since the next connect begins anew.
 
 use std::{future::Future, time::Duration};
 
-use super::Inbox;
+use tokio::task::AbortHandle;
+
+use super::{Inbox, Letter};
 use crate::{
-    bybit::{outcome, rest::RestClient, wall_ms},
-    core::io::{Effect, Input},
+    bybit::{
+        orders::Orders,
+        outcome,
+        rest::{NoAnswer, RestClient},
+        wall_ms,
+    },
+    core::io::{CreateOrder, Effect, Input},
 };
 
 /// The way to the venue.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Hands {
-    rest: RestClient,
+    orders: Orders,
     inbox: Inbox,
     runtime: tokio::runtime::Handle,
+    pulls: Pulls,
+}
+
+/// The pulls under way.
+#[derive(Debug, Default)]
+struct Pulls {
+    executions: Option<Pull>,
+    positions: Option<Pull>,
+    count: u64,
+}
+
+#[derive(Debug)]
+struct Pull {
+    number: u64,
+    since_ts: u64,
+    work: AbortHandle,
+}
+
+impl Drop for Pull {
+    fn drop(&mut self) {
+        self.work.abort();
+    }
 }
 
 impl Hands {
     /// Hands that work on a runtime.
     #[must_use]
-    pub fn new(rest: RestClient, inbox: Inbox, runtime: tokio::runtime::Handle) -> Self {
-        Self { rest, inbox, runtime }
+    pub fn new(orders: Orders, inbox: Inbox, runtime: tokio::runtime::Handle) -> Self {
+        Self { orders, inbox, runtime, pulls: Pulls::default() }
     }
 
     /// Starts what an effect asks of the venue.
-    pub fn act(&self, effect: Effect, market_ms: u64) {
-        let (rest, inbox) = (self.rest.clone(), self.inbox.clone());
+    pub fn act(&mut self, effect: Effect, market_ms: u64) {
+        let (orders, inbox) = (self.orders.clone(), self.inbox.clone());
         match effect {
-            Effect::Create(order) => self.start(async move {
-                let answer = rest.create(&order).await;
-                if let outcome::Answer::Code { code, reset_at, .. } = &answer {
-                    if *code == 10_002 {
-                        let _ = rest.sync_clock().await;
-                    }
-                    if let Some(until) = reset_at {
-                        let _ = inbox.send(Input::Pause(*until));
-                    }
-                }
-                let outcome = outcome::of_create(answer, wall_ms());
-                tracing::debug!(order = order.link_id, ?outcome, "create");
-                let _ = inbox.send(Input::CreateReply { link_id: order.link_id, outcome });
-            }),
+            Effect::Create(order) => self.start(create(orders, inbox, *order)),
             Effect::Cancel { link_id, symbol } => self.start(async move {
-                let outcome = outcome::of_cancel(rest.cancel(&link_id, &symbol).await);
+                let outcome = outcome::of_cancel(orders.cancel(&link_id, &symbol).await);
                 tracing::debug!(order = link_id, ?outcome, "cancel");
                 let _ = inbox.send(Input::CancelReply { link_id, outcome });
             }),
             Effect::Amend { link_id, symbol, qty, price } => self.start(async move {
-                let answer = rest.amend(&link_id, &symbol, qty, price).await;
+                let answer =
+                    orders.amend(&link_id, &symbol, qty.as_deref(), price.as_deref()).await;
                 let outcome = outcome::of_amend(answer, wall_ms());
                 tracing::debug!(order = link_id, ?outcome, "amend");
                 let _ = inbox.send(Input::AmendReply { link_id, outcome });
             }),
             Effect::Ask { link_id, symbol } => self.start(async move {
-                let found = rest.look_up(&link_id, &symbol).await;
+                let found = orders.rest().look_up(&link_id, &symbol).await;
                 let _ = inbox.send(Input::Asked {
                     link_id,
                     seen: found.seen,
@@ -61,20 +81,59 @@ impl Hands {
                     complete: found.complete,
                 });
             }),
-            Effect::PullExecutions { since_ts } => self.start(async move {
-                let executions =
-                    insist(|| rest.executions(since_ts, market_ms), "executions").await;
-                let _ = inbox.send(Input::Executions { executions, pulled: true });
-            }),
-            Effect::PullPositions => self.start(async move {
-                let positions = insist(|| rest.positions(), "positions").await;
-                if let Ok(Some(balance)) = rest.wallet().await {
-                    let _ = inbox.send(Input::Wallet(balance));
-                }
-                let _ = inbox.send(Input::Positions(positions));
-            }),
+            Effect::PullExecutions { since_ts } => self.pull_executions(since_ts, market_ms),
+            Effect::PullPositions => self.pull_positions(),
             _ => {}
         }
+    }
+
+    /// Ends every pull: the private stream is down, so their answers are of no use.
+    pub fn drop_pulls(&mut self) {
+        self.pulls.executions = None;
+        self.pulls.positions = None;
+    }
+
+    /// Whether an answer belongs to a pull that is still wanted; the pull is then done.
+    pub fn takes(&mut self, number: u64) -> bool {
+        for slot in [&mut self.pulls.executions, &mut self.pulls.positions] {
+            if slot.as_ref().is_some_and(|pull| pull.number == number) {
+                *slot = None;
+                return true;
+            }
+        }
+        metrics::counter!("cerebellum_superseded_pulls_total").increment(1);
+        false
+    }
+
+    fn pull_executions(&mut self, since_ts: u64, market_ms: u64) {
+        // What a pull under way was to fetch is not given up.
+        let since_ts =
+            self.pulls.executions.take().map_or(since_ts, |pull| pull.since_ts.min(since_ts));
+        let (rest, inbox, number) = self.begin();
+        let work = self.runtime.spawn(async move {
+            let executions = insist(|| rest.executions(since_ts, market_ms), "executions").await;
+            let input = Input::Executions { executions, pulled: true };
+            let _ = inbox.post(Letter::Pulled { number, input });
+        });
+        self.pulls.executions = Some(Pull { number, since_ts, work: work.abort_handle() });
+    }
+
+    fn pull_positions(&mut self) {
+        self.pulls.positions = None;
+        let (rest, inbox, number) = self.begin();
+        let work = self.runtime.spawn(async move {
+            let positions = insist(|| rest.positions(), "positions").await;
+            if let Ok(Some(balance)) = rest.wallet().await {
+                let _ = inbox.send(Input::Wallet(balance));
+            }
+            let _ = inbox.post(Letter::Pulled { number, input: Input::Positions(positions) });
+        });
+        self.pulls.positions = Some(Pull { number, since_ts: 0, work: work.abort_handle() });
+    }
+
+    fn begin(&mut self) -> (RestClient, Inbox, u64) {
+        self.pulls.count += 1;
+        (self.orders.rest().clone(), self.inbox.clone(), self.pulls.count)
     }
 
     fn start(&self, work: impl Future<Output = ()> + Send + 'static) {
@@ -82,10 +141,25 @@ impl Hands {
     }
 }
 
+async fn create(orders: Orders, inbox: Inbox, order: CreateOrder) {
+    let answer = orders.create(&order).await;
+    if let outcome::Answer::Code { code, reset_at, .. } = &answer {
+        if *code == 10_002 {
+            let _ = orders.rest().sync_clock().await;
+        }
+        if let Some(until) = reset_at {
+            let _ = inbox.send(Input::Pause(*until));
+        }
+    }
+    let outcome = outcome::of_create(answer, wall_ms());
+    tracing::debug!(order = order.link_id, ?outcome, "create");
+    let _ = inbox.send(Input::CreateReply { link_id: order.link_id, outcome });
+}
+
 /// Asks until there is an answer.
 async fn insist<T, W>(mut ask: impl FnMut() -> W, what: &str) -> T
 where
-    W: Future<Output = Result<T, crate::bybit::rest::NoAnswer>>,
+    W: Future<Output = Result<T, NoAnswer>>,
 {
     let mut wait = Duration::from_millis(250);
     loop {
@@ -97,5 +171,53 @@ where
                 wait = (wait * 2).min(Duration::from_secs(5));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bybit::keys::Keys;
+
+    fn hands(runtime: &tokio::runtime::Runtime) -> Hands {
+        let (inbox, letterbox) = Inbox::pair().unwrap();
+        std::mem::forget(letterbox);
+        // Nobody listens on the discard port, so every pull asks for ever.
+        let rest =
+            RestClient::new("http://127.0.0.1:9", Keys::new("k", "s").unwrap(), 5_000).unwrap();
+        Hands::new(Orders::new(rest, None), inbox, runtime.handle().clone())
+    }
+
+    fn alive(runtime: &tokio::runtime::Runtime) -> usize {
+        // Aborted tasks are gone once the runtime had a turn.
+        runtime.block_on(async { tokio::time::sleep(Duration::from_millis(50)).await });
+        runtime.handle().metrics().num_alive_tasks()
+    }
+
+    #[test]
+    fn a_thousand_pulls_of_a_dead_venue_leave_one_of_each_kind_and_none_after_a_disconnect() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let mut hands = hands(&runtime);
+        for turn in 0..1_000 {
+            hands.act(Effect::PullExecutions { since_ts: 5_000 - turn }, 9_000);
+            hands.act(Effect::PullPositions, 9_000);
+        }
+        assert_eq!(alive(&runtime), 2);
+        let kept = hands.pulls.executions.as_ref().map(|pull| pull.since_ts);
+        assert_eq!(kept, Some(4_001), "the earliest start wins");
+        hands.drop_pulls();
+        assert_eq!(alive(&runtime), 0);
+    }
+
+    #[test]
+    fn an_answer_of_a_superseded_pull_is_not_taken() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let mut hands = hands(&runtime);
+        hands.act(Effect::PullPositions, 0);
+        let old = hands.pulls.count;
+        hands.act(Effect::PullPositions, 0);
+        assert!(!hands.takes(old));
+        assert!(hands.takes(old + 1));
+        assert!(!hands.takes(old + 1), "an answer is taken once");
     }
 }

@@ -75,7 +75,7 @@ impl Inbox {
         self.post(Letter::Stop)
     }
 
-    fn post(&self, letter: Letter) -> Result<(), ()> {
+    pub(super) fn post(&self, letter: Letter) -> Result<(), ()> {
         self.letters.send(letter).map_err(|_| ())?;
         if !self.bell.rung.swap(true, Ordering::AcqRel) {
             // A full pipe rings just as well.

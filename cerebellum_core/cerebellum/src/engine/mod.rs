@@ -43,6 +43,13 @@ const TICK_MS: i64 = 20;
 pub enum Letter {
     /// For the core.
     Input(Input),
+    /// The answer to a pull; for the core if the pull is still wanted.
+    Pulled {
+        /// Which pull.
+        number: u64,
+        /// The answer.
+        input: Input,
+    },
     /// Stop in order.
     Stop,
 }
@@ -130,6 +137,10 @@ impl Engine {
                 }
                 Some(Letter::Stop) => stop = true,
                 Some(Letter::Input(input)) => self.input(input, later)?,
+                Some(Letter::Pulled { number, input }) if self.hands.takes(number) => {
+                    self.input(input, later)?;
+                }
+                Some(Letter::Pulled { .. }) => {}
             }
         }
         let now = clock::now().ms;
@@ -179,6 +190,9 @@ impl Engine {
 
     /// Adds to an input what only the journal knows, then takes it.
     fn input(&mut self, input: Input, later: &mut Vec<Later>) -> Result<(), JournalError> {
+        if matches!(input, Input::PrivateDown) {
+            self.hands.drop_pulls();
+        }
         let input = match input {
             Input::OrderSeen(seen) => {
                 self.recall(&seen.link_id, &seen.order_id, later)?;

@@ -1,0 +1,80 @@
+//! What the venue sent and cannot be read: logged, counted, and told as an alarm, each place at most
+//! once a minute.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use crate::{core::io::Input, engine::Inbox};
+
+/// How long a place is not told again.
+const QUIET: Duration = Duration::from_secs(60);
+/// How much of a text is told.
+const LONGEST: usize = 500;
+
+/// Where unreadable rows are told; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Unreadable {
+    inbox: Option<Inbox>,
+    told: Arc<Mutex<HashMap<String, Instant>>>,
+}
+
+impl Unreadable {
+    /// Alarms go to the engine.
+    #[must_use]
+    pub fn new(inbox: Inbox) -> Self {
+        Self { inbox: Some(inbox), told: Arc::default() }
+    }
+
+    /// Tells that something of a place (a path, a topic) cannot be read.
+    pub fn tell(&self, place: &str, text: &str) {
+        metrics::counter!("cerebellum_unreadable_total", "place" => place.to_owned()).increment(1);
+        tracing::error!(place, text, "the venue sent what cannot be read");
+        if !self.is_due(place) {
+            return;
+        }
+        if let Some(inbox) = &self.inbox {
+            let text: String = format!("{place}: {text}").chars().take(LONGEST).collect();
+            let _ = inbox.send(Input::Notice { code: "venue_unreadable", text, symbol: None });
+        }
+    }
+
+    fn is_due(&self, place: &str) -> bool {
+        let now = Instant::now();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = told.get(place).is_none_or(|at| now.duration_since(*at) >= QUIET);
+        if due {
+            told.insert(place.to_owned(), now);
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Letter;
+
+    #[test]
+    fn a_place_that_goes_on_is_one_alarm_a_minute_and_another_place_is_another() {
+        let (inbox, mut letterbox) = Inbox::pair().unwrap();
+        let unreadable = Unreadable::new(inbox);
+        for place in ["execution", "execution", "/v5/position/list"] {
+            unreadable.tell(place, "row lacks execFee");
+        }
+        let mut told = Vec::new();
+        while let Some(letter) = letterbox.take() {
+            let Letter::Input(Input::Notice { code, text, .. }) = letter else { panic!() };
+            told.push((code, text));
+        }
+        assert_eq!(
+            told,
+            [
+                ("venue_unreadable", "execution: row lacks execFee".to_owned()),
+                ("venue_unreadable", "/v5/position/list: row lacks execFee".to_owned()),
+            ]
+        );
+    }
+}

@@ -1,0 +1,162 @@
+//! The way up to the venue: clock, filters, account settings, then the streams.
+//!
+//! It goes on while the engine runs already, so that commands are answered (`not_ready`) and a stop
+//! is heard however long the venue stays away. Each step is tried for ever, with a line a try.
+
+use std::{future::Future, sync::mpsc::Sender, time::Duration};
+
+use protocol::wire::{field::Symbol, market::Market};
+
+use crate::{
+    book::{
+        ladder::Scales,
+        market_data::{MarketData, DEPTH},
+    },
+    bybit::{
+        rest::{NoAnswer, RestClient},
+        socket::Care,
+        ws_private,
+        ws_public::{self, PublicSetup},
+        ws_trade::{self, TradeRunner},
+    },
+    core::io::Input,
+    engine::Inbox,
+    settings::Settings,
+};
+
+/// A distance of the clocks that is an alarm, ms.
+const CLOCK_ALARM_MS: i64 = 1_000;
+/// How often filters are read again.
+const FILTERS_EVERY: Duration = Duration::from_secs(3_600);
+/// The longest wait between two tries of a step.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// What the way up needs.
+#[derive(Debug)]
+pub struct Way {
+    /// The settings.
+    pub settings: Settings,
+    /// The REST side.
+    pub rest: RestClient,
+    /// The way to the engine.
+    pub inbox: Inbox,
+    /// The way to the market publisher.
+    pub market: Sender<Market>,
+    /// The trade socket's far end, if orders travel over it.
+    pub trade: Option<TradeRunner>,
+}
+
+/// Goes up; returns once the streams run by themselves.
+///
+/// # Errors
+/// What asking again cannot mend: a wrong key, an unknown symbol, a refused setting.
+pub async fn run(way: Way) -> Result<(), String> {
+    let Way { settings, rest, inbox, market, trade } = way;
+    let offset_ms = until_answered("clock", &rest, || rest.sync_clock()).await?;
+    let told = alarm_of_clock(&inbox, offset_ms, 0);
+    let filters = || rest.instruments(&settings.symbols);
+    let instruments = until_answered("instruments", &rest, filters).await?;
+    for symbol in &settings.symbols {
+        until_answered("position mode", &rest, || rest.set_one_way(symbol)).await?;
+        if let Some(leverage) = &settings.leverage {
+            until_answered("leverage", &rest, || rest.set_leverage(symbol, leverage)).await?;
+        }
+    }
+    let scales: Vec<_> = instruments
+        .iter()
+        .map(|(symbol, filters)| {
+            let places = |step: rust_decimal::Decimal| step.normalize().scale();
+            let scales = Scales { price: places(filters.tick_size), qty: places(filters.qty_step) };
+            (symbol.clone(), scales)
+        })
+        .collect();
+    let _ = inbox.send(Input::Instruments(instruments));
+    let care = Care {
+        ping: Duration::from_millis(settings.ping_ms),
+        dead_after: Duration::from_millis(settings.dead_after_ms),
+    };
+    let public = PublicSetup {
+        url: settings.ws_public.clone(),
+        symbols: settings.symbols.clone(),
+        care,
+        stale_after_ms: settings.stale_after_ms,
+    };
+    let (up, public_up) = tokio::sync::watch::channel(false);
+    let data = MarketData::new(scales, DEPTH);
+    tokio::spawn(ws_public::run(public, data, rest.clone(), inbox.clone(), market, up));
+    let private = settings.ws_private.clone();
+    tokio::spawn(ws_private::run(private, rest.clone(), care, inbox.clone(), public_up));
+    if let (Some(url), Some(runner)) = (settings.ws_trade.clone(), trade) {
+        tokio::spawn(ws_trade::run(url, rest.clone(), care, runner));
+    }
+    let every = Duration::from_millis(settings.clock_check_ms);
+    tokio::spawn(watch_clock(rest.clone(), inbox.clone(), every, told));
+    tokio::spawn(reread_filters(rest, settings.symbols, inbox));
+    Ok(())
+}
+
+/// Tries a step until the venue answers; a line and a metric tell what is waited for.
+async fn until_answered<T, W>(
+    what: &'static str,
+    rest: &RestClient,
+    mut ask: impl FnMut() -> W,
+) -> Result<T, String>
+where
+    W: Future<Output = Result<T, NoAnswer>>,
+{
+    let waiting = metrics::gauge!("cerebellum_waiting", "for" => what);
+    let mut wait = Duration::from_millis(500);
+    let mut tries = 0_u32;
+    loop {
+        match ask().await {
+            Ok(answer) => {
+                waiting.set(0.0);
+                return Ok(answer);
+            }
+            Err(error) if error.hopeless => return Err(error.text),
+            Err(error) => {
+                tries += 1;
+                waiting.set(1.0);
+                let (address, again_ms) = (rest.base(), wait.as_millis() as u64);
+                tracing::warn!(address, what, %error, tries, again_ms, "waiting for the venue");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 3 / 2).min(LONGEST_WAIT);
+            }
+        }
+    }
+}
+
+/// Alarms if the clocks differ, unless that much was told before; returns what was told last.
+fn alarm_of_clock(inbox: &Inbox, offset_ms: i64, told: i64) -> i64 {
+    metrics::gauge!("cerebellum_clock_offset_ms").set(offset_ms as f64);
+    let drifted = offset_ms.abs() > CLOCK_ALARM_MS && (offset_ms - told).abs() > CLOCK_ALARM_MS / 2;
+    if !drifted {
+        return told;
+    }
+    let _ = inbox.send(Input::ClockDrift { offset_ms });
+    offset_ms
+}
+
+async fn watch_clock(rest: RestClient, inbox: Inbox, every: Duration, mut told: i64) {
+    loop {
+        tokio::time::sleep(every).await;
+        match rest.sync_clock().await {
+            Ok(offset_ms) => told = alarm_of_clock(&inbox, offset_ms, told),
+            Err(error) => tracing::warn!(%error, "clock could not be compared"),
+        }
+    }
+}
+
+async fn reread_filters(rest: RestClient, symbols: Vec<Symbol>, inbox: Inbox) {
+    loop {
+        tokio::time::sleep(FILTERS_EVERY).await;
+        match rest.instruments(&symbols).await {
+            Ok(instruments) => {
+                if inbox.send(Input::Instruments(instruments)).is_err() {
+                    return;
+                }
+            }
+            Err(error) => tracing::warn!(%error, "filters could not be read again"),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+"""A venue that is away, slow or refuses: said in clear lines, and a stop is always heard."""
+
+import hashlib
+import hmac
+import json
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.cerebellum.client import Cerebellum, Client, fault
+from tests.cerebellum.conftest import SYMBOLS
+from tests.processes import cerebellum_command, running, venue_command, write_keys
+
+pytestmark = pytest.mark.timeout(120)
+
+
+class Waiting:
+    """A Cerebellum whose ready line has not come."""
+
+    def __init__(self, folder: Path, keys: Path, address: str) -> None:
+        venue = {"rest": f"http://{address}", "ws": f"ws://{address}"}
+        self.log = folder / "cerebellum.log"
+        with self.log.open("a") as stderr:
+            self.process = subprocess.Popen(
+                cerebellum_command(folder, keys, SYMBOLS, venue),
+                stdout=subprocess.PIPE, stderr=stderr, text=True,
+            )  # fmt: skip
+        self.listening = self.line("listening")
+        self.client = Client(self.listening)
+
+    def lines(self, text: str) -> list[dict[str, Any]]:
+        found = []
+        for line in self.log.read_text().splitlines():
+            fields = json.loads(line)["fields"] if line.endswith("}") else {}
+            if text in fields.get("message", ""):
+                found.append(fields)
+        return found
+
+    def line(self, text: str, count: int = 1) -> dict[str, Any]:
+        end = time.monotonic() + 15
+        while len(self.lines(text)) < count:
+            assert time.monotonic() < end, f"no line {text!r}"
+            time.sleep(0.05)
+        return self.lines(text)[-1]
+
+    def stop(self) -> None:
+        begun = time.monotonic()
+        self.client.close()
+        self.process.terminate()
+        assert self.process.wait(timeout=5) == 0
+        assert time.monotonic() - begun < 5
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def test_a_venue_that_is_away_is_told_each_try_and_found_when_it_comes(
+    folder: Path, keys: Path, port: int
+) -> None:
+    waiting = Waiting(folder, keys, f"127.0.0.1:{port}")
+    try:
+        line = waiting.line("waiting for the venue", 3)
+        assert line["address"] == f"http://127.0.0.1:{port}"
+        assert line["what"] == "clock"
+        assert "refused" in line["error"], line
+        refusal = waiting.client.submit("a", "buy", "0.010")
+        assert (refusal["status"], refusal["code"]) == ("rejected", "not_ready")
+        page = requests.get(waiting.listening["metrics"], timeout=5).text
+        assert "cerebellum_ready 0" in page
+        assert 'cerebellum_waiting{for="clock"} 1' in page
+        command = venue_command(folder, keys, SYMBOLS, 10)
+        command[command.index("--rest") + 1] = f"127.0.0.1:{port}"
+        with running(command, folder / "venue.log"):
+            assert json.loads(waiting.process.stdout.readline())["event"] == "ready"
+            page = requests.get(waiting.listening["metrics"], timeout=5).text
+            assert "cerebellum_ready 1" in page
+            assert 'cerebellum_waiting{for="clock"} 0' in page
+            ack = waiting.client.submit("a", "buy", "0.010")
+            waiting.client.until_order(ack["intent"], "filled")
+    finally:
+        waiting.stop()
+
+
+def test_a_venue_that_takes_connections_and_never_answers_does_not_hold_up_a_stop(
+    folder: Path, keys: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        waiting = Waiting(folder, keys, f"127.0.0.1:{mute.getsockname()[1]}")
+        assert waiting.client.submit("a", "buy", "0.010")["code"] == "not_ready"
+        waiting.stop()
+
+
+def failed(command: list[str], folder: Path) -> str:
+    with (folder / "failed.log").open("w") as stderr:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
+        assert process.stdout.readline() == ""
+        assert process.wait(timeout=10) != 0
+    return (folder / "failed.log").read_text().splitlines()[-1]
+
+
+def test_a_wrong_key_ends_with_the_venues_words(folder: Path, venue: dict) -> None:
+    other = folder / "other"
+    other.mkdir()
+    keys = write_keys(other)
+    assert "10003" in failed(cerebellum_command(folder, keys, SYMBOLS, venue), folder)
+
+
+@pytest.fixture
+def leveraged(folder: Path, keys: Path, venue: dict) -> Callable[[str], list[str]]:
+    def command(leverage: str) -> list[str]:
+        return [*cerebellum_command(folder, keys, SYMBOLS, venue), "--leverage", leverage]
+
+    return command
+
+
+def leverage_at(venue: dict, keys: Path, symbol: str) -> str:
+    entry = json.loads(keys.read_text())[0]
+    query, stamp = f"category=linear&symbol={symbol}", str(int(time.time() * 1000))
+    text = stamp + entry["key"] + "5000" + query
+    sign = hmac.new(entry["secret"].encode(), text.encode(), hashlib.sha256).hexdigest()
+    headers = {
+        "X-BAPI-API-KEY": entry["key"], "X-BAPI-TIMESTAMP": stamp, "X-BAPI-RECV-WINDOW": "5000",
+        "X-BAPI-SIGN": sign,
+    }  # fmt: skip
+    url = f"{venue['rest']}/v5/position/list?{query}"
+    return requests.get(url, headers=headers, timeout=5).json()["result"]["list"][0]["leverage"]
+
+
+def test_leverage_is_set_before_readiness_even_if_the_venue_stumbles_and_twice_is_fine(
+    leveraged: Callable[[str], list[str]], folder: Path, keys: Path, venue: dict
+) -> None:
+    fault(venue, "error", count=2, status=503, endpoint="set-leverage")
+    fault(venue, "error", count=2, status=503, endpoint="switch-mode")
+    one = Cerebellum(leveraged("3"), folder)
+    for _ in range(2):
+        try:
+            assert [leverage_at(venue, keys, symbol) for symbol in SYMBOLS.split(",")] == ["3", "3"]
+            ack = one.client.submit("a", "buy", "0.010")
+            one.client.until_order(ack["intent"], "filled")
+        finally:
+            assert one.stop() == 0
+        one = Cerebellum(leveraged("3"), folder)
+    one.stop()
+    waits = [line["fields"]["what"] for line in one.logged() if "what" in line["fields"]]
+    assert "leverage" in waits
+    assert "position mode" in waits
+
+
+def test_a_leverage_that_the_venue_refuses_ends_with_a_clear_line(
+    leveraged: Callable[[str], list[str]], folder: Path
+) -> None:
+    line = failed(leveraged("1000"), folder)
+    assert "--leverage 1000" in line
+    assert "BTCUSDT" in line
