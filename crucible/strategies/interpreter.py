@@ -22,7 +22,7 @@ from crucible.strategies.vectors import LANES
 
 # Rows that are computed together: few enough that 60 features and the registers stay in a core's
 # second cache, enough that copying a lookback's tail is cheap beside it.
-BLOCK = 1024
+BLOCK = 1_408
 LINE = 16  # float32 values of a cache line
 
 
