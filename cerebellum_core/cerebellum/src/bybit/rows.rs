@@ -124,7 +124,8 @@ pub fn order(row: &Row) -> Result<OrderSeen, String> {
         order_id: row.word("orderId")?,
         symbol: row.symbol()?,
         shown,
-        terms: terms(row),
+        terms: terms(row).map(Box::new),
+        updated_ts: row.optional("updatedTime").parse().ok(),
     })
 }
 

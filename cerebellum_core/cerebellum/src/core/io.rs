@@ -220,7 +220,9 @@ pub struct OrderSeen {
     /// Working or ended.
     pub shown: Shown,
     /// Quantity and limit price, if the row tells them.
-    pub terms: Option<Terms>,
+    pub terms: Option<Box<Terms>>,
+    /// When the venue last changed the order, ms of its clock, if the row tells it.
+    pub updated_ts: Option<u64>,
 }
 
 /// One execution row.

@@ -47,6 +47,10 @@ mod chaos_tests;
 #[cfg(test)]
 mod exits_tests;
 #[cfg(test)]
+mod life_tests;
+#[cfg(test)]
+mod life_venue;
+#[cfg(test)]
 mod limits_tests;
 #[cfg(test)]
 mod races_tests;

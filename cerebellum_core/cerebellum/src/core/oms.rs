@@ -161,6 +161,8 @@ fn show_terms(order: &mut Order, shown: Terms, settled: bool, step: &mut Step) {
             order.amend = None;
             order.text = Some("the amend never arrived; the order is as it was".to_owned());
         }
+        // All the fills were faster than the row that tells at what terms.
+        _ if settled && order.is_terminal() => order.terms = shown,
         _ if settled && !order.terms.same(&shown) => {
             step.oddity = Some(format!("the venue holds {shown}, here it is {}", order.terms));
             let waiting = order.amend.take().filter(|amend| !amend.sent);
@@ -175,7 +177,8 @@ fn show_terms(order: &mut Order, shown: Terms, settled: bool, step: &mut Step) {
 fn drop_amend(order: &mut Order) {
     if let Some(amend) = order.amend.take() {
         let reached = order.filled_qty == amend.terms.qty.value();
-        if amend.sent && order.status == OrderStatus::Filled && reached {
+        let beyond = order.filled_qty != order.terms.qty.value();
+        if amend.sent && order.status == OrderStatus::Filled && reached && beyond {
             order.terms = amend.terms;
         }
     }

@@ -223,6 +223,8 @@ pub struct Care {
     pub landed: bool,
     /// When the last cancel was sent.
     pub cancel_at: Option<i64>,
+    /// The newest row's time, ms of the venue's clock.
+    pub row_ts: Option<u64>,
     /// When an amend was last sent or the terms last changed.
     pub terms_at: i64,
     /// Whether the answer to an amend is awaited.

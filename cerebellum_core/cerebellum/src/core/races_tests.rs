@@ -11,7 +11,7 @@ use protocol::wire::{
 use rust_decimal::Decimal;
 
 use super::{
-    io::{CancelOutcome, CreateOrder, CreateOutcome, Effect, Input},
+    io::{CancelOutcome, CreateOrder, CreateOutcome, Effect, Input, Record},
     oms::Shown,
     order::Order,
     testing::{instrument, intent},
@@ -111,6 +111,20 @@ fn a_cancel_that_meets_the_first_request_on_its_way_withdraws_it_once_it_is_know
     assert_eq!(story.status(&one), OrderStatus::Cancelled);
     story.pass(2_000);
     assert!(story.creates().is_empty());
+}
+
+#[test]
+fn the_journal_knows_of_every_request_that_left() {
+    let (mut story, one) = put_off();
+    story.records.clear();
+    story.pass(1_100);
+    assert_eq!(story.creates().len(), 1);
+    let last = story.records.iter().rev().find_map(|record| match record {
+        Record::Order(order) => Some(order.clone()),
+        _ => None,
+    });
+    let last = last.expect("a resend that the journal does not know of");
+    assert_eq!((last.intent.intent_id, last.sends), (one.intent_id, 1));
 }
 
 #[test]

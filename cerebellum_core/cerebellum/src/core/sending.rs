@@ -12,7 +12,7 @@ use protocol::wire::{
 use rust_decimal::Decimal;
 
 use super::{
-    io::{CancelOutcome, CreateOrder, CreateOutcome, Effect},
+    io::{CancelOutcome, CreateOrder, CreateOutcome, Effect, Record},
     oms::Happened,
     order::{Order, Origin},
     Core,
@@ -94,7 +94,13 @@ impl Core {
             order.care.ask_at = None;
             order.care.sending = true;
         }
-        self.happen(link, Happened::Sent);
+        if !self.happen(link, Happened::Sent).changed {
+            // The journal must know that a request left, or a restart takes it for never sent.
+            if let Some(order) = self.orders.get(link) {
+                let record = Record::Order(Box::new(order.clone()));
+                self.out.push(Effect::Record(record));
+            }
+        }
         self.out.push(Effect::Create(Box::new(create)));
     }
 

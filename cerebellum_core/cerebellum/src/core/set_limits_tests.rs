@@ -11,7 +11,6 @@ use rust_decimal::Decimal;
 
 use super::{
     io::{Input, Record},
-    limits::Limits,
     Recovered,
 };
 
@@ -100,7 +99,7 @@ fn limits_of_a_command_win_over_the_file_until_the_file_is_read_again() {
     assert!(told(&story, "limits_kept").contains("order.max_notional none -> 150"));
     story.submit("a", Side::Buy, "2");
     assert_eq!(story.ack(), (AckStatus::Rejected, Some(RejectCode::LimitNotional)));
-    story.tell(Input::Limits(Box::new(Limits::default())));
+    story.tell(Input::Limits(Box::default()));
     assert!(story.records.contains(&Record::Limits(None)));
     story.submit("a", Side::Buy, "2");
     assert_eq!(story.ack().0, AckStatus::Accepted);

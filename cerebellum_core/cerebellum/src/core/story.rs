@@ -60,10 +60,15 @@ impl Story {
     }
 
     pub(super) fn with(setup: Setup, recovered: Recovered) -> Self {
-        let core = Core::new(setup, recovered, Now { ms: 1_000_000 });
+        Self::at(1_000_000, setup, recovered)
+    }
+
+    /// One that starts at a time.
+    pub(super) fn at(wall: i64, setup: Setup, recovered: Recovered) -> Self {
+        let core = Core::new(setup, recovered, Now { ms: wall });
         Self {
             core,
-            wall: 1_000_000,
+            wall,
             market: 1_000_000,
             events: Vec::new(),
             records: Vec::new(),
@@ -72,13 +77,19 @@ impl Story {
         }
     }
 
-    pub(super) fn ready(mut self) -> Self {
+    /// With filters and a first quote.
+    pub(super) fn instructed(mut self) -> Self {
         self.tell(Input::Instruments(BTreeMap::from([(symbol(), instrument())])));
         self.quote(99, 100);
-        self.tell(Input::PublicUp);
-        self.tell(Input::PrivateUp);
-        self.tell(Input::Positions(BTreeMap::new()));
         self
+    }
+
+    pub(super) fn ready(self) -> Self {
+        let mut this = self.instructed();
+        this.tell(Input::PublicUp);
+        this.tell(Input::PrivateUp);
+        this.tell(Input::Positions(BTreeMap::new()));
+        this
     }
 
     pub(super) fn tell(&mut self, input: Input) {
@@ -201,6 +212,7 @@ pub(super) fn seen(order: &CreateOrder, shown: Shown) -> OrderSeen {
         symbol: order.symbol.clone(),
         shown,
         terms: None,
+        updated_ts: None,
     }
 }
 
@@ -208,7 +220,7 @@ pub(super) fn seen(order: &CreateOrder, shown: Shown) -> OrderSeen {
 pub(super) fn seen_at(order: &CreateOrder, shown: Shown, qty: &str, price: &str) -> OrderSeen {
     let limit_price = Some(price.parse().unwrap());
     OrderSeen {
-        terms: Some(Terms { qty: qty.parse().unwrap(), limit_price }),
+        terms: Some(Box::new(Terms { qty: qty.parse().unwrap(), limit_price })),
         ..seen(order, shown)
     }
 }

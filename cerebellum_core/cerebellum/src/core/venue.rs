@@ -114,15 +114,16 @@ impl Core {
             // Somebody else's order on this account; its fills, if any, raise the alarm.
             return;
         };
+        let mut terms = seen.terms.map(|terms| *terms);
         if let Some(order) = self.orders.get_mut(&link) {
             order.care.missing_since = None;
+            // Terms may go there and back again, so a row that comes late says nothing of them.
+            if seen.updated_ts < order.care.row_ts {
+                terms = None;
+            }
+            order.care.row_ts = order.care.row_ts.max(seen.updated_ts);
         }
-        let happened = Happened::Row {
-            order_id: seen.order_id,
-            shown: seen.shown,
-            terms: seen.terms,
-            settled,
-        };
+        let happened = Happened::Row { order_id: seen.order_id, shown: seen.shown, terms, settled };
         let step = self.happen(&link, happened);
         if step.fills_missing {
             self.ask(&link, 300);
