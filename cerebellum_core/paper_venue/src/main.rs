@@ -144,7 +144,11 @@ async fn run(settings: Settings) -> Result<(), String> {
     let first = start.unwrap_or_else(paper_venue::clock::wall_ms);
     let exchange =
         Exchange::new(settings.seed, market, &settings.keys, first).salted(settings.id_salt);
-    let clock = MarketClock::new(start, settings.speed);
+    let clock = if settings.stepped {
+        MarketClock::stepped(Some(first))
+    } else {
+        MarketClock::new(start, settings.speed)
+    };
     let venue = Arc::new(Venue::new(
         exchange,
         clock,

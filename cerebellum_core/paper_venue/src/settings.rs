@@ -38,6 +38,9 @@ pub struct Flags {
     /// Market seconds per wall second [1].
     #[arg(long)]
     pub speed: Option<f64>,
+    /// Market time stands still until POST /admin/advance moves it.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true")]
+    pub stepped: Option<bool>,
     /// JSON file, readable by its owner alone: [{"key","secret","usdt"}], one account each.
     #[arg(long, value_name = "FILE")]
     pub keys: Option<PathBuf>,
@@ -94,6 +97,8 @@ pub struct Settings {
     pub seed: u64,
     /// Market seconds per wall second.
     pub speed: f64,
+    /// Whether market time moves only when it is told to.
+    pub stepped: bool,
     /// Accounts.
     pub keys: Vec<Opening>,
     /// Symbols; empty in a replay means every file.
@@ -148,6 +153,7 @@ pub fn read(flags: Flags) -> Result<Settings, String> {
     if !(speed.is_finite() && (0.001..=100_000.0).contains(&speed)) {
         return Err(format!("--speed {speed} is not between 0.001 and 100000"));
     }
+    let stepped = flags.stepped.or(file.stepped).unwrap_or(false);
     let candles = flags.candles.or(file.candles);
     let frames = flags.frames.or(file.frames);
     if market == MarketKind::Replay && candles.is_some() == frames.is_some() {
@@ -212,10 +218,10 @@ pub fn read(flags: Flags) -> Result<Settings, String> {
         }
     }
     #[allow(clippy::float_cmp)]
-    let own_time = speed != 1.0 || start.is_some() || origin.is_some();
+    let own_time = stepped || speed != 1.0 || start.is_some() || origin.is_some();
     if market == MarketKind::Mirror && own_time {
         return Err("--market mirror runs at the time of the exchange that it follows; leave \
-             --speed, --start and --origin out"
+             --speed, --stepped, --start and --origin out"
             .to_owned());
     }
     let keys = flags
@@ -227,6 +233,7 @@ pub fn read(flags: Flags) -> Result<Settings, String> {
         market,
         seed: flags.seed.or(file.seed).unwrap_or(1),
         speed,
+        stepped,
         keys: read_keys(&keys)?,
         symbols,
         candles,

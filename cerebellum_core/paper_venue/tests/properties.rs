@@ -2,6 +2,8 @@
 
 mod support;
 
+use paper_venue::exchange::exits::Exits;
+use paper_venue::exchange::order::ExitTerms;
 use paper_venue::exchange::Exchange;
 use proptest::prelude::*;
 use protocol::bybit::enums::Side;
@@ -13,10 +15,12 @@ use support::*;
 enum Act {
     Wait(i64),
     Market { account: usize, symbol: bool, buy: bool, steps: i64, reduce: bool },
-    Limit { account: usize, buy: bool, steps: i64, away: i64, tif: u8, exits: bool },
+    Limit { account: usize, buy: bool, steps: i64, away: i64, tif: u8, exits: u8 },
     Cancel { account: usize, back: usize },
     Amend { account: usize, back: usize, steps: i64, away: i64 },
     CancelAll { account: usize },
+    Stop { account: usize, buy: bool, steps: i64, away: i64 },
+    Exits { account: usize, take: i64, stop: i64, trail: i64, part: i64 },
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -24,12 +28,16 @@ fn act() -> impl Strategy<Value = Act> {
         3 => (1_i64..900_000).prop_map(Act::Wait),
         4 => (0_usize..2, any::<bool>(), any::<bool>(), 1_i64..4_000, any::<bool>())
             .prop_map(|(account, symbol, buy, steps, reduce)| Act::Market { account, symbol, buy, steps, reduce }),
-        5 => (0_usize..2, any::<bool>(), 1_i64..3_000, -40_i64..300, 0_u8..4, any::<bool>())
+        5 => (0_usize..2, any::<bool>(), 1_i64..3_000, -40_i64..300, 0_u8..4, 0_u8..12)
             .prop_map(|(account, buy, steps, away, tif, exits)| Act::Limit { account, buy, steps, away, tif, exits }),
         2 => (0_usize..2, 0_usize..8).prop_map(|(account, back)| Act::Cancel { account, back }),
         2 => (0_usize..2, 0_usize..8, 1_i64..3_000, -20_i64..200)
             .prop_map(|(account, back, steps, away)| Act::Amend { account, back, steps, away }),
         1 => (0_usize..2).prop_map(|account| Act::CancelAll { account }),
+        2 => (0_usize..2, any::<bool>(), 1_i64..2_000, 1_i64..200)
+            .prop_map(|(account, buy, steps, away)| Act::Stop { account, buy, steps, away }),
+        3 => (0_usize..2, -20_i64..300, -20_i64..300, 0_i64..200, 0_i64..2_000)
+            .prop_map(|(account, take, stop, trail, part)| Act::Exits { account, take, stop, trail, part }),
     ]
 }
 
@@ -61,11 +69,14 @@ fn play(exchange: &mut Exchange, act: &Act, index: usize) {
             let ticks = near(exchange, side(buy), away);
             let tif = ["GTC", "IOC", "FOK", "PostOnly"][usize::from(tif)];
             let mut more = json!({"timeInForce": tif, "orderLinkId": format!("l{index}")});
-            if exits {
+            let smp = ["None", "CancelMaker", "CancelTaker", "CancelBoth"];
+            more["smpType"] = json!(smp[usize::from(exits % 4)]);
+            if exits >= 4 {
                 let (over, under) =
                     (price(exchange, ticks + 400), price(exchange, (ticks - 400).max(1)));
                 more["takeProfit"] = json!(if buy { &over } else { &under });
                 more["stopLoss"] = json!(if buy { &under } else { &over });
+                more["tpslMode"] = json!(if exits >= 8 { "Partial" } else { "Full" });
             }
             let _ = exchange.create(
                 account,
@@ -88,6 +99,27 @@ fn play(exchange: &mut Exchange, act: &Act, index: usize) {
             });
             let _ = exchange.amend(account, &request);
         }
+        Act::Stop { account, buy, steps, away } => {
+            let last = exchange.pit(0).expect("a pit").last;
+            let trigger = price(exchange, if buy { last + away } else { (last - away).max(1) });
+            let more =
+                json!({"triggerPrice": trigger, "triggerDirection": if buy { 1 } else { 2 }});
+            let text = qty(exchange, 0, steps);
+            let _ = exchange.create(account, &body("BTCUSDT", side(buy), &text, more));
+        }
+        Act::Exits { account, take, stop, trail, part } => {
+            let last = exchange.pit(0).expect("a pit").last;
+            let sign = exchange.accounts()[account].positions[0].size.signum();
+            let exits = Exits {
+                take_profit: Some((last + sign * take).max(0)),
+                stop_loss: Some((last - sign * stop).max(0)),
+                trailing: Some(trail),
+                sizes: (part, part),
+                terms: ExitTerms { partial: part > 0, ..ExitTerms::default() },
+                ..Exits::default()
+            };
+            let _ = exchange.set_exits(account, 0, &exits);
+        }
         Act::CancelAll { account } => {
             let _ =
                 exchange.cancel_all(account, &json!({"category": "linear", "settleCoin": "USDT"}));
@@ -105,12 +137,29 @@ fn check(exchange: &Exchange) {
         assert!(asks.windows(2).all(|pair| pair[0].0 < pair[1].0));
     }
     for (index, account) in exchange.accounts().iter().enumerate() {
+        let mut money = account.initial;
+        for execution in &account.executions {
+            money += execution.profit - execution.fee;
+            let Some(order) = execution.order.as_ref().filter(|_| execution.qty > 0) else {
+                continue;
+            };
+            // A market order's price is the worst that it may take.
+            let better = execution.side.sign() * (order.price - execution.price);
+            assert!(better >= 0, "filled through its limit: {execution:?}");
+        }
+        assert_eq!(account.wallet, money, "deposit, profits, fees and funding");
         let mut sizes = [0_i64; 2];
         for execution in account.executions.iter().filter(|execution| execution.order.is_some()) {
             sizes[execution.symbol] += execution.side.sign() * execution.qty;
         }
         let positions: Vec<i64> = account.positions.iter().map(|position| position.size).collect();
         assert_eq!(positions, sizes, "account {index}: positions are the sum of fills");
+        for (symbol, position) in account.positions.iter().enumerate() {
+            let exits = account.open.iter().filter_map(|number| exchange.order(*number));
+            let full = exits.filter(|order| order.symbol == symbol && order.is_full_exit()).count();
+            let levels = [position.take_profit, position.stop_loss, position.trailing];
+            assert_eq!(full, levels.iter().flatten().count(), "a level is an order: {position:?}");
+        }
         for number in account.open.iter().chain(&account.ended) {
             let order = exchange.order(*number).expect("kept");
             let fills = account
@@ -128,8 +177,18 @@ fn check(exchange: &Exchange) {
     }
 }
 
+/// Customers' resting orders of both sides as they must be met: price first, then time.
+fn queues(exchange: &Exchange, symbol: usize) -> Vec<String> {
+    let resting = exchange.pit(symbol).map(|pit| pit.resting.clone()).unwrap_or_default();
+    let mut orders: Vec<_> = resting.iter().filter_map(|one| exchange.order(*one)).collect();
+    orders.sort_by_key(|order| {
+        (order.side, -order.side.sign() * order.price, order.priority, order.number)
+    });
+    orders.into_iter().map(|order| order.id.clone()).collect()
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn books_add_up_after_every_act_whatever_happens(
@@ -139,6 +198,30 @@ proptest! {
         for (index, act) in acts.iter().enumerate() {
             play(&mut exchange, act, index);
             check(&exchange);
+        }
+    }
+
+    #[test]
+    fn whoever_takes_meets_resting_orders_by_price_and_then_by_time(
+        seed in 0_u64..1_000, acts in prop::collection::vec(act(), 1..60)
+    ) {
+        let mut exchange = exchange(seed);
+        for (index, act) in acts.iter().enumerate() {
+            exchange.drain();
+            let before = [queues(&exchange, 0), queues(&exchange, 1)];
+            play(&mut exchange, act, index);
+            if matches!(act, Act::Wait(_)) {
+                continue;
+            }
+            let mut last = [[0_usize; 2]; 2];
+            for (_, fill) in executions(&exchange.drain()).iter().filter(|(_, one)| one.is_maker) {
+                let id = &fill.order.as_ref().expect("an order").id;
+                let rank = before[fill.symbol].iter().position(|other| other == id);
+                let Some(rank) = rank else { continue };
+                let last = &mut last[fill.symbol][usize::from(fill.side == Side::Sell)];
+                prop_assert!(rank >= *last, "{rank} after {last} in {act:?}");
+                *last = rank;
+            }
         }
     }
 

@@ -337,13 +337,7 @@ impl Exchange {
         let reference =
             OrderReference { order_id: order.id.clone(), order_link_id: order.link_id.clone() };
         let (account, symbol, exit) = (order.account, order.symbol, order.stop_type);
-        let position = &mut self.accounts[account].positions[symbol];
-        match exit {
-            "TakeProfit" => position.take_profit = None,
-            "StopLoss" => position.stop_loss = None,
-            "TrailingStop" => position.trailing = None,
-            _ => {}
-        }
+        self.accounts[account].positions[symbol].forget_exit(exit);
         if order.is_exit() {
             self.touched_positions.insert((account, symbol));
         }

@@ -226,6 +226,24 @@ impl Exchange {
         }
     }
 
+    /// Removes every exit of a position that is gone or turned.
+    pub(super) fn clear_exits(&mut self, account: usize, symbol: usize) {
+        let position = &mut self.accounts[account].positions[symbol];
+        (position.take_profit, position.stop_loss, position.trailing) = (None, None, None);
+        let exits: Vec<u64> = self.pits[symbol]
+            .waiting
+            .iter()
+            .copied()
+            .filter(|number| {
+                let order = self.orders.get(number);
+                order.is_some_and(|one| one.account == account && one.is_exit())
+            })
+            .collect();
+        for number in exits {
+            self.drop_exit(number);
+        }
+    }
+
     fn drop_exits(&mut self, account: usize, symbol: usize, kind: &str) {
         let old: Vec<u64> = self.pits[symbol]
             .waiting

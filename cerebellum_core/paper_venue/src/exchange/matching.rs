@@ -288,6 +288,10 @@ impl Exchange {
         if filled {
             self.retire(number);
         }
+        let size = self.accounts[account].positions[symbol].size;
+        if before != 0 && before.signum() != size.signum() {
+            self.clear_exits(account, symbol);
+        }
         self.protect_fill(number, qty - booked.closed);
         qty
     }

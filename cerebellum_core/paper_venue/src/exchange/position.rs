@@ -76,6 +76,16 @@ impl Position {
         }
     }
 
+    /// Forgets the level of an exit order that ended or fired.
+    pub fn forget_exit(&mut self, kind: &str) {
+        match kind {
+            "TakeProfit" => self.take_profit = None,
+            "StopLoss" => self.stop_loss = None,
+            "TrailingStop" => self.trailing = None,
+            _ => {}
+        }
+    }
+
     /// Size without sign.
     #[must_use]
     pub const fn steps(&self) -> i64 {

@@ -55,13 +55,15 @@ impl Exchange {
         } else if order.is_exit() {
             order.qty = order.qty.min(reducible);
         }
-        let pair = order.pair.take();
+        let (pair, kind) = (order.pair.take(), order.stop_type);
         if order.kind == OrderType::Market {
             order.price = band;
         }
         if let Some(pair) = pair {
             self.drop_exit(pair);
         }
+        // An exit fires once, even when the book cannot take the whole position.
+        self.accounts[account].positions[symbol].forget_exit(kind);
         let Some(order) = self.orders.get_mut(&number) else { return };
         if order.reduce_only && reducible == 0 {
             order.end("CancelByReduceOnly", "EC_NoError", now);

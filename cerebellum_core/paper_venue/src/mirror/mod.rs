@@ -27,6 +27,8 @@ const PING: Duration = Duration::from_secs(2);
 const SILENCE: Duration = Duration::from_secs(6);
 /// How long connecting may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Shortest wait between two attempts to connect.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
 /// Longest wait between two attempts to connect.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// Topics of one subscription request.
@@ -34,16 +36,14 @@ const TOPICS: usize = 10;
 
 /// Follows the exchange until the process ends.
 pub async fn follow(venue: Arc<Venue>, upstream: Upstream, instruments: Vec<Instrument>) {
-    let mut wait = Duration::from_millis(250);
+    let mut wait = FIRST_WAIT;
     loop {
         let mut session =
             Session { venue: &venue, instruments: &instruments, last: HashMap::new() };
         let why = session.run(&upstream).await;
         tracing::warn!(why, "the mirrored market is lost; connecting again");
-        // A session that had books was sound: the next attempt comes at once.
-        wait =
-            if session.last.is_empty() { (wait * 2).min(LONGEST_WAIT) } else { wait.min(PING) / 2 };
-        wait = wait.max(Duration::from_millis(250));
+        // A session that had books was sound: the next attempt comes soon.
+        wait = if session.last.is_empty() { (wait * 2).min(LONGEST_WAIT) } else { FIRST_WAIT };
         venue.told((0..instruments.len()).map(Event::Lost).collect());
         tokio::time::sleep(wait).await;
     }

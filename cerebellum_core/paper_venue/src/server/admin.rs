@@ -11,7 +11,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{json, Map, Value};
 use std::sync::Arc;
 
-/// Answers `GET /admin/status`, `GET /admin/ledger` and `POST /admin/fault`.
+/// Answers `GET /admin/status`, `GET /admin/ledger`, `POST /admin/fault` and
+/// `POST /admin/advance`.
 pub async fn handle(
     State(venue): State<Arc<Venue>>,
     Path(what): Path<String>,
@@ -25,9 +26,11 @@ pub async fn handle(
         (&Method::POST, "fault") => {
             read_fault(&body).and_then(|(fault, scope)| inject(&venue, &fault, &scope))
         }
+        (&Method::POST, "advance") => advance(&venue, &body),
         (method, _) => {
             let line = format!(
-                "no {method} /admin/{what}; there are GET status, GET ledger and POST fault"
+                "no {method} /admin/{what}; there are GET status, GET ledger, POST fault and \
+                 POST advance"
             );
             return show(StatusCode::NOT_FOUND, &json!({"error": line}));
         }
@@ -106,6 +109,22 @@ fn account_books(core: &Core, key: &str, account: usize) -> Value {
         "positions": positions,
         "wallet": exchange.wallet_row(account),
     })
+}
+
+/// Longest jump of market time in one request.
+const LONGEST_JUMP_MS: i64 = 30 * 86_400_000;
+
+/// Moves the market time of a stepped venue on, with everything that happens until then.
+fn advance(venue: &Venue, body: &[u8]) -> Result<Value, String> {
+    let asked: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let ms = asked.get("ms").and_then(Value::as_i64).unwrap_or(-1);
+    if !(0..=LONGEST_JUMP_MS).contains(&ms) {
+        return Err(format!("ms is not a whole number from 0 to {LONGEST_JUMP_MS}"));
+    }
+    if !venue.clock().step(ms) {
+        return Err("market time runs by itself here; start the venue with --stepped".to_owned());
+    }
+    Ok(venue.with(|core| json!({"ok": true, "market_ts": core.exchange.now()})))
 }
 
 /// Splits a request into the fault itself and its scope.
