@@ -13,6 +13,9 @@ import numpy as np
 
 from crucible.forge.pictures import Line, chart, drawdown, equity_picture, window_marks
 from crucible.forge.result import ForgeResult
+from crucible.forge.tree import program_tree
+from crucible.forge.words import strategy_in_words
+from crucible.strategies.gp import GpStrategy
 
 CHAMPION = "champion.json"
 REFUSAL = "refusal.json"
@@ -64,8 +67,12 @@ def html_report(result: ForgeResult) -> str:
         autoescape=True, undefined=jinja2.ChainableUndefined, trim_blocks=True, lstrip_blocks=True
     ).from_string(resources.files("crucible.forge").joinpath(REPORT).read_text(encoding="utf-8"))
     equity, fall = _equity_charts(result)
+    candidate = result.candidate
+    tree = program_tree(candidate.program) if isinstance(candidate, GpStrategy) else ""
     return template.render(
         result=result,
+        words="" if candidate is None else strategy_in_words(candidate),
+        tree=Markup(tree),  # noqa: S704
         equity=Markup(equity),  # noqa: S704 - our own SVG, its texts escaped
         fall=Markup(fall),  # noqa: S704
         generations=Markup(_generation_chart(result)),  # noqa: S704

@@ -11,8 +11,8 @@ from crucible.strategies.program import OPERATORS, Expression, ValueType
 ROW, GAP, MARGIN = 26, 34, 14
 LETTER, PADDING = 7.2, 9
 STYLE = (
-    "text{font:12px ui-monospace,Menlo,Consolas,monospace;dominant-baseline:central}"
-    ".edge{fill:none;stroke:#9aa4ae;stroke-width:1.2}"
+    ".drawn text{font:12px ui-monospace,Menlo,Consolas,monospace;dominant-baseline:central}"
+    ".drawn .edge{fill:none;stroke:#9aa4ae;stroke-width:1.2}"
 )
 COLOURS = {
     "rule": ("#1d2329", "#ffffff"),
@@ -105,7 +105,7 @@ def program_tree(program: Expression) -> str:
 def document(wide: float, high: float, body: str) -> str:
     """Give an SVG document on white, which a browser shows by itself."""
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide:.0f}" height="{high:.0f}" '
+        f'<svg class="drawn" xmlns="http://www.w3.org/2000/svg" width="{wide:.0f}" height="{high:.0f}" '
         f'viewBox="0 0 {wide:.0f} {high:.0f}"><style>{STYLE}</style>'
         f'<rect width="100%" height="100%" fill="#ffffff"/>{body}</svg>\n'
     )

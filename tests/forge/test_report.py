@@ -56,6 +56,9 @@ def test_the_report_needs_nothing_from_outside(planted):
     assert not re.search(r"(src|href)\s*=|url\(|@import|<script", page)
     assert page.count("<polyline") >= 6
     assert all(gate.meaning in page for gate in result.gates)
+    assert "It buys when" in page
+    assert "crosses" in page or "&gt;" in page
+    assert page.count('class="drawn"') == 1
 
 
 def test_the_picture_is_a_png(planted):
