@@ -28,7 +28,7 @@ from crucible.strategies.registry import Registry
 from tests.processes import DAY_MS, ORIGIN_MS, REPOSITORY
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
-DAYS = 3
+DAYS = 2
 SIZE = {"population": 16, "generations": 4, "trades_per_day": 1.0}
 TERMINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 PATIENCE_S = 180.0

@@ -93,7 +93,7 @@ def require_evidence(plant, run, slot):
     model = mlflow.pyfunc.load_model(f"models:/{slot}/1")
     example = model.input_example
     assert list(model.metadata.get_input_schema().input_names()) == list(example.columns)
-    assert model.predict(example).tolist() == [0] * len(example)
+    assert set(model.predict(example)) <= {0, 1, 2}
     picture = httpx.get(plant.registry.file_of_run(made.info.run_id, "equity.png"), timeout=30)
     assert picture.content.startswith(b"\x89PNG")
 
