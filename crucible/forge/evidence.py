@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from crucible.forge.report import PICTURE, write_folder
-from crucible.forge.result import Curve, ForgeResult, Importance, WindowReport, finite
+from crucible.forge.result import Curve, ForgeResult, Gate, Importance, WindowReport, finite
 from crucible.forge.tree import COLOURS, document, program_tree
 from crucible.forge.words import strategy_in_words
 from crucible.strategies.boosted import BoostedStrategy
@@ -32,7 +32,7 @@ def write_evidence(result: ForgeResult, folder: Path) -> None:
     ``strategy.json`` is there only for a champion. The same result gives the same bytes.
     """
     write_folder(result, folder, picture=True)
-    _table(folder / "gates.csv", [gate.to_json() for gate in result.gates])
+    _table(folder / "gates.csv", map(_gate_row, result.gates))
     _table(folder / "windows.csv", [_window_row(result, window) for window in result.windows])
     _table(
         folder / "folds.csv", [_fold_row(number, row) for number, row in enumerate(result.folds)]
@@ -125,10 +125,9 @@ def note(result: ForgeResult, file: str, page: str) -> str:
     if result.gates:
         lines += ["| gate | value | wanted | verdict |", "|---|---|---|---|"]
         for gate in result.gates:
-            side = "at least" if gate.better == "higher" else "at most"
-            value = "not measured" if finite(gate.value) is None else f"{gate.value:.4g}"
-            told = "passed" if gate.passed else "**failed**"
-            lines.append(f"| {gate.name} | {value} | {side} {gate.threshold:g} | {told} |")
+            row = _gate_row(gate)
+            told = row["verdict"] if gate.passed else f"**{row['verdict']}**"
+            lines.append(f"| {gate.name} | {row['value']} | {row['wanted']} | {told} |")
         lines.append("")
     if result.candidate is not None:
         lines += [
@@ -168,6 +167,18 @@ def importance_bars(importance: Sequence[Importance]) -> str:
     return document(
         BAR_LEFT + BAR_WIDE + 90, 56 + max(1, len(importance)) * BAR_ROW, "".join(parts)
     )
+
+
+def _gate_row(gate: Gate) -> dict[str, str]:
+    side = "at least" if gate.better == "higher" else "at most"
+    return {
+        "gate": gate.name,
+        "verdict": "passed" if gate.passed else "failed",
+        "value": "not measured" if finite(gate.value) is None else f"{gate.value:.4g}",
+        "wanted": f"{side} {gate.threshold:g}",
+        "kind": gate.kind,
+        "meaning": gate.meaning,
+    }
 
 
 def _window_row(result: ForgeResult, window: WindowReport) -> dict[str, Any]:

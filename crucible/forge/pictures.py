@@ -105,7 +105,7 @@ def equity_picture(result: ForgeResult) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 6), dpi=100, layout="constrained")
+    figure = Figure(figsize=(8, 5), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
     state = "champion" if result.champion is not None else "refused"
@@ -122,7 +122,9 @@ def equity_picture(result: ForgeResult) -> bytes:
         for ts, name in window_marks(result, result.curve):
             x = (ts - result.curve.ts[0]) / 86_400_000
             upper.axvline(x, color="#999999", linewidth=0.8, linestyle=":")
-            upper.annotate(name, (x, 1), xycoords=("data", "axes fraction"), va="top")
+            upper.annotate(
+                f" {name}", (x, 0.98), xycoords=("data", "axes fraction"), va="top", fontsize=8
+            )
         upper.legend(loc="lower left")
     upper.set_ylabel("equity, start = 1")
     lower.set_ylabel("drawdown")

@@ -75,6 +75,9 @@ def look_at_the_forging(page, plant, run, slot):
     page.goto(plant.registry.page_of_run(made))
     page.get_by_text(f"forge {slot}").first.wait_for()
     page.get_by_text(re.compile("champion, unproven")).first.wait_for()
+    page.wait_for_function(
+        "() => [...document.images].some(i => i.src.includes('equity.png') && i.naturalWidth > 0)"
+    )
 
 
 def set_production(page, plant, slot):
