@@ -70,9 +70,15 @@ def example_of(forging: Forging) -> pd.DataFrame:
 
 
 def offer(house: House, version: Version) -> str:
-    """Make a new version the challenger; give it an empty production seat, where that is allowed."""
+    """Make a new version the challenger; give it an empty production seat, where that is allowed.
+
+    A forging that was resumed late finds its slot served: it registers, and takes nobody's seat.
+    """
     slot = version.slot
-    seated = house.registry.aliases(slot).get("production")
+    held = house.registry.aliases(slot)
+    if version.version not in held.values() and "challenger" in held:
+        return f"registered; version {held['challenger']} stays the challenger"
+    seated = held.get("production")
     if seated != version.version:
         house.registry.set_alias(slot, "challenger", version.version)
         if seated is not None or not (version.proven or house.seats_unproven):

@@ -13,8 +13,10 @@ import pytest
 from crucible.forge.islands import IslandsState
 from crucible.operations.home import Home
 from crucible.settings import Settings, Slot
+from crucible.strategies.registry import Version
 from flows.forge import Job, require_resumable
 from flows.house import House, HouseError, only_one
+from flows.publication import offer
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -174,6 +176,24 @@ def test_islands_on_local_workers_are_retried_and_end_as_those_computed_in_one_p
     plant.until(run, "COMPLETED")
     assert plant.advanced(slot) == [1, 2, 3, 3, 4]
     plant.require_uninterrupted(run, slot, 15, tmp_path, islands=2)
+
+
+def test_a_forging_that_is_resumed_late_takes_nobodys_seat(plant, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", plant.ports.mlflow_url)
+    house = House(plant.settings, plant.home)
+    client, slot = plant.registry._client, "ETHUSDT-gp-9"
+    run = plant.registry.open_run("late", "forge", {"slot": slot})
+    client.create_registered_model(slot)
+    first, second, third = (
+        Version(slot, client.create_model_version(slot, f"runs:/{run}", run).version, run, {})
+        for _ in range(3)
+    )
+    assert offer(house, first) == "in production, since the seat was empty"
+    assert offer(house, second) == "the challenger"
+    assert offer(house, third) == "registered; version 2 stays the challenger"
+    assert offer(house, second) == "the challenger"
+    assert offer(house, first) == "in production, since the seat was empty"
+    assert plant.registry.aliases(slot) == {"production": "1", "challenger": "2"}
 
 
 def test_a_key_that_cannot_be_resumed_is_refused_with_those_that_can(tmp_path):
