@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,15 +35,15 @@ class Explanation:
         The lineage that its forging wrote: seed, trials, gates, windows, importance; empty if none.
     lineage : mapping
         From the version back to the seed, in that order; a step that is not known says so.
-    agents : sequence of mapping
-        Who traded it, as the ledger knows.
+    agents : sequence of mapping or None
+        Who traded it, as the ledger knows; None where no ledger was asked.
     """
 
     name: str
     strategy: Strategy
     judged: Mapping[str, Any]
     lineage: Mapping[str, str]
-    agents: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    agents: Sequence[Mapping[str, Any]] | None = None
 
     def features(self) -> list[dict[str, Any]]:
         """Tell what the features matter: by shuffling, else a classifier's shares of gain."""
@@ -68,7 +68,7 @@ class Explanation:
             "gates": list(self.judged.get("gates", ())),
             "windows": list(self.judged.get("windows", ())),
             "proven": self.judged.get("proven"),
-            "agents": [dict(agent) for agent in self.agents],
+            "agents": None if self.agents is None else [dict(agent) for agent in self.agents],
             "lineage": dict(self.lineage),
         }
 
@@ -124,7 +124,7 @@ class Explanation:
 
     def _where_it_comes_from(self) -> list[str]:
         lines = ["", "Where it comes from:"]
-        for agent in self.agents:
+        for agent in self.agents or ():
             until = "still seated" if agent["until_ts"] is None else f"until {agent['until_ts']}"
             lines.append(
                 f"  agent            {agent['agent']}, {agent['role']}, from {agent['since_ts']}, "
@@ -132,7 +132,8 @@ class Explanation:
                 f"{agent['fills']} fills"
             )
         if not self.agents:
-            lines.append("  agent            none has traded it in this run")
+            none = UNKNOWN if self.agents is None else "none has traded it in this run"
+            lines.append(f"  agent            {none}")
         return lines + [f"  {name:<16} {value}" for name, value in self.lineage.items()]
 
 
@@ -146,7 +147,8 @@ def explain_file(path: Path) -> Explanation:
     """
     strategy = read_strategy(path)
     judged = json.loads(path.read_text(encoding="utf-8")).get("lineage", {})
-    lineage = {"file": str(path), **_origin(judged)}
+    slot = str(judged.get("slot", UNKNOWN))
+    lineage = {"file": str(path), "slot": slot, **_origin(judged)}
     return Explanation(str(path), strategy, judged, lineage)
 
 

@@ -159,7 +159,7 @@ def test_a_champions_file_is_explained_in_words_with_its_gates_and_lineage(kind,
     assert document["lineage"]["seed"] == "1"
     assert document["lineage"]["data hash"] == told[kind].data_hash
     assert list(document["lineage"]) == [
-        "file", "data hash", "feature schema", "code revision", "seed"
+        "file", "slot", "data hash", "feature schema", "code revision", "seed"
     ]  # fmt: skip
     assert document["features"][0]["feature"] == "edge"
 
