@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import random
+import warnings
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -24,7 +25,7 @@ from crucible.forge.genome import TIMEOUTS, Quality, nudge_exits, random_exits
 from crucible.forge.labels import Labels, label
 from crucible.forge.population import Outcomes
 from crucible.forge.windows import Limits, Windows
-from crucible.market.candles import Floats
+from crucible.market.candles import Floats, Integers
 from crucible.settings import ForgeSettings, Slot
 from crucible.strategies.boosted import BoostedStrategy, threshold_signals
 from crucible.strategies.contract import Exits, Signals
@@ -33,6 +34,11 @@ from crucible.strategies.gp import exits_to_json
 FIRST_FITS = 6
 NEW_FITS = 2
 FOLDS = 4
+TAIL_SHARE = 0.015
+FEWEST_ENTRIES = 20
+MOST_ROWS = 20_000
+"""Rows that a model is fitted on: labels a few candles apart are of the same trade, and more of them
+cost time without telling more."""
 MOST_ROUNDS = 100
 PATIENCE = 15
 
@@ -46,6 +52,7 @@ LEAVES = (4, 7, 15, 31)
 SMALLEST_LEAVES = (20, 50, 100, 200, 400, 800)
 FEATURE_SHARES = (0.3, 0.5, 0.8, 1.0)
 PENALTIES = (0.0, 1.0, 10.0, 100.0)
+KEPT = (3, 6, 12, 24, 1_000)
 BUY_RATES = (0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15)
 EXIT_RATES = (0.01, 0.05, 0.1, 0.2, 0.35, 0.5)
 
@@ -59,6 +66,7 @@ class Fit:
     smallest_leaf: int
     feature_share: float
     penalty: float
+    kept: int
     barriers: Exits
 
     @property
@@ -179,6 +187,9 @@ class BoostedBreeder:
         self._settings = settings
         self._seed = seed
         self._by_day = by_day
+        self._tails = tails_of(self._values[windows.train])
+        self._chance = self._tails.sum(axis=(0, 2)) + 0.05
+        self._order: dict[tuple[Exits, int], Integers] = {}
         self._fitted: dict[Fit, Fitted] = {}
         self._labels: dict[Exits, Labels] = {}
 
@@ -349,7 +360,12 @@ class BoostedBreeder:
 
         fold = np.zeros(len(labels.end), dtype=bool)
         fold[inside] = labels.known[inside]
-        data = self._dataset(labels, self._outside(labels, inside))
+        outside = self._outside(labels, inside)
+        key = (fit.barriers, inside.start)
+        if key not in self._order:
+            self._order[key] = telling(self._tails, labels, outside)
+        columns = self._order[key][: fit.kept]
+        data = self._dataset(labels, self._drawn(outside), columns)
         options = {
             **fit.parameters,
             "objective": "binary",
@@ -363,20 +379,38 @@ class BoostedBreeder:
             options,
             data,
             MOST_ROUNDS,
-            valid_sets=[self._dataset(labels, fold, data)],
+            valid_sets=[self._dataset(labels, self._drawn(fold), columns, data)],
             callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
         )
 
+    def _drawn(self, rows: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        chosen = np.flatnonzero(rows)
+        kept = np.zeros(len(rows), dtype=bool)
+        chance = self._chance[chosen]
+        generator = np.random.default_rng([self._seed, len(chosen)])
+        keys = generator.random(len(chosen)) ** (1 / chance)
+        kept[chosen[np.argsort(-keys)[:MOST_ROWS]]] = True
+        return kept
+
     def _dataset(
-        self, labels: Labels, rows: npt.NDArray[np.bool_], reference: Booster = None
+        self,
+        labels: Labels,
+        rows: npt.NDArray[np.bool_],
+        columns: Integers,
+        reference: Booster = None,
     ) -> Booster:
         import lightgbm
 
-        values = self._values[self._windows.train][rows]
+        # What is left out stands as a constant, which no tree can split.
+        values = np.zeros((int(rows.sum()), self._values.shape[1]))
+        values[:, columns] = self._values[self._windows.train][rows][:, columns]
+        # By what is at stake: a probability above one half then means a trade that pays on average.
+        # With a mean of one, because penalties and the least weight of a leaf are absolute.
+        weight = labels.weight[rows] * np.abs(labels.net_return[rows])
         return lightgbm.Dataset(
             values,
             labels.pays[rows],
-            weight=labels.weight[rows],
+            weight=weight / weight.mean(),
             feature_name=[f"f{index}" for index in range(values.shape[1])],
             reference=reference,
             params=BINNING,
@@ -397,13 +431,14 @@ class BoostedBreeder:
             random.choice(SMALLEST_LEAVES),
             random.choice(FEATURE_SHARES),
             random.choice(PENALTIES),
+            random.choice(KEPT),
             self._shorter(random_exits()),
         )
 
     def _vary(self, fit: Fit) -> Fit:
         """Draw two of a fit's settings anew."""
         for _ in range(2):
-            draw = random.randrange(6)
+            draw = random.randrange(7)
             if draw == 0:
                 fit = replace(fit, learning_rate=random.choice(LEARNING_RATES))
             elif draw == 1:
@@ -414,6 +449,8 @@ class BoostedBreeder:
                 fit = replace(fit, feature_share=random.choice(FEATURE_SHARES))
             elif draw == 4:
                 fit = replace(fit, penalty=random.choice(PENALTIES))
+            elif draw == 5:
+                fit = replace(fit, kept=random.choice(KEPT))
             else:
                 fit = replace(fit, barriers=self._shorter(nudge_exits(fit.barriers)))
         return fit
@@ -423,3 +460,29 @@ class BoostedBreeder:
 
     def _parent(self, parents: list[Trial]) -> Trial:
         return parents[min(random.randrange(len(parents)), random.randrange(len(parents)))]
+
+
+def tails_of(values: Floats) -> npt.NDArray[np.bool_]:
+    """Whether each feature is in its low and its high tail, shape (2, n, features)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        low, high = np.nanquantile(values[::10], [TAIL_SHARE, 1 - TAIL_SHARE], axis=0)
+    return np.stack([values < low, values > high])
+
+
+def telling(tails: npt.NDArray[np.bool_], labels: Labels, rows: npt.NDArray[np.bool_]) -> Integers:
+    """Order features by how far from the usual the trades begun in their tails end, best first.
+
+    One trade for each time a feature enters a tail, so that a long stay does not count as many.
+    """
+    usual = float(labels.net_return[rows].mean())
+    strength = np.zeros(tails.shape[2])
+    for tail in tails:
+        entered = tail & rows[:, None]
+        entered[1:] &= ~tail[:-1]
+        for column in range(tails.shape[2]):
+            earned = labels.net_return[entered[:, column]] - usual
+            if len(earned) >= FEWEST_ENTRIES and earned.std() > 0:
+                ratio = abs(earned.mean()) / earned.std() * len(earned) ** 0.5
+                strength[column] = max(strength[column], ratio)
+    return np.argsort(-strength, kind="stable")
