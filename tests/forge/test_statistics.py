@@ -9,6 +9,7 @@ from crucible.forge.statistics import (
     max_drawdown,
     overfitting_probability,
     sharpe,
+    superior_probability,
 )
 
 
@@ -63,3 +64,29 @@ def test_overfitting_is_even_on_noise_and_rare_with_one_real_edge():
 def test_a_drawdown_counts_from_the_start():
     assert max_drawdown(np.array([0.9, 1.2, 0.6])) == pytest.approx(0.5)
     assert max_drawdown(np.array([0.9, 0.95])) == pytest.approx(0.1)
+
+
+def test_a_field_of_equals_that_all_earn_is_not_overfitted():
+    generator = np.random.default_rng(5)
+    equals = generator.normal(0.3, 0.1, size=(1, 80)) + generator.normal(0, 0.05, size=(40, 80))
+    assert overfitting_probability(equals) == 0
+    assert overfitting_probability(equals - 0.6) > 0.2
+
+
+def test_the_best_of_many_on_noise_is_rarely_called_superior():
+    generator = np.random.default_rng(6)
+    called = [
+        superior_probability(generator.normal(0, 1, (24, 60)), seed, 300) <= 0.1
+        for seed in range(60)
+    ]
+    assert np.mean(called) <= 0.2
+    field = generator.normal(0, 1, (24, 60))
+    field[5] += 1.0
+    assert superior_probability(field, 1, 300) <= 0.05
+
+
+def test_superiority_is_the_same_for_the_same_seed_and_needs_observations():
+    field = np.random.default_rng(7).normal(0, 1, (5, 40))
+    assert superior_probability(field, 3) == superior_probability(field, 3)
+    assert np.isnan(superior_probability(field[:, :9], 3))
+    assert np.isnan(superior_probability(np.zeros((5, 40)), 3))
