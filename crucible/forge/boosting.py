@@ -31,8 +31,8 @@ from crucible.strategies.boosted import BoostedStrategy, threshold_signals
 from crucible.strategies.contract import Exits, Signals
 from crucible.strategies.gp import exits_to_json
 
-FIRST_FITS = 6
-NEW_FITS = 2
+FIRST_FITS = 16
+NEW_FITS = 4
 FOLDS = 4
 TAIL_SHARE = 0.015
 FEWEST_ENTRIES = 20

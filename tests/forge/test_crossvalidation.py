@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +19,7 @@ def test_groups_are_apart_by_the_longest_lookback_and_trade(rows, groups):
     known = slice(windows.train.start, windows.validation.stop)
     spans = groups_of(known, windows.purge, groups)
     assert all(known.start <= span.start < span.stop <= known.stop for span in spans)
-    for before, after in zip(spans, spans[1:], strict=False):
+    for before, after in pairwise(spans):
         assert after.start - before.stop >= windows.purge
 
 
