@@ -33,6 +33,14 @@ VENUE_STATUS = {
 # Alarms that say by themselves that something was lost, doubled or impossible.
 GRAVE = {"foreign_execution", "impossible_transition", "reconcile_mismatch"}
 
+# An amended order has terms of its own, all others those of their intent.
+ORDERS = """
+SELECT order_link_id, symbol, side, coalesce(orders.qty, intents.qty) AS qty, intents.qty AS meant,
+       coalesce(orders.limit_price, intents.limit_price) AS limit_price, filled_qty, status, sends,
+       code, origin, agent, order_id
+FROM intents JOIN orders USING (intent_id)
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Fill:
@@ -50,7 +58,8 @@ class Fill:
 class Placed:
     """One order as any side has it.
 
-    The journal alone has `sends`, `code`, `origin`, `agent` and `arrived`: whether the venue ever gave
+    `qty` and `price` (of limit orders) are the newest terms. The journal alone has `meant` (the
+    quantity of the intent), `sends`, `code`, `origin`, `agent` and `arrived`: whether the venue ever gave
     the order a number.
     """
 
@@ -59,6 +68,8 @@ class Placed:
     qty: Decimal
     filled: Decimal
     status: str
+    price: Decimal | None = None
+    meant: Decimal | None = None
     sends: int = 0
     code: str | None = None
     origin: str = ""
@@ -137,6 +148,7 @@ def venue_record(account: dict[str, Any]) -> Record:
             qty=Decimal(row["qty"]),
             filled=Decimal(row["cumExecQty"]),
             status=VENUE_STATUS.get(row["orderStatus"], row["orderStatus"]),
+            price=Decimal(row["price"]) if row["orderType"] == "Limit" else None,
         )
     for row in account["executions"]:
         if row["execId"] in record.fills or row["execId"] in record.funding:
@@ -167,13 +179,15 @@ def journal_record(path: Path) -> Record:
     """Read Cerebellum's journal from its tables."""
     record = Record()
     with _reading(path) as database:
-        for row in database.execute("SELECT * FROM intents JOIN orders USING (intent_id)"):
+        for row in database.execute(ORDERS):
             record.orders[row["order_link_id"]] = Placed(
                 symbol=row["symbol"],
                 side=row["side"],
                 qty=Decimal(row["qty"]),
                 filled=Decimal(row["filled_qty"]),
                 status=row["status"],
+                price=None if row["limit_price"] is None else Decimal(row["limit_price"]),
+                meant=Decimal(row["meant"]),
                 sends=row["sends"],
                 code=row["code"],
                 origin=row["origin"],
@@ -210,6 +224,7 @@ def arena_record(folder: Path) -> Record:
                 qty=Decimal(order["qty"]),
                 filled=Decimal(order["filled_qty"]),
                 status=order["status"],
+                price=None if order["limit_price"] is None else Decimal(order["limit_price"]),
             )
         agents: defaultdict[tuple[str, str], Decimal] = defaultdict(Decimal)
         for row in database.execute("SELECT * FROM fills"):
@@ -279,7 +294,7 @@ def _intents(journal: Record, arena: Record, orders: tuple[Order, ...]) -> list[
             found.append(f"order {order.number}: answered {outcome}, the journal says {kept.code}")
         elif outcome.startswith("error"):
             found.append(f"order {order.number}: {outcome}")
-        elif (kept.symbol, kept.side, kept.qty) != (order.symbol, order.side, Decimal(order.qty)):
+        elif (kept.symbol, kept.side, kept.meant) != (order.symbol, order.side, Decimal(order.qty)):
             found.append(f"order {order.number}: the journal has {kept}, the schedule {order}")
     ours = {link_of(order.intent_id) for order in orders}
     strange = [link for link, kept in journal.orders.items() if kept.origin == "arena"]
@@ -305,12 +320,20 @@ def _orders(venue: Record, journal: Record, arena: Record) -> list[str]:
                     f"{link}: {placed.status} {placed.filled} at the venue, "
                     f"{kept.status} {kept.filled} in the journal"
                 )
-            if (placed.symbol, placed.side, placed.qty) != (kept.symbol, kept.side, kept.qty):
+            if _terms(placed) != _terms(kept):
                 found.append(f"{link}: the venue has {placed}, the journal {kept}")
         told = arena.orders.get(link)
-        if told is None or (told.status, told.filled) != (kept.status, kept.filled):
+        if told is None or (told.status, told.filled, *_terms(told)) != (
+            kept.status,
+            kept.filled,
+            *_terms(kept),
+        ):
             found.append(f"{link}: the arena has {told}, the journal {kept}")
     return found
+
+
+def _terms(placed: Placed) -> tuple[str, str, Decimal, Decimal | None]:
+    return placed.symbol, placed.side, placed.qty, placed.price
 
 
 def _never_left(kept: Placed) -> bool:

@@ -87,6 +87,8 @@ class Order:
         Where its limit lies, in hundredths of a percent from the best price at the moment.
     cancel_at : int or None
         When the trader takes it back, in orders.
+    amend_at : int or None
+        When the trader changes its quantity to `amend_qty`.
     deadline_ms, stop_bps : int or None
         Protection of the position it opens.
     foretold : str or None
@@ -103,6 +105,8 @@ class Order:
     offset_bps: int
     ttl_ms: int
     cancel_at: int | None
+    amend_at: int | None
+    amend_qty: str | None
     deadline_ms: int | None
     stop_bps: int | None
     foretold: str | None
@@ -158,10 +162,14 @@ def make(seed: int, count: int, *, still: bool = False) -> Schedule:
     return Schedule(seed, tuple(orders), tuple(events))
 
 
+def _spell(units: int, places: int) -> str:
+    return f"{units * 10**-places:.{places}f}"
+
+
 def _stilled(order: Order) -> Order:
     if order.style == "through":
         order = replace(order, foretold="filled", cancel_at=None)
-    return replace(order, deadline_ms=None, stop_bps=None)
+    return replace(order, deadline_ms=None, stop_bps=None, amend_at=None, amend_qty=None)
 
 
 def _reaches_public(event: Event) -> bool:
@@ -181,6 +189,9 @@ def _order(random: Random, number: int, count: int, styles: tuple[tuple[Style, i
     cancel_at = min(count + 1, number + random.randint(1, 25)) if taken_back else None
     if style == "through":
         cancel_at = count + 1
+    amended = style in {"near", "far"} and random.random() < 0.5
+    amend_at = min(count + 1, number + random.randint(1, 12)) if amended else None
+    amend_units = random.randint(5 if symbol == "BTCUSDT" else 1, most)
     protected = style == "market" and random.random() < 0.15
     foretold = FORETOLD.get(style)
     return Order(
@@ -190,10 +201,12 @@ def _order(random: Random, number: int, count: int, styles: tuple[tuple[Style, i
         symbol=symbol,
         side=random.choice(("buy", "sell")),
         style=style,
-        qty=f"{units * 10**-places:.{places}f}",
+        qty=_spell(units, places),
         offset_bps={"far": 500, "through": -20}.get(style, 0),
         ttl_ms=random.randint(1_000, 60_000) if style == "hasty" else PATIENT_TTL_MS,
         cancel_at=cancel_at,
+        amend_at=amend_at,
+        amend_qty=_spell(amend_units, places) if amended else None,
         deadline_ms=random.randint(30_000, 600_000) if protected else None,
         stop_bps=random.randint(5, 60) if protected else None,
         foretold="cancelled" if foretold == "resting" and cancel_at else foretold,

@@ -70,6 +70,7 @@ def figures(outcome: Outcome) -> dict[str, Any]:
         "statuses": dict(sorted(Counter(row["status"] for row in rows).items())),
         "refusals": dict(sorted(Counter(row["code"] for row in rows if row["code"]).items())),
         "sent_more_than_once": sum(1 for row in rows if row["sends"] > 1),
+        "amended": sum(1 for one in outcome.journal.orders.values() if one.qty != one.meant),
         "own_exits": sum(1 for one in outcome.journal.orders.values() if one.origin != "arena"),
         "fills": len(outcome.venue.fills),
         "fundings": len(outcome.venue.funding),

@@ -27,7 +27,7 @@ def sound() -> Books:
         arena.outcomes[order.intent_id] = "rejected:reduce_only" if refused else "accepted"
         placed = Placed(order.symbol, order.side, qty, filled, status)
         arena.orders[link] = placed
-        kept = replace(placed, origin="arena", agent=order.agent, arrived=not refused)
+        kept = replace(placed, origin="arena", agent=order.agent, arrived=not refused, meant=qty)
         journal.orders[link] = replace(kept, code="reduce_only" if refused else None)
         if not refused:
             venue.orders[link] = placed
@@ -84,6 +84,8 @@ TAMPERINGS: dict[str, Callable[[Books], object]] = {
     "an order of no intent": lambda books: books[0].orders.update(
         {"c-0": books[0].orders[LINKS[0]]}
     ),
+    "an amend is not in the journal": change(0, LINKS[0], qty=Decimal("0.9")),
+    "a limit differs": change(2, LINKS[0], price=Decimal("0.9")),
     "an order never ended": change(1, LINKS[0], status="unknown"),
     "an order filled less": change(0, LINKS[0], filled=Decimal("0.0001")),
     "a refused order landed": lambda books: books[0].orders.update(

@@ -27,6 +27,7 @@ from crucible.execution.cerebellum_link import Addresses, CerebellumLink, LinkEr
 from crucible.execution.messages import (
     TERMINAL,
     Ack,
+    Amend,
     Cancel,
     ErrorReply,
     FillEvent,
@@ -91,6 +92,8 @@ class Trader:
         self.outcome: dict[str, str | None] = {}
         self.asked_at: dict[str, float] = {}
         self.cancel_asked_at: dict[str, float] = {}
+        self.amend_asked_at: dict[str, float] = {}
+        self.amended: set[str] = set()
         for intent_id, body, outcome in self.intents.execute(
             "SELECT intent_id, body, outcome FROM intents ORDER BY number"
         ):
@@ -117,6 +120,7 @@ class Trader:
                 self.next_pulse = now + PULSE_S
                 self.pulse()
             self.send_again(now)
+            self.amend(now)
             self.take_back(now)
             while self.may_submit():
                 self.submit(self.schedule.orders[self.place])
@@ -143,6 +147,10 @@ class Trader:
             self.tops.pop(message.symbol, None)
         elif isinstance(message, Ack) and message.request_id.startswith("submit-"):
             self.answered(message)
+        elif isinstance(message, Ack) and message.request_id.startswith("amend-"):
+            # One that finds another amend under way, or nobody ready, is asked for again.
+            if message.intent_id and message.code not in {"not_ready", "not_amendable"}:
+                self.amended.add(message.intent_id)
         elif isinstance(message, ErrorReply):
             tell(event="error", code=message.code, text=message.text, request=message.request_id)
 
@@ -278,6 +286,25 @@ class Trader:
                     "UPDATE intents SET sends = sends + 1 WHERE intent_id = ?", (intent_id,)
                 )
                 self.send(self.bodies[intent_id])
+
+    def amend(self, now: float) -> None:
+        """Change what the schedule changes, until Cerebellum has taken it or the order has ended."""
+        for order in self.schedule.orders[: self.place]:
+            due = order.amend_at is not None and order.amend_at <= self.place
+            if not due or order.intent_id in self.amended or not self.is_open(order.intent_id):
+                continue
+            if now - self.amend_asked_at.get(order.intent_id, 0.0) >= PATIENCE_S:
+                self.amend_asked_at[order.intent_id] = now
+                self.send(
+                    Amend(
+                        ts=self.market_ms,
+                        request_id=f"amend-{order.number}-{self.link.request_id()}",
+                        intent_id=order.intent_id,
+                        agent=order.agent,
+                        qty=order.amend_qty,
+                        limit_price=None,
+                    )
+                )
 
     def take_back(self, now: float) -> None:
         """Cancel what the schedule takes back, until it has ended."""
