@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -76,6 +76,10 @@ class Outcomes:
             daily=daily_returns(books.daily),
         )
 
+    def of_each(self, places: Integers) -> Outcomes:
+        """Outcomes of the strategies at some places, in that order."""
+        return Outcomes(*(getattr(self, field.name)[places] for field in fields(self)))
+
 
 class FeatureTable:
     """Every feature as the interpreter wants it, converted once for many evaluations.
@@ -130,12 +134,16 @@ def evaluate_programs(
         Sell first and buy back.
     """
     first, last, _ = rows.indices(len(market))
-    books = Books.fresh(list(exits), market, first, last, short=short)
+    graph = Graph(programs)
+    # A program with the same exits earns the same: it is traded once, whoever asks.
+    twins: dict[tuple[int, Exits], int] = {}
+    places = [twins.setdefault(pair, len(twins)) for pair in zip(graph.roots, exits, strict=True)]
+    graph.roots = [root for root, _ in twins]
+    books = Books.fresh([each for _, each in twins], market, first, last, short=short)
     if len(programs) == 0:
         return Outcomes.of(books)
-    graph = Graph(programs)
     crew = threads or os.cpu_count() or 1
-    crew = max(1, min(crew, len(programs) * (last - first) // WORTH_A_THREAD))
+    crew = max(1, min(crew, len(twins) * (last - first) // WORTH_A_THREAD))
     parts = [
         (start, part)
         for start, members in _by_start(graph, first).items()
@@ -150,7 +158,7 @@ def evaluate_programs(
         tasks = [pool.submit(work, start, graph.emit(part), part) for start, part in parts]
     for task in tasks:
         task.result()
-    return Outcomes.of(books)
+    return Outcomes.of(books).of_each(np.array(places))
 
 
 def _by_start(graph: Graph, first: int) -> dict[int, list[int]]:

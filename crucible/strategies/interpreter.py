@@ -51,13 +51,16 @@ class Runner:
         width = words * LANES
         self.buys: Words = np.zeros((len(program.warmups), words), np.uint64)
         self.leaves: Words = np.zeros_like(self.buys)
-        self.values: Singles = np.zeros((program.values, width), np.float32)
+        self._values: Singles = np.zeros(program.values * width, np.float32)
+        self.values: Singles = self._values.reshape(program.values, width)
         self._columns = np.arange(len(program.features))
         # A row more than needed keeps rows from falling on the same sets of a cache.
-        self._registers = _aligned(program.registers, width + LINE)
-        self._conditions = np.zeros((program.conditions, 2, words), np.uint64)
-        self._windows = _aligned(3, width + LONGEST_LOOKBACK + 4 * LANES)
-        self._scratch = np.zeros((6, width + LONGEST_LOOKBACK + 4 * LANES))
+        self._stride = width + LINE
+        self._registers = _aligned(program.registers * self._stride)
+        self._conditions = np.zeros(program.conditions * 2 * words, np.uint64)
+        length = width + LONGEST_LOOKBACK + 4 * LANES
+        self._windows = _aligned(3 * length).reshape(3, length)
+        self._scratch = np.zeros((6, length))
         self._weights = np.zeros(LANES + LANES // 8)
         self._tails = np.empty(program.tails, np.float32)
         self._cells = np.empty(program.cells)
@@ -92,7 +95,9 @@ class Runner:
             rows,
             self._rows_seen,
             self._registers,
+            self._stride,
             self._conditions,
+            self.buys.shape[1],
             self._windows,
             self._scratch,
             self._tails,
@@ -100,7 +105,7 @@ class Runner:
             self._weights,
             self.buys,
             self.leaves,
-            self.values,
+            self._values,
         )
         self._rows_seen += rows
 
@@ -192,9 +197,9 @@ def as_singles(values: npt.NDArray[np.float64]) -> Singles:
     return singles
 
 
-def _aligned(count: int, width: int) -> Singles:
+def _aligned(count: int) -> Singles:
     """Zeros whose first value begins a cache line."""
-    cells = np.zeros(count * width + LINE, np.float32)
+    cells = np.zeros(count + LINE, np.float32)
     start = (-cells.ctypes.data % (4 * LINE)) // 4
-    made: Singles = cells[start : start + count * width].reshape(count, width)
+    made: Singles = cells[start : start + count]
     return made

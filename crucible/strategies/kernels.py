@@ -40,42 +40,40 @@ _compiled = njit(nogil=True, error_model="numpy")
 
 
 @_compiled
-def _recall(h: Singles, tails: Singles, start: int, past: int, x: Singles, n: int) -> None:
-    """Lay the past before the block, and keep the newest `past` values for the next block."""
+def _recall(h: Singles, tails: Singles, start: int, past: int, r: Singles, x: int, n: int) -> None:
+    """Lay the past before the rows at `x`, and keep the newest `past` values for the next block."""
     for i in range(past):
         h[i] = tails[start + i]
     for i in range((n + LANES - 1) // LANES * LANES):
-        h[past + i] = x[i]
+        h[past + i] = r[x + i]
     for i in range(past):
         tails[start + i] = h[n + i]
 
 
 @_compiled
-def _extreme(op: int, d: Singles, h: Singles, w: int, n: int, a: Singles, b: Singles) -> None:
+def _extreme(
+    op: int, r: Singles, d: int, h: Singles, w: int, n: int, a: Singles, b: Singles
+) -> None:
     """Lowest or highest of windows: windows of 1, 2, 4, ... rows, then two that overlap."""
     step = 1
     here = h
     other = a
     third = b
     while 2 * step <= w:
-        there = here[step:]
-        for i in range(0, n + w - 2 * step, LANES):
-            if op == LOWEST:
-                vectors.least(other, here, there, i)
-            else:
-                vectors.most(other, here, there, i)
+        if op == LOWEST:
+            vectors.least(other, 0, here, 0, here, step, n + w - 2 * step)
+        else:
+            vectors.most(other, 0, here, 0, here, step, n + w - 2 * step)
         here, other, third = other, third, other
         step *= 2
-    there = here[w - step :]
-    for i in range(0, n, LANES):
-        if op == LOWEST:
-            vectors.least(d, here, there, i)
-        else:
-            vectors.most(d, here, there, i)
+    if op == LOWEST:
+        vectors.least(r, d, here, 0, here, w - step, n)
+    else:
+        vectors.most(r, d, here, 0, here, w - step, n)
 
 
 @_compiled
-def _mean(d: Singles, h: Singles, w: int, n: int, scratch: Doubles) -> None:
+def _mean(r: Singles, d: int, h: Singles, w: int, n: int, scratch: Doubles) -> None:
     """Sum 1, 2, 4, ... rows, and from those `w` rows, in an order that depends on `w` alone."""
     here, other, total = scratch[0], scratch[1], scratch[2]
     for i in range((n + w + LANES) // LANES * LANES):
@@ -84,26 +82,22 @@ def _mean(d: Singles, h: Singles, w: int, n: int, scratch: Doubles) -> None:
     length = 0
     while True:
         if w & step:
-            there = here[length:]
-            for i in range(0, n, LANES):
-                if length == 0:
-                    vectors.multiply(total, here, 1.0, i)
-                else:
-                    vectors.add(total, total, there, i)
+            if length == 0:
+                vectors.copy(total, 0, here, 0, 1.0, 0, n)
+            else:
+                vectors.add(total, 0, total, 0, here, length, n)
             length += step
             if length == w:
                 break
-        there = here[step:]
-        for i in range(0, n + w - 2 * step, LANES):
-            vectors.add(other, here, there, i)
+        vectors.add(other, 0, here, 0, here, step, n + w - 2 * step)
         here, other = other, here
         step *= 2
     for i in range((n + LANES - 1) // LANES * LANES):
-        d[i] = total[i] / w
+        r[d + i] = total[i] / w
 
 
 @_compiled
-def _spread_of(op: int, d: Singles, h: Singles, w: int, n: int, scratch: Doubles) -> None:
+def _spread_of(op: int, r: Singles, d: int, h: Singles, w: int, n: int, scratch: Doubles) -> None:
     """Deviation or z-score, joining the sums and squares of neighbours.
 
     Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample
@@ -148,38 +142,46 @@ def _spread_of(op: int, d: Singles, h: Singles, w: int, n: int, scratch: Doubles
         step *= 2
     if op == STD:
         for i in range(rows):
-            d[i] = math.sqrt(squares[i] / w)
+            r[d + i] = math.sqrt(squares[i] / w)
     else:
         # A constant window has no z-score: 0/0 is NaN.
         newest = h[w - 1 :]
         for i in range(rows):
-            d[i] = (newest[i] - total[i] / w) / math.sqrt(squares[i] / w)
+            r[d + i] = (newest[i] - total[i] / w) / math.sqrt(squares[i] / w)
 
 
 @_compiled
-def _rank(d: Singles, h: Singles, w: int, n: int) -> None:
+def _rank(r: Singles, d: int, h: Singles, w: int, n: int) -> None:
     """Share of the window's other values below the newest; a tie counts half."""
     scale = np.float32(w - 1)
     half = np.float32(0.5)
     missing = False
     for i in range(0, n, LANES):
-        vectors.count_below(d, h, i, w - 1)
-        vectors.multiply(d, d, half, i)
-        vectors.divide(d, d, scale, i)
-    for i in range(0, n + w - 1, LANES):
-        missing |= vectors.same(h, h, i) != np.uint64(0xFFFFFFFFFFFFFFFF)
+        vectors.count_below(r, d, h, i, w - 1)
+    vectors.multiply(r, d, r, d, half, 0, n)
+    vectors.divide(r, d, r, d, scale, 0, n)
+    for i in range(n + w - 1):
+        missing |= h[i] != h[i]
     if missing:
         last = -1
         for i in range(n + w - 1):
             if h[i] != h[i]:
                 last = i
             if i >= w - 1 and last >= i - w + 1:
-                d[i - w + 1] = np.nan
+                r[d + i - w + 1] = np.nan
 
 
 @_compiled
 def _ema(
-    d: Singles, x: Singles, w: int, n: int, cells: Doubles, c: int, seen: int, weights: Doubles
+    r: Singles,
+    d: int,
+    x: int,
+    w: int,
+    n: int,
+    cells: Doubles,
+    c: int,
+    seen: int,
+    weights: Doubles,
 ) -> None:
     """Exponential mean; a missing input leaves it as it was.
 
@@ -203,14 +205,14 @@ def _ema(
         if (seen + i) % GROUP == 0:
             base = newest
             length = 0
-            if count >= w and i + GROUP <= n and vectors.all_finite(x, i):
-                newest = vectors.ema_group(d, x, i, base, weights)
+            if count >= w and i + GROUP <= n and vectors.all_finite(r, x + i):
+                newest = vectors.ema_group(r, d + i, x + i, base, weights)
                 count += GROUP
                 i += GROUP
                 continue
-        value = float(x[i])
+        value = float(r[x + i])
         if not math.isfinite(value):
-            d[i] = np.nan
+            r[d + i] = np.nan
             base = newest
             length = 0
             i += 1
@@ -225,7 +227,7 @@ def _ema(
                 newest += weights[q * GROUP + length] * cells[c + 4 + q]
             length += 1
         count += 1.0
-        d[i] = newest if count >= w else np.nan
+        r[d + i] = newest if count >= w else np.nan
         i += 1
     cells[c], cells[c + 1], cells[c + 2], cells[c + 3] = base, newest, count, length
 
@@ -234,67 +236,68 @@ def _ema(
 
 
 @_compiled
-def _arithmetic(op: int, d: Singles, x: Singles, y: Singles, k: np.float32, n: int) -> None:
+def _arithmetic(op: int, r: Singles, d: int, x: int, y: int, k: np.float32, n: int) -> None:
     """One elementwise step."""
     root = np.float32(math.sqrt(np.float32(1) + k * k))
-    for i in range(0, n, LANES):
-        if op == ADD:
-            vectors.add(d, x, y, i)
-        elif op == ADD_C:
-            vectors.add(d, x, k, i)
-        elif op == SUB:
-            vectors.subtract(d, x, y, i)
-        elif op == SUB_C:
-            vectors.subtract(d, x, k, i)
-        elif op == C_SUB:
-            vectors.subtract(d, k, x, i)
-        elif op == MUL:
-            vectors.multiply(d, x, y, i)
-        elif op == MUL_C:
-            vectors.multiply(d, x, k, i)
-        elif op == DIV:
-            vectors.quotient(d, x, y, i)
-        elif op == DIV_C:
-            vectors.divide(d, x, root, i)
-        elif op == C_DIV:
-            vectors.quotient(d, k, x, i)
-        elif op == MIN:
-            vectors.least(d, x, y, i)
-        elif op == MIN_C:
-            vectors.least_c(d, x, k, i)
-        elif op == MAX:
-            vectors.most(d, x, y, i)
-        elif op == MAX_C:
-            vectors.most_c(d, x, k, i)
-        elif op == ABS:
-            vectors.absolute(d, x, k, i)
-        elif op == NEG:
-            vectors.negative(d, x, k, i)
-        elif op == SQUASH:
-            vectors.squash(d, x, k, i)
+    if op == ADD:
+        vectors.add(r, d, r, x, r, y, n)
+    elif op == ADD_C:
+        vectors.add(r, d, r, x, k, 0, n)
+    elif op == SUB:
+        vectors.subtract(r, d, r, x, r, y, n)
+    elif op == SUB_C:
+        vectors.subtract(r, d, r, x, k, 0, n)
+    elif op == C_SUB:
+        vectors.subtract(r, d, k, 0, r, x, n)
+    elif op == MUL:
+        vectors.multiply(r, d, r, x, r, y, n)
+    elif op == MUL_C:
+        vectors.multiply(r, d, r, x, k, 0, n)
+    elif op == DIV:
+        vectors.quotient(r, d, r, x, r, y, n)
+    elif op == DIV_C:
+        vectors.divide(r, d, r, x, root, 0, n)
+    elif op == C_DIV:
+        vectors.quotient(r, d, k, 0, r, x, n)
+    elif op == MIN:
+        vectors.least(r, d, r, x, r, y, n)
+    elif op == MIN_C:
+        vectors.least_c(r, d, r, x, k, 0, n)
+    elif op == MAX:
+        vectors.most(r, d, r, x, r, y, n)
+    elif op == MAX_C:
+        vectors.most_c(r, d, r, x, k, 0, n)
+    elif op == ABS:
+        vectors.absolute(r, d, r, x, k, 0, n)
+    elif op == NEG:
+        vectors.negative(r, d, r, x, k, 0, n)
+    elif op == SQUASH:
+        vectors.squash(r, d, r, x, k, 0, n)
 
 
 @_compiled
 def _compare(
-    op: int, true: Words, false: Words, x: Singles, y: Singles, k: np.float32, n: int
+    op: int,
+    conditions: Words,
+    true: int,
+    false: int,
+    r: Singles,
+    x: int,
+    y: int,
+    k: np.float32,
+    n: int,
 ) -> None:
     """One comparison; both words of a row it cannot tell stay empty."""
-    for i in range(0, n, LANES):
-        if op in (GREATER, CROSS):
-            yes = vectors.above(x, y, i)
-            no = vectors.not_above(x, y, i)
-        elif op in (GREATER_C, CROSS_C):
-            yes = vectors.above(x, k, i)
-            no = vectors.not_above(x, k, i)
-        else:
-            yes = vectors.below(x, k, i)
-            no = vectors.not_below(x, k, i)
-        true[i // LANES] = yes
-        false[i // LANES] = no
+    if op in (GREATER, CROSS):
+        vectors.above(conditions, true, false, r, x, r, y, n)
+    elif op in (GREATER_C, CROSS_C):
+        vectors.above(conditions, true, false, r, x, k, 0, n)
+    else:
+        vectors.below(conditions, true, false, r, x, k, 0, n)
 
 
 @_compiled
-def _crossed(true: Words, false: Words, n: int, cells: Doubles, c: int) -> None:
+def _crossed(conditions: Words, true: int, false: int, n: int, cells: Doubles, c: int) -> None:
     """Turn "is on this side" into "is on this side and was not one row before"."""
     one = np.uint64(1)
     top = np.uint64(LANES - 1)
@@ -302,15 +305,15 @@ def _crossed(true: Words, false: Words, n: int, cells: Doubles, c: int) -> None:
     before_false = np.uint64(cells[c + 1])
     last = np.uint64((n - 1) % LANES)
     for k in range((n + LANES - 1) // LANES):
-        yes, no = true[k], false[k]
+        yes, no = conditions[true + k], conditions[false + k]
         was = (yes << one) | before_true
         was_not = (no << one) | before_false
         if k == (n - 1) // LANES:
             cells[c] = float((yes >> last) & one)
             cells[c + 1] = float((no >> last) & one)
         before_true, before_false = yes >> top, no >> top
-        true[k] = yes & was_not
-        false[k] = (no & (was | was_not)) | (yes & was)
+        conditions[true + k] = yes & was_not
+        conditions[false + k] = (no & (was | was_not)) | (yes & was)
 
 
 @_compiled
@@ -342,7 +345,9 @@ def _block_runner(sources: str) -> Callable[..., None]:
         n: int,
         seen: int,
         registers: Singles,
-        conditions: Words,
+        stride: int,
+        c: Words,
+        full: int,
         windows: Singles,
         scratch: Doubles,
         tails: Singles,
@@ -352,77 +357,76 @@ def _block_runner(sources: str) -> Callable[..., None]:
         leaves: Words,
         values: Singles,
     ) -> None:
-        """Run every step over `n` rows of the table from row `first` on; see `Runner`."""
+        """Run every step over `n` rows of the table from row `first` on; see `Runner`.
+
+        Registers lie `stride` apart, the words of conditions, true before false, `full` apart.
+        """
         _ = sources
         words = (n + LANES - 1) // LANES
+        # Places in flat arrays rather than slices of them: a slice counts its readers.
+        r = registers
         for f in range(columns.shape[0]):
-            register, column = registers[f], table[columns[f]]
             for i in range(n):
-                register[i] = column[first + i]
+                r[f * stride + i] = table[columns[f], first + i]
         h = windows[0]
         for j in range(code.shape[0]):
-            op, target, w, s = code[j, 0], code[j, 1], code[j, 5], code[j, 6]
-            k = constants[j]
-            if op >= AND:
-                t0, f0 = conditions[code[j, 2], 0], conditions[code[j, 2], 1]
-                t1, f1 = conditions[code[j, 3], 0], conditions[code[j, 3], 1]
-                if op == TRADE:
+            op, w, s, k = code[j, 0], code[j, 5], code[j, 6], constants[j]
+            target, a, b = code[j, 1], code[j, 2], code[j, 3]
+            d, x, y = target * stride, a * stride, b * stride
+            if op >= GREATER:
+                true, false = 2 * target * full, (2 * target + 1) * full
+                t0, f0 = 2 * a * full, (2 * a + 1) * full
+                t1, f1 = 2 * b * full, (2 * b + 1) * full
+                if op < AND:
+                    _compare(op, c, true, false, r, x, y, k, n)
+                    if op >= CROSS:
+                        _crossed(c, true, false, n, cells, s)
+                elif op == TRADE:
                     quiet = warmups[target] - 1 - seen
                     for m in range(words):
-                        leave = _silenced(t1[m], m, quiet)
-                        buys[target, m] = _silenced(t0[m], m, quiet) & ~leave
+                        leave = _silenced(c[t1 + m], m, quiet)
+                        buys[target, m] = _silenced(c[t0 + m], m, quiet) & ~leave
                         leaves[target, m] = leave
-                    continue
-                true, false = conditions[target, 0], conditions[target, 1]
-                for m in range(words):
-                    if op == AND:
-                        true[m], false[m] = t0[m] & t1[m], f0[m] | f1[m]
-                    elif op == OR:
-                        true[m], false[m] = t0[m] | t1[m], f0[m] & f1[m]
-                    else:
-                        true[m], false[m] = f0[m], t0[m]
-                continue
-            x, y = registers[code[j, 2]], registers[code[j, 3]]
-            if op >= GREATER:
-                true, false = conditions[target, 0], conditions[target, 1]
-                _compare(op, true, false, x, y, k, n)
-                if op >= CROSS:
-                    _crossed(true, false, n, cells, s)
-                continue
-            if op == VALUE:
-                for i in range(0, n, LANES):
-                    vectors.multiply(values[target], x, np.float32(1), i)
-                continue
-            d = registers[target]
-            if op < CHOOSE:
-                _arithmetic(op, d, x, y, k, n)
+                elif op == AND:
+                    for m in range(words):
+                        c[true + m] = c[t0 + m] & c[t1 + m]
+                        c[false + m] = c[f0 + m] | c[f1 + m]
+                elif op == OR:
+                    for m in range(words):
+                        c[true + m] = c[t0 + m] | c[t1 + m]
+                        c[false + m] = c[f0 + m] & c[f1 + m]
+                else:
+                    for m in range(words):
+                        c[true + m] = c[f0 + m]
+                        c[false + m] = c[t0 + m]
+            elif op < CHOOSE:
+                _arithmetic(op, r, d, x, y, k, n)
+            elif op == VALUE:
+                vectors.copy(values, target * full * LANES, r, x, k, 0, n)
             elif op == CHOOSE:
-                true, false = conditions[code[j, 2], 0], conditions[code[j, 2], 1]
-                yes, no = registers[code[j, 3]], registers[code[j, 4]]
-                for m in range(words):
-                    vectors.choose(d, true[m], false[m], yes, no, m * LANES)
+                t0, f0 = 2 * a * full, (2 * a + 1) * full
+                vectors.choose(r, d, c, t0, f0, y, code[j, 4] * stride, n)
             elif op == FILL:
                 for i in range(words * LANES):
-                    d[i] = k
+                    r[d + i] = k
             elif op == EMA:
-                _ema(d, x, w, n, cells, s, seen, weights)
+                _ema(r, d, x, w, n, cells, s, seen, weights)
             elif op in (LAG, DIFF):
-                _recall(h, tails, s, w, x, n)
-                for i in range(0, n, LANES):
-                    if op == LAG:
-                        vectors.multiply(d, h, np.float32(1), i)
-                    else:
-                        vectors.subtract(d, x, h, i)
-            else:
-                _recall(h, tails, s, w - 1, x, n)
-                if op == MEAN:
-                    _mean(d, h, w, n, scratch)
-                elif op == RANK:
-                    _rank(d, h, w, n)
-                elif op in (LOWEST, HIGHEST):
-                    _extreme(op, d, h, w, n, windows[1], windows[2])
+                _recall(h, tails, s, w, r, x, n)
+                if op == LAG:
+                    vectors.copy(r, d, h, 0, k, 0, n)
                 else:
-                    _spread_of(op, d, h, w, n, scratch)
+                    vectors.subtract(r, d, r, x, h, 0, n)
+            else:
+                _recall(h, tails, s, w - 1, r, x, n)
+                if op == MEAN:
+                    _mean(r, d, h, w, n, scratch)
+                elif op == RANK:
+                    _rank(r, d, h, w, n)
+                elif op in (LOWEST, HIGHEST):
+                    _extreme(op, r, d, h, w, n, windows[1], windows[2])
+                else:
+                    _spread_of(op, r, d, h, w, n, scratch)
 
     runner: Callable[..., None] = run_block
     return runner

@@ -77,37 +77,76 @@ def _ones(vector: Built) -> Built:
     return ir.Constant(vector.type, [1.0] * vector.type.count)
 
 
+def _trips(builder: Built, rows: Built) -> Built:
+    """Loop over rows, 64 at a time."""
+    first, stride = (ir.Constant(rows.type, number) for number in (0, LANES))
+    return tools.for_range_slice(builder, first, rows, stride)
+
+
 def _pairwise(build: Callable[[Built, Built, Built], Built]) -> Built:
-    """``f(d, x, y, i)``: 64 rows of `d` from row `i` on; `x` or `y` may be one number."""
+    """``f(d, p, x, q, y, r, n)``: `n` rows of `d` from `p` on, of `x` from `q`, of `y` from `r`.
+
+    `x` or `y` may be one number. Places are given beside arrays because a slice of an array counts
+    its readers, which takes longer than a short block.
+    """
 
     @intrinsic
-    def lanes(typing_context, d, x, y, i):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
+    def lanes(typing_context, d, p, x, q, y, r, n):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
         def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-            kinds, row = signature.args, arguments[3]
-            first = _load(context, builder, kinds[1], arguments[1], row)
-            second = _load(context, builder, kinds[2], arguments[2], row)
-            made = build(builder, first, second)
-            _store(context, builder, kinds[0], arguments[0], row, made)
+            kinds = signature.args
+            with _trips(builder, arguments[6]) as (row, _):
+                first, second = (
+                    _load(
+                        context,
+                        builder,
+                        kinds[index],
+                        arguments[index],
+                        builder.add(row, arguments[index + 1]),
+                    )
+                    for index in (2, 4)
+                )
+                made = build(builder, first, second)
+                place = builder.add(row, arguments[1])
+                _store(context, builder, kinds[0], arguments[0], place, made)
             return context.get_dummy_value()
 
-        return types.void(d, x, y, types.intp), generate
+        whole = types.intp
+        return types.void(d, whole, x, whole, y, whole, whole), generate
 
     return lanes
 
 
-def _comparison(sign: str) -> Built:
-    """``f(x, y, i)``: 64 rows of an ordered comparison as one word."""
+def _comparison(sign: str, opposite: str) -> Built:
+    """``f(words, p, q, x, r, y, s, n)``: compare `n` rows of `x` from `r` on with `y` from `s` on.
+
+    Its words go to place `p`, those of the opposite to place `q`.
+    """
 
     @intrinsic
-    def lanes(typing_context, x, y, i):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
+    def lanes(typing_context, words, p, q, x, r, y, s, n):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
         def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-            first, second = (
-                _load(context, builder, signature.args[k], arguments[k], arguments[2])
-                for k in (0, 1)
-            )
-            return builder.bitcast(builder.fcmp_ordered(sign, first, second), ir.IntType(LANES))
+            kinds = signature.args
+            data = context.make_array(kinds[0])(context, builder, arguments[0]).data
+            with _trips(builder, arguments[7]) as (row, trip):
+                first, second = (
+                    _load(
+                        context,
+                        builder,
+                        kinds[index],
+                        arguments[index],
+                        builder.add(row, arguments[index + 1]),
+                    )
+                    for index in (3, 5)
+                )
+                for index, relation in ((1, sign), (2, opposite)):
+                    mask = builder.fcmp_ordered(relation, first, second)
+                    word = builder.bitcast(mask, ir.IntType(LANES))
+                    place = builder.gep(data, [builder.add(trip, arguments[index])])
+                    builder.store(word, place)
+            return context.get_dummy_value()
 
-        return types.uint64(x, y, types.intp), generate
+        whole = types.intp
+        return types.void(words, whole, whole, x, whole, y, whole, whole), generate
 
     return lanes
 
@@ -142,53 +181,67 @@ squash = _pairwise(
 )
 absolute = _pairwise(lambda builder, x, _: _call(builder, "fabs", x))
 negative = _pairwise(lambda builder, x, _: builder.fneg(x))
-above = _comparison(">")
-not_above = _comparison("<=")
-below = _comparison("<")
-not_below = _comparison(">=")
-same = _comparison("==")
+copy = _pairwise(lambda _, x, __: x)
+above = _comparison(">", "<=")
+below = _comparison("<", ">=")
 
 
 @intrinsic
-def choose(typing_context, d, true, false, x, y, i):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, ARG001
-    """64 rows of `d`: `x` where the condition is true, `y` where false, NaN where unknown."""
+def choose(typing_context, d, p, words, q, r, yes, no, n):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, ARG001
+    """Fill `n` rows of `d` from `p` on, from its own rows.
+
+    From row `yes` on where the condition's words at `q` are set, from row `no` on where those at
+    `r` are, else with NaN.
+    """
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-        kinds, row = signature.args, arguments[5]
+        kinds = signature.args
         bits = ir.VectorType(ir.IntType(1), LANES)
-        true, false = (builder.bitcast(arguments[k], bits) for k in (1, 2))
-        first = _load(context, builder, kinds[3], arguments[3], row)
-        second = _load(context, builder, kinds[4], arguments[4], row)
-        unknown = ir.Constant(first.type, [float("nan")] * LANES)
-        made = builder.select(true, first, builder.select(false, second, unknown))
-        _store(context, builder, kinds[0], arguments[0], row, made)
+        data = context.make_array(kinds[2])(context, builder, arguments[2]).data
+        with _trips(builder, arguments[7]) as (row, trip):
+            true, false = (
+                builder.bitcast(
+                    builder.load(builder.gep(data, [builder.add(trip, arguments[index])])), bits
+                )
+                for index in (3, 4)
+            )
+            first, second = (
+                _load(context, builder, kinds[0], arguments[0], builder.add(row, arguments[index]))
+                for index in (5, 6)
+            )
+            unknown = ir.Constant(first.type, [float("nan")] * LANES)
+            made = builder.select(true, first, builder.select(false, second, unknown))
+            place = builder.add(row, arguments[1])
+            _store(context, builder, kinds[0], arguments[0], place, made)
         return context.get_dummy_value()
 
-    return types.void(d, types.uint64, types.uint64, x, y, types.intp), generate
+    whole = types.intp
+    return types.void(d, whole, words, whole, whole, whole, whole, whole), generate
 
 
 @intrinsic
-def count_below(typing_context, d, h, i, past):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, ARG001
-    """64 rows of `d`: how many of the `past` values before are below, plus how many not above."""
+def count_below(typing_context, d, p, h, i, past):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, ARG001
+    """64 rows of `d`: how many of `past` values before are below, plus how many not above."""
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-        kind, row, past = signature.args[1], arguments[2], arguments[3]
-        newest = _load(context, builder, kind, arguments[1], builder.add(row, past))
+        kind, row, past = signature.args[2], arguments[3], arguments[4]
+        newest = _load(context, builder, kind, arguments[2], builder.add(row, past))
         counter = ir.VectorType(ir.IntType(32), LANES)
         one = ir.Constant(counter, [1] * LANES)
         place = tools.alloca_once_value(builder, ir.Constant(counter, [0] * LANES))
         with tools.for_range(builder, past) as loop:
-            older = _load(context, builder, kind, arguments[1], builder.add(row, loop.index))
+            older = _load(context, builder, kind, arguments[2], builder.add(row, loop.index))
             count = builder.load(place)
             for sign in ("<", "<="):
                 hit = builder.fcmp_ordered(sign, older, newest)
                 count = builder.select(hit, builder.add(count, one), count)
             builder.store(count, place)
         made = builder.sitofp(builder.load(place), _vector(types.float32, LANES))
-        _store(context, builder, signature.args[0], arguments[0], row, made)
+        place = builder.add(row, arguments[1])
+        _store(context, builder, signature.args[0], arguments[0], place, made)
         return context.get_dummy_value()
 
-    return types.void(d, h, types.intp, types.intp), generate
+    return types.void(d, types.intp, h, types.intp, types.intp), generate
 
 
 @intrinsic
@@ -205,23 +258,23 @@ def all_finite(typing_context, x, i):  # type: ignore[no-untyped-def]  # noqa: A
 
 
 @intrinsic
-def ema_group(typing_context, d, x, i, mean, weights):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, ARG001
-    """8 rows of an exponential mean from the mean before them; returns the last."""
+def ema_group(typing_context, r, p, q, mean, weights):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, ARG001
+    """8 rows of an exponential mean, of rows from `q` on into rows from `p` on; returns the last."""
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-        kinds, row = signature.args, arguments[2]
+        kinds, row = signature.args, arguments[1]
 
         def weight(line: int) -> Built:
             start = ir.Constant(row.type, line * GROUP)
             return _load(context, builder, kinds[4], arguments[4], start, GROUP)
 
-        single = _load(context, builder, kinds[1], arguments[1], row, GROUP)
+        single = _load(context, builder, kinds[0], arguments[0], arguments[2], GROUP)
         values = builder.fpext(single, _vector(types.float64, GROUP))
         before = _load(context, builder, kinds[3], arguments[3], row, GROUP)
         means = builder.fmul(weight(GROUP), before)
-        for q in range(GROUP):
-            means = builder.fadd(means, builder.fmul(weight(q), _spread(builder, values, q)))
+        for lane in range(GROUP):
+            means = builder.fadd(means, builder.fmul(weight(lane), _spread(builder, values, lane)))
         _store(context, builder, kinds[0], arguments[0], row, builder.fptrunc(means, single.type))
         return builder.extract_element(means, ir.Constant(ir.IntType(32), GROUP - 1))
 
-    return types.float64(d, x, types.intp, types.float64, weights), generate
+    return types.float64(r, types.intp, types.intp, types.float64, weights), generate
