@@ -67,8 +67,8 @@ STEPS: dict[str, tuple[int, bool]] = {
     "trade": (k.TRADE, False),
 }
 # Time of a step, in steps of plain arithmetic; windows add their share. Only splits work evenly.
-COSTS = {k.DIV: 3.0, k.C_DIV: 3.0, k.SQUASH: 2.0, k.EMA: 16.0, k.MEAN: 18.0, k.STD: 40.0}
-COSTS |= {k.ZSCORE: 45.0, k.LOWEST: 8.0, k.HIGHEST: 8.0, k.RANK: 5.0, k.LAG: 2.5, k.DIFF: 2.5}
+COSTS = {k.DIV: 9.0, k.C_DIV: 9.0, k.SQUASH: 4.0, k.EMA: 14.0, k.MEAN: 25.0, k.STD: 60.0}
+COSTS |= {k.ZSCORE: 80.0, k.LOWEST: 8.0, k.HIGHEST: 8.0, k.RANK: 5.0, k.LAG: 2.5, k.DIFF: 2.5}
 COSTS |= {k.AND: 0.1, k.OR: 0.1, k.NOT: 0.1, k.TRADE: 20.0}
 
 
