@@ -140,6 +140,7 @@ impl Core {
     }
 
     pub(super) fn amend_reply(&mut self, link: &str, outcome: AmendOutcome) {
+        let now = self.now.ms;
         let Some(order) = self.orders.get_mut(link) else { return };
         order.care.amending = false;
         let cancelled = order.cancel_wanted;
@@ -163,7 +164,10 @@ impl Core {
                 self.amends.pause_until(retry_at);
                 self.amends.push(&agent, link.to_owned());
             }
-            AmendOutcome::Ambiguous { .. } => self.ask(link, 0),
+            AmendOutcome::Ambiguous { .. } => {
+                order.care.terms_at = now;
+                self.ask(link, 0);
+            }
         }
     }
 

@@ -110,6 +110,8 @@ fn take_first(queue: &mut VecDeque<String>, may_go: &impl Fn(&str) -> bool) -> O
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn name(text: &str) -> Name {
@@ -145,6 +147,39 @@ mod tests {
             assert!(inside <= 10, "{inside} orders in the second from {first}");
         }
         assert_eq!(sent.len(), 50);
+    }
+
+    proptest! {
+        #[test]
+        fn agents_that_always_have_something_waiting_get_equal_shares(
+            per_second in 1_usize..20,
+            arrivals in prop::collection::vec((0_usize..4, 0_i64..10_000), 0..200),
+            backlog in 1_usize..4,
+        ) {
+            let names = ["a", "b", "c", "d"].map(name);
+            let mut pacer = Pacer::new(per_second);
+            // The first agents have more waiting than ten seconds can serve, the others now and then.
+            for agent in &names[..backlog] {
+                for at in 0..10 * per_second {
+                    pacer.push(agent, format!("{agent}-{at}"));
+                }
+            }
+            let mut served: BTreeMap<Name, usize> = BTreeMap::new();
+            for now in 0..10_000 {
+                for (agent, at) in &arrivals {
+                    if *at == now && *agent >= backlog {
+                        pacer.push(&names[*agent], format!("{}-late", names[*agent]));
+                    }
+                }
+                while let Some(link) = pacer.release(now, |_| true) {
+                    let agent = link.split_once('-').unwrap().0;
+                    *served.entry(name(agent)).or_default() += 1;
+                }
+                let busy = names[..backlog].iter().map(|agent| served.get(agent).copied().unwrap_or(0));
+                let (least, most) = (busy.clone().min().unwrap(), busy.max().unwrap());
+                prop_assert!(most - least <= 1, "{:?} after {} ms", served, now);
+            }
+        }
     }
 
     #[test]

@@ -177,6 +177,8 @@ impl Core {
                 self.ask(link, 100);
             }
             CreateOutcome::Ambiguous { text } => {
+                // It was signed some time before this, so the receive window counts from here.
+                order.care.sent_at = now;
                 self.happen(link, Happened::NoAnswer { text });
                 self.ask(link, 0);
             }
@@ -290,7 +292,7 @@ impl Core {
             self.missing(link);
             return;
         }
-        let certain = now - order.care.sent_at > window + 1_000;
+        let certain = !order.care.sending && now - order.care.sent_at > window + 1_000;
         let alive = market <= order.intent.expires_at() && !order.cancel_wanted;
         if alive && asks >= 2 {
             order.care.asks = 0;
