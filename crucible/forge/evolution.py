@@ -107,7 +107,7 @@ class Forging:
         self.policy = policy or read_policy(settings.policy)
         self.market = Market.of(candles, frame)
         self.frame = frame
-        self.windows = cut(len(candles), settings)
+        self.windows = cut(len(candles), settings, candles.symbol)
         train_days = len(np.unique(self.market.day[self.windows.train]))
         self.by_day = train_days >= FEWEST_DAYS
         self.data_hash = candles.data_hash()

@@ -50,8 +50,8 @@ def limits_for(rows: int) -> Limits:
     return Limits(lookback=min(1_500, rows // 50), timeout=min(480, rows // 100))
 
 
-def cut(rows: int, settings: ForgeSettings) -> Windows:
-    """Cut rows by the settings' fractions.
+def cut(rows: int, settings: ForgeSettings, symbol: str = "the symbol") -> Windows:
+    """Cut rows by the settings' fractions; errors name the symbol.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def cut(rows: int, settings: ForgeSettings) -> Windows:
         If there are too few rows, or a fraction leaves a window empty.
     """
     if rows < FEWEST_ROWS:
-        message = f"{rows} candles are too few to forge on; give at least {FEWEST_ROWS}"
+        message = f"{symbol}: {rows} candles are too few to forge on; give at least {FEWEST_ROWS}"
         raise ForgeError(message)
     purge = limits_for(rows).purge
     first = int(rows * settings.train_fraction)
@@ -70,7 +70,7 @@ def cut(rows: int, settings: ForgeSettings) -> Windows:
     for name, span in windows.spans().items():
         if span.stop - span.start < purge:
             message = (
-                f"the {name} window has {max(0, span.stop - span.start)} of {rows} candles, fewer "
+                f"{symbol}: the {name} window has {max(0, span.stop - span.start)} of {rows} candles, fewer "
                 f"than its purge of {purge}; raise its fraction or give more candles"
             )
             raise ForgeError(message)

@@ -25,6 +25,9 @@ PRICE_COLUMNS = ("open", "high", "low", "close")
 COLUMNS = ("ts", *PRICE_COLUMNS, "volume")
 
 
+_TYPES = {"ts": "epoch milliseconds as int64", **dict.fromkeys(COLUMNS[1:], "float64")}
+
+
 class CandleError(ValueError):
     """Candles that cannot be used; the message names the file or symbol, the row and the value."""
 
@@ -171,6 +174,16 @@ def read_candles(path: Path, symbol: str | None = None) -> Candles:
     if missing:
         message = f"{path}: column {missing[0]!r} is missing; columns: {table.column_names}"
         raise CandleError(message)
+    for name in COLUMNS:
+        kind = table[name].type
+        wanted = pa.types.is_integer(kind) or (name != "ts" and pa.types.is_floating(kind))
+        if not wanted:
+            message = f"{path}: column {name!r} holds {kind}, not numbers; write {_TYPES[name]}"
+            raise CandleError(message)
+        if table[name].null_count:
+            row = table[name].is_null().to_pylist().index(True)
+            message = f"{path}: row {row}: {name} is missing"
+            raise CandleError(message)
     ts = table["ts"].to_numpy().astype(np.int64)
     columns = [table[name].to_numpy().astype(np.float64) for name in COLUMNS[1:]]
     return check(Candles(symbol or path.name.split("-")[0], ts, *columns), str(path))
