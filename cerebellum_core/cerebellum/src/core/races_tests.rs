@@ -288,6 +288,26 @@ fn a_vanished_exit_is_replaced_once_positions_show_that_it_did_nothing() {
 }
 
 #[test]
+fn an_old_question_about_a_late_order_raises_no_alarm_when_it_is_answered() {
+    let mut story = Story::new().ready();
+    let (one, order) = limit(&mut story, "a", Side::Buy, "95");
+    let link_id = order.link_id.clone();
+    let outcome = CreateOutcome::Ambiguous { text: "timeout".to_owned() };
+    story.tell(Input::CreateReply { link_id: link_id.clone(), outcome });
+    // The question is under way when the venue shows the order after all.
+    story.pass(50);
+    story.tell(Input::OrderSeen(seen(&order, Shown::Working)));
+    story.tell(not_found(&link_id));
+    assert_eq!(story.status(&one), OrderStatus::New);
+    assert_eq!(story.risks("order_vanished"), 0);
+    for _ in 0..10 {
+        story.pass(1_000);
+        story.tell(not_found(&link_id));
+    }
+    assert_eq!(story.risks("order_vanished"), 1, "later questions count");
+}
+
+#[test]
 fn an_order_declared_gone_that_shows_up_again_is_alarmed_and_taken_back() {
     let mut story = Story::new().ready();
     let (one, order) = limit(&mut story, "a", Side::Buy, "95");

@@ -320,6 +320,11 @@ impl Core {
         let now = self.now.ms;
         let window = self.setup.receive_window_ms;
         let Some(order) = self.orders.get_mut(link) else { return };
+        // The answer to a question older than the order's newest change proves nothing.
+        if order.care.asked_at < order.care.changed_at {
+            self.ask(link, 250);
+            return;
+        }
         let since = *order.care.missing_since.get_or_insert(now);
         let shown_before = !matches!(order.status, OrderStatus::Sent | OrderStatus::Unknown);
         let unseen = now - order.care.sent_at > LANDED_MS;
