@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup up test bench chaos soak screenshots lint docs clean bench-charts
+.PHONY: help setup up test bench chaos fuzz soak screenshots lint docs clean bench-charts
 
 CARGO := cargo
 MANIFEST := --manifest-path cerebellum_core/Cargo.toml
@@ -16,6 +16,7 @@ help:
 	@echo "make lint         formatters, linters, types, floors"
 	@echo "make bench        every benchmark; make bench-NAME runs one; make bench-charts draws them"
 	@echo "make chaos        thousands of orders under faults and kills; SEED=1 ORDERS=2000"
+	@echo "make fuzz         seeded mutation of every parser; ARGS=\"--runs 1000000 --seed 1\""
 	@echo "make soak         a long run with its memory and errors watched"
 	@echo "make screenshots  pictures of the pages of a running system, into docs/pictures"
 	@echo "make docs         the documentation as a site"
@@ -60,6 +61,9 @@ bench-charts: setup
 # make chaos SEED=7 ORDERS=5000
 chaos: setup
 	@CHAOS_SEED=$(or $(SEED),1) CHAOS_ORDERS=$(or $(ORDERS),2000) $(PY) -m pytest -s tests/chaos $(ARGS)
+
+fuzz: setup
+	@$(CARGO) run --release --locked -p fuzz $(MANIFEST) -- --target all $(ARGS)
 
 soak: setup
 	@test -f tools/soak.py || { echo "make soak: tools/soak.py does not exist yet; nothing was run" >&2; exit 1; }

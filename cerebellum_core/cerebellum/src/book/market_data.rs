@@ -17,6 +17,8 @@ use super::{
 };
 use crate::core::market::Quote;
 
+/// How a book's frame begins as the venue writes it; another order of its keys is read, too.
+const BOOK_FRAME: &str = "{\"topic\":\"orderbook.";
 /// How many levels a side the live book holds.
 pub const DEPTH: usize = 50;
 
@@ -113,6 +115,16 @@ impl MarketData {
             let start: String = text.chars().take(120).collect();
             format!("public frame cannot be read: {error}: {start}")
         };
+        // Nearly every frame is a book's, so it is read once, without a look at its head first.
+        if text.starts_with(BOOK_FRAME) {
+            if let Ok(frame) = serde_json::from_str::<BookFrame<'_>>(text) {
+                let name = frame.topic.and_then(|topic| topic.rsplit_once('.'));
+                return Ok(match name.map(|(_, name)| Symbol::new(name)) {
+                    Some(Ok(symbol)) => self.book(&symbol, &frame, wall_ms),
+                    _ => Vec::new(),
+                });
+            }
+        }
         let head: Head<'_> = serde_json::from_str(text).map_err(unreadable)?;
         let Some(topic) = head.topic else {
             return Ok(vec![Outcome::Answer {
@@ -319,12 +331,14 @@ fn follow(symbol: &Symbol, _data: &SymbolData, step: CandleStep) -> Vec<Outcome>
 /// # Errors
 /// The number that cannot be read.
 pub fn candle_of(symbol: &Symbol, row: &CandleRow) -> Result<Candle, String> {
+    let close_ts = row.start.checked_add(MINUTE_MS);
+    let close_ts = close_ts.ok_or_else(|| format!("candle start {} is no time", row.start))?;
     Ok(Candle {
         v: V1,
-        ts: row.start + MINUTE_MS,
+        ts: close_ts,
         symbol: symbol.clone(),
         open_ts: row.start,
-        close_ts: row.start + MINUTE_MS,
+        close_ts,
         open: row.open.parse()?,
         high: row.high.parse()?,
         low: row.low.parse()?,

@@ -22,6 +22,9 @@ pub struct Head<'a> {
 /// An order book message.
 #[derive(Debug, Deserialize)]
 pub struct BookFrame<'a> {
+    /// The topic.
+    #[serde(borrow, default)]
+    pub topic: Option<&'a str>,
     /// `snapshot` or `delta`.
     #[serde(rename = "type", borrow)]
     pub kind: &'a str,
@@ -39,10 +42,10 @@ pub struct BookFrame<'a> {
 #[derive(Debug, Deserialize)]
 pub struct BookData<'a> {
     /// Bids: price and quantity.
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     pub b: Vec<(&'a str, &'a str)>,
     /// Asks: price and quantity.
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     pub a: Vec<(&'a str, &'a str)>,
     /// Update id.
     pub u: u64,

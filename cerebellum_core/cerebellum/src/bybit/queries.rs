@@ -234,7 +234,11 @@ impl RestClient {
     }
 }
 
-fn instrument(row: &Value) -> Result<Instrument, String> {
+/// The filters of an instrument's row.
+///
+/// # Errors
+/// The field that is missing or cannot be read.
+pub fn instrument(row: &Value) -> Result<Instrument, String> {
     let field = |filter: &str, name: &str| {
         let text = row.get(filter).and_then(|f| f.get(name)).and_then(Value::as_str);
         let text = text.ok_or_else(|| format!("{filter}.{name} is missing in row {row}"))?;
@@ -256,17 +260,23 @@ fn instrument(row: &Value) -> Result<Instrument, String> {
     Ok(instrument)
 }
 
-fn candle(symbol: &Symbol, row: &[String]) -> Result<Candle, String> {
+/// A one-minute candle of a row.
+///
+/// # Errors
+/// The field that is missing or cannot be read.
+pub fn candle(symbol: &Symbol, row: &[String]) -> Result<Candle, String> {
     let [start, open, high, low, close, volume, turnover, ..] = row else {
         return Err(format!("candle of {symbol} with {} fields", row.len()));
     };
-    let open_ts: u64 = start.parse().map_err(|_| format!("candle start {start:?}"))?;
+    let no_time = || format!("candle start {start:?} is no time");
+    let open_ts: u64 = start.parse().map_err(|_| no_time())?;
+    let close_ts = open_ts.checked_add(MINUTE_MS).ok_or_else(no_time)?;
     Ok(Candle {
         v: V1,
-        ts: open_ts + MINUTE_MS,
+        ts: close_ts,
         symbol: symbol.clone(),
         open_ts,
-        close_ts: open_ts + MINUTE_MS,
+        close_ts,
         open: open.parse()?,
         high: high.parse()?,
         low: low.parse()?,

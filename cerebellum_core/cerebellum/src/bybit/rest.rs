@@ -251,6 +251,15 @@ impl RestClient {
     }
 }
 
+/// Reads the envelope of a reply: its code and its result.
+///
+/// # Errors
+/// What cannot be read.
+pub fn read_envelope(body: &[u8]) -> Result<(i64, Value), String> {
+    let envelope: Envelope = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    Ok((envelope.code, envelope.result))
+}
+
 /// What a reply to an order request says; `limit` is what remains of the rate and its reset, ms.
 pub(super) fn answer_of(
     code: i64,

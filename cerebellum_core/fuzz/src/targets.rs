@@ -1,0 +1,239 @@
+//! What is parsed, and what must hold of what was accepted.
+
+use cerebellum::{
+    book::{
+        ladder::Scales,
+        market_data::{MarketData, Outcome, DEPTH},
+    },
+    bybit::{
+        outcome, queries,
+        rest::{read_envelope, VenueClock},
+        rows::{self, Row},
+        ws_private,
+        ws_trade::TradeFrame,
+    },
+    core::limits::Limits,
+    settings::Flags,
+};
+use protocol::wire::{decode, encode, field::Symbol, Command, Event, Family, Market, Reply};
+use serde::{de::DeserializeOwned, Serialize};
+use serde_json::Value;
+
+use crate::corpus;
+
+/// Reads one input: the kind of outcome, or the promise that was broken.
+pub type Parse = Box<dyn FnMut(&[u8]) -> Result<String, String>>;
+
+/// Something that parses.
+pub struct Target {
+    /// Its name.
+    pub name: &'static str,
+    /// A fresh parser.
+    pub begin: fn() -> Parse,
+    /// Its examples.
+    pub examples: fn() -> Result<Vec<Vec<u8>>, String>,
+}
+
+impl Target {
+    /// A number of its own, so that targets do not share their randomness.
+    #[must_use]
+    pub fn salt(&self) -> u64 {
+        self.name.bytes().fold(7, |sum, byte| sum.wrapping_mul(131).wrapping_add(u64::from(byte)))
+    }
+}
+
+/// Every target.
+pub const TARGETS: [Target; 9] = [
+    Target { name: "command", begin: || Box::new(message::<Command>), examples: corpus::vectors },
+    Target { name: "reply", begin: || Box::new(message::<Reply>), examples: corpus::vectors },
+    Target { name: "event", begin: || Box::new(message::<Event>), examples: corpus::vectors },
+    Target { name: "market", begin: || Box::new(message::<Market>), examples: corpus::vectors },
+    Target {
+        name: "rest",
+        begin: || Box::new(rest),
+        examples: || Ok(corpus::texts(&corpus::ROWS)),
+    },
+    Target {
+        name: "public",
+        begin: public,
+        examples: || {
+            let mut examples = corpus::texts(&corpus::PUBLIC);
+            examples.extend(corpus::recorded());
+            Ok(examples)
+        },
+    },
+    Target {
+        name: "private",
+        begin: || Box::new(private),
+        examples: || Ok(corpus::texts(&corpus::PRIVATE)),
+    },
+    Target {
+        name: "trade",
+        begin: || Box::new(trade),
+        examples: || Ok(corpus::texts(&corpus::TRADE)),
+    },
+    Target {
+        name: "files",
+        begin: || Box::new(files),
+        examples: || Ok(corpus::texts(&corpus::FILES)),
+    },
+];
+
+/// An error's words without the values in them, so that kinds are counted and not inputs.
+fn kind(error: &str) -> String {
+    let mut shown = String::from("error ");
+    let mut quoted = false;
+    for letter in error.chars().take(120) {
+        match letter {
+            '"' | '`' | '\'' => quoted = !quoted,
+            _ if quoted => {}
+            '{' => break,
+            digit if digit.is_ascii_digit() => {}
+            other => shown.push(other),
+        }
+    }
+    shown
+}
+
+/// decode, encode, decode, encode: the second text must equal the first.
+fn message<T: DeserializeOwned + Serialize + Family>(input: &[u8]) -> Result<String, String> {
+    let first: T = match decode(input) {
+        Ok(message) => message,
+        Err(fault) => return Ok(kind(&format!("{:?} {}", fault.code, fault.text))),
+    };
+    let text = encode(&first).map_err(|fault| format!("accepted but not written: {fault}"))?;
+    let again: T = decode(&text).map_err(|fault| format!("written but not read: {fault}"))?;
+    let twice = encode(&again).map_err(|fault| format!("read again but not written: {fault}"))?;
+    if text != twice {
+        return Err(format!("{} became {}", show(&text), show(&twice)));
+    }
+    let value: Value = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+    finite(&value)?;
+    Ok(format!("ok {}", value.get("type").and_then(Value::as_str).unwrap_or("?")))
+}
+
+fn show(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).into_owned()
+}
+
+fn finite(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Number(number) if number.as_f64().is_none_or(|number| !number.is_finite()) => {
+            Err(format!("{number} is not finite and was accepted"))
+        }
+        Value::Array(list) => list.iter().try_for_each(finite),
+        Value::Object(fields) => fields.values().try_for_each(finite),
+        _ => Ok(()),
+    }
+}
+
+fn rest(input: &[u8]) -> Result<String, String> {
+    let (code, result) = match read_envelope(input) {
+        Ok(envelope) => envelope,
+        Err(error) => return Ok(kind(&error)),
+    };
+    let Some(Value::Array(list)) = result.get("list").cloned() else {
+        return Ok(format!("ok {} without a list", code.signum()));
+    };
+    let symbol = Symbol::new("BTCUSDT")?;
+    let mut outcomes = Vec::new();
+    for value in list.into_iter().take(4) {
+        let mut tell = |name: &str, read: Result<(), String>| {
+            outcomes.push(read.map_or_else(|error| kind(&error), |()| format!("ok {name}")));
+        };
+        tell("instrument", queries::instrument(&value).map(|_| ()));
+        if let Ok(row) = serde_json::from_value::<Vec<String>>(value.clone()) {
+            tell("candle", queries::candle(&symbol, &row).map(|_| ()));
+        }
+        if let Ok(row) = serde_json::from_value::<Row>(value) {
+            tell("order", rows::order(&row).map(|_| ()));
+            tell("execution", rows::execution(&row).map(|_| ()));
+            tell("position", rows::position(&row).map(|_| ()));
+            tell("balance", rows::balance(&row, "USDT").map(|_| ()));
+        }
+    }
+    let accepted = outcomes.iter().any(|outcome| outcome.starts_with("ok"));
+    let head = if accepted { "ok" } else { "error" };
+    Ok(format!("{head} {}", outcomes.join("; ")))
+}
+
+fn public() -> Parse {
+    let places = [("BTCUSDT", 2, 3), ("ETHUSDT", 2, 3), ("SOLUSDT", 3, 3), ("DOGEUSDT", 5, 1)];
+    let symbols = places.iter().filter_map(|(name, price, qty)| {
+        Some((Symbol::new(name).ok()?, Scales { price: *price, qty: *qty }))
+    });
+    let mut data = MarketData::new(symbols, DEPTH);
+    Box::new(move |input| {
+        let Ok(text) = std::str::from_utf8(input) else { return Ok("error no UTF-8".to_owned()) };
+        let outcomes = match data.frame(text, 0) {
+            Ok(outcomes) => outcomes,
+            Err(error) => return Ok(kind(&error)),
+        };
+        let mut kinds: Vec<String> = Vec::new();
+        for outcome in outcomes {
+            let name = match &outcome {
+                Outcome::Publish(market) => message::<Market>(
+                    &encode(market).map_err(|fault| format!("published: {fault}"))?,
+                )?,
+                Outcome::Quote(_, quote, _) if quote.bid >= quote.ask => {
+                    return Err(format!("a crossed quote: {quote:?}"));
+                }
+                Outcome::Stale(_, why) => kind(why),
+                other => format!("{other:?}").chars().take_while(|c| c.is_alphabetic()).collect(),
+            };
+            if !kinds.contains(&name) {
+                kinds.push(name);
+            }
+        }
+        Ok(format!("ok {}", kinds.join("; ")))
+    })
+}
+
+fn private(input: &[u8]) -> Result<String, String> {
+    let Ok(text) = std::str::from_utf8(input) else { return Ok("error no UTF-8".to_owned()) };
+    let (inputs, fault) = ws_private::inputs(text);
+    let fault = fault.map(|(place, error)| kind(&format!("{place} {error}")));
+    let head = if inputs.is_empty() && fault.is_some() { "error" } else { "ok" };
+    Ok(format!("{head} {} {}", inputs.len().min(3), fault.unwrap_or_default()))
+}
+
+fn trade(input: &[u8]) -> Result<String, String> {
+    let Ok(text) = std::str::from_utf8(input) else { return Ok("error no UTF-8".to_owned()) };
+    let frame = match TradeFrame::read(text) {
+        Ok(frame) => frame,
+        Err(error) => return Ok(kind(&error)),
+    };
+    let answer = frame.answer(&VenueClock::default());
+    let (created, cancelled) =
+        (outcome::of_create(answer.clone(), 1_000), outcome::of_cancel(answer));
+    let name = |shown: String| shown.chars().take_while(|c| c.is_alphabetic()).collect::<String>();
+    Ok(format!("ok {} {}", name(format!("{created:?}")), name(format!("{cancelled:?}"))))
+}
+
+fn files(input: &[u8]) -> Result<String, String> {
+    let Ok(text) = std::str::from_utf8(input) else { return Ok("error no UTF-8".to_owned()) };
+    let limits = match Limits::parse(text) {
+        Ok(limits) => {
+            let written = toml::to_string(&limits).map_err(|error| format!("limits: {error}"))?;
+            let again = Limits::parse(&written)
+                .map_err(|error| format!("limits written but not read: {error}: {written}"))?;
+            if again != limits {
+                return Err(format!("limits {limits:?} became {again:?}"));
+            }
+            "ok limits".to_owned()
+        }
+        Err(error) => kind(&error),
+    };
+    let settings = match toml::from_str::<Flags>(text) {
+        Ok(flags) => match flags.check() {
+            Ok(settings) if settings.venue == cerebellum::settings::Venue::Live => {
+                return Err("a file alone turned real money on".to_owned());
+            }
+            Ok(_) => "ok settings".to_owned(),
+            Err(error) => kind(&error),
+        },
+        Err(error) => kind(error.message()),
+    };
+    let accepted = limits.starts_with("ok") || settings.starts_with("ok");
+    Ok(format!("{} {limits} | {settings}", if accepted { "ok" } else { "error" }))
+}
