@@ -141,15 +141,21 @@ def test_ctrl_c_leaves_a_folder_that_can_be_resumed(folder, settings, tmp_path):
     command = [sys.executable, "-m", "crucible.cli", "forge", "--slot", "BTCUSDT-gp-1"]
     command += ["--candles", str(folder), "--out", str(out), "--population", "12", "--seed", "7"]
     environment = {**os.environ, "CRUCIBLE_HOME": str(settings.home)}
+    # A test runner started in the background ignores Ctrl-C, and would hand that down.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     begun = subprocess.Popen(
-        [*command, "--budget", "1h"], env=environment, stderr=subprocess.PIPE, text=True
+        [*command, "--budget", "1h"],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
     )
+    signal.signal(signal.SIGINT, before)
     try:
         while not (out / "checkpoint.json").exists():
             assert begun.poll() is None, begun.stderr.read()
             time.sleep(0.1)
         begun.send_signal(signal.SIGINT)
-        assert begun.wait() == 130
+        assert begun.wait(timeout=120) == 130
         assert "the same with --resume goes on" in begun.stderr.read()
     finally:
         begun.kill()
