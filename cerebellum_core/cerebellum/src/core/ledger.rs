@@ -1,6 +1,6 @@
 //! Per-agent sub-ledgers: positions, cash and fees, exact.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use protocol::wire::field::{Name, Side, Symbol};
 use rust_decimal::Decimal;
@@ -17,9 +17,13 @@ pub struct Position {
     pub cost: Decimal,
 }
 
+/// How many of the newest fills are kept to tell who held what a while ago.
+pub const REMEMBERED: usize = 20_000;
+
 /// Positions and sums over all fills and funding.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
+    recent: VecDeque<(Holding, u64, Decimal)>,
     positions: BTreeMap<Holding, Position>,
     agent_cash: BTreeMap<Name, Decimal>,
     fills: u64,
@@ -42,6 +46,31 @@ pub struct Booking {
     pub price: Decimal,
     /// What it cost.
     pub fee: Decimal,
+    /// Market time, ms.
+    pub exec_ts: u64,
+}
+
+/// Shares a funding payment among holders in the measure of their signed positions, to the last
+/// unit: the last share is what the others leave.
+///
+/// A holder on the other side of the net position receives what the net position pays for it.
+/// Empty if the net position is flat.
+#[must_use]
+pub fn shares(held: &[(Name, Decimal)], amount: Decimal) -> Vec<(Name, Decimal)> {
+    let net: Decimal = held.iter().map(|(_, qty)| *qty).sum();
+    if net.is_zero() {
+        return Vec::new();
+    }
+    let mut left = amount;
+    let last = held.len() - 1;
+    held.iter()
+        .enumerate()
+        .map(|(at, (agent, qty))| {
+            let share = if at == last { left } else { (amount * *qty / net).round_dp(8) };
+            left -= share;
+            (agent.clone(), share)
+        })
+        .collect()
 }
 
 impl Ledger {
@@ -57,6 +86,10 @@ impl Ledger {
         self.cash += cash;
         *self.agent_cash.entry(fill.agent.clone()).or_default() += cash;
         let holding = (fill.agent.clone(), fill.symbol.clone());
+        self.recent.push_back((holding.clone(), fill.exec_ts, signed));
+        if self.recent.len() > REMEMBERED {
+            self.recent.pop_front();
+        }
         let before = self.positions.remove(&holding).unwrap_or_default();
         let after = before.after(signed, fill.price);
         if !after.qty.is_zero() {
@@ -65,34 +98,33 @@ impl Ledger {
         after
     }
 
-    /// Shares a funding payment of one symbol among the agents that hold it, in the measure of
-    /// their signed positions, to the last unit: the last share is what the others leave.
-    ///
-    /// An agent on the other side of the net position receives what the net position pays for it.
-    /// Empty if the agents' net position is flat.
+    /// Who held a symbol when its funding was paid: the agents' positions at that moment, if they
+    /// add up to the size that paid; fills of that very millisecond count or not, as it fits.
     #[must_use]
-    pub fn share_funding(&self, symbol: &Symbol, amount: Decimal) -> Vec<(Name, Decimal)> {
-        let net = self.net(symbol);
-        if net.is_zero() {
-            return Vec::new();
-        }
-        let holders: Vec<_> = self
+    pub fn held_at(&self, symbol: &Symbol, ts: u64, size: Decimal) -> Option<Vec<(Name, Decimal)>> {
+        [ts, ts.saturating_sub(1)]
+            .into_iter()
+            .map(|ts| self.held_before(symbol, ts))
+            .find(|held| held.iter().map(|(_, qty)| *qty).sum::<Decimal>().abs() == size)
+    }
+
+    /// Every agent's position in a symbol after its last fill up to a market time, ms; the flat
+    /// ones are left out. Only the newest [`REMEMBERED`] fills can be looked behind.
+    #[must_use]
+    pub fn held_before(&self, symbol: &Symbol, ts: u64) -> Vec<(Name, Decimal)> {
+        let mut held: BTreeMap<&Name, Decimal> = self
             .positions
             .iter()
-            .filter(|((_, held), _)| held == symbol)
-            .map(|((agent, _), position)| (agent.clone(), position.qty))
+            .filter(|((_, of), _)| of == symbol)
+            .map(|((agent, _), position)| (agent, position.qty))
             .collect();
-        let mut left = amount;
-        let last = holders.len().saturating_sub(1);
-        holders
-            .into_iter()
-            .enumerate()
-            .map(|(at, (agent, qty))| {
-                let share = if at == last { left } else { (amount * qty / net).round_dp(8) };
-                left -= share;
-                (agent, share)
-            })
-            .collect()
+        for ((agent, of), at, signed) in self.recent.iter().rev() {
+            if of == symbol && *at > ts {
+                *held.entry(agent).or_default() -= *signed;
+            }
+        }
+        let held = held.into_iter().filter(|(_, qty)| !qty.is_zero());
+        held.map(|(agent, qty)| (agent.clone(), qty)).collect()
     }
 
     /// Books what one agent paid in funding.
@@ -186,6 +218,7 @@ mod tests {
             qty: Decimal::new(qty, 3),
             price: Decimal::new(price, 1),
             fee: Decimal::new(fee, 8),
+            exec_ts: 0,
         }
     }
 
@@ -213,9 +246,9 @@ mod tests {
         ledger.book(&booking("a", Side::Buy, 1000, 1000, 0));
         ledger.book(&booking("b", Side::Buy, 1000, 1000, 0));
         ledger.book(&booking("c", Side::Buy, 1000, 1000, 0));
-        let shares = ledger.share_funding(&symbol(), Decimal::new(1, 8));
+        let shares = super::shares(&ledger.held_before(&symbol(), 0), Decimal::new(1, 8));
         assert_eq!(shares.iter().map(|(_, share)| *share).sum::<Decimal>(), Decimal::new(1, 8));
-        let shares = ledger.share_funding(&symbol(), Decimal::new(100, 2));
+        let shares = super::shares(&ledger.held_before(&symbol(), 0), Decimal::new(100, 2));
         assert_eq!(shares.iter().map(|(_, share)| *share).sum::<Decimal>(), Decimal::ONE);
     }
 
@@ -224,7 +257,7 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.book(&booking("a", Side::Buy, 2000, 1000, 0));
         ledger.book(&booking("b", Side::Sell, 1000, 1000, 0));
-        let shares = ledger.share_funding(&symbol(), Decimal::ONE);
+        let shares = super::shares(&ledger.held_before(&symbol(), 0), Decimal::ONE);
         assert_eq!(shares, [(name("a"), Decimal::from(2)), (name("b"), Decimal::from(-1))]);
     }
 

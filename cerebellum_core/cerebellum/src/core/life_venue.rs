@@ -268,6 +268,7 @@ impl Rows {
                         qty: fill.qty.value(),
                         price: fill.price.value(),
                         fee: fill.fee.value(),
+                        exec_ts: fill.exec_ts,
                     });
                     self.recovered.last_exec_ts = Some(fill.exec_ts);
                     if !self.booked.insert(fill.exec_id.clone()) {

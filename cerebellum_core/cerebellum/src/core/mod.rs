@@ -11,6 +11,8 @@ mod commands;
 pub mod daily;
 /// Protective exits, flatten, dead-man switch.
 mod exits;
+
+mod funding;
 /// What goes in, what comes out.
 pub mod io;
 /// Per-agent sub-ledgers.
@@ -47,6 +49,8 @@ mod chaos_tests;
 #[cfg(test)]
 mod exits_tests;
 #[cfg(test)]
+mod funding_tests;
+#[cfg(test)]
 mod life_tests;
 #[cfg(test)]
 mod life_venue;
@@ -73,7 +77,7 @@ use rust_decimal::Decimal;
 
 use self::{
     daily::DayBook,
-    io::{Effect, Input, Now, Record},
+    io::{Effect, Execution, Input, Now, Record},
     ledger::{Holding, Ledger},
     limits::Limits,
     market::{Instrument, Quote},
@@ -156,6 +160,7 @@ pub struct Core {
     deadman_tripped: bool,
     last_exec_ts: Option<u64>,
     first_intent_ts: Option<u64>,
+    funding: Vec<(Execution, i64)>,
     next_second_at: i64,
     now: Now,
     out: Vec<Effect>,
@@ -193,6 +198,7 @@ impl Core {
             deadman_tripped: false,
             last_exec_ts: recovered.last_exec_ts,
             first_intent_ts: recovered.first_intent_ts,
+            funding: Vec::new(),
             next_second_at: 0,
             now,
             out: Vec::new(),
@@ -300,6 +306,7 @@ impl Core {
         self.check_deadman();
         self.care_for_orders();
         self.audit_when_due();
+        self.settle_funding();
         if self.now.ms >= self.next_second_at {
             self.next_second_at = self.now.ms + 1000;
             self.watch_daily_loss();

@@ -13,6 +13,9 @@ const EVERY_MS: i64 = 30_000;
 const AGAIN_MS: i64 = 2_000;
 /// How far behind the newest execution a pull begins, market ms.
 const OVERLAP_MS: u64 = 60_000;
+/// The same for the first pull after a start, market ms: answers about single orders are booked too
+/// while the stream is down, so the newest booked execution does not tell what else is missing.
+const START_OVERLAP_MS: u64 = 86_400_000;
 /// After how many looks a difference is an alarm even if fills keep coming.
 const PATIENCE: u32 = 10;
 
@@ -106,7 +109,8 @@ impl Core {
 
     fn pull_from(&self) -> Option<u64> {
         let newest = self.last_exec_ts.or(self.first_intent_ts)?;
-        Some(newest.saturating_sub(OVERLAP_MS))
+        let overlap = if self.audit.ready { OVERLAP_MS } else { START_OVERLAP_MS };
+        Some(newest.saturating_sub(overlap))
     }
 
     pub(super) fn settle_readiness(&mut self) {

@@ -1,7 +1,7 @@
 //! What the venue says: replies, order rows, executions.
 
 use protocol::wire::{
-    event::{Event, FillEvent, FundingEvent, PositionEvent},
+    event::{Event, FillEvent, PositionEvent},
     field::V1,
     DecimalText,
 };
@@ -38,11 +38,17 @@ impl Core {
                 self.drive_exits(None);
             }
             Input::Executions { executions, pulled } => {
-                for execution in executions {
-                    self.execution(&execution);
+                for execution in &executions {
+                    self.execution(execution);
                 }
+                self.audit.pulled |= pulled;
+                // Rows of a stream tell that nothing older is missing only once its pull is done.
+                if self.audit.pulled {
+                    let newest = executions.iter().map(|execution| execution.exec_ts).max();
+                    self.last_exec_ts = self.last_exec_ts.max(newest);
+                }
+                self.settle_funding();
                 if pulled {
-                    self.audit.pulled = true;
                     self.settle_readiness();
                 }
                 self.drive_exits(None);
@@ -153,9 +159,8 @@ impl Core {
                 self.seen_executions.remove(&oldest);
             }
         }
-        self.last_exec_ts = self.last_exec_ts.max(Some(execution.exec_ts));
         match &execution.kind {
-            ExecutionKind::Funding => self.funding(execution),
+            ExecutionKind::Funding => self.funding.push((execution.clone(), self.now.ms)),
             ExecutionKind::Trade | ExecutionKind::Other(_) => {
                 match self.link_for(&execution.link_id, &execution.order_id) {
                     Some(link) => self.fill(&link, execution),
@@ -203,6 +208,7 @@ impl Core {
             qty: execution.qty,
             price: execution.price,
             fee: execution.fee,
+            exec_ts: execution.exec_ts,
         });
         self.audit.booked(&intent.symbol);
         let (ts, seq) = self.next_seq();
@@ -231,36 +237,7 @@ impl Core {
         self.happen(link, happened);
     }
 
-    fn funding(&mut self, execution: &Execution) {
-        let shares = self.ledger.share_funding(&execution.symbol, execution.fee);
-        if shares.is_empty() {
-            self.foreign(execution, "is funding while no agent holds the symbol");
-            return;
-        }
-        for (agent, amount) in shares {
-            self.ledger.book_funding(&agent, amount);
-            self.out.push(Effect::Record(Record::Funding {
-                exec_id: execution.exec_id.clone(),
-                agent: agent.clone(),
-                symbol: execution.symbol.clone(),
-                amount,
-                exec_ts: execution.exec_ts,
-            }));
-            let (ts, seq) = self.next_seq();
-            self.tell(Event::Funding(FundingEvent {
-                v: V1,
-                ts,
-                seq,
-                exec_id: execution.exec_id.clone(),
-                agent,
-                symbol: execution.symbol.clone(),
-                amount: DecimalText::from(amount),
-                exec_ts: execution.exec_ts,
-            }));
-        }
-    }
-
-    fn foreign(&mut self, execution: &Execution, why: &str) {
+    pub(super) fn foreign(&mut self, execution: &Execution, why: &str) {
         self.out.push(Effect::Record(Record::Foreign(Box::new(execution.clone()))));
         let signed = match execution.side {
             protocol::wire::field::Side::Buy => execution.qty,

@@ -110,9 +110,9 @@ impl Journal {
     /// When a row cannot be read back.
     pub fn ledger(&self) -> Result<Ledger, JournalError> {
         let mut ledger = Ledger::default();
-        let mut fills = self
-            .connection
-            .prepare("SELECT agent, symbol, side, qty, price, fee FROM fills ORDER BY seq")?;
+        let mut fills = self.connection.prepare(
+            "SELECT agent, symbol, side, qty, price, fee, exec_ts FROM fills ORDER BY seq",
+        )?;
         let mut rows = fills.query([])?;
         while let Some(row) = rows.next()? {
             ledger.book(&Booking {
@@ -122,6 +122,7 @@ impl Journal {
                 qty: decimal(&text(row, 3)?)?,
                 price: decimal(&text(row, 4)?)?,
                 fee: decimal(&text(row, 5)?)?,
+                exec_ts: u64::try_from(row.get::<_, i64>(6)?).unwrap_or(0),
             });
         }
         let mut funding = self.connection.prepare("SELECT agent, amount FROM funding")?;
