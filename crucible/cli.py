@@ -237,6 +237,8 @@ def explain(
         from crucible.settings import load_settings
         from crucible.strategies.registry import Registry
 
+        # A person waits for this answer: a server that is down is told at once.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         home = Home.at(load_settings().home)
         registry = Registry(_mlflow_address(home))
         slot, number = version_number(registry, version)

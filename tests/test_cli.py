@@ -12,10 +12,12 @@ PROGRAM = Path(sys.executable).with_name("crucible")
 
 
 def crucible(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    # MLflow's client leaves its address in the environment of a process that used it.
+    inherited = {name: os.environ[name] for name in os.environ if name != "MLFLOW_TRACKING_URI"}
     return subprocess.run(
         [PROGRAM, *words],
         check=False,
-        env={**os.environ, "CRUCIBLE_HOME": str(home)},
+        env={**inherited, "CRUCIBLE_HOME": str(home)},
         capture_output=True,
         text=True,
     )

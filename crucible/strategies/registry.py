@@ -292,7 +292,10 @@ class Registry:
         try:
             return _version(self._client.get_model_version(slot, version))
         except MlflowException as error:
-            message = f"{slot} has no version {version}: {error}"
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                message = f"{slot} has no version {version}: {error}"
+            else:
+                message = f"{self.tracking_uri}: the registry does not answer: {error}"
             raise RegistryError(message) from error
 
     def aliases(self, slot: str) -> dict[str, str]:

@@ -81,11 +81,20 @@ def test_a_reused_pid_is_not_mistaken_for_the_process(tmp_path: Path):
     assert stop_trees([Identity(me.pid, me.create_time - 10)], 0.1)
 
 
+def steady(identity: Identity) -> None:
+    """Wait until a program that is still starting takes no more memory."""
+    before = 0.0
+    while (now := memory_mb(identity)) != before:
+        before = now
+        time.sleep(0.5)
+
+
 def test_memory_counts_children_once_and_leaves_out_those_counted_elsewhere(tmp_path: Path):
     process = start(tmp_path, STUBBORN)
     child = Identity.of(ready(process)["child"])
     assert child is not None
     try:
+        steady(child)
         whole = memory_mb(process.identity)
         alone = memory_mb(process.identity, [child])
         assert 0 < alone < whole
