@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup up test bench chaos fuzz soak screenshots lint docs clean bench-charts
+.PHONY: help setup up test bench chaos fuzz soak results screenshots lint docs clean bench-charts
 
 CARGO := cargo
 MANIFEST := --manifest-path cerebellum_core/Cargo.toml
@@ -18,6 +18,7 @@ help:
 	@echo "make chaos        thousands of orders under faults and kills; SEED=1 ORDERS=2000"
 	@echo "make fuzz         seeded mutation of every parser; ARGS=\"--runs 1000000 --seed 1\""
 	@echo "make soak         a long run with its memory and errors watched"
+	@echo "make results      forge on candles and write docs/results/forge.md; ARGS=\"--candles DIR\""
 	@echo "make screenshots  pictures of the pages of a running system, into docs/pictures"
 	@echo "make docs         the documentation as a site"
 	@echo "make clean        remove what was built; data/ is kept"
@@ -68,6 +69,10 @@ fuzz: setup
 soak: setup
 	@test -f tools/soak.py || { echo "make soak: tools/soak.py does not exist yet; nothing was run" >&2; exit 1; }
 	@$(PY) tools/soak.py $(ARGS)
+
+# make results ARGS="--candles DIR --processes 4"
+results: setup
+	@$(PY) -m tools.results_forge $(ARGS)
 
 screenshots: setup
 	@test -f tools/screenshots.py || { echo "make screenshots: tools/screenshots.py does not exist yet" >&2; exit 1; }
