@@ -21,7 +21,7 @@ import numpy as np
 
 from crucible.forge.backtest import DAY_MS, ForgeError, daily_returns
 from crucible.forge.command import forge_to_folder
-from crucible.forge.evidence import hold_return
+from crucible.forge.evidence import hold_return, verdict
 from crucible.forge.report import CHAMPION, REFUSAL
 from crucible.forge.result import Curve, ForgeResult, WindowReport, finite
 from crucible.forge.statistics import max_drawdown, sharpe
@@ -75,6 +75,9 @@ def main(arguments: list[str] | None = None) -> None:
             told = everything(options)
             kept.parent.mkdir(parents=True, exist_ok=True)
             kept.write_text(json.dumps(told, indent=1, sort_keys=True), encoding="utf-8")
+        told["rows"] = [
+            {**row, **judged(options.out / row["span"] / row["slot"])} for row in told["rows"]
+        ]
     except (ForgeError, CandleError, SettingsError, OSError) as error:
         sys.exit(f"make results: {error}")
     options.docs.mkdir(parents=True, exist_ok=True)
@@ -158,9 +161,8 @@ def forge(job: Job) -> dict[str, Any]:
         forge=forge_settings(job.population, job.generations),
     )
     result = forge_to_folder(job.slot, job.span, job.seed, job.out, settings)
-    row = told_of(job, result)
-    print(f"{job.span.name} {job.slot}: {row['outcome']}", file=sys.stderr, flush=True)
-    return row
+    print(f"{job.span.name} {job.slot}: {verdict(result)}", file=sys.stderr, flush=True)
+    return beside(job, result)
 
 
 def forge_settings(population: int, generations: int) -> ForgeSettings:
@@ -168,29 +170,25 @@ def forge_settings(population: int, generations: int) -> ForgeSettings:
     return ForgeSettings(population=population, generations=generations, policy="strict")
 
 
-def told_of(job: Job, result: ForgeResult) -> dict[str, Any]:
-    """Read a forging's file and put buy-and-hold, words and curve beside it, JSON-able."""
-    file = CHAMPION if result.champion is not None else REFUSAL
-    document = json.loads((job.out / file).read_text(encoding="utf-8"))
-    lineage = document["lineage"]
-    wanted = ("trials", "seed", "data_hash", "feature_schema", "code_revision", "gates", "windows")
+def beside(job: Job, result: ForgeResult) -> dict[str, Any]:
+    """Tell what a forging's file does not: words, buy-and-hold and the sealed curve, JSON-able."""
     words: dict[str, Any] = {}
     if result.candidate is not None:
-        words = {
-            **rules(result.candidate),
-            "exits": exits_in_words(result.candidate.exits),
-        }
+        words = {**rules(result.candidate), "exits": exits_in_words(result.candidate.exits)}
     return {
         "span": job.span.name,
         "slot": job.slot,
-        "kind": result.slot.kind,
-        "outcome": "registered" if file == CHAMPION else f"refused by {document['gate']}",
-        "refused_by": None if file == CHAMPION else document["gate"],
-        **{name: lineage[name] for name in wanted},
         "words": words,
         "hold": {window.name: hold_figures(result.curve, window) for window in result.windows},
         "curve": sealed_curve(result.curve, result.window("sealed")),
     }
+
+
+def judged(folder: Path) -> dict[str, Any]:
+    """Read the one of champion.json and refusal.json that a forging wrote: outcome and lineage."""
+    champion = (folder / CHAMPION).exists()
+    document = json.loads((folder / (CHAMPION if champion else REFUSAL)).read_text("utf-8"))
+    return {**document["lineage"], "refused_by": None if champion else document["gate"]}
 
 
 def hold_figures(curve: Curve | None, window: WindowReport) -> dict[str, float | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from datetime import UTC, datetime
 from html import escape
 from statistics import median
@@ -12,6 +13,7 @@ PICTURE = "forge.svg"
 HASH_DIGITS = 16
 MOST_LINES = 8
 LONGEST_LINE = 150
+MOST_FEATURES = 4
 YEAR_DAYS = 365
 ACROSS, PANEL_WIDE, PANEL_HIGH, GAP, TITLE = 4, 210, 120, 14, 20
 EQUITY_COLOUR, HOLD_COLOUR = "#0b6e4f", "#8a8f98"
@@ -46,7 +48,7 @@ def page(told: dict[str, Any]) -> str:
         "## Sealed window",
         (
             "Opened once for each candidate, after the gates had judged it, to be reported here; it "
-            "decided nothing. (The column *opened* is the forging's own count.)"
+            "decided nothing. *Opened* is the forging's own count."
         ),
         _window_table(rows, "sealed"),
         "## Validation window",
@@ -117,6 +119,15 @@ def _summary(rows: list[dict[str, Any]]) -> list[str]:
             f"window has {median(days):g} days (median), over which the standard error of an annual "
             f"Sharpe ratio is about {(YEAR_DAYS / median(days)) ** 0.5:.1f}: single rows say little."
         )
+    failures = Counter(
+        gate["name"] for row in judged for gate in row["gates"] if not gate["passed"]
+    )
+    if failures:
+        counted = ", ".join(f"`{name}` {failures[name]}" for name in failures)
+        lines.append(
+            f"- Gates failed, by how many of {len(judged)} candidates: {counted}. The fewest that one "
+            f"candidate failed: {min(len(_every_failed(row)) for row in judged)}."
+        )
     if earned := [value for row in judged if (value := _earned(row)) is not None]:
         lines.append(
             f"- Median net return: training "
@@ -157,7 +168,7 @@ def _method(told: dict[str, Any]) -> list[str]:
         (
             f"Seed {told['seed']}, code {', '.join(f'`{name}`' for name in revisions)}, policy "
             f"`{settings['policy']}`. Population {settings['population']}, "
-            f"{settings['generations']} generations, fee {float(costs['fee']):.4%} and slippage "
+            f"generations {settings['generations']}, fee {float(costs['fee']):.4%} and slippage "
             f"{float(costs['slippage']):.4%} of each side, the newest {settings['max_candles']:,} candles "
             f"of each span, at least {settings['trades_per_day']:g} trades a day, and every other "
             "setting as the product has it. No prior trials: each forging is the first of its slot."
@@ -175,12 +186,13 @@ def _method(told: dict[str, Any]) -> list[str]:
 
 
 def _window_table(rows: list[dict[str, Any]], name: str) -> str:
+    sealed = name == "sealed"
     lines = [
         (
-            "| # | span | slot | from | to | opened | net return | Sharpe | drawdown | trades | "
-            "hold: return | Sharpe | drawdown |"
+            "| # | span | slot | from | to | net return | Sharpe | drawdown | trades | "
+            f"hold: return | Sharpe | drawdown |{' opened | verdict |' if sealed else ''}"
         ),
-        "|--:|---|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+        f"|--:|---|---|---|---|--:|--:|--:|--:|--:|--:|--:|{'--:|---|' if sealed else ''}",
     ]
     for number, row in enumerate(rows, 1):
         window, hold = _window(row, name), row["hold"][name]
@@ -191,7 +203,6 @@ def _window_table(rows: list[dict[str, Any]], name: str) -> str:
             row["slot"],
             _moment(window["first_ts"]),
             _moment(window["last_ts"]),
-            str(window["opened"]),
             _share(summary.get("net_return")),
             _ratio(summary.get("sharpe_annual")),
             _fall(summary.get("max_drawdown")),
@@ -200,6 +211,8 @@ def _window_table(rows: list[dict[str, Any]], name: str) -> str:
             _ratio(hold["sharpe_annual"]),
             _fall(hold["max_drawdown"]),
         ]
+        if sealed:
+            cells += [str(window["opened"]), _verdict(row)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -233,9 +246,9 @@ def _gate(gate: dict[str, Any] | None, column: dict[str, Any], refused_by: str |
 
 
 def _candidate(number: int, row: dict[str, Any]) -> list[str]:
-    failed = _failed(row, "sanity") + _failed(row, "evidence")
+    failed = _every_failed(row)
     facts = (
-        f"{row['outcome'].capitalize()}; {len(row['gates']) - len(failed)} of {len(row['gates'])} gates "
+        f"{_verdict(row).capitalize()}; {len(row['gates']) - len(failed)} of {len(row['gates'])} gates "
         f"passed. {row['trials']:,} trials counted. Data `{row['data_hash'][:HASH_DIGITS]}`, features "
         f"`{row['feature_schema'][:HASH_DIGITS]}`."
     )
@@ -245,6 +258,13 @@ def _candidate(number: int, row: dict[str, Any]) -> list[str]:
     words = row["words"]
     lines = [*_shortened("It buys when", words["buy"]), *_shortened("It exits when", words["exit"])]
     lines += textwrap.wrap(words["exits"], LONGEST_LINE)
+    if listened := [each for each in row["importance"] if each["signals_changed"] > 0]:
+        told = [
+            f"{each['feature']} {each['signals_changed']:.1%}" for each in listened[:MOST_FEATURES]
+        ]
+        lines.append(
+            f"Share of its signals that change when a feature is shuffled: {', '.join(told)}"
+        )
     return [heading, facts, "\n".join(["```text", *lines, "```"])]
 
 
@@ -319,8 +339,16 @@ def _candidate_of(row: dict[str, Any]) -> bool:
     return bool(row["words"])
 
 
+def _verdict(row: dict[str, Any]) -> str:
+    return "registered" if row["refused_by"] is None else f"refused by {row['refused_by']}"
+
+
 def _failed(row: dict[str, Any], kind: str) -> list[str]:
     return [g["name"] for g in row["gates"] if g["kind"] == kind and not g["passed"]]
+
+
+def _every_failed(row: dict[str, Any]) -> list[str]:
+    return _failed(row, "sanity") + _failed(row, "evidence")
 
 
 def _window(row: dict[str, Any], name: str) -> dict[str, Any]:
