@@ -15,7 +15,7 @@ MOST_LINES = 8
 LONGEST_LINE = 150
 MOST_FEATURES = 4
 YEAR_DAYS = 365
-ACROSS, PANEL_WIDE, PANEL_HIGH, GAP, TITLE = 4, 210, 120, 14, 20
+ACROSS, PANEL_WIDE, PANEL_HIGH, GAP, TITLE = 4, 210, 120, 14, 32
 EQUITY_COLOUR, HOLD_COLOUR = "#0b6e4f", "#8a8f98"
 MINUS = "-"
 
@@ -39,7 +39,7 @@ def page(told: dict[str, Any]) -> str:
         f"![Equity in the sealed windows]({PICTURE})",
         (
             "Sealed windows: the candidate (green) beside buy-and-hold (grey), both from 1, one panel "
-            "for each forging, each with its own scale. The lines are cut out of one backtest over the "
+            "for each forging, each with its own scale, its figures those of the table. The lines are cut out of one backtest over the "
             "whole span, so a position carried into the window is in the picture and not in the tables, "
             "which begin flat."
         ),
@@ -52,10 +52,10 @@ def page(told: dict[str, Any]) -> str:
         ),
         _window_table(rows, "sealed"),
         "## Validation window",
-        "Chose among the finalists, so its figures are flattered.",
+        "Chose among the finalists: its figures are selected and no forecast.",
         _window_table(rows, "validation"),
         "## Training window",
-        "Bred them, so its figures are flattered most.",
+        "Bred the candidates: its figures are selected, too. A classifier's are out of fold.",
         _window_table(rows, "train"),
         "## Gates",
         (
@@ -123,7 +123,7 @@ def _summary(rows: list[dict[str, Any]]) -> list[str]:
         gate["name"] for row in judged for gate in row["gates"] if not gate["passed"]
     )
     if failures:
-        counted = ", ".join(f"`{name}` {failures[name]}" for name in failures)
+        counted = ", ".join(f"`{name}` {failed}" for name, failed in failures.most_common())
         lines.append(
             f"- Gates failed, by how many of {len(judged)} candidates: {counted}. The fewest that one "
             f"candidate failed: {min(len(_every_failed(row)) for row in judged)}."
@@ -142,7 +142,8 @@ def _summary(rows: list[dict[str, Any]]) -> list[str]:
             f"best of all trials), so at most {chance * count:.2g} false registrations are expected "
             f"here, and at least one with a chance of at most {1 - level**count:.0%} if forgings were "
             "independent. The other gates can only lower this. How often shuffled markets are in "
-            "fact registered is measured by `make bench-truth`."
+            "fact registered is measured by `make bench-truth`; how large a true edge must be to pass "
+            "on this many candles is told [with the gates](../reference/forge.md#is-it-true)."
         )
     return ["\n".join(lines)]
 
@@ -299,6 +300,9 @@ def picture(told: dict[str, Any]) -> str:
         parts.append(
             f'<text x="{x}" y="{y + 10}" fill="#333333">{place + 1}. {escape(row["slot"])} '
             f"{escape(row['span'])}</text>"
+            f'<text x="{x}" y="{y + 23}" fill="{EQUITY_COLOUR}">candidate {_share(_earned(row))}</text>'
+            f'<text x="{x + PANEL_WIDE / 2}" y="{y + 23}" fill="{HOLD_COLOUR}">held '
+            f"{_share(row['hold']['sealed']['net_return'])}</text>"
             f'<rect x="{x}" y="{y + TITLE}" width="{PANEL_WIDE}" height="{PANEL_HIGH}" fill="none" '
             'stroke="#dddddd"/>'
         )
@@ -328,10 +332,6 @@ def _panel(curve: dict[str, list[float]], x: float, y: float) -> str:
             for place, value in enumerate(line)
         )
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}"/>')
-        parts.append(
-            f'<text x="{x + PANEL_WIDE - 4}" y="{down(line[-1]) - 3:.1f}" text-anchor="end" '
-            f'fill="{colour}">{line[-1] - 1:+.1%}</text>'
-        )
     return "".join(parts)
 
 
