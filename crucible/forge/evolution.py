@@ -9,19 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from deap import tools
 
 from crucible.features.frame import FeatureFrame
 from crucible.forge.backtest import Market, backtest, daily_returns
 from crucible.forge.boosting import BoostedBreeder
-from crucible.forge.breeding import Breeder, Candidate, ProgramBreeder, Score, fewest_trades
+from crucible.forge.breeding import Breeder, Candidate, ProgramBreeder, fewest_trades
 from crucible.forge.chance import drawing_from
 from crucible.forge.checkpoint import (
     CheckpointError,
@@ -33,6 +30,7 @@ from crucible.forge.crossvalidation import cross_validate, groups_of
 from crucible.forge.policy import Policy, read_policy
 from crucible.forge.result import Curve, ForgeResult, Gate, Refusal, WindowReport
 from crucible.forge.revision import code_revision, source_hash
+from crucible.forge.selection import Selection
 from crucible.forge.validation import Evidence, judge
 from crucible.forge.windows import cut, limits_for
 from crucible.market.candles import Candles, Floats
@@ -45,10 +43,6 @@ FEWEST_DAYS = 10
 FEWEST_PARTS = 40
 # Slightly moved versions that the jitter gate trades.
 VARIANTS = 8
-# Share of a population that may buy by the same features.
-NICHE_SHARE = 0.05
-# Candidates closer in size than this are of one size to the selection.
-SIZE_STEP = 6
 
 
 class Forging:
@@ -113,6 +107,7 @@ class Forging:
         self.data_hash = candles.data_hash()
         self.identity = self._identity()
         self._breeder = self._make_breeder()
+        self._selection = Selection(self._breeder, settings.population)
 
     def start(self, island: int = 0) -> ForgeState:
         """Evaluate a random population: generation 0.
@@ -135,7 +130,7 @@ class Forging:
         with _generators(state):
             newcomers = self._breeder.first(self._breeder.newcomers(self.settings.population, 0))
             self._evaluate(newcomers, state)
-            self._keep(newcomers, state)
+            self._selection.keep(newcomers, state)
         return state
 
     def advance(self, state: ForgeState) -> ForgeState:
@@ -154,11 +149,11 @@ class Forging:
             table=list(state.table),
         )
         with _generators(state):
-            parents = self._population(state)
+            parents = self._selection.population(state)
             count = self._breeder.newcomers(self.settings.population, state.generation)
             children = self._breeder.children(parents, count, set(state.seen))
             self._evaluate(children, state)
-            self._keep([*parents, *children], state)
+            self._selection.keep([*parents, *children], state)
         return state
 
     def merge(
@@ -191,7 +186,7 @@ class Forging:
                 merged.seen.setdefault(key, held.seen[key])
                 field.append(candidate)
         with _generators(merged):
-            self._keep(field, merged)
+            self._selection.keep(field, merged)
         return merged
 
     def run(self) -> ForgeResult:
@@ -210,8 +205,8 @@ class Forging:
             If the state belongs to other data, settings, seed or code.
         """
         self._require_ours(state)
-        population = self._population(state)
-        finalists = self._finalists(population, state)
+        population = self._selection.population(state)
+        finalists = self._selection.finalists(population, state)
         if not finalists:
             return self._nobody(population, state)
         chosen = self._chosen(finalists)
@@ -241,91 +236,12 @@ class Forging:
         result = self._result(state, strategy, signals, gates)
         return replace(result, folds=cross.folds, paths=cross.paths)
 
-    # --- selection -------------------------------------------------------------------------------
+    # --- judging ---------------------------------------------------------------------------------
 
     def _evaluate(self, candidates: list[Candidate], state: ForgeState) -> None:
         for candidate, score in zip(candidates, self._breeder.evaluate(candidates), strict=True):
             state.seen[self._breeder.key(candidate)] = score.to_json()
             state.trials += candidate.looks
-
-    def _score(self, candidate: Candidate, state: ForgeState) -> Score:
-        return Score.from_json(state.seen[self._breeder.key(candidate)])
-
-    def _keep(self, candidates: list[Candidate], state: ForgeState) -> None:
-        """Select by NSGA-II, order by rank and crowding, and write the generation down."""
-        unique = {self._breeder.key(candidate): candidate for candidate in candidates}
-        field = self._without_twins(list(unique.values()), state)
-        for candidate in field:
-            score = self._score(candidate, state)
-            size = score.size // SIZE_STEP if score.judged else 1e6
-            candidate.fitness.values = (score.value, score.drawdown, size)
-        kept: list[Candidate] = []
-        front = 0
-        for number, members in enumerate(tools.sortNondominated(field, len(field))):
-            tools.emo.assignCrowdingDist(members)
-            kept.extend(sorted(members, key=lambda c: -c.fitness.crowding_dist))
-            front = len(members) if number == 0 else front
-        kept = self._with_niches(kept)[: self.settings.population]
-        state.population = [self._breeder.write(candidate) for candidate in kept]
-        state.table.append(self._row(kept, front, state))
-
-    def _with_niches(self, ordered: list[Candidate]) -> list[Candidate]:
-        """Move whoever is one too many of its niche behind all others, the order else kept."""
-        most = max(2, int(self.settings.population * NICHE_SHARE))
-        count: Counter[object] = Counter()
-        early: list[Candidate] = []
-        late: list[Candidate] = []
-        for candidate in ordered:
-            niche = self._breeder.niche(candidate)
-            count[niche] += 1
-            (early if count[niche] <= most else late).append(candidate)
-        return [*early, *late]
-
-    def _without_twins(self, field: list[Candidate], state: ForgeState) -> list[Candidate]:
-        """Keep the smallest of those that traded alike, as long as enough are left."""
-        by_size = sorted(field, key=lambda candidate: self._score(candidate, state).size)
-        first: dict[tuple[float, ...], Candidate] = {}
-        twins = []
-        for candidate in by_size:
-            score = self._score(candidate, state)
-            trace = (score.value, score.drawdown, score.trades, score.net_return)
-            if trace in first:
-                twins.append(candidate)
-            else:
-                first[trace] = candidate
-        missing = max(0, self.settings.population - len(first))
-        return [*first.values(), *twins[:missing]]
-
-    def _row(self, kept: list[Candidate], front: int, state: ForgeState) -> dict[str, Any]:
-        scores = [self._score(candidate, state) for candidate in kept]
-        judged = [score for score in scores if score.judged]
-        best = max(judged, key=lambda score: score.value, default=None)
-        values = [score.value for score in judged]
-        return {
-            "generation": state.generation,
-            "trials": state.trials,
-            "population": len(kept),
-            "judged": len(judged),
-            "front": front,
-            "best_score": best.value if best else None,
-            "median_score": float(np.median(values)) if values else None,
-            "best_net_return": best.net_return if best else None,
-            "best_drawdown": best.drawdown if best else None,
-            "best_trades": best.trades if best else None,
-            "best_size": best.size if best else None,
-            "mean_size": float(np.mean([score.size for score in scores])),
-        }
-
-    def _finalists(self, population: list[Candidate], state: ForgeState) -> list[Candidate]:
-        """Return the first Pareto front, best training score first, filled up from the rest."""
-        judged = [c for c in population if self._score(c, state).judged]
-        front = (
-            tools.sortNondominated(judged, len(judged), first_front_only=True)[0] if judged else []
-        )
-        by_score = sorted(front, key=lambda c: -self._score(c, state).value)
-        others = [c for c in judged if not any(c is member for member in front)]
-        by_score += sorted(others, key=lambda c: -self._score(c, state).value)
-        return by_score[: self._breeder.finalists]
 
     def _chosen(self, finalists: list[Candidate]) -> Candidate:
         """Whoever's trades are furthest above zero at twice the costs, in the worse window.
@@ -367,7 +283,7 @@ class Forging:
 
     def _nobody(self, population: list[Candidate], state: ForgeState) -> ForgeResult:
         """Refuse: nothing traded enough to be judged."""
-        most = max((self._score(c, state).trades for c in population), default=0)
+        most = max((self._selection.score(c, state).trades for c in population), default=0)
         gate = self.policy.gate("trades_train", most, "most trades of any candidate in training")
         days = len(np.unique(self.market.day[self.windows.train]))
         wanted = max(gate.threshold, float(fewest_trades(days, self.settings)))
@@ -431,14 +347,6 @@ class Forging:
         return Curve(test.ts, test.equity, candles.close / candles.open[0])
 
     # --- inner -----------------------------------------------------------------------------------
-
-    def _population(self, state: ForgeState) -> list[Candidate]:
-        population = [self._breeder.read(document) for document in state.population]
-        for candidate in population:
-            score = self._score(candidate, state)
-            size = score.size // SIZE_STEP if score.judged else 1e6
-            candidate.fitness.values = (score.value, score.drawdown, size)
-        return population
 
     def _make_breeder(self) -> Breeder:
         limits = limits_for(len(self.market))
