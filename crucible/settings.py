@@ -79,6 +79,10 @@ class ForgeSettings(Section):
     costs: Costs = Costs()
     policy: Literal["explore", "strict"] = "explore"
     islands: int = Field(1, ge=1, le=64, description="populations that evolve beside each other")
+    selection: Literal["nsga2", "lexicase"] = Field(
+        "nsga2",
+        description="who lives on: Pareto fronts, or the best of randomly ordered slices of time",
+    )
     migrate_every: int = Field(2, ge=1, description="generations between two migrations")
     migrants: int = Field(4, ge=1, description="best candidates that move to the next island")
     dask: str = Field(

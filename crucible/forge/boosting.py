@@ -23,6 +23,7 @@ from crucible.forge.backtest import Books, Market
 from crucible.forge.breeding import Score, Variant, moved_exits, score_of
 from crucible.forge.genome import TIMEOUTS, Quality, nudge_exits, random_exits
 from crucible.forge.labels import Labels, label
+from crucible.forge.novelty import Novelty
 from crucible.forge.population import Outcomes
 from crucible.forge.windows import Limits, Windows
 from crucible.market.candles import Floats, Integers
@@ -161,6 +162,8 @@ class BoostedBreeder:
         LightGBM's.
     by_day : bool
         Whether a trial's Sharpe ratio is of days or of trades.
+    novelty : Novelty, optional
+        What candidates are compared with.
     """
 
     finalists = 12
@@ -176,6 +179,7 @@ class BoostedBreeder:
         seed: int,
         *,
         by_day: bool,
+        novelty: Novelty | None = None,
     ) -> None:
         self._slot = slot
         self._schema = frame.schema
@@ -187,6 +191,7 @@ class BoostedBreeder:
         self._settings = settings
         self._seed = seed
         self._by_day = by_day
+        self._novelty = novelty
         self._tails = tails_of(self._values[windows.train])
         self._chance = self._tails.sum(axis=(0, 2)) + 0.05
         self._order: dict[tuple[Exits, int], Integers] = {}
@@ -251,6 +256,7 @@ class BoostedBreeder:
                 self._fit(trial.fit).size,
                 self._settings,
                 by_day=self._by_day,
+                novelty=self._novelty,
             )
             for index, trial in enumerate(candidates)
         ]

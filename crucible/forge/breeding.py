@@ -15,6 +15,7 @@ from crucible.features.frame import FeatureFrame
 from crucible.forge.backtest import ForgeError, Market, backtest
 from crucible.forge.genome import TIMEOUTS, Genome, Thresholds, fits
 from crucible.forge.growing import toolbox
+from crucible.forge.novelty import Novelty
 from crucible.forge.population import FeatureTable, Outcomes, evaluate_programs
 from crucible.forge.refinement import best_condition, looks
 from crucible.forge.statistics import sharpe
@@ -36,6 +37,8 @@ Document: TypeAlias = Any
 """JSON values."""
 
 SLICES = 4
+# Slices of the training days that lexicase selection looks at.
+CASES = 12
 FEWEST_TRADES = 10
 # How many parents are drawn by score alone, from how many.
 SCORE_SHARE = 0.6
@@ -64,6 +67,11 @@ class Score:
     net_return : float
     sharpe : float
         Of daily returns, or of trades where days are few; NaN where not defined.
+    novelty : float
+        See `crucible.forge.novelty`; NaN where it is not measured or not defined.
+    cases : tuple of float
+        Mean daily return of each of up to twelve consecutive slices of the days; empty where the
+        selection does not look at slices.
     """
 
     value: float
@@ -72,6 +80,8 @@ class Score:
     trades: int
     net_return: float
     sharpe: float
+    novelty: float = float("nan")
+    cases: tuple[float, ...] = ()
 
     @property
     def judged(self) -> bool:
@@ -79,15 +89,26 @@ class Score:
         return self.value > UNJUDGED
 
     def to_json(self) -> list[float | None]:
-        """Its fields in order; None for NaN."""
-        return [None if isinstance(x, float) and math.isnan(x) else x for x in astuple(self)]
+        """Its fields in order, the last two only where there is something; None for NaN."""
+        *values, novelty, cases = astuple(self)
+        if cases or not math.isnan(novelty):
+            values += [novelty, *cases]
+        return [None if isinstance(x, float) and math.isnan(x) else x for x in values]
 
     @classmethod
     def from_json(cls, values: Sequence[Any]) -> Score:
         """Read what `to_json` wrote."""
-        value, drawdown, size, trades, net_return, ratio = values
+        value, drawdown, size, trades, net_return, *measured = values
+        ratio, *rest = [float("nan") if each is None else each for each in measured]
         return cls(
-            value, drawdown, size, trades, net_return, float("nan") if ratio is None else ratio
+            value,
+            drawdown,
+            size,
+            trades,
+            net_return,
+            ratio,
+            novelty=rest[0] if rest else float("nan"),
+            cases=tuple(rest[1:]),
         )
 
 
@@ -146,7 +167,13 @@ class Breeder(Protocol):
 
 
 def score_of(
-    outcomes: Outcomes, index: int, size: float, settings: ForgeSettings, *, by_day: bool
+    outcomes: Outcomes,
+    index: int,
+    size: float,
+    settings: ForgeSettings,
+    *,
+    by_day: bool,
+    novelty: Novelty | None = None,
 ) -> Score:
     """Score one of the outcomes on a training window."""
     returns = outcomes.daily[index]
@@ -166,7 +193,15 @@ def score_of(
         trades=trades,
         net_return=float(outcomes.net_return[index]),
         sharpe=sharpe(returns) if by_day else trade_sharpe,
+        novelty=float("nan") if novelty is None else novelty.of(returns),
+        cases=cases_of(returns) if settings.selection == "lexicase" else (),
     )
+
+
+def cases_of(returns: Floats) -> tuple[float, ...]:
+    """Mean daily return of each of `CASES` consecutive slices of the days; of each day if fewer."""
+    parts = np.array_split(returns, min(CASES, len(returns)))
+    return tuple(float(part.mean()) for part in parts)
 
 
 def fewest_trades(days: int, settings: ForgeSettings) -> float:
@@ -200,6 +235,8 @@ class ProgramBreeder:
     settings : ForgeSettings
     by_day : bool
         Whether a trial's Sharpe ratio is of days or of trades.
+    novelty : Novelty, optional
+        What candidates are compared with.
 
     Raises
     ------
@@ -219,6 +256,7 @@ class ProgramBreeder:
         settings: ForgeSettings,
         *,
         by_day: bool,
+        novelty: Novelty | None = None,
     ) -> None:
         thresholds = Thresholds.of(frame, windows.train)
         if not thresholds.names:
@@ -232,6 +270,7 @@ class ProgramBreeder:
         self._limits = limits
         self._settings = settings
         self._by_day = by_day
+        self._novelty = novelty
         self._table = FeatureTable(frame)
         self._box = toolbox(thresholds)
 
@@ -298,7 +337,14 @@ class ProgramBreeder:
         """Trade all programs over the training window in one pass."""
         outcomes = self.outcomes(candidates, self._train)
         return [
-            score_of(outcomes, index, len(genome), self._settings, by_day=self._by_day)
+            score_of(
+                outcomes,
+                index,
+                len(genome),
+                self._settings,
+                by_day=self._by_day,
+                novelty=self._novelty,
+            )
             for index, genome in enumerate(candidates)
         ]
 

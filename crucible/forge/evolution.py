@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from crucible.forge.checkpoint import (
     restore_random,
 )
 from crucible.forge.crossvalidation import cross_validate, groups_of
+from crucible.forge.novelty import Living, Novelty
 from crucible.forge.policy import Policy, read_policy
 from crucible.forge.result import Curve, ForgeResult, Gate, Refusal, WindowReport
 from crucible.forge.revision import code_revision, source_hash
@@ -63,6 +65,9 @@ class Forging:
         Candidates evaluated for the slot by earlier forgings.
     policy : Policy, optional
         Default: the settings' profile of mlflow/policy.toml.
+    living : Living, optional
+        What the agents already living earned. Unlikeness to them is then an objective, if
+        any of them can be compared with; `novelty.says` tells.
 
     Raises
     ------
@@ -90,6 +95,7 @@ class Forging:
         seed: int,
         prior_trials: int = 0,
         policy: Policy | None = None,
+        living: Living | None = None,
     ) -> None:
         newest = slice(-settings.max_candles, None)
         candles = candles[newest]
@@ -102,12 +108,15 @@ class Forging:
         self.market = Market.of(candles, frame)
         self.frame = frame
         self.windows = cut(len(candles), settings, candles.symbol)
-        train_days = len(np.unique(self.market.day[self.windows.train]))
-        self.by_day = train_days >= FEWEST_DAYS
+        train_days = np.unique(self.market.day[self.windows.train])
+        self.by_day = len(train_days) >= FEWEST_DAYS
+        self.living = living
+        whole = train_days < self.market.day[self.windows.train.stop]
+        self.novelty = Novelty(living, train_days, int(whole.sum()))
         self.data_hash = candles.data_hash()
         self.identity = self._identity()
         self._breeder = self._make_breeder()
-        self._selection = Selection(self._breeder, settings.population)
+        self._selection = Selection(self._breeder, settings, with_novelty=bool(self.novelty.agents))
 
     def start(self, island: int = 0) -> ForgeState:
         """Evaluate a random population: generation 0.
@@ -234,7 +243,13 @@ class Forging:
             self.policy,
         )
         result = self._result(state, strategy, signals, gates)
-        return replace(result, folds=cross.folds, paths=cross.paths)
+        novelty = self._selection.score(chosen, state).novelty
+        return replace(
+            result,
+            folds=cross.folds,
+            paths=cross.paths,
+            novelty=None if math.isnan(novelty) else novelty,
+        )
 
     # --- judging ---------------------------------------------------------------------------------
 
@@ -360,6 +375,7 @@ class Forging:
                 self.settings,
                 self.seed,
                 by_day=self.by_day,
+                novelty=self.novelty,
             )
         return ProgramBreeder(
             self.slot,
@@ -369,6 +385,7 @@ class Forging:
             limits,
             self.settings,
             by_day=self.by_day,
+            novelty=self.novelty,
         )
 
     def _identity(self) -> str:
@@ -382,6 +399,7 @@ class Forging:
             # How long it goes on, and where it is computed, changes no generation.
             self.settings.model_dump_json(exclude={"generations", "dask"}),
             source_hash(),
+            self.living.digest() if self.living else None,
         ):
             digest.update(json.dumps(part).encode())
         digest.update(np.ascontiguousarray(self.frame.values).tobytes())

@@ -74,6 +74,12 @@ class Quality(base.Fitness):
     weights = (1.0, -1.0, -1.0)
 
 
+class NovelQuality(base.Fitness):
+    """Score up, drawdown down, size down, novelty up."""
+
+    weights = (1.0, -1.0, -1.0, 1.0)
+
+
 class Genome(gp.PrimitiveTree):
     """A typed tree with the exits that are evolved beside it.
 
@@ -88,7 +94,7 @@ class Genome(gp.PrimitiveTree):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Genome:
         copy = Genome(list(self), self.exits)
-        copy.fitness.values = self.fitness.values
+        copy.fitness = type(self.fitness)(self.fitness.values)
         return copy
 
     @property

@@ -165,6 +165,9 @@ class ForgeResult:
         Annual Sharpe ratio of each of its paths.
     importance : tuple of Importance
         Most listened-to feature first; empty where it was not measured.
+    novelty : float or None
+        How unlike the living agents the candidate earned in training; None where it was not
+        measured.
     """
 
     slot: Slot
@@ -185,6 +188,7 @@ class ForgeResult:
     folds: tuple[dict[str, Any], ...] = ()
     paths: tuple[float, ...] = ()
     importance: tuple[Importance, ...] = ()
+    novelty: float | None = None
 
     @property
     def failed_gates(self) -> tuple[str, ...]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,28 +13,51 @@ from deap import tools
 
 from crucible.forge.breeding import Breeder, Candidate, Score
 from crucible.forge.checkpoint import ForgeState
+from crucible.forge.genome import NovelQuality, Quality
+from crucible.settings import ForgeSettings
 
 # Share of a population that may buy by the same features.
 NICHE_SHARE = 0.05
 # Candidates closer in size than this are of one size to the selection.
 SIZE_STEP = 6
+# Below every novelty: whose novelty is not defined stands behind all whose novelty is.
+UNKNOWN_NOVELTY = -1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """What DEAP's lexicase reads of a candidate: a value for each case, and which way is better."""
+
+    values: tuple[float, ...]
+    weights: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contender:
+    """A candidate as DEAP's lexicase sees it."""
+
+    fitness: Cases
+    candidate: Candidate
 
 
 class Selection:
-    """Selects by NSGA-II: score up, drawdown down, size down.
+    """Selects by NSGA-II (score up, drawdown down, size down), or by lexicase.
 
     Scores are read from the state, where every candidate was written at its evaluation.
 
     Parameters
     ----------
     breeder : Breeder
-    most : int
-        Size of a population.
+    settings : ForgeSettings
+    with_novelty : bool
+        Whether novelty is an objective, and a case of lexicase, as well.
     """
 
-    def __init__(self, breeder: Breeder, most: int) -> None:
+    def __init__(self, breeder: Breeder, settings: ForgeSettings, *, with_novelty: bool) -> None:
         self._breeder = breeder
-        self._most = most
+        self._most = settings.population
+        self._lexicase = settings.selection == "lexicase"
+        self._with_novelty = with_novelty
 
     def score(self, candidate: Candidate, state: ForgeState) -> Score:
         """Return how a candidate did at its evaluation."""
@@ -45,19 +70,19 @@ class Selection:
         return population
 
     def keep(self, candidates: Sequence[Candidate], state: ForgeState) -> None:
-        """Select by NSGA-II, order by rank and crowding, and write the generation down."""
+        """Select, best first, and write the generation down.
+
+        By NSGA-II the order is that of rank and crowding; by lexicase, that in which they were
+        picked.
+        """
         unique = {self._breeder.key(candidate): candidate for candidate in candidates}
         field = self._without_twins(list(unique.values()), state)
         self._weigh(field, state)
-        kept: list[Candidate] = []
-        front = 0
-        for number, members in enumerate(tools.sortNondominated(field, len(field))):
-            tools.emo.assignCrowdingDist(members)
-            kept.extend(sorted(members, key=lambda c: -c.fitness.crowding_dist))
-            front = len(members) if number == 0 else front
-        kept = self._with_niches(kept)[: self._most]
+        fronts = tools.sortNondominated(field, len(field))
+        ordered = self._picked(field, state) if self._lexicase else _by_crowding(fronts)
+        kept = self._with_niches(ordered)
         state.population = [self._breeder.write(candidate) for candidate in kept]
-        state.table.append(self._row(kept, front, state))
+        state.table.append(self._row(kept, len(fronts[0]), state))
 
     def finalists(self, population: list[Candidate], state: ForgeState) -> list[Candidate]:
         """Return the first Pareto front, best training score first, filled up from the rest."""
@@ -75,10 +100,36 @@ class Selection:
         for candidate in candidates:
             score = self.score(candidate, state)
             size = score.size // SIZE_STEP if score.judged else 1e6
-            candidate.fitness.values = (score.value, score.drawdown, size)
+            values = (score.value, score.drawdown, size)
+            if self._with_novelty:
+                candidate.fitness = NovelQuality((*values, _novelty(score)))
+            else:
+                candidate.fitness = Quality(values)
 
-    def _with_niches(self, ordered: list[Candidate]) -> list[Candidate]:
-        """Move whoever is one too many of its niche behind all others, the order else kept."""
+    def _picked(self, field: list[Candidate], state: ForgeState) -> Iterator[Candidate]:
+        """Pick one after the other by epsilon-lexicase, each once; last those not judged.
+
+        For each pick the cases are gone through in an order of its own, and whoever is further
+        behind the best than the median absolute deviation of those left is out. Cases are what was
+        earned in slices of the training days, and novelty where it is an objective.
+        """
+        pool = []
+        rest = []
+        for candidate in field:
+            score = self.score(candidate, state)
+            if score.judged:
+                values = (*score.cases, *([_novelty(score)] if self._with_novelty else []))
+                pool.append(Contender(Cases(values, (1.0,) * len(values)), candidate))
+            else:
+                rest.append(candidate)
+        while pool:
+            (picked,) = tools.selAutomaticEpsilonLexicase(pool, 1)
+            pool.remove(picked)
+            yield picked.candidate
+        yield from sorted(rest, key=lambda candidate: -self.score(candidate, state).value)
+
+    def _with_niches(self, ordered: Iterable[Candidate]) -> list[Candidate]:
+        """Take as many as a population has; whoever is one too many of its niche, only at need."""
         most = max(2, int(self._most * NICHE_SHARE))
         count: Counter[object] = Counter()
         early: list[Candidate] = []
@@ -87,7 +138,9 @@ class Selection:
             niche = self._breeder.niche(candidate)
             count[niche] += 1
             (early if count[niche] <= most else late).append(candidate)
-        return [*early, *late]
+            if len(early) == self._most:
+                break
+        return [*early, *late][: self._most]
 
     def _without_twins(self, field: list[Candidate], state: ForgeState) -> list[Candidate]:
         """Keep the smallest of those that traded alike, as long as enough are left."""
@@ -109,7 +162,7 @@ class Selection:
         judged = [score for score in scores if score.judged]
         best = max(judged, key=lambda score: score.value, default=None)
         values = [score.value for score in judged]
-        return {
+        row = {
             "generation": state.generation,
             "trials": state.trials,
             "population": len(kept),
@@ -123,3 +176,20 @@ class Selection:
             "best_size": best.size if best else None,
             "mean_size": float(np.mean([score.size for score in scores])),
         }
+        if self._with_novelty:
+            known = [score.novelty for score in judged if not math.isnan(score.novelty)]
+            row["median_novelty"] = float(np.median(known)) if known else None
+        return row
+
+
+def _by_crowding(fronts: list[list[Candidate]]) -> list[Candidate]:
+    """Order by rank, within a rank the least crowded first."""
+    ordered: list[Candidate] = []
+    for members in fronts:
+        tools.emo.assignCrowdingDist(members)
+        ordered.extend(sorted(members, key=lambda c: -c.fitness.crowding_dist))
+    return ordered
+
+
+def _novelty(score: Score) -> float:
+    return UNKNOWN_NOVELTY if math.isnan(score.novelty) else score.novelty

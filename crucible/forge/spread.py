@@ -17,6 +17,7 @@ from crucible.forge.backtest import ForgeError
 from crucible.forge.checkpoint import ForgeState
 from crucible.forge.evolution import Forging
 from crucible.forge.islands import Advance, Islands, next_of
+from crucible.forge.novelty import Living
 from crucible.market.candles import Candles
 from crucible.settings import ForgeSettings, Slot
 
@@ -31,11 +32,18 @@ class Recipe:
     settings: ForgeSettings
     seed: int
     prior_trials: int = 0
+    living: Living | None = None
 
     def forging(self) -> Forging:
         """Make the forging."""
         return Forging(
-            self.slot, self.candles, self.frame, self.settings, self.seed, self.prior_trials
+            self.slot,
+            self.candles,
+            self.frame,
+            self.settings,
+            self.seed,
+            self.prior_trials,
+            living=self.living,
         )
 
 
