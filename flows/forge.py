@@ -11,7 +11,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 from uuid import UUID
@@ -35,6 +35,7 @@ from crucible.settings import MINUTE_MS, Slot
 from crucible.strategies.registry import TRIALS
 from flows.house import House, HouseError, only_one, open_house, page_of_flow_run
 from flows.ingest import refresh
+from flows.living import living_names, living_of
 from flows.publication import publish
 
 CHECKPOINT = "checkpoint.json"
@@ -44,13 +45,17 @@ LOCK_WAIT_S = 60.0
 
 @dataclass(frozen=True)
 class Job:
-    """What one forging works on; kept beside its checkpoint so that a retry sees the same."""
+    """What one forging works on; kept beside its checkpoint so that a retry sees the same.
+
+    `living` names the versions that traded the symbol when it began; a version never changes.
+    """
 
     slot: str
     seed: int
     until_ms: int
     mlflow_run: str
     prior_trials: int
+    living: list[str] = field(default_factory=list)
 
     @classmethod
     def read(cls, folder: Path) -> Job | None:
@@ -142,6 +147,8 @@ def work(house: House, job: Job, folder: Path, key: str) -> str:
     with closing(house, job):
         recipe = prepare(house, job)
         forging = recipe.forging()
+        house.registry.log(job.mlflow_run, tags={"novelty": forging.novelty.says()})
+        get_run_logger().info(forging.novelty.says())
         with spread(recipe, forging) as islands:
             state = evolve(house, islands, job, folder)
         result = with_importance(islands.finish(state), forging)
@@ -183,7 +190,8 @@ def open_job(house: House, slot: Slot, seed: int, reason: str, key: str) -> Job:
         link=house.registry.page_of_run(run),
         link_text=f"MLflow run of this forging of {slot.name}",
     )
-    return Job(slot.name, seed, int(newest.close_ts[-1]), run, trials)
+    living = living_names(house.registry, house.settings.slots, slot.symbol)
+    return Job(slot.name, seed, int(newest.close_ts[-1]), run, trials, living)
 
 
 @task(cache_policy=NO_CACHE, task_run_name="features of {job.slot}")
@@ -198,6 +206,9 @@ def prepare(house: House, job: Job) -> Recipe:
     }
     slot = Slot.parse(job.slot)
     frame = pipeline.batch(candles)[slot.symbol]
+    living, left_out = living_of(house.registry, job.living, candles[slot.symbol], frame, settings)
+    for name, reason in left_out.items():
+        get_run_logger().warning("%s is not compared with: %s", name, reason)
     digest = folder_hash(candles)
     house.registry.log(
         job.mlflow_run,
@@ -207,6 +218,8 @@ def prepare(house: House, job: Job) -> Recipe:
             "population": settings.population,
             "generations": settings.generations,
             "islands": settings.islands,
+            "selection": settings.selection,
+            "living_agents": ", ".join(living.names) or "none",
             "candles": len(candles[slot.symbol]),
             "until_ms": job.until_ms,
             "fee": settings.costs.fee,
@@ -219,7 +232,7 @@ def prepare(house: House, job: Job) -> Recipe:
     house.registry.log_dataset(
         job.mlflow_run, f"{slot.symbol} candles", digest, str(house.lake.path(slot.symbol))
     )
-    return Recipe(slot, candles[slot.symbol], frame, settings, job.seed, job.prior_trials)
+    return Recipe(slot, candles[slot.symbol], frame, settings, job.seed, job.prior_trials, living)
 
 
 def evolve(house: House, islands: Islands, job: Job, folder: Path) -> IslandsState:

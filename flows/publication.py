@@ -96,6 +96,8 @@ def final_metrics(result: ForgeResult) -> list[tuple[str, float, int]]:
             if value is not None:
                 metrics.append((f"{window.name}/{name}", float(value)))
     metrics += [(f"gate/{gate.name}", gate.value) for gate in result.gates]
+    if result.novelty is not None:
+        metrics.append(("novelty", result.novelty))
     return [(name, value, 0) for name, value in metrics]
 
 

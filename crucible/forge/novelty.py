@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from crucible.forge.backtest import ForgeError
-from crucible.market.candles import Floats, Integers
+from crucible.features.frame import FeatureFrame
+from crucible.forge.backtest import ForgeError, Market, backtest
+from crucible.market.candles import Candles, Floats, Integers
+from crucible.settings import ForgeSettings
+from crucible.strategies.contract import Strategy
 
 # Fewer common days than this, and a correlation of returns says nothing.
 FEWEST_COMMON_DAYS = 10
@@ -65,6 +69,40 @@ class Living:
         digest.update(np.ascontiguousarray(self.days, np.int64).tobytes())
         digest.update(np.ascontiguousarray(self.returns, np.float64).tobytes())
         return digest.hexdigest()
+
+
+def earned(
+    strategies: Mapping[str, Strategy],
+    candles: Candles,
+    frame: FeatureFrame,
+    settings: ForgeSettings,
+) -> Living:
+    """Backtest strategies on the candles that a forging with these settings looks at.
+
+    Parameters
+    ----------
+    strategies : mapping of str to Strategy
+        By the name of the agent; of the frame's schema.
+    candles : Candles
+        n candles; the newest `settings.max_candles` are traded, those before only feed lookbacks.
+    frame : FeatureFrame
+        Features of the same n candles.
+    settings : ForgeSettings
+
+    Raises
+    ------
+    ForgeError
+        If candles and features do not match.
+    """
+    market = Market.of(candles, frame)
+    newest = slice(-settings.max_candles, None)
+    days = np.unique(market.day[newest])
+    returns = np.empty((len(days), len(strategies)))
+    for column, strategy in enumerate(strategies.values()):
+        signals = strategy.signals(frame)
+        test = backtest(signals, market, strategy.exits, settings.costs, newest)
+        returns[:, column] = test.daily_returns
+    return Living(tuple(strategies), days, returns)
 
 
 class Novelty:

@@ -1,0 +1,83 @@
+"""The agents already living on a symbol, and what they would have earned: what a forging seeks to be unlike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from crucible.features.frame import FeatureFrame
+from crucible.forge.novelty import Living, earned
+from crucible.market.candles import Candles
+from crucible.settings import ForgeSettings, Slot
+from crucible.strategies.contract import Strategy, StrategyError
+from crucible.strategies.load import load_strategy
+from crucible.strategies.registry import Active, Registry, Version
+
+
+class ActiveRegistry(Protocol):
+    """What is asked of the registry; see `Registry`."""
+
+    def active(self, slots: Sequence[Slot]) -> list[Active]:
+        """Every version under ``production`` or ``challenger``, for the given slots."""
+
+
+def living_names(registry: ActiveRegistry, slots: Sequence[Slot], symbol: str) -> list[str]:
+    """Name the versions in production or challenging on a symbol, for example ``BTCUSDT-gp-1/3``.
+
+    Raises
+    ------
+    RegistryError
+        If the tracking server does not answer.
+    """
+    own = [slot for slot in slots if slot.symbol == symbol]
+    found = {(each.version.slot, int(each.version.version)) for each in registry.active(own)}
+    return [f"{slot}/{version}" for slot, version in sorted(found)]
+
+
+def living_of(
+    registry: Registry,
+    names: Sequence[str],
+    candles: Candles,
+    frame: FeatureFrame,
+    settings: ForgeSettings,
+) -> tuple[Living, dict[str, str]]:
+    """Backtest the registered strategies of versions on the candles that a forging looks at.
+
+    Parameters
+    ----------
+    registry : Registry
+    names : sequence of str
+        As `living_names` gives them.
+    candles : Candles
+    frame : FeatureFrame
+        Features of the candles.
+    settings : ForgeSettings
+
+    Returns
+    -------
+    living : Living
+    left_out : dict of str to str
+        Versions that cannot be traded on these features, and why.
+
+    Raises
+    ------
+    RegistryError
+        If the tracking server does not answer, or a version is gone.
+    """
+    strategies: dict[str, Strategy] = {}
+    left_out: dict[str, str] = {}
+    for name in names:
+        slot, _, number = name.rpartition("/")
+        version: Version = registry.version(slot, number)
+        try:
+            strategy = load_strategy(registry.strategy(version))
+        except StrategyError as error:
+            left_out[name] = str(error)
+            continue
+        if strategy.schema_hash != frame.schema.hash:
+            left_out[name] = (
+                f"born with feature schema {strategy.schema_hash}, this is {frame.schema.hash}"
+            )
+        else:
+            strategies[name] = strategy
+    return earned(strategies, candles, frame, settings), left_out
