@@ -67,6 +67,19 @@ def test_a_retry_or_a_run_that_resumes_goes_on_ends_the_same_and_registers_once(
     assert not plant.checkpoint(run).parent.exists()
     require_evidence(plant, run, slot)
     require_explained(plant, slot)
+    require_beside_the_living(plant, slot)
+
+
+def require_beside_the_living(plant, slot):
+    """Forge another slot of the symbol: it is told of the version in production."""
+    run = plant.start("BTCUSDT-boosted-1", seed=16)
+    plant.until(run, "COMPLETED")
+    made = plant.mlflow_run(run).data
+    assert f"{slot}/1" in made.params["living_agents"].split(", ")
+    # Two days of candles are too few to compare with anybody, and no number stands in for that.
+    assert made.tags["novelty"].startswith("novelty is no objective: nobody to compare with")
+    assert f"{slot}/1: 1 common days" in made.tags["novelty"]
+    assert "novelty" not in made.metrics
 
 
 def require_evidence(plant, run, slot):
