@@ -109,6 +109,8 @@ impl Engine {
                     .record(commit.elapsed().as_secs_f64());
                 metrics::gauge!("cerebellum_last_seq").set(self.last_commit as f64);
             }
+            // Whoever waits for an answer hears first; events and orders follow in their order.
+            later.sort_by_key(|thing| !matches!(thing, Later::Reply(..)));
             for thing in later {
                 self.act(thing, ready)?;
             }
