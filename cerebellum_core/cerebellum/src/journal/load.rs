@@ -122,7 +122,7 @@ impl Journal {
                 qty: decimal(&text(row, 3)?)?,
                 price: decimal(&text(row, 4)?)?,
                 fee: decimal(&text(row, 5)?)?,
-                exec_ts: u64::try_from(row.get::<_, i64>(6)?).unwrap_or(0),
+                exec_ts: number(row, 6)?,
             });
         }
         let mut funding = self.connection.prepare("SELECT agent, amount FROM funding")?;
@@ -212,15 +212,21 @@ impl Journal {
     }
 }
 
+/// A number that cannot be negative; a negative one means that the file was changed by hand.
+fn number(row: &Row<'_>, at: usize) -> Result<u64, JournalError> {
+    let value: i64 = row.get(at)?;
+    u64::try_from(value).map_err(|_| {
+        JournalError::new(format!("journal: column {at} holds {value}; run verify-journal"))
+    })
+}
+
 fn order(row: &Row<'_>) -> Result<Order, JournalError> {
     let protect = row
         .get::<_, Option<String>>(12)?
         .map(|body| serde_json::from_str(&body))
         .transpose()
         .map_err(|error| JournalError::new(format!("journal: protect: {error}")))?;
-    let number = |at: usize| -> Result<u64, JournalError> {
-        Ok(u64::try_from(row.get::<_, i64>(at)?).unwrap_or(0))
-    };
+    let number = |at: usize| number(row, at);
     let intent = Intent {
         intent_id: IntentId::new(&text(row, 0)?).map_err(JournalError::new)?,
         agent: name(&text(row, 2)?)?,
