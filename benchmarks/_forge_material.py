@@ -49,11 +49,6 @@ def market_of(rows: int, features: int) -> tuple[FeatureFrame, Market]:
     return frame, Market.of(candles, frame)
 
 
-def feature_matrix(table: FeatureTable) -> np.ndarray:
-    """The features as both sides read them: float32, one contiguous line each."""
-    return table.values
-
-
 def trees(count: int, features: int, seed: int) -> list[list[object]]:
     """Random trees, half grown and half full, of depth 3 to 6; a fifth of the leaves constants."""
     draw = random.Random(seed)

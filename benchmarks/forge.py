@@ -25,7 +25,6 @@ from benchmarks._forge_material import (
     COSTS,
     EXITS,
     evolved,
-    feature_matrix,
     market_of,
     sparse_signals,
     trees,
@@ -35,7 +34,7 @@ from benchmarks._peers import Peer
 from crucible.forge.backtest import Books
 from crucible.forge.population import FeatureTable, evaluate_programs
 from crucible.strategies import kernels
-from crucible.strategies.interpreter import Runner
+from crucible.strategies.interpreter import Lines, Runner
 from crucible.strategies.linear import LinearProgram, compile_programs
 from crucible.strategies.program import lookback
 
@@ -77,12 +76,11 @@ class Material:
     def __init__(self, folder: Path) -> None:
         self.frame, self.market = market_of(ROWS, FEATURES)
         self.table = FeatureTable(self.frame)
-        self.features = feature_matrix(self.table)
         self.trees = trees(TREES, FEATURES, seed=11)
         self.programs, self.exits = evolved(self.frame, self.market, PROGRAMS, seed=12)
         self.signals = sparse_signals(STRATEGIES, ROWS)
         candles = self.market.candles
-        np.save(folder / "features.npy", self.features)
+        np.save(folder / "features.npy", np.ascontiguousarray(self.table.lines.values))
         (folder / "trees.json").write_text(json.dumps(self.trees))
         (folder / "programs.json").write_text(
             json.dumps(
@@ -153,7 +151,7 @@ def node_rows(bench: Benchmark, material: Material) -> None:
         runner = Runner(compile_programs(expressions))
         for first in range(0, ROWS, runner.block):
             rows = min(runner.block, ROWS - first)
-            runner.step(material.features, lines, first, rows)
+            runner.step(material.table.lines, lines, first, rows)
             if matrix is not None:
                 matrix[:, first : first + rows] = runner.values[:, :rows]
         return nodes / (time.perf_counter() - start)
@@ -229,7 +227,7 @@ def bound_row(material: Material, linear: LinearProgram, lines: np.ndarray, node
         runner = Runner(linear)
         start = time.perf_counter()
         for first in range(0, ROWS, runner.block):
-            runner.step(material.features, lines, first, min(runner.block, ROWS - first))
+            runner.step(material.table.lines, lines, first, min(runner.block, ROWS - first))
         return nodes / (time.perf_counter() - start)
 
     def bound() -> float:
@@ -259,6 +257,7 @@ def seconds_a_row(step: int) -> float:
         features=(),
         code=code.astype(np.int32),
         constants=np.full(repeats, 0.5, np.float32),
+        ends=(repeats,),
         roots=np.zeros(1, np.int64),
         warmups=np.zeros(0, np.int64),
         registers=3,
@@ -270,7 +269,7 @@ def seconds_a_row(step: int) -> float:
         nodes=0,
     )
     runner = Runner(alone, rows)
-    table, none = np.zeros((0, rows), np.float32), np.zeros(0, np.int64)
+    table, none = Lines.of(np.zeros((0, rows))), np.zeros(0, np.int64)
     runner.step(table, none, 0, rows)
     best = min(timed(lambda: runner.step(table, none, 0, rows)) for _ in range(15))
     return best / (repeats * rows)

@@ -2,27 +2,27 @@
 
 Rows outside, population inside: a block of rows is interpreted for every program at once (shared
 subtrees once), and its signals, packed 64 rows to a word, are traded while they are in the cache.
-Threads take programs that share much with each other; none of it changes a result.
+Threads share the steps and the strategies of a block; none of it changes a result.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from crucible.features.frame import FeatureFrame
 from crucible.forge.backtest import Books, Market, daily_returns
+from crucible.forge.crew import Span, trade_together
 from crucible.forge.trading import CASH, DRAWDOWN, EXPOSURE, SQUARES, SUM, TRADES, WINS
 from crucible.market.candles import Floats, Integers
 from crucible.settings import Costs
 from crucible.strategies.contract import Exits
-from crucible.strategies.interpreter import BLOCK, Runner, as_singles, columns_of
-from crucible.strategies.kernels import Singles
-from crucible.strategies.linear import Graph, LinearProgram
+from crucible.strategies.graph import Graph
+from crucible.strategies.interpreter import BLOCK, Lines, columns_of
+from crucible.strategies.linear import emit
 from crucible.strategies.program import Expression
 
 # Programs times rows below which another thread costs more than it brings.
@@ -92,13 +92,12 @@ class FeatureTable:
     Attributes
     ----------
     schema : FeatureSchema
-    values : ndarray of float32, shape (f, n)
-        What is missing is NaN.
+    lines : Lines
     """
 
     def __init__(self, frame: FeatureFrame) -> None:
         self.schema = frame.schema
-        self.values: Singles = as_singles(frame.values.T)
+        self.lines = Lines.of(frame.values.T)
 
 
 def evaluate_programs(
@@ -140,25 +139,11 @@ def evaluate_programs(
     places = [twins.setdefault(pair, len(twins)) for pair in zip(graph.roots, exits, strict=True)]
     graph.roots = [root for root, _ in twins]
     books = Books.fresh([each for _, each in twins], market, first, last, short=short)
-    if len(programs) == 0:
-        return Outcomes.of(books)
-    crew = threads or os.cpu_count() or 1
-    crew = max(1, min(crew, len(twins) * (last - first) // WORTH_A_THREAD))
-    parts = [
-        (start, part)
-        for start, members in _by_start(graph, first).items()
-        for part in graph.split(members, crew)
-    ]
-
-    def work(start: int, linear: LinearProgram, part: list[int]) -> None:
-        _trade(linear, table, market, costs, block, start, books, np.array(part))
-
-    with ThreadPoolExecutor(crew) as pool:
-        # Compiling holds the interpreter's lock, trading does not: each starts when it is ready.
-        tasks = [pool.submit(work, start, graph.emit(part), part) for start, part in parts]
-    for task in tasks:
-        task.result()
-    return Outcomes.of(books).of_each(np.array(places))
+    for start, members in _by_start(graph, first).items():
+        crew = threads or os.cpu_count() or 1
+        crew = max(1, min(crew, len(members) * (last - start) // WORTH_A_THREAD))
+        _trade(graph, graph.split(members, crew), table, market, costs, block, start, books)
+    return Outcomes.of(books).of_each(np.array(places, dtype=np.int64))
 
 
 def _by_start(graph: Graph, first: int) -> dict[int, list[int]]:
@@ -174,29 +159,38 @@ def _by_start(graph: Graph, first: int) -> dict[int, list[int]]:
 
 
 def _trade(
-    linear: LinearProgram,
+    graph: Graph,
+    shares: list[list[int]],
     table: FeatureTable,
     market: Market,
     costs: Costs,
     block: int,
     start: int,
     books: Books,
-    members: Integers,
 ) -> None:
-    """Interpret and trade some programs, block by block, and write their books."""
-    runner = Runner(linear, block)
-    columns = columns_of(linear.features, table.schema)
-    own = replace(
-        books,
-        exits=books.exits[members],
-        state=books.state[members],
-        daily=books.daily[members],
+    """Interpret and trade some programs, a share for each thread, and write their books."""
+    linear = emit(graph, shares)
+    members = np.array([index for share in shares for index in share])
+    state, daily = books.state[members], books.daily[members]
+    span = Span(
+        start,
+        books.first_row,
+        books.last_row,
+        books.columns,
+        market.regime,
+        books.stretches,
+        np.array([costs.fee, costs.slippage, float(books.short)]),
     )
-    for row in range(start, own.first_row, block):
-        runner.step(table.values, columns, row, min(block, own.first_row - row))
-    for row in range(own.first_row, own.last_row, block):
-        count = min(block, own.last_row - row)
-        runner.step(table.values, columns, row, count)
-        own.trade_packed(market, runner.buys, runner.leaves, linear.roots, row, count, costs)
-    books.state[members] = own.state
-    books.daily[members] = own.daily
+    trade_together(
+        linear,
+        [len(share) for share in shares],
+        table.lines,
+        columns_of(linear.features, table.schema),
+        span,
+        block,
+        books.exits[members],
+        state,
+        daily,
+    )
+    books.state[members] = state
+    books.daily[members] = daily

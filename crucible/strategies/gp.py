@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
-
 from crucible.features.frame import FeatureFrame, FeatureRow, FeatureSchema
 from crucible.settings import Kind
 from crucible.strategies.contract import FORMAT, Exits, Signal, Signals, StrategyError
-from crucible.strategies.interpreter import Runner, as_singles, columns_of, feature_matrix
+from crucible.strategies.interpreter import Lines, Runner, columns_of, feature_lines
 from crucible.strategies.linear import LinearProgram, compile_programs
 from crucible.strategies.program import Expression, expression_to_json, in_words
 
@@ -79,10 +77,7 @@ class GpStrategy:
             If the frame has another schema.
         """
         require_schema(self.schema_hash, frame.schema)
-        matrix = feature_matrix(frame, self.features)
-        if not self.features:
-            matrix = np.zeros((0, len(frame)), np.float32)
-        signals: Signals = Runner(self._linear).run(matrix)[0]
+        signals: Signals = Runner(self._linear).run(feature_lines(frame, self.features))[0]
         return signals
 
     def decide(self, row: FeatureRow) -> Signal:
@@ -98,7 +93,7 @@ class GpStrategy:
             self._columns = (row.schema, columns_of(self.features, row.schema))
         if self._live is None:
             self._live = Runner(self._linear, block=1)
-        column = as_singles(row.values[self._columns[1]].reshape(-1, 1))
+        column = Lines.of(row.values[self._columns[1]].reshape(-1, 1))
         return Signal(int(self._live.run(column)[0, 0]))
 
     def reset(self) -> None:

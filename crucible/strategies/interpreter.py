@@ -10,12 +10,14 @@ A missing value is NaN and stays NaN: a comparison with it is unknown, ``not unk
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
 from crucible.features.frame import FeatureFrame, FeatureSchema
 from crucible.strategies.contract import Signals, StrategyError
-from crucible.strategies.kernels import Singles, Words, run_block
+from crucible.strategies.kernels import SPACING, Singles, Words, run_block
 from crucible.strategies.linear import LinearProgram
 from crucible.strategies.program import LONGEST_LOOKBACK
 from crucible.strategies.vectors import LANES
@@ -26,12 +28,95 @@ BLOCK = 1_408
 LINE = 16  # float32 values of a cache line
 
 
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Features as the kernels read them: a line each, with room behind for a whole trip.
+
+    Attributes
+    ----------
+    cells : ndarray of float32
+        The lines one after the other.
+    wide : int
+        Cells from one line to the next.
+    values : ndarray of float32, shape (features, n)
+        The same without the room; what is missing is NaN.
+    """
+
+    cells: Singles
+    wide: int
+    values: Singles
+
+    @classmethod
+    def of(cls, values: npt.NDArray[np.float64] | Singles) -> Lines:
+        """Copy features, shape (features, n), as 32-bit values; what is not finite becomes NaN."""
+        count, rows = values.shape
+        # A line more than a multiple of 64 keeps lines from falling on the same sets of a cache.
+        wide = -(-rows // LANES) * LANES + LANES + LINE
+        cells = _aligned(count * wide + LANES)
+        lines = cells[: count * wide].reshape(count, wide)[:, :rows]
+        with np.errstate(over="ignore"):
+            lines[:] = values
+        lines[~np.isfinite(lines)] = np.nan
+        return cls(cells, wide, lines)
+
+    def __len__(self) -> int:
+        return int(self.values.shape[1])
+
+
+class Workspace:
+    """What the threads of one linear program share while they run it, and the state it carries.
+
+    Parameters
+    ----------
+    program : LinearProgram
+    block : int
+        Rows computed together; results do not depend on it.
+    """
+
+    def __init__(self, program: LinearProgram, block: int) -> None:
+        self.words = -(-block // LANES)
+        width = self.words * LANES
+        # A line more than needed keeps registers from falling on the same sets of a cache.
+        self.stride = width + LINE
+        self.buys: Words = np.zeros((len(program.warmups), self.words), np.uint64)
+        self.leaves: Words = np.zeros_like(self.buys)
+        self.registers = _aligned((program.registers + program.values) * self.stride)
+        self.values: Singles = self.registers.reshape(-1, self.stride)[program.registers :, :width]
+        self.conditions = np.zeros(program.conditions * 2 * self.words, np.uint64)
+        self.tails = np.empty(program.tails, np.float32)
+        self.cells = np.empty(program.cells)
+        self.progress = np.zeros(len(program.ends) * SPACING, np.int64)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget every row seen."""
+        self.tails.fill(np.nan)
+        self.cells.fill(0.0)
+        self.progress.fill(0)
+
+
+class Scratch:
+    """Where one thread computes windows; nothing of it is kept.
+
+    Parameters
+    ----------
+    block : int
+    """
+
+    def __init__(self, block: int) -> None:
+        length = -(-block // LANES) * LANES + LONGEST_LOOKBACK + 4 * LANES
+        self.windows = _aligned(3 * length).reshape(3, length)
+        self.sums = np.zeros((6, length))
+        self.weights = np.zeros(LANES + LANES // 8)
+
+
 class Runner:
     """One linear program with the state that its lookbacks carry.
 
     Parameters
     ----------
     program : LinearProgram
+        For one thread.
     block : int
         Rows computed together; results do not depend on it.
 
@@ -45,108 +130,98 @@ class Runner:
     """
 
     def __init__(self, program: LinearProgram, block: int = BLOCK) -> None:
+        assert len(program.ends) == 1, "a program for several threads needs all of them"
         self.program = program
         self.block = block
-        words = -(-block // LANES)
-        width = words * LANES
-        self.buys: Words = np.zeros((len(program.warmups), words), np.uint64)
-        self.leaves: Words = np.zeros_like(self.buys)
-        self._values: Singles = np.zeros(program.values * width, np.float32)
-        self.values: Singles = self._values.reshape(program.values, width)
+        self._space = Workspace(program, block)
+        self._scratch = Scratch(block)
+        self.buys = self._space.buys
+        self.leaves = self._space.leaves
+        self.values = self._space.values
         self._columns = np.arange(len(program.features))
-        # A row more than needed keeps rows from falling on the same sets of a cache.
-        self._stride = width + LINE
-        self._registers = _aligned(program.registers * self._stride)
-        self._conditions = np.zeros(program.conditions * 2 * words, np.uint64)
-        length = width + LONGEST_LOOKBACK + 4 * LANES
-        self._windows = _aligned(3 * length).reshape(3, length)
-        self._scratch = np.zeros((6, length))
-        self._weights = np.zeros(LANES + LANES // 8)
-        self._tails = np.empty(program.tails, np.float32)
-        self._cells = np.empty(program.cells)
         self._rows_seen = 0
-        self.reset()
 
     def reset(self) -> None:
         """Forget every row seen."""
-        self._tails.fill(np.nan)
-        self._cells.fill(0.0)
+        self._space.reset()
         self._rows_seen = 0
 
-    def step(self, table: Singles, columns: npt.NDArray[np.int64], first: int, rows: int) -> None:
+    def step(self, lines: Lines, columns: npt.NDArray[np.int64], first: int, rows: int) -> None:
         """Compute `buys`, `leaves` and `values` of the next rows, at most a block of them.
 
         Parameters
         ----------
-        table : ndarray of float32, shape (features, n)
-            C-contiguous; what is missing is NaN.
+        lines : Lines
         columns : ndarray of int64, shape (features of the program,)
             Lines of the table, in the order of the program's features.
         first, rows : int
             The rows of the table.
         """
+        program, space, scratch = self.program, self._space, self._scratch
         run_block(
-            self.program.code,
-            self.program.constants,
-            self.program.warmups,
+            program.code,
+            program.constants,
+            program.warmups,
             columns,
-            table,
+            lines.cells,
+            lines.wide,
             first,
             rows,
             self._rows_seen,
-            self._registers,
-            self._stride,
-            self._conditions,
-            self.buys.shape[1],
-            self._windows,
-            self._scratch,
-            self._tails,
-            self._cells,
-            self._weights,
-            self.buys,
-            self.leaves,
-            self._values,
+            space.registers,
+            space.stride,
+            space.conditions,
+            space.words,
+            scratch.windows,
+            scratch.sums,
+            space.tails,
+            space.cells,
+            scratch.weights,
+            space.buys,
+            space.leaves,
+            space.progress,
+            0,
+            0,
         )
         self._rows_seen += rows
 
-    def run(self, features: Singles) -> Signals:
+    def run(self, lines: Lines) -> Signals:
         """Signals of the next rows.
 
         Parameters
         ----------
-        features : ndarray of float32, shape (features, n)
-            In the order of the program's features, C-contiguous.
+        lines : Lines
+            In the order of the program's features, n rows.
 
         Returns
         -------
         ndarray of int8, shape (programs, n)
             0 hold, 1 buy, 2 exit; hold until a program's warm-up has passed.
         """
-        rows = features.shape[1]
+        rows = len(lines)
         signals = np.zeros((len(self.program.warmups), rows), np.int8)
         for first in range(0, rows, self.block):
             count = min(self.block, rows - first)
-            self.step(features, self._columns, first, count)
+            self.step(lines, self._columns, first, count)
             part = signals[:, first : first + count]
             part += unpacked(self.buys, count)
             part += 2 * unpacked(self.leaves, count)
         return signals[self.program.roots]
 
-    def run_values(self, features: Singles, out: Singles | None = None) -> Singles:
-        """Values of numeric roots over the next rows.
+    def run_values(self, lines: Lines) -> Singles:
+        """Values of numeric roots over the next rows, shape (programs, n).
 
         Parameters
         ----------
-        features : ndarray of float32, shape (features, n)
-        out : ndarray of float32, shape (programs, n), optional
-            Filled and returned.
+        lines : Lines
+            In the order of the program's features, n rows.
         """
-        rows = features.shape[1]
+        rows = len(lines)
         roots = self.program.roots
-        made = np.empty((len(roots), rows), np.float32) if out is None else out
+        made = np.empty((len(roots), rows), np.float32)
         for first in range(0, rows, self.block):
             count = min(self.block, rows - first)
-            self.step(features, self._columns, first, count)
+            self.step(lines, self._columns, first, count)
             made[:, first : first + count] = self.values[roots, :count]
         return made
 
@@ -184,17 +259,9 @@ def columns_of(features: tuple[str, ...], schema: FeatureSchema) -> npt.NDArray[
         raise StrategyError(message) from error
 
 
-def feature_matrix(frame: FeatureFrame, features: tuple[str, ...]) -> Singles:
-    """Return the named features for the interpreter, shape (features, n); not finite is NaN."""
-    return as_singles(frame.values[:, columns_of(features, frame.schema)].T)
-
-
-def as_singles(values: npt.NDArray[np.float64]) -> Singles:
-    """Contiguous 32-bit values; what is not finite becomes NaN."""
-    with np.errstate(over="ignore"):
-        singles = np.array(values, dtype=np.float32, order="C")
-    singles[~np.isfinite(singles)] = np.nan
-    return singles
+def feature_lines(frame: FeatureFrame, features: tuple[str, ...]) -> Lines:
+    """Return the named features for the interpreter; not finite is NaN."""
+    return Lines.of(frame.values[:, columns_of(features, frame.schema)].T)
 
 
 def _aligned(count: int) -> Singles:

@@ -3,6 +3,8 @@
 A number is a float32, a missing one is NaN. A condition is two bits a row, "true" and "false" in
 two words of 64 rows; neither is set where it is unknown. Whatever lies beyond the rows asked for,
 up to the next multiple of 64, is garbage that nobody reads.
+
+Features are read where they lie, in the lines of a table, as places before or behind the registers.
 """
 
 from __future__ import annotations
@@ -28,11 +30,17 @@ ADD, ADD_C, SUB, SUB_C, C_SUB, MUL, MUL_C, DIV, DIV_C, C_DIV = range(10)
 MIN, MIN_C, MAX, MAX_C, ABS, NEG, SQUASH, CHOOSE, FILL, VALUE = range(10, 20)
 LAG, DIFF, MEAN, STD, LOWEST, HIGHEST, RANK, ZSCORE, EMA = range(20, 29)
 GREATER, GREATER_C, LESS_C, CROSS, CROSS_C, C_CROSS, AND, OR, NOT, TRADE = range(30, 40)
+# Between threads that share the steps of a block: say what is done, wait for what another does.
+MARK, WAIT = 40, 41
+# The marks of one block, and the cells of a thread's progress: a cache line of its own.
+MARKS = 1 << 32
+SPACING = 8
 
 Singles = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Words = npt.NDArray[np.uint64]
 Table = npt.NDArray[np.int32]
+Integers = npt.NDArray[np.int64]
 
 _compiled = njit(nogil=True, error_model="numpy")
 
@@ -44,8 +52,7 @@ def _recall(h: Singles, tails: Singles, start: int, past: int, r: Singles, x: in
     """Lay the past before the rows at `x`, and keep the newest `past` values for the next block."""
     for i in range(past):
         h[i] = tails[start + i]
-    for i in range((n + LANES - 1) // LANES * LANES):
-        h[past + i] = r[x + i]
+    vectors.copy(h, past, r, x, 0.0, 0, n)
     for i in range(past):
         tails[start + i] = h[n + i]
 
@@ -210,7 +217,7 @@ def _ema(
                 count += GROUP
                 i += GROUP
                 continue
-        value = float(r[x + i])
+        value = float(vectors.number(r, x + i))
         if not math.isfinite(value):
             r[d + i] = np.nan
             base = newest
@@ -338,9 +345,10 @@ def _block_runner(sources: str) -> Callable[..., None]:
     def run_block(
         code: Table,
         constants: Singles,
-        warmups: npt.NDArray[np.int64],
-        columns: npt.NDArray[np.int64],
-        table: Singles,
+        warmups: Integers,
+        columns: Integers,
+        lines: Singles,
+        wide: int,
         first: int,
         n: int,
         seen: int,
@@ -355,24 +363,27 @@ def _block_runner(sources: str) -> Callable[..., None]:
         weights: Doubles,
         buys: Words,
         leaves: Words,
-        values: Singles,
+        progress: Integers,
+        me: int,
+        before: int,
     ) -> None:
         """Run every step over `n` rows of the table from row `first` on; see `Runner`.
 
-        Registers lie `stride` apart, the words of conditions, true before false, `full` apart.
+        Registers lie `stride` apart, the table's lines `wide`, the words of conditions, true before
+        false, `full`. Marks of this block follow `before`.
         """
         _ = sources
         words = (n + LANES - 1) // LANES
         # Places in flat arrays rather than slices of them: a slice counts its readers.
         r = registers
-        for f in range(columns.shape[0]):
-            for i in range(n):
-                r[f * stride + i] = table[columns[f], first + i]
+        away = vectors.distance(r, lines) + first
         h = windows[0]
         for j in range(code.shape[0]):
             op, w, s, k = code[j, 0], code[j, 5], code[j, 6], constants[j]
             target, a, b = code[j, 1], code[j, 2], code[j, 3]
-            d, x, y = target * stride, a * stride, b * stride
+            d = target * stride
+            x = a * stride if a >= 0 else away + columns[-1 - a] * wide
+            y = b * stride if b >= 0 else away + columns[-1 - b] * wide
             if op >= GREATER:
                 true, false = 2 * target * full, (2 * target + 1) * full
                 t0, f0 = 2 * a * full, (2 * a + 1) * full
@@ -381,6 +392,10 @@ def _block_runner(sources: str) -> Callable[..., None]:
                     _compare(op, c, true, false, r, x, y, k, n)
                     if op >= CROSS:
                         _crossed(c, true, false, n, cells, s)
+                elif op == MARK:
+                    vectors.publish(progress, me * SPACING, before + a)
+                elif op == WAIT:
+                    vectors.await_value(progress, a * SPACING, before + b)
                 elif op == TRADE:
                     quiet = warmups[target] - 1 - seen
                     for m in range(words):
@@ -402,10 +417,12 @@ def _block_runner(sources: str) -> Callable[..., None]:
             elif op < CHOOSE:
                 _arithmetic(op, r, d, x, y, k, n)
             elif op == VALUE:
-                vectors.copy(values, target * full * LANES, r, x, k, 0, n)
+                vectors.copy(r, d, r, x, k, 0, n)
             elif op == CHOOSE:
                 t0, f0 = 2 * a * full, (2 * a + 1) * full
-                vectors.choose(r, d, c, t0, f0, y, code[j, 4] * stride, n)
+                b = code[j, 4]
+                z = b * stride if b >= 0 else away + columns[-1 - b] * wide
+                vectors.choose(r, d, c, t0, f0, y, z, n)
             elif op == FILL:
                 for i in range(words * LANES):
                     r[d + i] = k

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 from llvmlite import ir
-from numba import extending, types
+from numba import extending, njit, types
 from numba.core import cgutils
 
 # Rows of one word of conditions, and of one trip through a kernel's loop.
@@ -278,3 +280,98 @@ def ema_group(typing_context, r, p, q, mean, weights):  # type: ignore[no-untype
         return builder.extract_element(means, ir.Constant(ir.IntType(32), GROUP - 1))
 
     return types.float64(r, types.intp, types.intp, types.float64, weights), generate
+
+
+# --- memory --------------------------------------------------------------------------------------
+
+
+@intrinsic
+def distance(typing_context, here, there):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, ARG001
+    """Place of the first value of one 32-bit array, counted from the first of another."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        whole = context.get_value_type(types.intp)
+        first, second = (
+            builder.ptrtoint(context.make_array(kind)(context, builder, array).data, whole)
+            for kind, array in zip(signature.args, arguments, strict=True)
+        )
+        return builder.sdiv(builder.sub(second, first), ir.Constant(whole, 4))
+
+    return types.intp(here, there), generate
+
+
+@intrinsic
+def number(typing_context, x, p):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, ARG001
+    """One value of an array, also before its first: a negative place is not counted from its end."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.load(builder.gep(data, [arguments[1]]))
+
+    return types.float32(x, types.intp), generate
+
+
+# --- threads -------------------------------------------------------------------------------------
+
+# Looks at a value before the processor is offered to others.
+PATIENCE = 2_000
+
+
+def _cell(context: Built, builder: Built, kind: Built, array: Built, place: Built) -> Built:
+    return builder.gep(context.make_array(kind)(context, builder, array).data, [place])
+
+
+@intrinsic
+def publish(typing_context, cells, p, value):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, ARG001
+    """Set a cell; whoever sees it also sees whatever was written before."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        place = _cell(context, builder, signature.args[0], arguments[0], arguments[1])
+        builder.store_atomic(arguments[2], place, "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(cells, types.intp, types.int64), generate
+
+
+@intrinsic
+def claim(typing_context, cells, p, amount):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, ARG001
+    """Add to a cell; gives what it was before, to one thread only."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        place = _cell(context, builder, signature.args[0], arguments[0], arguments[1])
+        return builder.atomic_rmw("add", place, arguments[2], "monotonic")
+
+    return types.int64(cells, types.intp, types.int64), generate
+
+
+@intrinsic
+def _published(typing_context, cells, p):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
+    """Read what another thread has published."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        place = _cell(context, builder, signature.args[0], arguments[0], arguments[1])
+        return builder.load_atomic(place, "acquire", 8)
+
+    return types.int64(cells, types.intp), generate
+
+
+@intrinsic
+def _give_way(typing_context):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
+    """Offer the processor to whoever else wants it."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
+        kind = ir.FunctionType(ir.IntType(32), ())
+        builder.call(tools.get_or_insert_function(builder.module, kind, "sched_yield"), ())
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@njit(nogil=True)
+def await_value(cells: npt.NDArray[np.int64], place: int, value: int) -> None:
+    """Wait until a cell has reached a value."""
+    looks = 0
+    while _published(cells, place) < value:
+        looks += 1
+        if looks > PATIENCE:
+            _give_way()

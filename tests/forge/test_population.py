@@ -12,7 +12,7 @@ from crucible.forge.population import FeatureTable, evaluate_programs
 from crucible.settings import Costs
 from crucible.strategies.contract import Exits
 from crucible.strategies.gp import GpStrategy
-from crucible.strategies.linear import Graph
+from crucible.strategies.graph import Graph
 from crucible.strategies.program import parse_program
 from crucible.testing.programs import programs
 from tests.forge.markets import NAMES, make_market

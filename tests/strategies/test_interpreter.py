@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from crucible.features.frame import FeatureFrame, FeatureSchema
 from crucible.strategies.contract import Exits, Signal
 from crucible.strategies.gp import GpStrategy
-from crucible.strategies.interpreter import Runner, as_singles, feature_matrix
+from crucible.strategies.interpreter import Lines, Runner, feature_lines
 from crucible.strategies.linear import compile_programs
 from crucible.strategies.program import OPERATORS, lookback, parse_program
 from crucible.testing.programs import expressions, programs
@@ -60,10 +60,10 @@ def test_signals_depend_on_neither_block_size_nor_the_other_programs(several, se
     frame = random_frame(seed)
     parsed = [parse_program(program) for program in several]
     linear = compile_programs(parsed)
-    matrix = feature_matrix(frame, linear.features)
+    matrix = feature_lines(frame, linear.features).values
     runner = Runner(linear, block=data.draw(st.integers(1, 400)))
     cut = data.draw(st.integers(0, len(frame)))
-    parts = [runner.run(np.ascontiguousarray(part)) for part in np.split(matrix, [cut], axis=1)]
+    parts = [runner.run(Lines.of(part)) for part in np.split(matrix, [cut], axis=1)]
     together = np.concatenate(parts, axis=1)
     for program, signals in zip(several, together, strict=True):
         assert strategy_of(program, frame).signals(frame).tolist() == signals.tolist()
@@ -137,8 +137,8 @@ def test_an_ema_follows_its_recursion_and_waits_for_its_window():
 def values_of(expression, *columns, block=64):
     linear = compile_programs([expression])
     matrix = np.array([columns[NAMES.index(name)] for name in linear.features])
-    matrix = as_singles(matrix.reshape(len(linear.features), len(columns[0])))
-    return Runner(linear, block).run_values(matrix)[0]
+    lines = Lines.of(matrix.reshape(len(linear.features), len(columns[0])))
+    return Runner(linear, block).run_values(lines)[0]
 
 
 def slow_window(name, window):
