@@ -31,7 +31,7 @@ CONSTANT_FORMS = {
     k.CROSS: (k.CROSS_C, k.C_CROSS),
 }
 # Step of each word, and whether its two arguments change places: a < b is b > a.
-STEPS: dict[str, tuple[int, bool]] = {
+_WORDS: dict[str, tuple[int, bool]] = {
     "add": (k.ADD, False),
     "sub": (k.SUB, False),
     "mul": (k.MUL, False),
@@ -60,6 +60,8 @@ STEPS: dict[str, tuple[int, bool]] = {
     "ema": (k.EMA, False),
     "trade": (k.TRADE, False),
 }
+# The same, and whether the last argument is a window.
+STEPS = {word: (step, reverse, step in WINDOWED) for word, (step, reverse) in _WORDS.items()}
 # Time of a step, in steps of plain arithmetic, as measured; windows of 60 rows. Only how evenly
 # threads share the work depends on them.
 COSTS = {k.DIV: 8.0, k.C_DIV: 8.0, k.SQUASH: 3.0, k.CHOOSE: 2.5, k.GREATER: 1.5, k.CROSS: 2.5}
@@ -132,56 +134,59 @@ class Graph:
         return [part.tolist() for part in np.split(np.array(order, int), ends) if len(part)]
 
     def _add(self, expression: Expression) -> int:
-        known = self._known.get(expression)
-        if known is not None:
-            return known
-        if isinstance(expression, tuple):
-            number = self._operator(expression)
-        elif isinstance(expression, str):
-            self.features.append(expression)
-            number = self._node(
-                (FEATURE, NOTHING, NOTHING, NOTHING, len(self.features) - 1), (), 1, 1
-            )
-        else:
-            # No operator tells -0 from 0.
-            value = float(np.float32(expression)) + 0.0
-            place = self._places.setdefault(value, len(self.constants))
-            if place == len(self.constants):
-                self.constants.append(value)
-            number = self._node((k.FILL, NOTHING, NOTHING, NOTHING, place), (), 1, 1)
-        self._known[expression] = number
+        number = self._known.get(expression)
+        if number is None:
+            inner = isinstance(expression, tuple)
+            number = self._operator(expression) if inner else self._leaf(expression)
+            self._known[expression] = number
         return number
 
     def _operator(self, expression: tuple[Any, ...]) -> int:
-        step, reverse = STEPS[expression[0]]
-        window = 0
-        parts = expression[1:]
-        if step in WINDOWED:
-            window = int(parts[-1])
-            parts = parts[:-1]
-        children = [self._add(part) for part in parts]
+        step, reverse, windowed = STEPS[expression[0]]
+        window = int(expression[-1]) if windowed else 0
+        add = self._add
+        children = [add(part) for part in (expression[1:-1] if windowed else expression[1:])]
         if reverse:
             children.reverse()
         elif step in COMMUTATIVE:
             children.sort()
-        first, second, third = (*children, NOTHING, NOTHING)[:3]
-        node = step, first, second, third, window
-        number = self._numbers.get(node)
-        if number is not None:
-            return number
-        rows = max([self.lookbacks[child] for child in children]) + _rows_behind(step, window)
-        size = 1 + (window > 0) + sum([self.sizes[child] for child in children])
-        return self._node(node, tuple(children), rows, size)
-
-    def _node(self, node: Node, children: tuple[int, ...], rows: int, size: int) -> int:
+        count = len(children)
+        if count == 2:
+            node = step, children[0], children[1], NOTHING, window
+        elif count == 1:
+            node = step, children[0], NOTHING, NOTHING, window
+        else:
+            node = step, children[0], children[1], children[2], window
         number = self._numbers.get(node)
         if number is None:
-            number = self._numbers[node] = len(self.nodes)
-            self.nodes.append(node)
-            self.children.append(children)
-            self.costs.append(_cost(node))
-            self.lookbacks.append(rows)
-            self.sizes.append(size)
+            lookbacks, sizes = self.lookbacks, self.sizes
+            rows, size = 0, 1 + windowed
+            for child in children:
+                rows = max(rows, lookbacks[child])
+                size += sizes[child]
+            number = self._node(node, tuple(children), rows + _rows_behind(step, window), size)
+        return number
+
+    def _leaf(self, expression: str | float) -> int:
+        if isinstance(expression, str):
+            self.features.append(expression)
+            place = len(self.features) - 1
+            return self._node((FEATURE, NOTHING, NOTHING, NOTHING, place), (), 1, 1)
+        # No operator tells -0 from 0.
+        value = float(np.float32(expression)) + 0.0
+        place = self._places.setdefault(value, len(self.constants))
+        if place < len(self.constants):
+            return self._numbers[k.FILL, NOTHING, NOTHING, NOTHING, place]
+        self.constants.append(value)
+        return self._node((k.FILL, NOTHING, NOTHING, NOTHING, place), (), 1, 1)
+
+    def _node(self, node: Node, children: tuple[int, ...], rows: int, size: int) -> int:
+        number = self._numbers[node] = len(self.nodes)
+        self.nodes.append(node)
+        self.children.append(children)
+        self.costs.append(_cost(node))
+        self.lookbacks.append(rows)
+        self.sizes.append(size)
         return number
 
 
