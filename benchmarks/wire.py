@@ -5,6 +5,7 @@ Run it with `make bench-wire`; what each row means is told in its note.
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import statistics
@@ -30,18 +31,25 @@ WINDOW = 64
 ROUNDS = 7
 REPEAT = 20
 CANDLE_SECONDS = 90.0
+PARTS = ("acks", "books", "candles")
 
 
 def main() -> None:
-    """Measure every row."""
+    """Measure every row, or those asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=PARTS, action="append", help="measure these rows only")
+    parts = parser.parse_args().only or PARTS
     # On the disk of the checkout: a temporary folder may lie in memory, where a sync is free.
     disk = REPOSITORY / "data" / "bench"
     disk.mkdir(parents=True, exist_ok=True)
-    with Benchmark("wire") as bench, Peer("wire") as peer, short_folder() as folder:
-        tool = timing_tool()
-        acks(bench, tool, folder, disk)
-        books(bench, peer, folder)
-        candles(bench, folder, disk)
+    with Benchmark("wire") as bench, short_folder() as folder:
+        if "acks" in parts:
+            acks(bench, timing_tool(), folder, disk)
+        if "books" in parts:
+            with Peer("wire") as peer:
+                books(bench, peer, folder)
+        if "candles" in parts:
+            candles(bench, folder, disk)
 
 
 @contextmanager

@@ -136,8 +136,10 @@ class Graph:
     def _add(self, expression: Expression) -> int:
         number = self._known.get(expression)
         if number is None:
-            inner = isinstance(expression, tuple)
-            number = self._operator(expression) if inner else self._leaf(expression)
+            if isinstance(expression, tuple):
+                number = self._operator(expression)
+            else:
+                number = self._leaf(expression)
             self._known[expression] = number
         return number
 
