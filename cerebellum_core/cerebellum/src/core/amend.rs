@@ -85,7 +85,7 @@ impl Core {
                 "another amend of it is on its way; wait for the order event that ends it",
             );
         }
-        let mut intent = order.intent.clone();
+        let mut intent = super::order::Intent::clone(&order.intent);
         intent.qty = wanted.qty.clone();
         intent.limit_price = wanted.limit_price.clone();
         risk::check(&intent, &self.picture(&intent, Some(order)))

@@ -19,7 +19,7 @@ use super::{
 impl Core {
     pub(super) fn command(&mut self, client: Client, command: Command, recorded: Option<Order>) {
         match command {
-            Command::Submit(submit) => self.submit(client, &submit, recorded),
+            Command::Submit(submit) => self.submit(client, submit, recorded),
             Command::Amend(amend) => self.amend(client, &amend, recorded),
             Command::Cancel(cancel) => self.cancel(client, &cancel, recorded),
             Command::CancelAll(all) => self.cancel_all(client, all),
@@ -43,18 +43,20 @@ impl Core {
         }
     }
 
-    fn submit(&mut self, client: Client, submit: &Submit, recorded: Option<Order>) {
+    fn submit(&mut self, client: Client, submit: Submit, recorded: Option<Order>) {
         self.heard_arena();
+        let request = submit.request_id.clone();
         let intent = Intent::from(submit);
+        let id = intent.intent_id.clone();
         let link = intent.link_id();
         if let Some(known) = self.orders.get(&link).cloned().or(recorded) {
-            self.answer_known(client, submit, &intent, &known);
+            self.answer_known(client, request, &intent, &known);
             return;
         }
         if !self.audit.ready || (!self.audit.connected && !intent.reduce_only) {
             // Not journaled: the same intent may be sent again once the venue is reconciled.
             let text = "not yet reconciled with the venue; send it again in a moment";
-            self.reject(client, submit, RejectCode::NotReady, text.to_owned());
+            self.reject(client, request, id, RejectCode::NotReady, text.to_owned());
             return;
         }
         self.first_intent_ts = self.first_intent_ts.or(Some(intent.ts));
@@ -64,10 +66,8 @@ impl Core {
         order.care.changed_at = self.now.ms;
         match verdict {
             Ok(()) => {
-                let agent = order.intent.agent.clone();
+                self.pacer.push(&order.intent.agent, link);
                 self.journal_new(order);
-                self.pacer.push(&agent, link);
-                let (request, id) = (submit.request_id.clone(), submit.intent_id.clone());
                 self.accept(client, request, Some(id), "journaled");
             }
             Err((code, text)) => {
@@ -75,34 +75,39 @@ impl Core {
                 order.code = Some(code.as_str().to_owned());
                 order.text = Some(text.clone());
                 self.journal_new(order);
-                self.reject(client, submit, code, text);
+                self.reject(client, request, id, code, text);
             }
         }
     }
 
     /// Journals a new order and tells it.
     pub(super) fn journal_new(&mut self, order: Order) {
-        let link = order.link_id.clone();
+        let view = order.view();
         self.out.push(Effect::Record(Record::Intent(Box::new(order.clone()))));
         self.remember(order);
-        self.tell_order(&link);
+        self.tell_view(view);
     }
 
-    fn answer_known(&mut self, client: Client, submit: &Submit, intent: &Intent, known: &Order) {
+    fn answer_known(
+        &mut self,
+        client: Client,
+        request_id: RequestId,
+        intent: &Intent,
+        known: &Order,
+    ) {
+        let id = &intent.intent_id;
         if let Some(field) = known.intent.first_difference(intent) {
-            let text = format!(
-                "intent {} was journaled with another {field}; use a new intent_id",
-                submit.intent_id
-            );
-            self.error(client, submit.request_id.clone(), ErrorCode::IntentBodyDiffers, text);
+            let text =
+                format!("intent {id} was journaled with another {field}; use a new intent_id");
+            self.error(client, request_id, ErrorCode::IntentBodyDiffers, text);
             return;
         }
         let code = known.code.as_deref().and_then(code_named);
         let ack = Ack {
             v: V1,
             ts: self.market_ms,
-            request_id: submit.request_id.clone(),
-            intent_id: Some(submit.intent_id.clone()),
+            request_id,
+            intent_id: Some(id.clone()),
             status: AckStatus::Duplicate,
             code,
             text: known.text.clone().unwrap_or_else(|| "recorded before".to_owned()),
@@ -281,17 +286,18 @@ impl Core {
 
     fn rate_of(&self, intent: &Intent) -> u32 {
         let since = self.now.ms - 1000;
+        // Times only ever grow, so the recent ones are the last.
         let recent = self
             .submits
             .get(&intent.agent)
-            .map_or(0, |times| times.iter().filter(|at| **at > since).count());
+            .map_or(0, |times| times.len() - times.partition_point(|at| *at <= since));
         u32::try_from(recent).unwrap_or(u32::MAX)
     }
 
     pub(super) fn count_submit(&mut self, intent: &Intent) {
         let now = self.now.ms;
         let times = self.submits.entry(intent.agent.clone()).or_default();
-        times.retain(|at| *at > now - 1000);
+        times.drain(..times.partition_point(|at| *at <= now - 1000));
         if times.len() < 1000 {
             times.push_back(now);
         }
@@ -307,8 +313,14 @@ impl Core {
         self.ack(client, request, id, AckStatus::Accepted, None, text.to_owned(), None);
     }
 
-    fn reject(&mut self, client: Client, submit: &Submit, code: RejectCode, text: String) {
-        let (request, id) = (submit.request_id.clone(), submit.intent_id.clone());
+    fn reject(
+        &mut self,
+        client: Client,
+        request: RequestId,
+        id: IntentId,
+        code: RejectCode,
+        text: String,
+    ) {
         self.ack(client, request, Some(id), AckStatus::Rejected, Some(code), text, None);
     }
 

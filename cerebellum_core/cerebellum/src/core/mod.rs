@@ -70,7 +70,7 @@ pub(crate) mod testing;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use protocol::wire::{
-    event::{Event, OrderEvent, OrderStatus, RiskEvent},
+    event::{Event, OrderEvent, OrderStatus, OrderView, RiskEvent},
     field::{Name, Symbol, V1},
 };
 use rust_decimal::Decimal;
@@ -398,8 +398,12 @@ impl Core {
         let Some(order) = self.orders.get(link_id) else { return };
         let (record, view) = (Record::Order(Box::new(order.clone())), order.view());
         self.out.push(Effect::Record(record));
+        self.tell_view(view);
+    }
+
+    fn tell_view(&mut self, order: OrderView) {
         let (ts, seq) = self.next_seq();
-        self.tell(Event::Order(OrderEvent { v: V1, ts, seq, order: view }));
+        self.tell(Event::Order(OrderEvent { v: V1, ts, seq, order }));
     }
 
     fn next_seq(&mut self) -> (u64, u64) {

@@ -1,5 +1,7 @@
 //! An intent, the order it became, and the names that tie the two together.
 
+use std::sync::Arc;
+
 use protocol::wire::{
     command::{Protect, Submit},
     event::{OrderStatus, OrderView},
@@ -50,22 +52,22 @@ pub enum Origin {
     Cerebellum,
 }
 
-impl From<&Submit> for Intent {
-    fn from(submit: &Submit) -> Self {
+impl From<Submit> for Intent {
+    fn from(submit: Submit) -> Self {
         Self {
-            intent_id: submit.intent_id.clone(),
-            agent: submit.agent.clone(),
-            version: submit.version.clone(),
-            symbol: submit.symbol.clone(),
+            intent_id: submit.intent_id,
+            agent: submit.agent,
+            version: submit.version,
+            symbol: submit.symbol,
             side: submit.side,
             kind: submit.kind,
-            qty: submit.qty.clone(),
-            limit_price: submit.limit_price.clone(),
+            qty: submit.qty,
+            limit_price: submit.limit_price,
             reduce_only: submit.reduce_only,
             ts: submit.ts,
             ttl_ms: submit.ttl_ms,
-            protect: submit.protect.clone(),
-            reason: submit.reason.clone(),
+            protect: submit.protect,
+            reason: submit.reason,
             origin: Origin::Arena,
         }
     }
@@ -115,8 +117,10 @@ impl Intent {
 /// The client order id of an intent: `c-` and the 32 hex digits, 34 characters.
 #[must_use]
 pub fn link_id(intent_id: &IntentId) -> String {
-    let digits: String = intent_id.as_str().chars().filter(|c| *c != '-').collect();
-    format!("c-{digits}")
+    let mut link = String::with_capacity(34);
+    link.push_str("c-");
+    intent_id.as_str().split('-').for_each(|digits| link.push_str(digits));
+    link
 }
 
 /// How much, and at what price: what an amend changes.
@@ -158,8 +162,8 @@ pub struct Amend {
 /// One order, from the journal's first row to its end.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Order {
-    /// What was wanted.
-    pub intent: Intent,
+    /// What was wanted; it never changes, so copies of an order share it.
+    pub intent: Arc<Intent>,
     /// The client order id.
     pub link_id: String,
     /// The venue's id, once known.
@@ -242,7 +246,7 @@ impl Order {
         let link_id = intent.link_id();
         let terms = Terms { qty: intent.qty.clone(), limit_price: intent.limit_price.clone() };
         Self {
-            intent,
+            intent: Arc::new(intent),
             link_id,
             order_id: None,
             terms,

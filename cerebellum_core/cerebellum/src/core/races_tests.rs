@@ -124,7 +124,7 @@ fn the_journal_knows_of_every_request_that_left() {
         _ => None,
     });
     let last = last.expect("a resend that the journal does not know of");
-    assert_eq!((last.intent.intent_id, last.sends), (one.intent_id, 1));
+    assert_eq!((last.intent.intent_id.clone(), last.sends), (one.intent_id, 1));
 }
 
 #[test]

@@ -37,10 +37,10 @@ impl States {
     /// The strictest state that applies to an agent in a symbol.
     #[must_use]
     pub fn effective(&self, agent: &Name, symbol: &Symbol) -> TradingState {
-        let (agent, symbol) = (Some(agent.clone()), Some(symbol.clone()));
-        [(None, None), (agent.clone(), None), (None, symbol.clone()), (agent, symbol)]
+        self.0
             .iter()
-            .map(|scope| self.get(scope))
+            .filter(|(scope, _)| covers(scope, agent, symbol))
+            .map(|(_, state)| *state)
             .max()
             .unwrap_or(TradingState::Active)
     }

@@ -181,8 +181,8 @@ impl Engine {
             Command::Cancel(cancel) => Some(&cancel.intent_id),
             _ => None,
         };
-        let recorded = match intent_id.map(link_id) {
-            Some(link) if !self.core.knows(&link) => self.journal.order_by_link(&link)?,
+        let recorded = match intent_id {
+            Some(id) if !self.core.knows(&link_id(id)) => self.journal.order_of(id)?,
             _ => None,
         };
         metrics::counter!("cerebellum_commands_total").increment(1);
@@ -259,7 +259,7 @@ impl Engine {
             match effect {
                 Effect::Record(record) => {
                     self.journal.begin()?;
-                    self.journal.write(&record)?;
+                    self.journal.write(record)?;
                 }
                 Effect::Event(event) => {
                     self.journal.begin()?;

@@ -1,14 +1,16 @@
 //! Reading what was known at the end, and single rows while running.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use protocol::wire::{
     event::OrderStatus,
     field::{IntentId, Kind, Name, Reason, Side, Symbol, TradingState},
 };
-use rusqlite::{OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row};
 use rust_decimal::Decimal;
 use serde::{de::DeserializeOwned, Deserialize};
 
-use super::{Journal, JournalError};
+use super::{newest::Newest, Journal, JournalError};
 use crate::core::{
     ledger::{Booking, Ledger},
     order::{Amend, Care, Intent, Order, Origin, Terms},
@@ -52,11 +54,22 @@ impl Journal {
         })
     }
 
+    /// The order of an intent.
+    ///
+    /// # Errors
+    /// When the row cannot be read back.
+    pub fn order_of(&mut self, intent_id: &IntentId) -> Result<Option<Order>, JournalError> {
+        if self.newest.excludes(intent_id) {
+            return Ok(None);
+        }
+        self.one_order(" WHERE i.intent_id = ?1", intent_id.as_str())
+    }
+
     /// The order of a client order id.
     ///
     /// # Errors
     /// When the row cannot be read back.
-    pub fn order_by_link(&self, link_id: &str) -> Result<Option<Order>, JournalError> {
+    pub fn order_by_link(&mut self, link_id: &str) -> Result<Option<Order>, JournalError> {
         self.one_order(" WHERE i.order_link_id = ?1", link_id)
     }
 
@@ -64,7 +77,7 @@ impl Journal {
     ///
     /// # Errors
     /// When the row cannot be read back.
-    pub fn order_by_order_id(&self, order_id: &str) -> Result<Option<Order>, JournalError> {
+    pub fn order_by_order_id(&mut self, order_id: &str) -> Result<Option<Order>, JournalError> {
         self.one_order(" WHERE o.order_id = ?1", order_id)
     }
 
@@ -150,7 +163,8 @@ impl Journal {
         Ok(orders)
     }
 
-    fn one_order(&self, filter: &str, key: &str) -> Result<Option<Order>, JournalError> {
+    fn one_order(&mut self, filter: &str, key: &str) -> Result<Option<Order>, JournalError> {
+        self.write_orders()?;
         let mut statement = self.connection.prepare_cached(&format!("{ORDER_COLUMNS}{filter}"))?;
         let mut rows = statement.query([key])?;
         match rows.next()? {
@@ -212,6 +226,18 @@ impl Journal {
     }
 }
 
+/// The highest intent ids of a journal.
+pub(super) fn newest_intents(connection: &Connection, most: usize) -> Result<Newest, JournalError> {
+    let mut statement =
+        connection.prepare("SELECT intent_id FROM intents ORDER BY intent_id DESC LIMIT ?1")?;
+    let mut rows = statement.query([i64::try_from(most).unwrap_or(i64::MAX)])?;
+    let mut ids = BTreeSet::new();
+    while let Some(row) = rows.next()? {
+        ids.insert(IntentId::new(&text(row, 0)?).map_err(JournalError::new)?);
+    }
+    Ok(Newest::of(ids, most))
+}
+
 /// A number that cannot be negative; a negative one means that the file was changed by hand.
 fn number(row: &Row<'_>, at: usize) -> Result<u64, JournalError> {
     let value: i64 = row.get(at)?;
@@ -269,7 +295,7 @@ fn order(row: &Row<'_>) -> Result<Order, JournalError> {
             .transpose()?,
         venue_end: None,
         care: Care::default(),
-        intent,
+        intent: Arc::new(intent),
     })
 }
 

@@ -5,6 +5,8 @@
 
 /// Reading what was known at the end.
 mod load;
+/// Which of the newest intents are journaled.
+mod newest;
 /// Tables and migrations.
 pub mod schema;
 /// Recomputing everything from the rows.
@@ -15,9 +17,18 @@ mod write;
 #[cfg(test)]
 mod journal_tests;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
+use protocol::wire::field::IntentId;
 use rusqlite::Connection;
+
+use self::{newest::Newest, write::OrderRow};
+
+/// How many of the newest intents are known without a question to the file.
+const NEWEST: usize = 4096;
 
 /// An open journal.
 #[derive(Debug)]
@@ -25,6 +36,10 @@ pub struct Journal {
     connection: Connection,
     path: PathBuf,
     in_transaction: bool,
+    // Orders of the open transaction: however often one changes, its row is written once, before the
+    // commit and before any question about orders.
+    orders: BTreeMap<IntentId, OrderRow>,
+    newest: Newest,
     // Held as long as the journal is open: two writers would number events twice.
     _lock: Option<std::fs::File>,
 }
@@ -79,7 +94,7 @@ impl Journal {
         connection.pragma_update(None, "foreign_keys", "ON")?;
         connection.set_prepared_statement_cache_capacity(64);
         schema::migrate(&connection, path)?;
-        Ok(Self { connection, path: path.to_owned(), in_transaction: false, _lock: lock })
+        Self::of(connection, path, lock)
     }
 
     /// Opens a journal for reading only.
@@ -93,7 +108,23 @@ impl Journal {
             JournalError(format!("journal {}: {error}; check the path", path.display()))
         })?;
         schema::check(&connection, path)?;
-        Ok(Self { connection, path: path.to_owned(), in_transaction: false, _lock: None })
+        Self::of(connection, path, None)
+    }
+
+    fn of(
+        connection: Connection,
+        path: &Path,
+        lock: Option<std::fs::File>,
+    ) -> Result<Self, JournalError> {
+        let newest = load::newest_intents(&connection, NEWEST)?;
+        Ok(Self {
+            connection,
+            path: path.to_owned(),
+            in_transaction: false,
+            orders: BTreeMap::new(),
+            newest,
+            _lock: lock,
+        })
     }
 
     /// Where it lies.
@@ -108,7 +139,7 @@ impl Journal {
     /// Those of SQLite.
     pub fn begin(&mut self) -> Result<(), JournalError> {
         if !self.in_transaction {
-            self.connection.execute_batch("BEGIN IMMEDIATE")?;
+            self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
             self.in_transaction = true;
         }
         Ok(())
@@ -120,7 +151,8 @@ impl Journal {
     /// Those of SQLite; nothing that depends on the rows may then be told.
     pub fn commit(&mut self) -> Result<(), JournalError> {
         if self.in_transaction {
-            self.connection.execute_batch("COMMIT")?;
+            self.write_orders()?;
+            self.connection.prepare_cached("COMMIT")?.execute([])?;
             self.in_transaction = false;
         }
         Ok(())

@@ -12,15 +12,25 @@ use crate::core::{
     protect::Guard,
 };
 
+/// An order whose row is to be written.
+#[derive(Debug)]
+pub(super) struct OrderRow {
+    order: Box<Order>,
+    is_new: bool,
+}
+
 impl Journal {
-    /// Writes one row.
+    /// Writes one row; that of an order at the latest with the commit.
     ///
     /// # Errors
     /// Those of SQLite; a broken UNIQUE is one of them.
-    pub fn write(&mut self, record: &Record) -> Result<(), JournalError> {
+    pub fn write(&mut self, record: Record) -> Result<(), JournalError> {
         match record {
             Record::Intent(order) => self.write_intent(order),
-            Record::Order(order) => self.write_order(order),
+            Record::Order(order) => {
+                self.keep_order(order, false);
+                Ok(())
+            }
             Record::Fill(fill) => {
                 self.connection
                     .prepare_cached(
@@ -52,12 +62,12 @@ impl Journal {
                         agent.as_str(),
                         symbol.as_str(),
                         amount.normalize().to_string(),
-                        integer(*exec_ts),
+                        integer(exec_ts),
                     ])?;
                 Ok(())
             }
-            Record::Foreign(execution) => self.write_foreign(execution),
-            Record::Guard(holding, guard) => self.write_guard(holding, guard.as_deref()),
+            Record::Foreign(execution) => self.write_foreign(&execution),
+            Record::Guard(holding, guard) => self.write_guard(&holding, guard.as_deref()),
             Record::State((agent, symbol), state) => {
                 let state = serde_json::to_value(state).ok();
                 self.connection
@@ -74,7 +84,7 @@ impl Journal {
                 Ok(())
             }
             Record::Limits(Some(limits)) => {
-                let body = serde_json::to_string(limits)
+                let body = serde_json::to_string(&limits)
                     .map_err(|error| JournalError::new(format!("limits: {error}")))?;
                 self.connection
                     .prepare_cached("INSERT OR REPLACE INTO meta VALUES ('limits', ?1)")?
@@ -82,7 +92,7 @@ impl Journal {
                 Ok(())
             }
             Record::Day(book) => {
-                let body = serde_json::to_string(book)
+                let body = serde_json::to_string(&book)
                     .map_err(|error| JournalError::new(format!("market day: {error}")))?;
                 self.connection
                     .prepare_cached("INSERT OR REPLACE INTO meta VALUES ('market_day', ?1)")?
@@ -103,7 +113,7 @@ impl Journal {
         Ok(())
     }
 
-    fn write_intent(&mut self, order: &Order) -> Result<(), JournalError> {
+    fn write_intent(&mut self, order: Box<Order>) -> Result<(), JournalError> {
         let intent = &order.intent;
         let protect = match &intent.protect {
             Some(protect) => Some(
@@ -139,38 +149,67 @@ impl Journal {
                     Origin::Cerebellum => "cerebellum",
                 },
             ])?;
-        self.write_order(order)
+        self.newest.add(&intent.intent_id);
+        self.keep_order(order, true);
+        Ok(())
     }
 
-    fn write_order(&mut self, order: &Order) -> Result<(), JournalError> {
-        self.connection
-            .prepare_cached(
-                "INSERT OR REPLACE INTO orders (intent_id, order_id, status, is_open, filled_qty,
-                 filled_value, sends, cancel_wanted, code, text, close_on_fill, qty,
-                 limit_price, amend)
-                 VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)",
-            )?
-            .execute(params![
-                order.intent.intent_id.as_str(),
-                order.order_id,
-                order.status.as_str(),
-                !order.is_terminal(),
-                order.filled_qty.normalize().to_string(),
-                order.filled_value.normalize().to_string(),
-                order.sends,
-                order.cancel_wanted,
-                order.code,
-                order.text,
-                order.close_on_fill.as_ref().map(|reason| reason.as_str()),
-                order.terms.qty.as_str(),
-                order.terms.limit_price.as_ref().map(|price| price.as_str()),
-                order.amend.as_ref().map(|amend| {
-                    let price = amend.terms.limit_price.as_ref().map(|price| price.as_str());
-                    let qty = amend.terms.qty.as_str();
-                    json!({"qty": qty, "limit_price": price, "sent": amend.sent}).to_string()
-                }),
-            ])?;
+    fn keep_order(&mut self, order: Box<Order>, is_new: bool) {
+        let intent_id = order.intent.intent_id.clone();
+        let row = OrderRow { order, is_new };
+        if let Some(older) = self.orders.insert(intent_id.clone(), row) {
+            if let Some(row) = self.orders.get_mut(&intent_id) {
+                row.is_new |= older.is_new;
+            }
+        }
+    }
+
+    /// Writes the rows of the orders that changed.
+    pub(super) fn write_orders(&mut self) -> Result<(), JournalError> {
+        while let Some((_, row)) = self.orders.pop_first() {
+            self.write_order(&row)?;
+        }
         Ok(())
+    }
+
+    fn write_order(&self, row: &OrderRow) -> Result<(), JournalError> {
+        let order = &row.order;
+        let statement = if row.is_new {
+            "INSERT INTO orders (intent_id, order_id, status, is_open, filled_qty, filled_value,
+             sends, cancel_wanted, code, text, close_on_fill, qty, limit_price, amend)
+             VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)"
+        } else {
+            "UPDATE orders SET order_id = ?2, status = ?3, is_open = ?4, filled_qty = ?5,
+             filled_value = ?6, sends = ?7, cancel_wanted = ?8, code = ?9, text = ?10,
+             close_on_fill = ?11, qty = ?12, limit_price = ?13, amend = ?14 WHERE intent_id = ?1"
+        };
+        let changed = self.connection.prepare_cached(statement)?.execute(params![
+            order.intent.intent_id.as_str(),
+            order.order_id,
+            order.status.as_str(),
+            !order.is_terminal(),
+            order.filled_qty.normalize().to_string(),
+            order.filled_value.normalize().to_string(),
+            order.sends,
+            order.cancel_wanted,
+            order.code,
+            order.text,
+            order.close_on_fill.as_ref().map(|reason| reason.as_str()),
+            order.terms.qty.as_str(),
+            order.terms.limit_price.as_ref().map(|price| price.as_str()),
+            order.amend.as_ref().map(|amend| {
+                let price = amend.terms.limit_price.as_ref().map(|price| price.as_str());
+                let qty = amend.terms.qty.as_str();
+                json!({"qty": qty, "limit_price": price, "sent": amend.sent}).to_string()
+            }),
+        ])?;
+        if changed == 1 {
+            return Ok(());
+        }
+        Err(JournalError::new(format!(
+            "journal: order {} has no row to change; run verify-journal",
+            order.link_id
+        )))
     }
 
     fn write_foreign(&mut self, execution: &Execution) -> Result<(), JournalError> {

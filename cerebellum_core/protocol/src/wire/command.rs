@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     field::{nullable, IntentId, Kind, Name, Reason, RequestId, Side, Symbol, TradingState, V1},
-    DecimalText, Family,
+    ordered, DecimalText, Family,
 };
 
 /// Any command.
@@ -47,6 +47,10 @@ impl Family for Command {
         "snapshot",
         "replay",
     ];
+
+    fn read(frame: &[u8]) -> serde_json::Result<Self> {
+        ordered::command(frame).or_else(|_| serde_json::from_slice(frame))
+    }
 }
 
 impl Command {

@@ -3,7 +3,9 @@
 use std::{fmt, str::FromStr};
 
 use rust_decimal::Decimal;
-use serde::{de::Error as _, Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::field::Text;
 
 /// Money or a size on the wire: a JSON string such as `"0.0100"`.
 ///
@@ -71,7 +73,7 @@ impl Serialize for DecimalText {
 
 impl<'de> Deserialize<'de> for DecimalText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+        deserializer.deserialize_str(Text(str::parse))
     }
 }
 

@@ -15,6 +15,8 @@ pub mod fault;
 pub mod field;
 /// Market data for the arena: candles, tops, book features, trades, stale marks.
 pub mod market;
+/// Reading a command whose `v` and `type` come first.
+mod ordered;
 /// What Cerebellum answers: ack, error, snapshot, replay.
 pub mod reply;
 
@@ -49,7 +51,7 @@ pub fn decode<T: DeserializeOwned + Family>(frame: &[u8]) -> Result<T, Fault> {
             ),
         ));
     }
-    match serde_json::from_slice::<T>(frame) {
+    match T::read(frame) {
         Ok(message) => Ok(message),
         Err(error) => Err(explain::<T>(frame, &error)),
     }
@@ -66,9 +68,20 @@ pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, Fault> {
 }
 
 /// A family of messages: the `type` names that belong together on one socket.
-pub trait Family {
+pub trait Family: Sized {
     /// Every `type` of the family.
     const TYPES: &'static [&'static str];
+
+    /// Reads a message that is not too large.
+    ///
+    /// # Errors
+    /// Those of the parser.
+    fn read(frame: &[u8]) -> serde_json::Result<Self>
+    where
+        Self: DeserializeOwned,
+    {
+        serde_json::from_slice(frame)
+    }
 }
 
 /// The `request_id` of a frame, if it can be read at all; an error reply repeats it.
