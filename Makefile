@@ -16,7 +16,7 @@ help:
 	@echo "make lint         formatters, linters, types, floors"
 	@echo "make bench        every benchmark; make bench-NAME runs one; make bench-charts draws them"
 	@echo "make chaos        thousands of orders under faults and kills; SEED=1 ORDERS=2000"
-	@echo "make fuzz         seeded mutation of every parser; ARGS=\"--runs 1000000 --seed 1\""
+	@echo "make fuzz         libFuzzer on every parser; ARGS=\"--runs 1000000 --seed 1 --target rest\""
 	@echo "make soak         a long run with its memory and errors watched"
 	@echo "make results      forge on candles and write docs/results/forge.md; ARGS=\"--candles DIR\""
 	@echo "make screenshots  pictures of the pages of a running system, into docs/pictures"
@@ -64,7 +64,7 @@ chaos: setup
 	@CHAOS_SEED=$(or $(SEED),1) CHAOS_ORDERS=$(or $(ORDERS),2000) $(PY) -m pytest -s tests/chaos $(ARGS)
 
 fuzz: setup
-	@$(CARGO) run --release --locked -p fuzz $(MANIFEST) -- --target all $(ARGS)
+	@$(PY) -m tools.fuzz $(ARGS)
 
 soak: setup
 	@test -f tools/soak.py || { echo "make soak: tools/soak.py does not exist yet; nothing was run" >&2; exit 1; }
@@ -83,6 +83,6 @@ docs: setup
 
 clean:
 	@rm -rf .venv .make .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache \
-		build dist site crucible.egg-info cerebellum_core/target
+		build dist site crucible.egg-info cerebellum_core/target cerebellum_core/fuzz/libfuzzer/target
 	@find crucible flows tests -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo "removed what was built; data/ is untouched"

@@ -1,10 +1,19 @@
 //! Runs fuzz targets and prints what came of them.
 #![forbid(unsafe_code)]
 
-use std::process::ExitCode;
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::Parser;
-use fuzz::{fuzz, targets::TARGETS};
+use fuzz::{
+    fuzz,
+    targets::{Target, TARGETS},
+};
+
+/// Frames of a stream that are put into one example.
+const STREAMED: usize = 12;
 
 /// Change examples at random and hand them to the real parsers.
 #[derive(Debug, Parser)]
@@ -18,6 +27,9 @@ struct CommandLine {
     /// The same seed gives the same inputs.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Run nothing; write the examples of each target into a folder of its name under this one.
+    #[arg(long)]
+    write_corpus: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -28,6 +40,15 @@ fn main() -> ExitCode {
         let names: Vec<&str> = TARGETS.iter().map(|one| one.name).collect();
         eprintln!("fuzz: --target {} is unknown; there are all, {}", line.target, names.join(", "));
         return ExitCode::from(2);
+    }
+    if let Some(folder) = &line.write_corpus {
+        return match chosen.try_for_each(|target| write_corpus(target, folder)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("fuzz: {error}");
+                ExitCode::from(2)
+            }
+        };
     }
     // A panic is a finding and told below; the hook would print each.
     std::panic::set_hook(Box::new(|_| {}));
@@ -58,4 +79,20 @@ fn main() -> ExitCode {
         }
     }
     ExitCode::from(u8::from(broken))
+}
+
+/// Writes one file an example; those of a stream are also written as one, so that it can be followed.
+fn write_corpus(target: &Target, folder: &Path) -> Result<(), String> {
+    let folder = folder.join(target.name);
+    let told = |error: std::io::Error| format!("{}: {error}", folder.display());
+    std::fs::create_dir_all(&folder).map_err(told)?;
+    let mut inputs = (target.examples)()?;
+    if target.stream {
+        inputs.extend(inputs.clone().chunks(STREAMED).map(|frames| frames.join(&b'\n')));
+    }
+    for (number, input) in inputs.iter().enumerate() {
+        std::fs::write(folder.join(format!("example-{number:04}")), input).map_err(told)?;
+    }
+    println!("{:8} {} examples", target.name, inputs.len());
+    Ok(())
 }

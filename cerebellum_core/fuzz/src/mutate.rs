@@ -64,6 +64,16 @@ impl Random {
     }
 }
 
+/// An input, changed once by a seed; a value of it, if it is JSON.
+#[must_use]
+pub fn changed(input: &[u8], seed: u32) -> Vec<u8> {
+    let mut random = Random::new(u64::from(seed));
+    match serde_json::from_slice::<Value>(input) {
+        Ok(value) => change_value(value, &mut random),
+        Err(_) => change_bytes(input.to_vec(), &[input.to_vec()], &mut random),
+    }
+}
+
 /// One example, changed one to four times.
 #[must_use]
 pub fn mutated(examples: &[Vec<u8>], random: &mut Random) -> Vec<u8> {

@@ -30,6 +30,8 @@ pub struct Target {
     pub name: &'static str,
     /// A fresh parser.
     pub begin: fn() -> Parse,
+    /// Whether it remembers: an input of libFuzzer is then several, one a line.
+    pub stream: bool,
     /// Its examples.
     pub examples: fn() -> Result<Vec<Vec<u8>>, String>,
 }
@@ -44,18 +46,40 @@ impl Target {
 
 /// Every target.
 pub const TARGETS: [Target; 9] = [
-    Target { name: "command", begin: || Box::new(message::<Command>), examples: corpus::vectors },
-    Target { name: "reply", begin: || Box::new(message::<Reply>), examples: corpus::vectors },
-    Target { name: "event", begin: || Box::new(message::<Event>), examples: corpus::vectors },
-    Target { name: "market", begin: || Box::new(message::<Market>), examples: corpus::vectors },
+    Target {
+        name: "command",
+        begin: || Box::new(message::<Command>),
+        stream: false,
+        examples: corpus::vectors,
+    },
+    Target {
+        name: "reply",
+        begin: || Box::new(message::<Reply>),
+        stream: false,
+        examples: corpus::vectors,
+    },
+    Target {
+        name: "event",
+        begin: || Box::new(message::<Event>),
+        stream: false,
+        examples: corpus::vectors,
+    },
+    Target {
+        name: "market",
+        begin: || Box::new(message::<Market>),
+        stream: false,
+        examples: corpus::vectors,
+    },
     Target {
         name: "rest",
         begin: || Box::new(rest),
+        stream: false,
         examples: || Ok(corpus::texts(&corpus::ROWS)),
     },
     Target {
         name: "public",
         begin: public,
+        stream: true,
         examples: || {
             let mut examples = corpus::texts(&corpus::PUBLIC);
             examples.extend(corpus::recorded());
@@ -65,19 +89,36 @@ pub const TARGETS: [Target; 9] = [
     Target {
         name: "private",
         begin: || Box::new(private),
+        stream: false,
         examples: || Ok(corpus::texts(&corpus::PRIVATE)),
     },
     Target {
         name: "trade",
         begin: || Box::new(trade),
+        stream: false,
         examples: || Ok(corpus::texts(&corpus::TRADE)),
     },
     Target {
         name: "files",
         begin: || Box::new(files),
+        stream: false,
         examples: || Ok(corpus::texts(&corpus::FILES)),
     },
 ];
+
+/// Reads one input with a fresh parser, so that a finding can be seen again from its input alone.
+///
+/// # Errors
+/// The promise that was broken, or that there is no target of that name.
+pub fn once(name: &str, input: &[u8]) -> Result<(), String> {
+    let target = TARGETS.iter().find(|target| target.name == name);
+    let target = target.ok_or_else(|| format!("there is no fuzz target {name}"))?;
+    let mut parse = (target.begin)();
+    if target.stream {
+        return input.split(|byte| *byte == b'\n').try_for_each(|line| parse(line).map(drop));
+    }
+    parse(input).map(drop)
+}
 
 /// An error's words without the values in them, so that kinds are counted and not inputs.
 fn kind(error: &str) -> String {
@@ -95,12 +136,20 @@ fn kind(error: &str) -> String {
     shown
 }
 
-/// decode, encode, decode, encode: the second text must equal the first.
-fn message<T: DeserializeOwned + Serialize + Family>(input: &[u8]) -> Result<String, String> {
+/// decode, encode, decode, encode: the second text must equal the first. What the quick way of a
+/// family reads, the general way reads just so.
+fn message<T: DeserializeOwned + Serialize + Family + PartialEq>(
+    input: &[u8],
+) -> Result<String, String> {
     let first: T = match decode(input) {
         Ok(message) => message,
         Err(fault) => return Ok(kind(&format!("{:?} {}", fault.code, fault.text))),
     };
+    match serde_json::from_slice::<T>(input) {
+        Ok(general) if general == first => {}
+        Ok(_) => return Err("the quick way reads something else than the general way".to_owned()),
+        Err(error) => return Err(format!("the general way refuses what was accepted: {error}")),
+    }
     let text = encode(&first).map_err(|fault| format!("accepted but not written: {fault}"))?;
     let again: T = decode(&text).map_err(|fault| format!("written but not read: {fault}"))?;
     let twice = encode(&again).map_err(|fault| format!("read again but not written: {fault}"))?;

@@ -3,7 +3,7 @@
 use fuzz::{
     fuzz,
     mutate::{mutated, Random},
-    targets::TARGETS,
+    targets::{once, TARGETS},
 };
 
 #[test]
@@ -26,4 +26,26 @@ fn the_same_seed_gives_the_same_inputs_and_another_seed_others() {
     };
     assert_eq!(inputs(1), inputs(1));
     assert_ne!(inputs(1), inputs(2));
+}
+
+#[test]
+fn every_target_has_its_program_for_libfuzzer() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/libfuzzer/fuzz_targets");
+    for target in &TARGETS {
+        let program = std::fs::read_to_string(format!("{folder}/{}.rs", target.name)).unwrap();
+        assert!(program.contains(&format!("target!(\"{}\")", target.name)), "{program}");
+    }
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), TARGETS.len());
+}
+
+#[test]
+fn every_example_keeps_the_promises_one_by_one_and_as_a_stream() {
+    for target in &TARGETS {
+        let examples = (target.examples)().unwrap();
+        for example in &examples {
+            once(target.name, example).unwrap();
+        }
+        once(target.name, &examples.join(&b'\n')).unwrap();
+    }
+    assert!(once("nobody", b"{}").is_err());
 }

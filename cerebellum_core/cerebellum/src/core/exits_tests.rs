@@ -168,6 +168,22 @@ fn kill_halts_and_closes_everything_and_only_an_operator_opens_again() {
 }
 
 #[test]
+fn a_halt_leaves_what_a_late_fill_brings_under_its_protection() {
+    let mut story = Story::new().ready();
+    let mut entry = submit("a", Side::Buy, "1", story.market);
+    entry.protect = protect(Some("90"), None, None);
+    story.send(&entry);
+    let order = story.creates().remove(0);
+    story.command(set_state(TradingState::Halted, None));
+    story.fill(&order, "late", "1", 100);
+    story.quote(95, 96);
+    assert_eq!(story.position("a"), Decimal::ONE);
+    assert!(story.creates().is_empty(), "a halt closes nothing, late or not");
+    story.quote(90, 91);
+    assert_eq!(story.creates().remove(0).side, Side::Sell, "its stop still works");
+}
+
+#[test]
 fn a_silent_arena_trips_the_switch_once_and_positions_stay_protected() {
     let mut story = protected_with(Setup { deadman_ms: 1_000, ..setup() });
     let mut resting = submit("b", Side::Buy, "1", story.market);

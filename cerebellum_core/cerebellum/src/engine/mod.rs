@@ -64,6 +64,8 @@ pub struct Engine {
     hands: Hands,
     next_tick: i64,
     last_commit: u64,
+    // Commands taken since they were last counted.
+    commands: u64,
     // Whether the last batch left something waiting.
     pressed: bool,
 }
@@ -72,7 +74,7 @@ pub struct Engine {
 #[derive(Debug)]
 enum Later {
     Reply(Client, Box<Reply>),
-    Publish(String),
+    Publish(Box<Event>, String),
     Venue(Effect),
     Ready,
 }
@@ -88,7 +90,17 @@ impl Engine {
         hands: Hands,
     ) -> Self {
         let last_commit = core.last_seq();
-        Self { core, journal, sockets, letterbox, hands, next_tick: 0, last_commit, pressed: false }
+        Self {
+            core,
+            journal,
+            sockets,
+            letterbox,
+            hands,
+            next_tick: 0,
+            last_commit,
+            commands: 0,
+            pressed: false,
+        }
     }
 
     /// Runs until a stop letter comes; calls `ready` once everything is reconciled.
@@ -103,20 +115,29 @@ impl Engine {
             let stop = self.take_batch(&mut later).map_err(|error| error.to_string())?;
             let commit = std::time::Instant::now();
             self.journal.commit().map_err(|error| error.to_string())?;
-            if self.core.last_seq() != self.last_commit {
-                self.last_commit = self.core.last_seq();
-                metrics::histogram!("cerebellum_commit_seconds")
-                    .record(commit.elapsed().as_secs_f64());
-                metrics::gauge!("cerebellum_last_seq").set(self.last_commit as f64);
-            }
+            let committed_in = commit.elapsed();
             // Whoever waits for an answer hears first; events and orders follow in their order.
             later.sort_by_key(|thing| !matches!(thing, Later::Reply(..)));
             for thing in later {
                 self.act(thing, ready)?;
             }
+            self.count(committed_in);
             if stop {
                 return Ok(());
             }
+        }
+    }
+
+    /// What an operator wants to see of a batch; nobody waits for it.
+    fn count(&mut self, committed_in: std::time::Duration) {
+        if self.commands > 0 {
+            metrics::counter!("cerebellum_commands_total").increment(self.commands);
+            self.commands = 0;
+        }
+        if self.core.last_seq() != self.last_commit {
+            self.last_commit = self.core.last_seq();
+            metrics::histogram!("cerebellum_commit_seconds").record(committed_in.as_secs_f64());
+            metrics::gauge!("cerebellum_last_seq").set(self.last_commit as f64);
         }
     }
 
@@ -185,7 +206,7 @@ impl Engine {
             Some(id) if !self.core.knows(&link_id(id)) => self.journal.order_of(id)?,
             _ => None,
         };
-        metrics::counter!("cerebellum_commands_total").increment(1);
+        self.commands += 1;
         let recorded = recorded.map(Box::new);
         self.step(Input::Command { client, command: Box::new(command), recorded }, later)
     }
@@ -266,8 +287,7 @@ impl Engine {
                     let body = serde_json::to_string(&*event)
                         .map_err(|error| JournalError::new(format!("event: {error}")))?;
                     self.journal.write_event(&event, &body, self.core.market_ms())?;
-                    note(&event);
-                    later.push(Later::Publish(body));
+                    later.push(Later::Publish(event, body));
                 }
                 Effect::Reply(client, reply) => later.push(Later::Reply(client, reply)),
                 Effect::Replay { client, request_id, since_seq, limit } => {
@@ -316,7 +336,10 @@ impl Engine {
     fn act(&mut self, thing: Later, ready: &mut dyn FnMut()) -> Result<(), String> {
         match thing {
             Later::Reply(client, reply) => self.sockets.reply(&client, &reply),
-            Later::Publish(body) => self.sockets.publish_event(&body),
+            Later::Publish(event, body) => {
+                note(&event);
+                self.sockets.publish_event(&body)
+            }
             Later::Venue(effect) => {
                 self.hands.act(effect, self.core.market_ms());
                 Ok(())

@@ -236,3 +236,37 @@ fn an_order_without_a_row_is_a_fault_and_no_new_row() {
     journal.write(Record::Order(Box::new(Order::new(intent("a", Side::Buy, "1"))))).unwrap();
     assert!(journal.commit().unwrap_err().to_string().contains("has no row to change"));
 }
+
+#[test]
+fn a_negative_number_is_an_error_that_names_its_column() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("j.sqlite");
+    let mut journal = open(&folder);
+    let order = filled(&mut journal, 1, "a", Side::Buy, "2");
+    let holding = (order.intent.agent.clone(), order.intent.symbol.clone());
+    let guard = Guard { deadline_ts: Some(9), ..Guard::bare(order.intent.version.clone()) };
+    journal.begin().unwrap();
+    journal.write(Record::Guard(holding, Some(Box::new(guard)))).unwrap();
+    journal.commit().unwrap();
+    drop(journal);
+    let damaged = |damage: &str| {
+        let copy = folder.path().join("copy.sqlite");
+        std::fs::copy(&path, &copy).unwrap();
+        rusqlite::Connection::open(&copy).unwrap().execute_batch(damage).unwrap();
+        copy
+    };
+    for (damage, column) in [
+        ("UPDATE events SET seq = -1 WHERE seq = 1", "seq"),
+        ("UPDATE fills SET exec_ts = -5", "exec_ts"),
+    ] {
+        let told = verify(&damaged(damage)).unwrap_err().to_string();
+        assert!(told.contains(&format!("column {column} holds -")), "{damage}: {told}");
+    }
+    for (damage, column) in [
+        ("UPDATE guards SET deadline_ts = -9", "deadline_ts"),
+        ("UPDATE fills SET exec_ts = -5", "exec_ts"),
+    ] {
+        let told = Journal::open(&damaged(damage)).unwrap().recover().unwrap_err().to_string();
+        assert!(told.contains(&format!("column {column} holds -")), "{damage}: {told}");
+    }
+}

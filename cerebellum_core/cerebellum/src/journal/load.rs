@@ -147,8 +147,12 @@ impl Journal {
     }
 
     fn newest(&self, query: &str) -> Result<Option<u64>, JournalError> {
-        let value: Option<i64> = self.connection.query_row(query, [], |row| row.get(0))?;
-        Ok(value.and_then(|value| u64::try_from(value).ok()))
+        let mut statement = self.connection.prepare(query)?;
+        let mut rows = statement.query([])?;
+        match rows.next()? {
+            Some(row) => number_if_any(row, 0),
+            None => Ok(None),
+        }
     }
 
     fn open_orders(&self) -> Result<Vec<Order>, JournalError> {
@@ -190,7 +194,7 @@ impl Journal {
             let guard = Guard {
                 stop: level(3)?,
                 take_profit: level(4)?,
-                deadline_ts: row.get::<_, Option<i64>>(5)?.and_then(|ts| u64::try_from(ts).ok()),
+                deadline_ts: number_if_any(row, 5)?,
                 source,
                 exit_reason: row.get(7)?,
                 ..Guard::bare(name(&text(row, 2)?)?)
@@ -239,10 +243,21 @@ pub(super) fn newest_intents(connection: &Connection, most: usize) -> Result<New
 }
 
 /// A number that cannot be negative; a negative one means that the file was changed by hand.
-fn number(row: &Row<'_>, at: usize) -> Result<u64, JournalError> {
-    let value: i64 = row.get(at)?;
+pub(super) fn number(row: &Row<'_>, at: usize) -> Result<u64, JournalError> {
+    not_negative(row, at, row.get(at)?)
+}
+
+fn number_if_any(row: &Row<'_>, at: usize) -> Result<Option<u64>, JournalError> {
+    row.get::<_, Option<i64>>(at)?.map(|value| not_negative(row, at, value)).transpose()
+}
+
+fn not_negative(row: &Row<'_>, at: usize, value: i64) -> Result<u64, JournalError> {
     u64::try_from(value).map_err(|_| {
-        JournalError::new(format!("journal: column {at} holds {value}; run verify-journal"))
+        let column = row.as_ref().column_name(at).unwrap_or("?");
+        JournalError::new(format!(
+            "journal: column {column} holds {value}, which cannot be negative; the file was changed \
+             by hand"
+        ))
     })
 }
 

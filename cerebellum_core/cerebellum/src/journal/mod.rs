@@ -87,7 +87,9 @@ impl Journal {
             )?;
         // Rows are short, and every page that a commit touches is written whole: small pages make a
         // commit a quarter of the bytes. A journal keeps the page size that it was made with.
-        connection.pragma_update(None, "page_size", 1024)?;
+        if !in_memory {
+            connection.pragma_update(None, "page_size", 1024)?;
+        }
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "wal_autocheckpoint", 4_000)?;
         connection.pragma_update(None, "synchronous", "FULL")?;

@@ -51,8 +51,12 @@ pub fn verify(path: &Path) -> Result<Summary, JournalError> {
             .insert(symbol.as_str().to_owned(), position.qty.into());
     }
     let count = |query: &str| -> Result<u64, JournalError> {
-        let value: i64 = journal.connection.query_row(query, [], |row| row.get(0))?;
-        Ok(u64::try_from(value).unwrap_or(0))
+        let mut statement = journal.connection.prepare(query)?;
+        let mut rows = statement.query([])?;
+        match rows.next()? {
+            Some(row) => load::number(row, 0),
+            None => Err(JournalError::new(format!("journal: {query} counts nothing"))),
+        }
     };
     Ok(Summary {
         fills: ledger.fills(),
@@ -90,7 +94,7 @@ fn check_events(journal: &Journal, faults: &mut Vec<String>) -> Result<u64, Jour
     let mut rows = statement.query([])?;
     let mut last = 0_u64;
     while let Some(row) = rows.next()? {
-        let seq = u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0);
+        let seq = load::number(row, 0)?;
         if seq != last + 1 {
             faults.push(format!("events jump from {last} to {seq}"));
         }

@@ -175,9 +175,7 @@ impl Journal {
     fn write_order(&self, row: &OrderRow) -> Result<(), JournalError> {
         let order = &row.order;
         let statement = if row.is_new {
-            "INSERT INTO orders (intent_id, order_id, status, is_open, filled_qty, filled_value,
-             sends, cancel_wanted, code, text, close_on_fill, qty, limit_price, amend)
-             VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)"
+            "INSERT INTO orders VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
         } else {
             "UPDATE orders SET order_id = ?2, status = ?3, is_open = ?4, filled_qty = ?5,
              filled_value = ?6, sends = ?7, cancel_wanted = ?8, code = ?9, text = ?10,
