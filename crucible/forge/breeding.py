@@ -13,6 +13,7 @@ import numpy as np
 
 from crucible.features.frame import FeatureFrame
 from crucible.forge.backtest import ForgeError, Market, backtest
+from crucible.forge.event_study import study
 from crucible.forge.genome import TIMEOUTS, Genome, Thresholds, fits
 from crucible.forge.growing import toolbox
 from crucible.forge.novelty import Novelty
@@ -45,6 +46,8 @@ SCORE_SHARE = 0.6
 TOURNAMENT = 4
 # One child in so many narrows its parent by the best of the conditions on so many drawn features.
 NARROWED = 10
+# One of so many first candidates is a finding of the event study.
+FINDINGS_SHARE = 40
 DRAWN_FEATURES = 12
 # Below this a score says "does not trade enough to be judged", and how far it is from doing so.
 UNJUDGED = -9.0
@@ -272,15 +275,22 @@ class ProgramBreeder:
         self._by_day = by_day
         self._novelty = novelty
         self._table = FeatureTable(frame)
+        self._thresholds = thresholds
         self._box = toolbox(thresholds)
 
     def first(self, count: int) -> list[Genome]:
-        """Return looks at single features and, at least a quarter, random programs."""
+        """Return what an event study found, looks at single features, and random programs.
+
+        The random ones are at least a quarter.
+        """
         found: dict[str, Genome] = {}
-        for screen in self._box.screens()[: 3 * count // 4]:
+        studied, looked = self._studied(count // FINDINGS_SHARE)
+        for screen in [*studied, *self._box.screens()][: 3 * count // 4]:
             genome = self._lawful(screen)
             if genome is not None:
                 found.setdefault(genome.key, genome)
+        # The looks of the study, which led to many of them, are counted once.
+        next(iter(found.values())).looks += looked
         while len(found) < count:
             genome = self._lawful(self._box.genome())
             if genome is not None:
@@ -409,6 +419,20 @@ class ProgramBreeder:
             drawn = random.choices(parents, k=TOURNAMENT)
             return max(drawn, key=lambda parent: parent.fitness.values[0])
         return parents[min(random.randrange(len(parents)), random.randrange(len(parents)))]
+
+    def _studied(self, most: int) -> tuple[list[Genome], int]:
+        """Return programs of the strongest events of training, and how many looks that took."""
+        costs = self._settings.costs
+        days = len(np.unique(self._market.day[self._train]))
+        findings, looked = study(
+            self._frame.values[self._train][:, self._varying],
+            self._thresholds.values[:, ::2],
+            self._market.candles.open[self._train],
+            2 * (costs.fee + costs.slippage),
+            most,
+            math.ceil(fewest_trades(days, self._settings)),
+        )
+        return self._box.findings(findings), looked
 
     def _narrowed(self, parent: Genome) -> Genome | None:
         """Return a parent with a condition that left out its worse trades in training."""

@@ -19,7 +19,13 @@ import numpy as np
 from crucible.features.frame import FeatureFrame
 from crucible.forge.backtest import Market, backtest, daily_returns
 from crucible.forge.boosting import BoostedBreeder
-from crucible.forge.breeding import Breeder, Candidate, ProgramBreeder, fewest_trades
+from crucible.forge.breeding import (
+    Breeder,
+    Candidate,
+    ProgramBreeder,
+    Variant,
+    fewest_trades,
+)
 from crucible.forge.chance import drawing_from
 from crucible.forge.checkpoint import (
     CheckpointError,
@@ -33,6 +39,7 @@ from crucible.forge.policy import Policy, read_policy
 from crucible.forge.result import Curve, ForgeResult, Gate, Refusal, WindowReport
 from crucible.forge.revision import code_revision, source_hash
 from crucible.forge.selection import Selection
+from crucible.forge.statistics import sharpe
 from crucible.forge.validation import Evidence, judge
 from crucible.forge.windows import cut, limits_for
 from crucible.market.candles import Candles, Floats
@@ -259,23 +266,42 @@ class Forging:
             state.trials += candidate.looks
 
     def _chosen(self, finalists: list[Candidate]) -> Candidate:
-        """Whoever's trades are furthest above zero at twice the costs, in the worse window.
+        """Whoever stands furthest above zero at twice the costs, in the worse window, slightly moved.
 
-        In standard errors, so that few great trades do not count for more than many good ones.
+        In standard errors of a trade, so that few great trades do not count for more than many good
+        ones; of itself and its moved versions the weaker ones count, so that nobody is chosen for a
+        constant that must be met exactly.
+        """
+        strengths = [self._steady_strength(finalist) for finalist in finalists]
+        if np.isfinite(strengths).any():
+            return finalists[int(np.nanargmax(strengths))]
+        return finalists[0]
+
+    def _steady_strength(self, finalist: Candidate) -> float:
+        """Lower quartile over a finalist and its moved versions; NaN where it has no strength."""
+        own = Variant(self._breeder.signals(finalist), self._breeder.strategy(finalist).exits)
+        if math.isnan(self._strength(own)):
+            return math.nan
+        # Other draws than those of the jitter gate, which is to judge the choice.
+        seed = int(np.random.SeedSequence([self.seed, 4]).generate_state(1)[0])
+        moved = self._breeder.variants(finalist, seed, VARIANTS)
+        strengths = [self._strength(version) for version in (own, *moved)]
+        # A version that does not trade at all has nothing to show.
+        return float(np.quantile(np.nan_to_num(strengths, nan=0.0), 0.25))
+
+    def _strength(self, version: Variant) -> float:
+        """Mean return of a trade at twice the costs, in standard errors, in the worse window.
+
+        NaN where a window has too few trades to tell.
         """
         costs = self.settings.costs
         charge = 2 * (costs.fee + costs.slippage)
         strengths = []
         for rows in (self.windows.train, self.windows.validation):
-            outcomes = self._breeder.outcomes(finalists, rows)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                deviation = outcomes.trade_mean / outcomes.trade_sharpe
-                strength = (outcomes.trade_mean - charge) / deviation * np.sqrt(outcomes.trades)
-            strengths.append(np.where(np.isfinite(strength), strength, np.nan))
-        worse = np.minimum(*strengths)
-        if np.isfinite(worse).any():
-            return finalists[int(np.nanargmax(worse))]
-        return finalists[0]
+            test = backtest(version.signals, self.market, version.exits, costs, rows)
+            returns = test.trades.net_return - charge
+            strengths.append(sharpe(returns) * len(returns) ** 0.5)
+        return float(np.min(strengths))
 
     def _unseen(self, finalists: list[Candidate]) -> Floats:
         """Return what finalists earn in equal parts of the validation window, which bred nobody."""

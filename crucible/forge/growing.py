@@ -7,10 +7,12 @@ next; the operators here choose from lists only, so a seed gives the same trees 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from functools import partial
 
 from deap import base, gp
 
+from crucible.forge.event_study import Finding
 from crucible.forge.genome import (
     LOOKBACKS,
     STOPS,
@@ -45,7 +47,7 @@ PATIENT = (60, 120, 240)
 def toolbox(thresholds: Thresholds) -> base.Toolbox:
     """DEAP's toolbox over the given features.
 
-    It has ``genome()``, ``screens()``, ``mate(a, b)``, ``mutate(a)``, ``join(a, b)``,
+    It has ``genome()``, ``screens()``, ``findings(found)``, ``mate(a, b)``, ``mutate(a)``, ``join(a, b)``,
     ``narrow(a, feature, threshold, above=...)``, ``tune(a)``,
     ``read(program, exits)``; every random choice comes from the `random` module's global generator,
     which the caller seeds and keeps.
@@ -55,6 +57,7 @@ def toolbox(thresholds: Thresholds) -> base.Toolbox:
     grower = _Grower(pset, thresholds)
     box.register("genome", grower.genome)
     box.register("screens", grower.screens)
+    box.register("findings", grower.findings)
     box.register("join", grower.join)
     box.register("narrow", grower.narrow)
     box.register("tune", grower.tune)
@@ -108,6 +111,28 @@ class _Grower:
             rules = [*under, *over] if low else [*over, *under]
             exits = Exits(STOPS[-1], TARGETS[-1], random.choice(PATIENT))
             result.append(Genome([self.words["trade"], *rules], exits))
+        return result
+
+    def findings(self, found: Sequence[Finding]) -> list[Genome]:
+        """Return what trades each finding: at the crossing and beyond it, with its condition and without.
+
+        It leaves at the opposite extreme, or when the time over which the event was measured is up.
+        """
+        result = []
+        for finding in found:
+            event = finding.event
+            name, levels = self.thresholds.names[event.column], self.thresholds.values[event.column]
+            far = constant(levels[0 if event.above else -1], Ratio)
+            leave = [self.words["lt" if event.above else "gt"], feature(name), far]
+            exits = Exits(STOPS[-1], TARGETS[-1], event.horizon)
+            for word in ("cross_above", "gt") if event.above else ("cross_below", "lt"):
+                buy = [self.words[word], feature(name), constant(event.threshold, Ratio)]
+                alone = Genome([self.words["trade"], *buy, *leave], exits)
+                result.append(alone)
+                if finding.condition is not None:
+                    held = finding.condition
+                    other = self.thresholds.names[held.column]
+                    result.append(self.narrow(alone, other, held.threshold, above=held.above))
         return result
 
     def join(self, genome: Genome, other: Genome) -> Genome:

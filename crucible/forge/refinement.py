@@ -22,11 +22,14 @@ class Condition:
         Of the values that were given.
     above : bool
     threshold : float
+    strength : float
+        Mean return of the trades that it leaves, in standard errors.
     """
 
     column: int
     above: bool
     threshold: float
+    strength: float
 
 
 def looks(columns: int) -> int:
@@ -69,5 +72,5 @@ def best_condition(values: Floats, returns: Floats, fewest: int) -> Condition | 
                 strength = float(np.mean(kept)) / spread * len(kept) ** 0.5 if spread > 0 else 0.0
                 if strength > most:
                     most = strength
-                    best = Condition(column, above, float(threshold))
+                    best = Condition(column, above, float(threshold), strength)
     return best

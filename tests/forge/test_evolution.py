@@ -10,14 +10,17 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import crucible.forge
 from crucible.forge.backtest import ForgeError, backtest
+from crucible.forge.breeding import Variant
 from crucible.forge.chance import drawing, drawing_from
 from crucible.forge.checkpoint import CheckpointError, ForgeState
+from crucible.strategies.contract import Exits
 from crucible.strategies.load import load_strategy
 from crucible.strategies.program import lookback, parse_program
 from tests.forge.markets import SMALL, forging_of, make_market
@@ -224,3 +227,37 @@ def test_windows_are_in_order_with_the_purge_between():
 
 def replace_settings(**changes):
     return SMALL.model_validate({**SMALL.model_dump(), **changes})
+
+
+class FragileAndSteady:
+    """Stands in for a breeder: one finalist knows the drift exactly, the other roughly but safely."""
+
+    def __init__(self, forging):
+        edge = forging.frame.values[:, 0]
+        self.fragile = np.where(edge > 2.2, 1, 0).astype(np.int8)
+        self.steady = np.where(edge > 2.15, 1, 0).astype(np.int8)
+        self.seeds = set()
+
+    def signals(self, finalist):
+        return getattr(self, finalist)
+
+    def strategy(self, finalist):
+        return SimpleNamespace(exits=Exits(0.05, 0.05, 30))
+
+    def variants(self, finalist, seed, count):
+        self.seeds.add(seed)
+        moved = self.steady if finalist == "steady" else np.zeros_like(self.fragile)
+        return [Variant(moved, Exits(0.05, 0.05, 30))] * count
+
+
+def test_validation_chooses_who_still_earns_when_slightly_moved():
+    forging = forging_of(market=make_market(rows=20_000, drift=0.002))
+    breeder = FragileAndSteady(forging)
+    forging._breeder = breeder
+    strengths = [
+        forging._strength(Variant(breeder.signals(name), Exits(0.05, 0.05, 30)))
+        for name in ("fragile", "steady")
+    ]
+    assert strengths[0] > strengths[1] > 0
+    assert forging._chosen(["fragile", "steady"]) == "steady"
+    assert forging.seed not in breeder.seeds, "the jitter gate's draws must not choose"
