@@ -22,9 +22,9 @@ from crucible.strategies.linear import LinearProgram
 from crucible.strategies.program import LONGEST_LOOKBACK
 from crucible.strategies.vectors import LANES
 
-# Rows that are computed together: few enough that 60 features and the registers stay in a core's
-# second cache, enough that copying a lookback's tail is cheap beside it.
-BLOCK = 1_408
+# Rows that are computed together: few enough that 60 features, the registers and the numbers of 200
+# trees stay in a core's second cache, enough that copying a lookback's tail is cheap beside them.
+BLOCK = 896
 LINE = 16  # float32 values of a cache line
 
 

@@ -206,8 +206,9 @@ class _Emitter:
                 self._await(number, thread, made, seen)
                 self._emit(number, thread)
                 self._step((k.MARK, 0, mark, 0, 0, 0, 0))
-            for number in self._latest_last(own[thread], thread, made):
-                self._await(number, thread, made, seen)
+            for number in self._latest_last(own[thread], thread, made) if made else own[thread]:
+                if made:
+                    self._await(number, thread, made, seen)
                 self._settle(number, thread)
                 self._emit(number, thread)
             ends.append(len(self._constants))
