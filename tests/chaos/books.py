@@ -35,10 +35,10 @@ GRAVE = {"foreign_execution", "impossible_transition", "reconcile_mismatch"}
 
 # An amended order has terms of its own, all others those of their intent.
 ORDERS = """
-SELECT order_link_id, symbol, side, coalesce(orders.qty, intents.qty) AS qty, intents.qty AS meant,
-       coalesce(orders.limit_price, intents.limit_price) AS limit_price, filled_qty, status, sends,
+SELECT order_link_id, symbol, side, coalesce(qty, intent_qty) AS qty, intent_qty AS meant,
+       coalesce(limit_price, intent_limit_price) AS limit_price, filled_qty, status, sends,
        code, origin, agent, order_id
-FROM intents JOIN orders USING (intent_id)
+FROM orders
 """
 
 

@@ -11,6 +11,10 @@ use cerebellum::{
 };
 use clap::Parser;
 
+/// The engine makes and drops many short texts a command.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let line = CommandLine::parse();
     let result = match line.task {

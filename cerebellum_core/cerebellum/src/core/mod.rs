@@ -67,7 +67,9 @@ mod story_tests;
 #[cfg(test)]
 pub(crate) mod testing;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+
+use foldhash::HashMap;
 
 use protocol::wire::{
     event::{Event, OrderEvent, OrderStatus, OrderView, RiskEvent},
@@ -174,8 +176,8 @@ impl Core {
         // The venue counts amends apart from new orders.
         let amends = pacer.clone();
         let mut core = Self {
-            orders: HashMap::new(),
-            by_order_id: HashMap::new(),
+            orders: HashMap::default(),
+            by_order_id: HashMap::default(),
             open: BTreeSet::new(),
             finished: VecDeque::new(),
             ledger: recovered.ledger,

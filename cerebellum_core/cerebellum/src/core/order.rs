@@ -123,6 +123,15 @@ pub fn link_id(intent_id: &IntentId) -> String {
     link
 }
 
+/// The intent id that a client order id was derived from; `None` for one that is not ours.
+#[must_use]
+pub fn intent_of(link_id: &str) -> Option<IntentId> {
+    let digits = link_id.strip_prefix("c-").filter(|rest| rest.len() == 32 && rest.is_ascii())?;
+    let parts =
+        [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-");
+    IntentId::new(&parts).ok()
+}
+
 /// How much, and at what price: what an amend changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
@@ -326,6 +335,15 @@ mod tests {
         assert!(link.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'));
         assert_eq!(link, one.clone().link_id());
         assert_ne!(link, intent("a", Side::Buy, "1").link_id(), "two intents share an id");
+        assert_eq!(intent_of(&link), Some(one.intent_id));
+    }
+
+    #[test]
+    fn a_client_order_id_that_is_not_ours_names_no_intent() {
+        let digits = "0".repeat(32);
+        for strange in ["", "c-", "web-1", "c-01890a5d", &format!("c-{digits}"), &"ä".repeat(17)] {
+            assert_eq!(intent_of(strange), None, "{strange}");
+        }
     }
 
     #[test]

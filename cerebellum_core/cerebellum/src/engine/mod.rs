@@ -118,7 +118,13 @@ impl Engine {
             let committed_in = commit.elapsed();
             // Whoever waits for an answer hears first; events and orders follow in their order.
             later.sort_by_key(|thing| !matches!(thing, Later::Reply(..)));
+            let mut answered = false;
             for thing in later {
+                let answers = matches!(thing, Later::Reply(..));
+                if answered && !answers {
+                    std::thread::yield_now();
+                }
+                answered = answers;
                 self.act(thing, ready)?;
             }
             self.count(committed_in);
@@ -142,9 +148,12 @@ impl Engine {
     }
 
     fn take_batch(&mut self, later: &mut Vec<Later>) -> Result<bool, JournalError> {
+        // After a quiet moment the first command is taken alone, so that its answer does not wait for
+        // a look at whether there are more.
+        let most = if self.pressed { BATCH } else { 1 };
         self.pressed = true;
         let mut commands = 0;
-        while commands < BATCH {
+        while commands < most {
             let Some((client, frame)) = self.sockets.next_command() else { break };
             self.command(client, &frame, later)?;
             commands += 1;
@@ -155,7 +164,7 @@ impl Engine {
             letters += 1;
             match self.letterbox.take() {
                 None => {
-                    self.pressed = commands == BATCH;
+                    self.pressed = commands == most;
                     break;
                 }
                 Some(Letter::Stop) => stop = true,

@@ -8,7 +8,7 @@ use protocol::wire::{
 };
 use rust_decimal::Decimal;
 
-use super::{verify::verify, Journal};
+use super::{schema, verify::verify, Journal};
 use crate::core::{
     io::Record,
     limits::Limits,
@@ -154,6 +154,7 @@ fn a_journal_that_contradicts_itself_is_found_out() {
         "UPDATE fills SET qty = '3'",
         "UPDATE orders SET filled_qty = '1'",
         "UPDATE fills SET agent = 'b'",
+        "PRAGMA foreign_keys = OFF; DELETE FROM orders",
     ] {
         let copy = folder.path().join("copy.sqlite");
         std::fs::copy(&path, &copy).unwrap();
@@ -180,19 +181,52 @@ fn a_journal_of_the_first_version_is_brought_up_and_its_orders_keep_their_terms(
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("j.sqlite");
     let mut journal = open(&folder);
+    filled(&mut journal, 1, "a", Side::Buy, "2");
     let order = Order::new(intent("a", Side::Buy, "1.50"));
     journal.begin().unwrap();
     journal.write(Record::Intent(Box::new(order.clone()))).unwrap();
     journal.commit().unwrap();
     drop(journal);
-    let connection = rusqlite::Connection::open(&path).unwrap();
-    for column in ["close_on_fill", "qty", "limit_price", "amend"] {
-        connection.execute_batch(&format!("ALTER TABLE orders DROP COLUMN {column}")).unwrap();
-    }
-    connection.pragma_update(None, "user_version", 1).unwrap();
+    let old = folder.path().join("old.sqlite");
+    let connection = rusqlite::Connection::open(&old).unwrap();
+    connection.execute_batch(schema::first()).unwrap();
+    connection.execute("ATTACH ?1 AS newer", [path.to_str().unwrap()]).unwrap();
+    let columns = "intent_id, order_id, status, is_open, filled_qty, filled_value, sends,
+                   cancel_wanted, code, text";
+    connection
+        .execute_batch(&format!(
+            "INSERT INTO main.intents SELECT * FROM newer.intents;
+             INSERT INTO main.orders SELECT {columns} FROM newer.orders;
+             INSERT INTO main.fills SELECT * FROM newer.fills;
+             INSERT INTO main.events SELECT * FROM newer.events; PRAGMA user_version = 1;"
+        ))
+        .unwrap();
     drop(connection);
-    assert_eq!(open(&folder).recover().unwrap().open_orders, vec![order]);
-    assert!(verify(&path).unwrap().ok);
+    let journal = Journal::open(&old).unwrap();
+    assert_eq!(journal.recover().unwrap().open_orders, vec![order]);
+    drop(journal);
+    let summary = verify(&old).unwrap();
+    assert!(summary.ok, "{:?}", summary.faults);
+    assert_eq!((summary.fills, summary.intents, summary.open_orders), (1, 2, 1));
+}
+
+#[test]
+fn the_log_has_its_full_size_before_the_first_commit_and_keeps_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = open(&folder);
+    let log = folder.path().join("j.sqlite-wal");
+    let size = || std::fs::metadata(&log).unwrap().len();
+    let before = size();
+    assert!(before > 8_000_000, "{before}");
+    for _ in 0..50 {
+        journal.begin().unwrap();
+        let order = Order::new(intent("a", Side::Buy, "1"));
+        journal.write(Record::Intent(Box::new(order))).unwrap();
+        journal.commit().unwrap();
+    }
+    assert_eq!(size(), before);
+    drop(journal);
+    assert_eq!(open(&folder).recover().unwrap().open_orders.len(), 50);
 }
 
 #[test]

@@ -13,15 +13,15 @@ use serde::{de::DeserializeOwned, Deserialize};
 use super::{newest::Newest, Journal, JournalError};
 use crate::core::{
     ledger::{Booking, Ledger},
-    order::{Amend, Care, Intent, Order, Origin, Terms},
+    order::{intent_of, Amend, Care, Intent, Order, Origin, Terms},
     protect::Guard,
     Recovered,
 };
 
-const ORDER_COLUMNS: &str = "SELECT i.intent_id, i.order_link_id, i.agent, i.version, i.symbol,
-    i.side, i.kind, i.qty, i.limit_price, i.reduce_only, i.ts, i.ttl_ms, i.protect, i.reason,
-    i.origin, o.order_id, o.status, o.filled_qty, o.filled_value, o.sends, o.cancel_wanted, o.code,
-    o.text, o.close_on_fill, o.qty, o.limit_price, o.amend FROM intents i JOIN orders o USING (intent_id)";
+const ORDER_COLUMNS: &str = "SELECT intent_id, order_link_id, agent, version, symbol, side, kind,
+    intent_qty, intent_limit_price, reduce_only, ts, ttl_ms, protect, reason, origin, order_id, status,
+    filled_qty, filled_value, sends, cancel_wanted, code, text, close_on_fill, qty, limit_price, amend
+    FROM orders";
 
 impl Journal {
     /// A text unique to this journal.
@@ -50,7 +50,7 @@ impl Journal {
             limits: self.meta("limits")?,
             last_seq: self.last_seq()?,
             last_exec_ts: self.newest("SELECT max(ts) FROM (SELECT max(exec_ts) AS ts FROM fills UNION ALL SELECT max(exec_ts) FROM funding UNION ALL SELECT max(exec_ts) FROM foreign_executions)")?,
-            first_intent_ts: self.newest("SELECT min(ts) FROM intents")?,
+            first_intent_ts: self.newest("SELECT min(ts) FROM orders")?,
         })
     }
 
@@ -62,7 +62,7 @@ impl Journal {
         if self.newest.excludes(intent_id) {
             return Ok(None);
         }
-        self.one_order(" WHERE i.intent_id = ?1", intent_id.as_str())
+        self.one_order(" WHERE intent_id = ?1", intent_id.as_str())
     }
 
     /// The order of a client order id.
@@ -70,7 +70,11 @@ impl Journal {
     /// # Errors
     /// When the row cannot be read back.
     pub fn order_by_link(&mut self, link_id: &str) -> Result<Option<Order>, JournalError> {
-        self.one_order(" WHERE i.order_link_id = ?1", link_id)
+        match intent_of(link_id) {
+            Some(intent_id) => self.one_order(" WHERE intent_id = ?1", intent_id.as_str()),
+            // Not one of ours.
+            None => Ok(None),
+        }
     }
 
     /// The order of a venue's order id.
@@ -78,7 +82,7 @@ impl Journal {
     /// # Errors
     /// When the row cannot be read back.
     pub fn order_by_order_id(&mut self, order_id: &str) -> Result<Option<Order>, JournalError> {
-        self.one_order(" WHERE o.order_id = ?1", order_id)
+        self.one_order(" WHERE order_id = ?1", order_id)
     }
 
     /// Whether an execution is booked already, as a fill, as funding or as foreign.
@@ -158,7 +162,7 @@ impl Journal {
     fn open_orders(&self) -> Result<Vec<Order>, JournalError> {
         let mut statement = self
             .connection
-            .prepare(&format!("{ORDER_COLUMNS} WHERE o.is_open = 1 ORDER BY i.intent_id"))?;
+            .prepare(&format!("{ORDER_COLUMNS} WHERE is_open = 1 ORDER BY intent_id"))?;
         let mut rows = statement.query([])?;
         let mut orders = Vec::new();
         while let Some(row) = rows.next()? {
@@ -233,7 +237,7 @@ impl Journal {
 /// The highest intent ids of a journal.
 pub(super) fn newest_intents(connection: &Connection, most: usize) -> Result<Newest, JournalError> {
     let mut statement =
-        connection.prepare("SELECT intent_id FROM intents ORDER BY intent_id DESC LIMIT ?1")?;
+        connection.prepare("SELECT intent_id FROM orders ORDER BY intent_id DESC LIMIT ?1")?;
     let mut rows = statement.query([i64::try_from(most).unwrap_or(i64::MAX)])?;
     let mut ids = BTreeSet::new();
     while let Some(row) = rows.next()? {

@@ -29,7 +29,10 @@ use self::{newest::Newest, write::OrderRow};
 
 /// How many of the newest intents are known without a question to the file.
 const NEWEST: usize = 4096;
-
+/// Size of a page of a new journal.
+const PAGE_BYTES: u32 = 2048;
+/// How many pages the log holds before they are brought into the journal.
+const LOG_PAGES: u32 = 4_000;
 /// An open journal.
 #[derive(Debug)]
 pub struct Journal {
@@ -85,17 +88,25 @@ impl Journal {
                     JournalError(format!("journal {}: {error}; check --journal", path.display()))
                 },
             )?;
-        // Rows are short, and every page that a commit touches is written whole: small pages make a
-        // commit a quarter of the bytes. A journal keeps the page size that it was made with.
+        // Every page that a commit touches is written whole, so pages are small; but an order's row,
+        // of which a quarter of a page may lie in its key's tree, should fit. A journal keeps the page
+        // size that it was made with.
         if !in_memory {
-            connection.pragma_update(None, "page_size", 1024)?;
+            connection.pragma_update(None, "page_size", PAGE_BYTES)?;
         }
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "wal_autocheckpoint", 4_000)?;
+        // In memory nothing can be taken back after a crash, and nothing is taken back before one: a
+        // statement that fails ends the process.
+        let log = if in_memory { "OFF" } else { "WAL" };
+        connection.pragma_update(None, "journal_mode", log)?;
         connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "foreign_keys", "ON")?;
         connection.set_prepared_statement_cache_capacity(64);
+        // A migration may drop a table that others refer to.
+        connection.pragma_update(None, "foreign_keys", "OFF")?;
         schema::migrate(&connection, path)?;
+        connection.pragma_update(None, "foreign_keys", "ON")?;
+        if !in_memory {
+            make_room(&connection)?;
+        }
         Self::of(connection, path, lock)
     }
 
@@ -159,6 +170,26 @@ impl Journal {
         }
         Ok(())
     }
+}
+
+/// Gives the log its full size, so that a commit overwrites blocks that the file has already and its
+/// sync has data to write but no size.
+fn make_room(connection: &Connection) -> Result<(), JournalError> {
+    // A crash here takes nothing: each of these commits only counts up in one page.
+    connection.pragma_update(None, "synchronous", "OFF")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    {
+        let mut count = connection.prepare("INSERT OR REPLACE INTO meta VALUES ('room', ?1)")?;
+        for page in 0..LOG_PAGES {
+            count.execute([page.to_string()])?;
+        }
+    }
+    connection.execute("DELETE FROM meta WHERE key = 'room'", [])?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
+    // The next commit begins at the log's start.
+    connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()))?;
+    Ok(())
 }
 
 fn take_lock(path: &Path) -> Result<std::fs::File, JournalError> {

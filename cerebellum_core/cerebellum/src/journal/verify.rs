@@ -64,7 +64,7 @@ pub fn verify(path: &Path) -> Result<Summary, JournalError> {
         cash: ledger.cash().into(),
         positions,
         last_seq,
-        intents: count("SELECT count(*) FROM intents")?,
+        intents: count("SELECT count(*) FROM orders")?,
         open_orders: count("SELECT count(*) FROM orders WHERE is_open = 1")?,
         ok: faults.is_empty(),
         faults,
@@ -78,12 +78,12 @@ fn check_file(journal: &Journal, faults: &mut Vec<String>) -> Result<(), Journal
         faults.push(format!("the file is damaged: {word}"));
     }
     let strangers: i64 = journal.connection.query_row(
-        "SELECT (SELECT count(*) FROM intents) - (SELECT count(*) FROM orders)",
+        "SELECT count(*) FROM fills WHERE intent_id NOT IN (SELECT intent_id FROM orders)",
         [],
         |row| row.get(0),
     )?;
     if strangers != 0 {
-        faults.push(format!("{strangers} more intents than orders"));
+        faults.push(format!("{strangers} fills of no order"));
     }
     Ok(())
 }
@@ -112,8 +112,8 @@ fn check_events(journal: &Journal, faults: &mut Vec<String>) -> Result<u64, Jour
 fn check_orders(journal: &Journal, faults: &mut Vec<String>) -> Result<(), JournalError> {
     let mut filled: BTreeMap<String, Decimal> = BTreeMap::new();
     let mut statement = journal.connection.prepare(
-        "SELECT f.intent_id, f.qty, f.agent = i.agent AND f.symbol = i.symbol AND f.side = i.side
-         FROM fills f JOIN intents i USING (intent_id)",
+        "SELECT f.intent_id, f.qty, f.agent = o.agent AND f.symbol = o.symbol AND f.side = o.side
+         FROM fills f JOIN orders o USING (intent_id)",
     )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
@@ -124,7 +124,7 @@ fn check_orders(journal: &Journal, faults: &mut Vec<String>) -> Result<(), Journ
         *filled.entry(intent_id).or_default() += load::decimal(&load::text(row, 1)?)?;
     }
     let mut statement = journal.connection.prepare(
-        "SELECT o.intent_id, o.filled_qty, o.status, coalesce(o.qty, i.qty), o.amend IS NULL FROM orders o JOIN intents i USING (intent_id)",
+        "SELECT intent_id, filled_qty, status, coalesce(qty, intent_qty), amend IS NULL FROM orders",
     )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {

@@ -1,7 +1,10 @@
 //! Writing rows, inside the open transaction.
 
+use std::borrow::Cow;
+
 use protocol::wire::{event::Event, field::Kind, field::Side};
 use rusqlite::params;
+use rust_decimal::Decimal;
 use serde_json::json;
 
 use super::{Journal, JournalError};
@@ -11,6 +14,12 @@ use crate::core::{
     order::{Order, Origin},
     protect::Guard,
 };
+
+const INSERT_ORDER: &str = "INSERT INTO orders VALUES
+    (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+const UPDATE_ORDER: &str = "UPDATE orders SET order_id = ?2, status = ?3, is_open = ?4,
+    filled_qty = ?5, filled_value = ?6, sends = ?7, cancel_wanted = ?8, code = ?9, text = ?10,
+    close_on_fill = ?11, qty = ?12, limit_price = ?13, amend = ?14 WHERE intent_id = ?1";
 
 /// An order whose row is to be written.
 #[derive(Debug)]
@@ -26,7 +35,11 @@ impl Journal {
     /// Those of SQLite; a broken UNIQUE is one of them.
     pub fn write(&mut self, record: Record) -> Result<(), JournalError> {
         match record {
-            Record::Intent(order) => self.write_intent(order),
+            Record::Intent(order) => {
+                self.newest.add(&order.intent.intent_id);
+                self.keep_order(order, true);
+                Ok(())
+            }
             Record::Order(order) => {
                 self.keep_order(order, false);
                 Ok(())
@@ -113,47 +126,6 @@ impl Journal {
         Ok(())
     }
 
-    fn write_intent(&mut self, order: Box<Order>) -> Result<(), JournalError> {
-        let intent = &order.intent;
-        let protect = match &intent.protect {
-            Some(protect) => Some(
-                serde_json::to_string(protect)
-                    .map_err(|error| JournalError::new(format!("protect: {error}")))?,
-            ),
-            None => None,
-        };
-        self.connection
-            .prepare_cached(
-                "INSERT INTO intents VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15)",
-            )?
-            .execute(params![
-                intent.intent_id.as_str(),
-                order.link_id,
-                intent.agent.as_str(),
-                intent.version.as_str(),
-                intent.symbol.as_str(),
-                side(intent.side),
-                match intent.kind {
-                    Kind::Market => "market",
-                    Kind::Limit => "limit",
-                },
-                intent.qty.as_str(),
-                intent.limit_price.as_ref().map(|price| price.as_str()),
-                intent.reduce_only,
-                integer(intent.ts),
-                integer(intent.ttl_ms),
-                protect,
-                intent.reason.as_str(),
-                match intent.origin {
-                    Origin::Arena => "arena",
-                    Origin::Cerebellum => "cerebellum",
-                },
-            ])?;
-        self.newest.add(&intent.intent_id);
-        self.keep_order(order, true);
-        Ok(())
-    }
-
     fn keep_order(&mut self, order: Box<Order>, is_new: bool) {
         let intent_id = order.intent.intent_id.clone();
         let row = OrderRow { order, is_new };
@@ -174,40 +146,88 @@ impl Journal {
 
     fn write_order(&self, row: &OrderRow) -> Result<(), JournalError> {
         let order = &row.order;
-        let statement = if row.is_new {
-            "INSERT INTO orders VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
-        } else {
-            "UPDATE orders SET order_id = ?2, status = ?3, is_open = ?4, filled_qty = ?5,
-             filled_value = ?6, sends = ?7, cancel_wanted = ?8, code = ?9, text = ?10,
-             close_on_fill = ?11, qty = ?12, limit_price = ?13, amend = ?14 WHERE intent_id = ?1"
+        let amend = order.amend.as_ref().map(|amend| {
+            let price = amend.terms.limit_price.as_ref().map(|price| price.as_str());
+            let qty = amend.terms.qty.as_str();
+            json!({"qty": qty, "limit_price": price, "sent": amend.sent}).to_string()
+        });
+        let status = order.status.as_str();
+        let is_open = !order.is_terminal();
+        let filled_qty = number_text(order.filled_qty);
+        let filled_value = number_text(order.filled_value);
+        let close_on_fill = order.close_on_fill.as_ref().map(|reason| reason.as_str());
+        let qty = order.terms.qty.as_str();
+        let limit_price = order.terms.limit_price.as_ref().map(|price| price.as_str());
+        if !row.is_new {
+            let changed = self.connection.prepare_cached(UPDATE_ORDER)?.execute(params![
+                order.intent.intent_id.as_str(),
+                order.order_id,
+                status,
+                is_open,
+                filled_qty,
+                filled_value,
+                order.sends,
+                order.cancel_wanted,
+                order.code,
+                order.text,
+                close_on_fill,
+                qty,
+                limit_price,
+                amend,
+            ])?;
+            if changed == 1 {
+                return Ok(());
+            }
+            return Err(JournalError::new(format!(
+                "journal: order {} has no row to change; run verify-journal",
+                order.link_id
+            )));
+        }
+        let intent = &order.intent;
+        let protect = match &intent.protect {
+            Some(protect) => Some(
+                serde_json::to_string(protect)
+                    .map_err(|error| JournalError::new(format!("protect: {error}")))?,
+            ),
+            None => None,
         };
-        let changed = self.connection.prepare_cached(statement)?.execute(params![
-            order.intent.intent_id.as_str(),
+        self.connection.prepare_cached(INSERT_ORDER)?.execute(params![
+            intent.intent_id.as_str(),
+            order.link_id,
+            intent.agent.as_str(),
+            intent.version.as_str(),
+            intent.symbol.as_str(),
+            side(intent.side),
+            match intent.kind {
+                Kind::Market => "market",
+                Kind::Limit => "limit",
+            },
+            intent.qty.as_str(),
+            intent.limit_price.as_ref().map(|price| price.as_str()),
+            intent.reduce_only,
+            integer(intent.ts),
+            integer(intent.ttl_ms),
+            protect,
+            intent.reason.as_str(),
+            match intent.origin {
+                Origin::Arena => "arena",
+                Origin::Cerebellum => "cerebellum",
+            },
             order.order_id,
-            order.status.as_str(),
-            !order.is_terminal(),
-            order.filled_qty.normalize().to_string(),
-            order.filled_value.normalize().to_string(),
+            status,
+            is_open,
+            filled_qty,
+            filled_value,
             order.sends,
             order.cancel_wanted,
             order.code,
             order.text,
-            order.close_on_fill.as_ref().map(|reason| reason.as_str()),
-            order.terms.qty.as_str(),
-            order.terms.limit_price.as_ref().map(|price| price.as_str()),
-            order.amend.as_ref().map(|amend| {
-                let price = amend.terms.limit_price.as_ref().map(|price| price.as_str());
-                let qty = amend.terms.qty.as_str();
-                json!({"qty": qty, "limit_price": price, "sent": amend.sent}).to_string()
-            }),
+            close_on_fill,
+            qty,
+            limit_price,
+            amend,
         ])?;
-        if changed == 1 {
-            return Ok(());
-        }
-        Err(JournalError::new(format!(
-            "journal: order {} has no row to change; run verify-journal",
-            order.link_id
-        )))
+        Ok(())
     }
 
     fn write_foreign(&mut self, execution: &Execution) -> Result<(), JournalError> {
@@ -258,6 +278,14 @@ impl Journal {
             ])?;
         Ok(())
     }
+}
+
+/// A decimal as the journal spells it; most orders have filled nothing yet.
+fn number_text(value: Decimal) -> Cow<'static, str> {
+    if value.is_zero() {
+        return Cow::Borrowed("0");
+    }
+    Cow::Owned(value.normalize().to_string())
 }
 
 fn side(side: Side) -> &'static str {
