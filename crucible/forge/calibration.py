@@ -5,7 +5,7 @@ wants to know is what a trade earned after costs where the model said so much, o
 return is taken to rise with the probability, so the isotonic regression of net return on probability
 is above zero from one probability on; that is the one from which all trades together earned most.
 
-Robertson, Wright, Dykstra, "Order Restricted Statistical Inference", 1988, section 1.2.
+Robertson, Wright, Dykstra, "Order Restricted Statistical Inference", 1988.
 """
 
 from __future__ import annotations

@@ -30,8 +30,8 @@ FOLDS = 4
 MOST_ROWS = 12_000
 """Rows that a model is fitted on: labels a few candles apart are of the same trade, and more of them
 cost time without telling more."""
-CALIBRATED_EVERY = 5
-"""One row in so many is calibrated on: its neighbours have almost the same trade."""
+MOST_CALIBRATED = 20_000
+"""Rows of a fold that are calibrated on, evenly spaced: neighbours have almost the same trade."""
 
 BINNING = {"max_bin": 127, "verbosity": -1}
 
@@ -206,8 +206,10 @@ class Fitter:
             self._calibrate(labels, [beside[judged, told] for told in numbers if told != judged])
             for judged in numbers
         ]
-        rows = [self._calibrated(labels, number) for number in numbers]
-        calibrations.append(self._calibrate(labels, [(each, probabilities[each]) for each in rows]))
+        known = [self._calibrated(labels, number) for number in numbers]
+        calibrations.append(
+            self._calibrate(labels, [(rows, probabilities[rows]) for rows in known])
+        )
         model = self._model(fit, ())
         size = sum(tree["num_leaves"] for tree in model.booster.dump_model()["tree_info"])
         return Fitted(model, size, probabilities, self.folds, tuple(calibrations))
@@ -217,7 +219,8 @@ class Fitter:
         known = labels.known[fold].copy()
         # A trade that ends in another fold would tell of that one.
         known &= labels.end[fold] < fold.stop
-        return fold.start + np.flatnonzero(known)[::CALIBRATED_EVERY]
+        every = -(-len(known) // MOST_CALIBRATED)
+        return fold.start + np.flatnonzero(known)[::every]
 
     def _calibrate(self, labels: Labels, parts: Sequence[tuple[Integers, Floats]]) -> Calibration:
         rows = np.concatenate([rows for rows, _ in parts])

@@ -147,8 +147,9 @@ def _errors(count: Floats, total: Floats, squares: Floats) -> Floats:
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = total / count
         variance = squares / count - mean**2
-        errors = mean / np.sqrt(variance / count)
-    return np.where((count >= FEWEST_TRADES) & (variance > 1e-18), errors, 0.0)
+        errors: Floats = mean / np.sqrt(variance / count)
+    shown: Floats = np.where((count >= FEWEST_TRADES) & (variance > 1e-18), errors, 0.0)
+    return shown
 
 
 def _companions(values: Floats, edges: Floats, earned: Floats) -> Floats:
