@@ -36,8 +36,9 @@ NEW_FITS = 4
 ROUNDS = (10, 20, 40, 80)
 LEARNING_RATES = (0.05, 0.1, 0.2)
 LEAVES = (2, 3, 4, 6, 10)
-SMALLEST_LEAVES = (50, 100, 200, 400)
+SMALLEST_LEAVES = (20, 50, 100, 200, 400)
 PENALTIES = (0.0, 1.0, 10.0, 100.0)
+STAKES = (0.5, 1.0)
 KEPT = (1, 2, 3, 4, 6, 10)
 BUY_RATES = (0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15)
 EXIT_RATES = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
@@ -279,6 +280,7 @@ class BoostedBreeder:
             random.choice(LEAVES),
             random.choice(SMALLEST_LEAVES),
             random.choice(PENALTIES),
+            random.choice(STAKES),
             random.choice(KEPT),
             self._shorter(random_exits()),
         )
@@ -286,7 +288,7 @@ class BoostedBreeder:
     def _vary(self, fit: Fit) -> Fit:
         """Draw two of a fit's settings anew."""
         for _ in range(2):
-            draw = random.randrange(7)
+            draw = random.randrange(8)
             if draw == 0:
                 fit = replace(fit, learning_rate=random.choice(LEARNING_RATES))
             elif draw == 1:
@@ -299,6 +301,8 @@ class BoostedBreeder:
                 fit = replace(fit, penalty=random.choice(PENALTIES))
             elif draw == 5:
                 fit = replace(fit, kept=random.choice(KEPT))
+            elif draw == 6:
+                fit = replace(fit, stake=random.choice(STAKES))
             else:
                 fit = replace(fit, barriers=self._shorter(nudge_exits(fit.barriers)))
         return fit

@@ -18,7 +18,7 @@ from numba import njit
 from crucible.forge.labels import Labels
 from crucible.market.candles import Floats, Integers
 
-TAILS = (0.05, 0.02, 0.01, 0.005, 0.002)
+TAILS = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002)
 """Quantiles of a feature, from below and from above; a row is as deep as it is beyond so many."""
 FEWEST_TRADES = 30
 BASES = 16
@@ -139,7 +139,8 @@ def chances(terrain: Terrain, columns: Integers) -> Floats:
     them. What a model says of a row does not depend on how often such rows are drawn.
     """
     depth = np.abs(terrain.depths[columns]).max(axis=0, initial=0)
-    return MIDDLE + depth.astype(np.float64)
+    chance: Floats = MIDDLE + depth.astype(np.float64)
+    return chance
 
 
 def _errors(count: Floats, total: Floats, squares: Floats) -> Floats:

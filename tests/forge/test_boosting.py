@@ -8,14 +8,17 @@ from tests.forge.markets import forging_of, make_market
 
 def forging_with_a_rule(seed=1):
     """A forging that has something to find: where nothing pays, a calibrated fit does not trade."""
-    return forging_of("boosted", make_market(drift=0.0004), seed=seed)
+    return forging_of("boosted", make_market(rows=12_000, drift=0.0004), seed=seed)
 
 
 @pytest.fixture(scope="module")
 def forged():
     forging = forging_with_a_rule()
-    state = forging.start()
-    return forging, forging._breeder.read(state.population[0])
+    breeder = forging._breeder
+    trials = [breeder.read(document) for document in forging.start().population]
+    return forging, next(
+        trial for trial in trials if (breeder.signals(trial)[forging.windows.validation] == 1).any()
+    )
 
 
 def test_the_strategy_signals_as_it_was_judged_after_training(forged):

@@ -49,7 +49,9 @@ def test_rates_only_ever_make_it_buy_and_exit_less(seed, buy_rate, exit_rate):
     left = (probabilities <= exit_at).mean()
     # A level is taken whole: the outermost may be more than the rate.
     assert bought <= max(buy_rate, (probabilities == found.levels[-1]).mean()) + 1e-12
-    assert left <= max(exit_rate, (probabilities == found.levels[0]).mean() * (exit_rate > 0)) + 1e-12
+    assert (
+        left <= max(exit_rate, (probabilities == found.levels[0]).mean() * (exit_rate > 0)) + 1e-12
+    )
 
 
 def test_what_earns_nothing_anywhere_is_never_bought():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from crucible.forge.backtest import Market
-from crucible.forge.fitting import FOLDS, MOST_ROWS, Fit, Fitter
+from crucible.forge.fitting import FOLDS, MOST_DRAWN, Fit, Fitter
 from crucible.forge.labels import uniqueness
 from crucible.settings import Costs
 from crucible.strategies.contract import Exits
@@ -14,7 +14,7 @@ from tests.forge.markets import make_market
 
 TRAIN = slice(0, 6_000)
 EMBARGO = 60
-FIT = Fit(20, 0.1, 4, 20, 1.0, 2, Exits(0.01, 0.01, 30))
+FIT = Fit(20, 0.1, 4, 10, 1.0, 1.0, 2, Exits(0.01, 0.01, 30))
 
 
 def fitter_of(spoil=None, drift=0.0004):
@@ -83,12 +83,16 @@ def test_a_fit_on_a_market_with_a_rule_buys_when_the_rule_speaks(fitted):
     assert (bought > 2.0).mean() > 0.9
 
 
-def test_drawn_rows_are_few_allowed_and_rather_in_tails(fitted):
+def test_drawn_rows_are_few_allowed_and_rather_in_tails(fitted, monkeypatch):
     fitter, _ = fitted
     rows = fitter.outside(fitter.labels(FIT.barriers), (1,))
     drawn = fitter.draw(rows, np.array([0]), (1,))
     assert rows[drawn].all()
-    assert len(np.unique(drawn)) == len(drawn) == min(MOST_ROWS, rows.sum())
+    assert len(np.unique(drawn)) == len(drawn) == round(MOST_DRAWN * rows.sum())
+    edge = np.abs(fitter._values[:, 0])
+    assert edge[drawn].mean() > 1.3 * edge[: TRAIN.stop][rows].mean()
+    monkeypatch.setattr("crucible.forge.fitting.MOST_ROWS", 300)
+    assert len(fitter.draw(rows, np.array([0]), (1,))) == 300
 
 
 def test_weights_are_of_the_rows_that_were_drawn(fitted, monkeypatch):
