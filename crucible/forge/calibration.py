@@ -67,7 +67,7 @@ def calibrate(
     Parameters
     ----------
     probabilities : ndarray of float64, shape (n,)
-        At least one, none of them NaN.
+        None of them NaN. Without any row nothing is known to pay, and nothing is ever bought.
     net_return : ndarray of float64, shape (n,)
         Of the trade decided at each row, after costs.
     weight : ndarray of float64, shape (n,)
@@ -75,6 +75,8 @@ def calibrate(
     charge : float
         What a trade costs, as a fraction of its notional.
     """
+    if len(probabilities) == 0:
+        return Calibration(np.ones(1), np.ones(1), pays_from=_over(1.0), falls_until=_under(0.0))
     levels, place, count = np.unique(probabilities, return_inverse=True, return_counts=True)
     net = np.bincount(place, weight * net_return, len(levels))
     gross = np.bincount(place, weight * (net_return + charge), len(levels))

@@ -224,8 +224,9 @@ class Fitter:
     def _calibrated(self, labels: Labels, number: int) -> Integers:
         fold = self.folds[number]
         known = labels.known[fold].copy()
-        # A trade that ends in another fold would tell of that one.
+        # A trade that ends in another fold would tell of that one, and so would rows just after it.
         known &= labels.end[fold] < fold.stop
+        known[: self._embargo if fold.start else 0] = False
         every = -(-len(known) // MOST_CALIBRATED)
         return fold.start + np.flatnonzero(known)[::every]
 

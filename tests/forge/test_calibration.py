@@ -63,6 +63,13 @@ def test_what_earns_nothing_anywhere_is_never_bought():
     assert not (probabilities <= exit_at).any()
 
 
+def test_without_a_row_to_learn_from_nothing_is_traded():
+    found = calibrate(np.empty(0), np.empty(0), np.empty(0), CHARGE)
+    buy_at, exit_at = found.thresholds(0.5, 0.5)
+    assert buy_at > 1.0
+    assert exit_at < 0.0
+
+
 @pytest.mark.parametrize("rate", [0.01, 0.1, 1.0])
 def test_a_lucky_row_that_weighs_little_does_not_lower_the_threshold(rate):
     probabilities = np.array([0.1, 0.2, 0.3, 0.4])
