@@ -28,14 +28,10 @@ class Labels:
         Of a trade decided at the row; NaN where it does not end inside the span.
     end : ndarray of int64, shape (n,)
         Row of the span in which it ends.
-    weight : ndarray of float64, shape (n,)
-        Average uniqueness: the mean, over the rows a trade lives, of one over how many trades live
-        there. Zero where there is no label.
     """
 
     net_return: Floats
     end: Integers
-    weight: Floats
 
     @property
     def known(self) -> npt.NDArray[np.bool_]:
@@ -70,23 +66,33 @@ def label(market: Market, exits: Exits, costs: Costs, rows: slice) -> Labels:
         costs.fee,
         costs.slippage,
     )
-    return Labels(net_return, end, uniqueness(net_return, end))
+    return Labels(net_return, end)
 
 
-def uniqueness(net_return: Floats, end: Integers) -> Floats:
-    """Average uniqueness of each label, which lives from the row after its own to its end."""
+def uniqueness(end: Integers, drawn: Integers) -> Floats:
+    """Average uniqueness of drawn labels: what share of its time each has for itself.
+
+    It is the mean, over the rows a trade lives, of one over how many of the drawn trades live there.
+    Labels that were not drawn do not count: a label is not less unique for what no fit sees.
+
+    Parameters
+    ----------
+    end : ndarray of int64, shape (n,)
+        Row in which each label ends; it lives from the row after its own.
+    drawn : ndarray of int64, shape (m,)
+        Rows with a label, each once.
+
+    Returns
+    -------
+    ndarray of float64, shape (m,)
+    """
+    begin, last = drawn + 1, end[drawn] + 1
     rows = len(end)
-    known = ~np.isnan(net_return)
-    begin = np.flatnonzero(known) + 1
-    last = end[known] + 1
-    change = np.zeros(rows + 1)
-    np.add.at(change, begin, 1)
-    np.add.at(change, last, -1)
+    change = np.bincount(begin, minlength=rows + 1) - np.bincount(last, minlength=rows + 1)
     alive = np.cumsum(change)[:rows]
     share = np.divide(1.0, alive, out=np.zeros(rows), where=alive > 0)
     total = np.concatenate([[0.0], np.cumsum(share)])
-    weight = np.zeros(rows)
-    weight[known] = (total[last] - total[begin]) / (last - begin)
+    weight: Floats = (total[last] - total[begin]) / (last - begin)
     return weight
 
 

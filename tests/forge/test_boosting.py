@@ -3,57 +3,65 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.forge.markets import forging_of
+from tests.forge.markets import forging_of, make_market
+
+
+def forging_with_a_rule(seed=1):
+    """A forging that has something to find: where nothing pays, a calibrated fit does not trade."""
+    return forging_of("boosted", make_market(rows=12_000, drift=0.0004), seed=seed)
 
 
 @pytest.fixture(scope="module")
 def forged():
-    forging = forging_of("boosted")
-    state = forging.start()
-    return forging, forging._breeder.read(state.population[0])
+    forging = forging_with_a_rule()
+    breeder = forging._breeder
+    trials = [breeder.read(document) for document in forging.start().population]
+    return forging, next(
+        trial for trial in trials if (breeder.signals(trial)[forging.windows.validation] == 1).any()
+    )
 
 
-def test_no_label_of_the_training_rows_lives_in_the_held_out_fold(forged):
+def test_the_strategy_signals_as_it_was_judged_after_training(forged):
     forging, trial = forged
     breeder = forging._breeder
-    fitted = breeder._fit(trial.fit)
-    labels = breeder._labels[trial.fit.barriers]
-    for fold in fitted.folds:
-        rows = np.flatnonzero(breeder._outside(labels, fold))
-        assert len(rows) > 500
-        lives_before = labels.end[rows] < fold.start
-        decided_after = rows >= fold.stop + breeder._embargo
-        assert (lives_before | decided_after).all()
-
-
-def test_folds_cover_the_training_window_once(forged):
-    forging, trial = forged
-    folds = forging._breeder._fit(trial.fit).folds
-    covered = np.concatenate([np.arange(fold.start, fold.stop) for fold in folds])
-    train = forging.windows.train
-    assert covered.tolist() == list(range(train.start, train.stop))
-
-
-def test_the_strategy_signals_as_it_was_judged_from_its_fold_on(forged):
-    forging, trial = forged
-    breeder = forging._breeder
-    start = breeder._fit(trial.fit).folds[-1].start
+    after = forging.windows.train.stop
     strategy = breeder.strategy(trial)
     judged = breeder.signals(trial)
-    assert strategy.signals(forging.frame)[start:].tolist() == judged[start:].tolist()
+    assert strategy.signals(forging.frame)[after:].tolist() == judged[after:].tolist()
     assert (judged[forging.windows.validation] != 0).any()
 
 
-def test_the_strategys_model_never_saw_its_own_fold(forged):
+def test_a_strategy_reads_only_the_features_that_its_fit_kept(forged):
     forging, trial = forged
-    breeder = forging._breeder
-    fold = breeder._fit(trial.fit).folds[-1]
-    spoilt = forging_of("boosted")
-    spoilt._breeder._values[fold.start :] = 0.0
-    spoilt._market = None
-    with_less = spoilt._breeder._fit(trial.fit).text
-    assert trees(with_less)[0] == trees(breeder._fit(trial.fit).text)[0]
+    strategy = forging._breeder.strategy(trial)
+    assert len(strategy.features) == min(trial.fit.kept, len(forging.frame.schema.names))
+    assert set(strategy.features) <= set(forging.frame.schema.names)
 
 
-def trees(text):
-    return text.split("Tree=")[1:]
+def test_a_fit_never_looks_beyond_training(forged):
+    forging, trial = forged
+    spoilt = forging_with_a_rule()
+    after = spoilt.windows.train.stop
+    breeder = spoilt._breeder
+    breeder._values[after:] = 9.0
+    for column in ("open", "high", "low", "close"):
+        getattr(spoilt.market.candles, column)[after:] *= 3
+    before, again = forging._breeder._fit(trial.fit), breeder._fit(trial.fit)
+    np.testing.assert_array_equal(before.probabilities, again.probabilities)
+    assert forging._breeder.strategy(trial).to_json() == breeder.strategy(trial).to_json()
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(forged):
+    forging, trial = forged
+    first = forging._breeder.strategy(trial).to_json()
+    assert forging_with_a_rule()._breeder.strategy(trial).to_json() == first
+    assert forging_with_a_rule(seed=2)._breeder.strategy(trial).to_json() != first
+
+
+def test_rows_after_training_are_foretold_only_when_asked_for(forged):
+    forging, trial = forged
+    breeder = forging_with_a_rule()._breeder
+    breeder.outcomes([trial], forging.windows.train)
+    assert not breeder._later
+    breeder.outcomes([trial], forging.windows.validation)
+    assert list(breeder._later) == [trial.fit]

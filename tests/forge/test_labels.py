@@ -48,7 +48,23 @@ def test_a_label_never_looks_beyond_its_span():
 
 
 def test_a_label_that_shares_its_time_weighs_less():
-    net_return = np.array([0.1, 0.1, np.nan, 0.1, np.nan, np.nan])
     end = np.array([2, 2, 0, 4, 0, 0])
     # Row 0 lives at 1 and 2, row 1 at 2 only, row 3 alone at 4.
-    np.testing.assert_allclose(uniqueness(net_return, end), [0.75, 0.5, 0, 1, 0, 0])
+    np.testing.assert_allclose(uniqueness(end, np.array([0, 1, 3])), [0.75, 0.5, 1])
+
+
+def test_a_label_that_was_not_drawn_takes_no_weight_from_others():
+    end = np.array([2, 2, 0, 4, 0, 0])
+    np.testing.assert_allclose(uniqueness(end, np.array([0, 3])), [1, 1])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 1_000), st.integers(1, 60))
+def test_drawn_labels_weigh_as_the_definition_says(seed, count):
+    generator = np.random.default_rng(seed)
+    end = np.minimum(np.arange(80) + generator.integers(1, 20, 80), 79)
+    drawn = np.sort(generator.choice(79, count, replace=False))
+    alive = [[row < t <= end[row] for t in range(80)] for row in drawn]
+    together = np.sum(alive, axis=0)
+    expected = [np.mean(1 / together[lives]) for lives in alive]
+    np.testing.assert_allclose(uniqueness(end, drawn), expected)
