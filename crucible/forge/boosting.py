@@ -283,12 +283,13 @@ class BoostedBreeder:
             random.choice(STAKES),
             random.choice(KEPT),
             self._shorter(random_exits()),
+            stopped=random.random() < 0.5,
         )
 
     def _vary(self, fit: Fit) -> Fit:
         """Draw two of a fit's settings anew."""
         for _ in range(2):
-            draw = random.randrange(8)
+            draw = random.randrange(9)
             if draw == 0:
                 fit = replace(fit, learning_rate=random.choice(LEARNING_RATES))
             elif draw == 1:
@@ -303,6 +304,8 @@ class BoostedBreeder:
                 fit = replace(fit, kept=random.choice(KEPT))
             elif draw == 6:
                 fit = replace(fit, stake=random.choice(STAKES))
+            elif draw == 7:
+                fit = replace(fit, stopped=not fit.stopped)
             else:
                 fit = replace(fit, barriers=self._shorter(nudge_exits(fit.barriers)))
         return fit

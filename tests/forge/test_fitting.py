@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -15,6 +16,7 @@ from tests.forge.markets import make_market
 TRAIN = slice(0, 6_000)
 EMBARGO = 60
 FIT = Fit(20, 0.1, 4, 10, 1.0, 1.0, 2, Exits(0.01, 0.01, 30))
+STOPPED = replace(FIT, rounds=60, stopped=True)
 
 
 def fitter_of(spoil=None, drift=0.0004):
@@ -71,6 +73,29 @@ def test_nothing_of_a_fold_is_in_the_model_and_thresholds_that_trade_it(number, 
     assert model.booster.model_to_string() == same.booster.model_to_string()
     # The final model and its thresholds are of the whole window.
     assert before.calibrations[-1].pays_from != again.calibrations[-1].pays_from
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_where_a_fit_stops_early_is_decided_by_the_other_folds(number, fitted):
+    fitter, _ = fitted
+    before = fitter.fit(STOPPED)
+    after = fitter_of(fitter.folds[number])
+    again = after.fit(STOPPED)
+    kept, other = before.calibrations[number], again.calibrations[number]
+    np.testing.assert_array_equal(kept.levels, other.levels)
+    pair = (number, 3) if number != 3 else (2, 3)
+    told = pair[1]
+    mine, theirs = fitter._model(STOPPED, pair), after._model(STOPPED, pair)
+    assert mine.best[told] == theirs.best[told]
+    assert mine.best[number] != theirs.best[number]
+
+
+def test_a_fit_on_noise_stops_long_before_its_last_round():
+    found = fitter_of(drift=0.0).fit(STOPPED)
+    assert 1 <= found.model.booster.num_trees() < STOPPED.rounds
+    whole = fitter_of(drift=0.0).fit(replace(STOPPED, stopped=False))
+    assert whole.model.booster.num_trees() == STOPPED.rounds
+    assert np.nanstd(found.probabilities) < np.nanstd(whole.probabilities)
 
 
 def test_a_fit_on_a_market_with_a_rule_buys_when_the_rule_speaks(fitted):
