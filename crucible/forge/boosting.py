@@ -283,7 +283,6 @@ class BoostedBreeder:
             random.choice(STAKES),
             random.choice(KEPT),
             self._shorter(random_exits()),
-            stopped=random.random() < 0.5,
         )
 
     def _vary(self, fit: Fit) -> Fit:
