@@ -275,19 +275,23 @@ class Forging:
         strengths = [self._steady_strength(finalist) for finalist in finalists]
         if np.isfinite(strengths).any():
             return finalists[int(np.nanargmax(strengths))]
+        # Nobody stands when moved: the best in training is judged, and the gates say so.
         return finalists[0]
 
     def _steady_strength(self, finalist: Candidate) -> float:
-        """Lower quartile over a finalist and its moved versions; NaN where it has no strength."""
+        """Lower quartile over a finalist and its moved versions; NaN where itself has no strength.
+
+        A version that trades too little to tell is weaker than any that does.
+        """
         own = Variant(self._breeder.signals(finalist), self._breeder.strategy(finalist).exits)
         if math.isnan(self._strength(own)):
             return math.nan
         # Other draws than those of the jitter gate, which is to judge the choice.
         seed = int(np.random.SeedSequence([self.seed, 4]).generate_state(1)[0])
         moved = self._breeder.variants(finalist, seed, VARIANTS)
-        strengths = [self._strength(version) for version in (own, *moved)]
-        # A version that does not trade at all has nothing to show.
-        return float(np.quantile(np.nan_to_num(strengths, nan=0.0), 0.25))
+        strengths = np.array([self._strength(version) for version in (own, *moved)])
+        strengths[np.isnan(strengths)] = -np.inf
+        return float(np.quantile(strengths, 0.25, method="lower"))
 
     def _strength(self, version: Variant) -> float:
         """Mean return of a trade at twice the costs, in standard errors, in the worse window.

@@ -261,3 +261,12 @@ def test_validation_chooses_who_still_earns_when_slightly_moved():
     assert strengths[0] > strengths[1] > 0
     assert forging._chosen(["fragile", "steady"]) == "steady"
     assert forging.seed not in breeder.seeds, "the jitter gate's draws must not choose"
+
+
+def test_a_losing_finalist_is_not_chosen_because_its_moved_versions_do_not_trade():
+    forging = forging_of(market=make_market(rows=20_000, drift=0.0))
+    breeder = FragileAndSteady(forging)
+    forging._breeder = breeder
+    assert forging._steady_strength("fragile") == -np.inf
+    assert -np.inf < forging._steady_strength("steady") < 0
+    assert forging._chosen(["fragile", "steady"]) == "steady"

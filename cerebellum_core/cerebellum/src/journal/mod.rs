@@ -33,6 +33,7 @@ const NEWEST: usize = 4096;
 const PAGE_BYTES: u32 = 2048;
 /// How many pages the log holds before they are brought into the journal.
 const LOG_PAGES: u32 = 4_000;
+
 /// An open journal.
 #[derive(Debug)]
 pub struct Journal {
