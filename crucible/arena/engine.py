@@ -129,6 +129,8 @@ class Arena:
         for symbol, frame in frames.items():
             for index in range(max(0, len(frame) - HISTORY_ROWS), len(frame)):
                 self._history[symbol].append(frame.row(index))
+        # Candles that closed while history was fetched wait in the subscription too.
+        self._aligner.skip_to(seen)
         live = self._await_first_minute()
         for minute in gap_minutes(self._pipeline.symbols, backfill, seen, live.close_ts):
             self._take_minute(minute, act=False)

@@ -155,6 +155,17 @@ def test_decisions_become_fills_and_every_book_agrees(floor):
     assert Decimal(snapshot.venue.wallet) - Decimal(100_000) == Decimal(snapshot.totals.cash)
 
 
+def test_a_candle_that_history_and_the_stream_both_bring_is_taken_once(floor):
+    with floor.link() as link:
+        # Minutes close, and wait in the subscription, before the lake is filled past them.
+        time.sleep(2.0)
+        arena = floor.arena(Roster([]), link)
+        first = arena.market_ts
+        run_until(arena, lambda: arena.minutes >= 3)
+        assert arena.market_ts > first
+        arena.close()
+
+
 def test_an_arena_that_was_away_finds_its_position_again_and_closes_it(floor):
     schema = schema_hash()
     production = seated("BTCUSDT", 1, "production", schema, hold=20)
