@@ -119,7 +119,11 @@ impl Intent {
 pub fn link_id(intent_id: &IntentId) -> String {
     let mut link = String::with_capacity(34);
     link.push_str("c-");
-    intent_id.as_str().split('-').for_each(|digits| link.push_str(digits));
+    let digits = intent_id.as_str();
+    // An intent id has one spelling, so its hyphens have their places.
+    for part in [0..8, 9..13, 14..18, 19..23, 24..36] {
+        link.push_str(&digits[part]);
+    }
     link
 }
 

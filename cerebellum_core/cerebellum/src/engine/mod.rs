@@ -17,6 +17,8 @@ pub mod sockets;
 
 pub use self::{hands::Hands, inbox::Inbox, inbox::Letterbox};
 
+use std::time::{Duration, Instant};
+
 use protocol::wire::{
     self, event::Event, field::V1, reply::ErrorReply, reply::Replay, Command, Fault, Reply,
     MAX_FRAME_BYTES,
@@ -37,6 +39,9 @@ use crate::{
 const BATCH: usize = 256;
 /// How often time is told to the core, ms.
 const TICK_MS: i64 = 20;
+/// How long the engine looks for the next command after an answer before it sleeps: waking a thread
+/// takes longer than most answers do, and whoever asks once often asks again.
+const ATTENTION: Duration = Duration::from_micros(50);
 
 /// What comes through the inbox.
 #[derive(Debug)]
@@ -68,6 +73,7 @@ pub struct Engine {
     commands: u64,
     // Whether the last batch left something waiting.
     pressed: bool,
+    answered_at: Option<Instant>,
 }
 
 /// What waits until the rows are on disk.
@@ -100,6 +106,7 @@ impl Engine {
             last_commit,
             commands: 0,
             pressed: false,
+            answered_at: None,
         }
     }
 
@@ -109,11 +116,10 @@ impl Engine {
     /// When the journal or a socket fails; nothing uncommitted was told, so a restart is safe.
     pub fn run(&mut self, ready: &mut dyn FnMut()) -> Result<(), String> {
         loop {
-            let patience = if self.pressed { 0 } else { self.core.patience_ms().clamp(1, TICK_MS) };
-            self.sockets.wait(&self.letterbox, patience)?;
+            self.wait()?;
             let mut later = Vec::new();
             let stop = self.take_batch(&mut later).map_err(|error| error.to_string())?;
-            let commit = std::time::Instant::now();
+            let commit = Instant::now();
             self.journal.commit().map_err(|error| error.to_string())?;
             let committed_in = commit.elapsed();
             // Whoever waits for an answer hears first; events and orders follow in their order.
@@ -123,6 +129,9 @@ impl Engine {
                 let answers = matches!(thing, Later::Reply(..));
                 if answered && !answers {
                     std::thread::yield_now();
+                }
+                if answers {
+                    self.answered_at = Some(Instant::now());
                 }
                 answered = answers;
                 self.act(thing, ready)?;
@@ -134,8 +143,22 @@ impl Engine {
         }
     }
 
+    /// Waits for a command, a letter or the next tick.
+    fn wait(&mut self) -> Result<(), String> {
+        let patience = if self.pressed {
+            0
+        } else if self.answered_at.is_some_and(|at| at.elapsed() < ATTENTION) {
+            // Whoever carries the answer goes first.
+            std::thread::yield_now();
+            0
+        } else {
+            self.core.patience_ms().clamp(1, TICK_MS)
+        };
+        self.sockets.wait(&self.letterbox, patience)
+    }
+
     /// What an operator wants to see of a batch; nobody waits for it.
-    fn count(&mut self, committed_in: std::time::Duration) {
+    fn count(&mut self, committed_in: Duration) {
         if self.commands > 0 {
             metrics::counter!("cerebellum_commands_total").increment(self.commands);
             self.commands = 0;
