@@ -306,22 +306,22 @@ class Books:
     ) -> Books:
         """Flat books with equity 1."""
         span = slice(first_row, last_row)
-        _, day = np.unique(market.day[span], return_inverse=True)
-        days = int(day[-1]) + 1 if len(day) else 0
+        day = market.day[span]
         table = np.array([(e.stop, e.target, e.timeout) for e in exits]).reshape(-1, 3)
         state = np.zeros((len(table), STATE))
         state[:, [CASH, PEAK]] = 1.0
         funding = np.empty(0) if market.funding is None else market.funding
         starts = np.ones(len(day), bool)
         starts[1:] = day[1:] != day[:-1]
+        dates = day[starts]
         if len(funding):
             starts |= np.nan_to_num(funding[span]) != 0
         ends = np.append(np.flatnonzero(starts)[1:], len(day))[: len(day)]
-        stretches = np.column_stack([ends + first_row, day[ends - 1]]) if len(day) else _NONE
+        stretches = np.column_stack([ends + first_row, np.searchsorted(dates, day[ends - 1])])
         candles = market.candles
         values = (candles.open, candles.high, candles.low, candles.close, market.volatility)
         columns = tuple(np.ascontiguousarray(x, dtype=np.float64) for x in (*values, funding))
-        daily = np.ones((len(table), days))
+        daily = np.ones((len(table), len(dates)))
         return cls(table, state, daily, first_row, last_row, short, stretches, columns)
 
     def trade(
@@ -409,6 +409,3 @@ class Books:
             np.zeros((0, 6)) if log is None else log,
             np.zeros((0, 0)) if equity is None else equity,
         )
-
-
-_NONE = np.empty((0, 2), np.int64)

@@ -152,8 +152,8 @@ def _by_start(graph: Graph, first: int) -> dict[int, list[int]]:
     The row depends on the program and the span alone: an ema remembers where it began.
     """
     starts: dict[int, list[int]] = {}
-    for index, root in enumerate(graph.roots):
-        warm = max(SHORTEST_WARMUP, 1 << (graph.lookbacks[root] - 1).bit_length())
+    for index, rows in enumerate(graph.lookbacks[graph.roots].tolist()):
+        warm = max(SHORTEST_WARMUP, 1 << (rows - 1).bit_length())
         starts.setdefault(max(0, first - warm), []).append(index)
     return starts
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
+from numba import njit
 
 from crucible.strategies import kernels as k
+from crucible.strategies.kernels import Doubles, Integers
 from crucible.strategies.program import EMA_MEMORY, Expression
 
 Node: TypeAlias = tuple[int, int, int, int, int]
@@ -62,12 +66,15 @@ _WORDS: dict[str, tuple[int, bool]] = {
 }
 # The same, and whether the last argument is a window.
 STEPS = {word: (step, reverse, step in WINDOWED) for word, (step, reverse) in _WORDS.items()}
-# Time of a step, in steps of plain arithmetic, as measured; windows of 60 rows. Only how evenly
-# threads share the work depends on them.
-COSTS = {k.DIV: 8.0, k.C_DIV: 8.0, k.SQUASH: 3.0, k.CHOOSE: 2.5, k.GREATER: 1.5, k.CROSS: 2.5}
-COSTS |= {k.LAG: 3.5, k.DIFF: 3.5, k.MEAN: 43.0, k.STD: 110.0, k.ZSCORE: 125.0, k.EMA: 36.0}
-COSTS |= {k.LOWEST: 14.0, k.HIGHEST: 14.0, k.AND: 0.1, k.OR: 0.1, k.NOT: 0.1, k.TRADE: 0.3}
-RANK_ROW = 2.2
+# Time of a step, in steps of plain arithmetic, as measured among a population's other steps. Only how
+# evenly threads share the work depends on them.
+_DEAR = {k.DIV: 3.5, k.SQUASH: 2.5, k.CHOOSE: 1.5, k.CROSS: 1.5}
+_DEAR |= {k.LAG: 2.5, k.DIFF: 2.5, k.MEAN: 15.0, k.STD: 40.0, k.ZSCORE: 53.0, k.EMA: 12.0}
+_DEAR |= {k.LOWEST: 5.0, k.HIGHEST: 5.0, k.RANK: 3.6, k.AND: 0.5, k.OR: 0.5, k.NOT: 0.5}
+_DEAR |= {k.TRADE: 0.5, FEATURE: 0.0, k.FILL: 0.0}
+COSTS = np.array([_DEAR.get(step, 1.0) for step in range(FEATURE + 1)])
+# What each row of its window adds to a rank.
+RANK_ROW = 0.4
 
 
 class Graph:
@@ -80,33 +87,40 @@ class Graph:
 
     Attributes
     ----------
-    nodes : list of Node
+    nodes : ndarray of int64, shape (nodes, 5)
+        See `Node`.
     roots : list of int
         Node of each program.
-    lookbacks : list of int
+    lookbacks : ndarray of int64, shape (nodes,)
         Rows that each node looks at, as `crucible.strategies.program.lookback` counts them.
-    children : list of tuple
-        Nodes that each node reads.
-    costs : list of float
-        Time of each node, in steps of plain arithmetic.
-    sizes : list of int
+    sizes : ndarray of int64, shape (nodes,)
         Nodes of the tree below each node, itself included, shared subtrees counted each time.
+    costs : ndarray of float64, shape (nodes,)
+        Time of each node, in steps of plain arithmetic.
     features : list of str
     constants : list of float
     """
 
     def __init__(self, programs: Sequence[Expression]) -> None:
-        self.nodes: list[Node] = []
-        self.children: list[tuple[int, ...]] = []
-        self.costs: list[float] = []
-        self.lookbacks: list[int] = []
-        self.sizes: list[int] = []
         self.features: list[str] = []
         self.constants: list[float] = []
-        self._numbers: dict[Node, int] = {}
-        self._known: dict[Expression, int] = {}
         self._places: dict[float, int] = {}
-        self.roots = [self._add(program) for program in programs]
+        self._numbers: dict[Node, int] = {}
+        known = _Known(self._node)
+        self.roots = [known[program] for program in programs]
+        cells = chain.from_iterable(self._numbers)
+        self.nodes = np.fromiter(cells, np.int64, 5 * len(self._numbers)).reshape(-1, 5)
+        steps, windows = self.nodes[:, 0], np.where(self.leaves, 0, self.nodes[:, 4])
+        self.costs = COSTS[steps] + RANK_ROW * windows * (steps == k.RANK)
+        self.lookbacks = _rows_behind(steps, windows)
+        # A window is a node of the tree.
+        self.sizes = 1 + (windows > 0)
+        _measure(self.nodes, self.lookbacks, self.sizes)
+
+    @property
+    def leaves(self) -> npt.NDArray[np.bool_]:
+        """Which nodes are features or constants, shape (nodes,)."""
+        return np.isin(self.nodes[:, 0], (FEATURE, k.FILL))
 
     def split(self, programs: Sequence[int], parts: int) -> list[list[int]]:
         """Cut programs, by index, into parts of about equal work, relatives side by side.
@@ -114,95 +128,100 @@ class Graph:
         Relatives are those whose dearest node is the same. What several read is work of each of
         them in equal shares.
         """
-        costs = self.costs
-        readers = [0] * len(costs)
-        dearest = list(range(len(costs)))
-        for number, children in enumerate(self.children):
-            for child in children:
+        roots = np.array(self.roots, np.int64)[programs]
+        dearest, share = np.arange(len(self.nodes)), self.costs.copy()
+        _weigh(self.nodes, self.costs, roots, dearest, share)
+        order = np.lexsort((roots, dearest[roots]))
+        work = np.cumsum(share[roots[order]])
+        ends = np.searchsorted(work, work[-1] * np.arange(1, parts) / parts)
+        members = np.array(programs, np.int64)[order]
+        return [part.tolist() for part in np.split(members, ends) if len(part)]
+
+    def _node(self, expression: Expression, known: _Known) -> int:
+        """Make the node of an expression that was not met before; gives its number."""
+        if isinstance(expression, tuple):
+            node = _operator(expression, known)
+        elif isinstance(expression, str):
+            self.features.append(expression)
+            node = FEATURE, NOTHING, NOTHING, NOTHING, len(self.features) - 1
+        else:
+            # No operator tells -0 from 0.
+            value = float(np.float32(expression)) + 0.0
+            place = self._places.setdefault(value, len(self.constants))
+            if place == len(self.constants):
+                self.constants.append(value)
+            node = k.FILL, NOTHING, NOTHING, NOTHING, place
+        return self._numbers.setdefault(node, len(self._numbers))
+
+
+class _Known(dict[Expression, int]):
+    """Numbers of expressions; one that is not there yet is made."""
+
+    def __init__(self, make: Callable[[Expression, _Known], int]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, expression: Expression) -> int:
+        number = self[expression] = self._make(expression, self)
+        return number
+
+
+def _operator(expression: tuple[Any, ...], known: _Known) -> Node:
+    """Node of an operator, the arguments that may change places in the order of their numbers."""
+    step, reverse, windowed = STEPS[expression[0]]
+    if windowed:
+        return step, known[expression[1]], NOTHING, NOTHING, int(expression[2])
+    if len(expression) == 2:
+        return step, known[expression[1]], NOTHING, NOTHING, 0
+    first, second = known[expression[1]], known[expression[2]]
+    if len(expression) == 4:
+        return step, first, second, known[expression[3]], 0
+    if reverse or (first > second and step in COMMUTATIVE):
+        first, second = second, first
+    return step, first, second, NOTHING, 0
+
+
+def _rows_behind(steps: Integers, windows: Integers) -> Integers:
+    """Rows that each node looks at beyond those that its children look at."""
+    rows = np.maximum(windows - 1, 0)
+    rows[steps == k.EMA] = EMA_MEMORY * windows[steps == k.EMA]
+    rows[np.isin(steps, (k.LAG, k.DIFF))] += 1
+    rows[steps == k.CROSS] = 1
+    rows[np.isin(steps, (FEATURE, k.FILL))] = 1
+    return rows
+
+
+# What is compiled fills arrays that it is given: an interrupt is lost while numba makes one.
+
+
+@njit(cache=True)
+def _measure(nodes: Integers, lookbacks: Integers, sizes: Integers) -> None:
+    """Add to each node's own rows and size those of its children."""
+    for number in range(len(nodes)):
+        rows = 0
+        for child in nodes[number, 1:4]:
+            if child != NOTHING:
+                rows = max(rows, lookbacks[child])
+                sizes[number] += sizes[child]
+        lookbacks[number] += rows
+
+
+@njit(cache=True)
+def _weigh(
+    nodes: Integers, costs: Doubles, roots: Integers, dearest: Integers, share: Doubles
+) -> None:
+    """Find the dearest node below each node, and add up work, what several read in equal shares."""
+    readers = np.zeros(len(nodes))
+    for number in range(len(nodes)):
+        for child in nodes[number, 1:4]:
+            if child != NOTHING:
                 readers[child] += 1
                 if costs[dearest[child]] > costs[dearest[number]]:
                     dearest[number] = dearest[child]
-        for index in programs:
-            readers[self.roots[index]] += 1
-        share = [0.0] * len(costs)
-        for number, children in enumerate(self.children):
-            total = costs[number] + sum([share[child] for child in children])
-            share[number] = total / max(1, readers[number])
-        order = sorted(programs, key=lambda index: (dearest[self.roots[index]], self.roots[index]))
-        work = np.cumsum([share[self.roots[index]] for index in order])
-        ends = np.searchsorted(work, work[-1] * np.arange(1, parts) / parts)
-        return [part.tolist() for part in np.split(np.array(order, int), ends) if len(part)]
-
-    def _add(self, expression: Expression) -> int:
-        number = self._known.get(expression)
-        if number is None:
-            if isinstance(expression, tuple):
-                number = self._operator(expression)
-            else:
-                number = self._leaf(expression)
-            self._known[expression] = number
-        return number
-
-    def _operator(self, expression: tuple[Any, ...]) -> int:
-        step, reverse, windowed = STEPS[expression[0]]
-        window = int(expression[-1]) if windowed else 0
-        add = self._add
-        children = [add(part) for part in (expression[1:-1] if windowed else expression[1:])]
-        if reverse:
-            children.reverse()
-        elif step in COMMUTATIVE:
-            children.sort()
-        count = len(children)
-        if count == 2:
-            node = step, children[0], children[1], NOTHING, window
-        elif count == 1:
-            node = step, children[0], NOTHING, NOTHING, window
-        else:
-            node = step, children[0], children[1], children[2], window
-        number = self._numbers.get(node)
-        if number is None:
-            lookbacks, sizes = self.lookbacks, self.sizes
-            rows, size = 0, 1 + windowed
-            for child in children:
-                rows = max(rows, lookbacks[child])
-                size += sizes[child]
-            number = self._node(node, tuple(children), rows + _rows_behind(step, window), size)
-        return number
-
-    def _leaf(self, expression: str | float) -> int:
-        if isinstance(expression, str):
-            self.features.append(expression)
-            place = len(self.features) - 1
-            return self._node((FEATURE, NOTHING, NOTHING, NOTHING, place), (), 1, 1)
-        # No operator tells -0 from 0.
-        value = float(np.float32(expression)) + 0.0
-        place = self._places.setdefault(value, len(self.constants))
-        if place < len(self.constants):
-            return self._numbers[k.FILL, NOTHING, NOTHING, NOTHING, place]
-        self.constants.append(value)
-        return self._node((k.FILL, NOTHING, NOTHING, NOTHING, place), (), 1, 1)
-
-    def _node(self, node: Node, children: tuple[int, ...], rows: int, size: int) -> int:
-        number = self._numbers[node] = len(self.nodes)
-        self.nodes.append(node)
-        self.children.append(children)
-        self.costs.append(_cost(node))
-        self.lookbacks.append(rows)
-        self.sizes.append(size)
-        return number
-
-
-def _rows_behind(step: int, window: int) -> int:
-    if step == k.EMA:
-        return EMA_MEMORY * window
-    if step in (k.LAG, k.DIFF):
-        return window
-    if step == k.CROSS:
-        return 1
-    return window - 1 if window else 0
-
-
-def _cost(node: Node) -> float:
-    if node[0] == k.RANK:
-        return 5.0 + RANK_ROW * node[4]
-    return 0.0 if node[0] in (FEATURE, k.FILL) else COSTS.get(node[0], 1.0)
+    for root in roots:
+        readers[root] += 1
+    for number in range(len(nodes)):
+        for child in nodes[number, 1:4]:
+            if child != NOTHING:
+                share[number] += share[child]
+        share[number] /= max(1.0, readers[number])

@@ -6,20 +6,37 @@ roots, nor on how many threads share the steps.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
+from crucible.strategies import graph as graphs
 from crucible.strategies import kernels as k
-from crucible.strategies.graph import CELLS, CONSTANT_FORMS, FEATURE, WINDOWED, Graph
+from crucible.strategies import schedule as schedules
+from crucible.strategies.graph import CELLS, CONSTANT_FORMS, FEATURE, NOTHING, WINDOWED, Graph
+from crucible.strategies.kernels import Integers, Singles, Table
 from crucible.strategies.program import Expression
+from crucible.strategies.schedule import schedule
 
 # Registers of roots that are numbers, until it is known how many others there are.
 LATER = 1 << 24
-# A common step stays beside what it reads while that thread is ahead by so many of it.
-NEARNESS = 4.0
+# Rows of code that one node takes at most: waits, constants laid out, the step and its mark.
+ROOM = 8
+# Two kinds of registers, and the one that each step writes.
+NUMBERS, CONDITIONS = 0, 1
+_STEPS = range(FEATURE + 1)
+BANKS = np.array([CONDITIONS if k.GREATER <= step < k.TRADE else NUMBERS for step in _STEPS])
+# The step with a constant second argument, and with a constant first one.
+FORMS = np.array([CONSTANT_FORMS.get(step, (NOTHING, NOTHING)) for step in _STEPS])
+# Float64 cells that a step carries from block to block; others with a window carry past inputs.
+CARRIED = np.array([CELLS.get(step, 0) for step in _STEPS])
+RECALLS = np.array([step in WINDOWED for step in _STEPS])
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +53,8 @@ class LinearProgram:
     constants : ndarray of float32, shape (steps,)
         The constant argument of a step that has one.
     ends : tuple of int
-        Where the steps of each thread end. What several threads read comes first, and a thread
-        waits by a step (``WAIT``) for what another has said is done (``MARK``).
+        Where the steps of each thread end. What several threads read is computed by one of them,
+        which says so (``MARK``); the others wait (``WAIT``) before they read or trade it.
     roots : ndarray of int64, shape (programs,)
         Root of each program; equal programs have one.
     warmups : ndarray of int64, shape (roots that trade,)
@@ -89,250 +106,213 @@ def emit(graph: Graph, shares: Sequence[Sequence[int]]) -> LinearProgram:
         Programs, by index, of each thread. Steps that several threads need are computed once, by
         one of them.
     """
-    return _Emitter(graph, shares).run()
+    plan = schedule(graph, shares)
+    steps, order = graph.nodes[:, 0], plan.order
+    needed = plan.uses > 0
+    features = sorted(
+        (graph.features[graph.nodes[node, 4]], node)
+        for node in np.flatnonzero(needed & (steps == FEATURE))
+    )
+    rooted = np.zeros(len(steps), bool)
+    rooted[plan.roots] = True
+    trades = order[steps[order] == k.TRADE]
+    leaves = np.flatnonzero(graph.leaves & rooted)
+    values = np.concatenate([leaves, order[rooted[order] & (steps[order] != k.TRADE)]])
+    place = np.zeros(len(steps), np.int64)
+    place[trades] = np.arange(len(trades))
+    place[values] = np.arange(len(values))
+    # A leaf is read elsewhere: a feature in its line, a constant laid out for each use.
+    home = np.where(steps == k.TRADE, place, LATER + place)
+    home[[node for _, node in features]] = -1 - np.arange(len(features))
+    # What several threads read keeps its register for the whole block.
+    common = order[(plan.marks[order] > 0) & ~rooted[order]]
+    taken = np.zeros(2, np.int64)
+    for bank in (NUMBERS, CONDITIONS):
+        lasting = common[BANKS[steps[common]] == bank]
+        home[lasting] = np.arange(len(lasting))
+        taken[bank] = len(lasting)
+    room = ROOM * len(steps) + len(plan.roots)
+    code, constants = np.zeros((room, 7), np.int32), np.zeros(room, np.float32)
+    ends, state = np.zeros(len(shares), np.int64), np.zeros(2, np.int64)
+    _write_steps(
+        graph.nodes,
+        np.array(graph.constants, np.float32),
+        *plan,
+        leaves,
+        (plan.marks > 0) | (rooted & ~graph.leaves),
+        home,
+        taken,
+        code,
+        constants,
+        ends,
+        state,
+    )
+    code, constants = code[: ends[-1]].copy(), constants[: ends[-1]].copy()
+    registers = max(1, int(taken[NUMBERS]))
+    places = code[:, 1:5]
+    places[places >= LATER] += registers - LATER
+    return LinearProgram(
+        features=tuple(name for name, _ in features),
+        code=code,
+        constants=constants,
+        ends=tuple(ends.tolist()),
+        roots=place[plan.roots],
+        warmups=graph.lookbacks[trades],
+        registers=registers,
+        conditions=max(1, int(taken[CONDITIONS])),
+        values=len(values),
+        tails=max(1, int(state[0])),
+        cells=max(1, int(state[1])),
+        shared=int(needed.sum()),
+        nodes=int(graph.sizes[plan.roots].sum()),
+    )
 
 
-class _Registers:
-    """Numbers of registers, the one a thread freed last given out first: it is in its cache."""
-
-    def __init__(self, threads: int) -> None:
-        self.count = 0
-        self.free: list[list[int]] = [[] for _ in range(threads)]
-
-    def take(self, thread: int) -> int:
-        """Give a register out."""
-        free = self.free[thread]
-        if free:
-            return free.pop()
-        self.count += 1
-        return self.count - 1
+_compiled = njit(error_model="numpy")
 
 
-class _Emitter:
-    """Gives every node of some programs a thread, a place in its steps, and a register."""
-
-    def __init__(self, graph: Graph, shares: Sequence[Sequence[int]]) -> None:
-        self._graph = graph
-        self._nodes = graph.nodes
-        self._shares = [[graph.roots[index] for index in share] for share in shares]
-        self._numbers = _Registers(len(shares))
-        self._conditions = _Registers(len(shares))
-        self._home: dict[int, int] = {}
-        self._uses = [0] * len(graph.nodes)
-        self._wanted = [0] * len(graph.nodes)
-        self._roots = {root for share in self._shares for root in share}
-        self._place: dict[int, int] = {}
-        self._rows: list[int] = []
-        self._constants: list[float] = []
-        self._warmups: list[int] = []
-        self._values = self._tails = self._cells = 0
-
-    def run(self) -> LinearProgram:
-        """Emit every step."""
-        nodes, graph = self._nodes, self._graph
-        order = self._needed()
-        features = sorted(
-            (node for node in order if nodes[node][0] == FEATURE),
-            key=lambda node: graph.features[nodes[node][4]],
-        )
-        self._home = {node: -1 - place for place, node in enumerate(features)}
-        ends = self._schedule(order)
-        code = np.array(self._rows, dtype=np.int32).reshape(-1, 7)
-        registers = max(1, self._numbers.count)
-        places = code[:, 1:5]
-        places[places >= LATER] += registers - LATER
-        roots = [root for share in self._shares for root in share]
-        return LinearProgram(
-            features=tuple(graph.features[nodes[node][4]] for node in features),
-            code=code,
-            constants=np.array(self._constants, dtype=np.float32),
-            ends=ends,
-            roots=np.array([self._place[root] for root in roots], dtype=np.int64),
-            warmups=np.array(self._warmups, dtype=np.int64),
-            registers=registers,
-            conditions=max(1, self._conditions.count),
-            values=self._values,
-            tails=max(1, self._tails),
-            cells=max(1, self._cells),
-            shared=len(order),
-            nodes=sum(graph.sizes[root] for root in roots),
-        )
-
-    # --- who computes what -----------------------------------------------------------------------
-
-    def _needed(self) -> list[int]:
-        """Every node below the roots once, children first; counts who reads it, and how often."""
-        wanted, uses, children = self._wanted, self._uses, self._graph.children
-        for thread, share in enumerate(self._shares):
-            for root in share:
-                wanted[root] |= 1 << thread
-                # A root is read once more, where it leaves the program.
-                uses[root] = 1
-        for number in range(len(wanted) - 1, -1, -1):
-            if wanted[number]:
-                for child in children[number]:
-                    wanted[child] |= wanted[number]
-                    uses[child] += 1
-        return [number for number, threads in enumerate(wanted) if threads]
-
-    def _schedule(self, order: list[int]) -> tuple[int, ...]:
-        """Emit the steps of each thread: its part of the common ones, then its own."""
-        threads = range(len(self._shares))
-        own: list[list[int]] = [[] for _ in threads]
-        common = []
-        for number in order:
-            readers = self._wanted[number]
-            if self._nodes[number][0] in (FEATURE, k.FILL):
-                if number in self._roots:
-                    own[0].append(number)
-            elif readers & (readers - 1):
-                common.append(number)
-            else:
-                own[readers.bit_length() - 1].append(number)
-        shared = self._divide(common, own)
-        # What several threads read keeps its register for the whole block.
-        for number in common:
-            self._uses[number] += 1
-            self._settle(number, 0)
-        made = {
-            number: (thread, mark)
-            for thread, part in enumerate(shared)
-            for mark, number in enumerate(part, 1)
-        }
-        ends = []
-        for thread in threads:
-            seen = [0] * len(shared)
-            for mark, number in enumerate(shared[thread], 1):
-                self._await(number, thread, made, seen)
-                self._emit(number, thread)
-                self._step((k.MARK, 0, mark, 0, 0, 0, 0))
-            for number in self._latest_last(own[thread], thread, made) if made else own[thread]:
-                if made:
-                    self._await(number, thread, made, seen)
-                self._settle(number, thread)
-                self._emit(number, thread)
-            ends.append(len(self._constants))
-        return tuple(ends)
-
-    def _latest_last(
-        self, own: list[int], thread: int, made: dict[int, tuple[int, int]]
-    ) -> list[int]:
-        """Put what is above other threads' steps behind the rest, so that nobody waits early."""
-        late: set[int] = set()
-        for number in own:
-            for child in self._graph.children[number]:
-                if child in late or made.get(child, (thread, 0))[0] != thread:
-                    late.add(number)
-        return [n for n in own if n not in late] + [n for n in own if n in late]
-
-    def _await(
-        self, number: int, thread: int, made: dict[int, tuple[int, int]], seen: list[int]
-    ) -> None:
-        """Wait for the marks of what a step reads, unless they have been waited for."""
-        for child in self._graph.children[number]:
-            other, mark = made.get(child, (thread, 0))
-            if other != thread and mark > seen[other]:
-                seen[other] = mark
-                self._step((k.WAIT, 0, other, mark, 0, 0, 0))
-
-    def _divide(self, common: list[int], own: list[list[int]]) -> list[list[int]]:
-        """Give each common step to the thread with the least to do, if it can beside its sources."""
-        costs = self._graph.costs
-        load = [sum(costs[number] for number in part) for part in own]
-        shared: list[list[int]] = [[] for _ in own]
-        owner: dict[int, int] = {}
-        for number in common:
-            near = {owner[child] for child in self._graph.children[number] if child in owner}
-            thread = load.index(min(load))
-            if len(near) == 1:
-                (beside,) = near
-                # There nobody waits; a few dear steps more make up for it.
-                if load[beside] <= load[thread] + NEARNESS * costs[number]:
-                    thread = beside
-            owner[number] = thread
-            load[thread] += costs[number]
-            shared[thread].append(number)
-        return shared
-
-    # --- steps and registers ---------------------------------------------------------------------
-
-    def _settle(self, number: int, thread: int) -> None:
-        """Give a node its register, or a root its number.
-
-        Before its sources are freed: a step never writes what it reads.
-        """
-        step = self._nodes[number][0]
-        if step == k.TRADE:
-            self._place[number] = self._home[number] = len(self._warmups)
-            self._warmups.append(self._graph.lookbacks[number])
-        elif number in self._roots:
-            self._place[number] = self._values
-            # A leaf is read elsewhere: a feature in its line, a constant laid out for each use.
-            if step not in (FEATURE, k.FILL):
-                self._home[number] = LATER + self._values
-            self._values += 1
-        else:
-            self._home[number] = self._bank(step).take(thread)
-
-    def _emit(self, number: int, thread: int) -> None:
-        nodes, uses, home = self._nodes, self._uses, self._home
-        step, first, second, third, window = nodes[number]
-        children = self._graph.children[number]
-        constant = 0.0
-        if not children:
-            self._leave(number)
-            return
-        if step in CONSTANT_FORMS:
-            # Where both are constants the first is laid out in a register.
-            if nodes[second][0] == k.FILL:
-                step, constant, children = CONSTANT_FORMS[step][0], self._constant(second), (first,)
-            elif nodes[first][0] == k.FILL:
-                step, constant, children = CONSTANT_FORMS[step][1], self._constant(first), (second,)
-        sources = [
-            home[child] if child in home else self._laid_out(child, thread) for child in children
-        ]
-        first, second, third = (*sources, 0, 0)[:3]
-        state = self._state(step, window) if window or step in CELLS else 0
-        self._step((step, home[number], first, second, third, window, state), constant)
-        for child, source in zip(children, sources, strict=True):
-            uses[child] -= 1
-            kind = nodes[child][0]
-            if kind == k.FILL:
-                self._numbers.free[thread].append(source)
-            elif uses[child] == 0 and kind != FEATURE:
-                self._bank(kind).free[thread].append(source)
-
-    def _leave(self, number: int) -> None:
-        """Lay out a root that is a leaf."""
-        register = LATER + self._place[number]
-        if self._nodes[number][0] == FEATURE:
-            self._step((k.VALUE, register, self._home[number], 0, 0, 0, 0))
-        else:
-            self._step((k.FILL, register, 0, 0, 0, 0, 0), self._constant(number))
-
-    def _laid_out(self, number: int, thread: int) -> int:
-        """Fill a register with a constant, afresh for each use."""
-        register = self._numbers.take(thread)
-        self._step((k.FILL, register, 0, 0, 0, 0, 0), self._constant(number))
+@_compiled
+def _take(bank: int, thread: int, taken: Integers, freed: Integers, before: Integers) -> int:
+    """Give a register out, the one the thread freed last first: it is in its cache."""
+    register: int = freed[bank, thread]
+    if register == NOTHING:
+        register = taken[bank]
+        taken[bank] += 1
         return register
+    freed[bank, thread] = before[bank, register]
+    return register
 
-    def _step(self, row: tuple[int, ...], constant: float = 0.0) -> None:
-        self._rows += row
-        self._constants.append(constant)
 
-    def _bank(self, step: int) -> _Registers:
-        return self._conditions if k.GREATER <= step < k.TRADE else self._numbers
+@_compiled
+def _free(bank: int, thread: int, register: int, freed: Integers, before: Integers) -> None:
+    """Take a register back; it remembers the one that its thread freed before it."""
+    before[bank, register] = freed[bank, thread]
+    freed[bank, thread] = register
 
-    def _constant(self, number: int) -> float:
-        return self._graph.constants[self._nodes[number][4]]
 
-    def _state(self, step: int, window: int) -> int:
-        """Reserve what a step carries from block to block; where it begins."""
-        if step in CELLS:
-            self._cells += CELLS[step]
-            return self._cells - CELLS[step]
-        tail = 0
-        if step in WINDOWED:
-            tail = window if step in (k.LAG, k.DIFF) else window - 1
-        self._tails += tail
-        return self._tails - tail
+@_compiled
+def _wait(
+    code: Table,
+    row: int,
+    node: int,
+    thread: int,
+    threads: Integers,
+    marks: Integers,
+    seen: Integers,
+) -> int:
+    """Wait for the mark of a node, unless it has been waited for; gives the next row."""
+    other, mark = threads[node], marks[node]
+    if mark == 0 or other == thread or mark <= seen[other]:
+        return row
+    seen[other] = mark
+    code[row, 0], code[row, 2], code[row, 3] = k.WAIT, other, mark
+    return row + 1
+
+
+@_compiled
+def _constant_form(nodes: Integers, numbers: Singles, node: int) -> tuple[int, Any, int, int, int]:
+    """Step, constant and what is read; where both arguments are constants, the first is read."""
+    step, first, second, third = nodes[node, 0], nodes[node, 1], nodes[node, 2], nodes[node, 3]
+    if FORMS[step, 0] != NOTHING:
+        if nodes[second, 0] == k.FILL:
+            return FORMS[step, 0], numbers[nodes[second, 4]], first, NOTHING, NOTHING
+        if nodes[first, 0] == k.FILL:
+            return FORMS[step, 1], numbers[nodes[first, 4]], second, NOTHING, NOTHING
+    return step, np.float32(0), first, second, third
+
+
+def _step_writer(sources: str) -> Callable[..., None]:
+    """Give the function that writes steps; its compiled code is kept until a source changes."""
+
+    @njit(error_model="numpy", cache=True)
+    def write_steps(
+        nodes: Integers,
+        numbers: Singles,
+        order: Integers,
+        parts: Integers,
+        threads: Integers,
+        marks: Integers,
+        reads: Integers,
+        roots: Integers,
+        readers: Integers,
+        leaves: Integers,
+        kept: npt.NDArray[np.bool_],
+        home: Integers,
+        taken: Integers,
+        code: Table,
+        constants: Singles,
+        ends: Integers,
+        state: Integers,
+    ) -> None:
+        """Fill in every thread's steps with their constants, their ends, and the state's lengths.
+
+        `home` holds the places of features and of nodes that are kept; `taken` counts registers.
+        """
+        _ = sources
+        crew, room, uses = len(parts), len(code), reads.copy()
+        freed, before = np.full((2, crew), NOTHING), np.zeros((2, room), np.int64)
+        read = np.zeros(3, np.int64)
+        row = begin = tails = cells = 0
+        for value, node in enumerate(leaves):
+            code[row, 1] = LATER + value
+            if nodes[node, 0] == FEATURE:
+                code[row, 0], code[row, 2] = k.VALUE, home[node]
+            else:
+                code[row, 0], constants[row] = k.FILL, numbers[nodes[node, 4]]
+            row += 1
+        for thread in range(crew):
+            seen = np.zeros(crew, np.int64)
+            for node in order[begin : parts[thread]]:
+                for child in nodes[node, 1:4]:
+                    if child != NOTHING:
+                        row = _wait(code, row, child, thread, threads, marks, seen)
+                # Before its sources are freed: a step never writes what it reads.
+                if not kept[node]:
+                    home[node] = _take(BANKS[nodes[node, 0]], thread, taken, freed, before)
+                step, constant, first, second, third = _constant_form(nodes, numbers, node)
+                for index, child in enumerate((first, second, third)):
+                    if child == NOTHING:
+                        read[index] = 0
+                    elif nodes[child, 0] == k.FILL:
+                        # Afresh for each use.
+                        read[index] = _take(NUMBERS, thread, taken, freed, before)
+                        code[row, 0], code[row, 1] = k.FILL, read[index]
+                        constants[row] = numbers[nodes[child, 4]]
+                        row += 1
+                    else:
+                        read[index] = home[child]
+                window = nodes[node, 4]
+                code[row, 0], code[row, 1], code[row, 2:5] = step, home[node], read
+                code[row, 5], constants[row] = window, constant
+                if CARRIED[step] > 0:
+                    code[row, 6] = cells
+                    cells += CARRIED[step]
+                elif RECALLS[step]:
+                    code[row, 6] = tails
+                    tails += window if step in (k.LAG, k.DIFF) else window - 1
+                row += 1
+                for index, child in enumerate((first, second, third)):
+                    if child == NOTHING or kept[child] or nodes[child, 0] == FEATURE:
+                        continue
+                    uses[child] -= 1
+                    if uses[child] == 0 or nodes[child, 0] == k.FILL:
+                        _free(BANKS[nodes[child, 0]], thread, read[index], freed, before)
+                if marks[node] > 0:
+                    code[row, 0], code[row, 2] = k.MARK, marks[node]
+                    row += 1
+            # What it trades may be computed by others.
+            for root in roots[readers == thread]:
+                row = _wait(code, row, root, thread, threads, marks, seen)
+            begin, ends[thread] = parts[thread], row
+        state[0], state[1] = tails, cells
+
+    writer: Callable[..., None] = write_steps
+    return writer
+
+
+def _sources() -> str:
+    files = (k.__file__, graphs.__file__, schedules.__file__, __file__)
+    return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()
+
+
+_write_steps = _step_writer(_sources())

@@ -57,6 +57,16 @@ def test_outcomes_depend_on_neither_block_size_nor_threads(members, block, threa
         population.WORTH_A_THREAD = worth
 
 
+def test_threads_trade_signals_that_another_computed(monkeypatch):
+    dear = ("zscore", ("rank", NAMES[0], 240), 200)
+    program = ("trade", ("gt", dear, 0.5), ("lt", dear, 0.0))
+    members = [(program, Exits(0.001 + 0.0001 * i, 0.02, 20 + i)) for i in range(60)]
+    expected = outcomes_of(members, threads=1)
+    monkeypatch.setattr(population, "WORTH_A_THREAD", 1)
+    for threads in (2, 3):
+        assert_same(outcomes_of(members, threads=threads), expected)
+
+
 @settings(max_examples=60, deadline=None)
 @given(MEMBERS)
 def test_an_outcome_does_not_depend_on_the_rest_of_the_population(members):
