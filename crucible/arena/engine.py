@@ -127,14 +127,12 @@ class Arena:
             {symbol: candles.between(0, seen) for symbol, candles in history.items()}
         )
         for symbol, frame in frames.items():
-            for index in range(max(0, len(frame) - HISTORY_ROWS), len(frame)):
-                self._history[symbol].append(frame.row(index))
-        # Candles that closed while history was fetched wait in the subscription too.
+            newest = range(max(0, len(frame) - HISTORY_ROWS), len(frame))
+            self._history[symbol].extend(frame.row(index) for index in newest)
         self._aligner.skip_to(seen)
         live = self._await_first_minute()
         for minute in gap_minutes(self._pipeline.symbols, backfill, seen, live.close_ts):
             self._take_minute(minute, act=False)
-        self._aligner.skip_to(live.close_ts - MINUTE_MS)
         self._answer_the_deadman()
         self._take_minute(live, act=True)
         logger.info("warm: history to %d, live from %d", seen, live.close_ts)

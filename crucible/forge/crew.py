@@ -7,12 +7,10 @@ have ended the one before. Which thread does what changes no result.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +20,7 @@ from crucible.forge import trading
 from crucible.forge.trading import trade_block
 from crucible.market.candles import Floats, Integers
 from crucible.strategies import kernels, vectors
+from crucible.strategies.compiled import sources
 from crucible.strategies.interpreter import Lines, Scratch, Workspace
 from crucible.strategies.kernels import MARKS, SPACING, Doubles, Singles, Table, Words, run_block
 from crucible.strategies.linear import LinearProgram
@@ -152,7 +151,7 @@ def trade_together(
             task.result()
 
 
-def _span_runner(sources: str) -> Callable[..., None]:
+def _span_runner(made_from: str) -> Callable[..., None]:
     """Give the kernel of one thread; its compiled code is kept until a source changes."""
 
     @njit(nogil=True, error_model="numpy", cache=True)
@@ -193,7 +192,7 @@ def _span_runner(sources: str) -> Callable[..., None]:
         state: Floats,
         daily: Floats,
     ) -> None:
-        _ = sources
+        _ = made_from
         crew = len(bounds) - 1
         opens, highs, lows, closes, volatility, funding = columns
         log, equity = np.zeros((0, 6)), np.zeros((0, 0))
@@ -290,9 +289,4 @@ def _span_runner(sources: str) -> Callable[..., None]:
     return runner
 
 
-def _sources() -> str:
-    files = (kernels.__file__, vectors.__file__, trading.__file__, __file__)
-    return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()
-
-
-_run_span = _span_runner(_sources())
+_run_span = _span_runner(sources(kernels.__file__, vectors.__file__, trading.__file__, __file__))

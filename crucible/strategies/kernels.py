@@ -9,16 +9,15 @@ Features are read where they lie, in the lines of a table, as places before or b
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
 from crucible.strategies import vectors
+from crucible.strategies.compiled import sources
 from crucible.strategies.vectors import GROUP, LANES
 
 # Float64 cells that an ema carries: mean at the segment's start, newest mean, values present,
@@ -334,7 +333,7 @@ def _silenced(word: np.uint64, k: int, quiet: int) -> np.uint64:
     return (word >> np.uint64(rows)) << np.uint64(rows)
 
 
-def _block_runner(sources: str) -> Callable[..., None]:
+def _block_runner(made_from: str) -> Callable[..., None]:
     """Give the one kernel that Python calls.
 
     Its compiled code is kept on disk; numba notices a change of this file, and through `sources`
@@ -372,7 +371,7 @@ def _block_runner(sources: str) -> Callable[..., None]:
         Registers lie `stride` apart, the table's lines `wide`, the words of conditions, true before
         false, `full`. Marks of this block follow `before`.
         """
-        _ = sources
+        _ = made_from
         words = (n + LANES - 1) // LANES
         # Places in flat arrays rather than slices of them: a slice counts its readers.
         r = registers
@@ -449,10 +448,4 @@ def _block_runner(sources: str) -> Callable[..., None]:
     return runner
 
 
-def _sources() -> str:
-    folder = Path(__file__).parent
-    files = (folder / "kernels.py", folder / "vectors.py")
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-
-
-run_block = _block_runner(_sources())
+run_block = _block_runner(sources(__file__, vectors.__file__))

@@ -6,10 +6,8 @@ roots, nor on how many threads share the steps.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +17,7 @@ from numba import njit
 from crucible.strategies import graph as graphs
 from crucible.strategies import kernels as k
 from crucible.strategies import schedule as schedules
+from crucible.strategies.compiled import sources
 from crucible.strategies.graph import CELLS, CONSTANT_FORMS, FEATURE, NOTHING, WINDOWED, Graph
 from crucible.strategies.kernels import Integers, Singles, Table
 from crucible.strategies.program import Expression
@@ -221,7 +220,7 @@ def _constant_form(nodes: Integers, numbers: Singles, node: int) -> tuple[int, A
     return step, np.float32(0), first, second, third
 
 
-def _step_writer(sources: str) -> Callable[..., None]:
+def _step_writer(made_from: str) -> Callable[..., None]:
     """Give the function that writes steps; its compiled code is kept until a source changes."""
 
     @njit(error_model="numpy", cache=True)
@@ -248,7 +247,7 @@ def _step_writer(sources: str) -> Callable[..., None]:
 
         `home` holds the places of features and of nodes that are kept; `taken` counts registers.
         """
-        _ = sources
+        _ = made_from
         crew, room, uses = len(parts), len(code), reads.copy()
         freed, before = np.full((2, crew), NOTHING), np.zeros((2, room), np.int64)
         read = np.zeros(3, np.int64)
@@ -310,9 +309,4 @@ def _step_writer(sources: str) -> Callable[..., None]:
     return writer
 
 
-def _sources() -> str:
-    files = (k.__file__, graphs.__file__, schedules.__file__, __file__)
-    return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()
-
-
-_write_steps = _step_writer(_sources())
+_write_steps = _step_writer(sources(k.__file__, graphs.__file__, schedules.__file__, __file__))
