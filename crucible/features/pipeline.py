@@ -26,7 +26,7 @@ from crucible.features.technical import TECHNICAL, WARMUP, TechnicalState
 from crucible.market.candles import Candle, Candles, Floats
 from crucible.settings import MINUTE_MS, FeatureSettings
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Raised whenever a kernel's arithmetic changes, so that a model never sees other features."""
 
 

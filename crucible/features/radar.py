@@ -16,6 +16,7 @@ import numpy as np
 from crucible.features.grid import Grid, Matrix, State, hold
 from crucible.features.regime import RegimeWatch
 from crucible.features.rings import NONE
+from crucible.features.rips import persistence
 from crucible.market.candles import Integers
 from crucible.market.mtfa import COVERAGE
 from crucible.settings import FeatureSettings
@@ -152,7 +153,7 @@ class TopologicalRadar:
         return values
 
 
-_VERSION = 1
+_VERSION = 2
 
 
 def _days(minutes: Integers) -> list[slice]:
@@ -199,31 +200,6 @@ def evaluate_window(window: Matrix, *, embedded: bool = False) -> Matrix:
         pairs = np.corrcoef(normal, rowvar=False)
         out[7] = pairs[np.triu_indices(len(pairs), 1)].mean()
     return out
-
-
-def persistence(cloud: Matrix) -> tuple[Matrix, Matrix]:
-    """Lifetimes of the connected components and of the loops of a point cloud.
-
-    Parameters
-    ----------
-    cloud : ndarray of float64, shape (points, dimensions)
-
-    Returns
-    -------
-    tuple of ndarray of float64
-        Vietoris-Rips persistences in dimension 0 (without the component that never dies) and 1.
-    """
-    # Imported here: it costs seconds, which a run without the radar need not pay.
-    from gph import ripser_parallel
-
-    # Own distances rather than scikit-learn's: those come from a matrix product whose last bits
-    # depend on the library's threads.
-    differences = cloud[:, None, :] - cloud[None, :, :]
-    distances = np.sqrt((differences**2).sum(axis=2))
-    diagrams = ripser_parallel(distances, maxdim=1, metric="precomputed", n_threads=1)["dgms"]
-    lifetimes = [(d[:, 1].astype(np.float64) - d[:, 0]) for d in diagrams]
-    connected, loops = (life[np.isfinite(life) & (life > 0)] for life in lifetimes)
-    return connected, loops
 
 
 def landscape_norms(lifetimes: Matrix) -> tuple[float, float]:

@@ -13,9 +13,9 @@ from crucible.features.radar import (
     TopologicalRadar,
     evaluate_window,
     landscape_norms,
-    persistence,
     persistence_entropy,
 )
+from crucible.features.rips import persistence
 from crucible.features.technical import market_grid
 from crucible.market.simulator import simulate
 from crucible.settings import FeatureSettings
