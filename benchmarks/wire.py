@@ -22,6 +22,7 @@ import psutil
 from benchmarks import _wire_arena, _wire_books
 from benchmarks._harness import Benchmark, BenchmarkError, Row, alternate, ratio_row
 from benchmarks._peers import Peer
+from benchmarks._stalls import describe, watched_machine
 from benchmarks._wire_stack import Answers, ask, cerebellum, echo, intents, timing_tool, venue
 from tests.processes import DAY_MS, ORIGIN_MS, REPOSITORY
 
@@ -188,7 +189,8 @@ def candles(bench: Benchmark, folder: Path, disk: Path) -> None:
             if not arena.stdout.readline():
                 message = f"the arena ended: {(place / 'arena.log').read_text()[-600:]}"
                 raise BenchmarkError(message)
-            time.sleep(CANDLE_SECONDS)
+            with watched_machine() as steadiness:
+                time.sleep(CANDLE_SECONDS)
             memory = psutil.Process(pid).memory_info().rss / 2**20
         finally:
             arena.terminate()
@@ -207,7 +209,7 @@ def candles(bench: Benchmark, folder: Path, disk: Path) -> None:
         bench.add(
             Row(
                 f"candle_to_order_{name}_ms", value, "ms", "lower", 20, n=len(found),
-                note=f"{note}; slowest {found[-1]:.1f} ms",
+                note=f"{note}; slowest {found[-1]:.1f} ms; {describe(steadiness)}",
             )
         )  # fmt: skip
     bench.add(

@@ -36,7 +36,7 @@ def persistence(cloud: Matrix) -> tuple[Matrix, Matrix]:
         Vietoris-Rips persistences in dimension 0 (without the component that never dies),
         increasing, and in dimension 1, by falling birth, then by rising death.
     """
-    distances = _distances(np.ascontiguousarray(cloud))
+    distances = distances_of(np.ascontiguousarray(cloud))
     small = len(cloud) <= SMALL
     deaths, (birth, death) = small_diagrams(distances) if small else giotto_diagrams(distances)
     connected = np.sort(deaths[deaths > 0]).astype(np.float64)
@@ -96,7 +96,7 @@ def _below_diagonal(points: int) -> tuple[Integers, ...]:
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _distances(cloud: Matrix) -> Singles:
+def distances_of(cloud: Matrix) -> Singles:
     """Euclidean distances, added up coordinate by coordinate in double precision."""
     points, dimensions = cloud.shape
     out = np.zeros((points, points), np.float32)

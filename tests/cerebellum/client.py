@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import time
 import uuid
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,13 @@ class Client:
             if not reply["more"]:
                 return events
             since_seq = reply["events"][-1]["seq"]
+
+    def until_wallet(self, balance: Decimal, seconds: float = 40.0) -> None:
+        """Wait for the venue's balance, which it tells apart from its fills and after them."""
+        end = time.monotonic() + seconds
+        while (wallet := Decimal(self.command("snapshot")["venue"]["wallet"])) != balance:
+            assert time.monotonic() < end, f"the wallet is {wallet}, not {balance}"
+            time.sleep(0.02)
 
     def positions(self) -> dict[tuple[str, str], str]:
         rows = self.command("snapshot")["positions"]

@@ -28,7 +28,7 @@ def test_an_intent_becomes_a_fill_of_its_agent_and_the_books_agree(cerebellum: C
     assert (journal["fills"], journal["cash"]) == (
         snapshot["totals"]["fills"], snapshot["totals"]["cash"],
     )  # fmt: skip
-    assert Decimal(snapshot["venue"]["wallet"]) == 100_000 + Decimal(journal["cash"])
+    client.until_wallet(100_000 + Decimal(journal["cash"]))
 
 
 def test_the_same_intent_twice_is_one_order(cerebellum: Cerebellum) -> None:
