@@ -80,8 +80,12 @@ class Observer:
                 self.placed.setdefault(row["orderLinkId"], (row["symbol"], now))
 
 
-def latencies_ms(observer: Observer, journal: Path) -> list[float]:
-    """Give the milliseconds from close to order of every intent of the arena that was placed."""
+def latencies_ms(observer: Observer, journal: Path, since: float) -> list[float]:
+    """Give the milliseconds from close to order of every intent of the arena that was placed.
+
+    Candles that closed before `since` (seconds of the observer's clock) do not count: until it is
+    ready the arena is still catching up on history.
+    """
     with sqlite3.connect(f"file:{journal}?mode=ro", uri=True) as database:
         rows = database.execute(
             "SELECT order_link_id, symbol, ts FROM intents WHERE origin = 'arena'"
@@ -90,7 +94,7 @@ def latencies_ms(observer: Observer, journal: Path) -> list[float]:
     for link, symbol, close_ts in rows:
         left = observer.closed.get((symbol, close_ts))
         placed = observer.placed.get(link)
-        if left is not None and placed is not None:
+        if left is not None and placed is not None and left >= since:
             found.append((placed[1] - left) * 1_000)
     return found
 

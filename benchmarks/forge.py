@@ -314,7 +314,7 @@ def generation_rows(bench: Benchmark, material: Material) -> None:
     bench.add(
         ratio_row(
             "threads_2_vs_1",
-            alternate(lambda: run(2), lambda: run(1)),
+            alternate(lambda: run(2), lambda: run(1), rounds=15),
             better="higher",
             goal=1.85,
             peer="one thread",

@@ -287,10 +287,9 @@ class Arena:
             for agent in self._agents_of(symbol):
                 decision = self._decide(agent, row, minute.candles[symbol], act=act)
                 if decision is not None:
+                    # An order leaves at once; the books are written afterwards.
+                    self._send(agent, decision)
                     decisions.append((agent, decision))
-        # Orders leave first; the books are written afterwards.
-        for agent, decision in decisions:
-            self._send(agent, decision)
         with self._ledger.transaction():
             for agent, decision in decisions:
                 self._record(agent, decision)

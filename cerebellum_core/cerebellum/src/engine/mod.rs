@@ -85,6 +85,16 @@ enum Later {
     Ready,
 }
 
+impl Later {
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Reply(..) => 0,
+            Self::Venue(_) => 1,
+            Self::Publish(..) | Self::Ready => 2,
+        }
+    }
+}
+
 impl Engine {
     /// An engine of its parts.
     #[must_use]
@@ -122,8 +132,9 @@ impl Engine {
             let commit = Instant::now();
             self.journal.commit().map_err(|error| error.to_string())?;
             let committed_in = commit.elapsed();
-            // Whoever waits for an answer hears first; events and orders follow in their order.
-            later.sort_by_key(|thing| !matches!(thing, Later::Reply(..)));
+            // Whoever waits for an answer hears first, then orders leave, then events are told; each
+            // kind in its order.
+            later.sort_by_key(Later::rank);
             let mut answered = false;
             for thing in later {
                 let answers = matches!(thing, Later::Reply(..));
