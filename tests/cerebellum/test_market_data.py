@@ -12,9 +12,9 @@ import pytest
 
 from crucible.features.orderflow import Book, book_second
 from tests.cerebellum.client import Cerebellum
-from tests.processes import REPOSITORY, binary
+from tests.processes import binary
 
-RECORDED = REPOSITORY.parent / "shared/data/l2/bybit-v5/bybit_v5_capture_2026-08-09.jsonl.gz"
+RECORDED = "l2/bybit-v5/bybit_v5_capture_2026-08-09.jsonl.gz"
 PLACES = {"BTCUSDT": (1, 3), "ETHUSDT": (2, 2), "SOLUSDT": (3, 1), "DOGEUSDT": (5, 0)}
 
 pytestmark = pytest.mark.timeout(120)
@@ -49,8 +49,8 @@ def test_candles_come_closed_in_order_and_after_their_seconds(cerebellum: Cerebe
         assert starts == [starts[0] + 60_000 * at for at in range(len(starts))]
 
 
-def frames() -> list[str]:
-    with gzip.open(RECORDED, "rt") as lines:
+def frames(recorded: Path) -> list[str]:
+    with gzip.open(recorded, "rt") as lines:
         rows = [json.loads(line) for line in lines]
     linear = [row for row in rows if row.get("conn") == "BYBIT.ws.2" and row["t"] != "send"]
     texts = [row.get("data") for row in linear]
@@ -68,9 +68,10 @@ def replayed(tmp_path: Path, texts: list[str]) -> list[dict]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.skipif(not RECORDED.exists(), reason="recorded frames are not on this machine")
-def test_recorded_frames_have_no_gap_and_the_features_equal_the_reference(tmp_path: Path) -> None:
-    texts = frames()
+def test_recorded_frames_have_no_gap_and_the_features_equal_the_reference(
+    tmp_path: Path, shared_data: Path
+) -> None:
+    texts = frames(shared_data / RECORDED)
     assert len(texts) > 1000
     out = replayed(tmp_path, texts)
     assert out[-1]["faults"] == 0, [row for row in out if "fault" in row][:3]
