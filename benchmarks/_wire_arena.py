@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import hmac
 import json
+import os
 import signal
 import sqlite3
 import sys
@@ -148,7 +149,7 @@ def main() -> None:
     from crucible.features.pipeline import FeaturePipeline
     from crucible.market.exchange import Exchange
     from crucible.market.lake import Lake
-    from crucible.operations.priority import ARENA, step_back
+    from crucible.operations.services import BEHIND
     from crucible.settings import FeatureSettings, Settings
 
     parser = argparse.ArgumentParser(description=__doc__)
@@ -157,7 +158,7 @@ def main() -> None:
     parser.add_argument("--rest", required=True)
     parser.add_argument("--origin", type=int, required=True)
     given = parser.parse_args()
-    step_back(ARENA)  # as the arena's flow run does
+    os.nice(BEHIND)  # as everything behind the worker
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     pipeline = FeaturePipeline(SYMBOLS, FeatureSettings())

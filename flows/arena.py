@@ -18,7 +18,6 @@ from crucible.arena.publication import ArenaFiles
 from crucible.arena.roster import Requirements, Roster
 from crucible.execution.cerebellum_link import Addresses, CerebellumLink
 from crucible.market.candles import Candles
-from crucible.operations.priority import ARENA, step_back_in_a_flow_run
 from flows.house import House, only_one, open_house
 
 ALIVE_SECONDS = 60.0
@@ -33,7 +32,6 @@ def arena() -> int:
     int
         Market minutes that were traded.
     """
-    step_back_in_a_flow_run(ARENA)
     house = open_house()
     folder = house.run.path
     refusal = f"{folder}: another arena trades this run; end that one first"

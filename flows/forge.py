@@ -31,7 +31,6 @@ from crucible.forge.importance import with_importance
 from crucible.forge.islands import Islands, IslandsState
 from crucible.forge.spread import Recipe, spread
 from crucible.market.candles import folder_hash
-from crucible.operations.priority import FORGE, step_back_in_a_flow_run
 from crucible.settings import MINUTE_MS, Slot
 from crucible.strategies.registry import TRIALS
 from flows.house import House, HouseError, only_one, open_house, page_of_flow_run
@@ -101,7 +100,6 @@ def forge(
     CheckpointError
         Naming the file that cannot be resumed.
     """
-    step_back_in_a_flow_run(FORGE)
     house = open_house()
     place = Slot.parse(slot)
     key = resume or str(runtime.flow_run.id or f"{slot}-{seed}")

@@ -78,6 +78,8 @@ class ServiceProcess:
         Folder: stderr goes to ``NAME.log``, stdout to ``NAME.out``.
     folder : Path
         Working directory.
+    nice : int
+        Added to the starter's nice value, before the program can have started anything itself.
 
     Raises
     ------
@@ -92,6 +94,7 @@ class ServiceProcess:
         environment: Mapping[str, str],
         logs: Path,
         folder: Path,
+        nice: int = 0,
     ) -> None:
         self.name = name
         self.log = logs / f"{name}.log"
@@ -112,6 +115,9 @@ class ServiceProcess:
         except OSError as error:
             message = f"{name} cannot be started: {error}; set up again with `make up`"
             raise ServiceError(message) from error
+        if nice:
+            with suppress(OSError):  # it has ended already: `poll` tells
+                os.setpriority(os.PRIO_PROCESS, self._popen.pid, os.nice(0) + nice)
         identity = Identity.of(self._popen.pid)
         self.identity = identity or Identity(self._popen.pid, 0.0)
 

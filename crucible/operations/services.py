@@ -25,6 +25,10 @@ TESTNET_URL = "https://api-testnet.bybit.com"
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
+BEHIND = 5
+"""The nice value of everything that carries no order: where cores are few, what executes goes first."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceSpec:
     """One service.
@@ -44,6 +48,8 @@ class ServiceSpec:
         Its end is the end of the run: its state cannot be had again.
     grace_s : float
         Seconds that it may take to end in order.
+    nice : int
+        Its priority and that of what it starts; 0 is the usual one, more is less.
     """
 
     name: str
@@ -53,6 +59,7 @@ class ServiceSpec:
     page: str = ""
     essential: bool = False
     grace_s: float = 10.0
+    nice: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +167,7 @@ def prefect(ports: Ports) -> ServiceSpec:
         (_script("prefect"), "server", "start", "--host", HOST, "--port", str(ports.prefect)),
         ready_url=f"{ports.prefect_api}/health",
         page=ports.prefect_url,
+        nice=BEHIND,
     )
 
 
@@ -177,6 +185,7 @@ def worker(run: Run) -> ServiceSpec:
             *("--name", worker_name(run)),
         ),
         grace_s=8.0,
+        nice=BEHIND,
     )
 
 
@@ -193,6 +202,7 @@ def mlflow(home: Home, ports: Ports) -> ServiceSpec:
         ),
         ready_url=f"{ports.mlflow_url}/health",
         page=ports.mlflow_url,
+        nice=BEHIND,
     )
 
 
@@ -260,6 +270,7 @@ def dashboard(ports: Ports) -> ServiceSpec:
         ready_url=f"{ports.dashboard_url}/health",
         page=ports.dashboard_url,
         grace_s=5.0,
+        nice=BEHIND,
     )
 
 

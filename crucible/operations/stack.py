@@ -179,7 +179,12 @@ class Stack:
             # Orphans of a killed parent hold its port. The worker's are flows, and live on.
             stop_trees(marked(self.home.path, owned.spec.name), 2.0)
         owned.process = ServiceProcess(
-            owned.spec.name, owned.spec.command, self._environment, self.home.logs, self._folder
+            owned.spec.name,
+            owned.spec.command,
+            self._environment,
+            self.home.logs,
+            self._folder,
+            owned.spec.nice,
         )
         owned.retry_at = None
         service.state, service.identity = "starting", owned.process.identity

@@ -28,9 +28,10 @@ time.sleep(60)
 """
 
 
-def start(tmp_path: Path, code: str, name: str = "tiny") -> ServiceProcess:
+def start(tmp_path: Path, code: str, name: str = "tiny", nice: int = 0) -> ServiceProcess:
     environment = {"CRUCIBLE_HOME": str(tmp_path), "PATH": os.environ["PATH"]}
-    return ServiceProcess(name, [sys.executable, "-c", code], environment, tmp_path, tmp_path)
+    command = [sys.executable, "-c", code]
+    return ServiceProcess(name, command, environment, tmp_path, tmp_path, nice)
 
 
 def ready(process: ServiceProcess) -> dict:
@@ -56,6 +57,14 @@ def test_a_stubborn_service_and_its_child_are_ended_by_force(tmp_path: Path):
     assert not process.stop(0.3)
     assert process.poll() is not None
     assert not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie"
+
+
+def test_a_service_behind_others_and_what_it_starts_have_a_lower_priority(tmp_path: Path):
+    process = start(tmp_path, STUBBORN, nice=3)
+    child = ready(process)["child"]
+    expected = min(os.nice(0) + 3, 19)
+    assert psutil.Process(process.identity.pid).nice() == psutil.Process(child).nice() == expected
+    process.stop(0.3)
 
 
 def test_an_orphan_is_found_by_its_marks_and_only_in_its_home(tmp_path: Path):

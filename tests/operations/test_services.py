@@ -47,6 +47,11 @@ def test_nothing_listens_beyond_this_machine(home: Home):
                 assert value.removeprefix("http://").startswith("127.0.0.1")
 
 
+def test_only_what_touches_orders_has_the_usual_priority(home: Home):
+    specs = all_specs(Settings(home=home.path), home)
+    assert {spec.name for spec in specs if spec.nice == 0} == {"cerebellum", "paper_venue"}
+
+
 def test_all_state_lives_under_the_home(home: Home):
     settings = Settings(home=home.path)
     found = services.environment(settings, home, home.new_run(), PORTS, WORLD, {"PATH": "/bin"})
