@@ -21,8 +21,8 @@ import psutil
 
 from benchmarks import _wire_arena, _wire_books
 from benchmarks._harness import Benchmark, BenchmarkError, Row, alternate, ratio_row
+from benchmarks._machine import describe, watched_machine
 from benchmarks._peers import Peer
-from benchmarks._stalls import describe, watched_machine
 from benchmarks._wire_stack import Answers, ask, cerebellum, echo, intents, timing_tool, venue
 from tests.processes import DAY_MS, ORIGIN_MS, REPOSITORY
 
