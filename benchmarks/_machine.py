@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event
 
 from numba import njit
@@ -46,7 +47,7 @@ def watched_machine() -> Iterator[list[float]]:
         process.join(timeout=30)
 
 
-def _watch(results: object, stop: Event) -> None:
+def _watch(results: Connection, stop: Event) -> None:
     taken: list[float] = []
     while not stop.wait(EVERY_S):
         started = time.perf_counter()
@@ -54,7 +55,7 @@ def _watch(results: object, stop: Event) -> None:
         for step in range(STEPS):
             total += step
         taken.append(1_000 * (time.perf_counter() - started))
-    results.send(taken)  # type: ignore[attr-defined]
+    results.send(taken)
 
 
 def describe(taken: list[float]) -> str:

@@ -17,7 +17,7 @@ from crucible.features.grid import Matrix
 from crucible.market.candles import Integers
 
 Singles = npt.NDArray[np.float32]
-Pairs = tuple[Singles, Singles]
+Diagrams = tuple[Singles, tuple[Singles, Singles]]
 
 SMALL = 64
 """Points up to which a set of them fits into one machine word."""
@@ -45,7 +45,7 @@ def persistence(cloud: Matrix) -> tuple[Matrix, Matrix]:
     return connected, loops[loops > 0]
 
 
-def giotto_diagrams(distances: Singles) -> tuple[Singles, Pairs]:
+def giotto_diagrams(distances: Singles) -> Diagrams:
     """Finite deaths of components, and finite births and deaths of loops, by giotto-ph.
 
     Parameters
@@ -62,7 +62,7 @@ def giotto_diagrams(distances: Singles) -> tuple[Singles, Pairs]:
     return deaths[np.isfinite(deaths)], (birth[finite], death[finite])
 
 
-def small_diagrams(distances: Singles) -> tuple[Singles, Pairs]:
+def small_diagrams(distances: Singles) -> Diagrams:
     """Give what `giotto_diagrams` gives, of at most `SMALL` points.
 
     Cohomology is reduced with the known shortcuts: edges of the spanning tree are cleared, apparent

@@ -116,7 +116,7 @@ class ServiceProcess:
             message = f"{name} cannot be started: {error}; set up again with `make up`"
             raise ServiceError(message) from error
         if nice:
-            with suppress(OSError):  # it has ended already: `poll` tells
+            with suppress(ProcessLookupError):  # it has ended already: `poll` tells
                 os.setpriority(os.PRIO_PROCESS, self._popen.pid, os.nice(0) + nice)
         identity = Identity.of(self._popen.pid)
         self.identity = identity or Identity(self._popen.pid, 0.0)
