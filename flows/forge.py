@@ -30,7 +30,8 @@ from prefect.states import Running
 from crucible.forge.importance import with_importance
 from crucible.forge.islands import Islands, IslandsState
 from crucible.forge.spread import Recipe, spread
-from crucible.market.candles import folder_hash
+from crucible.market.candles import Candles, folder_hash, write_candles
+from crucible.market.lake import Lake
 from crucible.settings import MINUTE_MS, Slot
 from crucible.strategies.registry import TRIALS
 from flows.house import House, HouseError, only_one, open_house, page_of_flow_run
@@ -45,7 +46,7 @@ LOCK_WAIT_S = 60.0
 
 @dataclass(frozen=True)
 class Job:
-    """What one forging works on; kept beside its checkpoint so that a retry sees the same.
+    """What one forging works on; kept beside its candles and checkpoint so that a retry sees the same.
 
     `living` names the versions that traded the symbol when it began; a version never changes.
     """
@@ -145,7 +146,7 @@ def work(house: House, job: Job, folder: Path, key: str) -> str:
     # Continues the run that the job opened: the key finds it.
     house.registry.open_run(key, f"forge {job.slot}", {})
     with closing(house, job):
-        recipe = prepare(house, job)
+        recipe = prepare(house, job, folder)
         forging = recipe.forging()
         house.registry.log(job.mlflow_run, tags={"novelty": forging.novelty.says()})
         get_run_logger().info(forging.novelty.says())
@@ -194,16 +195,32 @@ def open_job(house: House, slot: Slot, seed: int, reason: str, key: str) -> Job:
     return Job(slot.name, seed, int(newest.close_ts[-1]), run, trials, living)
 
 
+def kept_candles(house: House, folder: Path, start_ms: int, until_ms: int) -> dict[str, Candles]:
+    """Give the candles of ``[start_ms, until_ms)`` as the lake held them at the first attempt.
+
+    The lake goes on: another symbol's last candle comes late, a gap is filled. A retry sees neither.
+    """
+    kept = Lake(folder)
+    if not kept.candles_folder.exists():
+        part = Lake(folder / "part")
+        shutil.rmtree(folder / "part", ignore_errors=True)
+        part.candles_folder.mkdir(parents=True)
+        for symbol, held in house.lake.read_all(house.symbols).items():
+            seen = held.between(start_ms, until_ms)
+            if len(seen):
+                write_candles(seen, part.path(symbol))
+        part.candles_folder.rename(kept.candles_folder)
+    found = {symbol: kept.read(symbol) for symbol in house.symbols}
+    return {symbol: held or Candles.none_of(symbol) for symbol, held in found.items()}
+
+
 @task(cache_policy=NO_CACHE, task_run_name="features of {job.slot}")
-def prepare(house: House, job: Job) -> Recipe:
+def prepare(house: House, job: Job, folder: Path) -> Recipe:
     """Compute the features of the candles that this forging looks at."""
     pipeline = house.pipeline()
     settings = house.settings.forge
     span = (settings.max_candles + pipeline.warmup) * MINUTE_MS
-    candles = {
-        symbol: held.between(job.until_ms - span, job.until_ms)
-        for symbol, held in house.lake.read_all(house.symbols).items()
-    }
+    candles = kept_candles(house, folder, job.until_ms - span, job.until_ms)
     slot = Slot.parse(job.slot)
     frame = pipeline.batch(candles)[slot.symbol]
     living, left_out = living_of(house.registry, job.living, candles[slot.symbol], frame, settings)

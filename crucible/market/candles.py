@@ -92,6 +92,12 @@ class Candles:
             self.timeframe_ms,
         )
 
+    @classmethod
+    def none_of(cls, symbol: str) -> Candles:
+        """No candles of a symbol."""
+        nothing = np.empty(0)
+        return cls(symbol, np.empty(0, np.int64), nothing, nothing, nothing, nothing, nothing)
+
     @property
     def close_ts(self) -> Integers:
         """Exclusive close times, epoch milliseconds: the instants at which candles are known."""

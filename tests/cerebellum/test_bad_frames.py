@@ -240,8 +240,9 @@ def replay_limit(bench: Bench) -> list[str]:
 def not_ready(bench: Bench) -> list[str]:
     bench.venue_process.terminate()
     end = time.monotonic() + 15.0
-    # Until the loss is noticed, entries are taken.
-    while (seen := answer(bench.submit())) == "accepted" and time.monotonic() < end:
+    # Until the loss is noticed, entries are taken, or refused for a book that no longer moves.
+    before = ("accepted", DOCUMENTED["stale-book"])
+    while (seen := answer(bench.submit())) in before and time.monotonic() < end:
         time.sleep(0.1)
     return [seen]
 

@@ -17,6 +17,7 @@ from crucible.forge.evolution import Forging
 from crucible.forge.importance import with_importance
 from crucible.forge.islands import Islands
 from crucible.forge.report import write_folder
+from crucible.market.exchange import Exchange
 from crucible.operations import services
 from crucible.operations.home import Home, Run
 from crucible.operations.ports import claim
@@ -211,7 +212,10 @@ class Plant:
 
 @contextmanager
 def running_plant(folder):
-    """Start everything; the market stands almost still, so that every forging sees the same candles."""
+    """Start everything; the market stands almost still, so that every forging sees the same candles.
+
+    The minute that is in the making when the first forging begins lasts 50 minutes.
+    """
     home = Home.at(folder)
     home.create()
     (home.path / "faults").mkdir()
@@ -221,7 +225,7 @@ def running_plant(folder):
         "simulated", SYMBOLS, 7, ORIGIN_MS, ORIGIN_MS + DAYS * DAY_MS, ORIGIN_MS + DAYS * DAY_MS
     )
     world.save(home, world.start_ms)
-    settings = Settings(home=home.path, forge=SIZE, market={"speed": 0.001, "seed": 7})
+    settings = Settings(home=home.path, forge=SIZE, market={"speed": 0.02, "seed": 7})
     environment = services.environment(settings, home, run, ports, world, os.environ)
     environment |= {
         "PYTHONPATH": str(REPOSITORY),
@@ -260,6 +264,12 @@ def running_plant(folder):
             return any(item["name"] == name and item["status"] == "ONLINE" for item in found)
 
         plant.wait(online, started[-1].last_words)
+        venue = Exchange(services.exchange_url(settings, ports))
+
+        def in_the_making():
+            return all(venue.closed_until(symbol) == world.start_ms for symbol in SYMBOLS)
+
+        plant.wait(in_the_making, lambda: "a symbol has not traded yet")
         yield plant
 
 

@@ -6,17 +6,23 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import httpx
 import pytest
 
 from crucible.forge.islands import IslandsState
+from crucible.market.candles import folder_hash, write_candles
+from crucible.market.lake import Lake
 from crucible.operations.home import Home
-from crucible.settings import Settings, Slot
+from crucible.operations.world import World
+from crucible.settings import MINUTE_MS, Settings, Slot
 from crucible.strategies.registry import Version
-from flows.forge import Job, require_resumable
+from flows.forge import Job, kept_candles, require_resumable
 from flows.house import House, HouseError, only_one
 from flows.publication import offer
+from tests.flows.plant import SYMBOLS
+from tests.forge.markets import make_market
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -219,6 +225,57 @@ def test_a_key_that_cannot_be_resumed_is_refused_with_those_that_can(tmp_path):
         require_resumable(house, None, Slot.parse("ETHUSDT-gp-1"), "gone")
     with pytest.raises(HouseError, match="a forging of ETHUSDT-gp-1, not of BTCUSDT-gp-1"):
         require_resumable(house, job, Slot.parse("BTCUSDT-gp-1"), "waiting")
+
+
+@pytest.fixture
+def lone_house(tmp_path):
+    home = Home.at(tmp_path / "home")
+    home.create()
+    World("simulated", SYMBOLS, 7, 0, 0, 0).save(home, 0)
+    return House(Settings(home=home.path), home)
+
+
+def market_of(rows):
+    candles, _ = make_market(rows)
+    return {symbol: replace(candles, symbol=symbol) for symbol in SYMBOLS}
+
+
+def test_a_retry_sees_the_candles_of_the_first_attempt_whatever_the_lake_learned_since(
+    lone_house, tmp_path
+):
+    whole = market_of(100)
+    late = {"BTCUSDT": whole["BTCUSDT"], "ETHUSDT": whole["ETHUSDT"][:-1]}
+    for symbol, candles in late.items():
+        write_candles(candles, lone_house.lake.path(symbol))
+    until_ms = int(whole["BTCUSDT"].close_ts[-1])
+    span = (until_ms - 50 * MINUTE_MS, until_ms)
+    first = kept_candles(lone_house, tmp_path / "forging", *span)
+    write_candles(whole["ETHUSDT"], lone_house.lake.path("ETHUSDT"))
+    again = kept_candles(lone_house, tmp_path / "forging", *span)
+    assert {symbol: len(candles) for symbol, candles in again.items()} == {
+        "BTCUSDT": 50,
+        "ETHUSDT": 49,
+    }
+    assert folder_hash(again) == folder_hash(first)
+
+
+def test_candles_that_were_half_kept_are_taken_anew(lone_house, tmp_path):
+    whole, folder = market_of(100), tmp_path / "forging"
+    write_candles(whole["BTCUSDT"][:7], Lake(folder / "part").path("BTCUSDT"))
+    for symbol, candles in whole.items():
+        write_candles(candles, lone_house.lake.path(symbol))
+    found = kept_candles(lone_house, folder, 0, int(whole["BTCUSDT"].close_ts[-1]))
+    assert folder_hash(found) == folder_hash(whole)
+
+
+def test_a_symbol_that_did_not_trade_in_a_forgings_time_stays_without_candles(lone_house, tmp_path):
+    whole, folder = market_of(100), tmp_path / "forging"
+    write_candles(whole["BTCUSDT"], lone_house.lake.path("BTCUSDT"))
+    write_candles(whole["ETHUSDT"][:7], lone_house.lake.path("ETHUSDT"))
+    until_ms = int(whole["BTCUSDT"].close_ts[-1])
+    for _ in range(2):
+        found = kept_candles(lone_house, folder, until_ms - 50 * MINUTE_MS, until_ms)
+        assert (len(found["BTCUSDT"]), len(found["ETHUSDT"])) == (50, 0)
 
 
 def test_two_living_processes_never_work_on_one_forging(tmp_path):
