@@ -318,11 +318,12 @@ def generation_rows(bench: Benchmark, material: Material) -> None:
     gain_of_two_threads()
     gains = []
 
-    def one_thread() -> float:
+    def after_the_same(threads: int) -> float:
+        # Whoever runs comes after the same load: a machine may slow down for what went before.
         gains.append(gain_of_two_threads())
-        return run(1)
+        return run(threads)
 
-    pairs = alternate(lambda: run(2), one_thread, rounds=THREAD_ROUNDS)
+    pairs = alternate(lambda: after_the_same(2), lambda: after_the_same(1), rounds=THREAD_ROUNDS)
     bench.add(
         ratio_row(
             "threads_2_vs_1",

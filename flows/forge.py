@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,16 +110,25 @@ def forge(
         job = Job.read(folder)
         if resume:
             require_resumable(house, job, place, resume)
-        if job is None:
-            if "challenger" in house.registry.aliases(slot):
-                return f"{slot} has a challenger already; nothing forged"
-            job = open_job(house, place, int(seed), reason, key)
-            job.write(folder)
-        outcome = work(house, job, folder, key)
-        shutil.rmtree(folder)
-        folder.with_name(f"{key}.lock").unlink()
+        outcome = nothing_to_do(house, slot, key) if job is None else ""
+        if not outcome:
+            if job is None:
+                job = open_job(house, place, int(seed), reason, key)
+                job.write(folder)
+            outcome = work(house, job, folder, key)
+            shutil.rmtree(folder)
+        folder.with_name(f"{key}.lock").unlink(missing_ok=True)
     get_run_logger().info(outcome)
     return outcome
+
+
+def nothing_to_do(house: House, slot: str, key: str) -> str:
+    """Say why a forging that waits nowhere is not begun; empty where it should be."""
+    if house.registry.finished(key):
+        return f"{slot}: this forging has ended and its outcome is published; nothing to do"
+    if "challenger" in house.registry.aliases(slot):
+        return f"{slot} has a challenger already; nothing forged"
+    return ""
 
 
 def require_resumable(house: House, job: Job | None, slot: Slot, key: str) -> None:
@@ -152,6 +161,8 @@ def work(house: House, job: Job, folder: Path, key: str) -> str:
         get_run_logger().info(forging.novelty.says())
         with spread(recipe, forging) as islands:
             state = evolve(house, islands, job, folder)
+        # Resumed late, it is judged by everything that was tried for the slot meanwhile.
+        forging.count_earlier(house.registry.trials(job.slot, without=job.mlflow_run))
         result = with_importance(islands.finish(state), forging)
         return publish(house, forging, result, job.mlflow_run, folder)
 
@@ -227,29 +238,54 @@ def prepare(house: House, job: Job, folder: Path) -> Recipe:
     for name, reason in left_out.items():
         get_run_logger().warning("%s is not compared with: %s", name, reason)
     digest = folder_hash(candles)
+    parameters: dict[str, object] = {
+        "slot": slot.name,
+        "seed": job.seed,
+        "population": settings.population,
+        "generations": settings.generations,
+        "islands": settings.islands,
+        "selection": settings.selection,
+        "living_agents": ", ".join(living.names) or "none",
+        "candles": len(candles[slot.symbol]),
+        "until_ms": job.until_ms,
+        "fee": settings.costs.fee,
+        "slippage": settings.costs.slippage,
+        "policy": settings.policy,
+        "feature_schema": pipeline.schema.hash,
+        "market_hash": digest,
+    }
+    changed = house.registry.changed(job.mlflow_run, parameters)
+    require_unchanged(job.slot, changed)
     house.registry.log(
         job.mlflow_run,
-        parameters={
-            "slot": slot.name,
-            "seed": job.seed,
-            "population": settings.population,
-            "generations": settings.generations,
-            "islands": settings.islands,
-            "selection": settings.selection,
-            "living_agents": ", ".join(living.names) or "none",
-            "candles": len(candles[slot.symbol]),
-            "until_ms": job.until_ms,
-            "fee": settings.costs.fee,
-            "slippage": settings.costs.slippage,
-            "policy": settings.policy,
-            "feature_schema": pipeline.schema.hash,
-            "data_hash": digest,
-        },
+        parameters={name: value for name, value in parameters.items() if name not in changed},
+        tags={"generations": str(settings.generations)},
     )
     house.registry.log_dataset(
-        job.mlflow_run, f"{slot.symbol} candles", digest, str(house.lake.path(slot.symbol))
+        job.mlflow_run, "candles of all symbols", digest, str(house.lake.candles_folder)
     )
     return Recipe(slot, candles[slot.symbol], frame, settings, job.seed, job.prior_trials, living)
+
+
+def require_unchanged(slot: str, changed: Mapping[str, tuple[str, str]]) -> None:
+    """Refuse to go on under other settings than a forging began with; it may get more generations.
+
+    Raises
+    ------
+    HouseError
+        Naming each setting, what it was and what it is.
+    """
+    told = [
+        f"{name} was {old} and is {new}"
+        for name, (old, new) in changed.items()
+        if name != "generations"
+    ]
+    if told:
+        message = (
+            f"{slot}: not what this forging began with: {', '.join(told)}; "
+            "set it back and retry, or begin a new forging"
+        )
+        raise HouseError(message)
 
 
 def evolve(house: House, islands: Islands, job: Job, folder: Path) -> IslandsState:

@@ -83,7 +83,8 @@ def carry_out(house: House, action: SeatAction) -> str:
     if action.action == "seat" and action.version is not None:
         house.registry.promote(action.slot, action.version, action.reason)
         return f"{action.slot}: version {action.version} seated in production: {action.reason}"
-    number = len(house.registry.versions(action.slot)) + 1
+    # A refusal has no version, and the next forging must not be the same again.
+    number = house.registry.forgings(action.slot) + 1
     run_deployment(
         "forge/forge",
         parameters={

@@ -127,7 +127,7 @@ def carry_out(house: House, ledger: Ledger, judged: Judged) -> None:
         house.registry.promote(row.slot, row.version, verdict.reason)
         return
     house.registry.retire(row.slot, row.version, verdict.reason)
-    number = len(house.registry.versions(row.slot)) + 1
+    number = house.registry.forgings(row.slot) + 1
     emit_event(
         event="crucible.agent.culled",
         resource={

@@ -304,14 +304,18 @@ class ProgramBreeder:
     def children(self, parents: list[Genome], count: int, seen: set[str]) -> list[Genome]:
         """Half by crossover or joining, a quarter by tuning, the rest mutants and strangers."""
         found: dict[str, Genome] = {}
+        fruitless = 0
         for _ in range(count // NARROWED):
             # Half of them anybody: what is poor alone may be good under a condition.
             anybody = random.random() < 0.5
             parent = random.choice(parents) if anybody else self._parent(parents)
-            narrowed = self._narrowed(parent)
+            narrowed, looked = self._narrowed(parent)
             genome = None if narrowed is None else self._lawful(narrowed)
-            if genome is not None and genome.key not in seen:
-                found.setdefault(genome.key, genome)
+            if genome is not None and genome.key not in seen and genome.key not in found:
+                genome.looks = looked
+                found[genome.key] = genome
+            else:
+                fruitless += looked
         while len(found) < count:
             draw = random.random()
             if draw < 0.05:
@@ -333,6 +337,8 @@ class ProgramBreeder:
                 genome = self._lawful(child)
                 if genome is not None and genome.key not in seen and len(found) < count:
                     found.setdefault(genome.key, genome)
+        # What was compared and led to nobody was looked at, too.
+        next(iter(found.values())).looks += fruitless
         return list(found.values())
 
     def key(self, candidate: Genome) -> str:
@@ -434,8 +440,11 @@ class ProgramBreeder:
         )
         return self._box.findings(findings), looked
 
-    def _narrowed(self, parent: Genome) -> Genome | None:
-        """Return a parent with a condition that left out its worse trades in training."""
+    def _narrowed(self, parent: Genome) -> tuple[Genome | None, int]:
+        """Return a parent with a condition that left out its worse trades in training.
+
+        Also how many conditions were compared, whether one of them was worth it or not.
+        """
         count = min(DRAWN_FEATURES, len(self._varying))
         columns = random.sample(self._varying, count)
         trades = backtest(
@@ -448,11 +457,10 @@ class ProgramBreeder:
             self._frame.values[rows][:, columns], trades.net_return, math.ceil(fewest)
         )
         if found is None:
-            return None
+            return None, looks(count)
         name = self._frame.schema.names[columns[found.column]]
         child: Genome = self._box.narrow(parent, name, found.threshold, above=found.above)
-        child.looks = looks(count)
-        return child
+        return child, looks(count)
 
     def _lawful(self, genome: Genome) -> Genome | None:
         """Return a genome within the limits, its timeout shortened if need be; None if too large."""

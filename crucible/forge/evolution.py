@@ -125,6 +125,13 @@ class Forging:
         self._breeder = self._make_breeder()
         self._selection = Selection(self._breeder, settings, with_novelty=bool(self.novelty.agents))
 
+    def count_earlier(self, trials: int) -> None:
+        """Judge by a newer count of what was tried for the slot before, or beside, this forging.
+
+        It changes the gates and what is told, never the search.
+        """
+        self.prior_trials = max(self.prior_trials, trials)
+
     def start(self, island: int = 0) -> ForgeState:
         """Evaluate a random population: generation 0.
 

@@ -138,7 +138,7 @@ class Registry:
             for name, value, step in metrics
             if float("-inf") < value < float("inf")
         ]
-        entries = [Param(name, str(value)[:500]) for name, value in (parameters or {}).items()]
+        entries = [Param(name, _parameter(value)) for name, value in (parameters or {}).items()]
         run_tags = [RunTag(name, str(value)[:5000]) for name, value in (tags or {}).items()]
         self._client.log_batch(run_id, rows[:1000], entries, run_tags)
         for start in range(1000, len(rows), 1000):
@@ -151,6 +151,27 @@ class Registry:
     def steps(self, run_id: str, metric: str) -> set[int]:
         """Give the steps at which a metric has been logged; a batch is stored whole or not at all."""
         return {int(item.step) for item in self._client.get_metric_history(run_id, metric)}
+
+    def changed(self, run_id: str, parameters: Mapping[str, object]) -> dict[str, tuple[str, str]]:
+        """Compare parameters with those of a run: what it was and what it would be, by name.
+
+        A parameter that the run does not have yet has not changed.
+        """
+        held = self._client.get_run(run_id).data.params
+        return {
+            name: (held[name], _parameter(value))
+            for name, value in parameters.items()
+            if name in held and held[name] != _parameter(value)
+        }
+
+    def finished(self, key: str) -> bool:
+        """Whether the forging of a key has ended, its outcome published."""
+        runs = self._client.search_runs(
+            [self.experiment()],
+            f"tags.`crucible.key` = '{key}' and attributes.status = 'FINISHED'",
+            max_results=1,
+        )
+        return bool(runs)
 
     def status(self, run_id: str) -> str:
         """State of a run: RUNNING, FINISHED, FAILED or KILLED."""
@@ -185,8 +206,23 @@ class Registry:
         """End the run."""
         self._client.set_terminated(run_id, status)
 
-    def trials(self, slot: str) -> int:
-        """Count every candidate ever evaluated for a slot, refused forgings included."""
+    def trials(self, slot: str, *, without: str = "") -> int:
+        """Count every candidate ever evaluated for a slot, refused forgings included.
+
+        Parameters
+        ----------
+        slot : str
+        without : str
+            A run whose own candidates are left out.
+        """
+        others = (run for run in self._runs(slot) if run.info.run_id != without)
+        return int(sum(run.data.metrics.get(TRIALS, 0.0) for run in others))
+
+    def forgings(self, slot: str) -> int:
+        """Count the forgings that a slot ever had, refused and failed ones included."""
+        return len(self._runs(slot))
+
+    def _runs(self, slot: str) -> list[Run]:
         runs: list[Run] = []
         token: str | None = None
         while True:
@@ -196,7 +232,7 @@ class Registry:
             runs += page
             token = page.token
             if not token:
-                return int(sum(run.data.metrics.get(TRIALS, 0.0) for run in runs))
+                return runs
 
     def experiment(self) -> str:
         """Give the id of the experiment that holds every forging."""
@@ -436,6 +472,10 @@ def _signature(example: pd.DataFrame) -> ModelSignature:
         inputs=MlflowSchema([ColSpec("double", str(name)) for name in example.columns]),
         outputs=MlflowSchema([ColSpec("integer", "signal")]),
     )
+
+
+def _parameter(value: object) -> str:
+    return str(value)[:500]
 
 
 def _version(item: Any) -> Version:  # noqa: ANN401 - MLflow's entity

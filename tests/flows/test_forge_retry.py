@@ -18,7 +18,7 @@ from crucible.operations.home import Home
 from crucible.operations.world import World
 from crucible.settings import MINUTE_MS, Settings, Slot
 from crucible.strategies.registry import Version
-from flows.forge import Job, kept_candles, require_resumable
+from flows.forge import Job, kept_candles, require_resumable, require_unchanged
 from flows.house import House, HouseError, only_one
 from flows.publication import offer
 from tests.flows.plant import SYMBOLS
@@ -74,6 +74,12 @@ def test_a_retry_or_a_run_that_resumes_goes_on_ends_the_same_and_registers_once(
     require_evidence(plant, run, slot)
     require_explained(plant, slot)
     require_beside_the_living(plant, slot)
+    # Whoever runs it once more does not touch what is in production.
+    plant.retry(run)
+    plant.wait(lambda: plant.states(run).count("Completed") == 1, lambda: plant.story(run))
+    assert any("nothing to do" in line for line in plant.logs(run))
+    assert plant.mlflow_run(run).info.status == "FINISHED"
+    assert plant.registry.aliases(slot) == {"production": "1"}
 
 
 def require_beside_the_living(plant, slot):
@@ -110,7 +116,7 @@ def require_evidence(plant, run, slot):
         "sealed_max_drawdown", "sealed_trades", "sealed_hold_return",
     }  # fmt: skip
     (data,) = made.inputs.dataset_inputs
-    assert data.dataset.digest == made.data.params["data_hash"][:36]
+    assert data.dataset.digest == made.data.params["market_hash"][:36]
     # The client's address is one for the whole process, and other tests have servers of their own.
     mlflow.set_tracking_uri(plant.registry.tracking_uri)
     model = mlflow.pyfunc.load_model(f"models:/{slot}/1")
@@ -276,6 +282,15 @@ def test_a_symbol_that_did_not_trade_in_a_forgings_time_stays_without_candles(lo
     for _ in range(2):
         found = kept_candles(lone_house, folder, until_ms - 50 * MINUTE_MS, until_ms)
         assert (len(found["BTCUSDT"]), len(found["ETHUSDT"])) == (50, 0)
+
+
+def test_a_forging_goes_on_under_its_own_settings_but_for_more_generations():
+    require_unchanged("BTCUSDT-gp-1", {"generations": ("8", "12")})
+    changed = {"generations": ("8", "12"), "population": ("200", "100"), "fee": ("0.1", "0.2")}
+    with pytest.raises(HouseError) as told:
+        require_unchanged("BTCUSDT-gp-1", changed)
+    assert "population was 200 and is 100, fee was 0.1 and is 0.2" in str(told.value)
+    assert "generations" not in str(told.value)
 
 
 def test_two_living_processes_never_work_on_one_forging(tmp_path):

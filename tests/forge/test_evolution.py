@@ -206,6 +206,20 @@ def test_earlier_trials_of_the_slot_count():
     assert forging.run().trials == fresh.run().trials + 10_000
 
 
+def test_trials_made_meanwhile_count_in_the_gates_and_change_nothing_that_was_found():
+    before, meanwhile = forging_of(prior_trials=10_000), forging_of()
+    identity = meanwhile.identity
+    state = meanwhile.start()
+    meanwhile.count_earlier(10_000)
+    meanwhile.count_earlier(500)
+    result, expected = meanwhile.finish(state), before.finish(before.start())
+    assert meanwhile.identity == identity
+    assert result.trials == expected.trials == state.trials + 10_000
+    # A gate that says nothing holds NaN, which equals nothing.
+    assert repr(result.gates) == repr(expected.gates)
+    assert result.candidate.to_json() == expected.candidate.to_json()
+
+
 def test_data_that_cannot_be_forged_on_is_named():
     candles, frame = make_market(rows=500)
     with pytest.raises(ForgeError, match="500 candles are too few"):

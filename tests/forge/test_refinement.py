@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from crucible.forge import breeding
 from crucible.forge.refinement import best_condition, looks
 from tests.forge.markets import forging_of
 
@@ -29,8 +30,42 @@ def test_a_feature_that_is_never_known_is_passed_over():
     assert best_condition(values, np.ones(50), 3) is None
 
 
-def test_every_comparison_counts_as_a_trial():
+def test_a_comparison_that_led_to_nobody_counts_as_a_trial_too(monkeypatch):
+    compared = []
+
+    def nothing_worth_it(values, returns, fewest):
+        compared.append(looks(values.shape[1]))
+
+    monkeypatch.setattr(breeding, "best_condition", nothing_worth_it)
     forging = forging_of()
-    state = forging.advance(forging.start())
+    state = forging.start()
+    trials, seen = state.trials, len(state.seen)
+    state = forging.advance(state)
     assert looks(6) == 36
-    assert state.trials > len(state.seen)
+    assert len(compared) > 0
+    assert state.trials - trials == len(state.seen) - seen + sum(compared)
+
+
+def test_every_comparison_counts_as_a_trial_once(monkeypatch):
+    compared, kept = [], []
+
+    def counted(values, returns, fewest):
+        compared.append(looks(values.shape[1]))
+        return best_condition(values, returns, fewest)
+
+    monkeypatch.setattr(breeding, "best_condition", counted)
+    sound = breeding.ProgramBreeder.evaluate
+
+    def evaluate(self, candidates):
+        kept.extend(candidate for candidate in candidates if candidate.looks > 1)
+        return sound(self, candidates)
+
+    monkeypatch.setattr(breeding.ProgramBreeder, "evaluate", evaluate)
+    forging = forging_of()
+    state = forging.start()
+    trials, seen = state.trials, len(state.seen)
+    kept.clear()
+    for _ in range(3):
+        state = forging.advance(state)
+    others = len(state.seen) - seen - len(kept)
+    assert sum(compared) <= state.trials - trials - others <= sum(compared) + len(kept)

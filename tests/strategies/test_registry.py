@@ -135,6 +135,26 @@ def test_every_candidate_of_every_forging_of_a_slot_is_counted(registry, tmp_pat
         registry.log(run, metrics=[(TRIALS, trials, 0)])
         registry.close_run(run, "FINISHED")
     assert registry.trials("ETHUSDT-gp-9") == 120
+    assert registry.trials("ETHUSDT-gp-9", without=run) == 100
+    assert registry.forgings("ETHUSDT-gp-9") == 2
+    assert registry.forgings("ETHUSDT-gp-8") == 0
+
+
+def test_a_forging_is_finished_when_its_run_is(registry):
+    run = registry.open_run("ends", "forge", {"slot": "ETHUSDT-gp-7"})
+    assert not registry.finished("ends")
+    registry.close_run(run, "FAILED")
+    assert not registry.finished("ends")
+    registry.close_run(run, "FINISHED")
+    assert registry.finished("ends")
+    assert not registry.finished("end")
+
+
+def test_a_parameter_that_is_not_what_it_was_is_named_with_both(registry):
+    run = registry.open_run("parameters", "forge", {"slot": "ETHUSDT-gp-7"})
+    registry.log(run, parameters={"population": 200, "fee": 0.00055})
+    now = {"population": 100, "fee": 0.00055, "islands": 2}
+    assert registry.changed(run, now) == {"population": ("200", "100")}
 
 
 def test_what_is_not_there_is_named(registry, tmp_path):
