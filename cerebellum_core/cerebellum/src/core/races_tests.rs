@@ -256,6 +256,60 @@ fn entries_that_wait_stay_while_the_private_stream_is_down_and_exits_leave() {
     assert_eq!(story.creates().remove(0).side, Side::Buy);
 }
 
+/// A story with one entry that left and one that waits for its turn when the book goes stale.
+fn waiting_without_a_book() -> (Story, Submit) {
+    let mut setup = setup();
+    setup.limits.venue.orders_per_second = 1;
+    let mut story = Story::with(setup, Recovered::default()).ready();
+    story.submit("a", Side::Buy, "1");
+    let waiting = story.submit("b", Side::Buy, "1");
+    assert_eq!(story.creates().len(), 1);
+    story.tell(Input::BookStale { symbol: symbol() });
+    story.pass(61_000);
+    story.pass(1_100);
+    assert!(story.creates().is_empty(), "an entry left on market time that stands still");
+    assert_eq!(story.status(&waiting), OrderStatus::Pending);
+    (story, waiting)
+}
+
+#[test]
+fn an_entry_that_waits_while_the_book_is_stale_leaves_once_it_is_back_in_time() {
+    let (mut story, waiting) = waiting_without_a_book();
+    story.market += 60_000;
+    story.quote(99, 100);
+    assert_eq!(story.creates().len(), 1);
+    assert_eq!(story.status(&waiting), OrderStatus::Sent);
+}
+
+#[test]
+fn an_entry_whose_time_to_live_ended_while_the_book_was_stale_never_leaves() {
+    let (mut story, waiting) = waiting_without_a_book();
+    story.market += 60_001;
+    story.quote(99, 100);
+    story.pass(1_100);
+    assert!(story.creates().is_empty());
+    assert_eq!(story.status(&waiting), OrderStatus::Rejected);
+}
+
+#[test]
+fn a_lost_entry_is_not_sent_again_while_the_book_is_stale_and_an_exit_leaves() {
+    let mut story = protected();
+    story.submit("b", Side::Buy, "1");
+    let link_id = story.creates().remove(0).link_id;
+    let outcome = CreateOutcome::Ambiguous { text: "timeout".to_owned() };
+    story.tell(Input::CreateReply { link_id: link_id.clone(), outcome });
+    story.tell(Input::BookStale { symbol: symbol() });
+    story.tell(not_found(&link_id));
+    story.tell(not_found(&link_id));
+    story.pass(1_100);
+    assert!(story.creates().is_empty(), "a resend on market time that stands still");
+    let mut exit = submit("a", Side::Sell, "1", story.market);
+    exit.reduce_only = true;
+    story.send(&exit);
+    let left = story.creates();
+    assert_eq!((left.len(), left[0].side), (1, Side::Sell));
+}
+
 #[test]
 fn a_vanished_exit_is_replaced_once_positions_show_that_it_did_nothing() {
     let mut story = protected();

@@ -36,10 +36,15 @@ impl Core {
             return;
         }
         loop {
-            // Without the private stream fills are not seen, so only what closes may go.
-            let (orders, connected) = (&self.orders, self.audit.connected);
+            // Without the private stream fills are not seen, and without a live book market time
+            // stands still, so that no time to live ends: only what closes may go.
+            let (orders, quotes) = (&self.orders, &self.quotes);
+            let connected = self.audit.connected;
             let may_go = |link: &str| {
-                connected || orders.get(link).is_none_or(|order| order.intent.reduce_only)
+                orders.get(link).is_none_or(|order| {
+                    let intent = &order.intent;
+                    intent.reduce_only || (connected && quotes.contains_key(&intent.symbol))
+                })
             };
             let Some(link) = self.pacer.release(self.now.ms, may_go) else { return };
             self.send(&link);
