@@ -19,6 +19,10 @@ use crate::core::market::Quote;
 
 /// How a book's frame begins as the venue writes it; another order of its keys is read, too.
 const BOOK_FRAME: &str = "{\"topic\":\"orderbook.";
+/// How long a snapshot that was asked for is awaited at first, ms.
+const PATIENCE_MS: i64 = 5_000;
+/// How long at most.
+const MOST_PATIENCE_MS: i64 = 60_000;
 /// How many levels a side the live book holds.
 pub const DEPTH: usize = 50;
 
@@ -65,6 +69,23 @@ struct SymbolData {
     stale: bool,
     top_second: Option<u64>,
     last_update_wall: i64,
+    /// When a snapshot was asked for, and how long it is awaited, wall ms.
+    asked: Option<(i64, i64)>,
+}
+
+impl SymbolData {
+    /// Whether a snapshot is to be asked for now; an answer that stays away is awaited ever longer.
+    fn ask(&mut self, wall_ms: i64) -> bool {
+        let patience = match self.asked {
+            None => PATIENCE_MS,
+            Some((at, patience)) if wall_ms - at >= patience => {
+                (2 * patience).min(MOST_PATIENCE_MS)
+            }
+            Some(_) => return false,
+        };
+        self.asked = Some((wall_ms, patience));
+        true
+    }
 }
 
 impl MarketData {
@@ -82,6 +103,7 @@ impl MarketData {
                     stale: true,
                     top_second: None,
                     last_update_wall: 0,
+                    asked: None,
                 };
                 (symbol, data)
             })
@@ -154,11 +176,18 @@ impl MarketData {
 
     /// All books are lost: the connection broke.
     pub fn disconnected(&mut self, why: &str) -> Vec<Outcome> {
+        self.symbols.values_mut().for_each(|data| data.asked = None);
         let symbols: Vec<Symbol> = self.symbols.keys().cloned().collect();
         symbols.iter().flat_map(|symbol| self.distrust(symbol, why)).collect()
     }
 
-    /// Marks books that had no update for too long (wall ms), and notices missing candles.
+    /// All books were subscribed to: their snapshots are awaited.
+    pub fn subscribed(&mut self, wall_ms: i64) {
+        self.symbols.values_mut().for_each(|data| data.asked = Some((wall_ms, PATIENCE_MS)));
+    }
+
+    /// Marks books that had no update for too long (wall ms), asks again for snapshots that did not
+    /// come, and notices missing candles.
     pub fn watch(&mut self, wall_ms: i64, stale_after_ms: i64) -> Vec<Outcome> {
         let market_ms = self.market_ms;
         let mut out = Vec::new();
@@ -170,7 +199,14 @@ impl MarketData {
             .collect();
         for symbol in quiet {
             out.extend(self.distrust(&symbol, &format!("no update for {stale_after_ms} ms")));
-            out.push(Outcome::Resubscribe(symbol));
+            if self.symbols.get_mut(&symbol).is_some_and(|data| data.ask(wall_ms)) {
+                out.push(Outcome::Resubscribe(symbol));
+            }
+        }
+        for (symbol, data) in &mut self.symbols {
+            if data.stale && data.asked.is_some() && data.ask(wall_ms) {
+                out.push(Outcome::Resubscribe(symbol.clone()));
+            }
         }
         // A stream that lost a candle may still be alive; give it five market seconds.
         for (symbol, data) in &mut self.symbols {
@@ -235,11 +271,17 @@ impl MarketData {
             frame.data.a.iter().copied(),
         );
         if let Err(fault) = applied {
+            let asks = data.ask(wall_ms);
             let mut out = self.distrust(symbol, &fault.to_string());
-            out.push(Outcome::Resubscribe(symbol.clone()));
+            if asks {
+                out.push(Outcome::Resubscribe(symbol.clone()));
+            }
             return out;
         }
         data.last_update_wall = wall_ms;
+        if snapshot {
+            data.asked = None;
+        }
         let mut out = Vec::new();
         let was_stale = std::mem::replace(&mut data.stale, false);
         for second in data.clock.update(ts, &data.ladder) {

@@ -89,6 +89,37 @@ fn a_silent_book_is_stale() {
 }
 
 #[test]
+fn a_snapshot_that_does_not_come_is_asked_for_again_ever_more_patiently() {
+    let mut data = data();
+    data.subscribed(0);
+    let asked: Vec<i64> = (0..400)
+        .map(|half| half * 500)
+        .filter(|wall| kinds(&data.watch(*wall, 10_000)) == ["resubscribe"])
+        .collect();
+    assert_eq!(asked, [5_000, 15_000, 35_000, 75_000, 135_000, 195_000]);
+    data.disconnected("cut");
+    assert!(data.watch(400_000, 10_000).is_empty(), "nothing is asked for without a connection");
+    data.subscribed(400_000);
+    assert_eq!(kinds(&data.watch(405_000, 10_000)), ["resubscribe"]);
+}
+
+#[test]
+fn a_bad_snapshot_is_not_asked_for_again_at_once_and_a_good_one_ends_the_patience() {
+    let mut data = data();
+    data.frame(&book("snapshot", 1_000, 1, "100.0", "100.1"), 0).unwrap();
+    let gap = data.frame(&book("delta", 1_020, 3, "100.0", "100.1"), 1_000).unwrap();
+    assert!(kinds(&gap).contains(&"resubscribe"));
+    let crossed = book("snapshot", 1_040, 1, "100.2", "100.1");
+    for wall in [1_050, 1_100, 5_999] {
+        assert!(data.frame(&crossed, wall).unwrap().is_empty(), "a loop of subscriptions");
+    }
+    assert_eq!(kinds(&data.watch(6_000, 10_000)), ["resubscribe"]);
+    data.frame(&book("snapshot", 7_000, 1, "100.0", "100.1"), 7_000).unwrap();
+    let gap = data.frame(&book("delta", 7_020, 3, "100.0", "100.1"), 7_010).unwrap();
+    assert!(kinds(&gap).contains(&"resubscribe"), "a new fault is told at once");
+}
+
+#[test]
 fn frames_that_are_no_frames_are_told_and_dropped() {
     let mut data = data();
     for bad in ["", "{", "{\"topic\":\"orderbook.50.BTCUSDT\"}", "{\"topic\":7}"] {

@@ -86,6 +86,7 @@ async fn session(
         ];
         socket.send(json!({"op": "subscribe", "args": topics}).to_string()).await?;
     }
+    data.subscribed(wall_ms());
     let mut told_up = false;
     let mut next_watch = 0;
     loop {
