@@ -289,6 +289,7 @@ fn a_difference_with_the_venue_is_alarmed_with_both_sides_and_not_absorbed() {
     let mut story = protected();
     for _ in 0..3 {
         story.tell(Input::Positions(BTreeMap::from([(symbol(), Decimal::from(3))])));
+        story.tell(Input::Executions { executions: vec![], pulled: true });
     }
     assert_eq!(story.risks("reconcile_mismatch"), 1);
     let text = story.events.iter().find_map(|event| match event {
@@ -300,6 +301,27 @@ fn a_difference_with_the_venue_is_alarmed_with_both_sides_and_not_absorbed() {
     assert_eq!(story.position("a"), Decimal::ONE);
     story.tell(Input::Positions(BTreeMap::from([(symbol(), Decimal::ONE)])));
     assert_eq!(story.risks("reconcile_agrees"), 1);
+}
+
+#[test]
+fn a_difference_is_no_alarm_while_the_pull_that_may_explain_it_is_under_way() {
+    let mut story = protected();
+    let look = |story: &mut Story| {
+        story.tell(Input::Positions(BTreeMap::from([(symbol(), Decimal::from(3))])));
+        story.asked.iter().filter(|e| matches!(e, Effect::PullExecutions { .. })).count()
+    };
+    assert_eq!(look(&mut story), 1);
+    assert_eq!(look(&mut story), 1, "the pull begins from its first page again");
+    assert_eq!(story.risks("reconcile_mismatch"), 0);
+    story.tell(Input::Executions { executions: vec![], pulled: true });
+    look(&mut story);
+    assert_eq!(story.risks("reconcile_mismatch"), 1);
+
+    let mut story = protected();
+    for _ in 0..10 {
+        look(&mut story);
+    }
+    assert_eq!(story.risks("reconcile_mismatch"), 1, "a pull without an end hides nothing");
 }
 
 #[test]

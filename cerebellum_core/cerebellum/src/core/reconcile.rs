@@ -34,6 +34,8 @@ pub(super) struct Audit {
     pub pulled: bool,
     /// Whether positions were fetched since then.
     pub positions_seen: bool,
+    /// Whether the answer to a pull of executions is awaited.
+    pub pulling: bool,
     /// Orders whose fate was asked for and not yet told.
     pub awaiting: BTreeSet<String>,
     next_at: i64,
@@ -79,6 +81,7 @@ impl Core {
         self.audit.private_up = true;
         self.audit.connected = false;
         self.audit.pulled = false;
+        self.audit.pulling = false;
         self.audit.positions_seen = false;
         self.audit.awaiting = self.open.clone();
         if !self.audit.ready {
@@ -95,7 +98,7 @@ impl Core {
             }
         }
         match self.pull_from() {
-            Some(since_ts) => self.out.push(Effect::PullExecutions { since_ts }),
+            Some(since_ts) => self.pull_executions(since_ts),
             // A journal without any intent can have missed nothing.
             None => self.audit.pulled = true,
         }
@@ -105,6 +108,11 @@ impl Core {
         }
         self.out.push(Effect::PullPositions);
         self.audit.next_at = self.now.ms + EVERY_MS;
+    }
+
+    fn pull_executions(&mut self, since_ts: u64) {
+        self.audit.pulling = true;
+        self.out.push(Effect::PullExecutions { since_ts });
     }
 
     fn pull_from(&self) -> Option<u64> {
@@ -142,7 +150,7 @@ impl Core {
     /// Compares the sum of the agents' positions with the venue's net position.
     ///
     /// Fills may be under way, so a difference is looked at again after the missing executions were
-    /// asked for; one that stays while nothing is booked is an alarm with both sides.
+    /// asked for and have come; one that stays while nothing is booked is an alarm with both sides.
     pub(super) fn compare_positions(&mut self, venue: &BTreeMap<Symbol, Decimal>) {
         self.audit.positions_seen = true;
         let mut symbols: BTreeSet<Symbol> = venue.keys().cloned().collect();
@@ -172,8 +180,10 @@ impl Core {
         }
         if look_again {
             self.audit.next_at = self.now.ms + AGAIN_MS;
-            if let Some(since_ts) = self.pull_from() {
-                self.out.push(Effect::PullExecutions { since_ts });
+            // A new pull would take the place of the one under way and begin from its first page.
+            let since_ts = self.pull_from().filter(|_| !self.audit.pulling);
+            if let Some(since_ts) = since_ts {
+                self.pull_executions(since_ts);
             }
         }
         self.settle_readiness();
@@ -186,6 +196,8 @@ impl Core {
         let still = before.is_some_and(|suspicion| {
             suspicion.agents == agents && suspicion.venue == venue && suspicion.bookings == bookings
         });
+        // The pull under way may bring what explains the difference.
+        let still = still && !self.audit.pulling;
         self.audit.suspicions.insert(symbol.clone(), Suspicion { looks, agents, venue, bookings });
         if !still && looks < PATIENCE {
             return true;

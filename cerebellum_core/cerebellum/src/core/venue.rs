@@ -29,6 +29,7 @@ impl Core {
                 }
                 self.audit.connected = false;
                 self.audit.private_up = false;
+                self.audit.pulling = false;
             }
             Input::CreateReply { link_id, outcome } => self.create_reply(&link_id, outcome),
             Input::CancelReply { link_id, outcome } => self.cancel_reply(&link_id, outcome),
@@ -42,6 +43,7 @@ impl Core {
                     self.execution(execution);
                 }
                 self.audit.pulled |= pulled;
+                self.audit.pulling &= !pulled;
                 // Rows of a stream tell that nothing older is missing only once its pull is done.
                 if self.audit.pulled {
                     let newest = executions.iter().map(|execution| execution.exec_ts).max();
