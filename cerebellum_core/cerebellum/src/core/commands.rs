@@ -228,14 +228,15 @@ impl Core {
         links.len()
     }
 
-    /// Takes one order back: at once if it was never sent, else by asking the venue.
+    /// Takes one order back: at once if it was never sent, else by asking the venue, which takes few
+    /// cancels a second; what has to wait is cancelled by [`Core::care_for_orders`].
     pub(super) fn take_back(&mut self, link: &str) {
         let now = self.now.ms;
         let Some(order) = self.orders.get_mut(link) else { return };
         if order.is_terminal() {
             return;
         }
-        order.cancel_wanted = true;
+        let known = std::mem::replace(&mut order.cancel_wanted, true);
         // What has not left is not wanted any more.
         if order.amend.take_if(|amend| !amend.sent).is_some() {
             order.text = None;
@@ -251,10 +252,18 @@ impl Core {
         if order.care.cancel_at.is_some_and(|at| now - at < 500) {
             return;
         }
-        order.care.cancel_at = Some(now);
+        let goes = self.cancels.take(now);
+        if goes {
+            order.care.cancel_at = Some(now);
+        } else if known {
+            return;
+        }
         let symbol = order.intent.symbol.clone();
         let record = Record::Order(Box::new(order.clone()));
         self.out.push(Effect::Record(record));
+        if !goes {
+            return;
+        }
         self.out.push(Effect::Cancel { link_id: link.to_owned(), symbol });
     }
 

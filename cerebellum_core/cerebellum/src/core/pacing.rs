@@ -103,6 +103,33 @@ impl Pacer {
     }
 }
 
+/// So many of something in a stretch of time.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    every_ms: i64,
+    most: u32,
+    since: i64,
+    used: u32,
+}
+
+impl Budget {
+    /// At most so many in a stretch of so many ms.
+    #[must_use]
+    pub fn new(most: u32, every_ms: i64) -> Self {
+        Self { every_ms, most, since: i64::MIN, used: 0 }
+    }
+
+    /// Takes one, if there is one left at this time, ms.
+    pub fn take(&mut self, ms: i64) -> bool {
+        if ms.saturating_sub(self.since) >= self.every_ms {
+            (self.since, self.used) = (ms, 0);
+        }
+        let left = self.used < self.most;
+        self.used += u32::from(left);
+        left
+    }
+}
+
 fn take_first(queue: &mut VecDeque<String>, may_go: &impl Fn(&str) -> bool) -> Option<String> {
     let at = queue.iter().position(|link| may_go(link))?;
     queue.remove(at)
@@ -180,6 +207,13 @@ mod tests {
                 prop_assert!(most - least <= 1, "{:?} after {} ms", served, now);
             }
         }
+    }
+
+    #[test]
+    fn a_budget_that_is_spent_is_whole_again_after_its_stretch() {
+        let mut budget = Budget::new(3, 100);
+        let taken = |budget: &mut Budget, ms| (0..5).filter(|_| budget.take(ms)).count();
+        assert_eq!([1_000, 1_099, 1_100, 5_000].map(|ms| taken(&mut budget, ms)), [3, 0, 3, 3]);
     }
 
     #[test]

@@ -204,6 +204,40 @@ fn an_order_that_ends_by_a_fetched_fill_does_not_hold_readiness_back() {
 }
 
 #[test]
+fn a_kill_sends_no_more_cancels_a_second_than_the_venue_takes_and_each_once() {
+    let mut story = Story::new().ready();
+    let resting: Vec<CreateOrder> = (0..40)
+        .map(|_| {
+            let (_, order) = limit(&mut story, "a", Side::Buy, "95");
+            story.tell(Input::OrderSeen(seen(&order, Shown::Working)));
+            order
+        })
+        .collect();
+    story.records.clear();
+    story.command(halt());
+    let wanted = story.records.iter().filter(|record| match record {
+        Record::Order(order) => order.cancel_wanted,
+        _ => false,
+    });
+    assert_eq!(wanted.count(), 40, "a restart must know of those that wait, too");
+    let mut sent: Vec<(i64, String)> = Vec::new();
+    let begun = story.wall;
+    while story.wall <= begun + 4_000 {
+        for effect in std::mem::take(&mut story.asked) {
+            let Effect::Cancel { link_id, .. } = effect else { continue };
+            let order = resting.iter().find(|order| order.link_id == link_id).unwrap();
+            story.tell(Input::OrderSeen(seen(order, ended(OrderStatus::Cancelled, "0"))));
+            sent.push((story.wall - begun, link_id));
+        }
+        story.pass(20);
+    }
+    assert_eq!(sent.iter().filter(|(at, _)| *at < 1_000).count(), 10);
+    assert_eq!(sent.len(), 40);
+    let each: std::collections::BTreeSet<&String> = sent.iter().map(|(_, link)| link).collect();
+    assert_eq!(each.len(), 40);
+}
+
+#[test]
 fn an_entry_that_fills_while_its_cancel_is_on_the_way_is_flattened_too() {
     let mut story = protected();
     let (_, resting) = limit(&mut story, "a", Side::Buy, "95");

@@ -104,7 +104,9 @@ impl Core {
         }
         let links: Vec<String> = self.audit.awaiting.iter().cloned().collect();
         for link in links {
-            self.ask(&link, 0);
+            // The rest goes when there is room.
+            let delay_ms = i64::from(!self.asks.take(self.now.ms));
+            self.ask(&link, delay_ms);
         }
         self.out.push(Effect::PullPositions);
         self.audit.next_at = self.now.ms + EVERY_MS;

@@ -230,7 +230,8 @@ impl Core {
         self.out.push(Effect::Ask { link_id: link.to_owned(), symbol });
     }
 
-    /// Asks for every order that is due, and repeats cancels that were lost.
+    /// Asks for the orders that are due, and sends cancels that had to wait or were lost; what there
+    /// is no room for stays due.
     pub(super) fn care_for_orders(&mut self) {
         let now = self.now.ms;
         let mut ask = Vec::new();
@@ -245,6 +246,7 @@ impl Core {
                 continue;
             }
             let unseen = now - care.changed_at.max(care.asked_at);
+            let working = matches!(order.status, OrderStatus::New | OrderStatus::PartiallyFilled);
             let amending = order.amend.as_ref().is_some_and(|amend| amend.sent);
             let due = match (care.ask_at, order.status) {
                 (Some(at), _) => now >= at,
@@ -264,17 +266,23 @@ impl Core {
                 _ => false,
             };
             if due {
-                ask.push(link.clone());
+                let resting = working && care.ask_at.is_none();
+                ask.push((resting, care.asked_at, link.clone()));
             }
-            let working = matches!(order.status, OrderStatus::New | OrderStatus::PartiallyFilled);
             if order.cancel_wanted && working && care.cancel_at.is_none_or(|at| now - at >= 2_000) {
-                cancel.push(link.clone());
+                cancel.push((care.cancel_at, link.clone()));
             }
         }
-        for link in ask {
+        // Whoever waits longest goes first, and an order that only rests goes last.
+        ask.sort_unstable();
+        cancel.sort_unstable();
+        for (_, _, link) in ask {
+            if !self.asks.take(now) {
+                break;
+            }
             self.ask(&link, 0);
         }
-        for link in cancel {
+        for (_, link) in cancel {
             self.take_back(&link);
         }
     }

@@ -9,7 +9,9 @@ use rust_decimal::Decimal;
 
 use super::{
     io::{CreateOutcome, Effect, Input, Now, Record},
-    testing::instrument,
+    order::Order,
+    testing::{instrument, intent},
+    Recovered,
 };
 
 use super::story::*;
@@ -143,4 +145,31 @@ fn an_impossible_transition_is_alarmed_and_booked_and_never_panics() {
     assert_eq!(story.status(&one), OrderStatus::Filled);
     assert_eq!(story.position("a"), Decimal::ONE, "a fill always counts");
     assert_eq!(story.risks("impossible_transition"), 1);
+}
+
+#[test]
+fn a_connect_asks_for_many_orders_in_turn_and_for_each_once() {
+    let open_orders = (0..40).map(|_| {
+        let mut order = Order::new(intent("a", Side::Buy, "1"));
+        (order.status, order.sends) = (OrderStatus::Sent, 1);
+        order
+    });
+    let recovered = Recovered { open_orders: open_orders.collect(), ..Recovered::default() };
+    let mut story = Story::with(setup(), recovered).instructed();
+    story.tell(Input::PublicUp);
+    story.tell(Input::PrivateUp);
+    story.tell(Input::Positions(BTreeMap::new()));
+    let mut asked = Vec::new();
+    for round in 0..100 {
+        for effect in std::mem::take(&mut story.asked) {
+            if let Effect::Ask { link_id, .. } = effect {
+                asked.push((round * 20, link_id));
+            }
+        }
+        story.pass(20);
+    }
+    assert_eq!(asked.iter().filter(|(at, _)| *at < 100).count(), 3);
+    assert_eq!(asked.len(), 40);
+    let each: std::collections::BTreeSet<&String> = asked.iter().map(|(_, link)| link).collect();
+    assert_eq!(each.len(), 40);
 }
