@@ -115,6 +115,19 @@ def test_a_wrong_key_ends_with_the_venues_words(folder: Path, venue: dict) -> No
     assert "10003" in failed(cerebellum_command(folder, keys, SYMBOLS, venue), folder)
 
 
+def test_a_wrong_secret_ends_with_the_venues_words_and_shows_neither_key_nor_secret(
+    folder: Path, keys: Path, venue: dict
+) -> None:
+    entry = {**json.loads(keys.read_text())[0], "secret": "hidden-secret"}
+    other = folder / "other.json"
+    other.write_text(json.dumps([entry]))
+    other.chmod(0o600)
+    assert "10004" in failed(cerebellum_command(folder, other, SYMBOLS, venue), folder)
+    said = (folder / "failed.log").read_text()
+    assert entry["key"] not in said
+    assert entry["secret"] not in said
+
+
 @pytest.fixture
 def leveraged(folder: Path, keys: Path, venue: dict) -> Callable[[str], list[str]]:
     def command(leverage: str) -> list[str]:

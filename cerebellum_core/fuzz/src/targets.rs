@@ -6,6 +6,7 @@ use cerebellum::{
         market_data::{MarketData, Outcome, DEPTH},
     },
     bybit::{
+        keys::Keys,
         outcome, queries,
         rest::{read_envelope, VenueClock},
         rows::{self, Row},
@@ -248,7 +249,8 @@ fn private(input: &[u8]) -> Result<String, String> {
 
 fn trade(input: &[u8]) -> Result<String, String> {
     let Ok(text) = std::str::from_utf8(input) else { return Ok("error no UTF-8".to_owned()) };
-    let frame = match TradeFrame::read(text) {
+    let keys = Keys::new("fuzzing-key", "fuzzing-secret")?;
+    let frame = match TradeFrame::read(text, &keys) {
         Ok(frame) => frame,
         Err(error) => return Ok(kind(&error)),
     };

@@ -81,6 +81,15 @@ impl Keys {
         Self::new(&first.key, &first.secret).map_err(|error| format!("keys file {name}: {error}"))
     }
 
+    /// A text with `***` in place of the key and the secret: the venue quotes what it was sent.
+    #[must_use]
+    pub fn hide(&self, text: &str) -> String {
+        // The longer first: one may be a part of the other.
+        let mut words = [self.key.as_str(), self.secret.as_str()];
+        words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+        words.into_iter().fold(text.to_owned(), |text, word| text.replace(word, "***"))
+    }
+
     /// The key, as it travels.
     #[must_use]
     pub fn key(&self) -> &str {
@@ -121,5 +130,12 @@ mod tests {
         assert!(!format!("{keys:?}").contains("hidden-secret"));
         let error = Keys::read(file("[{\"secret\": \"hidden-secret\"}", 0o600).path()).unwrap_err();
         assert!(!error.contains("hidden-secret"), "{error}");
+    }
+
+    #[test]
+    fn a_text_of_the_venue_that_quotes_key_or_secret_is_shown_without_them() {
+        let keys = Keys::new("abc", "abc-secret").unwrap();
+        let text = "error sign! origin_string[17abc5000symbol=X] abc-secret abc";
+        assert_eq!(keys.hide(text), "error sign! origin_string[17***5000symbol=X] *** ***");
     }
 }

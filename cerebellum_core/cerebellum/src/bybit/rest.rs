@@ -226,7 +226,7 @@ impl RestClient {
         if signed {
             request = self.sign(request, query.as_bytes());
         }
-        read(path, request).await
+        self.read(path, request).await
     }
 
     async fn post(&self, path: &str, body: String) -> Result<Raw, Failure> {
@@ -235,7 +235,14 @@ impl RestClient {
             .post(format!("{}{path}", self.base))
             .header("Content-Type", "application/json");
         let request = self.sign(request, body.as_bytes()).body(body);
-        read(path, request).await
+        self.read(path, request).await
+    }
+
+    async fn read(&self, path: &str, request: reqwest::RequestBuilder) -> Result<Raw, Failure> {
+        let mut raw = read(path, request).await?;
+        // A refused signature comes back with all that was signed, the key among it.
+        raw.envelope.text = self.keys.hide(&raw.envelope.text);
+        Ok(raw)
     }
 
     fn sign(&self, request: reqwest::RequestBuilder, payload: &[u8]) -> reqwest::RequestBuilder {

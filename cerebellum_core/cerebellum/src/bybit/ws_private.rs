@@ -103,7 +103,8 @@ async fn answer(
             return if frame.success == Some(true) {
                 Ok(())
             } else {
-                Err(format!("{op} refused: {}", frame.ret_msg.unwrap_or_default()))
+                let text = rest.keys().hide(&frame.ret_msg.unwrap_or_default());
+                Err(format!("{op} refused: {text}"))
             };
         }
         // Rows may come before the answer to a subscription.

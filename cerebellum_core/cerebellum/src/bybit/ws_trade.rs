@@ -24,6 +24,7 @@ use tokio::{
 };
 
 use super::{
+    keys::Keys,
     outcome::Answer,
     rest::{answer_of, RestClient},
     socket::{BackOff, Care, Socket},
@@ -119,11 +120,14 @@ impl TradeFrame {
     ///
     /// # Errors
     /// What cannot be read, with the frame's beginning.
-    pub fn read(text: &str) -> Result<Self, String> {
-        serde_json::from_str(text).map_err(|error| {
-            let start: String = text.chars().take(200).collect();
+    pub fn read(text: &str, keys: &Keys) -> Result<Self, String> {
+        let read = serde_json::from_str::<Self>(text);
+        let mut frame = read.map_err(|error| {
+            let start: String = keys.hide(text).chars().take(200).collect();
             format!("trade frame cannot be read: {error}: {start}")
-        })
+        })?;
+        frame.text = keys.hide(&frame.text);
+        Ok(frame)
     }
 
     /// The request that it answers.
@@ -201,7 +205,7 @@ async fn open(url: &str, rest: &RestClient, care: Care) -> Result<Socket, String
     let until = Instant::now() + LOGIN;
     while Instant::now() < until {
         let Some(text) = socket.next(Duration::from_millis(250)).await? else { continue };
-        let frame = TradeFrame::read(&text)?;
+        let frame = TradeFrame::read(&text, rest.keys())?;
         if frame.op == "auth" {
             return match frame.code {
                 0 => Ok(socket),
@@ -292,7 +296,7 @@ async fn exchange(
             biased;
             frame = socket.next(Duration::from_millis(100)) => {
                 if let Some(text) = frame? {
-                    let frame = TradeFrame::read(&text)
+                    let frame = TradeFrame::read(&text, rest.keys())
                         .inspect_err(|why| rest.complaints().tell("trade", why))?;
                     leaving |= frame.code == 10_019;
                     if leaving {

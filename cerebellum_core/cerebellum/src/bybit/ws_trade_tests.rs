@@ -1,10 +1,14 @@
 use super::*;
 use crate::bybit::rest::VenueClock;
 
+fn keys() -> Keys {
+    Keys::new("the-key", "the-secret").unwrap()
+}
+
 #[test]
 fn an_answer_carries_its_code_its_order_and_the_rate_limit_of_its_header() {
     let text = r#"{"reqId":"r-1","retCode":0,"retMsg":"OK","op":"order.create","data":{"orderId":"o","orderLinkId":"c-1"},"header":{"X-Bapi-Limit":"10","X-Bapi-Limit-Status":"0","X-Bapi-Limit-Reset-Timestamp":"1700"},"connId":"c"}"#;
-    let frame = TradeFrame::read(text).unwrap();
+    let frame = TradeFrame::read(text, &keys()).unwrap();
     assert_eq!(frame.request_id(), Some("r-1"));
     let expected = Answer::Code {
         code: 0,
@@ -13,7 +17,7 @@ fn an_answer_carries_its_code_its_order_and_the_rate_limit_of_its_header() {
         reset_at: Some(1_700),
     };
     assert_eq!(frame.answer(&VenueClock::default()), expected);
-    let room = TradeFrame::read(&text.replace("\"0\"", "\"9\"")).unwrap();
+    let room = TradeFrame::read(&text.replace("\"0\"", "\"9\""), &keys()).unwrap();
     assert!(
         matches!(room.answer(&VenueClock::default()), Answer::Code { reset_at: None, .. }),
         "no pause while there is room"
@@ -21,8 +25,23 @@ fn an_answer_carries_its_code_its_order_and_the_rate_limit_of_its_header() {
 }
 
 #[test]
+fn a_refusal_that_quotes_the_key_is_told_without_it() {
+    let quoted =
+        r#"{"retCode":10004,"retMsg":"error sign! origin_string[17the-key5000]","op":"auth"}"#;
+    let Answer::Code { text, .. } =
+        TradeFrame::read(quoted, &keys()).unwrap().answer(&VenueClock::default())
+    else {
+        panic!()
+    };
+    assert_eq!(text, "error sign! origin_string[17***5000]");
+    let error = TradeFrame::read(&quoted.replace("retCode", "code"), &keys()).unwrap_err();
+    assert!(error.contains("retCode") && !error.contains("the-key"), "{error}");
+}
+
+#[test]
 fn a_frame_without_a_code_is_not_read_as_success() {
-    let error = TradeFrame::read(r#"{"reqId":"r","op":"order.create","data":{}}"#).unwrap_err();
+    let error =
+        TradeFrame::read(r#"{"reqId":"r","op":"order.create","data":{}}"#, &keys()).unwrap_err();
     assert!(error.contains("retCode"), "{error}");
 }
 
