@@ -6,7 +6,7 @@ use serde_json::{json, Value};
 
 use super::{
     outcome::Answer,
-    rest::{NoAnswer, RestClient},
+    rest::{NoAnswer, RestClient, STALE_STAMP},
     ws_trade::{Sent, TradeLine},
 };
 use crate::core::io::CreateOrder;
@@ -74,8 +74,17 @@ impl Orders {
         self.send("amend", body).await
     }
 
+    /// Sends, and compares the clocks anew when the venue finds the stamp too old or too new.
+    async fn send(&self, operation: &'static str, body: Value) -> Answer {
+        let answer = self.carry(operation, body).await;
+        if matches!(answer, Answer::Code { code: STALE_STAMP, .. }) {
+            let _ = self.rest.sync_clock().await;
+        }
+        answer
+    }
+
     /// Sends over the socket; over REST only what certainly never left over the socket.
-    async fn send(&self, operation: &'static str, mut body: Value) -> Answer {
+    async fn carry(&self, operation: &'static str, mut body: Value) -> Answer {
         let way = |way: &'static str| metrics::counter!("cerebellum_order_requests_total", "operation" => operation, "way" => way);
         if let Some(line) = &self.line {
             match line.send(operation, body).await {

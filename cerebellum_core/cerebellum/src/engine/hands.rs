@@ -143,13 +143,8 @@ impl Hands {
 
 async fn create(orders: Orders, inbox: Inbox, order: CreateOrder) {
     let answer = orders.create(&order).await;
-    if let outcome::Answer::Code { code, reset_at, .. } = &answer {
-        if *code == 10_002 {
-            let _ = orders.rest().sync_clock().await;
-        }
-        if let Some(until) = reset_at {
-            let _ = inbox.send(Input::Pause(*until));
-        }
+    if let outcome::Answer::Code { reset_at: Some(until), .. } = &answer {
+        let _ = inbox.send(Input::Pause(*until));
     }
     let outcome = outcome::of_create(answer, wall_ms());
     tracing::debug!(order = order.link_id, ?outcome, "create");
