@@ -90,7 +90,8 @@ fn start(
     let broken = |error: crate::journal::JournalError| error.to_string();
     let (inbox, letterbox) = Inbox::pair()?;
     let rest = RestClient::new(&settings.rest, keys, settings.receive_window_ms)?
-        .telling(Unreadable::new(inbox.clone()));
+        .telling(Unreadable::new(inbox.clone()))
+        .trading(&settings.symbols);
     let context = zmq::Context::new();
     let [commands, events, market_address] = &settings.sockets;
     let sockets = Sockets::bind(&context, commands, events)?;

@@ -112,3 +112,36 @@ async fn an_order_whose_executions_lack_a_fee_is_not_completely_looked_up() {
     let error = rest.executions(0, 1).await.unwrap_err();
     assert!(error.text.contains("execFee is missing"), "{}", error.text);
 }
+
+#[tokio::test]
+async fn a_row_of_a_symbol_that_is_not_traded_is_told_and_left_out_and_any_other_is_no_answer() {
+    const EXECUTIONS: &str = "/v5/execution/list";
+    let ours = [Symbol::new("BTCUSDT").unwrap()];
+    let execution = json!({
+        "execId": "e", "orderId": "o", "orderLinkId": "c-1", "symbol": "BTCUSDT", "side": "Buy",
+        "execType": "Trade", "execQty": "1", "execPrice": "2", "execTime": "3", "isMaker": false,
+        "execFee": "0",
+    });
+    let page = |rows: &[&Value]| json!({"list": rows, "nextPageCursor": ""});
+    let stranger = json!({"symbol": "BTC-26DEC25"});
+    let (rest, _inbox, mut letterbox) = client(&[
+        (POSITIONS, vec![page(&[&stranger, &held(json!("2"))])]),
+        (EXECUTIONS, vec![page(&[&stranger, &execution])]),
+    ])
+    .await;
+    let rest = rest.trading(&ours);
+    assert_eq!(rest.positions().await.unwrap(), BTreeMap::from([(ours[0].clone(), Decimal::TWO)]));
+    assert_eq!(rest.executions(0, 1).await.unwrap().len(), 1);
+    let mut alarms = 0;
+    while let Some(letter) = letterbox.take() {
+        alarms += usize::from(matches!(letter, Letter::Input(Input::Notice { .. })));
+    }
+    assert_eq!(alarms, 2);
+    for bad in [json!({"symbol": "BTCUSDT"}), json!({"symbol": "btc?"}), json!({})] {
+        let rows = vec![page(&[&bad, &execution])];
+        let (rest, _inbox, _box) = client(&[(POSITIONS, rows.clone()), (EXECUTIONS, rows)]).await;
+        let rest = rest.trading(&ours);
+        assert!(rest.positions().await.is_err(), "{bad}");
+        assert!(rest.executions(0, 1).await.is_err(), "{bad}");
+    }
+}

@@ -9,7 +9,8 @@ use cerebellum::{
         keys::Keys,
         outcome, queries,
         rest::{read_envelope, VenueClock},
-        rows::{self, Row},
+        rows::{self, Row, Traded},
+        unreadable::Unreadable,
         ws_private,
         ws_trade::TradeFrame,
     },
@@ -241,7 +242,7 @@ fn public() -> Parse {
 
 fn private(input: &[u8]) -> Result<String, String> {
     let Ok(text) = std::str::from_utf8(input) else { return Ok("error no UTF-8".to_owned()) };
-    let (inputs, fault) = ws_private::inputs(text);
+    let (inputs, fault) = ws_private::inputs(text, &Traded::default(), &Unreadable::default());
     let fault = fault.map(|(place, error)| kind(&format!("{place} {error}")));
     let head = if inputs.is_empty() && fault.is_some() { "error" } else { "ok" };
     Ok(format!("{head} {} {}", inputs.len().min(3), fault.unwrap_or_default()))

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{
     rest::{NoAnswer, RestClient},
-    rows::{self, number, Row},
+    rows::{self, number, Row, Traded},
 };
 use crate::{
     book::candles::MINUTE_MS,
@@ -68,7 +68,7 @@ impl RestClient {
                 break;
             }
         }
-        match self.execution_rows(&query).await {
+        match self.execution_rows(&query, &Traded::default()).await {
             Ok(rows) => {
                 let of_order = |execution: &Execution| execution.link_id == link_id;
                 lookup.executions = rows.into_iter().filter(of_order).collect();
@@ -94,12 +94,37 @@ impl RestClient {
         Ok(None)
     }
 
-    /// Executions of a question, oldest first; one row that cannot be read is no answer at all.
-    async fn execution_rows(&self, query: &str) -> Result<Vec<Execution>, NoAnswer> {
+    /// Reads rows; one that cannot be read is no answer at all, unless it is of a symbol that is not
+    /// traded here: such a row is told and left out.
+    fn read_rows<T>(
+        &self,
+        path: &str,
+        rows: &[Row],
+        traded: &Traded,
+        read: impl Fn(&Row) -> Result<T, String>,
+    ) -> Result<Vec<T>, NoAnswer> {
+        let mut all = Vec::with_capacity(rows.len());
+        for row in rows {
+            match read(row) {
+                Ok(seen) => all.push(seen),
+                Err(text) if traded.is_stranger(row) => {
+                    self.complaints().tell_stranger(path, &text);
+                }
+                Err(text) => return Err(self.unreadable(path, text)),
+            }
+        }
+        Ok(all)
+    }
+
+    /// Executions of a question, oldest first.
+    async fn execution_rows(
+        &self,
+        query: &str,
+        traded: &Traded,
+    ) -> Result<Vec<Execution>, NoAnswer> {
         const PATH: &str = "/v5/execution/list";
         let rows = self.pages(PATH, query, 100).await?;
-        let read: Result<Vec<Execution>, String> = rows.iter().map(rows::execution).collect();
-        let mut all = read.map_err(|text| self.unreadable(PATH, text))?;
+        let mut all = self.read_rows(PATH, &rows, traded, rows::execution)?;
         // Lists come newest first; equal stamps keep the venue's order, reversed.
         all.reverse();
         all.sort_by_key(|execution| execution.exec_ts);
@@ -109,14 +134,14 @@ impl RestClient {
     /// Executions of the account from one market time to another, oldest first.
     ///
     /// # Errors
-    /// When the venue does not answer.
+    /// When the venue does not answer, or with a row of a traded symbol that cannot be read.
     pub async fn executions(&self, since: u64, until: u64) -> Result<Vec<Execution>, NoAnswer> {
         let mut all = Vec::new();
         let mut start = since;
         loop {
             let end = start.saturating_add(WINDOW_MS - 1);
             let query = format!("category=linear&startTime={start}&endTime={end}");
-            all.extend(self.execution_rows(&query).await?);
+            all.extend(self.execution_rows(&query, self.traded()).await?);
             if end >= until {
                 return Ok(all);
             }
@@ -127,14 +152,12 @@ impl RestClient {
     /// Net positions of the account.
     ///
     /// # Errors
-    /// When the venue does not answer, or with a row that cannot be read.
+    /// When the venue does not answer, or with a row of a traded symbol that cannot be read.
     pub async fn positions(&self) -> Result<BTreeMap<Symbol, Decimal>, NoAnswer> {
-        let query = "category=linear&settleCoin=USDT";
-        let rows = self.pages("/v5/position/list", query, 200).await?;
+        const PATH: &str = "/v5/position/list";
+        let rows = self.pages(PATH, "category=linear&settleCoin=USDT", 200).await?;
         let mut positions: BTreeMap<Symbol, Decimal> = BTreeMap::new();
-        for row in rows {
-            let (symbol, qty) =
-                rows::position(&row).map_err(|text| self.unreadable("/v5/position/list", text))?;
+        for (symbol, qty) in self.read_rows(PATH, &rows, self.traded(), rows::position)? {
             *positions.entry(symbol).or_default() += qty;
         }
         positions.retain(|_, qty| !qty.is_zero());

@@ -8,11 +8,11 @@ use std::{
     time::Duration,
 };
 
-use protocol::bybit::signing::sign_rest;
+use protocol::{bybit::signing::sign_rest, wire::field::Symbol};
 use serde::{de::DeserializeOwned, Deserialize};
 use serde_json::Value;
 
-use super::{keys::Keys, outcome::Answer, unreadable::Unreadable, wall_ms};
+use super::{keys::Keys, outcome::Answer, rows::Traded, unreadable::Unreadable, wall_ms};
 
 /// The code of a stamp outside the receive window: the clocks differ.
 pub(super) const STALE_STAMP: i64 = 10_002;
@@ -52,6 +52,7 @@ pub struct RestClient {
     clock: VenueClock,
     receive_window_ms: i64,
     unreadable: Unreadable,
+    traded: Traded,
 }
 
 /// Why a question has no answer.
@@ -114,6 +115,7 @@ impl RestClient {
             clock: VenueClock::default(),
             receive_window_ms,
             unreadable: Unreadable::default(),
+            traded: Traded::default(),
         })
     }
 
@@ -121,6 +123,18 @@ impl RestClient {
     #[must_use]
     pub fn telling(self, unreadable: Unreadable) -> Self {
         Self { unreadable, ..self }
+    }
+
+    /// The same client, which can do without rows of other symbols.
+    #[must_use]
+    pub fn trading(self, symbols: &[Symbol]) -> Self {
+        Self { traded: Traded::only(symbols), ..self }
+    }
+
+    /// The symbols traded here.
+    #[must_use]
+    pub fn traded(&self) -> &Traded {
+        &self.traded
     }
 
     /// The address, without any path.

@@ -1,6 +1,8 @@
 //! Rows of orders, executions, positions and wallets: only what is read. A field that matters is
 //! required: one that is missing is an error that names it and the row, never an empty text or a zero.
 
+use std::sync::Arc;
+
 use protocol::wire::{event::OrderStatus, field::Side, field::Symbol};
 use rust_decimal::Decimal;
 use serde::Deserialize;
@@ -92,6 +94,25 @@ impl Row {
         let row = serde_json::to_string(&self.0).unwrap_or_default();
         let shown: String = row.chars().take(300).collect();
         format!("{what} in row {shown}")
+    }
+}
+
+/// The symbols traded here; by default every symbol is.
+#[derive(Clone, Debug, Default)]
+pub struct Traded(Option<Arc<[Symbol]>>);
+
+impl Traded {
+    /// Only these.
+    #[must_use]
+    pub fn only(symbols: &[Symbol]) -> Self {
+        Self(Some(symbols.into()))
+    }
+
+    /// Whether a row names, readably, a symbol that is not traded here.
+    #[must_use]
+    pub fn is_stranger(&self, row: &Row) -> bool {
+        let Some(symbols) = &self.0 else { return false };
+        row.symbol().is_ok_and(|symbol| !symbols.contains(&symbol))
     }
 }
 

@@ -41,6 +41,11 @@ impl Unreadable {
         }
     }
 
+    /// The same of a symbol that is not traded here, so that it hides nothing of one that is.
+    pub fn tell_stranger(&self, place: &str, text: &str) {
+        self.tell(&format!("{place} of a symbol not traded here"), text);
+    }
+
     fn is_due(&self, place: &str) -> bool {
         let now = Instant::now();
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);

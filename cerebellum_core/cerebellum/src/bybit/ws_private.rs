@@ -9,8 +9,9 @@ use tokio::sync::watch;
 
 use super::{
     rest::RestClient,
-    rows::{self, Row},
+    rows::{self, Row, Traded},
     socket::{BackOff, Care, Socket},
+    unreadable::Unreadable,
 };
 use crate::{core::io::Input, engine::Inbox};
 
@@ -118,7 +119,7 @@ async fn answer(
 /// A row that cannot be read may be a fill: it is told, and the connection is made anew, so that
 /// everything is asked for again.
 fn pass_on(text: &str, rest: &RestClient, inbox: &Inbox) -> Result<bool, String> {
-    let (inputs, fault) = inputs(text);
+    let (inputs, fault) = inputs(text, rest.traded(), rest.complaints());
     let alive = inputs.into_iter().all(|input| inbox.send(input).is_ok());
     match fault {
         Some((place, error)) => {
@@ -130,9 +131,14 @@ fn pass_on(text: &str, rest: &RestClient, inbox: &Inbox) -> Result<bool, String>
 }
 
 /// What a private frame says: inputs of the core, and the first thing that cannot be read with its
-/// place. The rows around it are read all the same.
+/// place. The rows around it are read all the same, and one of a symbol that is not traded here is
+/// only told.
 #[must_use]
-pub fn inputs(text: &str) -> (Vec<Input>, Option<(&'static str, String)>) {
+pub fn inputs(
+    text: &str,
+    traded: &Traded,
+    complaints: &Unreadable,
+) -> (Vec<Input>, Option<(&'static str, String)>) {
     let frame: Frame = match serde_json::from_str(text) {
         Ok(frame) => frame,
         Err(error) => return (Vec::new(), Some(("private", error.to_string()))),
@@ -157,7 +163,11 @@ pub fn inputs(text: &str) -> (Vec<Input>, Option<(&'static str, String)>) {
             }
         };
         if let Err(error) = read {
-            fault = fault.or(Some((place, error)));
+            if traded.is_stranger(row) {
+                complaints.tell_stranger(place, &error);
+            } else {
+                fault = fault.or(Some((place, error)));
+            }
         }
     }
     if !executions.is_empty() {
@@ -168,7 +178,14 @@ pub fn inputs(text: &str) -> (Vec<Input>, Option<(&'static str, String)>) {
 
 #[cfg(test)]
 mod tests {
+    use protocol::wire::field::Symbol;
+
     use super::*;
+
+    fn read(text: &str) -> (Vec<Input>, Option<(&'static str, String)>) {
+        let traded = Traded::only(&[Symbol::new("BTCUSDT").unwrap()]);
+        inputs(text, &traded, &Unreadable::default())
+    }
 
     #[test]
     fn a_row_without_its_fee_is_a_fault_and_the_rows_around_it_are_read() {
@@ -182,7 +199,7 @@ mod tests {
             row("e1", ""),
             row("e2", r#""execFee":"0.1","#)
         );
-        let (inputs, fault) = inputs(&text);
+        let (inputs, fault) = read(&text);
         let [Input::Executions { executions, .. }] = inputs.as_slice() else { panic!() };
         assert_eq!(executions.len(), 1);
         assert_eq!(executions[0].exec_id, "e2");
@@ -194,8 +211,23 @@ mod tests {
     #[test]
     fn a_frame_of_a_known_topic_without_rows_is_a_fault() {
         for text in [r#"{"topic":"order"}"#, r#"{"topic":"wallet","data":{}}"#, "{"] {
-            assert!(inputs(text).1.is_some(), "{text}");
+            assert!(read(text).1.is_some(), "{text}");
         }
-        assert!(inputs(r#"{"topic":"greeks","data":7}"#).1.is_none());
+        assert!(read(r#"{"topic":"greeks","data":7}"#).1.is_none());
+    }
+
+    #[test]
+    fn a_row_of_a_symbol_that_is_not_traded_breaks_nothing_and_any_other_does() {
+        for (row, breaks) in [
+            (r#"{"symbol":"XRPUSDT"}"#, false),
+            (r#"{"symbol":"BTCUSDT"}"#, true),
+            (r#"{"symbol":"xrp?"}"#, true),
+            ("{}", true),
+        ] {
+            for topic in ["order", "execution"] {
+                let fault = read(&format!(r#"{{"topic":"{topic}","data":[{row}]}}"#)).1;
+                assert_eq!(fault.is_some(), breaks, "{topic} {row}");
+            }
+        }
     }
 }
