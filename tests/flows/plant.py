@@ -45,7 +45,7 @@ class Plant:
     deployments: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
-        self.prefect = httpx.Client(base_url=self.ports.prefect_api, timeout=60)
+        self.prefect = httpx.Client(base_url=self.ports.prefect_api, timeout=PATIENCE_S)
         self.registry = Registry(self.ports.mlflow_url)
         self.faults = self.home.path / "faults"
 

@@ -77,7 +77,9 @@ def test_a_retry_or_a_run_that_resumes_goes_on_ends_the_same_and_registers_once(
     # Whoever runs it once more does not touch what is in production.
     plant.retry(run)
     plant.wait(lambda: plant.states(run).count("Completed") == 1, lambda: plant.story(run))
-    assert any("nothing to do" in line for line in plant.logs(run))
+    plant.wait(
+        lambda: any("nothing to do" in line for line in plant.logs(run)), lambda: plant.story(run)
+    )
     assert plant.mlflow_run(run).info.status == "FINISHED"
     assert plant.registry.aliases(slot) == {"production": "1"}
 
