@@ -27,6 +27,9 @@ app = typer.Typer(
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")]
 
 CandlesFolder = Annotated[Path, typer.Option(help="Folder of SYMBOL-1m.parquet.")]
+FundingFolder = Annotated[
+    Path | None, typer.Option(help="Folder of SYMBOL-funding.parquet; by default the candles'.")
+]
 InfluenceFile = Annotated[Path | None, typer.Option(help="Trained influence arrays (.npz).")]
 
 
@@ -153,6 +156,7 @@ def forge(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the checkpoint in the outcome's folder.")
     ] = False,
+    funding: FundingFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Evolve one specialist without any server: champion.json or refusal.json, and a report."""
@@ -171,6 +175,7 @@ def forge(
             influence=influence,
             checkpoint=checkpoint,
             budget_s=None if budget is None else seconds_of(budget),
+            funding_dir=funding,
             resume=resume,
         )
     except KeyboardInterrupt:
@@ -203,13 +208,14 @@ def backtest(
     strategy: Annotated[Path, typer.Argument(help="A champion.json.")],
     candles: CandlesFolder,
     influence: InfluenceFile = None,
+    funding: FundingFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Trade one strategy over a folder of candles."""
     from crucible.forge.command import backtest_command
     from crucible.settings import load_settings
 
-    done = backtest_command(strategy, candles, load_settings(), influence)
+    done = backtest_command(strategy, candles, load_settings(), influence, funding)
     if as_json:
         _print_json(done)
         return
@@ -218,6 +224,7 @@ def backtest(
     from crucible.operations.tables import figures_table
 
     title = f"{done['strategy']['symbol']} {done['strategy']['kind']}: {len(done['fills'])} fills"
+    title += f"; funding {done['funding']}"
     Console().print(figures_table(title, done["summary"]))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +31,7 @@ from crucible.forge.importance import with_importance
 from crucible.forge.islands import Islands, IslandsState
 from crucible.forge.spread import Recipe, spread
 from crucible.market.candles import Candles, folder_hash, write_candles
+from crucible.market.funding import write_funding
 from crucible.market.lake import Lake
 from crucible.settings import MINUTE_MS, Slot
 from crucible.strategies.registry import TRIALS
@@ -206,13 +207,13 @@ def open_job(house: House, slot: Slot, seed: int, reason: str, key: str) -> Job:
     return Job(slot.name, seed, int(newest.close_ts[-1]), run, trials, living)
 
 
-def kept_candles(house: House, folder: Path, start_ms: int, until_ms: int) -> dict[str, Candles]:
-    """Give the candles of ``[start_ms, until_ms)`` as the lake held them at the first attempt.
+def kept_lake(house: House, folder: Path, start_ms: int, until_ms: int) -> Lake:
+    """Give candles and funding of ``[start_ms, until_ms)`` as the lake held them at the first attempt.
 
     The lake goes on: another symbol's last candle comes late, a gap is filled. A retry sees neither.
     """
-    kept = Lake(folder)
-    if not kept.candles_folder.exists():
+    kept = folder / "lake"
+    if not kept.exists():
         part = Lake(folder / "part")
         shutil.rmtree(folder / "part", ignore_errors=True)
         part.candles_folder.mkdir(parents=True)
@@ -220,9 +221,16 @@ def kept_candles(house: House, folder: Path, start_ms: int, until_ms: int) -> di
             seen = held.between(start_ms, until_ms)
             if len(seen):
                 write_candles(seen, part.path(symbol))
-        part.candles_folder.rename(kept.candles_folder)
-    found = {symbol: kept.read(symbol) for symbol in house.symbols}
-    return {symbol: held or Candles.none_of(symbol) for symbol, held in found.items()}
+            settled = house.lake.read_funding(symbol).between(start_ms, until_ms)
+            if len(settled):
+                write_funding(settled, part.funding_folder)
+        (folder / "part").rename(kept)
+    return Lake(kept)
+
+
+def candles_of(lake: Lake, symbols: Sequence[str]) -> dict[str, Candles]:
+    """Read the candles of several symbols; none of one that the lake does not hold."""
+    return {symbol: lake.read(symbol) or Candles.none_of(symbol) for symbol in symbols}
 
 
 @task(cache_policy=NO_CACHE, task_run_name="features of {job.slot}")
@@ -231,10 +239,12 @@ def prepare(house: House, job: Job, folder: Path) -> Recipe:
     pipeline = house.pipeline()
     settings = house.settings.forge
     span = (settings.max_candles + pipeline.warmup) * MINUTE_MS
-    candles = kept_candles(house, folder, job.until_ms - span, job.until_ms)
+    lake = kept_lake(house, folder, job.until_ms - span, job.until_ms)
+    candles = candles_of(lake, house.symbols)
     slot = Slot.parse(job.slot)
+    own, funding = candles[slot.symbol], lake.read_funding(slot.symbol)
     frame = pipeline.batch(candles)[slot.symbol]
-    living, left_out = living_of(house.registry, job.living, candles[slot.symbol], frame, settings)
+    living, left_out = living_of(house.registry, job.living, own, frame, settings, funding)
     for name, reason in left_out.items():
         get_run_logger().warning("%s is not compared with: %s", name, reason)
     digest = folder_hash(candles)
@@ -246,10 +256,11 @@ def prepare(house: House, job: Job, folder: Path) -> Recipe:
         "islands": settings.islands,
         "selection": settings.selection,
         "living_agents": ", ".join(living.names) or "none",
-        "candles": len(candles[slot.symbol]),
+        "candles": len(own),
         "until_ms": job.until_ms,
         "fee": settings.costs.fee,
         "slippage": settings.costs.slippage,
+        "funding": funding.says(own.ts),
         "policy": settings.policy,
         "feature_schema": pipeline.schema.hash,
         "market_hash": digest,
@@ -264,7 +275,7 @@ def prepare(house: House, job: Job, folder: Path) -> Recipe:
     house.registry.log_dataset(
         job.mlflow_run, "candles of all symbols", digest, str(house.lake.candles_folder)
     )
-    return Recipe(slot, candles[slot.symbol], frame, settings, job.seed, job.prior_trials, living)
+    return Recipe(slot, own, frame, settings, job.seed, job.prior_trials, living, funding)
 
 
 def require_unchanged(slot: str, changed: Mapping[str, tuple[str, str]]) -> None:

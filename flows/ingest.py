@@ -1,4 +1,4 @@
-"""Ingest: candles from the exchange, through ccxt, into the data lake."""
+"""Ingest: candles and funding from the exchange, through ccxt, into the data lake."""
 
 from __future__ import annotations
 
@@ -77,8 +77,10 @@ def refresh(symbol: str) -> Ingestion:
             update_progress_artifact(progress, min(100.0, 100.0 * done / max(1, expected)))
 
     result = house.lake.refresh(house.exchange, symbol, start_ms, end_ms, report)
+    settled = house.lake.refresh_funding(house.exchange, symbol, result.first_ts, end_ms)
     update_progress_artifact(progress, 100.0)
     logger.info("%s: %d candles added, %d in all", symbol, result.added, result.total)
+    logger.info("%s: %d funding settlements known", symbol, len(settled))
     for first, count in result.gaps:
         logger.warning("%s: %d candles missing from %d", symbol, count, first)
     return result

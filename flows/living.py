@@ -8,6 +8,7 @@ from typing import Protocol
 from crucible.features.frame import FeatureFrame
 from crucible.forge.novelty import Living, earned
 from crucible.market.candles import Candles
+from crucible.market.funding import Funding
 from crucible.settings import ForgeSettings, Slot
 from crucible.strategies.contract import Strategy, StrategyError
 from crucible.strategies.load import load_strategy
@@ -40,6 +41,7 @@ def living_of(
     candles: Candles,
     frame: FeatureFrame,
     settings: ForgeSettings,
+    funding: Funding | None = None,
 ) -> tuple[Living, dict[str, str]]:
     """Backtest the registered strategies of versions on the candles that a forging looks at.
 
@@ -52,6 +54,8 @@ def living_of(
     frame : FeatureFrame
         Features of the candles.
     settings : ForgeSettings
+    funding : Funding, optional
+        Charged where it is known.
 
     Returns
     -------
@@ -80,4 +84,4 @@ def living_of(
             )
         else:
             strategies[name] = strategy
-    return earned(strategies, candles, frame, settings), left_out
+    return earned(strategies, candles, frame, settings, funding), left_out

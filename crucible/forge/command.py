@@ -22,6 +22,7 @@ from crucible.forge.report import write_folder
 from crucible.forge.result import ForgeResult
 from crucible.forge.spread import Recipe, spread
 from crucible.market.candles import Candles, read_folder
+from crucible.market.funding import charged, read_funding
 from crucible.settings import ForgeSettings, Settings, Slot
 from crucible.strategies.load import read_strategy
 
@@ -40,6 +41,7 @@ def forge_to_folder(
     influence: Path | None = None,
     checkpoint: Path | None = None,
     budget_s: float | None = None,
+    funding_dir: Path | None = None,
     *,
     resume: bool = False,
     clock: Callable[[], float] = time.monotonic,
@@ -69,6 +71,9 @@ def forge_to_folder(
         in `out`, removed at the end unless there is a budget, which may be continued.
     budget_s : float, optional
         Seconds; the generation in which they end is the last, and there is at least one.
+    funding_dir : Path, optional
+        Folder of ``SYMBOL-funding.parquet``; by default `candles_dir`. Without a file no funding is
+        charged, which the outcome says.
     resume : bool
         Go on from the checkpoint, which must be there.
     clock : callable
@@ -76,7 +81,7 @@ def forge_to_folder(
 
     Raises
     ------
-    SettingsError, CandleError, ForgeError
+    SettingsError, CandleError, FundingError, ForgeError
         Naming what cannot be used and why.
     """
     began = clock()
@@ -92,7 +97,8 @@ def forge_to_folder(
     with _progress() as progress:
         task = progress.add_task("features", total=None if last is None else last + 3)
         candles, frame = _features(seat.symbol, candles_dir, settings, influence, forge.max_candles)
-        recipe = Recipe(seat, candles, frame, forge, seed, prior_trials)
+        funding = read_funding(funding_dir or candles_dir, seat.symbol)
+        recipe = Recipe(seat, candles, frame, forge, seed, prior_trials, funding=funding)
         forging = recipe.forging()
         progress.update(task, description="generation 0 (the first compiles)", advance=1)
         with spread(recipe, forging) as islands:
@@ -150,6 +156,7 @@ def backtest_command(
     candles_dir: Path,
     settings: Settings,
     influence: Path | None = None,
+    funding_dir: Path | None = None,
 ) -> dict[str, Any]:
     """Trade one strategy over a folder of candles.
 
@@ -163,22 +170,24 @@ def backtest_command(
         Costs and feature windows.
     influence : Path, optional
         Trained influence arrays.
+    funding_dir : Path, optional
+        Folder of ``SYMBOL-funding.parquet``; by default `candles_dir`.
 
     Returns
     -------
     dict
-        JSON-able: ``strategy``, ``summary``, ``fills`` in time order and ``trades``.
+        JSON-able: ``strategy``, ``funding``, ``summary``, ``fills`` in time order and ``trades``.
 
     Raises
     ------
-    StrategyError, CandleError, ForgeError
+    StrategyError, CandleError, FundingError, ForgeError
         Naming what cannot be used and why.
     """
     strategy = read_strategy(strategy_file)
     candles, frame = _features(strategy.symbol, candles_dir, settings, influence)
-    test = backtest(
-        strategy.signals(frame), Market.of(candles, frame), strategy.exits, settings.forge.costs
-    )
+    funding = read_funding(funding_dir or candles_dir, strategy.symbol)
+    market = Market.of(candles, frame, charged(funding, candles.ts))
+    test = backtest(strategy.signals(frame), market, strategy.exits, settings.forge.costs)
     return {
         "strategy": {
             "file": strategy_file.name,
@@ -186,6 +195,7 @@ def backtest_command(
             "symbol": strategy.symbol,
             "schema_hash": strategy.schema_hash,
         },
+        "funding": funding.says(candles.ts),
         "summary": test.summary(),
         "fills": fills(test),
         "trades": test.trades.rows(),

@@ -104,7 +104,8 @@ def note(result: ForgeResult, file: str, page: str) -> str:
         "",
         (
             f"Seed {result.seed}, {result.trials} candidates evaluated for the slot, policy "
-            f"{result.policy}, code {result.code_revision}, data {result.data_hash[:12]}."
+            f"{result.policy}, code {result.code_revision}, data {result.data_hash[:12]}; "
+            f"funding {result.funding}."
         ),
         "",
     ]

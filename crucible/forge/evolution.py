@@ -43,6 +43,7 @@ from crucible.forge.statistics import sharpe
 from crucible.forge.validation import Evidence, judge
 from crucible.forge.windows import cut, limits_for
 from crucible.market.candles import Candles, Floats
+from crucible.market.funding import Funding, charged
 from crucible.settings import ForgeSettings, Slot
 from crucible.strategies.contract import Signals, Strategy
 
@@ -75,6 +76,8 @@ class Forging:
     living : Living, optional
         What the agents already living earned. Unlikeness to them is then an objective, if
         any of them can be compared with; `novelty.says` tells.
+    funding : Funding, optional
+        Charged to whoever holds over a settlement, where it is known.
 
     Raises
     ------
@@ -103,6 +106,7 @@ class Forging:
         prior_trials: int = 0,
         policy: Policy | None = None,
         living: Living | None = None,
+        funding: Funding | None = None,
     ) -> None:
         newest = slice(-settings.max_candles, None)
         candles = candles[newest]
@@ -112,7 +116,8 @@ class Forging:
         self.seed = seed
         self.prior_trials = prior_trials
         self.policy = policy or read_policy(settings.policy)
-        self.market = Market.of(candles, frame)
+        self.funding = funding or Funding.none_of(candles.symbol)
+        self.market = Market.of(candles, frame, charged(funding, candles.ts))
         self.frame = frame
         self.windows = cut(len(candles), settings, candles.symbol)
         train_days = np.unique(self.market.day[self.windows.train])
@@ -365,6 +370,7 @@ class Forging:
             policy=self.policy.name,
             seed=self.seed,
             data_hash=self.data_hash,
+            funding=self.funding.says(self.market.candles.ts),
             feature_schema=self.frame.schema.hash,
             code_revision=code_revision(),
         )
@@ -440,6 +446,8 @@ class Forging:
         ):
             digest.update(json.dumps(part).encode())
         digest.update(np.ascontiguousarray(self.frame.values).tobytes())
+        if self.market.funding is not None:
+            digest.update(np.ascontiguousarray(self.market.funding).tobytes())
         return digest.hexdigest()[:32]
 
     def _require_ours(self, state: ForgeState) -> None:

@@ -217,6 +217,7 @@ def _origin(judged: Mapping[str, Any]) -> dict[str, str]:
     """Give what a forging depended on, down to its seed."""
     return {
         "data hash": str(judged.get("data_hash", UNKNOWN)),
+        "funding": str(judged.get("funding", UNKNOWN)),
         "feature schema": str(judged.get("feature_schema", UNKNOWN)),
         "code revision": str(judged.get("code_revision", UNKNOWN)),
         "seed": str(judged.get("seed", UNKNOWN)),

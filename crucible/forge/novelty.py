@@ -11,6 +11,7 @@ import numpy as np
 from crucible.features.frame import FeatureFrame
 from crucible.forge.backtest import ForgeError, Market, backtest
 from crucible.market.candles import Candles, Floats, Integers
+from crucible.market.funding import Funding, charged
 from crucible.settings import ForgeSettings
 from crucible.strategies.contract import Strategy
 
@@ -76,6 +77,7 @@ def earned(
     candles: Candles,
     frame: FeatureFrame,
     settings: ForgeSettings,
+    funding: Funding | None = None,
 ) -> Living:
     """Backtest strategies on the candles that a forging with these settings looks at.
 
@@ -88,13 +90,15 @@ def earned(
     frame : FeatureFrame
         Features of the same n candles.
     settings : ForgeSettings
+    funding : Funding, optional
+        Charged where it is known.
 
     Raises
     ------
     ForgeError
         If candles and features do not match.
     """
-    market = Market.of(candles, frame)
+    market = Market.of(candles, frame, charged(funding, candles.ts))
     newest = slice(-settings.max_candles, None)
     days = np.unique(market.day[newest])
     returns = np.empty((len(days), len(strategies)))

@@ -158,6 +158,8 @@ class ForgeResult:
     trials : int
         Every candidate ever evaluated for the slot, earlier forgings included.
     policy, data_hash, feature_schema, code_revision : str
+    funding : str
+        Whether funding was charged, and for how much of the candles it is known.
     seed : int
     folds : tuple of dict
         Of the cross-validation; see `crossvalidation.CrossValidation`.
@@ -183,6 +185,7 @@ class ForgeResult:
     policy: str
     seed: int
     data_hash: str
+    funding: str
     feature_schema: str
     code_revision: str
     folds: tuple[dict[str, Any], ...] = ()
@@ -208,6 +211,7 @@ class ForgeResult:
             "policy": self.policy,
             "proven": self.proven,
             "data_hash": self.data_hash,
+            "funding": self.funding,
             "feature_schema": self.feature_schema,
             "code_revision": self.code_revision,
             "gates": [gate.to_json() for gate in self.gates],

@@ -19,6 +19,7 @@ from crucible.forge.evolution import Forging
 from crucible.forge.islands import Advance, Islands, next_of
 from crucible.forge.novelty import Living
 from crucible.market.candles import Candles
+from crucible.market.funding import Funding
 from crucible.settings import ForgeSettings, Slot
 
 
@@ -33,6 +34,7 @@ class Recipe:
     seed: int
     prior_trials: int = 0
     living: Living | None = None
+    funding: Funding | None = None
 
     def forging(self) -> Forging:
         """Make the forging."""
@@ -44,6 +46,7 @@ class Recipe:
             self.seed,
             self.prior_trials,
             living=self.living,
+            funding=self.funding,
         )
 
 

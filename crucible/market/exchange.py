@@ -1,4 +1,4 @@
-"""The exchange's public history through ccxt: candles and instruments.
+"""The exchange's public history through ccxt: candles, funding and instruments.
 
 The same code reads Bybit and the paper venue; only the base address differs.
 """
@@ -14,11 +14,15 @@ from typing import Any
 import ccxt
 import numpy as np
 
+from crucible.market import funding
 from crucible.market.candles import Candles, check
+from crucible.market.funding import Funding
 from crucible.market.instruments import Instrument
 from crucible.settings import MINUTE_MS
 
 PAGE = 1_000
+# A venue settles once an hour at most, and tells 200 settlements at once.
+FUNDING_PAGE_MS = 200 * 60 * MINUTE_MS
 ATTEMPTS = 5
 
 
@@ -118,3 +122,27 @@ class Exchange:
                 candles = Candles(symbol, columns[:, 0].astype(np.int64), *prices)
                 yield check(candles, f"{self._base_url} {symbol}")
             cursor = until
+
+    def funding(self, symbol: str, start_ms: int, end_ms: int) -> Funding:
+        """Fetch the funding settled in ``[start_ms, end_ms)``; empty where the venue tells of none.
+
+        Raises
+        ------
+        ExchangeError
+            If the venue cannot be reached.
+        FundingError
+            If a row it sent is not a sound settlement.
+        """
+        name = self._market(symbol)
+        rows: dict[int, float] = {}
+        for cursor in range(start_ms, end_ms, FUNDING_PAGE_MS):
+            until = min(end_ms, cursor + FUNDING_PAGE_MS)
+            fetch = partial(
+                self._ccxt.fetch_funding_rate_history, name, cursor, 200, {"until": until - 1}
+            )
+            for row in self._ask(f"funding of {symbol} from {cursor}", fetch):
+                if cursor <= row["timestamp"] < until:
+                    rows[int(row["timestamp"])] = float(row["fundingRate"])
+        ts = np.array(sorted(rows), dtype=np.int64)
+        rates = np.array([rows[at] for at in ts.tolist()], dtype=np.float64)
+        return funding.check(Funding(symbol, ts, rates), f"{self._base_url} {symbol}")

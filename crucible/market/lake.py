@@ -1,4 +1,4 @@
-"""The data lake: one-minute candles of every tracked symbol in Parquet, one file a symbol."""
+"""The data lake: one-minute candles and funding of every tracked symbol in Parquet, one file a symbol."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from crucible.market import funding
 from crucible.market.candles import COLUMNS, CandleError, Candles, read_candles, write_candles
 from crucible.market.exchange import Exchange
+from crucible.market.funding import Funding, read_funding, write_funding
 from crucible.settings import MINUTE_MS
 
 
@@ -39,7 +41,7 @@ class Ingestion:
 
 
 class Lake:
-    """Candles under ``folder/candles``.
+    """Candles under ``folder/candles``, funding under ``folder/funding``.
 
     Parameters
     ----------
@@ -48,6 +50,7 @@ class Lake:
 
     def __init__(self, folder: Path) -> None:
         self.candles_folder = folder / "candles"
+        self.funding_folder = folder / "funding"
 
     def path(self, symbol: str) -> Path:
         """Name the file of a symbol."""
@@ -119,6 +122,34 @@ class Lake:
                 write_candles(merged, self.path(symbol))
             ends = int(merged.ts[0]), int(merged.ts[-1])
             return Ingestion(symbol, added, len(merged), *ends, merged.gaps())
+
+    def read_funding(self, symbol: str) -> Funding:
+        """Read a symbol's funding; empty where none is known."""
+        return read_funding(self.funding_folder, symbol)
+
+    def refresh_funding(
+        self, exchange: Exchange, symbol: str, start_ms: int, end_ms: int
+    ) -> Funding:
+        """Bring a symbol's funding up to `end_ms`; give all that is known.
+
+        Parameters
+        ----------
+        exchange : Exchange
+        symbol : str
+        start_ms : int
+            Oldest settlement wanted, used where the lake holds none yet.
+        end_ms : int
+            Exclusive.
+        """
+        with self._lock(symbol):
+            held = self.read_funding(symbol)
+            first = int(held.ts[-1]) + 1 if len(held) else start_ms
+            added = exchange.funding(symbol, first, end_ms)
+            if not len(added):
+                return held
+            merged = funding.merge([held, added])
+            write_funding(merged, self.funding_folder)
+            return merged
 
     @contextmanager
     def _lock(self, symbol: str) -> Iterator[None]:

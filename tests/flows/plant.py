@@ -170,14 +170,18 @@ class Plant:
         assert len(found) == 1, f"{len(found)} MLflow runs of {key}"
         return found[0]
 
-    def require_uninterrupted(self, key, slot, seed, folder, islands=1):
-        """Compare everything a forging left with one that is made here and never interrupted."""
+    def require_uninterrupted(self, key, slot, seed, folder, islands=1, meanwhile=0):
+        """Compare everything a forging left with one that is made here and never interrupted.
+
+        `meanwhile` counts what was tried for the slot beside it.
+        """
         run = self.mlflow_run(key)
         assert run.info.status == "FINISHED"
         client = self.registry._client
         made = Path(client.download_artifacts(run.info.run_id, "", str(folder)))
         expected = folder / "expected"
         forging = self.forging(slot, seed, int(run.data.params["until_ms"]), islands)
+        forging.count_earlier(meanwhile)
         result = with_importance(Islands(forging).run(), forging)
         write_folder(result, expected)
         outcome = "champion.json" if result.champion is not None else "refusal.json"
@@ -202,12 +206,12 @@ class Plant:
         forge = self.settings.forge.model_copy(update={"islands": islands})
         pipeline = FeaturePipeline(SYMBOLS, self.settings.features)
         span = (forge.max_candles + pipeline.warmup) * MINUTE_MS
-        candles = {
-            symbol: held.between(until_ms - span, until_ms)
-            for symbol, held in Lake(self.home.path / "lake").read_all(SYMBOLS).items()
-        }
+        seen, lake = (until_ms - span, until_ms), Lake(self.home.path / "lake")
+        candles = {symbol: held.between(*seen) for symbol, held in lake.read_all(SYMBOLS).items()}
+        funding = lake.read_funding(place.symbol).between(*seen)
+        assert len(funding) == 3 * DAYS
         frame = pipeline.batch(candles)[place.symbol]
-        return Forging(place, candles[place.symbol], frame, forge, seed)
+        return Forging(place, candles[place.symbol], frame, forge, seed, funding=funding)
 
 
 @contextmanager

@@ -9,16 +9,18 @@ import sys
 from dataclasses import replace
 
 import httpx
+import numpy as np
 import pytest
 
 from crucible.forge.islands import IslandsState
 from crucible.market.candles import folder_hash, write_candles
+from crucible.market.funding import Funding, write_funding
 from crucible.market.lake import Lake
 from crucible.operations.home import Home
 from crucible.operations.world import World
 from crucible.settings import MINUTE_MS, Settings, Slot
-from crucible.strategies.registry import Version
-from flows.forge import Job, kept_candles, require_resumable, require_unchanged
+from crucible.strategies.registry import TRIALS, Version
+from flows.forge import Job, candles_of, kept_lake, require_resumable, require_unchanged
 from flows.house import House, HouseError, only_one
 from flows.publication import offer
 from tests.flows.plant import SYMBOLS
@@ -74,6 +76,8 @@ def test_a_retry_or_a_run_that_resumes_goes_on_ends_the_same_and_registers_once(
     require_evidence(plant, run, slot)
     require_explained(plant, slot)
     require_beside_the_living(plant, slot)
+    assert result.funding == "charged, rates are known for 100% of the candles"
+    assert plant.mlflow_run(run).data.params["funding"] == result.funding
     # Whoever runs it once more does not touch what is in production.
     plant.retry(run)
     plant.wait(lambda: plant.states(run).count("Completed") == 1, lambda: plant.story(run))
@@ -158,6 +162,9 @@ def test_a_killed_process_is_retried_and_outlives_a_late_report_of_its_crash(
     slot, run = KILLED, begun[KILLED]
     plant.kill(run, slot)
     plant.until_settled(run)
+    # Another forging of the slot tries much while this one lies still.
+    beside = plant.registry.open_run("beside", "forge", {"slot": slot})
+    plant.registry.log(beside, metrics=[(TRIALS, 500.0, 0)])
     plant.retry(run)
     plant.hanging(run, slot)
     # What a worker's second report of the first process does when it comes this late.
@@ -167,7 +174,8 @@ def test_a_killed_process_is_retried_and_outlives_a_late_report_of_its_crash(
     plant.until(run, "COMPLETED")
     assert plant.states(run).count("Crashed") == 2
     assert plant.advanced(slot) == [1, 2, 2, 3, 4]
-    plant.require_uninterrupted(run, slot, 12, tmp_path)
+    result = plant.require_uninterrupted(run, slot, 12, tmp_path, meanwhile=500)
+    assert result.trials > 500
 
 
 def test_a_cancelled_forging_is_retried_and_starts_over_where_its_checkpoint_is_corrupt(
@@ -201,6 +209,10 @@ def test_islands_on_local_workers_are_retried_and_end_as_those_computed_in_one_p
 ):
     slot, run = ISLANDS, begun[ISLANDS]
     plant.until(run, "FAILED")
+    larger = {**TWO_ISLANDS, "CRUCIBLE_FORGE__POPULATION": "18"}
+    other = plant.start(slot, environment=larger, resume=run)
+    plant.until(other, "FAILED")
+    assert "population was 16 and is 18" in plant.run(other)["state"]["message"]
     plant.retry(run)
     plant.until(run, "COMPLETED")
     assert plant.advanced(slot) == [1, 2, 3, 3, 4]
@@ -243,6 +255,10 @@ def lone_house(tmp_path):
     return House(Settings(home=home.path), home)
 
 
+def kept(house, folder, start_ms, until_ms):
+    return candles_of(kept_lake(house, folder, start_ms, until_ms), house.symbols)
+
+
 def market_of(rows):
     candles, _ = make_market(rows)
     return {symbol: replace(candles, symbol=symbol) for symbol in SYMBOLS}
@@ -257,9 +273,9 @@ def test_a_retry_sees_the_candles_of_the_first_attempt_whatever_the_lake_learned
         write_candles(candles, lone_house.lake.path(symbol))
     until_ms = int(whole["BTCUSDT"].close_ts[-1])
     span = (until_ms - 50 * MINUTE_MS, until_ms)
-    first = kept_candles(lone_house, tmp_path / "forging", *span)
+    first = kept(lone_house, tmp_path / "forging", *span)
     write_candles(whole["ETHUSDT"], lone_house.lake.path("ETHUSDT"))
-    again = kept_candles(lone_house, tmp_path / "forging", *span)
+    again = kept(lone_house, tmp_path / "forging", *span)
     assert {symbol: len(candles) for symbol, candles in again.items()} == {
         "BTCUSDT": 50,
         "ETHUSDT": 49,
@@ -267,12 +283,30 @@ def test_a_retry_sees_the_candles_of_the_first_attempt_whatever_the_lake_learned
     assert folder_hash(again) == folder_hash(first)
 
 
+def test_a_retry_is_charged_the_funding_of_the_first_attempt(lone_house, tmp_path):
+    whole = market_of(100)
+    for symbol, candles in whole.items():
+        write_candles(candles, lone_house.lake.path(symbol))
+    first_ms, until_ms = int(whole["BTCUSDT"].ts[0]), int(whole["BTCUSDT"].close_ts[-1])
+    settled = np.array([first_ms - MINUTE_MS, first_ms, until_ms - MINUTE_MS, until_ms])
+    rates = np.array([1e-4, 2e-4, 3e-4, 4e-4])
+    folder = lone_house.lake.funding_folder
+    write_funding(Funding("BTCUSDT", settled[:2], rates[:2]), folder)
+    first = kept_lake(lone_house, tmp_path / "forging", first_ms, until_ms)
+    write_funding(Funding("BTCUSDT", settled, rates), folder)
+    again = kept_lake(lone_house, tmp_path / "forging", first_ms, until_ms)
+    anew = kept_lake(lone_house, tmp_path / "another", first_ms, until_ms)
+    told = [lake.read_funding("BTCUSDT").rate.tolist() for lake in (first, again, anew)]
+    assert told == [[2e-4], [2e-4], [2e-4, 3e-4]]
+    assert len(anew.read_funding("ETHUSDT")) == 0
+
+
 def test_candles_that_were_half_kept_are_taken_anew(lone_house, tmp_path):
     whole, folder = market_of(100), tmp_path / "forging"
     write_candles(whole["BTCUSDT"][:7], Lake(folder / "part").path("BTCUSDT"))
     for symbol, candles in whole.items():
         write_candles(candles, lone_house.lake.path(symbol))
-    found = kept_candles(lone_house, folder, 0, int(whole["BTCUSDT"].close_ts[-1]))
+    found = kept(lone_house, folder, 0, int(whole["BTCUSDT"].close_ts[-1]))
     assert folder_hash(found) == folder_hash(whole)
 
 
@@ -282,7 +316,7 @@ def test_a_symbol_that_did_not_trade_in_a_forgings_time_stays_without_candles(lo
     write_candles(whole["ETHUSDT"][:7], lone_house.lake.path("ETHUSDT"))
     until_ms = int(whole["BTCUSDT"].close_ts[-1])
     for _ in range(2):
-        found = kept_candles(lone_house, folder, until_ms - 50 * MINUTE_MS, until_ms)
+        found = kept(lone_house, folder, until_ms - 50 * MINUTE_MS, until_ms)
         assert (len(found["BTCUSDT"]), len(found["ETHUSDT"])) == (50, 0)
 
 

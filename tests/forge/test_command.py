@@ -7,11 +7,13 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from crucible.forge.backtest import ForgeError
 from crucible.forge.command import backtest_command, forge_to_folder, goes_on, seconds_of
-from crucible.market.candles import write_candles
+from crucible.market.candles import read_folder, write_candles
+from crucible.market.funding import Funding, write_funding
 from crucible.market.simulator import simulate
 from crucible.settings import Settings
 
@@ -179,3 +181,39 @@ def test_ctrl_c_leaves_a_folder_that_can_be_resumed(folder, settings, tmp_path):
     )
     for path in (tmp_path / "whole").iterdir():
         assert (out / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_funding_beside_the_candles_or_in_a_folder_of_its_own_is_charged_and_said(
+    folder, settings, tmp_path
+):
+    kept = forge_to_folder(
+        "ETHUSDT-gp-1", folder, 2, tmp_path / "free", settings, generations=1, population=40
+    )
+    assert kept.champion is not None
+    champion = tmp_path / "free" / "champion.json"
+    told = json.loads(champion.read_text())
+    assert told["lineage"]["funding"] == "not charged, no rates are known"
+    free = backtest_command(champion, folder, settings)
+    assert free["funding"] == "not charged, no rates are known"
+    # So dear that nobody who holds over a settlement comes out as before.
+    held = free["trades"][0]
+    opens = read_folder(folder)["ETHUSDT"].ts
+    ts = np.unique(np.r_[opens[::60], held["exit_ts"]])
+    write_funding(Funding("ETHUSDT", ts, np.full(len(ts), 0.01)), tmp_path / "funding")
+    paid = backtest_command(champion, folder, settings, funding_dir=tmp_path / "funding")
+    assert paid["funding"].startswith("charged, rates are known for 100% of the candles")
+    assert paid["trades"][0]["net_return"] < held["net_return"] - 0.009
+    assert paid["summary"]["net_return"] < free["summary"]["net_return"]
+    charged = forge_to_folder(
+        "ETHUSDT-gp-1",
+        folder,
+        2,
+        tmp_path / "paid",
+        settings,
+        generations=1,
+        population=40,
+        funding_dir=tmp_path / "funding",
+    )
+    assert charged.lineage()["funding"] == paid["funding"]
+    best = [result.generations[0]["best_score"] for result in (kept, charged)]
+    assert best[1] < best[0]

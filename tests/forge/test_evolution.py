@@ -20,6 +20,8 @@ from crucible.forge.backtest import ForgeError, backtest
 from crucible.forge.breeding import Variant
 from crucible.forge.chance import drawing, drawing_from
 from crucible.forge.checkpoint import CheckpointError, ForgeState
+from crucible.market.funding import Funding
+from crucible.settings import MINUTE_MS
 from crucible.strategies.contract import Exits
 from crucible.strategies.load import load_strategy
 from crucible.strategies.program import lookback, parse_program
@@ -284,3 +286,13 @@ def test_a_losing_finalist_is_not_chosen_because_its_moved_versions_do_not_trade
     assert forging._steady_strength("fragile") == -np.inf
     assert -np.inf < forging._steady_strength("steady") < 0
     assert forging._chosen(["fragile", "steady"]) == "steady"
+
+
+def test_a_state_bred_under_other_funding_is_refused():
+    candles, frame = make_market()
+    rates = Funding("XUSDT", np.array([480 * MINUTE_MS]), np.array([1e-4]))
+    state = forging_of(market=(candles, frame)).start()
+    charged = forging_of(market=(candles, frame), funding=rates)
+    assert charged.market.funding[480] == 1e-4
+    with pytest.raises(CheckpointError, match="belongs to another forging"):
+        charged.advance(state)

@@ -16,6 +16,8 @@ import pytest
 from crucible.features.frame import FeatureFrame, FeatureSchema
 from crucible.forge.backtest import Market, Reason, backtest
 from crucible.market.candles import Candles, write_candles
+from crucible.market.exchange import Exchange
+from crucible.market.funding import charged
 from crucible.settings import MINUTE_MS, Costs
 from crucible.strategies.contract import Exits, Signal
 from tests.paper_venue.conftest import fresh as _fresh
@@ -99,6 +101,9 @@ class Trader:
         )  # fmt: skip
 
     def fills(self):
+        return [row for row in self.executions() if row["execType"] == "Trade"]
+
+    def executions(self):
         found, cursor = [], ""
         while True:
             page = self.session.get_executions(category="linear", limit=100, cursor=cursor)[
@@ -107,7 +112,7 @@ class Trader:
             found += page["list"]
             cursor = page["nextPageCursor"]
             if not cursor:
-                return [row for row in reversed(found) if row["execType"] == "Trade"]
+                return found[::-1]
 
 
 def play(venue, candles, signals):
@@ -195,3 +200,32 @@ def test_the_venue_fills_what_the_backtest_fills_and_never_for_less(fresh, tmp_p
         # A stop is a market order once the price has passed it, a target is filled there or above.
         assert trade.exit >= bare.exit_price[number] * (1 - 2 * COSTS.slippage)
         assert expected.net_return[number] <= trade.net_return
+
+
+def test_the_venue_charges_the_funding_that_the_backtest_charges(fresh, tmp_path):
+    # A market that comes near neither stop nor target around the settlement.
+    candles, signals = market(9)
+    settlement = START_MS + 480 * MINUTE_MS
+    signals[:] = 0
+    signals[470], signals[490] = Signal.BUY, Signal.EXIT
+    write_candles(candles, tmp_path / "candles" / "BTCUSDT-1m.parquet")
+    venue = fresh(
+        "--market", "replay", "--candles", str(tmp_path / "candles"), "--stepped",
+        "--start", str(START_MS + HISTORY * MINUTE_MS), "--address-limit", "0",
+    )  # fmt: skip
+    (trade,) = play(venue, candles, signals)
+    rows = [row for row in Trader(venue, KEYS[0]).executions() if row["execType"] == "Funding"]
+    (row,) = rows
+    assert int(row["execTime"]) == settlement
+    funding = Exchange(venue.rest).funding("BTCUSDT", START_MS, int(candles.close_ts[-1]))
+    rates = charged(funding, candles.ts)
+    assert np.flatnonzero(rates).tolist() == [480]
+    columns = np.column_stack([np.zeros(ROWS), np.full(ROWS, np.nan)])
+    frame = FeatureFrame("BTCUSDT", candles.close_ts, columns, SCHEMA)
+    patient = Exits(0.5, 0.5, 100_000)
+    free = backtest(signals, Market.of(candles, frame), patient, COSTS).trades
+    paid = backtest(signals, Market.of(candles, frame, rates), patient, COSTS).trades
+    share = float(row["execFee"]) / (float(QTY) * trade.entry + trade.fees / 2)
+    assert share != 0
+    # The venue's mark stands near the open, and its entry near the backtest's.
+    assert free.net_return[0] - paid.net_return[0] == pytest.approx(share, rel=0.01)

@@ -1,0 +1,182 @@
+"""Funding: what holders of long positions in a perpetual pay to the short ones, every few hours.
+
+The Parquet schema is ``ts`` (int64, instant of the settlement in epoch milliseconds), ``funding_rate``
+(float64, share of a position's worth; a long position pays a positive rate).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from crucible.market.candles import Floats, Integers
+from crucible.settings import MINUTE_MS
+
+COLUMNS = ("ts", "funding_rate")
+USUAL_INTERVAL_MS = 8 * 60 * MINUTE_MS
+
+
+class FundingError(ValueError):
+    """Rates that cannot be used; the message names the file or symbol, the row and the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Funding:
+    """Settlements of one symbol, oldest first.
+
+    Attributes
+    ----------
+    symbol : str
+    ts : ndarray of int64, shape (n,)
+        Instants of the settlements, strictly increasing.
+    rate : ndarray of float64, shape (n,)
+    """
+
+    symbol: str
+    ts: Integers
+    rate: Floats
+
+    def __len__(self) -> int:
+        return len(self.ts)
+
+    @classmethod
+    def none_of(cls, symbol: str) -> Funding:
+        """No settlements of a symbol."""
+        return cls(symbol, np.empty(0, np.int64), np.empty(0))
+
+    @property
+    def interval_ms(self) -> int:
+        """Usual time between two settlements; eight hours where fewer than two are known."""
+        return int(np.median(np.diff(self.ts))) if len(self) > 1 else USUAL_INTERVAL_MS
+
+    def between(self, start_ms: int, end_ms: int) -> Funding:
+        """Settlements in ``[start_ms, end_ms)``."""
+        first, last = np.searchsorted(self.ts, [start_ms, end_ms])
+        return Funding(self.symbol, self.ts[first:last], self.rate[first:last])
+
+    def at(self, opens: Integers) -> Floats:
+        """Give the rate that is paid at each candle's open by whoever holds over it.
+
+        A settlement in a minute without a candle is paid at the next candle; several add up.
+
+        Parameters
+        ----------
+        opens : ndarray of int64, shape (n,)
+            Open times of candles, increasing.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            0 where nothing is settled.
+        """
+        rates = np.zeros(len(opens))
+        # Some venues stamp a settlement some milliseconds late.
+        rows = np.searchsorted(opens, self.ts // MINUTE_MS * MINUTE_MS)
+        inside = (rows > 0) & (rows < len(opens))
+        np.add.at(rates, rows[inside], self.rate[inside])
+        return rates
+
+    def covered(self, opens: Integers) -> float:
+        """Share of candles that open within one interval after a known settlement; NaN of none."""
+        if not len(opens):
+            return float("nan")
+        if not len(self):
+            return 0.0
+        row = np.searchsorted(self.ts // MINUTE_MS * MINUTE_MS, opens, side="right") - 1
+        since = opens - self.ts[np.maximum(row, 0)]
+        return float(np.mean((row >= 0) & (since < self.interval_ms)))
+
+    def says(self, opens: Integers) -> str:
+        """Tell how much of the funding of some candles is known, for a person."""
+        share = self.covered(opens)
+        if not share > 0:
+            return "not charged, no rates are known"
+        return f"charged, rates are known for {100 * share:.4g}% of the candles"
+
+
+def check(funding: Funding, source: str) -> Funding:
+    """Return the settlements if every row is sound.
+
+    Raises
+    ------
+    FundingError
+        Naming `source`, the first bad row and its value: times not increasing, a rate that is not
+        finite or not below 1 on either side.
+    """
+    bad = np.diff(funding.ts, prepend=funding.ts[:1] - 1) <= 0
+    what = "time is not after the row before"
+    values: Integers | Floats = funding.ts
+    if not bad.any():
+        bad = ~(np.abs(funding.rate) < 1)
+        what, values = "rate is no share of a position's worth", funding.rate
+    if bad.any():
+        row = int(np.argmax(bad))
+        message = f"{source}: row {row} (ts {funding.ts[row]}): {what}: {values[row]}"
+        raise FundingError(message)
+    return funding
+
+
+def funding_path(folder: Path, symbol: str) -> Path:
+    """Name the file of a symbol."""
+    return folder / f"{symbol}-funding.parquet"
+
+
+def read_funding(folder: Path, symbol: str) -> Funding:
+    """Read and check ``SYMBOL-funding.parquet``; no settlements where there is no such file.
+
+    Raises
+    ------
+    FundingError
+        If the file cannot be read, lacks a column or holds a bad row.
+    """
+    path = funding_path(folder, symbol)
+    if not path.exists():
+        return Funding.none_of(symbol)
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        message = f"{path}: cannot be read as funding rates: {error}"
+        raise FundingError(message) from error
+    for name, kind in zip(COLUMNS, (pa.types.is_integer, pa.types.is_floating), strict=True):
+        if name not in table.column_names:
+            message = f"{path}: column {name!r} is missing; columns: {table.column_names}"
+            raise FundingError(message)
+        if not kind(table[name].type):
+            wanted = "epoch milliseconds as int64" if name == "ts" else "float64"
+            message = f"{path}: column {name!r} holds {table[name].type}; write {wanted}"
+            raise FundingError(message)
+        if table[name].null_count:
+            row = table[name].is_null().to_pylist().index(True)
+            message = f"{path}: row {row}: {name} is missing"
+            raise FundingError(message)
+    ts, rate = (table[name].to_numpy() for name in COLUMNS)
+    return check(Funding(symbol, ts.astype(np.int64), rate.astype(np.float64)), str(path))
+
+
+def write_funding(funding: Funding, folder: Path) -> None:
+    """Write one Parquet file atomically: a reader sees the old file or the new one, never half."""
+    path = funding_path(folder, funding.symbol)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    table = pa.table(dict(zip(COLUMNS, (funding.ts, funding.rate), strict=True)))
+    pq.write_table(table, part, compression="zstd")
+    part.replace(path)
+
+
+def merge(parts: Sequence[Funding]) -> Funding:
+    """Merge settlements of one symbol; an earlier part wins where two hold the same instant."""
+    ts, first = np.unique(np.concatenate([part.ts for part in parts]), return_index=True)
+    return Funding(parts[0].symbol, ts, np.concatenate([part.rate for part in parts])[first])
+
+
+def charged(funding: Funding | None, opens: Integers) -> Floats | None:
+    """Give the rates for a backtest over candles; None where none of them is known."""
+    if funding is None or not len(opens):
+        return None
+    rates = funding.at(opens)
+    return rates if rates.any() else None
