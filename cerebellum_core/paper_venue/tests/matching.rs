@@ -304,6 +304,26 @@ fn funding_is_paid_every_eight_hours_by_the_position() {
 }
 
 #[test]
+fn past_funding_tells_every_settlement_with_the_rate_that_was_charged() {
+    let mut exchange = exchange(12);
+    exchange.create(0, &body("BTCUSDT", Side::Buy, "0.5", json!({}))).expect("accepted");
+    exchange.advance(ORIGIN + 31 * 3_600_000);
+    let charged: Vec<_> = exchange.accounts()[0]
+        .executions
+        .iter()
+        .rev()
+        .filter(|one| one.order.is_none())
+        .map(|one| (one.ts, one.fee_rate))
+        .collect();
+    assert_eq!(charged.len(), 3);
+    let mut told: Vec<_> = exchange.past_funding(0).collect();
+    // The history's first minute is one, too, before anything could be charged.
+    assert_eq!(told.pop().map(|(ts, _)| ts), Some(ORIGIN));
+    assert_eq!(told, charged);
+    assert_eq!(exchange.past_funding(1).count(), 4, "nobody holds a position there");
+}
+
+#[test]
 fn an_account_that_cannot_hold_its_position_is_closed() {
     let mut exchange = exchange(13);
     exchange.set_leverage(0, 0, Decimal::from(100)).expect("set");

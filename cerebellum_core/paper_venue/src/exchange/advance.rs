@@ -123,18 +123,21 @@ impl Exchange {
         Decimal::new(i64::try_from(draw).unwrap_or(0) - 100, 6)
     }
 
-    /// Instants and rates of the funding payments since the history began, newest first; none of a
-    /// market that others tell of, whose past rates nobody told.
+    /// Instants and rates of the funding settlements, newest first: those that were charged, then
+    /// those of the history before. Of a market that others tell of nobody told the earlier ones.
     pub fn past_funding(&self, symbol: usize) -> impl Iterator<Item = (i64, Decimal)> + '_ {
+        let settled = &self.pits[symbol].settled;
         let first = self.market.history(symbol).first().map_or(self.now, |one| one.open_ts);
         let told = self.market.told_events().is_some();
+        let charged_from = settled.first().map_or(i64::MAX, |(ts, _)| *ts);
         let newest = self.now.div_euclid(FUNDING_MS);
-        (0..=newest).rev().take_while(move |period| !told && period * FUNDING_MS >= first).map(
-            move |period| {
-                // The rate of the period that ended there.
-                (period * FUNDING_MS, self.made_funding_rate(symbol, period - 1))
-            },
-        )
+        let before = (0..=newest)
+            .rev()
+            .take_while(move |period| !told && period * FUNDING_MS >= first)
+            // The rate of the period that ended there.
+            .map(move |period| (period * FUNDING_MS, self.made_funding_rate(symbol, period - 1)))
+            .filter(move |(ts, _)| *ts < charged_from);
+        settled.iter().rev().copied().chain(before)
     }
 
     /// Market time of the next funding payment.
@@ -149,6 +152,7 @@ impl Exchange {
             self.now -= 1;
             let rate = self.funding_rate(symbol);
             self.now += 1;
+            self.pits[symbol].settled.push((self.now, rate));
             let mark = self.pits[symbol].mark();
             let instrument = self.market.instruments()[symbol].clone();
             for account in 0..self.accounts.len() {

@@ -128,6 +128,8 @@ pub struct Pit {
     pub ticker: Map<String, Value>,
     /// Whether the book is out of date because those who tell of it are gone.
     pub halted: bool,
+    /// Instants and rates of the funding settlements made so far, oldest first.
+    pub settled: Vec<(i64, Decimal)>,
 }
 
 /// Trades that `recent-trade` can still show.
@@ -150,6 +152,7 @@ impl Pit {
             index: None,
             ticker: Map::new(),
             halted,
+            settled: Vec::new(),
         }
     }
 

@@ -25,6 +25,11 @@ fn limit(fields: Fields<'_>, usual: i64, most: i64) -> Result<usize, Refusal> {
     Ok(usize::try_from(limit).unwrap_or(1))
 }
 
+/// An instant of market time; `None` when missing.
+fn instant(fields: Fields<'_>, name: &str) -> Result<Option<i64>, Refusal> {
+    Ok(if fields.text(name)?.is_empty() { None } else { Some(fields.whole(name)?) })
+}
+
 fn symbol(core: &Core, fields: Fields<'_>) -> Result<usize, Refusal> {
     fields.linear()?;
     let name = fields.required("symbol")?;
@@ -68,10 +73,7 @@ fn kline(core: &mut Core, fields: Fields<'_>) -> Answer {
     let interval = Interval::read(&text)
         .ok_or_else(|| bad(format!("params error: interval {text} invalid")))?;
     let limit = limit(fields, 200, 1_000)?;
-    let instant = |name: &str| -> Result<Option<i64>, Refusal> {
-        Ok(if fields.text(name)?.is_empty() { None } else { Some(fields.whole(name)?) })
-    };
-    let window = (instant("start")?, instant("end")?);
+    let window = (instant(fields, "start")?, instant(fields, "end")?);
     let candles = candles::select(&core.exchange, symbol, interval, window, limit);
     let instrument = &core.exchange.instruments()[symbol];
     let rows: Vec<Value> =
@@ -255,16 +257,20 @@ fn price_limit(core: &mut Core, fields: Fields<'_>) -> Answer {
     }))
 }
 
-/// The rates of funding payments that are over, newest first.
+/// The rates of funding settlements that are over, newest first.
 fn funding_history(core: &mut Core, fields: Fields<'_>) -> Answer {
     let symbol = symbol(core, fields)?;
     let limit = limit(fields, 200, 200)?;
-    let (start, end) = (fields.whole("startTime")?, fields.whole("endTime")?);
+    let (start, end) = (instant(fields, "startTime")?, instant(fields, "endTime")?);
+    if start.is_some() && end.is_none() {
+        return Err(bad("params error: startTime needs an endTime beside it".to_owned()));
+    }
+    let (start, end) = (start.unwrap_or(i64::MIN), end.unwrap_or(i64::MAX));
     let name = &core.exchange.instruments()[symbol].symbol;
     let rows: Vec<Value> = core
         .exchange
         .past_funding(symbol)
-        .filter(|(ts, _)| *ts >= start && (end == 0 || *ts <= end))
+        .filter(|(ts, _)| (start..=end).contains(ts))
         .take(limit)
         .map(|(ts, rate)| {
             json!({
