@@ -56,6 +56,12 @@ impl Orders {
         self.send("cancel", body).await
     }
 
+    /// Takes an order back that has no client order id of ours.
+    pub async fn cancel_foreign(&self, order_id: &str, symbol: &Symbol) -> Answer {
+        let body = json!({"category": "linear", "symbol": symbol.as_str(), "orderId": order_id});
+        self.send("cancel", body).await
+    }
+
     /// Changes a working order; `qty` is the new total, and what is left out stays.
     pub async fn amend(
         &self,

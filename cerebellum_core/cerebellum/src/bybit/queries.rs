@@ -164,6 +164,16 @@ impl RestClient {
         Ok(positions)
     }
 
+    /// Every order of the account that has not ended, whoever placed it.
+    ///
+    /// # Errors
+    /// When the venue does not answer, or with a row of a traded symbol that cannot be read.
+    pub async fn open_orders(&self) -> Result<Vec<OrderSeen>, NoAnswer> {
+        const PATH: &str = "/v5/order/realtime";
+        let rows = self.pages(PATH, "category=linear&settleCoin=USDT", 50).await?;
+        self.read_rows(PATH, &rows, self.traded(), rows::order)
+    }
+
     /// The wallet balance of USDT; `None` if the account never held any.
     ///
     /// # Errors

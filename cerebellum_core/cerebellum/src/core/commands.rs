@@ -146,8 +146,17 @@ impl Core {
     }
 
     fn cancel_all(&mut self, client: Client, all: CancelAll) {
-        let count = self.take_back_all(&(all.agent, all.symbol), |_| true);
-        self.accept(client, all.request_id, None, &format!("{count} cancels requested"));
+        let scope = (all.agent, all.symbol);
+        let count = self.take_back_all(&scope, |_| true);
+        let mut text = format!("{count} cancels requested");
+        // What nobody's intent placed belongs to no agent, so an agent's cancels leave it alone.
+        if scope.0.is_none() {
+            let strangers = self.sweep_strangers(scope.1.as_ref());
+            if strangers > 0 {
+                text += &format!(", and {strangers} of orders that belong to no intent");
+            }
+        }
+        self.accept(client, all.request_id, None, &text);
     }
 
     fn flatten(&mut self, client: Client, flatten: Flatten) {

@@ -114,6 +114,8 @@ pub enum Input {
     },
     /// Net positions at the venue; a symbol that is left out is flat.
     Positions(BTreeMap<Symbol, Decimal>),
+    /// Orders of the account that have not ended, whoever placed them.
+    OpenOrders(Vec<OrderSeen>),
     /// The wallet balance of the settle coin.
     Wallet(Decimal),
     /// The venue asks for a pause of orders until this time of [`Now`], ms.
@@ -313,6 +315,13 @@ pub enum Effect {
         /// Of what.
         symbol: Symbol,
     },
+    /// Take an order back that no intent placed.
+    CancelForeign {
+        /// The venue's id.
+        order_id: String,
+        /// Of what.
+        symbol: Symbol,
+    },
     /// Change an order; what is left out stays as it is.
     Amend {
         /// The client order id.
@@ -338,6 +347,8 @@ pub enum Effect {
     },
     /// Fetch positions and the wallet.
     PullPositions,
+    /// Fetch the open orders of the account.
+    PullOpenOrders,
     /// Everything is reconciled and the streams are up.
     Ready,
 }

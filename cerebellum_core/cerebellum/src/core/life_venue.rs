@@ -231,6 +231,10 @@ impl Venue {
             Effect::PullExecutions { .. } => {
                 Input::Executions { executions: self.executions.clone(), pulled: true }
             }
+            Effect::PullOpenOrders => {
+                let open = self.held.iter().filter(|(_, held)| held.ended.is_none());
+                Input::OpenOrders(open.filter_map(|(link, _)| self.row(link)).collect())
+            }
             Effect::PullPositions => {
                 let mut positions = BTreeMap::from([(symbol(), self.net())]);
                 positions.retain(|_, qty| !qty.is_zero());

@@ -37,6 +37,8 @@ pub mod risk;
 mod sending;
 /// Limits that are put in force while running.
 mod set_limits;
+/// Open orders that are not ours.
+mod strangers;
 /// What the venue says.
 mod venue;
 /// Pictures of the state for the wire.
@@ -65,6 +67,8 @@ mod story;
 #[cfg(test)]
 mod story_tests;
 #[cfg(test)]
+mod strangers_tests;
+#[cfg(test)]
 pub(crate) mod testing;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
@@ -89,6 +93,7 @@ use self::{
     protect::Guard,
     reconcile::Audit,
     risk::States,
+    strangers::Strangers,
 };
 
 /// How many finished orders and executions are remembered outside the journal.
@@ -160,6 +165,7 @@ pub struct Core {
     market_ms: u64,
     wallet: Option<Decimal>,
     audit: Audit,
+    strangers: Strangers,
     heartbeat_at: Option<i64>,
     deadman_tripped: bool,
     last_exec_ts: Option<u64>,
@@ -200,6 +206,7 @@ impl Core {
             market_ms: 0,
             wallet: None,
             audit: Audit::default(),
+            strangers: Strangers::default(),
             heartbeat_at: None,
             deadman_tripped: false,
             last_exec_ts: recovered.last_exec_ts,
@@ -312,6 +319,7 @@ impl Core {
         self.check_deadman();
         self.care_for_orders();
         self.audit_when_due();
+        self.watch_strangers();
         self.settle_funding();
         if self.now.ms >= self.next_second_at {
             self.next_second_at = self.now.ms + 1000;

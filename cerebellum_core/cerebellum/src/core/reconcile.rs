@@ -110,6 +110,7 @@ impl Core {
         }
         self.out.push(Effect::PullPositions);
         self.audit.next_at = self.now.ms + EVERY_MS;
+        self.pull_open_orders();
     }
 
     fn pull_executions(&mut self, since_ts: u64) {

@@ -60,6 +60,7 @@ impl Core {
                 self.drive_exits(None);
             }
             Input::Positions(venue) => self.compare_positions(&venue),
+            Input::OpenOrders(orders) => self.look_through(&orders),
             Input::Wallet(balance) => self.wallet = Some(balance),
             Input::Pause(until) => {
                 self.pacer.pause_until(until);
@@ -119,7 +120,7 @@ impl Core {
 
     fn order_seen(&mut self, seen: OrderSeen, settled: bool) {
         let Some(link) = self.link_for(&seen.link_id, &seen.order_id) else {
-            // Somebody else's order on this account; its fills, if any, raise the alarm.
+            // Somebody else's order on this account; the next list of open orders tells of it.
             return;
         };
         let mut terms = seen.terms.map(|terms| *terms);
@@ -144,7 +145,7 @@ impl Core {
         }
     }
 
-    fn link_for(&self, link_id: &str, order_id: &str) -> Option<String> {
+    pub(super) fn link_for(&self, link_id: &str, order_id: &str) -> Option<String> {
         if self.orders.contains_key(link_id) {
             return Some(link_id.to_owned());
         }

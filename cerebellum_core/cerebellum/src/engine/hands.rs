@@ -1,7 +1,8 @@
 //! Doing what the core asks of the venue; every answer comes back as an input.
 //!
-//! Of each kind of pull (executions, positions) at most one is under way: a newer one takes its
-//! place, and all end when the private stream goes down, since the next connect begins anew.
+//! Of each kind of pull (executions, positions, open orders) at most one is under way: a newer one
+//! takes its place. The first two end when the private stream goes down, since the next connect begins
+//! anew.
 
 use std::{future::Future, time::Duration};
 
@@ -32,6 +33,7 @@ pub struct Hands {
 struct Pulls {
     executions: Option<Pull>,
     positions: Option<Pull>,
+    open_orders: Option<Pull>,
     count: u64,
 }
 
@@ -65,6 +67,11 @@ impl Hands {
                 tracing::debug!(order = link_id, ?outcome, "cancel");
                 let _ = inbox.send(Input::CancelReply { link_id, outcome });
             }),
+            Effect::CancelForeign { order_id, symbol } => self.start(async move {
+                // The next list of open orders tells whether it is gone.
+                let outcome = outcome::of_cancel(orders.cancel_foreign(&order_id, &symbol).await);
+                tracing::info!(order_id, %symbol, ?outcome, "cancel of an order that is not ours");
+            }),
             Effect::Amend { link_id, symbol, qty, price } => self.start(async move {
                 let answer =
                     orders.amend(&link_id, &symbol, qty.as_deref(), price.as_deref()).await;
@@ -83,11 +90,12 @@ impl Hands {
             }),
             Effect::PullExecutions { since_ts } => self.pull_executions(since_ts, market_ms),
             Effect::PullPositions => self.pull_positions(),
+            Effect::PullOpenOrders => self.pull_open_orders(),
             _ => {}
         }
     }
 
-    /// Ends every pull: the private stream is down, so their answers are of no use.
+    /// Ends the pulls whose answers are of no use now that the private stream is down.
     pub fn drop_pulls(&mut self) {
         self.pulls.executions = None;
         self.pulls.positions = None;
@@ -95,7 +103,8 @@ impl Hands {
 
     /// Whether an answer belongs to a pull that is still wanted; the pull is then done.
     pub fn takes(&mut self, number: u64) -> bool {
-        for slot in [&mut self.pulls.executions, &mut self.pulls.positions] {
+        let pulls = &mut self.pulls;
+        for slot in [&mut pulls.executions, &mut pulls.positions, &mut pulls.open_orders] {
             if slot.as_ref().is_some_and(|pull| pull.number == number) {
                 *slot = None;
                 return true;
@@ -129,6 +138,16 @@ impl Hands {
             let _ = inbox.post(Letter::Pulled { number, input: Input::Positions(positions) });
         });
         self.pulls.positions = Some(Pull { number, since_ts: 0, work: work.abort_handle() });
+    }
+
+    fn pull_open_orders(&mut self) {
+        self.pulls.open_orders = None;
+        let (rest, inbox, number) = self.begin();
+        let work = self.runtime.spawn(async move {
+            let orders = insist(|| rest.open_orders(), "open orders").await;
+            let _ = inbox.post(Letter::Pulled { number, input: Input::OpenOrders(orders) });
+        });
+        self.pulls.open_orders = Some(Pull { number, since_ts: 0, work: work.abort_handle() });
     }
 
     fn begin(&mut self) -> (RestClient, Inbox, u64) {

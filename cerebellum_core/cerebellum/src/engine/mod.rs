@@ -271,6 +271,12 @@ impl Engine {
                 let executions = self.unbooked(executions, later)?;
                 Input::Asked { link_id, seen, executions, complete }
             }
+            Input::OpenOrders(orders) => {
+                for seen in &orders {
+                    self.recall(&seen.link_id, &seen.order_id, later)?;
+                }
+                Input::OpenOrders(orders)
+            }
             other => clock::translate(other, wall_ms(), clock::now()),
         };
         self.step(input, later)
