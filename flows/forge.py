@@ -158,6 +158,7 @@ def work(house: House, job: Job, folder: Path, key: str) -> str:
     with closing(house, job):
         recipe = prepare(house, job, folder)
         forging = recipe.forging()
+        require_same(house, job, forging.identity)
         house.registry.log(job.mlflow_run, tags={"novelty": forging.novelty.says()})
         get_run_logger().info(forging.novelty.says())
         with spread(recipe, forging) as islands:
@@ -297,6 +298,23 @@ def require_unchanged(slot: str, changed: Mapping[str, tuple[str, str]]) -> None
             "set it back and retry, or begin a new forging"
         )
         raise HouseError(message)
+
+
+def require_same(house: House, job: Job, identity: str) -> None:
+    """Refuse to go on where generations of this forging would not be those that it began with.
+
+    Raises
+    ------
+    HouseError
+    """
+    parameters = {"identity": identity}
+    if house.registry.changed(job.mlflow_run, parameters):
+        message = (
+            f"{job.slot}: the code has changed since this forging began, so its generations would not "
+            "go on from those it has; begin a new forging, or retry with the code it began with"
+        )
+        raise HouseError(message)
+    house.registry.log(job.mlflow_run, parameters=parameters)
 
 
 def evolve(house: House, islands: Islands, job: Job, folder: Path) -> IslandsState:

@@ -19,6 +19,7 @@ from crucible.strategies.registry import Version
 from flows.house import House, page_of_flow_run
 
 EXAMPLE_ROWS = 5
+OPENINGS = "sealed_openings"
 
 
 @task(cache_policy=NO_CACHE, task_run_name="publish {result.slot.name}")
@@ -39,7 +40,10 @@ def publish(
     registry = house.registry
     registry.log_folder(run, output)
     held = registry.metrics(run)
-    metrics = [row for row in final_metrics(result) if row[0] not in held]
+    # The windows of a slot's forgings overlap: how often were such candles looked at?
+    openings = registry.openings(result.slot.name, without=run) + (result.candidate is not None)
+    metrics = [(OPENINGS, float(openings), 0), *final_metrics(result)]
+    metrics = [row for row in metrics if row[0] not in held]
     page, file = page_of_flow_run(), registry.file_of_run(run, "{}")
     # Without host and port: the page may be served elsewhere tomorrow.
     text = note(result, file.removeprefix(registry.tracking_uri), page)
@@ -52,7 +56,7 @@ def publish(
                 run,
                 result.slot,
                 result.champion.to_json(),
-                version_tags(result),
+                {**version_tags(result), OPENINGS: str(openings)},
                 example=example_of(forging),
                 note=text,
             )

@@ -40,6 +40,8 @@ EXPERIMENT = "forgings"
 STRATEGY_FILE = "strategy.json"
 TRIALS = "candidates_evaluated"
 """Metric of a run: candidates that this forging alone evaluated."""
+SEALED = "sealed_trades"
+"""Metric of a run that has opened its sealed window."""
 HOW_TO_READ = """The best is the one with the fewest `gates_failed`, then the highest `deflated_sharpe`: the
 probability that its Sharpe ratio is more than the luck of so many trials.
 
@@ -217,6 +219,12 @@ class Registry:
         """
         others = (run for run in self._runs(slot) if run.info.run_id != without)
         return int(sum(run.data.metrics.get(TRIALS, 0.0) for run in others))
+
+    def openings(self, slot: str, *, without: str = "") -> int:
+        """Count the forgings of a slot that opened their sealed window, but for one run."""
+        return sum(
+            SEALED in run.data.metrics and run.info.run_id != without for run in self._runs(slot)
+        )
 
     def forgings(self, slot: str) -> int:
         """Count the forgings that a slot ever had, refused and failed ones included."""

@@ -181,6 +181,7 @@ class Plant:
         made = Path(client.download_artifacts(run.info.run_id, "", str(folder)))
         expected = folder / "expected"
         forging = self.forging(slot, seed, int(run.data.params["until_ms"]), islands)
+        assert len(run.data.params["identity"]) == len(forging.identity)
         forging.count_earlier(meanwhile)
         result = with_importance(Islands(forging).run(), forging)
         write_folder(result, expected)

@@ -19,8 +19,15 @@ from crucible.market.lake import Lake
 from crucible.operations.home import Home
 from crucible.operations.world import World
 from crucible.settings import MINUTE_MS, Settings, Slot
-from crucible.strategies.registry import TRIALS, Version
-from flows.forge import Job, candles_of, kept_lake, require_resumable, require_unchanged
+from crucible.strategies.registry import SEALED, TRIALS, Version
+from flows.forge import (
+    Job,
+    candles_of,
+    kept_lake,
+    require_resumable,
+    require_same,
+    require_unchanged,
+)
 from flows.house import House, HouseError, only_one
 from flows.publication import offer
 from tests.flows.plant import SYMBOLS
@@ -119,7 +126,7 @@ def require_evidence(plant, run, slot):
     headline = {name for name in made.data.metrics if "/" not in name}
     assert headline == {
         "candidates_evaluated", "gates_failed", "deflated_sharpe", "sealed_net_return",
-        "sealed_max_drawdown", "sealed_trades", "sealed_hold_return",
+        "sealed_max_drawdown", "sealed_trades", "sealed_hold_return", "sealed_openings",
     }  # fmt: skip
     (data,) = made.inputs.dataset_inputs
     assert data.dataset.digest == made.data.params["market_hash"][:36]
@@ -164,7 +171,9 @@ def test_a_killed_process_is_retried_and_outlives_a_late_report_of_its_crash(
     plant.until_settled(run)
     # Another forging of the slot tries much while this one lies still.
     beside = plant.registry.open_run("beside", "forge", {"slot": slot})
-    plant.registry.log(beside, metrics=[(TRIALS, 500.0, 0)])
+    plant.registry.log(beside, metrics=[(TRIALS, 500.0, 0), (SEALED, 4.0, 0)])
+    another = plant.registry.open_run("another", "forge", {"slot": slot})
+    plant.registry.log(another, metrics=[(SEALED, 0.0, 0)])
     plant.retry(run)
     plant.hanging(run, slot)
     # What a worker's second report of the first process does when it comes this late.
@@ -175,6 +184,7 @@ def test_a_killed_process_is_retried_and_outlives_a_late_report_of_its_crash(
     assert plant.states(run).count("Crashed") == 2
     assert plant.advanced(slot) == [1, 2, 2, 3, 4]
     result = plant.require_uninterrupted(run, slot, 12, tmp_path, meanwhile=500)
+    assert plant.mlflow_run(run).data.metrics["sealed_openings"] == 3
     assert result.trials > 500
 
 
@@ -235,6 +245,18 @@ def test_a_forging_that_is_resumed_late_takes_nobodys_seat(plant, monkeypatch):
     assert offer(house, second) == "the challenger"
     assert offer(house, first) == "in production, since the seat was empty"
     assert plant.registry.aliases(slot) == {"production": "1", "challenger": "2"}
+
+
+def test_a_forging_does_not_go_on_under_other_code(plant, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", plant.ports.mlflow_url)
+    house = House(plant.settings, plant.home)
+    slot = "ETHUSDT-gp-8"
+    run = plant.registry.open_run("coded", "forge", {"slot": slot})
+    job = Job(slot, 1, 0, run, 0)
+    require_same(house, job, "what it was")
+    require_same(house, job, "what it was")
+    with pytest.raises(HouseError, match="ETHUSDT-gp-8: the code has changed since"):
+        require_same(house, job, "another")
 
 
 def test_a_key_that_cannot_be_resumed_is_refused_with_those_that_can(tmp_path):
