@@ -15,7 +15,7 @@ use super::{
     ladder::{Ladder, Scales},
     public_frames::{BookFrame, CandleRow, CandlesFrame, Head, TradesFrame},
 };
-use crate::core::market::Quote;
+use crate::core::market::{believe, Quote};
 
 /// How a book's frame begins as the venue writes it; another order of its keys is read, too.
 const BOOK_FRAME: &str = "{\"topic\":\"orderbook.";
@@ -140,6 +140,7 @@ impl MarketData {
         // Nearly every frame is a book's, so it is read once, without a look at its head first.
         if text.starts_with(BOOK_FRAME) {
             if let Ok(frame) = serde_json::from_str::<BookFrame<'_>>(text) {
+                believe(frame.ts, "ts of a book")?;
                 let name = frame.topic.and_then(|topic| topic.rsplit_once('.'));
                 return Ok(match name.map(|(_, name)| Symbol::new(name)) {
                     Some(Ok(symbol)) => self.book(&symbol, &frame, wall_ms),
@@ -162,6 +163,7 @@ impl MarketData {
         }
         if kind.starts_with("orderbook.") {
             let frame: BookFrame<'_> = serde_json::from_str(text).map_err(unreadable)?;
+            believe(frame.ts, "ts of a book")?;
             Ok(self.book(&symbol, &frame, wall_ms))
         } else if kind == "publicTrade" {
             let frame: TradesFrame<'_> = serde_json::from_str(text).map_err(unreadable)?;
@@ -330,7 +332,7 @@ impl MarketData {
             };
             out.push(Outcome::Publish(Market::Trade(Trade {
                 v: V1,
-                ts: row.at,
+                ts: believe(row.at, "T of a trade")?,
                 symbol: symbol.clone(),
                 side,
                 price: row.price.parse()?,
@@ -373,8 +375,7 @@ fn follow(symbol: &Symbol, _data: &SymbolData, step: CandleStep) -> Vec<Outcome>
 /// # Errors
 /// The number that cannot be read.
 pub fn candle_of(symbol: &Symbol, row: &CandleRow) -> Result<Candle, String> {
-    let close_ts = row.start.checked_add(MINUTE_MS);
-    let close_ts = close_ts.ok_or_else(|| format!("candle start {} is no time", row.start))?;
+    let close_ts = believe(row.start.saturating_add(MINUTE_MS), "end of a candle")?;
     Ok(Candle {
         v: V1,
         ts: close_ts,

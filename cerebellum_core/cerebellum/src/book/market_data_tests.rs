@@ -131,3 +131,34 @@ fn frames_that_are_no_frames_are_told_and_dropped() {
         data.frame(stranger, 0).unwrap();
     }
 }
+
+#[test]
+fn a_frame_of_an_absurd_time_is_dropped_and_market_time_stays() {
+    let mut data = data();
+    data.frame(&book("snapshot", 1_000, 1, "100.0", "100.1"), 0).unwrap();
+    let beyond = 4_102_444_800_001_u64;
+    let trade = |at: u64| {
+        json!({"topic": "publicTrade.BTCUSDT", "ts": at, "data": [
+            {"T": at, "s": "BTCUSDT", "S": "Buy", "v": "1", "p": "100", "i": "t"}]})
+        .to_string()
+    };
+    for ts in [0, beyond, u64::MAX] {
+        let fast = book("delta", ts, 2, "100.0", "100.2");
+        // Another order of the keys is read another way.
+        let slow = fast.replacen('{', r#"{"cts2":1,"#, 1);
+        let kline = candle(if ts == 0 { beyond } else { ts - 60_000 }, true);
+        for frame in [fast, slow, trade(ts), kline] {
+            let error = data.frame(&frame, 0).unwrap_err();
+            assert!(error.contains("is no time between 1970 and 2100"), "{error}");
+        }
+        assert_eq!(data.market_ms(), 1_000);
+    }
+    for frame in
+        [book("delta", 7, 2, "1", "2").replace(":7,", ":-7,"), trade(9).replace(":9,", ":-9,")]
+    {
+        assert!(data.frame(&frame, 0).is_err(), "{frame}");
+    }
+    let next = data.frame(&book("delta", 1_020, 2, "100.0", "100.2"), 0).unwrap();
+    assert_eq!(kinds(&next), ["time"], "the book goes on where it was");
+    assert_eq!(data.market_ms(), 1_020);
+}

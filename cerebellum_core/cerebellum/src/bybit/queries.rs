@@ -18,7 +18,7 @@ use crate::{
     book::candles::MINUTE_MS,
     core::{
         io::{Execution, OrderSeen},
-        market::Instrument,
+        market::{believe, Instrument},
     },
 };
 
@@ -301,9 +301,8 @@ pub fn candle(symbol: &Symbol, row: &[String]) -> Result<Candle, String> {
     let [start, open, high, low, close, volume, turnover, ..] = row else {
         return Err(format!("candle of {symbol} with {} fields", row.len()));
     };
-    let no_time = || format!("candle start {start:?} is no time");
-    let open_ts: u64 = start.parse().map_err(|_| no_time())?;
-    let close_ts = open_ts.checked_add(MINUTE_MS).ok_or_else(no_time)?;
+    let open_ts: u64 = start.parse().map_err(|_| format!("candle start {start:?} is no time"))?;
+    let close_ts = believe(open_ts.saturating_add(MINUTE_MS), "end of a candle")?;
     Ok(Candle {
         v: V1,
         ts: close_ts,

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::core::{
     io::{Execution, ExecutionKind, OrderSeen},
+    market::believe,
     oms::Shown,
     order::{Terms, VenueEnd},
 };
@@ -146,8 +147,14 @@ pub fn order(row: &Row) -> Result<OrderSeen, String> {
         symbol: row.symbol()?,
         shown,
         terms: terms(row).map(Box::new),
-        updated_ts: row.optional("updatedTime").parse().ok(),
+        updated_ts: updated_ts(row)?,
     })
+}
+
+/// When the order was changed last, if the row tells it.
+fn updated_ts(row: &Row) -> Result<Option<u64>, String> {
+    let told = row.optional("updatedTime").parse().ok();
+    told.map(|ts| believe(ts, "updatedTime")).transpose().map_err(|error| row.fault(error))
 }
 
 /// Quantity and limit price; a market order has none, and only what can be amended is asked.
@@ -179,6 +186,11 @@ pub fn execution(row: &Row) -> Result<Execution, String> {
     }
     let symbol = row.symbol()?;
     let exec_time = row.word("execTime")?;
+    let exec_ts = exec_time
+        .parse()
+        .map_err(|_| format!("execTime {exec_time:?} is no time"))
+        .and_then(|ts| believe(ts, "execTime"))
+        .map_err(|error| row.fault(error))?;
     Ok(Execution {
         exec_id: row.word("execId")?,
         link_id: row.text("orderLinkId")?,
@@ -190,9 +202,7 @@ pub fn execution(row: &Row) -> Result<Execution, String> {
         fee: row.number("execFee")?,
         fee_currency: fee_currency(row, &symbol)?,
         is_maker: row.flag("isMaker")?,
-        exec_ts: exec_time
-            .parse()
-            .map_err(|_| row.fault(format!("execTime {exec_time:?} is no time")))?,
+        exec_ts,
         symbol,
     })
 }

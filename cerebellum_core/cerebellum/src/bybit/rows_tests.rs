@@ -73,3 +73,20 @@ fn a_missing_field_is_an_error_that_names_it_and_the_row_and_never_a_zero() {
     assert!(balance(&coin, "USDT").unwrap_err().contains("walletBalance is missing"));
     assert_eq!(balance(&coin, "BTC"), Ok(None));
 }
+
+#[test]
+fn a_row_of_an_absurd_time_is_refused_by_name() {
+    for time in ["0", "-1", "4102444800001", "18446744073709551615", "1e300"] {
+        let late = EXECUTION.replace("1700000000001", time);
+        let error = execution(&row(&late)).unwrap_err();
+        assert!(error.contains("execTime") && error.contains("no time"), "{error}");
+    }
+    let order_at =
+        |time: &str| order(&row(&ORDER.replacen('{', &format!(r#"{{"updatedTime":"{time}","#), 1)));
+    assert_eq!(order_at("1700000000001").unwrap().updated_ts, Some(1_700_000_000_001));
+    assert_eq!(order_at("").unwrap().updated_ts, None);
+    for time in ["0", "4102444800001"] {
+        let error = order_at(time).unwrap_err();
+        assert!(error.contains("updatedTime"), "{error}");
+    }
+}

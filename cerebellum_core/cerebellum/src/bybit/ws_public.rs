@@ -104,7 +104,7 @@ async fn session(
             None => Vec::new(),
             Some(Ok(outcomes)) => outcomes,
             Some(Err(error)) => {
-                tracing::error!(error, "public frame is dropped");
+                hands.rest.complaints().tell("public frame, which is dropped", &error);
                 Vec::new()
             }
         };
