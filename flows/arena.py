@@ -17,6 +17,7 @@ from crucible.arena.engine import Arena
 from crucible.arena.publication import ArenaFiles
 from crucible.arena.roster import Requirements, Roster
 from crucible.execution.cerebellum_link import Addresses, CerebellumLink
+from crucible.interruption import interruptible
 from crucible.market.candles import Candles
 from flows.house import House, only_one, open_house
 
@@ -64,10 +65,11 @@ def trade(house: House) -> int:
             house.settings, link, pipeline, instruments, roster, files, house.settings.market.seed
         )
         try:
-            engine.warm(house.lake.read_all(pipeline.symbols), backfill(house))
-            roster.start()
-            logger.info("trading %s from %d", ", ".join(pipeline.symbols), engine.market_ts)
-            engine.run(should_stop=alive(engine))
+            with interruptible():
+                engine.warm(house.lake.read_all(pipeline.symbols), backfill(house))
+                roster.start()
+                logger.info("trading %s from %d", ", ".join(pipeline.symbols), engine.market_ts)
+                engine.run(should_stop=alive(engine))
         except TerminationSignal:
             logger.info("told to stop at %d", engine.market_ts)
         finally:

@@ -30,6 +30,7 @@ from prefect.states import Running
 from crucible.forge.importance import with_importance
 from crucible.forge.islands import Islands, IslandsState
 from crucible.forge.spread import Recipe, spread
+from crucible.interruption import interruptible
 from crucible.market.candles import Candles, folder_hash, write_candles
 from crucible.market.funding import write_funding
 from crucible.market.lake import Lake
@@ -173,7 +174,8 @@ def work(house: House, job: Job, folder: Path, key: str) -> str:
 def closing(house: House, job: Job) -> Iterator[None]:
     """Mark the MLflow run FAILED at an error, and KILLED when the flow is cancelled or ended."""
     try:
-        yield
+        with interruptible():
+            yield
     except Exception:
         house.registry.close_run(job.mlflow_run, "FAILED")
         raise
@@ -244,7 +246,8 @@ def prepare(house: House, job: Job, folder: Path) -> Recipe:
     candles = candles_of(lake, house.symbols)
     slot = Slot.parse(job.slot)
     own, funding = candles[slot.symbol], lake.read_funding(slot.symbol)
-    frame = pipeline.batch(candles)[slot.symbol]
+    with interruptible():
+        frame = pipeline.batch(candles)[slot.symbol]
     living, left_out = living_of(house.registry, job.living, own, frame, settings, funding)
     for name, reason in left_out.items():
         get_run_logger().warning("%s is not compared with: %s", name, reason)
@@ -352,7 +355,8 @@ def evolve(house: House, islands: Islands, job: Job, folder: Path) -> IslandsSta
 @task(cache_policy=NO_CACHE)
 def generation(islands: Islands, state: IslandsState | None, path: Path) -> IslandsState:
     """Breed, evaluate and select once on every island, and leave a checkpoint."""
-    state = islands.start() if state is None else islands.advance(state)
+    with interruptible():
+        state = islands.start() if state is None else islands.advance(state)
     state.save(path)
     return state
 

@@ -21,6 +21,7 @@ from crucible.forge.islands import IslandsState
 from crucible.forge.report import write_folder
 from crucible.forge.result import ForgeResult
 from crucible.forge.spread import Recipe, spread
+from crucible.interruption import interruptible
 from crucible.market.candles import Candles, read_folder
 from crucible.market.funding import charged, read_funding
 from crucible.settings import ForgeSettings, Settings, Slot
@@ -94,7 +95,7 @@ def forge_to_folder(
     if resume and not path.exists():
         message = f"{path}: nothing to resume; leave --resume out to begin"
         raise ForgeError(message)
-    with _progress() as progress:
+    with _progress() as progress, interruptible():
         task = progress.add_task("features", total=None if last is None else last + 3)
         candles, frame = _features(seat.symbol, candles_dir, settings, influence, forge.max_candles)
         funding = read_funding(funding_dir or candles_dir, seat.symbol)
