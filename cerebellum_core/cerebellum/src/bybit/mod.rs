@@ -6,6 +6,8 @@ pub mod keys;
 pub mod orders;
 /// What a refused order means.
 pub mod outcome;
+/// Ten minutes without requests, when the venue turns this address away.
+pub mod pause;
 /// Questions that the engine asks: orders, executions, positions, filters, candles.
 pub mod queries;
 /// Signed and unsigned requests.

@@ -5,17 +5,26 @@ use std::{
         atomic::{AtomicI64, Ordering},
         Arc,
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use protocol::{bybit::signing::sign_rest, wire::field::Symbol};
 use serde::{de::DeserializeOwned, Deserialize};
 use serde_json::Value;
 
-use super::{keys::Keys, outcome::Answer, rows::Traded, unreadable::Unreadable, wall_ms};
+use super::{
+    keys::Keys,
+    outcome::Answer,
+    pause::{Pause, PAUSE},
+    rows::Traded,
+    unreadable::Unreadable,
+    wall_ms,
+};
 
 /// The code of a stamp outside the receive window: the clocks differ.
 pub(super) const STALE_STAMP: i64 = 10_002;
+/// The status with which a venue turns an address away.
+const FORBIDDEN: u16 = 403;
 /// How often the clocks are compared at most to find a fast answer.
 const CLOCK_SAMPLES: usize = 3;
 /// An answer within this is fast, ms.
@@ -51,6 +60,7 @@ pub struct RestClient {
     keys: Keys,
     clock: VenueClock,
     receive_window_ms: i64,
+    pause: Pause,
     unreadable: Unreadable,
     traded: Traded,
 }
@@ -84,6 +94,7 @@ struct Envelope {
 }
 
 struct Raw {
+    status: u16,
     envelope: Envelope,
     remaining: Option<i64>,
     reset_at: Option<i64>,
@@ -114,6 +125,7 @@ impl RestClient {
             keys,
             clock: VenueClock::default(),
             receive_window_ms,
+            pause: Pause::default(),
             unreadable: Unreadable::default(),
             traded: Traded::default(),
         })
@@ -279,7 +291,22 @@ impl RestClient {
     }
 
     async fn read(&self, path: &str, request: reqwest::RequestBuilder) -> Result<Raw, Failure> {
+        if let Some(left) = self.pause.left(Instant::now()) {
+            let seconds = left.as_secs() + 1;
+            return Err(Failure::NeverSent(format!(
+                "{path}: not asked: the venue answered HTTP 403, so requests rest for {seconds} s more"
+            )));
+        }
         let mut raw = read(path, request).await?;
+        if raw.status == FORBIDDEN && self.pause.begin(Instant::now()) {
+            metrics::counter!("cerebellum_rest_pauses_total").increment(1);
+            let text = format!(
+                "{path}: HTTP 403: this address asks too often or is not served; no request leaves for \
+                 {} s, orders go over the trade socket where it is up",
+                PAUSE.as_secs()
+            );
+            self.unreadable.notice("rest_paused", text);
+        }
         // A refused signature comes back with all that was signed, the key among it.
         raw.envelope.text = self.keys.hide(&raw.envelope.text);
         Ok(raw)
@@ -325,7 +352,7 @@ pub(super) fn answer_of(
 }
 
 async fn read(path: &str, request: reqwest::RequestBuilder) -> Result<Raw, Failure> {
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     let response = request.send().await.map_err(|error| {
         // The address is left out: a URL of a signed request says too much for a log.
         let error = error.without_url();
@@ -335,7 +362,7 @@ async fn read(path: &str, request: reqwest::RequestBuilder) -> Result<Raw, Failu
             Failure::Silence(format!("{path}: no answer: {}", reason(&error)))
         }
     })?;
-    let status = response.status();
+    let status = response.status().as_u16();
     let number =
         |name: &str| response.headers().get(name)?.to_str().ok()?.trim().parse::<i64>().ok();
     let (remaining, reset_at) =
@@ -347,13 +374,13 @@ async fn read(path: &str, request: reqwest::RequestBuilder) -> Result<Raw, Failu
     metrics::histogram!("cerebellum_rest_seconds", "path" => path.to_owned())
         .record(started.elapsed().as_secs_f64());
     match serde_json::from_slice::<Envelope>(&body) {
-        Ok(envelope) => Ok(Raw { envelope, remaining, reset_at }),
+        Ok(envelope) => Ok(Raw { status, envelope, remaining, reset_at }),
         // 401 and 403 are decided before an order is looked at.
-        Err(_) if matches!(status.as_u16(), 401 | 403) => {
+        Err(_) if matches!(status, 401 | 403) => {
             let text = format!("HTTP {status}");
-            let code = if status.as_u16() == 401 { 10_003 } else { 10_006 };
+            let code = if status == 401 { 10_003 } else { 10_018 };
             let envelope = Envelope { code, text, result: Value::Null, time: 0 };
-            Ok(Raw { envelope, remaining, reset_at })
+            Ok(Raw { status, envelope, remaining, reset_at })
         }
         Err(_) => Err(Failure::Silence(format!("{path}: HTTP {status} without a reply"))),
     }

@@ -35,9 +35,14 @@ impl Unreadable {
         if !self.is_due(place) {
             return;
         }
+        self.notice("venue_unreadable", format!("{place}: {text}"));
+    }
+
+    /// Tells a person something else of the venue, as an alarm of this code.
+    pub fn notice(&self, code: &'static str, text: String) {
         if let Some(inbox) = &self.inbox {
-            let text: String = format!("{place}: {text}").chars().take(LONGEST).collect();
-            let _ = inbox.send(Input::Notice { code: "venue_unreadable", text, symbol: None });
+            let text: String = text.chars().take(LONGEST).collect();
+            let _ = inbox.send(Input::Notice { code, text, symbol: None });
         }
     }
 

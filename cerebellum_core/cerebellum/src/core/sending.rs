@@ -68,11 +68,15 @@ impl Core {
                 self.ask(link, 0);
                 return;
             }
-            let text = format!(
+            let mut text = format!(
                 "time to live ended at {}, market time is {}",
                 order.intent.expires_at(),
                 self.market_ms
             );
+            // Why it did not leave in time.
+            if let Some(why) = &order.text {
+                text += &format!("; {why}");
+            }
             let code = RejectCode::Expired.as_str().to_owned();
             self.happen(link, Happened::Refused { code, text });
             return;
