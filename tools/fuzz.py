@@ -18,7 +18,18 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 CORE = REPOSITORY / "cerebellum_core"
 LIBFUZZER = CORE / "fuzz" / "libfuzzer"
-TARGETS = ("command", "reply", "event", "market", "rest", "public", "private", "trade", "files")
+TARGETS = (
+    "command",
+    "reply",
+    "event",
+    "market",
+    "rest",
+    "public",
+    "private",
+    "trade",
+    "files",
+    "paper",
+)
 MACHINE = (
     "x86_64-unknown-linux-gnu" if os.uname().machine == "x86_64" else "aarch64-unknown-linux-gnu"
 )

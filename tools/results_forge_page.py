@@ -177,13 +177,19 @@ def _method(told: dict[str, Any]) -> list[str]:
         (
             "Symbols are dealt out in turn over the spans in alphabetical order, so none was picked by "
             "its result; every forging of the run is on this page. All symbols of a span take part in "
-            "its features. No funding is charged, also where the candles are of perpetual futures. "
-            "Forgings of one span are not independent: markets move together. A window is sealed to "
+            f"its features. {_funding(told['rows'])} Forgings of one span are not independent: markets move together. A window is sealed to "
             "its forging, not to people: whoever changes the Forge after reading this page has "
             "seen these windows."
         ),
         "\n".join(spans),
     ]
+
+
+def _funding(rows: list[dict[str, Any]]) -> str:
+    """Tell whether funding was charged, as each forging's own lineage says."""
+    said = Counter(row["funding"] for row in rows)
+    counted = "; ".join(f"{says} ({count} forgings)" for says, count in sorted(said.items()))
+    return f"Funding: {counted}; without rates none is charged on perpetual futures either."
 
 
 def _window_table(rows: list[dict[str, Any]], name: str) -> str:

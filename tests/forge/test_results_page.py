@@ -148,6 +148,7 @@ def test_the_summary_counts_the_files(text, files):
         assert f"{lineage['trials']:,} trials counted" in text
         assert lineage["data_hash"][:16] in text
         assert f"`{lineage['code_revision']}`" in text
+    assert f"Funding: not charged, no rates are known ({len(files)} forgings);" in text
 
 
 def test_the_page_names_no_folder_of_this_machine(candles, made, text):
