@@ -61,6 +61,40 @@ pub const FILES: [&str; 4] = [
     "[daily_loss]\nagent = \"500\"\ntotal = \"2000\"\n[venue]\norders_per_second = 10\n",
 ];
 
+/// Requests, frames and faults that come to the paper venue, each with the door it comes in by.
+pub const PAPER: [&str; 30] = [
+    r#"{"door":"rest","method":"POST","path":"/v5/order/create","body":{"category":"linear","symbol":"BTCUSDT","side":"Buy","orderType":"Market","qty":"0.01","takeProfit":"99999","stopLoss":"1000","tpslMode":"Partial","tpOrderType":"Limit","tpLimitPrice":"99990","slippageToleranceType":"TickSize","slippageTolerance":"100","orderLinkId":"c-1"}}"#,
+    r#"{"door":"rest","method":"POST","path":"/v5/order/create","body":{"category":"linear","symbol":"BTCUSDT","side":"Sell","orderType":"Limit","qty":"0.02","price":"45000","timeInForce":"PostOnly","positionIdx":0,"orderLinkId":"c-2","reduceOnly":false,"smpType":"CancelMaker"}}"#,
+    r#"{"door":"rest","method":"POST","path":"/v5/order/create","body":{"category":"linear","symbol":"BTCUSDT","side":"Sell","orderType":"Market","qty":"0","reduceOnly":true,"closeOnTrigger":true}}"#,
+    r#"{"door":"rest","method":"POST","path":"/v5/order/create","body":{"category":"linear","symbol":"BTCUSDT","side":"Buy","orderType":"Limit","qty":"0.02","bboSideType":"Queue","bboLevel":"2","timeInForce":"IOC"}}"#,
+    r#"{"door":"rest","method":"POST","path":"/v5/order/create","body":{"category":"linear","symbol":"BTCUSDT","side":"Buy","orderType":"Market","qty":"0.01","triggerPrice":"99999","triggerDirection":1,"triggerBy":"MarkPrice","orderLinkId":"c-3"}}"#,
+    r#"{"door":"rest","method":"POST","path":"/v5/order/amend","body":{"category":"linear","symbol":"BTCUSDT","orderLinkId":"c-2","qty":"0.03","price":"46000","triggerPrice":null}}"#,
+    r#"{"door":"rest","method":"POST","path":"/v5/order/cancel","body":{"category":"linear","symbol":"BTCUSDT","orderLinkId":"c-2"}}"#,
+    r#"{"door":"rest","method":"POST","path":"/v5/order/cancel-all","body":{"category":"linear","settleCoin":"USDT"}}"#,
+    r#"{"door":"rest","method":"POST","path":"/v5/order/create-batch","body":{"category":"linear","request":[{"symbol":"BTCUSDT","side":"Sell","orderType":"Market","qty":"0.01","orderLinkId":"b-1"}]}}"#,
+    r#"{"door":"rest","method":"POST","path":"/v5/position/set-leverage","body":{"category":"linear","symbol":"BTCUSDT","buyLeverage":"5","sellLeverage":"5"}}"#,
+    r#"{"door":"rest","method":"POST","path":"/v5/position/trading-stop","body":{"category":"linear","symbol":"BTCUSDT","positionIdx":0,"tpslMode":"Full","takeProfit":"99999","stopLoss":"1000","trailingStop":"100","activePrice":"99999"}}"#,
+    r#"{"door":"rest","method":"GET","path":"/v5/order/realtime","query":"category=linear&symbol=BTCUSDT&limit=50&openOnly=0&cursor=1"}"#,
+    r#"{"door":"rest","method":"GET","path":"/v5/order/history","query":"category=linear&orderLinkId=c-1&startTime=1704067200000&endTime=1704067300000"}"#,
+    r#"{"door":"rest","method":"GET","path":"/v5/execution/list","query":"category=linear&limit=100&execType=Trade&startTime=1704067200000"}"#,
+    r#"{"door":"rest","method":"GET","path":"/v5/position/list","query":"category=linear&settleCoin=USDT"}"#,
+    r#"{"door":"rest","method":"GET","path":"/v5/account/wallet-balance","query":"accountType=UNIFIED&coin=USDT"}"#,
+    r#"{"door":"rest","method":"GET","path":"/v5/market/kline","query":"category=linear&symbol=BTCUSDT&interval=1&start=1704067200000&end=1704067300000&limit=1000"}"#,
+    r#"{"door":"rest","method":"GET","path":"/v5/market/funding/history","query":"category=linear&symbol=BTCUSDT&startTime=1704067200000&endTime=1704067300000&limit=200"}"#,
+    r#"{"door":"rest","method":"GET","path":"/v5/market/orderbook","query":"category=linear&symbol=BTC%55SDT&limit=50"}"#,
+    r#"{"door":"rest","method":"GET","path":"/v5/market/instruments-info","query":"category=linear&limit=1&cursor=1"}"#,
+    r#"{"door":"public","body":{"op":"subscribe","req_id":"1","args":["orderbook.50.BTCUSDT","publicTrade.BTCUSDT","kline.1.BTCUSDT","tickers.BTCUSDT"]}}"#,
+    r#"{"door":"public","body":{"op":"ping","req_id":7}}"#,
+    r#"{"door":"private","body":{"op":"auth","req_id":"1","args":["key-one",1700000010000,"00"]}}"#,
+    r#"{"door":"private","body":{"op":"subscribe","args":["order","execution","position","wallet"]}}"#,
+    r#"{"door":"trade","body":{"reqId":"r-1","header":{"X-BAPI-TIMESTAMP":"1700000000000","X-BAPI-RECV-WINDOW":"5000"},"op":"order.create","args":[{"category":"linear","symbol":"BTCUSDT","side":"Buy","orderType":"Limit","qty":"0.01","price":"40000","orderLinkId":"t-1"}]}}"#,
+    r#"{"door":"trade","body":{"reqId":"r-2","header":{"X-BAPI-TIMESTAMP":"1700000000000","X-BAPI-RECV-WINDOW":"5000"},"op":"order.amend-batch","args":[{"category":"linear","request":[{"symbol":"BTCUSDT","orderLinkId":"t-1","price":"40001"}]}]}}"#,
+    r#"{"door":"fault","body":{"kind":"error","count":1,"status":503,"commit":true,"endpoint":"create","channel":"rest"}}"#,
+    r#"{"door":"fault","body":{"kind":"reorder_private","probability":0.5,"seed":3,"topic":"order"}}"#,
+    r#"{"door":"fault","body":{"kind":"clock_offset","ms":1500}}"#,
+    r#"{"door":"fault","body":{"kind":"gap","symbol":"BTCUSDT","count":2}}"#,
+];
+
 /// Texts as inputs.
 #[must_use]
 pub fn texts(list: &[&str]) -> Vec<Vec<u8>> {

@@ -1,4 +1,4 @@
-//! Seeded mutation of everything that Cerebellum parses.
+//! Seeded mutation of everything that Cerebellum and the paper venue parse.
 //!
 //! Each target takes examples (golden vectors, rows as the venue documents them, recorded frames
 //! where they are at hand), changes them byte by byte and value by value, and hands them to the real

@@ -17,6 +17,7 @@ use cerebellum::{
     core::limits::Limits,
     settings::Flags,
 };
+use paper_venue::server::probe::Probe;
 use protocol::wire::{decode, encode, field::Symbol, Command, Event, Family, Market, Reply};
 use serde::{de::DeserializeOwned, Serialize};
 use serde_json::Value;
@@ -47,7 +48,7 @@ impl Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     Target {
         name: "command",
         begin: || Box::new(message::<Command>),
@@ -105,6 +106,15 @@ pub const TARGETS: [Target; 9] = [
         begin: || Box::new(files),
         stream: false,
         examples: || Ok(corpus::texts(&corpus::FILES)),
+    },
+    Target {
+        name: "paper",
+        begin: || {
+            let mut probe = Probe::default();
+            Box::new(move |input| probe.take(input))
+        },
+        stream: true,
+        examples: || Ok(corpus::texts(&corpus::PAPER)),
     },
 ];
 

@@ -128,7 +128,7 @@ fn advance(venue: &Venue, body: &[u8]) -> Result<Value, String> {
 }
 
 /// Splits a request into the fault itself and its scope.
-fn read_fault(body: &[u8]) -> Result<(Fault, Scope), String> {
+pub(super) fn read_fault(body: &[u8]) -> Result<(Fault, Scope), String> {
     let mut fault: Map<String, Value> =
         serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let mut scope = Map::new();
@@ -155,7 +155,7 @@ fn read_fault(body: &[u8]) -> Result<(Fault, Scope), String> {
 }
 
 /// Carries a fault out, or arms it; says what it met.
-fn inject(venue: &Venue, fault: &Fault, scope: &Scope) -> Result<Value, String> {
+pub(super) fn inject(venue: &Venue, fault: &Fault, scope: &Scope) -> Result<Value, String> {
     let account = scope.key.as_deref().map(|key| account(venue, key)).transpose()?;
     venue.with(|core| {
         let symbol = match &scope.symbol {

@@ -12,6 +12,8 @@ pub mod faults;
 pub mod limits;
 /// Queries of orders, executions, positions and wallets.
 pub mod private;
+/// All that is read, without sockets.
+pub mod probe;
 /// Queries of market data.
 pub mod public;
 /// REST requests and answers.

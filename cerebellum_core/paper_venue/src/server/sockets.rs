@@ -106,6 +106,14 @@ async fn hear(venue: &Arc<Venue>, id: u64, path: &'static str, text: &str) {
         hear_trade(venue, id, &parsed).await;
         return;
     }
+    if parsed.get("op").and_then(Value::as_str) == Some("subscribe") {
+        tokio::time::sleep(HOLD).await;
+    }
+    respond(venue, id, path, &parsed);
+}
+
+/// Answers one request of a public or private connection.
+pub(super) fn respond(venue: &Venue, id: u64, path: &'static str, parsed: &Value) {
     let req_id = parsed.get("req_id").cloned();
     let reply = |op: &str, success: bool, message: &str| {
         let mut reply = Map::new();
@@ -144,10 +152,7 @@ async fn hear(venue: &Arc<Venue>, id: u64, path: &'static str, text: &str) {
                 core.hub.tell(id, reply("auth", account.is_some(), message));
             });
         }
-        ("subscribe", _) => {
-            tokio::time::sleep(HOLD).await;
-            venue.with(|core| subscribe(core, id, path, &args, &reply));
-        }
+        ("subscribe", _) => venue.with(|core| subscribe(core, id, path, &args, &reply)),
         ("unsubscribe", _) => venue.with(|core| {
             for topic in args.iter().filter_map(Value::as_str) {
                 core.hub.unsubscribe(id, topic);
@@ -298,7 +303,14 @@ fn fail(id: u64, op: &str, request: &Value, code: i64) -> Value {
     reply
 }
 
-fn answer_trade(core: &mut Core, venue: &Venue, id: u64, op: &str, request: &Value) -> Value {
+/// Answers one request of a trade connection.
+pub(super) fn answer_trade(
+    core: &mut Core,
+    venue: &Venue,
+    id: u64,
+    op: &str,
+    request: &Value,
+) -> Value {
     let mut reply = Map::new();
     if let Some(req_id) = request.get("reqId") {
         reply.insert("reqId".to_owned(), req_id.clone());
