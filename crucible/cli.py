@@ -272,7 +272,10 @@ def kill(
     if not yes:
         typer.confirm("Halt all trading and close every position?", abort=True)
     halted = halt_and_flatten(addresses, "operator's kill switch", wait)
-    print(f"halted; open positions {halted.open_positions}, open orders {halted.open_orders}")
+    print(
+        f"halted; {halted.cancels}; "
+        f"open positions {halted.open_positions}, open orders {halted.open_orders}"
+    )
     if not halted.flat:
         print("crucible: not everything could be closed yet; run it again", file=sys.stderr)
         sys.exit(1)

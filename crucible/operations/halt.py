@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from crucible.execution.cerebellum_link import Addresses, CerebellumLink
-from crucible.execution.messages import CancelAll, Flatten, SetState
+from crucible.execution.messages import Ack, CancelAll, Flatten, SetState
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +18,15 @@ class Halted:
     open_positions, open_orders : int
     fills : int
         In Cerebellum's journal.
+    cancels : str
+        What Cerebellum said it cancels, orders that others placed included. Those are not waited for:
+        a risk event tells when none is left.
     """
 
     open_positions: int
     open_orders: int
     fills: int
+    cancels: str
 
     @property
     def flat(self) -> bool:
@@ -50,7 +54,8 @@ def halt_and_flatten(addresses: Addresses, reason: str, timeout_s: float = 10.0)
                 operator=None,
             )
         )
-        link.ask(CancelAll(ts=now, request_id=link.request_id(), agent=None, symbol=None))
+        told = link.ask(CancelAll(ts=now, request_id=link.request_id(), agent=None, symbol=None))
+        cancels = told.text if isinstance(told, Ack) else ""
         link.ask(
             Flatten(ts=now, request_id=link.request_id(), agent=None, symbol=None, reason=reason)
         )
@@ -58,7 +63,7 @@ def halt_and_flatten(addresses: Addresses, reason: str, timeout_s: float = 10.0)
         while True:
             seen = link.snapshot()
             held = sum(1 for position in seen.positions if float(position.qty) != 0)
-            halted = Halted(held, len(seen.orders), seen.totals.fills)
+            halted = Halted(held, len(seen.orders), seen.totals.fills, cancels)
             if halted.flat or time.monotonic() > deadline:
                 return halted
             time.sleep(0.1)

@@ -83,6 +83,7 @@ def test_a_halt_closes_everything_refuses_what_follows_and_leaves_equal_books(de
     halted = halt_and_flatten(desk.addresses, "test", timeout_s=15)
 
     assert halted.flat
+    assert halted.cancels == "0 cancels requested"
     assert halted.fills >= 4
     refused = desk.submit("BTCUSDT", "buy", "0.02")
     assert (refused.status, refused.code) == ("rejected", "halted")
