@@ -24,12 +24,10 @@ from typing import Any
 import requests
 
 from tests.chaos import books
-from tests.chaos.schedule import AGENTS, SYMBOLS, Event, Schedule, write
-from tests.processes import DAY_MS, ORIGIN_MS, REPOSITORY, binary, running, write_keys
+from tests.chaos.schedule import AGENTS, START_MS, SYMBOLS, Event, Schedule, write
+from tests.processes import ORIGIN_MS, REPOSITORY, binary, running, write_keys
 
 DEPOSIT = "10000000"
-# A quarter of an hour of market time before the venue settles funding.
-START_MS = ORIGIN_MS + 3 * DAY_MS + (8 * 60 - 15) * 60_000
 # No order left for so long: something hangs.
 STALL_S = 75.0
 # Rows on their way have so long to arrive after the last order.
@@ -61,21 +59,26 @@ class Pace:
         Market time advances in such steps.
     window : int
         Most orders under way at once.
+    stride_ms : int
+        Market time passes only between two orders, so much each time; 0: it passes by itself.
     """
 
     speed: float = 60.0
     step_ms: int = 1_000
     window: int = 16
+    stride_ms: int = 0
 
     @property
     def is_still(self) -> bool:
-        """Whether prices do not move while the campaign runs."""
-        return self.speed < 1
+        """Whether prices do not move while an order is under way."""
+        return self.speed < 1 or self.stride_ms > 0
 
 
 LIVELY = Pace()
 # One order after the other on a market that stands still: what decides a fill is the order alone.
 STILL = Pace(speed=0.001, step_ms=60_000, window=1)
+# One order after the other on a lively market, whose time passes between them.
+STEPPED = Pace(window=1, stride_ms=37_000)
 
 
 @dataclass(slots=True)
@@ -232,10 +235,15 @@ class Campaign:
     def _venue_command(self) -> list[str]:
         return [
             binary("paper_venue"), "--rest", "127.0.0.1:0", "--market", "simulated",
-            "--seed", str(self.schedule.seed % 2**31), "--speed", f"{self.pace.speed:g}",
-            "--step-ms", str(self.pace.step_ms), "--keys", str(self.keys),
+            "--seed", str(self.schedule.seed % 2**31), "--keys", str(self.keys),
             "--symbols", ",".join(SYMBOLS), "--origin", str(ORIGIN_MS), "--start", str(START_MS),
+            *self._passing(),
         ]  # fmt: skip
+
+    def _passing(self) -> list[str]:
+        if self.pace.stride_ms:
+            return ["--stepped"]
+        return ["--speed", f"{self.pace.speed:g}", "--step-ms", str(self.pace.step_ms)]
 
     def _cerebellum_command(self, venue: dict[str, Any]) -> list[str]:
         return [
@@ -257,6 +265,7 @@ class Campaign:
             sys.executable, "-m", "tests.chaos.trader", "--folder", str(self.folder),
             "--addresses", json.dumps(addresses), "--window", str(self.pace.window),
             *(["--rest", self.rest] if self.pace.is_still else []),
+            *(["--stride-ms", str(self.pace.stride_ms), "--key", self.key] if self.pace.stride_ms else []),
         ]  # fmt: skip
 
     def _wait_ready(self) -> dict[str, Any]:

@@ -13,13 +13,15 @@ from random import Random
 from typing import Any, Literal
 
 from crucible.execution.cerebellum_link import new_intent_id
-from tests.processes import ORIGIN_MS
+from tests.processes import DAY_MS, ORIGIN_MS
 
 AGENTS = ("amber", "basil", "cedar", "dahlia", "elm")
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 # Smallest quantity times what an order may ask for.
 STEPS = {"BTCUSDT": ("0.001", 20), "ETHUSDT": ("0.01", 40)}
 PATIENT_TTL_MS = 3_600_000
+# A quarter of an hour of market time before the venue settles funding.
+START_MS = ORIGIN_MS + 3 * DAY_MS + (8 * 60 - 15) * 60_000
 
 Style = Literal["market", "through", "near", "far", "exit", "hasty"]
 """How an order is meant.
@@ -44,6 +46,14 @@ STILL_STYLES: tuple[tuple[Style, int], ...] = (
     ("through", 20),
     ("far", 20),
     ("exit", 20),
+)
+# Where market time passes only between orders, an order that rests at the best price has one fate, too.
+STEPPED_STYLES: tuple[tuple[Style, int], ...] = (
+    ("market", 30),
+    ("through", 15),
+    ("near", 25),
+    ("far", 15),
+    ("exit", 15),
 )
 KILLS = ("cerebellum", "arena", "sockets")
 
@@ -146,17 +156,18 @@ class Schedule:
     events: tuple[Event, ...]
 
 
-def make(seed: int, count: int, *, still: bool = False) -> Schedule:
+def make(seed: int, count: int, *, still: bool = False, stepped: bool = False) -> Schedule:
     """Draw a schedule; every fault and every kill is in it at least once.
 
     One for a market that stands still leaves out what a moment decides: protection, resting at the
-    best price, times to live, and faults of the public streams (a stale book refuses entries).
+    best price, times to live, and faults of the public streams (a stale book refuses entries). One for
+    a market that is stepped from order to order leaves out the same but for resting at the best price.
     """
-    random = Random(f"chaos {seed} {count} {still}")
-    styles = STILL_STYLES if still else STYLES
+    random = Random(f"chaos {seed} {count} {'stepped' if stepped else still}")
+    styles = STEPPED_STYLES if stepped else STILL_STYLES if still else STYLES
     orders = [_order(random, number, count, styles) for number in range(1, count + 1)]
     events = _events(random, count)
-    if still:
+    if still or stepped:
         orders = [_stilled(order) for order in orders]
         events = [event for event in events if not _reaches_public(event)]
     return Schedule(seed, tuple(orders), tuple(events))

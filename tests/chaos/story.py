@@ -175,9 +175,10 @@ def _downtimes(happenings: list[Happening], process: str) -> list[tuple[float, f
 
 
 def retold(outcome: Outcome) -> list[tuple[Any, ...]]:
-    """Give what must be the same in every run on a market that stands still.
+    """Give what must be the same in every run on a market that stands still while orders are under way.
 
-    Every order's end and every fill's size, price and fee, in the order of the schedule.
+    Every order's end and every fill's size, price and fee, in the order of the schedule; then every
+    payment of funding.
     """
     rows: list[tuple[Any, ...]] = []
     for order in outcome.schedule.orders:
@@ -189,4 +190,5 @@ def retold(outcome: Outcome) -> list[tuple[Any, ...]]:
             if fill.link == link
         ]
         rows.append((order.number, None if placed is None else placed.status, fills))
+    rows += [("funding", str(amount)) for amount in sorted(outcome.venue.funding.values())]
     return rows

@@ -1,4 +1,4 @@
-"""What a seed repeats: the schedule to the byte, and on a still market every order's end and fill."""
+"""What a seed repeats: the schedule to the byte, and every order's end and fill, one after the other."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos import schedule
-from tests.chaos.campaign import STILL, Campaign, Outcome
+from tests.chaos import books, schedule
+from tests.chaos.campaign import STEPPED, STILL, Campaign, Outcome, Pace
 from tests.chaos.schedule import FAULT_NAMES, KILLS
 from tests.chaos.story import retold, unforetold
 
@@ -36,16 +36,30 @@ def test_every_schedule_has_every_fault_and_every_kill(seed: int) -> None:
     assert whats >= set(FAULT_NAMES) | {f"kill_{name}" for name in KILLS}
 
 
-def story() -> Outcome:
+def story(pace: Pace) -> Outcome:
     folder = Path(tempfile.mkdtemp(prefix="ch-"))
-    outcome = Campaign(schedule.make(SEED, STILL_ORDERS, still=True), folder, STILL).run()
+    stepped = pace.stride_ms > 0
+    plan = schedule.make(SEED, STILL_ORDERS, still=not stepped, stepped=stepped)
+    outcome = Campaign(plan, folder, pace).run()
     assert outcome.faults == [], f"{folder} holds every log and book"
     shutil.rmtree(folder)
     return outcome
 
 
 def test_on_a_still_market_the_same_seed_repeats_every_end_and_every_fill() -> None:
-    first, second = story(), story()
+    first, second = story(STILL), story(STILL)
     assert unforetold(first) == []
     assert retold(first) == retold(second)
-    assert any(fills for _, _, fills in retold(first))
+    assert first.venue.fills
+
+
+def test_on_a_lively_market_that_waits_for_orders_the_same_seed_repeats_the_same_story() -> None:
+    first, second = story(STEPPED), story(STEPPED)
+    assert unforetold(first) == []
+    assert retold(first) == retold(second)
+    prices = {fill.price for fill in first.venue.fills.values() if fill.symbol == "BTCUSDT"}
+    assert len(prices) >= 5, "a market whose price moves"
+    near = {books.link_of(one.intent_id) for one in first.schedule.orders if one.style == "near"}
+    ends = {placed.status for link, placed in first.venue.orders.items() if link in near}
+    assert "filled" in ends, "some that rest are filled as time passes"
+    assert first.venue.funding

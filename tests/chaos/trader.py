@@ -42,12 +42,13 @@ from crucible.execution.messages import (
     Submit,
     TopMessage,
 )
-from tests.chaos.schedule import SYMBOLS, Order, read
+from tests.chaos.schedule import START_MS, SYMBOLS, Order, read
 
 TICKS = {"BTCUSDT": Decimal("0.1"), "ETHUSDT": Decimal("0.01")}
 EVENTS = (OrderEvent, FillEvent, FundingEvent, PositionEvent, RiskEvent, StateEvent)
 PATIENCE_S = 1.0
 PULSE_S = 0.5
+QUIET_S = 0.02
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS intents (
@@ -55,6 +56,43 @@ CREATE TABLE IF NOT EXISTS intents (
     sent_at REAL NOT NULL, sends INTEGER NOT NULL DEFAULT 1, outcome TEXT
 )
 """
+
+
+class SteppedMarket:
+    """The venue's time, which passes only when it is told to.
+
+    Parameters
+    ----------
+    rest : str
+    key : str
+        Of the account whose fills are watched.
+    stride_ms : int
+        Market time that passes before each order but the first.
+    """
+
+    def __init__(self, rest: str, key: str, stride_ms: int) -> None:
+        self.rest, self.key, self.stride_ms = rest, key, stride_ms
+        self.ask_at = 0.0
+
+    def is_quiet(self, place: int, fills: int) -> bool:
+        """Let time pass up to an order's; say whether it has, and the fills it brought are booked.
+
+        A trader that was killed finds the time that it left, and lets none pass twice.
+        """
+        now = time.monotonic()
+        if now < self.ask_at:
+            return False
+        self.ask_at = now + QUIET_S
+        account = requests.get(self.rest + "/admin/ledger", params={"key": self.key}, timeout=10)
+        (own,) = account.json()["accounts"]
+        if sum(1 for row in own["executions"] if row["execType"] != "Funding") != fills:
+            return False
+        status = requests.get(self.rest + "/admin/status", timeout=10).json()
+        late = START_MS + place * self.stride_ms - status["market_ts"]
+        if late > 0:
+            requests.post(self.rest + "/admin/advance", json={"ms": late}, timeout=30)
+            return False
+        return True
 
 
 class Trader:
@@ -70,13 +108,20 @@ class Trader:
         when all before it have ended or rest and all that is to be taken back is gone.
     rest : str or None
         Where to ask for the best prices before each order, instead of hearing of them.
+    market : SteppedMarket or None
+        Whose time is to pass before each order.
     """
 
     def __init__(
-        self, folder: Path, addresses: Addresses, window: int, rest: str | None = None
+        self,
+        folder: Path,
+        addresses: Addresses,
+        window: int,
+        rest: str | None = None,
+        market: SteppedMarket | None = None,
     ) -> None:
         self.schedule = read(folder / "schedule.jsonl")
-        self.window, self.rest = window, rest
+        self.window, self.rest, self.market = window, rest, market
         self.ledger = Ledger(folder / "ledger.sqlite")
         self.intents = sqlite3.connect(folder / "intents.sqlite", isolation_level=None)
         self.intents.execute("PRAGMA journal_mode = WAL")
@@ -203,12 +248,19 @@ class Trader:
         order = self.schedule.orders[self.place]
         if sum(1 for intent_id in self.bodies if self.is_on_its_way(intent_id)) >= self.window:
             return False
+        if self.market is not None and not self.market.is_quiet(self.place, self.fills_booked()):
+            return False
         if order.number in self.held:
             if self.held_told != order.number:
                 self.held_told = order.number
                 tell(event="reached", number=order.number)
             return False
         return True
+
+    def fills_booked(self) -> int:
+        """Count the fills that Cerebellum told of."""
+        (count,) = self.ledger._db.execute("SELECT count(*) FROM fills").fetchone()
+        return int(count)
 
     def is_on_its_way(self, intent_id: str) -> bool:
         """Whether an intent has neither an end nor a place at the venue."""
@@ -389,10 +441,15 @@ def main() -> None:
     parser.add_argument("--addresses", required=True)
     parser.add_argument("--window", type=int, required=True)
     parser.add_argument("--rest")
+    parser.add_argument("--key")
+    parser.add_argument("--stride-ms", type=int, default=0)
     arguments = parser.parse_args()
     os.set_blocking(0, False)
     addresses = Addresses(**json.loads(arguments.addresses))
-    trader = Trader(arguments.folder, addresses, arguments.window, arguments.rest)
+    market = None
+    if arguments.stride_ms:
+        market = SteppedMarket(arguments.rest, arguments.key, arguments.stride_ms)
+    trader = Trader(arguments.folder, addresses, arguments.window, arguments.rest, market)
 
     def stop(*_: object) -> None:
         trader.stopped = True
