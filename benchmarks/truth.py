@@ -5,9 +5,10 @@ with their minutes shuffled. Both go through the real features and a whole forgi
 policy. A planted market counts when a version is registered and its Sharpe ratio in the sealed
 window, which decided nothing, is above zero. The Forge and the strengths of the rules were worked on
 with seeds 901 to 903, 5000 to 5011, 5500 to 5502, 21000 to 21012 and 21110 to 21112 (all five rules),
-and looked at once more with 30000 to 30004 and 40000 to 40009; the boosted classifiers with planted
-seeds 7000 to 7099 and null seeds 7600 to 7699; never with those of the defaults, of which the lines
-were read whenever results were kept. `--first-seed`, `--rule` and `--days` give other markets.
+and looked at once more with 30000 to 30004, 40000 to 40009 and 50000 to 50509; the boosted
+classifiers with planted seeds 7000 to 7099 and null seeds 7600 to 7699; never with those of the
+defaults, of which the lines were read whenever results were kept. `--first-seed`, `--rule` and
+`--days` give other markets.
 """
 
 from __future__ import annotations
