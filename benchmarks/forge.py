@@ -50,8 +50,8 @@ PANDAS_SAMPLE = 6
 NUMPY_SAMPLE = 60
 STRATEGIES = 5
 FORGED = 2
-# One round with two threads differs from the next by a tenth on a virtual machine.
-THREAD_ROUNDS, GENERATION_ROUNDS = 45, 15
+# One round differs from the next by a tenth on a virtual machine, and a slow minute outlasts five of nodes.
+NODE_ROUNDS, THREAD_ROUNDS, GENERATION_ROUNDS = 15, 45, 15
 PARTS = ("nodes", "generation", "backtest", "memory")
 
 
@@ -197,7 +197,8 @@ def node_rows(bench: Benchmark, material: Material) -> None:
         ("torch_eager", "torch", "torch", "nodes_vs_torch", 3, "eager, one thread, no gradients"),
     ):
         check_values(out[:, -1], material.peer.call("last_values", engine=engine), package)
-        pairs = alternate(ours, lambda command=command: nodes / material.peer.call(command))
+        theirs = lambda command=command: nodes / material.peer.call(command)  # noqa: E731
+        pairs = alternate(ours, theirs, rounds=NODE_ROUNDS)
         bench.add(
             ratio_row(
                 name,
@@ -246,7 +247,7 @@ def bound_row(material: Material, linear: LinearProgram, lines: np.ndarray, node
 
     return ratio_row(
         "nodes_vs_l1_bound",
-        alternate(ours, bound),
+        alternate(ours, bound, rounds=NODE_ROUNDS),
         better="higher",
         goal=0.6,
         peer="the same steps alone in the first cache",
