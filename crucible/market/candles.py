@@ -13,9 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from crucible.market.parquet import read_columns, write_columns
 from crucible.settings import MINUTE_MS
 
 Floats = npt.NDArray[np.float64]
@@ -23,9 +22,6 @@ Integers = npt.NDArray[np.int64]
 
 PRICE_COLUMNS = ("open", "high", "low", "close")
 COLUMNS = ("ts", *PRICE_COLUMNS, "volume")
-
-
-_TYPES = {"ts": "epoch milliseconds as int64", **dict.fromkeys(COLUMNS[1:], "float64")}
 
 
 class CandleError(ValueError):
@@ -171,27 +167,7 @@ def read_candles(path: Path, symbol: str | None = None) -> Candles:
     CandleError
         If the file cannot be read, lacks a column or holds a bad row.
     """
-    try:
-        table = pq.read_table(path, columns=list(COLUMNS))
-    except (OSError, pa.ArrowException, KeyError) as error:
-        message = f"{path}: cannot be read as candles with columns {', '.join(COLUMNS)}: {error}"
-        raise CandleError(message) from error
-    missing = [name for name in COLUMNS if name not in table.column_names]
-    if missing:
-        message = f"{path}: column {missing[0]!r} is missing; columns: {table.column_names}"
-        raise CandleError(message)
-    for name in COLUMNS:
-        kind = table[name].type
-        wanted = pa.types.is_integer(kind) or (name != "ts" and pa.types.is_floating(kind))
-        if not wanted:
-            message = f"{path}: column {name!r} holds {kind}, not numbers; write {_TYPES[name]}"
-            raise CandleError(message)
-        if table[name].null_count:
-            row = table[name].is_null().to_pylist().index(True)
-            message = f"{path}: row {row}: {name} is missing"
-            raise CandleError(message)
-    ts = table["ts"].to_numpy().astype(np.int64)
-    columns = [table[name].to_numpy().astype(np.float64) for name in COLUMNS[1:]]
+    ts, *columns = read_columns(path, COLUMNS, "candles", CandleError).values()
     return check(Candles(symbol or path.name.split("-")[0], ts, *columns), str(path))
 
 
@@ -217,11 +193,7 @@ def read_folder(folder: Path, symbols: Iterable[str] | None = None) -> dict[str,
 
 def write_candles(candles: Candles, path: Path) -> None:
     """Write one Parquet file atomically: a reader sees the old file or the new one, never half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table = pa.table({name: getattr(candles, name) for name in COLUMNS})
-    part = path.with_suffix(".part")
-    pq.write_table(table, part, compression="zstd")
-    part.replace(path)
+    write_columns(path, {name: getattr(candles, name) for name in COLUMNS})
 
 
 def folder_hash(candles: Mapping[str, Candles]) -> str:

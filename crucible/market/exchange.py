@@ -142,7 +142,9 @@ class Exchange:
             )
             for row in self._ask(f"funding of {symbol} from {cursor}", fetch):
                 if cursor <= row["timestamp"] < until:
-                    rows[int(row["timestamp"])] = float(row["fundingRate"])
+                    # A settlement without a rate is refused below, by its time.
+                    rate = row["fundingRate"]
+                    rows[int(row["timestamp"])] = float("nan" if rate is None else rate)
         ts = np.array(sorted(rows), dtype=np.int64)
         rates = np.array([rows[at] for at in ts.tolist()], dtype=np.float64)
         return funding.check(Funding(symbol, ts, rates), f"{self._base_url} {symbol}")

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from crucible.market.candles import Floats, Integers
+from crucible.market.parquet import read_columns, write_columns
 from crucible.settings import MINUTE_MS
 
 COLUMNS = ("ts", "funding_rate")
@@ -137,35 +136,14 @@ def read_funding(folder: Path, symbol: str) -> Funding:
     path = funding_path(folder, symbol)
     if not path.exists():
         return Funding.none_of(symbol)
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        message = f"{path}: cannot be read as funding rates: {error}"
-        raise FundingError(message) from error
-    for name, kind in zip(COLUMNS, (pa.types.is_integer, pa.types.is_floating), strict=True):
-        if name not in table.column_names:
-            message = f"{path}: column {name!r} is missing; columns: {table.column_names}"
-            raise FundingError(message)
-        if not kind(table[name].type):
-            wanted = "epoch milliseconds as int64" if name == "ts" else "float64"
-            message = f"{path}: column {name!r} holds {table[name].type}; write {wanted}"
-            raise FundingError(message)
-        if table[name].null_count:
-            row = table[name].is_null().to_pylist().index(True)
-            message = f"{path}: row {row}: {name} is missing"
-            raise FundingError(message)
-    ts, rate = (table[name].to_numpy() for name in COLUMNS)
-    return check(Funding(symbol, ts.astype(np.int64), rate.astype(np.float64)), str(path))
+    ts, rate = read_columns(path, COLUMNS, "funding rates", FundingError).values()
+    return check(Funding(symbol, ts, rate), str(path))
 
 
 def write_funding(funding: Funding, folder: Path) -> None:
     """Write one Parquet file atomically: a reader sees the old file or the new one, never half."""
     path = funding_path(folder, funding.symbol)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    table = pa.table(dict(zip(COLUMNS, (funding.ts, funding.rate), strict=True)))
-    pq.write_table(table, part, compression="zstd")
-    part.replace(path)
+    write_columns(path, dict(zip(COLUMNS, (funding.ts, funding.rate), strict=True)))
 
 
 def merge(parts: Sequence[Funding]) -> Funding:

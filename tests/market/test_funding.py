@@ -101,11 +101,22 @@ def test_a_bad_row_or_column_is_named_with_its_file(tmp_path):
     assert "rate is no share of a position's worth: 5.0" in told(ts=good, funding_rate=[5.0, 0.1])
     assert "row 1: funding_rate is missing" in told(ts=good, funding_rate=[0.1, None])
     assert "column 'funding_rate' is missing" in told(ts=good, rate=[0.1, 0.2])
-    assert "holds string; write float64" in told(ts=good, funding_rate=["a", "b"])
+    assert "holds string, not numbers; write float64" in told(ts=good, funding_rate=["a", "b"])
     assert path in told(ts=["a", "b"], funding_rate=[0.1, 0.2])
     funding_path(tmp_path, "X").write_bytes(b"no parquet")
     with pytest.raises(FundingError, match="cannot be read as funding rates"):
         read_funding(tmp_path, "X")
+
+
+def test_a_settlement_that_the_venue_tells_without_a_rate_is_refused_by_its_time(monkeypatch):
+    exchange = Exchange("http://127.0.0.1:9")
+    rows = [{"timestamp": 8 * HOUR_MS, "fundingRate": None}]
+    monkeypatch.setattr(exchange, "_market", lambda symbol: symbol)
+    monkeypatch.setattr(exchange._ccxt, "fetch_funding_rate_history", lambda *_: rows)
+    with pytest.raises(
+        FundingError, match=r"BTCUSDT: row 0 \(ts 28800000\): rate is no share.*nan"
+    ):
+        exchange.funding("BTCUSDT", 0, 24 * HOUR_MS)
 
 
 def test_an_earlier_part_wins_where_two_hold_the_same_instant():
