@@ -16,7 +16,8 @@ from decimal import Decimal
 from crucible.arena.agent import Agent, Context, Decision, Seat
 from crucible.arena.alignment import Minute, MinuteAligner
 from crucible.arena.desk import Desk
-from crucible.arena.incoming import Backfill, book_second_of, candle_of, gap_minutes
+from crucible.arena.gaps import Backfill, GapFiller, closed_minutes
+from crucible.arena.incoming import BookRecorder, candle_of
 from crucible.arena.ledger import AgentRow, Ledger
 from crucible.arena.publication import ArenaFiles, append_line, timing, trade_line, write_status
 from crucible.arena.roster import Roster, Seated
@@ -40,7 +41,6 @@ from crucible.execution.messages import (
 from crucible.execution.trades import Fill
 from crucible.features.book_store import BookStore
 from crucible.features.frame import FeatureRow
-from crucible.features.microstructure import BookMinute, BookSecond, book_minute
 from crucible.features.pipeline import FeaturePipeline
 from crucible.market.candles import Candle, Candles
 from crucible.market.instruments import Instrument
@@ -53,6 +53,8 @@ HISTORY_ROWS = 1_500
 """Feature rows kept a symbol, to warm the lookbacks of a strategy that is seated later."""
 
 MARK_MS = 15 * MINUTE_MS
+ASKED_MS = 10
+"""How long the loop listens at once while a missing minute is being asked for."""
 UNANSWERED_S = 5.0
 
 
@@ -91,9 +93,7 @@ class Arena:
         self._ledger = Ledger(files.ledger)
         self._desk = Desk(settings.arena.ttl_ms, random.Random(f"{seed}:{self._ledger.last_seq()}"))
         self._aligner = MinuteAligner(pipeline.symbols)
-        self._books: dict[str, list[BookSecond]] = {symbol: [] for symbol in pipeline.symbols}
-        self._book_minutes: dict[str, list[BookMinute]] = {s: [] for s in pipeline.symbols}
-        self._book_store = BookStore(files.lake)
+        self._books = BookRecorder(pipeline.symbols, BookStore(files.lake))
         self._history: dict[str, deque[FeatureRow]] = {
             symbol: deque(maxlen=HISTORY_ROWS) for symbol in pipeline.symbols
         }
@@ -131,8 +131,11 @@ class Arena:
             self._history[symbol].extend(frame.row(index) for index in newest)
         self._aligner.skip_to(seen)
         live = self._await_first_minute()
-        for minute in gap_minutes(self._pipeline.symbols, backfill, seen, live.close_ts):
-            self._take_minute(minute, act=False)
+        missing = closed_minutes(self._pipeline.symbols, backfill, seen, live.close_ts)
+        live = Minute(live.close_ts, missing.pop(live.close_ts, {}) | live.candles)
+        self._gaps = GapFiller(self._pipeline.symbols, backfill, live.close_ts)
+        for ts in sorted(missing):
+            self._take_minute(Minute(ts, missing[ts]), act=False)
         self._answer_the_deadman()
         self._take_minute(live, act=True)
         logger.info("warm: history to %d, live from %d", seen, live.close_ts)
@@ -178,14 +181,17 @@ class Arena:
         if self._deadman_tripped:
             self._deadman_tripped = False
             self._answer_the_deadman()
-        self._closed += self._messages(self._link.poll(0 if self._closed else timeout_ms))
-        while self._closed:
-            self._take_minute(self._closed.pop(0), act=True)
+        patience = min(timeout_ms, ASKED_MS) if self._closed else timeout_ms
+        self._closed += self._messages(self._link.poll(patience))
+        while self._closed and (minutes := self._gaps.fill(self._closed[0])) is not None:
+            del self._closed[0]
+            for minute in minutes:
+                self._take_minute(minute, act=minute is minutes[-1])
         self._beat()
 
     def close(self) -> None:
         """Write what is pending and close the ledger."""
-        self._store_books()
+        self._books.store()
         self._ledger.close()
 
     def _beat(self) -> None:
@@ -212,8 +218,7 @@ class Arena:
                 minutes += self._aligner.add(message.symbol, candle_of(message), message.close_ts)
             elif isinstance(message, BookMessage):
                 self.market_ts = max(self.market_ts, message.ts)
-                if message.symbol in self._books:
-                    self._books[message.symbol].append(book_second_of(message))
+                self._books.add(message)
                 minutes += self._aligner.advance(message.ts)
             elif isinstance(message, Ack | ErrorReply):
                 self._answered(message)
@@ -271,13 +276,7 @@ class Arena:
 
     def _take_minute(self, minute: Minute, *, act: bool) -> None:
         started = time.perf_counter()
-        books = {s: book_minute(minute.close_ts, self._books[s]) for s in minute.candles}
-        for symbol, book in books.items():
-            self._books[symbol] = [
-                second for second in self._books[symbol] if second.second_ts >= minute.close_ts
-            ]
-            if book.seconds:
-                self._book_minutes[symbol].append(book)
+        books = self._books.close(minute)
         served = books if self._settings.features.books else None
         rows = self._pipeline.update(minute.close_ts, minute.candles, served)
         decisions = []
@@ -366,12 +365,7 @@ class Arena:
             if equity is not None:
                 marks.append((agent.name, agent.mode, equity))
         self._ledger.book_equity(ts, marks)
-        self._store_books()
-
-    def _store_books(self) -> None:
-        for symbol, minutes in self._book_minutes.items():
-            self._book_store.append(symbol, minutes)
-            minutes.clear()
+        self._books.store()
 
     def _publish(self, ts: int) -> None:
         capital = self._settings.arena.capital_per_agent
@@ -381,6 +375,8 @@ class Arena:
             "registry_reachable": self._roster.reachable,
             "bad_frames": self._link.bad_frames,
             "late_candles": self._aligner.late,
+            "candles_filled": self._gaps.filled,
+            "minutes_unfilled": self._gaps.unfilled,
         }
         agents = list(self.agents.values())
         write_status(self._files.status, ts, agents, self._prices, capital, figures)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from crucible.arena.alignment import Minute
 from crucible.execution.messages import BookMessage, CandleMessage
-from crucible.features.microstructure import BookSecond
-from crucible.market.candles import Candle, Candles
-from crucible.settings import MINUTE_MS
-
-Backfill = Callable[[str, int, int], list[Candles]]
-"""Fetches closed candles of ``[start_ms, end_ms)`` of a symbol."""
+from crucible.features.book_store import BookStore
+from crucible.features.microstructure import BookMinute, BookSecond, book_minute
+from crucible.market.candles import Candle
 
 
 def candle_of(message: CandleMessage) -> Candle:
@@ -42,14 +39,37 @@ def book_second_of(message: BookMessage) -> BookSecond:
     )
 
 
-def gap_minutes(
-    symbols: Sequence[str], backfill: Backfill, seen: int, first_live: int
-) -> list[Minute]:
-    """Fetch what lies between history and the first live minute."""
-    found: dict[int, dict[str, Candle]] = {}
-    for symbol in symbols:
-        for page in backfill(symbol, seen, first_live - MINUTE_MS):
-            for row in range(len(page)):
-                candle = page.candle(row)
-                found.setdefault(candle.ts + MINUTE_MS, {})[symbol] = candle
-    return [Minute(ts, found[ts]) for ts in sorted(found) if seen < ts < first_live]
+class BookRecorder:
+    """Book seconds as they come, summed to minutes; the minutes are kept until they are stored.
+
+    Parameters
+    ----------
+    symbols : sequence of str
+    store : BookStore
+    """
+
+    def __init__(self, symbols: Sequence[str], store: BookStore) -> None:
+        self._store = store
+        self._seconds: dict[str, list[BookSecond]] = {symbol: [] for symbol in symbols}
+        self._minutes: dict[str, list[BookMinute]] = {symbol: [] for symbol in symbols}
+
+    def add(self, message: BookMessage) -> None:
+        """Take one second; that of a symbol not recorded here is left out."""
+        if message.symbol in self._seconds:
+            self._seconds[message.symbol].append(book_second_of(message))
+
+    def close(self, minute: Minute) -> dict[str, BookMinute]:
+        """Sum up the seconds of a minute for each symbol that has a candle in it."""
+        books = {s: book_minute(minute.close_ts, self._seconds[s]) for s in minute.candles}
+        for symbol, book in books.items():
+            later = [s for s in self._seconds[symbol] if s.second_ts >= minute.close_ts]
+            self._seconds[symbol] = later
+            if book.seconds:
+                self._minutes[symbol].append(book)
+        return books
+
+    def store(self) -> None:
+        """Write the minutes that are not written yet."""
+        for symbol, minutes in self._minutes.items():
+            self._store.append(symbol, minutes)
+            minutes.clear()

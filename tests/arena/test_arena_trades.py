@@ -1,8 +1,11 @@
 """The arena on the real Cerebellum and the real paper venue: what is decided is what is traded."""
 
+import json
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -91,17 +94,25 @@ class Floor:
 
 
 @pytest.fixture
-def floor(tmp_path):
+def venue(tmp_path):
     keys = write_keys(tmp_path)
-    symbols = ",".join(SYMBOLS)
-    log = tmp_path / "log"
-    with (
-        running(venue_command(tmp_path, keys, symbols, speed=240), log) as (_, venue),
-        running(cerebellum_command(tmp_path, keys, symbols, venue), log) as (_, ready),
-    ):
+    command = venue_command(tmp_path, keys, ",".join(SYMBOLS), speed=240)
+    with running(command, tmp_path / "log") as (_, venue):
+        yield venue | {"keys": keys}
+
+
+@contextmanager
+def cerebellum(folder: Path, venue):
+    command = cerebellum_command(folder, venue["keys"], ",".join(SYMBOLS), venue)
+    with running(command, folder / "log") as (process, ready):
         addresses = Addresses(ready["commands"], ready["events"], ready["market"])
-        settings = Settings(home=tmp_path)
-        yield Floor(tmp_path, addresses, Exchange(venue["rest"]), settings)
+        yield process, Floor(folder, addresses, Exchange(venue["rest"]), Settings(home=folder))
+
+
+@pytest.fixture
+def floor(tmp_path, venue):
+    with cerebellum(tmp_path, venue) as (_, floor):
+        yield floor
 
 
 def seated(symbol: str, number: int, role: str, schema_hash: str, hold: int = 3) -> Seated:
@@ -219,3 +230,28 @@ def test_a_stop_protects_a_position_while_the_arena_is_dead(floor):
             time.sleep(0.5)
         reasons = {e.reason for e in link.replay(0) if type(e).__name__ == "FillEvent"}
     assert reasons & {"stop", "take_profit"}
+
+
+def test_an_arena_whose_cerebellum_was_away_sees_every_minute_once_and_decides_on(tmp_path, venue):
+    seen = []
+    seat = seated("BTCUSDT", 1, "production", schema_hash())
+    decide = seat.strategy.decide
+    seat.strategy.decide = lambda row: (seen.append(row.ts), decide(row))[1]
+    with cerebellum(tmp_path, venue) as (process, floor), floor.link() as link:
+        arena = floor.arena(Roster([seat]), link)
+        run_until(arena, lambda: seat.seat.agent in arena.agents)
+        warmed = len(seen)
+        run_until(arena, lambda: len(seen) >= warmed + 3)
+        process.kill()
+        process.wait()
+        time.sleep(1.5)  # six market minutes
+        with cerebellum(tmp_path, venue):
+            killed_at = arena.market_ts
+            run_until(arena, lambda: arena.market_ts > killed_at and arena.agents)
+            trades = len(arena.agents[seat.seat.agent].trades)
+            run_until(arena, lambda: len(arena.agents[seat.seat.agent].trades) > trades)
+            arena.close()
+    assert [after - before for before, after in pairwise(seen)] == [60_000] * (len(seen) - 1)
+    figures = json.loads((tmp_path / "arena.json").read_text())
+    assert figures["candles_filled"] >= 2 * 3
+    assert figures["minutes_unfilled"] == 0
