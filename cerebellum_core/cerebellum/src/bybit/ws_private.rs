@@ -31,7 +31,16 @@ struct Frame {
     #[serde(default)]
     ret_msg: Option<String>,
     #[serde(default)]
+    args: Value,
+    #[serde(default)]
     data: Value,
+}
+
+impl Frame {
+    /// The venue's time in a pong, ms.
+    fn venue_time(&self) -> Option<u64> {
+        self.args.get(0)?.as_str()?.parse().ok()
+    }
 }
 
 /// Keeps the private stream up for ever, telling the engine of every up and down.
@@ -147,6 +156,10 @@ pub fn inputs(
         Some("order") => "private order",
         Some("execution") => "private execution",
         Some("wallet") => "private wallet",
+        None if frame.op.as_deref() == Some("pong") => {
+            // A pong without a time still shows that the stream lives.
+            return (frame.venue_time().map(Input::VenueTime).into_iter().collect(), None);
+        }
         _ => return (Vec::new(), None),
     };
     let list: Vec<Row> = match serde_json::from_value(frame.data) {
@@ -214,6 +227,20 @@ mod tests {
             assert!(read(text).1.is_some(), "{text}");
         }
         assert!(read(r#"{"topic":"greeks","data":7}"#).1.is_none());
+    }
+
+    #[test]
+    fn a_pong_tells_the_venues_time_and_one_without_it_is_no_fault() {
+        let pong =
+            |args: &str| read(&format!(r#"{{"req_id":"1","op":"pong",{args}"conn_id":"c"}}"#));
+        let (inputs, fault) = pong(r#""args":["1675418560633"],"#);
+        assert!(matches!(inputs.as_slice(), [Input::VenueTime(1_675_418_560_633)]), "{inputs:?}");
+        assert!(fault.is_none());
+        let strange = [r#"[]"#, r#"["x"]"#, r#"["-1"]"#, "[7]", "{}", "7", "null", r#"["1e99"]"#];
+        for args in strange.map(|args| format!("\"args\":{args},")).iter().chain([&String::new()]) {
+            let (inputs, fault) = pong(args);
+            assert!(inputs.is_empty() && fault.is_none(), "{args}: {inputs:?} {fault:?}");
+        }
     }
 
     #[test]

@@ -61,6 +61,8 @@ pub enum Input {
     },
     /// Market time passes without a quote.
     MarketTime(u64),
+    /// What time it is at the venue, ms, as its private stream tells; not yet believed.
+    VenueTime(u64),
     /// The limits file was read again.
     Limits(Box<Limits>),
     /// The venue's filters.

@@ -70,6 +70,8 @@ mod story_tests;
 mod strangers_tests;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod venue_time_tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
@@ -263,6 +265,7 @@ impl Core {
                 self.saw_market_time(ts);
                 self.drive_exits(None);
             }
+            Input::VenueTime(ts) => self.heard_venue_time(ts),
             Input::Limits(limits) => self.take_limits(*limits),
             Input::Instruments(instruments) => self.instruments = instruments,
             other => self.venue_input(other),
@@ -330,6 +333,17 @@ impl Core {
 
     fn saw_market_time(&mut self, ts: u64) {
         self.market_ms = self.market_ms.max(ts);
+    }
+
+    /// The private stream's clock drives deadlines on while no public book does.
+    fn heard_venue_time(&mut self, ts: u64) {
+        if !self.quotes.is_empty() {
+            return;
+        }
+        if let Ok(ts) = market::believe(ts, "the venue's time") {
+            self.saw_market_time(ts);
+            self.drive_exits(None);
+        }
     }
 
     /// Puts an order into memory.

@@ -37,13 +37,16 @@ impl Core {
         }
         loop {
             // Without the private stream fills are not seen, and without a live book market time
-            // stands still, so that no time to live ends: only what closes may go.
+            // may stand still, so that no time to live ends: only what closes may go, and what is
+            // too late already to be refused.
             let (orders, quotes) = (&self.orders, &self.quotes);
-            let connected = self.audit.connected;
+            let (connected, market) = (self.audit.connected, self.market_ms);
             let may_go = |link: &str| {
                 orders.get(link).is_none_or(|order| {
                     let intent = &order.intent;
-                    intent.reduce_only || (connected && quotes.contains_key(&intent.symbol))
+                    intent.reduce_only
+                        || (connected && quotes.contains_key(&intent.symbol))
+                        || (order.sends == 0 && market > intent.expires_at())
                 })
             };
             let Some(link) = self.pacer.release(self.now.ms, may_go) else { return };

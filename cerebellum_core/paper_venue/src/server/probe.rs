@@ -202,6 +202,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_pong_of_the_private_stream_tells_market_time_in_the_venues_shape() {
+        let mut probe = Probe::default();
+        let pong = |probe: &mut Probe| {
+            let (_, id, _) = probe.sockets[1];
+            sockets::respond(&probe.venue, id, "private", &json!({"op": "ping", "req_id": "1"}));
+            match probe.sockets[1].2.try_recv().unwrap() {
+                Out::Text(text) => serde_json::from_str::<Value>(text.as_str()).unwrap(),
+                other => panic!("{other:?}"),
+            }
+        };
+        for passed in [0, 3_600_000] {
+            probe.venue.clock().step(passed);
+            let now = (ORIGIN + 120_000 + passed).to_string();
+            let conn_id = pong(&mut probe)["conn_id"].clone();
+            let expected = json!({"req_id": "1", "op": "pong", "args": [now], "conn_id": conn_id});
+            assert_eq!(pong(&mut probe), expected);
+        }
+    }
+
+    #[test]
     fn an_order_goes_in_by_every_door_and_is_filled() {
         let mut probe = Probe::default();
         let order = r#"{"category":"linear","symbol":"BTCUSDT","side":"Buy","orderType":"Market","qty":"0.01"}"#;

@@ -131,14 +131,15 @@ pub(super) fn respond(venue: &Venue, id: u64, path: &'static str, parsed: &Value
         parsed.get("args").and_then(Value::as_array).cloned().unwrap_or_default();
     match (op, path) {
         ("ping", "public") => venue.with(|core| core.hub.tell(id, reply("ping", true, "pong"))),
-        ("ping", _) => {
-            let mut pong =
-                json!({"op": "pong", "args": [wall_ms().to_string()], "conn_id": connection(id)});
+        ("ping", _) => venue.with(|core| {
+            // Whoever hears no public stream takes the time of the market from here.
+            let now = core.exchange.now().to_string();
+            let mut pong = json!({"op": "pong", "args": [now], "conn_id": connection(id)});
             if let (Some(req_id), Some(pong)) = (&req_id, pong.as_object_mut()) {
                 pong.insert("req_id".to_owned(), req_id.clone());
             }
-            venue.with(|core| core.hub.tell(id, pong.to_string()));
-        }
+            core.hub.tell(id, pong.to_string());
+        }),
         ("auth", "private") => {
             let account = read_login(&args).and_then(|(key, expires, sign)| {
                 let now = wall_ms() + venue.with(|core| core.faults.clock_offset_ms);
