@@ -105,22 +105,30 @@ impl Core {
 
     /// Turns the day when market time does, and moves down whoever lost the limit.
     ///
+    /// The day turns without limits, too: one that is set later counts from the start of the day.
     /// While a position cannot be valued the day does not turn and nobody is judged; entries that the
     /// figure matters to are refused meanwhile.
     pub(super) fn watch_daily_loss(&mut self) {
         let limits = self.setup.limits.daily_loss.clone();
-        if self.market_ms == 0 || (limits.agent.is_none() && limits.total.is_none()) {
+        let limited = limits.agent.is_some() || limits.total.is_some();
+        let day = self.market_ms / DAY_MS;
+        let turns = self.day.as_ref().is_none_or(|book| book.day != day);
+        if !limited {
+            self.unmarked.clear();
+        }
+        if self.market_ms == 0 || !(limited || turns) {
             return;
         }
         let equities = self.equities();
-        self.tell_missing_marks(&equities);
+        if limited {
+            self.tell_missing_marks(&equities);
+        }
         let known: BTreeMap<Name, Decimal> = equities
             .iter()
             .filter_map(|(name, equity)| Some((name.clone(), *equity.as_ref().ok()?)))
             .collect();
         let whole = known.len() == equities.len();
-        let day = self.market_ms / DAY_MS;
-        if self.day.as_ref().is_none_or(|book| book.day != day) {
+        if turns {
             if whole {
                 let start = known.iter().map(|(n, e)| (n.as_str().to_owned(), *e)).collect();
                 let book = DayBook { day, start };

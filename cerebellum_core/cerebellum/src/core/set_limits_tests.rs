@@ -3,7 +3,7 @@
 use protocol::wire::{
     command::{DailyLossSection, OrderSection, SetLimits, VenueSection},
     event::Event,
-    field::{RequestId, Side, V1},
+    field::{RequestId, Side, TradingState, V1},
     reply::AckStatus,
     Command, ErrorCode, RejectCode, Reply,
 };
@@ -103,4 +103,57 @@ fn limits_of_a_command_win_over_the_file_until_the_file_is_read_again() {
     assert!(story.records.contains(&Record::Limits(None)));
     story.submit("a", Side::Buy, "2");
     assert_eq!(story.ack().0, AckStatus::Accepted);
+}
+
+fn set_daily_loss(most: &str) -> Command {
+    let daily_loss = Some(DailyLossSection { agent: Some(most.parse().unwrap()), total: None });
+    Command::SetLimits(SetLimits { order: None, daily_loss, ..set_limits(Some("ada"), "1") })
+}
+
+#[test]
+fn a_daily_loss_limit_set_at_noon_counts_from_the_start_of_the_day() {
+    for (most, state) in [("8", TradingState::Active), ("7", TradingState::ReduceOnly)] {
+        let mut story = Story::new().ready();
+        story.pass(1_000);
+        story.submit("a", Side::Buy, "1");
+        let order = story.creates().remove(0);
+        story.fill(&order, "a1", "1", 100);
+        story.quote(92, 93);
+        story.pass(1_000);
+        story.command(set_daily_loss(most));
+        story.pass(1_000);
+        // Bought at 100 for a fee of 0.01, worth 92.5 now.
+        assert_eq!(story.core.states.get(&(Some(name("a")), None)), state, "limit {most}");
+    }
+}
+
+#[test]
+fn a_day_that_turns_without_limits_leaves_the_loss_of_the_day_before_behind() {
+    let mut story = protected();
+    story.pass(1_000);
+    story.quote(92, 93);
+    story.market += 86_400_000;
+    story.quote(92, 93);
+    story.pass(1_000);
+    story.command(set_daily_loss("5"));
+    story.pass(1_000);
+    assert_eq!(story.core.states.get(&(Some(name("a")), None)), TradingState::Active);
+    story.quote(95, 96);
+    story.quote(91, 92);
+    story.command(set_daily_loss("1"));
+    story.pass(1_000);
+    assert_eq!(story.core.states.get(&(Some(name("a")), None)), TradingState::ReduceOnly);
+}
+
+#[test]
+fn without_limits_a_missing_mark_is_no_alarm_and_the_day_book_is_kept_once_a_day() {
+    let mut story = protected();
+    for _ in 0..3 {
+        story.pass(1_000);
+    }
+    story.tell(Input::BookStale { symbol: symbol() });
+    story.pass(1_000);
+    assert_eq!(story.risks("mark_unknown"), 0);
+    let days = story.records.iter().filter(|record| matches!(record, Record::Day(_))).count();
+    assert_eq!(days, 1);
 }
