@@ -66,9 +66,13 @@ impl Core {
         order.care.changed_at = self.now.ms;
         match verdict {
             Ok(()) => {
-                self.pacer.push(&order.intent.agent, link);
+                self.pacer.push(&order.intent.agent, link.clone());
+                let intent = order.intent.clone();
                 self.journal_new(order);
                 self.accept(client, request, Some(id), "journaled");
+                if intent.reduce_only {
+                    self.fit_exits(&link, &(intent.agent.clone(), intent.symbol.clone()));
+                }
             }
             Err((code, text)) => {
                 order.status = protocol::wire::event::OrderStatus::Rejected;
@@ -276,9 +280,13 @@ impl Core {
         self.out.push(Effect::Cancel { link_id: link.to_owned(), symbol });
     }
 
-    /// What a check of an intent looks at; an order that is amended is left out of what works.
+    /// What a check of an intent looks at; an order that is amended is left out of what works, and so
+    /// is one that makes room for a new exit.
     pub(super) fn picture<'a>(&'a self, intent: &Intent, amended: Option<&Order>) -> Picture<'a> {
-        let counts = |order: &&Order| amended.is_none_or(|other| other.link_id != order.link_id);
+        let counts = |order: &&Order| match amended {
+            Some(amended) => amended.link_id != order.link_id,
+            None => !(intent.reduce_only && order.yields()),
+        };
         let (mut buys, mut sells) = (rust_decimal::Decimal::ZERO, rust_decimal::Decimal::ZERO);
         for order in self.open_orders(&intent.agent, &intent.symbol).filter(counts) {
             match order.intent.side {

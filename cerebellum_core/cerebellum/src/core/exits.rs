@@ -199,9 +199,6 @@ impl Core {
         if (qty.is_zero() || crossed) && self.guards.remove(&holding).is_some() {
             self.out.push(Effect::Record(Record::Guard(holding.clone(), None)));
         }
-        if qty.is_zero() || crossed {
-            self.take_back_exits(link, &holding, qty);
-        }
         if qty.is_zero() {
             return;
         }
@@ -221,23 +218,6 @@ impl Core {
         if taken || !known {
             let record = Record::Guard(holding, Some(Box::new(guard.clone())));
             self.out.push(Effect::Record(record));
-        }
-    }
-
-    /// Takes back an agent's other reduce-only orders that have nothing left to reduce. Agents net at
-    /// the venue, so nothing there would keep them from opening a position.
-    fn take_back_exits(&mut self, filled: &str, (agent, symbol): &Holding, qty: Decimal) {
-        let links: Vec<String> = self
-            .open_orders(agent, symbol)
-            .filter(|order| order.link_id != filled)
-            .filter(|order| order.intent.reduce_only && order.intent.origin == Origin::Arena)
-            .filter(|order| {
-                qty.is_zero() || (order.intent.side == Side::Buy) == qty.is_sign_positive()
-            })
-            .map(|order| order.link_id.clone())
-            .collect();
-        for link in links {
-            self.take_back(&link);
         }
     }
 

@@ -33,6 +33,8 @@ pub mod protect;
 mod reconcile;
 /// Trading states and pre-trade checks.
 pub mod risk;
+/// Exits beside each other.
+mod room;
 /// Sending, asking, resending.
 mod sending;
 /// Limits that are put in force while running.
@@ -60,6 +62,8 @@ mod life_venue;
 mod limits_tests;
 #[cfg(test)]
 mod races_tests;
+#[cfg(test)]
+mod room_tests;
 #[cfg(test)]
 mod set_limits_tests;
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! every execution that the end speaks of has been seen. So whoever sees a terminal order has seen
 //! all of its fills. Anything impossible is applied as far as it makes sense and reported.
 
-use protocol::wire::event::OrderStatus;
+use protocol::wire::{event::OrderStatus, DecimalText};
 use rust_decimal::Decimal;
 
 use super::order::{Amend, Order, Terms, VenueEnd};
@@ -46,6 +46,11 @@ pub enum Happened {
     AmendWanted(Terms),
     /// The terms changed.
     Amended(Terms),
+    /// It was not sent yet, and less is left to close than it asks for.
+    Cut {
+        /// What it asks for now.
+        qty: Decimal,
+    },
     /// They certainly stay as they are.
     AmendRefused {
         /// What was said.
@@ -119,6 +124,13 @@ pub fn advance(order: &mut Order, happened: Happened) -> Step {
             order.amend = Some(Amend { terms, sent: false });
         }
         Happened::Amended(terms) => amended(order, terms),
+        Happened::Cut { qty } => {
+            let newest = order.amend.as_ref().map_or(&order.terms, |amend| &amend.terms);
+            let limit_price = newest.limit_price.clone();
+            amended(order, Terms { qty: DecimalText::from(qty), limit_price });
+            order.text =
+                Some(format!("cut to {}, which is what is left to close", qty.normalize()));
+        }
         Happened::AmendRefused { text } => {
             if order.amend.take().is_some() {
                 order.text = Some(text);

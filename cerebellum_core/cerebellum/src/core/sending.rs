@@ -15,7 +15,7 @@ use super::{
     io::{CancelOutcome, CreateOrder, CreateOutcome, Effect, Record},
     oms::Happened,
     order::{Order, Origin},
-    Core,
+    room, Core,
 };
 
 /// How long an acknowledged order may stay unseen before it is asked for, ms.
@@ -40,13 +40,17 @@ impl Core {
             // may stand still, so that no time to live ends: only what closes may go, and what is
             // too late already to be refused.
             let (orders, quotes) = (&self.orders, &self.quotes);
+            let (open, ledger) = (&self.open, &self.ledger);
             let (connected, market) = (self.audit.connected, self.market_ms);
             let may_go = |link: &str| {
                 orders.get(link).is_none_or(|order| {
                     let intent = &order.intent;
-                    intent.reduce_only
-                        || (connected && quotes.contains_key(&intent.symbol))
-                        || (order.sends == 0 && market > intent.expires_at())
+                    let may_leave = if intent.reduce_only {
+                        room::may_leave(order, orders, open, ledger)
+                    } else {
+                        connected && quotes.contains_key(&intent.symbol)
+                    };
+                    may_leave || (order.sends == 0 && market > intent.expires_at())
                 })
             };
             let Some(link) = self.pacer.release(self.now.ms, may_go) else { return };

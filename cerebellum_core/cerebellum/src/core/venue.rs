@@ -238,6 +238,10 @@ impl Core {
         }
         let happened = Happened::Fill { qty: execution.qty, price: execution.price };
         self.happen(link, happened);
+        let crossed = before.is_sign_positive() != position.qty.is_sign_positive();
+        if crossed || position.qty.abs() < before.abs() {
+            self.fit_exits(link, &(intent.agent.clone(), intent.symbol.clone()));
+        }
     }
 
     pub(super) fn foreign(&mut self, execution: &Execution, why: &str) {
