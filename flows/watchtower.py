@@ -13,9 +13,12 @@ from prefect.events import emit_event
 from crucible.arena.ledger import AgentRow, Ledger, LedgerError
 from crucible.arena.publication import append_line
 from crucible.execution.trades import Mode
+from crucible.market.exchange import ExchangeError
+from crucible.market.funding import Funding, FundingError
 from crucible.settings import MINUTE_MS
 from crucible.strategies.contract import Exits
 from crucible.strategies.registry import Registry, Version
+from crucible.watchtower.holding import with_settlements
 from crucible.watchtower.scorecard import Scorecard, score
 from crucible.watchtower.verdicts import Verdict, judge, loss_bound
 from flows.house import House, open_house
@@ -51,8 +54,9 @@ def watchtower() -> dict[str, int]:
     with ledger:
         instants = due(ledger, house.settings.watchtower.every_minutes)
         latest: list[Judged] = []
+        rates = settlements(house, instants[-1]) if instants else {}
         for ts in instants:
-            latest = judge_all(house, ledger, ts)
+            latest = judge_all(house, ledger, ts, rates)
             for judged in latest:
                 counts[judged.verdict.judgement] += 1
                 carry_out(house, ledger, judged)
@@ -75,9 +79,27 @@ def due(ledger: Ledger, every_minutes: int) -> list[int]:
     return list(range(first + step, now + 1, step))
 
 
+def settlements(house: House, until_ts: int) -> dict[str, Funding]:
+    """Give each symbol's funding up to a market instant; what the lake holds if the venue is away."""
+    found = {}
+    for symbol in house.symbols:
+        rates = house.lake.read_funding(symbol)
+        if len(rates) and until_ts >= int(rates.ts[-1]) + rates.interval_ms:
+            try:
+                start_ms = int(rates.ts[0])
+                rates = house.lake.refresh_funding(house.exchange, symbol, start_ms, until_ts + 1)
+            except (ExchangeError, FundingError) as error:
+                get_run_logger().warning("funding of challengers is charged as known: %s", error)
+        found[symbol] = rates
+    return found
+
+
 @task(cache_policy=NO_CACHE, task_run_name="judge at {ts}")
-def judge_all(house: House, ledger: Ledger, ts: int) -> list[Judged]:
-    """Score and judge every agent that was trading at one market instant."""
+def judge_all(house: House, ledger: Ledger, ts: int, rates: dict[str, Funding]) -> list[Judged]:
+    """Score and judge every agent that was trading at one market instant.
+
+    The venue charges funding to production agents; challengers are charged it here by its rates.
+    """
     judged = []
     for row in ledger.agents(active=True):
         if row.since_ts >= ts or row.role == "leaving":
@@ -91,6 +113,8 @@ def judge_all(house: House, ledger: Ledger, ts: int) -> list[Judged]:
         )
         mode: Mode = "shadow" if role == "challenger" else "live"
         trades = [t for t in ledger.trades(row.agent, ts) if t.mode == mode]
+        if mode == "shadow" and row.symbol in rates:
+            trades = with_settlements(trades, rates[row.symbol])
         fills = [f.exec_ts for f in ledger.fills(row.agent, ts) if f.mode == mode]
         costs = house.settings.forge.costs
         card = score(

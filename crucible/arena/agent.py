@@ -12,7 +12,15 @@ from typing import Literal
 
 from crucible.arena.shadow import ShadowPosition
 from crucible.arena.sizing import Edge, size_entry, within_gross_limit
-from crucible.execution.trades import ZERO, Fill, Mode, PositionBook, Trade
+from crucible.execution.trades import (
+    ZERO,
+    Fill,
+    Mode,
+    Payment,
+    PositionBook,
+    Trade,
+    with_funding,
+)
 from crucible.features.frame import FeatureRow
 from crucible.market.candles import Candle
 from crucible.market.instruments import Instrument
@@ -100,6 +108,10 @@ class Agent:
         Intent whose outcome is awaited; no second one is sent meanwhile.
     cash : Decimal
         Sum of the cash of all its fills and funding.
+    trades : list of Trade
+        Closed ones, without funding.
+    payments : list of Payment
+        What the venue charged it for holding.
     """
 
     seat: Seat
@@ -109,6 +121,7 @@ class Agent:
     in_flight: str | None = None
     cash: Decimal = ZERO
     trades: list[Trade] = field(default_factory=list)
+    payments: list[Payment] = field(default_factory=list)
     last_signal: str = "HOLD"
     last_event: str = "seated"
     _shadow_qty: Decimal = ZERO
@@ -139,10 +152,16 @@ class Agent:
 
     def edge(self) -> Edge | None:
         """Own trades once there are enough of them, else what the Forge measured out of sample."""
-        own = Edge.of_returns([trade.net_return for trade in self.trades])
+        closed = with_funding(self.trades, self.payments)
+        own = Edge.of_returns([trade.net_return for trade in closed])
         if own is not None and own.trades >= (self.seat.edge.trades if self.seat.edge else 10):
             return own
         return self.seat.edge
+
+    def pay(self, payment: Payment) -> None:
+        """Book what the venue charged for holding."""
+        self.cash -= payment.amount
+        self.payments.append(payment)
 
     def apply_fill(self, fill: Fill) -> Trade | None:
         """Book a fill of this agent."""

@@ -38,7 +38,7 @@ from crucible.execution.messages import (
     SnapshotReply,
     StateEvent,
 )
-from crucible.execution.trades import Fill
+from crucible.execution.trades import Fill, Payment
 from crucible.features.book_store import BookStore
 from crucible.features.frame import FeatureRow
 from crucible.features.pipeline import FeaturePipeline
@@ -252,7 +252,9 @@ class Arena:
             self._deadman_tripped = True
         fill = self._ledger.book_event(event)
         if fresh and isinstance(event, FundingEvent) and event.agent in self.agents:
-            self.agents[event.agent].cash -= Decimal(event.amount)
+            amount = Decimal(event.amount)
+            payment = Payment(event.agent, event.symbol, event.exec_ts, amount)
+            self.agents[event.agent].pay(payment)
         if isinstance(event, OrderEvent):
             self._ledger.book_outcome(event.order.intent_id, event.order.status)
             self._desk.order_changed(event.order, self.agents)
@@ -430,7 +432,8 @@ class Arena:
             if kept is not None:
                 agent.restore_shadow(kept)
         else:
-            agent.cash -= self._ledger.funding_paid(agent.name)
+            for payment in self._ledger.payments(agent.name):
+                agent.pay(payment)
             agent.in_flight = self._ledger.open_intent(agent.name)
 
     def _change_role(self, agent: Agent, item: Seated) -> None:

@@ -24,7 +24,7 @@ from crucible.execution.messages import (
     RiskEvent,
     StateEvent,
 )
-from crucible.execution.trades import Fill, Mode, Trade, pair
+from crucible.execution.trades import Fill, Mode, Payment, Trade, pair, with_funding
 
 SCHEMA_VERSION = 1
 
@@ -359,10 +359,17 @@ class Ledger:
         text = self._text(f"shadow:{agent}")
         return None if text is None else dict(json.loads(text))
 
-    def funding_paid(self, agent: str) -> Decimal:
-        """Sum what an agent paid for holding; negative when it received more."""
-        rows = self._db.execute("SELECT amount FROM funding WHERE agent = ?", (agent,))
-        return sum((Decimal(row[0]) for row in rows), Decimal(0))
+    def payments(self, agent: str | None = None) -> list[Payment]:
+        """Give what was paid for holding, by one agent or all, in the journal's order."""
+        rows = self._db.execute(
+            "SELECT agent, symbol, exec_ts, amount FROM funding WHERE ?1 IS NULL OR agent = ?1 "
+            "ORDER BY seq",
+            (agent,),
+        )
+        return [
+            Payment(row["agent"], row["symbol"], row["exec_ts"], Decimal(row["amount"]))
+            for row in rows
+        ]
 
     def open_intent(self, agent: str) -> str | None:
         """Name an order of an agent that has not ended, be it its own or a protective exit."""
@@ -374,8 +381,11 @@ class Ledger:
         return None if row is None else str(row[0])
 
     def trades(self, agent: str | None = None, until_ts: int | None = None) -> list[Trade]:
-        """Give closed trades, of one agent or all, whose last fill came before `until_ts`."""
-        return pair(self.fills(agent, until_ts))[0]
+        """Give closed trades, of one agent or all, whose last fill came before `until_ts`.
+
+        Live ones with the funding that the venue charged while they were open.
+        """
+        return with_funding(pair(self.fills(agent, until_ts))[0], self.payments(agent))
 
     def live_position(self, agent: str, symbol: str) -> Decimal:
         """Sum the sizes of an agent's fills at the venue, with their signs."""

@@ -7,8 +7,9 @@ cost, the last one takes all that is left, so nothing is lost to rounding.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from functools import reduce
 from typing import Literal
@@ -91,10 +92,12 @@ class Trade:
     notional : Decimal
         Sum of opening value, in the quote asset.
     fees, pnl : Decimal
-        Quote; `pnl` is after fees.
+        Quote; `pnl` is after fees and before funding.
     reason : str
         Why it was closed.
     mode : {'live', 'shadow'}
+    funding : Decimal
+        Quote paid for holding, as far as it is known (see `with_funding`); negative: received.
     """
 
     agent: str
@@ -110,11 +113,36 @@ class Trade:
     pnl: Decimal
     reason: str
     mode: Mode
+    funding: Decimal = ZERO
+
+    @property
+    def net_pnl(self) -> Decimal:
+        """Profit after fees and funding."""
+        return _EXACT.subtract(self.pnl, self.funding)
 
     @property
     def net_return(self) -> float:
-        """Profit after fees as a fraction of the opening value."""
-        return float(self.pnl / self.notional)
+        """Profit after fees and funding as a fraction of the opening value."""
+        return float(self.net_pnl / self.notional)
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """What the venue charged an agent for holding over a settlement.
+
+    Attributes
+    ----------
+    agent, symbol : str
+    ts : int
+        Instant of the settlement, market milliseconds.
+    amount : Decimal
+        Quote paid; negative: received.
+    """
+
+    agent: str
+    symbol: str
+    ts: int
+    amount: Decimal
 
 
 @dataclass(slots=True)
@@ -210,6 +238,27 @@ def pair(fills: Iterable[Fill]) -> tuple[list[Trade], dict[tuple[str, str, Mode]
         if trade is not None:
             trades.append(trade)
     return trades, books
+
+
+def with_funding(trades: Iterable[Trade], payments: Iterable[Payment]) -> list[Trade]:
+    """Charge each live trade with the payments that fell due while it was open.
+
+    A payment at the instant at which one trade ends and the next begins belongs to the one that ends.
+    """
+    charged = list(trades)
+    places: dict[tuple[str, str], list[int]] = {}
+    for number, trade in enumerate(charged):
+        if trade.mode == "live":
+            places.setdefault((trade.agent, trade.symbol), []).append(number)
+    for payment in payments:
+        own = places.get((payment.agent, payment.symbol), [])
+        # An agent's trades in a symbol follow one another.
+        place = bisect_left(own, payment.ts, key=lambda number: charged[number].exit_ts)
+        if place < len(own) and charged[own[place]].entry_ts <= payment.ts:
+            trade = charged[own[place]]
+            paid = _EXACT.add(trade.funding, payment.amount)
+            charged[own[place]] = replace(trade, funding=paid)
+    return charged
 
 
 def _value(fills: Iterable[Fill]) -> Decimal:

@@ -24,10 +24,10 @@ class Scorecard:
     ts : int
         Market instant of the judgement, epoch milliseconds.
     trades : int
-    pnl, fees : Decimal
-        Quote asset, of closed trades, after fees.
+    pnl, fees, funding : Decimal
+        Quote asset, of closed trades; `pnl` is after fees and funding.
     mean_return : float or None
-        Mean net return of a trade, as a fraction; None without trades.
+        Mean net return of a trade, funding included, as a fraction; None without trades.
     win_rate : float or None
     drawdown : float
         Largest fall of equity from its peak, as a fraction of the peak.
@@ -42,6 +42,7 @@ class Scorecard:
     trades: int
     pnl: Decimal
     fees: Decimal
+    funding: Decimal
     mean_return: float | None
     win_rate: float | None
     drawdown: float
@@ -92,8 +93,9 @@ def score(
         agent=agent,
         ts=ts,
         trades=len(trades),
-        pnl=sum((trade.pnl for trade in trades), Decimal(0)),
+        pnl=sum((trade.net_pnl for trade in trades), Decimal(0)),
         fees=sum((trade.fees for trade in trades), Decimal(0)),
+        funding=sum((trade.funding for trade in trades), Decimal(0)),
         mean_return=float(np.mean(returns)) if returns else None,
         win_rate=sum(value > 0 for value in returns) / len(returns) if returns else None,
         drawdown=drawdown([float(value) for _, value in equity]),

@@ -8,7 +8,7 @@ import pytest
 
 from crucible.arena.agent import Agent, Context, Seat
 from crucible.arena.sizing import Edge, kelly_fraction, size_entry
-from crucible.execution.trades import Fill
+from crucible.execution.trades import Fill, Payment
 from crucible.features.frame import FeatureRow, FeatureSchema
 from crucible.market.candles import Candle
 from crucible.market.instruments import Instrument
@@ -160,6 +160,19 @@ def test_sizes_follow_the_measured_edge(edge, proven, qty):
     size = size_entry(edge, Decimal(10_000), Decimal(50_000), INSTRUMENT, SETTINGS, proven=proven)
     assert size.qty == Decimal(qty)
     assert size.reason
+
+
+def test_an_edge_is_measured_after_what_holding_cost():
+    trader = agent(Signal.HOLD)
+    for number in range(20):
+        at = 1_000_000 * number
+        for side, price, ts in (("buy", "50000", at), ("sell", "50400", at + 500_000)):
+            trader.apply_fill(replace(fill(side, price=price), exec_ts=ts))
+        if number % 2:
+            # 1.6 earned, 0.22 of fees, and more than what is left.
+            trader.pay(Payment(trader.name, "BTCUSDT", at + 400_000, Decimal("1.5")))
+    assert trader.edge().win_rate == 0.5
+    assert trader.cash == 20 * Decimal("1.38") - 10 * Decimal("1.5")
 
 
 def test_a_size_below_the_venues_minimum_is_not_traded():

@@ -115,7 +115,30 @@ def test_funding_and_alarms_are_kept(ledger):
         FundingEvent(ts=1, seq=1, exec_id="f", agent="a@1", symbol="B", amount="-0.5", exec_ts=1)
     )
     ledger.book_event(RiskEvent(ts=1, seq=2, code="x", text="y", agent=None, symbol=None))
-    assert ledger.funding_paid("a@1") == Decimal("-0.5")
+    assert [payment.amount for payment in ledger.payments("a@1")] == [Decimal("-0.5")]
+
+
+def test_a_trade_knows_the_funding_that_fell_due_while_it_was_open(ledger):
+    ledger.book_event(fill_event(1, "a"))
+    for seq, agent in ((2, "BTCUSDT-gp-1@1"), (3, "another@1"), (4, "BTCUSDT-gp-1@1")):
+        ledger.book_event(
+            FundingEvent(
+                ts=seq,
+                seq=seq,
+                exec_id=f"f{seq}",
+                agent=agent,
+                symbol="BTCUSDT",
+                amount="0.25",
+                exec_ts=seq * 1_000,
+            )
+        )
+    ledger.book_event(fill_event(5, "b", side="sell", price="101"))
+    (trade,) = ledger.trades("BTCUSDT-gp-1@1")
+    assert trade.funding == Decimal("0.50")
+    assert trade.net_pnl == trade.pnl - Decimal("0.50")
+    assert trade.net_return == pytest.approx(float(trade.net_pnl / Decimal("30.15")))
+    (again,) = ledger.trades()
+    assert again == trade
 
 
 def test_a_verdict_is_given_once_per_instant(ledger):

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crucible.execution.trades import BookkeepingError, Fill, PositionBook, pair
+from crucible.execution.trades import (
+    BookkeepingError,
+    Fill,
+    Payment,
+    PositionBook,
+    pair,
+    with_funding,
+)
 
 
 def fill(number: int, side: str, qty: str, price: str, fee: str = "0", agent: str = "a") -> Fill:
@@ -86,3 +93,25 @@ def test_agents_never_share_a_position():
 def test_a_fill_that_is_none_is_refused(side, qty):
     with pytest.raises(BookkeepingError, match="e1"):
         fill(1, side, qty, "1")
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9), st.integers(0, 4)), max_size=12),
+    st.sets(st.integers(0, 200), max_size=40),
+)
+def test_every_payment_goes_to_the_trade_that_was_open_and_to_no_other(rounds, due):
+    at, booked, held = 0, [], []
+    for wait, hold, symbol in rounds:
+        at += wait
+        booked += [fill(at, "buy", "1", "10"), fill(at + hold, "sell", "1", "11")]
+        held.append((at, at + hold))
+        at += hold + symbol
+    payments = [Payment("a", "BTCUSDT", ts, Decimal(ts + 1)) for ts in sorted(due)]
+    strangers = [Payment("b", "BTCUSDT", ts, Decimal(7)) for ts in due]
+    trades = with_funding(pair(booked)[0], payments + strangers)
+    expected = [Decimal(0)] * len(held)
+    for ts in due:
+        open_then = [i for i, (begin, end) in enumerate(held) if begin <= ts <= end]
+        if open_then:
+            expected[open_then[0]] += ts + 1
+    assert [trade.funding for trade in trades] == expected

@@ -1,0 +1,155 @@
+"""What holding costs is part of what an agent is judged by, live and in shadow."""
+
+from decimal import Decimal
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from prefect.logging import disable_run_logger
+
+from crucible.arena.ledger import AgentRow, Ledger
+from crucible.execution.messages import FillEvent, FundingEvent
+from crucible.execution.trades import Fill
+from crucible.market.exchange import ExchangeError
+from crucible.market.funding import Funding, write_funding
+from crucible.market.lake import Lake
+from crucible.settings import Settings
+from flows.watchtower import judge_all, settlements
+
+HOUR_MS = 3_600_000
+RATES = Funding("BTCUSDT", np.array([8, 16], np.int64) * HOUR_MS, np.array([0.002, 0.003]))
+
+
+class OneSeat:
+    """A registry with one version in one alias."""
+
+    def __init__(self, alias):
+        self.alias = alias
+
+    def version(self, slot, version):
+        return (slot, version)
+
+    def aliases(self, slot):
+        return {self.alias: "1"}
+
+    def strategy(self, version):
+        return {"exits": {"stop": 0.02, "target": 0.02, "timeout": 600}}
+
+
+def house(alias):
+    return SimpleNamespace(registry=OneSeat(alias), settings=Settings())
+
+
+def seat(ledger, role):
+    ledger.seat(
+        AgentRow(
+            agent="s@1",
+            slot="s",
+            version="1",
+            role=role,
+            symbol="BTCUSDT",
+            kind="gp",
+            proven=False,
+            since_ts=0,
+            until_ts=None,
+        )
+    )
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    with Ledger(tmp_path / "ledger.sqlite") as opened:
+        yield opened
+
+
+def test_a_challenger_that_earns_less_than_its_funding_is_judged_a_loser(ledger):
+    seat(ledger, "challenger")
+    for number, (side, price, hour) in enumerate((("buy", "100", 7), ("sell", "100.4", 17))):
+        fill = Fill(
+            exec_id=f"x{number}",
+            agent="s@1",
+            version="1",
+            symbol="BTCUSDT",
+            side=side,
+            qty=Decimal(1),
+            price=Decimal(price),
+            fee=Decimal(0),
+            exec_ts=hour * HOUR_MS,
+            reason="exit",
+            intent_id="",
+            mode="shadow",
+        )
+        ledger.book_shadow_fill(fill)
+    (judged,) = judge_all.fn(house("challenger"), ledger, 18 * HOUR_MS, {"BTCUSDT": RATES})
+    assert judged.card.funding == Decimal("0.5")
+    assert judged.card.pnl == Decimal("-0.1")
+    assert judged.card.mean_return == pytest.approx(-0.001)
+    (free,) = judge_all.fn(house("challenger"), ledger, 18 * HOUR_MS, {})
+    assert free.card.pnl == Decimal("0.4")
+
+
+def test_a_production_agent_is_judged_by_what_the_venue_charged_and_by_that_alone(ledger):
+    seat(ledger, "production")
+    common = {"agent": "s@1", "symbol": "BTCUSDT"}
+    for seq, (side, price, hour) in enumerate((("buy", "100", 7), ("sell", "100.4", 17)), start=1):
+        event = FillEvent(
+            ts=seq,
+            seq=2 * seq,
+            exec_id=f"x{seq}",
+            intent_id="i",
+            order_link_id="l",
+            order_id="o",
+            version="1",
+            side=side,
+            qty="1",
+            price=price,
+            fee="0",
+            fee_currency="USDT",
+            is_maker=False,
+            exec_ts=hour * HOUR_MS,
+            reason="exit",
+            **common,
+        )
+        paid = FundingEvent(
+            ts=seq, seq=2 * seq + 1, exec_id=f"f{seq}", amount="0.3", exec_ts=8 * HOUR_MS, **common
+        )
+        ledger.book_event(event)
+        ledger.book_event(paid)
+    (judged,) = judge_all.fn(house("production"), ledger, 18 * HOUR_MS, {"BTCUSDT": RATES})
+    assert judged.card.funding == Decimal("0.6")
+    assert judged.card.pnl == Decimal("-0.2")
+
+
+class Venue:
+    """A venue that knows one more settlement, or is away."""
+
+    def __init__(self, *, away=False):
+        self.away, self.asked = away, []
+
+    def funding(self, symbol, start_ms, end_ms):
+        self.asked.append((start_ms, end_ms))
+        if self.away:
+            message = "the venue is away"
+            raise ExchangeError(message)
+        return Funding(symbol, np.array([24 * HOUR_MS]), np.array([0.004]))
+
+
+@pytest.mark.parametrize(("away", "known"), [(False, 3), (True, 2)])
+def test_rates_are_asked_for_once_one_is_due_and_a_venue_that_is_away_stops_no_judgement(
+    tmp_path, away, known
+):
+    lake, venue = Lake(tmp_path), Venue(away=away)
+    write_funding(RATES, lake.funding_folder)
+    place = SimpleNamespace(lake=lake, exchange=venue, symbols=("BTCUSDT",))
+    assert len(settlements(place, 23 * HOUR_MS)["BTCUSDT"]) == 2
+    assert venue.asked == []
+    with disable_run_logger():
+        assert len(settlements(place, 24 * HOUR_MS)["BTCUSDT"]) == known
+    assert venue.asked == [(16 * HOUR_MS + 1, 24 * HOUR_MS + 1)]
+
+
+def test_a_symbol_without_any_known_rate_is_not_asked_for(tmp_path):
+    venue = Venue()
+    place = SimpleNamespace(lake=Lake(tmp_path), exchange=venue, symbols=("BTCUSDT",))
+    assert len(settlements(place, 24 * HOUR_MS)["BTCUSDT"]) == 0
+    assert venue.asked == []
