@@ -20,6 +20,8 @@ macro_rules! target {
         });
         $crate::libfuzzer_sys::fuzz_mutator!(
             |data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+                let max_size = max_size.min(fuzz::targets::longest($name));
+                let size = size.min(max_size);
                 if seed % 2 == 0 {
                     return $crate::libfuzzer_sys::fuzzer_mutate(data, size, max_size);
                 }

@@ -177,7 +177,7 @@ impl Pit {
 }
 
 /// The exchange.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Exchange {
     seed: u64,
     salt: u64,

@@ -11,11 +11,15 @@ use crate::feed::hub::Out;
 use crate::market::Market;
 use protocol::bybit::codes;
 use rust_decimal::Decimal;
+use serde::de::IgnoredAny;
 use serde_json::{json, Value};
+use std::sync::OnceLock;
 use tokio::sync::mpsc::{channel, Receiver};
 
 /// Where the market of a probe begins.
 const ORIGIN: i64 = 1_704_067_200_000;
+/// Where live time begins: two minutes of history.
+const START: i64 = ORIGIN + 120_000;
 /// The instant at which the examples are signed; the probe's clock for stamps stands there.
 const STAMP: i64 = 1_700_000_000_000;
 /// Market time that passes with each line.
@@ -31,6 +35,18 @@ pub struct Probe {
     venue: Venue,
     sockets: Vec<(&'static str, u64, Receiver<Out>)>,
     lines: u32,
+    /// How many executions were looked at, and what they brought. None of them changes later.
+    flows: (usize, Decimal),
+}
+
+/// The exchange that every probe begins with; it is made once, since most probes live for a few lines.
+fn exchange(opening: &Opening) -> Exchange {
+    static MADE: OnceLock<Exchange> = OnceLock::new();
+    let made = MADE.get_or_init(|| {
+        let market = Market::simulated(5, ORIGIN, &["BTCUSDT".to_owned()]);
+        Exchange::new(5, market, std::slice::from_ref(opening), START)
+    });
+    made.clone()
 }
 
 impl Default for Probe {
@@ -40,11 +56,8 @@ impl Default for Probe {
             secret: "secret-one".to_owned(),
             usdt: Decimal::from(100_000),
         };
-        let start = ORIGIN + 120_000;
-        let market = Market::simulated(5, ORIGIN, &["BTCUSDT".to_owned()]);
-        let exchange = Exchange::new(5, market, std::slice::from_ref(&opening), start);
-        let clock = MarketClock::stepped(Some(start));
-        let venue = Venue::new(exchange, clock, vec![opening], 100, 0);
+        let clock = MarketClock::stepped(Some(START));
+        let venue = Venue::new(exchange(&opening), clock, vec![opening], 100, 0);
         let join = |path: &'static str| {
             let (sender, outbox) = channel(BACKLOG);
             let id = venue.quietly(|core| {
@@ -58,7 +71,7 @@ impl Default for Probe {
             (path, id, outbox)
         };
         let sockets = ["public", "private", "trade"].map(join).into();
-        Self { venue, sockets, lines: 0 }
+        Self { venue, sockets, lines: 0, flows: (0, Decimal::ZERO) }
     }
 }
 
@@ -150,7 +163,7 @@ impl Probe {
         for (path, _, outbox) in &mut self.sockets {
             while let Ok(out) = outbox.try_recv() {
                 if let Out::Text(text) = out {
-                    serde_json::from_str::<Value>(text.as_str())
+                    serde_json::from_str::<IgnoredAny>(text.as_str())
                         .map_err(|error| format!("a {path} frame is no JSON: {error}: {text}"))?;
                 }
             }
@@ -158,8 +171,9 @@ impl Probe {
         Ok(())
     }
 
-    fn check_books(&self) -> Result<(), String> {
-        self.venue.quietly(|core| {
+    fn check_books(&mut self) -> Result<(), String> {
+        let Self { venue, flows: (seen, brought), .. } = self;
+        venue.quietly(|core| {
             let exchange = &core.exchange;
             let owner = &exchange.accounts()[0];
             for order in owner.open.iter().filter_map(|number| exchange.order(*number)) {
@@ -168,17 +182,18 @@ impl Probe {
                 }
             }
             let number = |text: &str| text.parse::<Decimal>().map_err(|error| error.to_string());
-            let mut expected = owner.initial;
-            for execution in &owner.executions {
+            for execution in owner.executions.iter().skip(*seen) {
                 let row = exchange.execution_row(execution, false);
-                expected -= number(&row.exec_fee)?;
+                *brought -= number(&row.exec_fee)?;
                 if row.exec_type == "Trade" {
                     let sign = Decimal::from(execution.side.sign());
-                    expected -= sign * number(&row.exec_price)? * number(&row.exec_qty)?;
+                    *brought -= sign * number(&row.exec_price)? * number(&row.exec_qty)?;
                 }
+                *seen += 1;
             }
             let position = exchange.position_row(0, 0, false);
             let cost = number(&position.position_value)?;
+            let mut expected = owner.initial + *brought;
             expected += if position.side == "Sell" { -cost } else { cost };
             if owner.wallet == expected {
                 Ok(())
@@ -214,7 +229,7 @@ mod tests {
         };
         for passed in [0, 3_600_000] {
             probe.venue.clock().step(passed);
-            let now = (ORIGIN + 120_000 + passed).to_string();
+            let now = (START + passed).to_string();
             let conn_id = pong(&mut probe)["conn_id"].clone();
             let expected = json!({"req_id": "1", "op": "pong", "args": [now], "conn_id": conn_id});
             assert_eq!(pong(&mut probe), expected);
