@@ -55,6 +55,24 @@ def test_events_are_numbered_without_gaps_and_can_be_replayed(cerebellum: Cerebe
     assert client.replay(since_seq=replayed[-1]["seq"]) == []
 
 
+def test_a_market_exit_takes_the_place_of_one_that_rests(cerebellum: Cerebellum) -> None:
+    client = cerebellum.client
+    entry = client.submit("a", "buy", "0.010")
+    fill = client.until(lambda event: event["type"] == "fill")
+    client.until_order(entry["intent"], "filled")
+    far = f"{Decimal(fill['price']) * Decimal('1.03'):.0f}"
+    resting = client.submit(
+        "a", "sell", "0.010", kind="limit", limit_price=far, reduce_only=True, reason="exit"
+    )
+    client.until_order(resting["intent"], "new")
+    out = client.submit("a", "sell", "0.010", reduce_only=True, reason="exit")
+    assert out["status"] == "accepted"
+    client.until_order(resting["intent"], "cancelled")
+    client.until_order(out["intent"], "filled")
+    assert client.positions() == {}
+    cerebellum.verify()
+
+
 def test_a_take_profit_closes_the_position_without_the_arena(cerebellum: Cerebellum) -> None:
     client = cerebellum.client
     protect = {"stop": None, "take_profit": "1", "deadline_ts": None}
