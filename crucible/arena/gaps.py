@@ -50,8 +50,8 @@ class _Request:
     minute_ts: int
     began: float
     done: threading.Event = field(default_factory=threading.Event)
-    found: dict[int, dict[str, Candle]] = field(default_factory=dict)
-    problem: Exception | None = None
+    found: dict[int, dict[str, Candle]] | None = None
+    problem: str = "the question broke off, see above"
 
 
 class GapFiller:
@@ -104,12 +104,12 @@ class GapFiller:
             request = self._request = self._ask(minute)
         if request.minute_ts != minute.close_ts:
             return self._give_up(minute, "the venue still owes the answer to an earlier question")
-        if not request.done.wait(0):
+        if not request.done.is_set():
             if time.monotonic() - request.began < self._patience_s:
                 return None
             return self._give_up(minute, f"no answer in {self._patience_s:g} s")
-        if request.problem is not None:
-            return self._give_up(minute, str(request.problem))
+        if request.found is None:
+            return self._give_up(minute, request.problem)
         return self._join(minute, request.found)
 
     def _is_whole(self, minute: Minute) -> bool:
@@ -125,7 +125,10 @@ class GapFiller:
             try:
                 request.found = closed_minutes(symbols, self._backfill, since, minute.close_ts)
             except (ExchangeError, CandleError) as error:
-                request.problem = error
+                request.problem = str(error)
+            except Exception:
+                # The loop must not wait for ever for a thread that has ended.
+                logger.exception("asking for minutes before %d", minute.close_ts)
             request.done.set()
 
         threading.Thread(target=work, name="backfill", daemon=True).start()

@@ -88,13 +88,14 @@ def test_a_candle_that_the_venue_lacks_is_not_invented():
     assert minutes == [minute(5), minute(7, ("B",)), minute(8)]
 
 
-def test_a_venue_that_cannot_be_reached_leaves_the_hole_and_the_next_one_is_asked_for_again():
-    answers = [ExchangeError("the venue is away"), None]
+@pytest.mark.parametrize("problem", [ExchangeError("the venue is away"), KeyError("a defect")])
+def test_a_question_that_fails_leaves_the_hole_and_the_next_one_is_asked(problem):
+    answers = [problem, None]
     venue = Venue()
 
     def backfill(symbol, start, end):
-        if answers and (problem := answers.pop(0)):
-            raise problem
+        if answers and (failure := answers.pop(0)):
+            raise failure
         return venue(symbol, start, end)
 
     gaps = GapFiller(SYMBOLS, backfill, 5 * MINUTE_MS)
