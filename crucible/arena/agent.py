@@ -124,6 +124,8 @@ class Agent:
     payments: list[Payment] = field(default_factory=list)
     last_signal: str = "HOLD"
     last_event: str = "seated"
+    _own_edge: Edge | None = None
+    _is_measured: bool = False
     _shadow_qty: Decimal = ZERO
     _shadow_number: int = 0
     _told: int = 0
@@ -152,8 +154,11 @@ class Agent:
 
     def edge(self) -> Edge | None:
         """Own trades once there are enough of them, else what the Forge measured out of sample."""
-        closed = with_funding(self.trades, self.payments)
-        own = Edge.of_returns([trade.net_return for trade in closed])
+        if not self._is_measured:
+            closed = with_funding(self.trades, self.payments)
+            self._own_edge = Edge.of_returns([trade.net_return for trade in closed])
+            self._is_measured = True
+        own = self._own_edge
         if own is not None and own.trades >= (self.seat.edge.trades if self.seat.edge else 10):
             return own
         return self.seat.edge
@@ -162,6 +167,7 @@ class Agent:
         """Book what the venue charged for holding."""
         self.cash -= payment.amount
         self.payments.append(payment)
+        self._is_measured = False
 
     def apply_fill(self, fill: Fill) -> Trade | None:
         """Book a fill of this agent."""
@@ -169,6 +175,7 @@ class Agent:
         trade = self.book.apply(fill)
         if trade is not None:
             self.trades.append(trade)
+            self._is_measured = False
         self.last_event = f"{fill.side} {fill.qty} at {fill.price} ({fill.reason})"
         return trade
 

@@ -264,9 +264,9 @@ class Arena:
 
     def _booked(self, fill: Fill) -> None:
         agent = self.agents.get(fill.agent)
-        trade = None if agent is None else agent.apply_fill(fill)
-        if trade is not None:
+        if agent is not None and (trade := agent.apply_fill(fill)) is not None:
             append_line(self._files.performance_log, trade_line(trade))
+            agent.edge()  # measured now, so that no decision waits for it
 
     def _answered(self, reply: Ack | ErrorReply) -> None:
         intent_id, problem = self._desk.answered(reply, self.agents)
