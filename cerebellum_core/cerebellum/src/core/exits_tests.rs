@@ -120,49 +120,28 @@ fn reduce_only_reaches_the_venue_only_when_the_net_position_allows_it() {
     assert!(story.creates().remove(0).reduce_only);
 }
 
-/// A reduce-only limit order of agent `a` that works at the venue.
-fn working_exit(story: &mut Story, price: &str) -> CreateOrder {
-    let mut exit = submit("a", Side::Sell, "0.5", story.market);
-    exit.reduce_only = true;
-    (exit.kind, exit.limit_price) = (Kind::Limit, Some(price.parse().unwrap()));
-    story.send(&exit);
-    let order = story.creates().remove(0);
-    story.tell(Input::OrderSeen(seen(&order, Shown::Working)));
-    order
-}
-
-fn taken_back(story: &mut Story) -> Vec<String> {
-    let links = story.asked.iter().filter_map(|effect| match effect {
-        Effect::Cancel { link_id, .. } => Some(link_id.clone()),
-        _ => None,
-    });
-    let links = links.collect();
-    story.asked.clear();
-    links
-}
-
 #[test]
 fn a_working_exit_with_nothing_left_to_reduce_is_taken_back() {
     let mut story = protected();
-    let [one, two] = ["105", "106"].map(|price| working_exit(&mut story, price));
+    let [one, two] = ["105", "106"].map(|price| story.resting_exit("0.5", price));
     story.submit("b", Side::Buy, "1");
     let others = story.creates().remove(0);
     story.fill(&others, "b1", "1", 100);
     story.fill(&one, "a1", "0.5", 105);
-    assert!(taken_back(&mut story).is_empty(), "there is something left to reduce");
+    assert!(story.taken_back().is_empty(), "there is something left to reduce");
     story.submit("a", Side::Sell, "0.5");
     let rest = story.creates().remove(0);
     story.fill(&rest, "a2", "0.5", 100);
     assert_eq!(story.position("a"), Decimal::ZERO);
-    assert_eq!(taken_back(&mut story), [two.link_id]);
+    assert_eq!(story.taken_back(), [two.link_id]);
 
     let mut story = protected();
-    let exit = working_exit(&mut story, "105");
+    let exit = story.resting_exit("0.5", "105");
     story.submit("a", Side::Sell, "2");
     let turn = story.creates().remove(0);
     story.fill(&turn, "a1", "2", 100);
     assert_eq!(story.position("a"), -Decimal::ONE);
-    assert_eq!(taken_back(&mut story), [exit.link_id], "it would make the short larger");
+    assert_eq!(story.taken_back(), [exit.link_id], "it would make the short larger");
 }
 
 fn flatten(agent: Option<&str>) -> Command {

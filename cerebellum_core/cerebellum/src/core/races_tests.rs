@@ -290,15 +290,9 @@ fn entries_that_wait_stay_while_the_private_stream_is_down_and_exits_leave() {
     assert_eq!(story.creates().remove(0).side, Side::Buy);
 }
 
-/// A story with one entry that left and one that waits for its turn when the book goes stale.
-fn waiting_without_a_book() -> (Story, Submit) {
-    let mut setup = setup();
-    setup.limits.venue.orders_per_second = 1;
-    let mut story = Story::with(setup, Recovered::default()).ready();
-    story.submit("a", Side::Buy, "1");
-    let waiting = story.submit("b", Side::Buy, "1");
-    assert_eq!(story.creates().len(), 1);
-    story.tell(Input::BookStale { symbol: symbol() });
+/// An entry that waits for its turn, long after it came, while the book is stale.
+fn waiting_for_long() -> (Story, Submit) {
+    let (mut story, waiting) = Story::waiting_without_a_book();
     story.pass(61_000);
     story.pass(1_100);
     assert!(story.creates().is_empty(), "an entry left on market time that stands still");
@@ -308,7 +302,7 @@ fn waiting_without_a_book() -> (Story, Submit) {
 
 #[test]
 fn an_entry_that_waits_while_the_book_is_stale_leaves_once_it_is_back_in_time() {
-    let (mut story, waiting) = waiting_without_a_book();
+    let (mut story, waiting) = waiting_for_long();
     story.market += 60_000;
     story.quote(99, 100);
     assert_eq!(story.creates().len(), 1);
@@ -317,7 +311,7 @@ fn an_entry_that_waits_while_the_book_is_stale_leaves_once_it_is_back_in_time() 
 
 #[test]
 fn an_entry_whose_time_to_live_ended_while_the_book_was_stale_never_leaves() {
-    let (mut story, waiting) = waiting_without_a_book();
+    let (mut story, waiting) = waiting_for_long();
     story.market += 60_001;
     story.quote(99, 100);
     story.pass(1_100);

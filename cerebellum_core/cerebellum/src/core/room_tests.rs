@@ -11,7 +11,7 @@ use protocol::wire::{
 use rust_decimal::Decimal;
 
 use super::{
-    io::{CreateOrder, Effect, Input},
+    io::{CreateOrder, Input},
     ledger::{Booking, Ledger},
     oms::Shown,
     order::{link_id, Order},
@@ -40,24 +40,6 @@ fn exit(story: &mut Story, kind: Kind, qty: &str) -> Submit {
     exit
 }
 
-/// A limit exit that works at the venue.
-fn resting(story: &mut Story, qty: &str) -> CreateOrder {
-    exit(story, Kind::Limit, qty);
-    let order = story.creates().remove(0);
-    story.tell(Input::OrderSeen(seen(&order, Shown::Working)));
-    order
-}
-
-fn taken_back(story: &mut Story) -> Vec<String> {
-    let links = story.asked.iter().filter_map(|effect| match effect {
-        Effect::Cancel { link_id, .. } => Some(link_id.clone()),
-        _ => None,
-    });
-    let links = links.collect();
-    story.asked.retain(|effect| !matches!(effect, Effect::Cancel { .. }));
-    links
-}
-
 fn cancelled(story: &mut Story, order: &CreateOrder, filled: &str) {
     story.tell(Input::OrderSeen(seen(order, ended(OrderStatus::Cancelled, filled))));
 }
@@ -66,10 +48,10 @@ fn cancelled(story: &mut Story, order: &CreateOrder, filled: &str) {
 fn a_new_exit_is_not_refused_for_a_resting_one_and_leaves_when_that_has_ended() {
     for kind in [Kind::Market, Kind::Limit] {
         let mut story = long_ten();
-        let old = resting(&mut story, "10");
+        let old = story.resting_exit("10", "110");
         exit(&mut story, kind, "10");
         assert_eq!(story.ack().0, AckStatus::Accepted);
-        assert_eq!(taken_back(&mut story), std::slice::from_ref(&old.link_id));
+        assert_eq!(story.taken_back(), std::slice::from_ref(&old.link_id));
         assert!(story.creates().is_empty(), "both could be filled: {kind:?}");
         cancelled(&mut story, &old, "0");
         let new = story.creates().remove(0);
@@ -82,7 +64,7 @@ fn a_new_exit_is_not_refused_for_a_resting_one_and_leaves_when_that_has_ended() 
 #[test]
 fn a_new_exit_is_cut_to_what_the_one_before_it_left() {
     let mut story = long_ten();
-    let old = resting(&mut story, "10");
+    let old = story.resting_exit("10", "110");
     let new = exit(&mut story, Kind::Market, "10");
     story.fill(&old, "x", "4", 110);
     assert!(story.creates().is_empty());
@@ -92,7 +74,7 @@ fn a_new_exit_is_cut_to_what_the_one_before_it_left() {
     assert_eq!(story.creates().remove(0).qty, "6");
 
     let mut story = long_ten();
-    let old = resting(&mut story, "10");
+    let old = story.resting_exit("10", "110");
     let new = exit(&mut story, Kind::Market, "10");
     story.fill(&old, "x", "10", 110);
     assert_eq!(story.status(&new), OrderStatus::Cancelled, "nothing is left to close");
@@ -102,16 +84,16 @@ fn a_new_exit_is_cut_to_what_the_one_before_it_left() {
 #[test]
 fn exits_that_fit_beside_each_other_rest_together_and_the_newest_leaves_first() {
     let mut story = long_ten();
-    let [one, two, three] = ["3", "4", "3"].map(|qty| resting(&mut story, qty));
-    assert!(taken_back(&mut story).is_empty());
+    let [one, two, three] = ["3", "4", "3"].map(|qty| story.resting_exit(qty, "110"));
+    assert!(story.taken_back().is_empty());
     story.fill(&two, "x", "4", 110);
-    assert!(taken_back(&mut story).is_empty(), "what is left still fits");
+    assert!(story.taken_back().is_empty(), "what is left still fits");
     story.submit("a", Side::Sell, "1");
     let entry = story.creates().remove(0);
     story.fill(&entry, "y", "1", 100);
-    assert_eq!(taken_back(&mut story), [three.link_id]);
+    assert_eq!(story.taken_back(), [three.link_id]);
     story.pass(1_000);
-    assert!(!taken_back(&mut story).contains(&one.link_id));
+    assert!(!story.taken_back().contains(&one.link_id));
 }
 
 #[test]
@@ -121,7 +103,7 @@ fn a_market_exit_under_way_makes_no_room_for_another() {
     assert_eq!(story.creates().len(), 1);
     exit(&mut story, Kind::Market, "10");
     assert_eq!(story.ack(), (AckStatus::Rejected, Some(RejectCode::ReduceOnly)));
-    assert!(taken_back(&mut story).is_empty());
+    assert!(story.taken_back().is_empty());
     exit(&mut story, Kind::Limit, "11");
     assert_eq!(story.ack(), (AckStatus::Rejected, Some(RejectCode::ReduceOnly)));
 }

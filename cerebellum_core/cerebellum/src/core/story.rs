@@ -147,6 +147,42 @@ impl Story {
         creates
     }
 
+    /// The cancels that were asked for since the last call.
+    pub(super) fn taken_back(&mut self) -> Vec<String> {
+        let mut links = Vec::new();
+        self.asked.retain(|effect| match effect {
+            Effect::Cancel { link_id, .. } => {
+                links.push(link_id.clone());
+                false
+            }
+            _ => true,
+        });
+        links
+    }
+
+    /// A reduce-only limit order of agent `a` that works at the venue.
+    pub(super) fn resting_exit(&mut self, qty: &str, price: &str) -> CreateOrder {
+        let mut exit = submit("a", Side::Sell, qty, self.market);
+        exit.reduce_only = true;
+        (exit.kind, exit.limit_price) = (Kind::Limit, Some(price.parse().unwrap()));
+        self.send(&exit);
+        let order = self.creates().remove(0);
+        self.tell(Input::OrderSeen(seen(&order, Shown::Working)));
+        order
+    }
+
+    /// A story with one entry that left and one that waits for its turn when the book goes stale.
+    pub(super) fn waiting_without_a_book() -> (Self, Submit) {
+        let mut setup = setup();
+        setup.limits.venue.orders_per_second = 1;
+        let mut story = Self::with(setup, Recovered::default()).ready();
+        story.submit("a", Side::Buy, "1");
+        let waiting = story.submit("b", Side::Buy, "1");
+        assert_eq!(story.creates().len(), 1);
+        story.tell(Input::BookStale { symbol: symbol() });
+        (story, waiting)
+    }
+
     pub(super) fn fill(&mut self, order: &CreateOrder, exec_id: &str, qty: &str, price: i64) {
         let executions = vec![execution(order, exec_id, qty.parse().unwrap(), price)];
         self.tell(Input::Executions { executions, pulled: false });

@@ -6,7 +6,7 @@ use protocol::wire::{
 };
 use rust_decimal::Decimal;
 
-use super::{io::Input, market::Quote, Recovered};
+use super::{io::Input, market::Quote};
 
 use super::story::*;
 
@@ -68,13 +68,7 @@ fn the_private_streams_clock_never_goes_back_and_an_absurd_time_is_not_believed(
 
 #[test]
 fn an_entry_never_leaves_on_the_private_streams_clock_and_ends_when_its_time_to_live_does() {
-    let mut setup = setup();
-    setup.limits.venue.orders_per_second = 1;
-    let mut story = Story::with(setup, Recovered::default()).ready();
-    story.submit("a", Side::Buy, "1");
-    let waiting = story.submit("b", Side::Buy, "1");
-    assert_eq!(story.creates().len(), 1);
-    story.tell(Input::BookStale { symbol: symbol() });
+    let (mut story, waiting) = Story::waiting_without_a_book();
     let last = story.market + waiting.ttl_ms;
     story.tell(Input::VenueTime(last));
     story.pass(1_100);
