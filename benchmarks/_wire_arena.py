@@ -2,8 +2,8 @@
 
 The arena runs in a process of its own (this module): the real engine, the real feature pipeline, and
 genetic programs that change their mind at about every second close. The benchmark's process listens
-on the venue's public and private streams: the first sight of a closed candle is when it left the
-venue, the first sight of the order is when it was there. Both pass the same socket layer.
+on the venue's public and private streams: the arrival of a closed candle is when it left the venue,
+the first arrival of the order is when it was there. Both are the kernel's stamps of a packet.
 """
 
 from __future__ import annotations
@@ -14,89 +14,130 @@ import hmac
 import json
 import os
 import signal
+import socket
 import sqlite3
+import struct
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 SPEED = 120
+SO_TIMESTAMPNS = 35
+"""Linux's number for stamps of arriving packets."""
 
 
 class Observer:
-    """Listens on the venue's streams and notes when things are first seen.
+    """Listens on the venue's streams and keeps what came, each frame with the kernel's time of its arrival.
 
-    Attributes
-    ----------
-    closed : dict
-        (symbol, close time in market ms) to seconds of a steady clock.
-    placed : dict
-        Client order id to (symbol, seconds).
+    It decodes nothing before it is asked: its own computing must neither be counted nor take the
+    processor from what is measured. Every symbol has a connection of its own, so that no two closed
+    candles are read at once.
     """
 
     def __init__(self, ws: str, key: str, secret: str) -> None:
-        self.closed: dict[tuple[str, int], float] = {}
-        self.placed: dict[str, tuple[str, float]] = {}
-        topics = [f"kline.1.{symbol}" for symbol in SYMBOLS]
+        self._candles: list[tuple[bytes, int]] = []
+        self._orders: list[tuple[bytes, int]] = []
+        for symbol in SYMBOLS:
+            topic = {"op": "subscribe", "args": [f"kline.1.{symbol}"]}
+            self._listen(ws + "/v5/public/linear", [topic], b'"confirm":true', self._candles)
         expires = str(int(time.time() * 1000) + 10_000)
         signed = hmac.new(secret.encode(), f"GET/realtime{expires}".encode(), hashlib.sha256)
         auth = {"op": "auth", "args": [key, expires, signed.hexdigest()]}
-        self._listen(ws + "/v5/public/linear", [{"op": "subscribe", "args": topics}], self._public)
         subscribe = {"op": "subscribe", "args": ["order"]}
-        self._listen(ws + "/v5/private", [auth, subscribe], self._private)
+        self._listen(ws + "/v5/private", [auth, subscribe], b'"topic":"order"', self._orders)
 
-    def _listen(self, url: str, greetings: list[dict[str, Any]], take: Any) -> None:
+    def _listen(
+        self,
+        url: str,
+        greetings: list[dict[str, Any]],
+        wanted: bytes,
+        kept: list[tuple[bytes, int]],
+    ) -> None:
         import websocket
 
-        socket = websocket.create_connection(url, timeout=30)
+        connection = websocket.create_connection(url, timeout=30)
         for greeting in greetings:
-            socket.send(json.dumps(greeting))
+            connection.send(json.dumps(greeting))
+        connection.sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        connection.sock.settimeout(None)
 
         def run() -> None:
-            while True:
-                try:
-                    text = socket.recv()
-                except (OSError, websocket.WebSocketException):
-                    return
-                if not text:
-                    return
-                take(text, time.perf_counter())
+            for frame, stamp in frames(connection.sock):
+                if wanted in frame:
+                    kept.append((frame, stamp))
 
         threading.Thread(target=run, daemon=True).start()
 
-    def _public(self, text: str, now: float) -> None:
-        if '"confirm":true' in text:
-            message = json.loads(text)
+    def closed(self) -> dict[tuple[str, int], int]:
+        """Nanoseconds since 1970 at which each candle left, by symbol and close time in market ms."""
+        found: dict[tuple[str, int], int] = {}
+        for frame, stamp in list(self._candles):
+            message = json.loads(frame)
             for row in message["data"]:
                 if row["confirm"]:
                     symbol = message["topic"].rsplit(".", 1)[1]
-                    self.closed.setdefault((symbol, int(row["end"]) + 1), now)
+                    found.setdefault((symbol, int(row["end"]) + 1), stamp)
+        return found
 
-    def _private(self, text: str, now: float) -> None:
-        message = json.loads(text)
-        if message.get("topic") == "order":
-            for row in message["data"]:
-                self.placed.setdefault(row["orderLinkId"], (row["symbol"], now))
+    def placed(self) -> dict[str, int]:
+        """Nanoseconds since 1970 at which each order was first told of, by client order id."""
+        found: dict[str, int] = {}
+        for frame, stamp in list(self._orders):
+            for row in json.loads(frame)["data"]:
+                found.setdefault(row["orderLinkId"], stamp)
+        return found
 
 
-def latencies_ms(observer: Observer, journal: Path, since: float) -> list[float]:
+def frames(connection: socket.socket) -> Iterator[tuple[bytes, int]]:
+    """Read a server's WebSocket frames, each with its arrival in nanoseconds since 1970.
+
+    The stamp is that of the last packet read: that of the frame, or of a later one that lay behind it.
+    """
+
+    def read(count: int) -> tuple[bytes, int]:
+        read, stamp = bytearray(), time.time_ns()
+        while len(read) < count:
+            part, notes, _, _ = connection.recvmsg(count - len(read), 64)
+            if not part:
+                raise EOFError
+            read += part
+            for level, kind, value in notes:
+                if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS):
+                    seconds, rest = struct.unpack("qq", value)
+                    stamp = seconds * 1_000_000_000 + rest
+        return bytes(read), stamp
+
+    with suppress(OSError, EOFError):
+        while True:
+            (_, size), stamp = read(2)
+            if size >= 126:
+                (size,) = struct.unpack(
+                    *((">H", read(2)[0]) if size == 126 else (">Q", read(8)[0]))
+                )
+            yield read(size)[0], stamp
+
+
+def latencies_ms(observer: Observer, journal: Path, since: int) -> list[float]:
     """Give the milliseconds from close to order of every intent of the arena that was placed.
 
-    Candles that closed before `since` (seconds of the observer's clock) do not count: until it is
-    ready the arena is still catching up on history.
+    Candles that closed before `since` (nanoseconds since 1970) do not count: until it is ready the
+    arena is still catching up on history.
     """
     with sqlite3.connect(f"file:{journal}?mode=ro", uri=True) as database:
         rows = database.execute(
             "SELECT order_link_id, symbol, ts FROM intents WHERE origin = 'arena'"
         ).fetchall()
+    closed, placed = observer.closed(), observer.placed()
     found = []
     for link, symbol, close_ts in rows:
-        left = observer.closed.get((symbol, close_ts))
-        placed = observer.placed.get(link)
-        if left is not None and placed is not None and left >= since:
-            found.append((placed[1] - left) * 1_000)
+        left, there = closed.get((symbol, close_ts)), placed.get(link)
+        if left is not None and there is not None and left >= since:
+            found.append((there - left) / 1e6)
     return found
 
 

@@ -192,7 +192,7 @@ def candles(bench: Benchmark, folder: Path, disk: Path) -> None:
                 raise BenchmarkError(message)
             with watched_machine() as steadiness:
                 time.sleep(WATCH_STARTS_IN)
-                began = time.perf_counter()
+                began = time.time_ns()
                 time.sleep(CANDLE_SECONDS)
             memory = psutil.Process(pid).memory_info().rss / 2**20
         finally:
@@ -204,8 +204,8 @@ def candles(bench: Benchmark, folder: Path, disk: Path) -> None:
         raise BenchmarkError(message)
     cuts = statistics.quantiles(found, n=100, method="inclusive")
     note = (
-        f"first sight of the closed candle on the venue's public stream to first sight of the order on "
-        f"its private stream, seen by one process beside; market at {_wire_arena.SPEED} times real "
+        f"arrival of the closed candle on the venue's public stream to first arrival of the order on its "
+        f"private stream, both as the kernel stamps a packet to one process beside; market at {_wire_arena.SPEED} times real "
         "time, 2 symbols, 4 agents with genetic programs, every feature, durable journal; from the "
         "arena's being ready on"
     )

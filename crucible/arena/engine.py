@@ -13,8 +13,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 
-from crucible.arena.agent import Agent, Context, Decision, Seat
+from crucible.arena.agent import Agent, Decision, Seat
 from crucible.arena.alignment import Minute, MinuteAligner
+from crucible.arena.deciding import Deciders
 from crucible.arena.desk import Desk
 from crucible.arena.gaps import Backfill, GapFiller, closed_minutes
 from crucible.arena.incoming import BookRecorder, candle_of
@@ -42,10 +43,9 @@ from crucible.execution.trades import Fill, Payment
 from crucible.features.book_store import BookStore
 from crucible.features.frame import FeatureRow
 from crucible.features.pipeline import FeaturePipeline
-from crucible.market.candles import Candle, Candles
+from crucible.market.candles import Candles
 from crucible.market.instruments import Instrument
 from crucible.settings import MINUTE_MS, Settings
-from crucible.strategies.contract import StrategyError
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +56,8 @@ MARK_MS = 15 * MINUTE_MS
 ASKED_MS = 10
 """How long the loop listens at once while a missing minute is being asked for."""
 UNANSWERED_S = 5.0
+LET_THROUGH_S = 0.01
+"""Longest wait for the orders of a minute to arrive at the venue before anything else is done."""
 
 
 class Arena:
@@ -281,16 +283,17 @@ class Arena:
         books = self._books.close(minute)
         served = books if self._settings.features.books else None
         rows = self._pipeline.update(minute.close_ts, minute.candles, served)
-        decisions = []
         for symbol, row in rows.items():
             self._history[symbol].append(row)
             self._prices[symbol] = Decimal(repr(minute.candles[symbol].close))
-            for agent in self._agents_of(symbol):
-                decision = self._decide(agent, row, minute.candles[symbol], act=act)
-                if decision is not None:
-                    # An order leaves at once; the books are written afterwards.
-                    self._send(agent, decision)
-                    decisions.append((agent, decision))
+        # Whoever trades decides first, and every order of the minute leaves at once; until they have
+        # arrived the processor is left to those who carry them. All else is done afterwards.
+        deciders = Deciders(self.agents, self._desk, self._instruments, self._settings)
+        decisions = deciders.decisions("live", rows, minute, act=act)
+        orders = self._send(decisions)
+        self._decide_ms.append(1_000 * (time.perf_counter() - started))
+        self._link.let_through(orders, LET_THROUGH_S)
+        decisions += deciders.decisions("shadow", rows, minute, act=act)
         with self._ledger.transaction():
             for agent, decision in decisions:
                 self._record(agent, decision)
@@ -298,47 +301,27 @@ class Arena:
             if minute.close_ts % MARK_MS == 0:
                 self._mark(minute.close_ts)
         self._dismiss_the_flat(minute.close_ts)
-        self._decide_ms.append(1_000 * (time.perf_counter() - started))
         self.minutes += 1
         self._publish(minute.close_ts)
 
-    def _agents_of(self, symbol: str) -> list[Agent]:
-        return [agent for agent in self.agents.values() if agent.strategy.symbol == symbol]
-
-    def _decide(
-        self, agent: Agent, row: FeatureRow, candle: Candle, *, act: bool
-    ) -> Decision | None:
-        production = [other for other in self.agents.values() if other.mode == "live"]
-        gross = sum((abs(other.book.cost) for other in production), Decimal(0))
-        context = Context(
-            instrument=self._instruments[row.symbol],
-            costs=self._settings.forge.costs,
-            settings=self._settings.arena,
-            gross=gross + self._desk.reserved(),
-            capital=self._settings.arena.capital_per_agent * max(1, len(production)),
-            act=act,
-        )
-        try:
-            decision = agent.decide_and_execute(row, candle, context)
-        except (StrategyError, ValueError, ArithmeticError, KeyError) as error:
-            agent.last_event = f"cannot decide: {error}"
-            logger.exception("%s cannot decide at %d", agent.name, row.ts)
-            return None
-        if decision.intent is not None:
-            self._desk.reserve(agent, decision.intent)
-        return decision
-
-    def _send(self, agent: Agent, decision: Decision) -> None:
-        if decision.intent is None:
-            return
-        request, now = self._link.request_id(), time.monotonic()
-        command = self._desk.submit(agent, decision.intent, decision.ts, request, now)
-        try:
-            self._link.send(command)
-        except LinkError as error:
-            self._desk.withdraw(agent)
-            agent.last_event = str(error)
-            logger.error("%s: %s", agent.name, error)
+    def _send(self, decisions: Sequence[tuple[Agent, Decision]]) -> set[str]:
+        """Send what was decided, one order right after the other; give the intents that left."""
+        now = time.monotonic()
+        commands = [
+            (agent, self._desk.submit(agent, found.intent, found.ts, self._link.request_id(), now))
+            for agent, found in decisions
+            if found.intent is not None
+        ]
+        left = set()
+        for agent, command in commands:
+            try:
+                self._link.send(command)
+                left.add(command.intent_id)
+            except LinkError as error:
+                self._desk.withdraw(agent)
+                agent.last_event = str(error)
+                logger.error("%s: %s", agent.name, error)
+        return left
 
     def _record(self, agent: Agent, decision: Decision) -> None:
         for fill in decision.shadow_fills:

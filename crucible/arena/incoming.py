@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from crucible.arena.alignment import Minute
 from crucible.execution.messages import BookMessage, CandleMessage
 from crucible.features.book_store import BookStore
-from crucible.features.microstructure import BookMinute, BookSecond, book_minute
+from crucible.features.microstructure import BookMinute, BookSecond, OpenBookMinute
 from crucible.market.candles import Candle
+from crucible.settings import MINUTE_MS
 
 
 def candle_of(message: CandleMessage) -> Candle:
@@ -50,22 +51,29 @@ class BookRecorder:
 
     def __init__(self, symbols: Sequence[str], store: BookStore) -> None:
         self._store = store
-        self._seconds: dict[str, list[BookSecond]] = {symbol: [] for symbol in symbols}
+        # For each symbol, candles in the making by their exclusive close time.
+        self._open: dict[str, dict[int, OpenBookMinute]] = {symbol: {} for symbol in symbols}
         self._minutes: dict[str, list[BookMinute]] = {symbol: [] for symbol in symbols}
 
     def add(self, message: BookMessage) -> None:
         """Take one second; that of a symbol not recorded here is left out."""
-        if message.symbol in self._seconds:
-            self._seconds[message.symbol].append(book_second_of(message))
+        if message.symbol in self._open:
+            close_ts = message.second_ts - message.second_ts % MINUTE_MS + MINUTE_MS
+            minutes = self._open[message.symbol]
+            if close_ts not in minutes:
+                minutes[close_ts] = OpenBookMinute()
+            minutes[close_ts].add(book_second_of(message))
 
     def close(self, minute: Minute) -> dict[str, BookMinute]:
         """Sum up the seconds of a minute for each symbol that has a candle in it."""
-        books = {s: book_minute(minute.close_ts, self._seconds[s]) for s in minute.candles}
-        for symbol, book in books.items():
-            later = [s for s in self._seconds[symbol] if s.second_ts >= minute.close_ts]
-            self._seconds[symbol] = later
+        books = {}
+        for symbol in minute.candles:
+            own = self._open[symbol].pop(minute.close_ts, None) or OpenBookMinute()
+            books[symbol] = book = own.close(minute.close_ts)
             if book.seconds:
                 self._minutes[symbol].append(book)
+            for passed in [ts for ts in self._open[symbol] if ts < minute.close_ts]:
+                del self._open[symbol][passed]
         return books
 
     def store(self) -> None:

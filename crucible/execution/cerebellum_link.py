@@ -7,9 +7,10 @@ their replies come back through `poll` too, so a slow disk on the other side nev
 from __future__ import annotations
 
 import json
+import math
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from crucible.execution.messages import (
     ErrorReply,
     JournalEvent,
     MarketMessage,
+    OrderEvent,
     Replay,
     ReplayReply,
     ReplyMessage,
@@ -36,6 +38,8 @@ from crucible.execution.messages import (
     decode_reply,
     encode,
 )
+
+ON_THE_WAY = frozenset({"pending", "sent"})
 
 
 class LinkError(RuntimeError):
@@ -161,6 +165,30 @@ class CerebellumLink:
             backlog, self._backlog = self._backlog, []
             return backlog + list(self._drain(0))
         return list(self._drain(timeout_ms))
+
+    def let_through(self, intents: Collection[str], longest_s: float) -> None:
+        """Do nothing until orders that were just sent have arrived; all that comes is kept for `poll`.
+
+        Where cores are few, whoever goes on computing here keeps waiting those who carry the orders.
+        An order has arrived when the venue or Cerebellum has said something of it; a venue that is far
+        away takes longer than is worth waiting for.
+
+        Parameters
+        ----------
+        intents : collection of str
+            Their intent ids.
+        longest_s : float
+            Wall seconds after which it is over in any case.
+        """
+        waiting = set(intents)
+        deadline = time.monotonic() + longest_s
+        while waiting and (left := deadline - time.monotonic()) > 0:
+            for message in self._drain(math.ceil(left * 1_000)):
+                self._backlog.append(message)
+                if isinstance(message, OrderEvent) and message.order.status not in ON_THE_WAY:
+                    waiting.discard(message.order.intent_id)
+                elif isinstance(message, Ack) and message.status == "rejected":
+                    waiting.discard(message.intent_id or "")
 
     def _drain(self, timeout_ms: int) -> Iterator[MarketMessage | JournalEvent | ReplyMessage]:
         self._poller.poll(timeout_ms)

@@ -37,11 +37,15 @@ class FeatureSchema:
         text = json.dumps([self.names, self.parameters], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    @cached_property
+    def _columns(self) -> dict[str, int]:
+        return {name: column for column, name in enumerate(self.names)}
+
     def column(self, name: str) -> int:
         """Position of a feature; `KeyError` names an unknown one."""
         try:
-            return self.names.index(name)
-        except ValueError:
+            return self._columns[name]
+        except KeyError:
             message = f"feature {name!r} is not in schema {self.hash}"
             raise KeyError(message) from None
 

@@ -88,6 +88,41 @@ class BookMinute:
         return int(BOOK_TIER) if self.seconds >= MINIMUM_SECONDS else int(NO_TIER)
 
 
+class OpenBookMinute:
+    """A candle's book in the making: the seconds so far, ready to be summed up.
+
+    Seconds may come in any order; of one that comes twice the last counts. Nothing but three sums is
+    left to do at the close, since orders wait for them.
+    """
+
+    def __init__(self) -> None:
+        self._skew: dict[int, float] = {}
+        self._ofi: dict[int, float] = {}
+        self._depth: dict[int, float] = {}
+
+    def add(self, second: BookSecond) -> None:
+        """Take a second of this candle; one with a stale book counts as missing."""
+        at = second.second_ts
+        if math.isfinite(second.skew) and math.isfinite(second.ofi):
+            self._skew[at], self._ofi[at] = second.skew, second.ofi
+            self._depth[at] = second.depth
+        elif at in self._skew:
+            del self._skew[at], self._ofi[at], self._depth[at]
+
+    def close(self, close_ts: int) -> BookMinute:
+        """Sum up. Sums are exactly rounded, so the order of the seconds does not matter."""
+        fresh = len(self._skew)
+        if fresh == 0:
+            return BookMinute(close_ts, math.nan, math.nan, math.nan, 0)
+        return BookMinute(
+            close_ts,
+            math.fsum(self._skew.values()) / fresh,
+            math.fsum(self._ofi.values()),
+            math.fsum(self._depth.values()) / fresh,
+            fresh,
+        )
+
+
 def book_minute(close_ts: int, seconds: Sequence[BookSecond]) -> BookMinute:
     """Fold the seconds of one candle.
 
@@ -96,20 +131,13 @@ def book_minute(close_ts: int, seconds: Sequence[BookSecond]) -> BookMinute:
     close_ts : int
         Exclusive close time, epoch milliseconds.
     seconds : sequence of BookSecond
-        Seconds outside the candle and repeated seconds are ignored.
+        Seconds outside the candle are ignored; of repeated seconds the last counts.
     """
-    start = close_ts - MINUTE_MS
-    unique = {s.second_ts: s for s in seconds if start <= s.second_ts < close_ts}
-    fresh = [s for _, s in sorted(unique.items()) if math.isfinite(s.skew) and math.isfinite(s.ofi)]
-    if not fresh:
-        return BookMinute(close_ts, math.nan, math.nan, math.nan, 0)
-    return BookMinute(
-        close_ts,
-        math.fsum(s.skew for s in fresh) / len(fresh),
-        math.fsum(s.ofi for s in fresh),
-        math.fsum(s.depth for s in fresh) / len(fresh),
-        len(fresh),
-    )
+    minute = OpenBookMinute()
+    for second in seconds:
+        if close_ts - MINUTE_MS <= second.second_ts < close_ts:
+            minute.add(second)
+    return minute.close(close_ts)
 
 
 @dataclass(frozen=True, slots=True)

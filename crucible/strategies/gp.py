@@ -37,7 +37,7 @@ class GpStrategy:
     program: Expression
     exits: Exits
     _linear: LinearProgram = field(init=False, repr=False)
-    _live: Runner | None = field(init=False, repr=False, default=None)
+    _live: tuple[Runner, Lines] | None = field(init=False, repr=False, default=None)
     _columns: tuple[FeatureSchema, Any] | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
@@ -91,15 +91,17 @@ class GpStrategy:
         if self._columns is None or self._columns[0] is not row.schema:
             require_schema(self.schema_hash, row.schema)
             self._columns = (row.schema, columns_of(self.features, row.schema))
+        values = row.values[self._columns[1]].reshape(-1, 1)
         if self._live is None:
-            self._live = Runner(self._linear, block=1)
-        column = Lines.of(row.values[self._columns[1]].reshape(-1, 1))
-        return Signal(int(self._live.run(column)[0, 0]))
+            self._live = (Runner(self._linear, block=1), Lines.of(values))
+        runner, lines = self._live
+        lines.fill(values)
+        return Signal(runner.run_row(lines))
 
     def reset(self) -> None:
         """Forget the rows that `decide` has seen."""
         if self._live is not None:
-            self._live.reset()
+            self._live[0].reset()
 
     def to_json(self) -> dict[str, Any]:
         """Return the strategy file; see docs/reference/strategy.md."""

@@ -26,6 +26,7 @@ from crucible.strategies.vectors import LANES
 # trees stay in a core's second cache, enough that copying a lookback's tail is cheap beside them.
 BLOCK = 896
 LINE = 16  # float32 values of a cache line
+_FIRST_ROW = np.uint64(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +54,15 @@ class Lines:
         # A line more than a multiple of 64 keeps lines from falling on the same sets of a cache.
         wide = -(-rows // LANES) * LANES + LANES + LINE
         cells = _aligned(count * wide + LANES)
-        lines = cells[: count * wide].reshape(count, wide)[:, :rows]
+        made = cls(cells, wide, cells[: count * wide].reshape(count, wide)[:, :rows])
+        made.fill(values)
+        return made
+
+    def fill(self, values: npt.NDArray[np.float64] | Singles) -> None:
+        """Copy other features of the same shape in their place."""
         with np.errstate(over="ignore"):
-            lines[:] = values
-        lines[~np.isfinite(lines)] = np.nan
-        return cls(cells, wide, lines)
+            self.values[:] = values
+        self.values[~np.isfinite(self.values)] = np.nan
 
     def __len__(self) -> int:
         return int(self.values.shape[1])
@@ -207,6 +212,18 @@ class Runner:
             part += unpacked(self.buys, count)
             part += 2 * unpacked(self.leaves, count)
         return signals[self.program.roots]
+
+    def run_row(self, lines: Lines) -> int:
+        """Signal of the first program at one row, as `run` gives it.
+
+        Parameters
+        ----------
+        lines : Lines
+            In the order of the program's features, one row.
+        """
+        self.step(lines, self._columns, 0, 1)
+        root = self.program.roots[0]
+        return int(self.buys[root, 0] & _FIRST_ROW) + 2 * int(self.leaves[root, 0] & _FIRST_ROW)
 
     def run_values(self, lines: Lines) -> Singles:
         """Values of numeric roots over the next rows, shape (programs, n).

@@ -1,0 +1,79 @@
+"""Every agent of one market minute decides, each on its own account."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from crucible.arena.agent import Agent, Context, Decision
+from crucible.arena.alignment import Minute
+from crucible.arena.desk import Desk
+from crucible.execution.trades import Mode
+from crucible.features.frame import FeatureRow
+from crucible.market.instruments import Instrument
+from crucible.settings import Settings
+from crucible.strategies.contract import StrategyError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Deciders:
+    """The agents that may decide, and what they share.
+
+    Attributes
+    ----------
+    agents : mapping of str to Agent
+    desk : Desk
+        An entry counts against the portfolio as soon as it is decided.
+    instruments : mapping of str to Instrument
+    settings : Settings
+    """
+
+    agents: Mapping[str, Agent]
+    desk: Desk
+    instruments: Mapping[str, Instrument]
+    settings: Settings
+
+    def decisions(
+        self, mode: Mode, rows: Mapping[str, FeatureRow], minute: Minute, *, act: bool
+    ) -> list[tuple[Agent, Decision]]:
+        """Let the agents of a mode decide whose symbol has a row; the others go on if one cannot.
+
+        Parameters
+        ----------
+        mode : str
+        rows : mapping of str to FeatureRow
+            Features at the minute's close.
+        minute : Minute
+        act : bool
+            False while history is caught up on.
+        """
+        production = [agent for agent in self.agents.values() if agent.mode == "live"]
+        held = sum((abs(agent.book.cost) for agent in production), Decimal(0))
+        capital = self.settings.arena.capital_per_agent * max(1, len(production))
+        decisions = []
+        for agent in self.agents.values():
+            row = rows.get(agent.strategy.symbol)
+            if agent.mode != mode or row is None:
+                continue
+            context = Context(
+                instrument=self.instruments[row.symbol],
+                costs=self.settings.forge.costs,
+                settings=self.settings.arena,
+                gross=held + self.desk.reserved(),
+                capital=capital,
+                act=act,
+            )
+            try:
+                decision = agent.decide_and_execute(row, minute.candles[row.symbol], context)
+            except (StrategyError, ValueError, ArithmeticError, KeyError) as error:
+                agent.last_event = f"cannot decide: {error}"
+                logger.exception("%s cannot decide at %d", agent.name, row.ts)
+                continue
+            if decision.intent is not None:
+                self.desk.reserve(agent, decision.intent)
+            decisions.append((agent, decision))
+        return decisions
