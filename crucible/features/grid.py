@@ -101,10 +101,13 @@ def hold(evaluated: Integers, values: Matrix, minutes: Integers, ttl: int) -> Ma
         Values, then the age in minutes. The values are NaN once older than `ttl`; the age is NaN
         only before the first evaluation.
     """
-    index = np.searchsorted(evaluated, minutes, side="right") - 1
+    index = evaluated.searchsorted(minutes, side="right") - 1
     out = np.full((len(minutes), values.shape[1] + 1), np.nan)
-    seen = index >= 0
-    age = minutes[seen] - evaluated[index[seen]]
-    out[seen, :-1] = np.where((age <= ttl)[:, None], values[index[seen]], np.nan)
-    out[seen, -1] = age
+    # Minutes and evaluations increase, so those before the first evaluation come first.
+    first = int(index.searchsorted(0))
+    index = index[first:]
+    age = minutes[first:] - evaluated[index]
+    fresh = age <= ttl
+    out[first:, :-1][fresh] = values[index[fresh]]
+    out[first:, -1] = age
     return out

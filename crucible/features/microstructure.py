@@ -163,14 +163,11 @@ class BookMinutes:
 
     def at(self, close_ts: Integers) -> tuple[Floats, Floats]:
         """Skew and flow of given closes, NaN where the book is missing or was mostly stale."""
-        skew, ofi = np.full(len(close_ts), np.nan), np.full(len(close_ts), np.nan)
-        rows = np.searchsorted(self.ts, close_ts)
-        inside = rows < len(self.ts)
-        hit = inside.copy()
-        hit[inside] = self.ts[rows[inside]] == close_ts[inside]
-        hit[hit] = self.seconds[rows[hit]] >= MINIMUM_SECONDS
-        skew[hit], ofi[hit] = self.skew[rows[hit]], self.ofi[rows[hit]]
-        return skew, ofi
+        if len(self.ts) == 0:
+            return np.full(len(close_ts), np.nan), np.full(len(close_ts), np.nan)
+        rows = np.minimum(self.ts.searchsorted(close_ts), len(self.ts) - 1)
+        hit = (self.ts[rows] == close_ts) & (self.seconds[rows] >= MINIMUM_SECONDS)
+        return np.where(hit, self.skew[rows], np.nan), np.where(hit, self.ofi[rows], np.nan)
 
 
 class Microstructure:

@@ -7,6 +7,7 @@ Whatever is computed for a minute depends only on candles that closed at or befo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +24,15 @@ from crucible.features.microstructure import (
 from crucible.features.radar import RADAR, TopologicalRadar
 from crucible.features.rings import NONE
 from crucible.features.technical import TECHNICAL, WARMUP, TechnicalState
-from crucible.market.candles import Candle, Candles, Floats
+from crucible.market.candles import Candle, Candles
 from crucible.settings import MINUTE_MS, FeatureSettings
 
 CODE_VERSION = 2
 """Raised whenever a kernel's arithmetic changes, so that a model never sees other features."""
+
+
+_ENDS = [0, *accumulate(map(len, (TECHNICAL, RADAR, INFLUENCE, MICROSTRUCTURE)))]
+_TECHNICAL, _RADAR, _INFLUENCE, _MICROSTRUCTURE = map(slice, _ENDS, _ENDS[1:])
 
 
 class FeatureError(ValueError):
@@ -222,14 +227,16 @@ class FeaturePipeline:
         self, state: State, candles: Mapping[str, Candles], books: Mapping[str, BookMinutes]
     ) -> dict[str, FeatureFrame]:
         self._check(state, candles)
-        present = [symbol for symbol in self.symbols if len(candles.get(symbol, ())) > 0]
+        present = {symbol for symbol in self.symbols if len(candles.get(symbol, ())) > 0}
         if not present:
             return {}
         technical = TechnicalState(state["stamp"], state["ring"], state["marks"], state["held"])
         run = [technical.run(column, candles.get(s)) for column, s in enumerate(self.symbols)]
         rows = [minutes for minutes, _, _ in run]
         standard = [own for _, _, own in run]
-        minutes = np.unique(np.concatenate(rows))
+        # As a rule every symbol has the same minutes; a live minute always is one.
+        shared = all(own.tobytes() == rows[0].tobytes() for own in rows)
+        minutes = rows[0] if shared else np.unique(np.concatenate(rows))
         carried = (
             int(state["market_minute"][0]),
             state["market_returns"],
@@ -242,14 +249,16 @@ class FeaturePipeline:
         for column, symbol in enumerate(self.symbols):
             if symbol not in present:
                 continue
-            own = np.searchsorted(minutes, rows[column])
+            own = slice(None) if shared else minutes.searchsorted(rows[column])
             flow = self._microstructure.run(
                 state, column, candles[symbol], standard[column], books.get(symbol)
             )
-            blocks = (run[column][1], radar[own], influence[own, column], flow)
-            frames[symbol] = FeatureFrame(
-                symbol, rows[column] * MINUTE_MS, np.hstack(blocks), self.schema
-            )
+            values = np.empty((len(rows[column]), len(self.schema.names)))
+            values[:, _TECHNICAL] = run[column][1]
+            values[:, _RADAR] = radar[own]
+            values[:, _INFLUENCE] = influence[own, column]
+            values[:, _MICROSTRUCTURE] = flow
+            frames[symbol] = FeatureFrame(symbol, rows[column] * MINUTE_MS, values, self.schema)
         self._keep(state, grid)
         return frames
 
@@ -269,27 +278,21 @@ class FeaturePipeline:
                 raise FeatureError(message)
             if len(own) == 0:
                 continue
-            if np.any(np.diff(own.ts) <= 0) or np.any(own.ts % MINUTE_MS):
+            first = int(own.ts[0])
+            # A live minute is one candle: it is in order with itself.
+            if first % MINUTE_MS or (
+                len(own) > 1 and (np.any(np.diff(own.ts) <= 0) or np.any(own.ts % MINUTE_MS))
+            ):
                 message = f"{symbol}: candle times must increase on the minute grid"
                 raise FeatureError(message)
-            if int(own.close_ts[0]) // MINUTE_MS <= last:
+            if (first + MINUTE_MS) // MINUTE_MS <= last:
                 message = (
-                    f"{symbol}: candle closing at {int(own.close_ts[0])} is not after the last "
+                    f"{symbol}: candle closing at {first + MINUTE_MS} is not after the last "
                     f"minute seen, {last * MINUTE_MS}; each minute is taken once, in order"
                 )
                 raise FeatureError(message)
 
 
 def _single(symbol: str, candle: Candle) -> Candles:
-    def column(value: float) -> Floats:
-        return np.array([value], np.float64)
-
-    return Candles(
-        symbol,
-        np.array([candle.ts], np.int64),
-        column(candle.open),
-        column(candle.high),
-        column(candle.low),
-        column(candle.close),
-        column(candle.volume),
-    )
+    values = np.array([candle.open, candle.high, candle.low, candle.close, candle.volume])
+    return Candles(symbol, np.array([candle.ts], np.int64), *values.reshape(-1, 1))

@@ -98,8 +98,10 @@ class TopologicalRadar:
         minutes = grid.aligned(self.every)
         minutes = minutes[minutes - self._began(state, grid) >= self.carry]
         values = self.evaluate(grid, minutes)
-        whole = np.isfinite(values).any(axis=1)
-        shown_at, shown = self._watch.run(state, minutes[whole], values[whole])
+        if len(minutes):
+            whole = np.isfinite(values).any(axis=1)
+            minutes, values = minutes[whole], values[whole]
+        shown_at, shown = self._watch.run(state, minutes, values)
         return hold(shown_at, shown, grid.minutes, TTL)
 
     def _began(self, state: State, grid: Grid) -> int:

@@ -97,6 +97,8 @@ class RegimeWatch:
             shown[row, 6] = self._decide(state["radar_alarm"], minute, score)
         before = state["radar_shown_at"], state["radar_shown"]
         had = bool(before[0][0] != NONE)
+        if had and len(minutes) == 0:
+            return before
         all_minutes = np.concatenate([before[0], minutes]) if had else minutes
         all_shown = np.concatenate([before[1], shown]) if had else shown
         if len(minutes):

@@ -132,7 +132,9 @@ class TechnicalState:
         if candles is None:
             return np.empty(0, np.int64), np.empty((0, len(TECHNICAL))), np.empty((0, 2))
         minutes = candles.close_ts // MINUTE_MS
-        prices = np.stack([getattr(candles, name) for name in COLUMNS[1:]], axis=1)
+        prices = np.empty((len(minutes), len(COLUMNS) - 1))
+        for place, name in enumerate(COLUMNS[1:]):
+            prices[:, place] = getattr(candles, name)
         out, standard = np.empty((len(minutes), len(TECHNICAL))), np.empty((len(minutes), 2))
         technical_steps(
             minutes,
