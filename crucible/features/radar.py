@@ -8,6 +8,7 @@ market minutes on UTC-aligned closes; what is remembered between them lives in `
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -200,8 +201,13 @@ def evaluate_window(window: Matrix, *, embedded: bool = False) -> Matrix:
     out[6] = np.mean(np.log(np.sqrt(np.mean(cloud[-SHORT:] ** 2, axis=0)) + 1e-12))
     if not embedded:
         pairs = np.corrcoef(normal, rowvar=False)
-        out[7] = pairs[np.triu_indices(len(pairs), 1)].mean()
+        out[7] = pairs[_above_diagonal(len(pairs))].mean()
     return out
+
+
+@lru_cache
+def _above_diagonal(assets: int) -> tuple[Integers, ...]:
+    return np.triu_indices(assets, 1)
 
 
 def landscape_norms(lifetimes: Matrix) -> tuple[float, float]:

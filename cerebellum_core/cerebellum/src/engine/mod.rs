@@ -182,12 +182,10 @@ impl Engine {
     }
 
     fn take_batch(&mut self, later: &mut Vec<Later>) -> Result<bool, JournalError> {
-        // After a quiet moment the first command is taken alone, so that its answer does not wait for
-        // a look at whether there are more.
-        let most = if self.pressed { BATCH } else { 1 };
+        // What the arena wants at one close arrives together, and one commit is enough for it.
         self.pressed = true;
         let mut commands = 0;
-        while commands < most {
+        while commands < BATCH {
             let Some((client, frame)) = self.sockets.next_command() else { break };
             self.command(client, &frame, later)?;
             commands += 1;
@@ -198,7 +196,7 @@ impl Engine {
             letters += 1;
             match self.letterbox.take() {
                 None => {
-                    self.pressed = commands == most;
+                    self.pressed = commands == BATCH;
                     break;
                 }
                 Some(Letter::Stop) => stop = true,
