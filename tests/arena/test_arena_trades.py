@@ -1,5 +1,6 @@
 """The arena on the real Cerebellum and the real paper venue: what is decided is what is traded."""
 
+import gc
 import json
 import time
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import zmq
 
 from crucible.arena.agent import Seat
 from crucible.arena.engine import Arena
@@ -171,6 +173,43 @@ def test_decisions_become_fills_and_every_book_agrees(floor):
         shadow = [fill for fill in ledger.fills() if fill.mode == "shadow"]
         assert len(shadow) >= 4
         assert {fill.agent for fill in shadow} == {"ETHUSDT-gp-2@1"}
+
+
+def test_whoever_trades_decides_before_whoever_only_shadows(floor):
+    schema = schema_hash()
+    seats = [
+        seated("BTCUSDT", 2, "challenger", schema),
+        seated("BTCUSDT", 1, "production", schema),
+        seated("ETHUSDT", 1, "production", schema),
+    ]
+    asked: dict[int, list[str]] = {}
+    for one in seats:
+        decide = one.strategy.decide
+        one.strategy.decide = lambda row, role=one.seat.role, decide=decide: (
+            asked.setdefault(row.ts, []).append(role),
+            decide(row),
+        )[1]
+    with floor.link() as link:
+        arena = floor.arena(Roster(seats), link)
+        run_until(arena, lambda: arena.agents)
+        asked.clear()
+        agents = arena.agents.values()
+        run_until(arena, lambda: all(agent.trades for agent in agents))
+        arena.close()
+    assert len(asked) >= 4
+    assert set(map(tuple, asked.values())) == {("production", "production", "challenger")}
+
+
+def test_the_collector_does_not_walk_through_what_was_there_while_orders_wait(tmp_path):
+    files = ArenaFiles(*(tmp_path / name for name in ("l.sqlite", "log", "status", "lake")))
+    pipeline = FeaturePipeline(SYMBOLS, FeatureSettings())
+    with zmq.Context() as nobody:  # its loop ends before it listens
+        arena = Arena(Settings(home=tmp_path), nobody, pipeline, {}, Roster(None), files)
+        kept = []
+        arena.run(lambda: bool(kept.append(gc.get_freeze_count()) or True))
+        arena.close()
+    assert kept[0] > 10_000
+    assert gc.get_freeze_count() == 0
 
 
 def test_a_candle_that_history_and_the_stream_both_bring_is_taken_once(floor):

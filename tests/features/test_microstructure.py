@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crucible.features.microstructure import (
     BOOK_TIER,
@@ -14,6 +16,7 @@ from crucible.features.microstructure import (
     BookMinutes,
     BookSecond,
     Microstructure,
+    OpenBookMinute,
     book_minute,
 )
 from crucible.market.candles import Candles
@@ -44,6 +47,34 @@ def test_stale_repeated_and_foreign_seconds_do_not_count() -> None:
     empty = book_minute(CLOSE, stale)
     assert math.isnan(empty.skew)
     assert empty.tier == 0
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 59),
+            st.floats(-1, 1) | st.just(math.nan),
+            st.floats(-9, 9) | st.just(math.nan),
+        ),
+        max_size=90,
+    )
+)
+def test_a_minute_in_the_making_sums_what_a_finished_one_holds(
+    seconds: list[tuple[int, float, float]],
+) -> None:
+    minute = OpenBookMinute()
+    for at, skew, ofi in seconds:
+        minute.add(second(at, skew, ofi))
+    last = {at: (skew, ofi) for at, skew, ofi in seconds}
+    whole = [(s, o) for s, o in last.values() if not math.isnan(s + o)]
+    closed = minute.close(CLOSE)
+    assert closed.seconds == len(whole)
+    if whole:
+        assert closed.skew == math.fsum(s for s, _ in whole) / len(whole)
+        assert closed.ofi == math.fsum(o for _, o in whole)
+        assert closed.depth == 10.0
+    else:
+        assert math.isnan(closed.ofi)
 
 
 def test_books_join_on_the_exact_close_and_only_when_fresh_enough() -> None:

@@ -1,0 +1,90 @@
+"""Everybody decides on its own account, and what one wants counts for the next."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from random import Random
+
+import numpy as np
+import pytest
+
+from crucible.arena.agent import Agent, Seat
+from crucible.arena.alignment import Minute
+from crucible.arena.deciding import Deciders
+from crucible.arena.desk import Desk
+from crucible.features.frame import FeatureRow, FeatureSchema
+from crucible.market.candles import Candle
+from crucible.market.instruments import Instrument
+from crucible.settings import Settings
+from crucible.strategies.contract import Exits, Signal
+
+SCHEMA = FeatureSchema(("regime_change_detected", "volatility_ratio"), {})
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+EXITS = Exits(0.01, 0.02, 60)
+MINUTE = Minute(60_000, {symbol: Candle(0, 100.0, 101.0, 99.0, 100.0, 1.0) for symbol in SYMBOLS})
+ROWS = {
+    symbol: FeatureRow(symbol, 60_000, 60_000, np.array([0.0, 1.0]), SCHEMA) for symbol in SYMBOLS
+}
+
+
+@dataclass
+class Buyer:
+    """Always buys, or fails."""
+
+    symbol: str
+    fails: bool = False
+    kind: str = "gp"
+    schema_hash: str = SCHEMA.hash
+    exits: Exits = EXITS
+
+    def decide(self, row):
+        if self.fails:
+            message = "out of order"
+            raise ValueError(message)
+        return Signal.BUY
+
+
+def agent(slot: str, symbol: str, role: str = "production", *, fails: bool = False) -> Agent:
+    return Agent(Seat(slot, "1", role, proven=False, edge=None), Buyer(symbol, fails))
+
+
+@pytest.fixture
+def deciders():
+    def make(*agents: Agent, **arena: object) -> Deciders:
+        limits = {"exploration_fraction": 0.1, "max_position_fraction": 0.1} | arena
+        steps = [Decimal(text) for text in ("0.01", "0.001", "0.001", "1")]
+        return Deciders(
+            {one.name: one for one in agents},
+            Desk(60_000, Random(1)),
+            {symbol: Instrument(symbol, *steps) for symbol in SYMBOLS},
+            Settings(arena=limits),
+        )
+
+    return make
+
+
+def test_only_agents_of_the_mode_asked_for_decide_and_only_where_there_is_a_row(deciders):
+    made = deciders(
+        agent("a", "BTCUSDT"), agent("b", "ETHUSDT"), agent("c", "BTCUSDT", "challenger")
+    )
+    rows = {"BTCUSDT": ROWS["BTCUSDT"]}
+    live = made.decisions("live", rows, MINUTE, act=True)
+    assert [one.seat.slot for one, _ in live] == ["a"]
+    shadow = made.decisions("shadow", rows, MINUTE, act=True)
+    assert [one.seat.slot for one, _ in shadow] == ["c"]
+    assert all(decision.intent is None for _, decision in shadow)
+
+
+def test_one_that_cannot_decide_says_why_and_keeps_nobody(deciders):
+    broken, sound = agent("a", "BTCUSDT", fails=True), agent("b", "BTCUSDT")
+    found = deciders(broken, sound).decisions("live", ROWS, MINUTE, act=True)
+    assert [one for one, _ in found] == [sound]
+    assert found[0][1].intent is not None
+    assert broken.last_event == "cannot decide: out of order"
+
+
+def test_entries_of_one_minute_stay_together_within_the_portfolios_limit(deciders):
+    agents = [agent(slot, symbol) for slot, symbol in zip("abcd", SYMBOLS * 2, strict=True)]
+    # Each wants a tenth of its own capital: two of four fill 5% of everybody's.
+    found = deciders(*agents, max_gross_fraction=0.05).decisions("live", ROWS, MINUTE, act=True)
+    assert [decision.intent is not None for _, decision in found] == [True, True, False, False]
+    assert found[2][1].reason == "the portfolio's gross limit is reached"
