@@ -12,13 +12,13 @@ from prefect.events import emit_event
 
 from crucible.arena.ledger import AgentRow, Ledger, LedgerError
 from crucible.arena.publication import append_line
-from crucible.execution.trades import Mode
+from crucible.execution.trades import Mode, pair
 from crucible.market.exchange import ExchangeError
 from crucible.market.funding import Funding, FundingError
 from crucible.settings import MINUTE_MS
 from crucible.strategies.contract import Exits
 from crucible.strategies.registry import Registry, Version
-from crucible.watchtower.holding import with_settlements
+from crucible.watchtower.holding import marks_after_settlements, with_settlements
 from crucible.watchtower.scorecard import Scorecard, score
 from crucible.watchtower.verdicts import Verdict, judge, loss_bound
 from flows.house import House, open_house
@@ -113,17 +113,20 @@ def judge_all(house: House, ledger: Ledger, ts: int, rates: dict[str, Funding]) 
         )
         mode: Mode = "shadow" if role == "challenger" else "live"
         trades = [t for t in ledger.trades(row.agent, ts) if t.mode == mode]
+        fills = [fill for fill in ledger.fills(row.agent, ts) if fill.mode == mode]
+        marks = ledger.equity(row.agent, ts, mode)
         if mode == "shadow" and row.symbol in rates:
+            held = pair(fills)[1].get((row.agent, row.symbol, mode))
+            marks = marks_after_settlements(marks, trades, held, rates[row.symbol])
             trades = with_settlements(trades, rates[row.symbol])
-        fills = [f.exec_ts for f in ledger.fills(row.agent, ts) if f.mode == mode]
         costs = house.settings.forge.costs
         card = score(
             row.agent,
             ts,
             trades,
-            ledger.equity(row.agent, ts, mode),
+            marks,
             since_ts=row.since_ts,
-            last_fill_ts=max(fills, default=None),
+            last_fill_ts=max((fill.exec_ts for fill in fills), default=None),
             bound=loss_bound(exits_of(house.registry, version), costs.fee, costs.slippage),
         )
         judged.append(Judged(row, card, judge(card, role, house.settings.watchtower)))

@@ -1,15 +1,14 @@
-"""What holding cost a trade that the arena only simulated: no venue charged it."""
+"""What holding cost a position that the arena only simulated: no venue charged it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Literal
 
-import numpy as np
-
-from crucible.execution.trades import Trade
+from crucible.execution.trades import ZERO, PositionBook, Trade
+from crucible.market.candles import Integers
 from crucible.market.funding import Funding
 from crucible.settings import MINUTE_MS
 
@@ -30,14 +29,61 @@ def with_settlements(trades: Iterable[Trade], funding: Funding) -> list[Trade]:
     funding : Funding
         Of that symbol.
     """
-    settled = funding.ts // MINUTE_MS * MINUTE_MS
     charged = []
     for trade in trades:
-        # A stop's fill is stamped with the close of its candle, which is the next one's open.
-        side: Literal["left", "right"] = "left" if trade.reason in INSIDE_A_CANDLE else "right"
-        first = np.searchsorted(settled, trade.entry_ts, side="right")
-        last = np.searchsorted(settled, trade.exit_ts, side=side)
-        rates = (Decimal(repr(float(rate))) for rate in funding.rate[first:last])
-        owed = sum((rate * trade.notional for rate in rates), Decimal(0))
+        owed = sum((amount for _, amount in _owed_by(trade, funding)), ZERO)
         charged.append(replace(trade, funding=trade.funding + owed))
     return charged
+
+
+def marks_after_settlements(
+    marks: Iterable[tuple[int, Decimal]],
+    trades: Iterable[Trade],
+    held: PositionBook | None,
+    funding: Funding,
+) -> list[tuple[int, Decimal]]:
+    """Take from each mark of a simulated equity what had been due for holding by then.
+
+    Parameters
+    ----------
+    marks : iterable of (int, Decimal)
+        Market instant and equity, oldest first, before funding.
+    trades : iterable of Trade
+        Closed ones of the same agent, simulated.
+    held : PositionBook, optional
+        Its open position, if it has one.
+    funding : Funding
+        Of its symbol.
+    """
+    due = [charge for trade in trades for charge in _owed_by(trade, funding)]
+    if held is not None and held.entry_ts is not None:
+        due += _owed(held.entry_ts, len(funding), held.cost, funding)
+    due.sort()
+    after, paid, place = [], ZERO, 0
+    for ts, equity in marks:
+        while place < len(due) and due[place][0] <= ts:
+            paid += due[place][1]
+            place += 1
+        after.append((ts, equity - paid))
+    return after
+
+
+def _owed_by(trade: Trade, funding: Funding) -> Sequence[tuple[int, Decimal]]:
+    # A stop's fill is stamped with the close of its candle, which is the next one's open.
+    side: Literal["left", "right"] = "left" if trade.reason in INSIDE_A_CANDLE else "right"
+    end = int(_opens(funding).searchsorted(trade.exit_ts, side=side))
+    return _owed(trade.entry_ts, end, trade.notional, funding)
+
+
+def _owed(
+    entry_ts: int, end: int, notional: Decimal, funding: Funding
+) -> list[tuple[int, Decimal]]:
+    """Give the settlements after an entry and before place `end`: instant and amount."""
+    first = int(_opens(funding).searchsorted(entry_ts, side="right"))
+    rows = zip(funding.ts[first:end].tolist(), funding.rate[first:end].tolist(), strict=True)
+    return [(ts, Decimal(repr(rate)) * notional) for ts, rate in rows]
+
+
+def _opens(funding: Funding) -> Integers:
+    """Give the opens of the candles in which each settlement falls."""
+    return funding.ts // MINUTE_MS * MINUTE_MS

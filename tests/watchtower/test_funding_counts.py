@@ -88,6 +88,34 @@ def test_a_challenger_that_earns_less_than_its_funding_is_judged_a_loser(ledger)
     assert free.card.pnl == Decimal("0.4")
 
 
+@pytest.mark.parametrize(("closed", "reason"), [(None, ""), (17, "exit"), (16, "stop")])
+def test_a_challengers_drawdown_counts_what_it_owed_for_holding_by_each_mark(
+    ledger, closed, reason
+):
+    seat(ledger, "challenger")
+    sides = [("buy", 7, "entry")] + ([("sell", closed, reason)] if closed else [])
+    for number, (side, hour, why) in enumerate(sides):
+        fill = Fill(
+            f"x{number}", "s@1", "1", "BTCUSDT", side, Decimal(1), Decimal(100), Decimal(0),
+            hour * HOUR_MS, why, "", "shadow",
+        )  # fmt: skip
+        ledger.book_shadow_fill(fill)
+    for hour in (7, 8, 15, 16, 18):
+        ledger.book_equity(hour * HOUR_MS, [("s@1", "shadow", Decimal(1_000))])
+
+    def drawdown(hour, rates):
+        (judged,) = judge_all.fn(house("challenger"), ledger, hour * HOUR_MS, rates)
+        return judged.card.drawdown
+
+    known = {"BTCUSDT": RATES}
+    assert drawdown(7, known) == 0
+    assert drawdown(8, known) == pytest.approx(0.2 / 1_000)
+    assert drawdown(15, known) == pytest.approx(0.2 / 1_000)
+    # Whoever was stopped out inside the candle before a settlement does not pay it.
+    assert drawdown(18, known) == pytest.approx((0.2 if reason == "stop" else 0.5) / 1_000)
+    assert drawdown(18, {}) == 0
+
+
 def test_a_production_agent_is_judged_by_what_the_venue_charged_and_by_that_alone(ledger):
     seat(ledger, "production")
     common = {"agent": "s@1", "symbol": "BTCUSDT"}
