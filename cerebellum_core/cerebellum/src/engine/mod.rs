@@ -182,10 +182,12 @@ impl Engine {
     }
 
     fn take_batch(&mut self, later: &mut Vec<Later>) -> Result<bool, JournalError> {
-        // What the arena wants at one close arrives together, and one commit is enough for it.
+        // After a quiet moment the first command is taken alone, so that its answer does not wait for
+        // a look at whether there are more.
+        let most = if self.pressed { BATCH } else { 1 };
         self.pressed = true;
         let mut commands = 0;
-        while commands < BATCH {
+        while commands < most {
             let Some((client, frame)) = self.sockets.next_command() else { break };
             self.command(client, &frame, later)?;
             commands += 1;
@@ -196,7 +198,7 @@ impl Engine {
             letters += 1;
             match self.letterbox.take() {
                 None => {
-                    self.pressed = commands == BATCH;
+                    self.pressed = commands == most;
                     break;
                 }
                 Some(Letter::Stop) => stop = true,
