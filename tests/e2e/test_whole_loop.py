@@ -24,7 +24,7 @@ import pytest
 
 from crucible.settings import Slot
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1_800)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2_700)]
 
 SYMBOLS = "BTCUSDT,ETHUSDT,SOLUSDT"
 BAD_SLOT = "BTCUSDT-gp-2"
@@ -196,7 +196,7 @@ def test_strategies_are_forged_traded_judged_and_replaced_on_real_candles(tmp_pa
                 {a["slot"] for a in stack.agents() if a["role"] == "production"}
                 >= {"BTCUSDT-gp-1", "BTCUSDT-gp-2", "BTCUSDT-boosted-1", "ETHUSDT-gp-1"}
             ),
-            600,
+            1_200,
         )
         mlflow = address(stack, "mlflow")
         stack.environment["CRUCIBLE_E2E_MLFLOW"] = mlflow
