@@ -69,6 +69,8 @@ class Observer:
         def run() -> None:
             for frame, stamp in frames(connection.sock):
                 if wanted in frame:
+                    # Without a stamp the reader ends, and too few orders are seen for a percentile.
+                    assert stamp is not None, "the kernel did not stamp a packet"
                     kept.append((frame, stamp))
 
         threading.Thread(target=run, daemon=True).start()
@@ -93,14 +95,15 @@ class Observer:
         return found
 
 
-def frames(connection: socket.socket) -> Iterator[tuple[bytes, int]]:
+def frames(connection: socket.socket) -> Iterator[tuple[bytes, int | None]]:
     """Read a server's WebSocket frames, each with its arrival in nanoseconds since 1970.
 
     The stamp is that of the last packet read: that of the frame, or of a later one that lay behind it.
+    Packets that came before stamps were asked for have none.
     """
 
-    def read(count: int) -> tuple[bytes, int]:
-        read, stamp = bytearray(), time.time_ns()
+    def read(count: int) -> tuple[bytes, int | None]:
+        read, stamp = bytearray(), None
         while len(read) < count:
             part, notes, _, _ = connection.recvmsg(count - len(read), 64)
             if not part:
