@@ -1,0 +1,94 @@
+"""Foreign text on a terminal: shown as it is, obeyed never.
+
+A message of a server, a file's name or an agent's reason may hold escape sequences, the markup of our
+own tables, marks that turn the writing around, or halves of characters. All of it is shown, visibly.
+"""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from collections.abc import Iterable
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
+    from rich.text import Text
+
+# Controls, invisible format marks (among them those that reverse the writing), halves of characters,
+# and the two other ends of a line.
+_SHOWN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+# Inside words of some languages and inside compound signs; they do nothing to a terminal.
+_JOINERS = frozenset("\u200c\u200d")
+
+
+def visible(value: object, *, lines: bool = False) -> str:
+    r"""Give a text in which everything that could steer a terminal is spelt out.
+
+    Parameters
+    ----------
+    value : object
+        Anything; None is empty.
+    lines : bool
+        Leave the ends of lines as they are: where a text may be several lines long.
+
+    Examples
+    --------
+    >>> visible("a\x1b[31mb\ud800")
+    'a\\x1b[31mb\\ud800'
+    >>> visible("two\nlines"), visible("two\nlines", lines=True)
+    ('two\\nlines', 'two\nlines')
+    """
+    text = "" if value is None else str(value)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        each
+        if (each == "\n" and lines) or each in _JOINERS or unicodedata.category(each) not in _SHOWN
+        else each.encode("unicode_escape").decode("ascii")
+        for each in text
+    )
+
+
+def cell(value: object, style: str = "") -> Text:
+    """Give foreign text as something that a table or a console shows to the letter."""
+    from rich.text import Text
+
+    return Text(visible(value), style=style)
+
+
+def terminal(file: IO[str] | None = None, *, stderr: bool = False, **options: Any) -> Console:  # noqa: ANN401
+    """Make the console that every command prints through: it takes no markup and passes no control on.
+
+    Parameters
+    ----------
+    file : text file, optional
+    stderr : bool
+    **options
+        Of `rich.console.Console`.
+    """
+    from rich.console import Console
+    from rich.segment import Segment
+
+    class Terminal(Console):
+        """A console whose text is text, whoever wrote it and however it came here."""
+
+        def render(
+            self, renderable: RenderableType, options: ConsoleOptions | None = None
+        ) -> Iterable[Segment]:
+            for segment in super().render(renderable, options):
+                if segment.control:
+                    yield segment
+                else:
+                    yield Segment(visible(segment.text, lines=True), segment.style)
+
+    return Terminal(file=file, stderr=stderr, markup=False, emoji=False, highlight=False, **options)
+
+
+def let_every_text_through() -> None:
+    """Make printing never fail for a character that the terminal cannot show: it is spelt out."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
