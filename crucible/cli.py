@@ -212,10 +212,15 @@ def backtest(
     as_json: AsJson = False,
 ) -> None:
     """Trade one strategy over a folder of candles."""
+    from functools import partial
+
+    from crucible.arena.sized import sized
     from crucible.forge.command import backtest_command
     from crucible.settings import load_settings
 
-    done = backtest_command(strategy, candles, load_settings(), influence, funding)
+    settings = load_settings()
+    sizes = partial(sized, settings=settings.arena)
+    done = backtest_command(strategy, candles, settings, influence, funding, sizes)
     if as_json:
         _print_json(done)
         return
@@ -226,6 +231,8 @@ def backtest(
     title = f"{done['strategy']['symbol']} {done['strategy']['kind']}: {len(done['fills'])} fills"
     title += f"; funding {done['funding']}"
     Console().print(figures_table(title, done["summary"]))
+    figures = {name: value for name, value in done["sized"].items() if name != "trades"}
+    Console().print(figures_table("At the sizes that an unproven agent gives them", figures))
 
 
 @app.command()

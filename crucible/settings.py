@@ -92,6 +92,36 @@ class ForgeSettings(Section):
     )
 
 
+class MultiplierSettings(Section):
+    """What takes size off an entry; every multiplier lies between `floor` and 1."""
+
+    radar: bool = True
+    micro_causality: bool = True
+    influence: bool = True
+    floor: float = Field(0.5, gt=0, le=1, description="the smallest that any one of them becomes")
+    radar_calm: float = Field(
+        1.5, ge=0, lt=100, description="radar_distance up to which nothing is taken off"
+    )
+    radar_far: float = Field(
+        4.0, gt=0, lt=100, description="radar_distance from which the floor applies"
+    )
+    influence_full: float = Field(
+        0.25,
+        gt=0,
+        lt=100,
+        description="predicted return against the entry, in deviations, that gives the floor",
+    )
+
+    @model_validator(mode="after")
+    def _far_is_beyond_calm(self) -> MultiplierSettings:
+        if self.radar_far <= self.radar_calm:
+            message = (
+                f"radar_far = {self.radar_far:g} must be above radar_calm = {self.radar_calm:g}"
+            )
+            raise ValueError(message)
+        return self
+
+
 class ArenaSettings(Section):
     """How agents are run and sized."""
 
@@ -101,6 +131,7 @@ class ArenaSettings(Section):
     exploration_fraction: float = Field(0.02, gt=0, le=1)
     max_gross_fraction: float = Field(0.5, gt=0, le=5)
     capital_per_agent: Decimal = Decimal(10_000)
+    multipliers: MultiplierSettings = MultiplierSettings()
     ttl_ms: int = Field(60_000, ge=1_000)
 
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
+from crucible.arena.multipliers import NO_MULTIPLIERS, RiskMultipliers, risk_multipliers
 from crucible.arena.shadow import ShadowPosition
-from crucible.arena.sizing import Edge, size_entry, within_gross_limit
+from crucible.arena.sizing import Edge, Size, current_edge, size_entry, within_gross_limit
 from crucible.execution.trades import (
     ZERO,
     Fill,
@@ -94,6 +95,7 @@ class Decision:
     price: Decimal
     intent: IntentWanted | None = None
     shadow_fills: tuple[Fill, ...] = ()
+    size: Size | None = None
 
 
 @dataclass(slots=True)
@@ -112,6 +114,8 @@ class Agent:
         Closed ones, without funding.
     payments : list of Payment
         What the venue charged it for holding.
+    multipliers : RiskMultipliers
+        Of an entry at the newest closed candle, whether it entered or not.
     """
 
     seat: Seat
@@ -124,6 +128,7 @@ class Agent:
     payments: list[Payment] = field(default_factory=list)
     last_signal: str = "HOLD"
     last_event: str = "seated"
+    multipliers: RiskMultipliers = NO_MULTIPLIERS
     _own_edge: Edge | None = None
     _is_measured: bool = False
     _shadow_qty: Decimal = ZERO
@@ -158,10 +163,7 @@ class Agent:
             closed = with_funding(self.trades, self.payments)
             self._own_edge = Edge.of_returns([trade.net_return for trade in closed])
             self._is_measured = True
-        own = self._own_edge
-        if own is not None and own.trades >= (self.seat.edge.trades if self.seat.edge else 10):
-            return own
-        return self.seat.edge
+        return current_edge(self._own_edge, self.seat.edge)
 
     def pay(self, payment: Payment) -> None:
         """Book what the venue charged for holding."""
@@ -200,6 +202,7 @@ class Agent:
             fills = self._step_shadow(candle, context)
         signal = self.strategy.decide(row)
         self.last_signal = signal.name
+        self.multipliers = risk_multipliers(row, "buy", context.settings.multipliers)
         regime = row["regime_change_detected"] == 1.0
         holding = self.shadow.is_open if self.mode == "shadow" else self.book.qty > 0
         reason = self._exit_reason(signal, regime=regime)
@@ -245,26 +248,33 @@ class Agent:
         fills: tuple[Fill, ...],
         context: Context,
     ) -> Decision:
-        def skip(reason: str) -> Decision:
-            return Decision(row.ts, signal, "skip", reason, price, shadow_fills=fills)
+        def skip(reason: str, size: Size | None = None) -> Decision:
+            return Decision(row.ts, signal, "skip", reason, price, shadow_fills=fills, size=size)
 
         settings, exits = context.settings, self.strategy.exits
         if self.in_flight or (self.mode == "live" and not context.act):
             return skip(f"waiting for {self.in_flight}" if self.in_flight else "catching up")
         equity = settings.capital_per_agent + self.cash
         size = size_entry(
-            self.edge(), equity, price, context.instrument, settings, proven=self.seat.proven
+            self.edge(),
+            equity,
+            price,
+            context.instrument,
+            settings,
+            self.multipliers,
+            proven=self.seat.proven,
         )
         if size.qty == 0:
-            return skip(size.reason)
+            return skip(size.reason, size)
         timeout = exits.timeout_at(row["volatility_ratio"])
         if self.mode == "shadow":
             self.shadow.pending, self.shadow.pending_reason = "buy", "entry"
             self.shadow.pending_timeout = timeout
             self._shadow_qty = size.qty
-            return Decision(row.ts, signal, "buy", size.reason, price, shadow_fills=fills)
+            reason = size.reason
+            return Decision(row.ts, signal, "buy", reason, price, shadow_fills=fills, size=size)
         if not within_gross_limit(size.qty * price, context.gross, context.capital, settings):
-            return skip("the portfolio's gross limit is reached")
+            return skip("the portfolio's gross limit is reached", size)
         intent = IntentWanted(
             "buy",
             size.qty,
@@ -275,7 +285,7 @@ class Agent:
             take_profit=context.instrument.round_price(price * Decimal(repr(1.0 + exits.target))),
             deadline_ts=row.ts + timeout * MINUTE_MS,
         )
-        return Decision(row.ts, signal, "buy", size.reason, price, intent)
+        return Decision(row.ts, signal, "buy", size.reason, price, intent, size=size)
 
     def _step_shadow(self, candle: Candle, context: Context) -> list[Fill]:
         fills = []

@@ -350,6 +350,7 @@ class Arena:
                 decision.price,
                 qty,
                 agent.in_flight,
+                None if decision.size is None else decision.size.to_json(),
             )
 
     def _mark(self, ts: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -26,7 +26,9 @@ from crucible.execution.messages import (
 )
 from crucible.execution.trades import Fill, Mode, Payment, Trade, pair, with_funding
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE_SINCE = 1
+"""Oldest version that a reader takes as it is: a run that has ended stays readable."""
 
 _MIGRATIONS = (
     """
@@ -63,6 +65,7 @@ _MIGRATIONS = (
         verdict TEXT NOT NULL, reason TEXT NOT NULL, details TEXT NOT NULL,
         PRIMARY KEY (ts, agent));
     """,
+    "ALTER TABLE decisions ADD COLUMN sizing TEXT;",
 )
 
 
@@ -117,9 +120,11 @@ class Ledger:
 
     def _migrate(self, *, read_only: bool) -> None:
         found = int(self._db.execute("PRAGMA user_version").fetchone()[0])
-        if found > SCHEMA_VERSION or (read_only and found < SCHEMA_VERSION):
+        if found > SCHEMA_VERSION or (read_only and found < READABLE_SINCE):
             message = f"{self.path}: ledger version {found}, this Crucible reads {SCHEMA_VERSION}"
             raise LedgerError(message)
+        if read_only:
+            return
         for number in range(found, SCHEMA_VERSION):
             self._db.executescript(
                 f"BEGIN; {_MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;"
@@ -226,11 +231,21 @@ class Ledger:
         price: Decimal,
         qty: Decimal | None,
         intent_id: str | None,
+        sizing: Mapping[str, Any] | None = None,
     ) -> None:
-        """Record what an agent decided at a closed candle and why."""
+        """Record what an agent decided at a closed candle and why; for an entry, what made its size."""
         self._db.execute(
-            "INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
-            (ts, agent, action, reason, str(price), None if qty is None else str(qty), intent_id),
+            "INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?)",
+            (
+                ts,
+                agent,
+                action,
+                reason,
+                str(price),
+                None if qty is None else str(qty),
+                intent_id,
+                None if sizing is None else json.dumps(sizing, sort_keys=True),
+            ),
         )
 
     def book_outcome(self, intent_id: str, outcome: str) -> None:
@@ -346,6 +361,14 @@ class Ledger:
             )
             for row in rows
         ]
+
+    def decisions(self, agent: str) -> list[dict[str, Any]]:
+        """Give an agent's decisions, oldest first; `sizing` says what made the size of an entry."""
+        rows = self._db.execute("SELECT * FROM decisions WHERE agent = ? ORDER BY ts", (agent,))
+        found = [dict(row) for row in rows]
+        for row in found:
+            row["sizing"] = None if not row.get("sizing") else json.loads(row["sizing"])
+        return found
 
     def orders(self, agent: str) -> list[str]:
         """Give the intents behind an agent's orders, in the journal's order."""

@@ -47,6 +47,7 @@ def write_status(
                 "position": str(agent.book.qty),
                 "trades": len(agent.trades),
                 "pnl": None if equity is None else str(equity - capital),
+                "multipliers": agent.multipliers.to_json(),
                 "last_signal": agent.last_signal,
                 "last_event": agent.last_event,
             }

@@ -41,6 +41,9 @@ class FeatureSchema:
     def _columns(self) -> dict[str, int]:
         return {name: column for column, name in enumerate(self.names)}
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._columns
+
     def column(self, name: str) -> int:
         """Position of a feature; `KeyError` names an unknown one."""
         try:

@@ -152,12 +152,16 @@ def seconds_of(text: str) -> float:
     return seconds
 
 
+Sizes = Callable[[list[dict[str, float | int | str]], FeatureFrame], dict[str, Any]]
+
+
 def backtest_command(
     strategy_file: Path,
     candles_dir: Path,
     settings: Settings,
     influence: Path | None = None,
     funding_dir: Path | None = None,
+    sizes: Sizes | None = None,
 ) -> dict[str, Any]:
     """Trade one strategy over a folder of candles.
 
@@ -173,11 +177,14 @@ def backtest_command(
         Trained influence arrays.
     funding_dir : Path, optional
         Folder of ``SYMBOL-funding.parquet``; by default `candles_dir`.
+    sizes : callable, optional
+        Gives the sized figures of the trades, from them and the features.
 
     Returns
     -------
     dict
-        JSON-able: ``strategy``, ``funding``, ``summary``, ``fills`` in time order and ``trades``.
+        JSON-able: ``strategy``, ``funding``, ``summary`` (all capital in each trade), ``fills`` in
+        time order, ``trades``, and ``sized`` where `sizes` is given.
 
     Raises
     ------
@@ -200,6 +207,7 @@ def backtest_command(
         "summary": test.summary(),
         "fills": fills(test),
         "trades": test.trades.rows(),
+        **({} if sizes is None else {"sized": sizes(test.trades.rows(), frame)}),
     }
 
 

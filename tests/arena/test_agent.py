@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from crucible.arena.agent import Agent, Context, Seat
+from crucible.arena.multipliers import NO_MULTIPLIERS
 from crucible.arena.sizing import Edge, kelly_fraction, size_entry
 from crucible.execution.trades import Fill, Payment
 from crucible.features.frame import FeatureRow, FeatureSchema
@@ -158,7 +159,8 @@ def test_kelly_is_zero_for_a_fair_coin_and_grows_with_the_edge():
     ],
 )
 def test_sizes_follow_the_measured_edge(edge, proven, qty):
-    size = size_entry(edge, Decimal(10_000), Decimal(50_000), INSTRUMENT, SETTINGS, proven=proven)
+    equity, price = Decimal(10_000), Decimal(50_000)
+    size = size_entry(edge, equity, price, INSTRUMENT, SETTINGS, NO_MULTIPLIERS, proven=proven)
     assert size.qty == Decimal(qty)
     assert size.reason
 
@@ -180,6 +182,7 @@ def test_an_edge_is_measured_after_what_holding_cost():
 
 
 def test_a_size_below_the_venues_minimum_is_not_traded():
-    size = size_entry(None, Decimal(100), Decimal(50_000), INSTRUMENT, SETTINGS, proven=False)
+    equity, price = Decimal(100), Decimal(50_000)
+    size = size_entry(None, equity, price, INSTRUMENT, SETTINGS, NO_MULTIPLIERS, proven=False)
     assert size.qty == 0
     assert "minimum" in size.reason

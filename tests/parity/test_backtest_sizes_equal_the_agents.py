@@ -1,0 +1,85 @@
+"""The sized figures of a backtest have the sizes that an agent really gave the same trades."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from crucible.arena.agent import Agent, Context, Seat
+from crucible.arena.sized import sized
+from crucible.features.frame import FeatureFrame, FeatureSchema
+from crucible.forge.backtest import Market, backtest
+from crucible.market.candles import Candles
+from crucible.market.instruments import Instrument
+from crucible.settings import ArenaSettings, Costs
+from crucible.strategies.contract import Exits, Signal
+
+NAMES = ("regime_change_detected", "volatility_ratio", "radar_distance", "radar_age")
+NAMES += ("influence_in", "influence_age", "mce_skew", "mce_pressure", "mce_tier")
+SCHEMA = FeatureSchema(NAMES, {"settings": {"books": False}, "influence": "trained"})
+INSTRUMENT = Instrument("BTCUSDT", *(Decimal(x) for x in ("0.1", "0.00000001", "0.00000001", "1")))
+EXITS = Exits(0.006, 0.008, 12)
+
+
+@dataclass
+class Scripted:
+    script: list[int]
+    exits: Exits = EXITS
+    kind: str = "gp"
+    symbol: str = "BTCUSDT"
+    schema_hash: str = SCHEMA.hash
+    at: int = 0
+
+    def decide(self, row):
+        self.at += 1
+        return Signal(self.script[self.at - 1])
+
+
+def market(seed, count=1_500):
+    random = np.random.default_rng(seed)
+    close = 50_000 * np.exp(np.cumsum(random.normal(0.0004, 0.004, count)))
+    start = close * np.exp(random.normal(0, 0.002, count))
+    high = np.maximum(start, close) * (1 + np.abs(random.normal(0, 0.002, count)))
+    low = np.minimum(start, close) * (1 - np.abs(random.normal(0, 0.002, count)))
+    minutes = np.cumsum(random.choice([1, 1, 1, 1, 3], count))  # some minutes are missing
+    candles = Candles("BTCUSDT", minutes * 60_000, start, high, low, close, np.ones(count))
+    columns = [
+        (random.random(count) < 0.02).astype(float),
+        np.ones(count),
+        random.choice([0.5, 2.0, 3.0, 9.0, np.nan], count),
+        np.full(count, 2.0),
+        random.normal(0, 0.2, count),
+        np.full(count, 3.0),
+        np.full(count, np.nan),
+        random.choice([-0.9, -0.2, 0.3, np.nan], count),
+        np.ones(count),
+    ]
+    frame = FeatureFrame("BTCUSDT", candles.close_ts, np.column_stack(columns), SCHEMA)
+    return candles, frame, random.choice([0, 1, 2], count, p=[0.6, 0.3, 0.1]).astype(np.int8)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_backtest_sizes_each_trade_as_the_agent_did(seed):
+    candles, frame, signals = market(seed)
+    trades = backtest(signals, Market.of(candles, frame), EXITS, Costs()).trades.rows()
+    told = sized(trades, frame, ArenaSettings())
+    seat = Seat("BTCUSDT-gp-1", "1", "challenger", proven=False, edge=None)
+    agent = Agent(seat, Scripted(signals.tolist()))
+    context = Context(INSTRUMENT, Costs(), ArenaSettings(), Decimal(0), Decimal(10_000))
+    sizes = []
+    for row in range(len(candles)):
+        found = agent.decide_and_execute(frame.row(row), candles.candle(row), context)
+        if found.action == "buy":
+            sizes.append(found.size)
+    # The backtest sells what is open at the end; the agent may have decided one entry more.
+    assert len(trades) > 50
+    assert len(sizes) - len(trades) in {0, 1}
+    for row, size in zip(told["trades"], sizes, strict=False):
+        # An agent's return is of its stake, the backtest's of the stake and the entry's fee.
+        assert row["fraction"] == pytest.approx(size.fraction, rel=2e-3)
+        assert row["multipliers"] == size.multipliers.to_json()
+    assert len({row["fraction"] for row in told["trades"]}) > 10
+    assert told["entries"] == len(trades)
+    equity = np.prod([1 + r["fraction"] * t["net_return"] for r, t in zip(told["trades"], trades)])  # noqa: B905
+    assert told["net_return"] == pytest.approx(equity - 1)
