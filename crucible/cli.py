@@ -247,6 +247,7 @@ def explain(
     if path.is_file() or path.suffix == ".json":
         told = explain_file(path)
     else:
+        from crucible.operations.belonging import address_of
         from crucible.operations.home import Home
         from crucible.settings import load_settings
         from crucible.strategies.registry import Registry
@@ -254,13 +255,22 @@ def explain(
         # A person waits for this answer: a server that is down is told at once.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         home = Home.at(load_settings().home)
-        registry = Registry(_mlflow_address(home))
+        registry = Registry(address_of(home, "mlflow"))
         slot, number = version_number(registry, version)
         told = explain_version(registry, f"{slot}/{number}", _agents(home, f"{slot}@{number}"))
     if as_json:
         _print_json(told.to_json())
     else:
         print(told.to_text())
+
+
+@app.command()
+def password() -> None:
+    """Print what Prefect's page asks for, once in each browser."""
+    from crucible.operations.home import Home
+    from crucible.settings import load_settings
+
+    print(Home.at(load_settings().home).password())
 
 
 @app.command()
@@ -301,19 +311,6 @@ def resume(
     addresses = Addresses.read(Home.at(load_settings().home).services_file)
     before = move_up(addresses, operator)
     print(f"ACTIVE again; it was {before}")
-
-
-def _mlflow_address(home: Home) -> str:
-    """Find the tracking server: the environment's, else the one of this home's stack."""
-    from crucible.operations.errors import HomeError
-    from crucible.operations.home import read_json
-
-    held = (read_json(home.services_file) or {}).get("services", {}).get("mlflow", {})
-    address = os.environ.get("MLFLOW_TRACKING_URI") or held.get("address")
-    if not address:
-        message = f"{home.path}: no MLflow server is known; start the stack: crucible up"
-        raise HomeError(message)
-    return str(address)
 
 
 def _agents(home: Home, agent: str) -> list[dict[str, object]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from prefect import runtime
 
+from crucible.operations.belonging import refuse_another
 from crucible.operations.home import Home, Run, read_json
 from crucible.settings import Settings, load_settings
 from crucible.strategies.registry import Registry
@@ -98,6 +99,7 @@ class House:
         if not uri:
             message = "MLFLOW_TRACKING_URI is not set; start the stack: crucible up"
             raise HouseError(message)
+        refuse_another(self.home, "mlflow")
         return Registry(uri)
 
     def pipeline(self) -> FeaturePipeline:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,11 @@ class Home:
     def keys_file(self) -> Path:
         """Keys of the paper account, readable by the owner only."""
         return self.path / "keys.json"
+
+    @property
+    def password_file(self) -> Path:
+        """What Prefect asks for, readable by the owner only."""
+        return self.path / "password"
 
     @property
     def world_file(self) -> Path:
@@ -140,6 +146,16 @@ class Home:
             write_json(self.keys_file, [account], mode=0o600)
         return self.keys_file
 
+    def password(self) -> str:
+        """Give what opens Prefect's API and page; made once, 0600.
+
+        Raises
+        ------
+        HomeError
+            If the file is not a secret of yours.
+        """
+        return secret(self.password_file)
+
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Own this home until the block ends or the process dies.
@@ -199,6 +215,34 @@ class Run:
     def facts(self) -> Path:
         """How the run was started: market, seed, speed, addresses."""
         return self.path / "run.json"
+
+
+def secret(path: Path) -> str:
+    """Read a secret of one line; the first time make it, at random and 0600.
+
+    Raises
+    ------
+    HomeError
+        If the file belongs to somebody else, others may read it, or nothing is in it.
+    """
+    try:
+        if not path.exists():
+            write_text(path, secrets.token_urlsafe(24) + "\n", mode=0o600)
+        held = path.lstat()
+        text = path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{path} cannot be used: {error}; make its folder yours, or remove the file"
+        raise HomeError(message) from error
+    if not stat.S_ISREG(held.st_mode) or held.st_uid != os.getuid() or held.st_mode & 0o077:
+        message = (
+            f"{path} is a secret, but it is not a file that only you can open; somebody may know it: "
+            "stop everything, remove it (a new one is made) and start again"
+        )
+        raise HomeError(message)
+    if not text:
+        message = f"{path} is empty; remove it, a new one is made at the next start"
+        raise HomeError(message)
+    return text
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401

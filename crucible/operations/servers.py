@@ -5,6 +5,7 @@ Importing their clients would cost seconds and a hundred megabytes for a handful
 
 from __future__ import annotations
 
+import base64
 import time
 import uuid
 from collections.abc import Mapping
@@ -31,6 +32,8 @@ class PrefectServer:
     ----------
     api_url : str
         For example ``http://127.0.0.1:4200/api``.
+    password : str, optional
+        The home's; see `Home.password`. A server of another home refuses it.
     timeout_s : float
     transport : httpx.BaseTransport, optional
         Carries the requests; tests pass their own.
@@ -39,10 +42,16 @@ class PrefectServer:
     def __init__(
         self,
         api_url: str,
+        password: str = "",
         timeout_s: float = 10.0,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._client = httpx.Client(base_url=api_url, timeout=timeout_s, transport=transport)
+        self._client = httpx.Client(
+            base_url=api_url,
+            timeout=timeout_s,
+            transport=transport,
+            headers=authorization(password) if password else None,
+        )
 
     def close(self) -> None:
         """Close the connection."""
@@ -57,6 +66,13 @@ class PrefectServer:
                     continue
                 response.raise_for_status()
             except httpx.HTTPStatusError as error:
+                if error.response.status_code == httpx.codes.UNAUTHORIZED:
+                    message = (
+                        f"Prefect at {self._client.base_url} does not know this home's password: it "
+                        "belongs to another home, or was started without one; stop it, or set "
+                        "CRUCIBLE_PORTS__PREFECT to another port"
+                    )
+                    raise ServerError(message) from error
                 message = f"Prefect refused {method} {path}: {error.response.text[:300]}"
                 raise ServerError(message) from error
             except httpx.HTTPError as error:
@@ -163,6 +179,11 @@ class PrefectServer:
             self._ask(
                 "PATCH", f"/deployments/{found['id']}/schedules/{schedule['id']}", {"active": False}
             )
+
+
+def authorization(password: str) -> dict[str, str]:
+    """Give the header that Prefect asks for."""
+    return {"Authorization": f"Basic {base64.b64encode(password.encode()).decode()}"}
 
 
 def market_clock(venue_url: str, timeout_s: float = 1.0) -> tuple[int | None, bool]:

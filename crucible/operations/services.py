@@ -109,7 +109,7 @@ def environment(
         # Cerebellum prefers keys of the environment; a paper run must not see real ones.
         foreign += ("BYBIT_",)
     inherited = {name: value for name, value in base.items() if not name.startswith(foreign)}
-    pages = f"{HOST}:{ports.mlflow},localhost:{ports.mlflow}"
+    password = home.password()
     exchange = exchange_url(settings, ports)
     return {
         **inherited,
@@ -128,6 +128,11 @@ def environment(
         "CRUCIBLE_PORTS__DASHBOARD": str(ports.dashboard),
         "PREFECT_API_URL": ports.prefect_api,
         "PREFECT_HOME": str(home.prefect),
+        # Who may create a flow run may run any command. By the environment, never by a command
+        # line: those are read by everybody.
+        "PREFECT_SERVER_API_AUTH_STRING": password,
+        "PREFECT_API_AUTH_STRING": password,
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(origins(ports.prefect)),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         # Without leases on disk a restart of the server cancels runs that hold a slot.
@@ -143,7 +148,8 @@ def environment(
         "MLFLOW_TRACKING_URI": ports.mlflow_url,
         # One process instead of fifteen.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_SERVER_ALLOWED_HOSTS": pages,
+        "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(hosts(ports.mlflow)),
+        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": ",".join(origins(ports.mlflow)),
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "GIT_PYTHON_REFRESH": "quiet",
         # Many small processes on few cores: one thread each keeps memory and switching small.
@@ -151,6 +157,16 @@ def environment(
         "OPENBLAS_NUM_THREADS": base.get("OPENBLAS_NUM_THREADS", "1"),
         "MALLOC_ARENA_MAX": base.get("MALLOC_ARENA_MAX", "2"),
     }
+
+
+def hosts(port: int) -> tuple[str, str]:
+    """Give the names under which a page of ours is asked for."""
+    return f"{HOST}:{port}", f"localhost:{port}"
+
+
+def origins(port: int) -> tuple[str, ...]:
+    """Give the origins of a page of ours."""
+    return tuple(f"http://{host}" for host in hosts(port))
 
 
 def exchange_url(settings: Settings, ports: Ports) -> str | None:
@@ -198,7 +214,7 @@ def mlflow(home: Home, ports: Ports) -> ServiceSpec:
             *(_script("mlflow"), "server", "--host", HOST, "--port", str(ports.mlflow)),
             *("--workers", "1", "--backend-store-uri", store),
             *("--artifacts-destination", str(home.mlflow / "artifacts")),
-            *("--allowed-hosts", f"{HOST}:{ports.mlflow},localhost:{ports.mlflow}"),
+            *("--allowed-hosts", ",".join(hosts(ports.mlflow))),
         ),
         ready_url=f"{ports.mlflow_url}/health",
         page=ports.mlflow_url,

@@ -123,7 +123,7 @@ class Supervisor:
             settings, home, self._run, self._ports, self._world, os.environ
         )
         self._stack = Stack(home, self._run, self._environment, REPOSITORY, display.say)
-        self._prefect = PrefectServer(self._ports.prefect_api)
+        self._prefect = PrefectServer(self._ports.prefect_api, home.password())
         self._arena = ArenaRun(self._stack, self._prefect, self._run)
         self._signals = 0
         self._shown = self._remembered = 0.0
@@ -204,6 +204,7 @@ class Supervisor:
             f"everything is up: Crucible {self._ports.dashboard_url}  "
             f"Prefect {self._ports.prefect_url}  MLflow {self._ports.mlflow_url}"
         )
+        self._display.say("Prefect's page asks once for a password: crucible password prints it")
         until = self._options.run_for_s
         began = time.monotonic()
         while until is None or time.monotonic() - began < until:

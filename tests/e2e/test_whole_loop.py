@@ -22,6 +22,8 @@ import httpx
 import psutil
 import pytest
 
+from crucible.operations.home import Home
+from crucible.operations.servers import authorization
 from crucible.settings import Slot
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2_700)]
@@ -172,7 +174,8 @@ def address(stack: Stack, name: str) -> str:
 def forge_runs(stack: Stack) -> list[dict[str, Any]]:
     api = f"{address(stack, 'prefect')}/api/flow_runs/filter"
     body = {"flows": {"name": {"any_": ["forge"]}}, "limit": 100}
-    return httpx.post(api, json=body, timeout=10).json()
+    password = authorization(Home.at(stack.home).password())
+    return httpx.post(api, json=body, headers=password, timeout=10).json()
 
 
 def test_strategies_are_forged_traded_judged_and_replaced_on_real_candles(tmp_path, shared_data):

@@ -22,6 +22,7 @@ from crucible.operations import services
 from crucible.operations.home import Home, Run
 from crucible.operations.ports import claim
 from crucible.operations.process import ServiceProcess, stop_trees
+from crucible.operations.servers import authorization
 from crucible.operations.services import Ports
 from crucible.operations.world import World
 from crucible.settings import MINUTE_MS, Settings, Slot
@@ -45,7 +46,11 @@ class Plant:
     deployments: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
-        self.prefect = httpx.Client(base_url=self.ports.prefect_api, timeout=PATIENCE_S)
+        self.prefect = httpx.Client(
+            base_url=self.ports.prefect_api,
+            timeout=PATIENCE_S,
+            headers=authorization(self.home.password()),
+        )
         self.registry = Registry(self.ports.mlflow_url)
         self.faults = self.home.path / "faults"
 

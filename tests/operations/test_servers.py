@@ -131,3 +131,17 @@ def test_a_refusal_carries_the_servers_words(server: Server, prefect: PrefectSer
 def test_a_server_that_is_gone_is_a_typed_error():
     with pytest.raises(ServerError, match="did not answer GET"):
         PrefectServer("http://127.0.0.1:9/api", timeout_s=1.0).run("x")
+
+
+def test_prefect_is_asked_with_this_homes_password_and_another_homes_refusal_is_told():
+    asked = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.headers.get("authorization"))
+        return httpx.Response(401, json={"exception_message": "Unauthorized"})
+
+    client = PrefectServer("http://test/api", "a password", transport=httpx.MockTransport(answer))
+    with pytest.raises(ServerError, match="does not know this home's password") as told:
+        client.run("x")
+    assert asked == ["Basic YSBwYXNzd29yZA=="]
+    assert "a password" not in str(told.value)

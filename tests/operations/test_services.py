@@ -124,3 +124,15 @@ def test_binaries_come_from_cargos_target_folder(tmp_path: Path, monkeypatch):
     (tmp_path / "release").mkdir()
     (tmp_path / "release/cerebellum").touch()
     assert services.binary("cerebellum") == tmp_path / "release/cerebellum"
+
+
+def test_prefect_knows_its_own_pages_and_a_password_that_no_command_line_shows(home: Home):
+    settings = Settings(home=home.path)
+    found = services.environment(settings, home, home.new_run(), PORTS, WORLD, {"PATH": "/bin"})
+    password = home.password()
+    assert found["PREFECT_SERVER_API_AUTH_STRING"] == found["PREFECT_API_AUTH_STRING"] == password
+    pages = "http://127.0.0.1:4200,http://localhost:4200"
+    assert found["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] == pages
+    for spec in all_specs(settings, home):
+        assert password not in " ".join(spec.command)
+    assert password not in " ".join(services.deploy_command())
