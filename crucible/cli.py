@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from crucible.errors import CrucibleError
+
 if TYPE_CHECKING:
     from crucible.operations.home import Home
 
@@ -37,10 +39,7 @@ def main() -> NoReturn:
     """Run a command; a fault of ours is one clear line on stderr and exit code 1."""
     try:
         app()
-    except (ValueError, RuntimeError) as error:
-        # Ours are subclasses of these two; a defect of the code still shows where it is.
-        if type(error).__module__.split(".")[0] != "crucible":
-            raise
+    except CrucibleError as error:
         print(f"crucible: {error}", file=sys.stderr)
         sys.exit(1)
     sys.exit(0)

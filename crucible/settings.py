@@ -19,12 +19,14 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from crucible.errors import CrucibleError
+
 MINUTE_MS = 60_000
 
 Kind = Literal["gp", "boosted"]
 
 
-class SettingsError(ValueError):
+class SettingsError(CrucibleError, ValueError):
     """A setting is missing, misspelt or out of range."""
 
 

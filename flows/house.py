@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from prefect import runtime
 
+from crucible.errors import CrucibleError
 from crucible.operations.belonging import refuse_another
 from crucible.operations.home import Home, Run, read_json
 from crucible.settings import Settings, load_settings
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from crucible.market.lake import Lake
 
 
-class HouseError(RuntimeError):
+class HouseError(CrucibleError, RuntimeError):
     """The stack that a flow needs is not there; the message says what and how to start it."""
 
 

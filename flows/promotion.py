@@ -6,11 +6,12 @@ from typing import Literal
 
 from prefect import flow, get_run_logger
 
+from crucible.errors import CrucibleError
 from crucible.strategies.registry import Version
 from flows.house import House, open_house
 
 
-class PromotionError(RuntimeError):
+class PromotionError(CrucibleError, RuntimeError):
     """A version that may not go to production, and why."""
 
 

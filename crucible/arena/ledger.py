@@ -16,6 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self
 
+from crucible.errors import CrucibleError
 from crucible.execution.messages import (
     FillEvent,
     FundingEvent,
@@ -69,7 +70,7 @@ _MIGRATIONS = (
 )
 
 
-class LedgerError(RuntimeError):
+class LedgerError(CrucibleError, RuntimeError):
     """The ledger cannot be opened or was written by a newer Crucible."""
 
 

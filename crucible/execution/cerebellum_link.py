@@ -18,6 +18,7 @@ from typing import Self
 
 import zmq
 
+from crucible.errors import CrucibleError
 from crucible.execution.messages import (
     Ack,
     CommandMessage,
@@ -42,7 +43,7 @@ ON_THE_WAY = frozenset({"pending", "sent"})
 _READABLE = int(zmq.POLLIN)
 
 
-class LinkError(RuntimeError):
+class LinkError(CrucibleError, RuntimeError):
     """Cerebellum cannot be reached or refused a question."""
 
 

@@ -11,6 +11,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from crucible.errors import CrucibleError
+
 VERSION = 1
 FRAME_LIMIT = 64 * 1024
 
@@ -23,7 +25,7 @@ OrderStatus: TypeAlias = Literal[
 TERMINAL: frozenset[str] = frozenset({"filled", "cancelled", "rejected"})
 
 
-class WireError(ValueError):
+class WireError(CrucibleError, ValueError):
     """A frame that is not a message of this wire."""
 
 

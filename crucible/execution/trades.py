@@ -14,12 +14,14 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from functools import reduce
 from typing import Literal
 
+from crucible.errors import CrucibleError
+
 Mode = Literal["live", "shadow"]
 ZERO = Decimal(0)
 _EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
 
-class BookkeepingError(ValueError):
+class BookkeepingError(CrucibleError, ValueError):
     """Fills that cannot be booked; the message names the fill."""
 
 

@@ -17,6 +17,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numba import njit
 
+from crucible.errors import CrucibleError
 from crucible.features.grid import Grid, Matrix, State, hold
 from crucible.features.rings import NONE
 from crucible.market.candles import Floats, Integers
@@ -39,7 +40,7 @@ TTL_REBUILDS = 3
 """Missed rebuilds after which a graph is no longer served."""
 
 
-class InfluenceError(ValueError):
+class InfluenceError(CrucibleError, ValueError):
     """Influence arrays or training data that cannot be used; names what and the next step."""
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from crucible.errors import CrucibleError
 from crucible.features.frame import FeatureFrame, FeatureRow, FeatureSchema
 from crucible.features.grid import Grid, State, build_grid
 from crucible.features.influence import INFLUENCE, InfluenceArrays, InfluenceMapper
@@ -35,7 +36,7 @@ _ENDS = [0, *accumulate(map(len, (TECHNICAL, RADAR, INFLUENCE, MICROSTRUCTURE)))
 _TECHNICAL, _RADAR, _INFLUENCE, _MICROSTRUCTURE = map(slice, _ENDS, _ENDS[1:])
 
 
-class FeatureError(ValueError):
+class FeatureError(CrucibleError, ValueError):
     """Candles or a state that the pipeline cannot take; names the symbol, the value and why."""
 
 

@@ -16,6 +16,7 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
+from crucible.errors import CrucibleError
 from crucible.features.frame import FeatureFrame
 from crucible.forge.statistics import max_drawdown, sharpe
 from crucible.forge.trading import CASH, EXPOSURE, PEAK, STATE, TRADES, Words, trade_block
@@ -29,7 +30,7 @@ REGIME = "regime_change_detected"
 VOLATILITY = "volatility_ratio"
 
 
-class ForgeError(ValueError):
+class ForgeError(CrucibleError, ValueError):
     """A forging or a backtest that cannot be done; the message names what and why."""
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from crucible.errors import CrucibleError
 from crucible.market.parquet import read_columns, write_columns
 from crucible.settings import MINUTE_MS
 
@@ -24,7 +25,7 @@ PRICE_COLUMNS = ("open", "high", "low", "close")
 COLUMNS = ("ts", *PRICE_COLUMNS, "volume")
 
 
-class CandleError(ValueError):
+class CandleError(CrucibleError, ValueError):
     """Candles that cannot be used; the message names the file or symbol, the row and the value."""
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import ccxt
 import numpy as np
 
+from crucible.errors import CrucibleError
 from crucible.market import funding
 from crucible.market.candles import Candles, check
 from crucible.market.funding import Funding
@@ -26,7 +27,7 @@ FUNDING_PAGE_MS = 200 * 60 * MINUTE_MS
 ATTEMPTS = 5
 
 
-class ExchangeError(RuntimeError):
+class ExchangeError(CrucibleError, RuntimeError):
     """The exchange cannot be reached or answered nonsense; the message says what was asked."""
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from crucible.errors import CrucibleError
 from crucible.market.candles import Floats, Integers
 from crucible.market.parquet import read_columns, write_columns
 from crucible.settings import MINUTE_MS
@@ -20,7 +21,7 @@ COLUMNS = ("ts", "funding_rate")
 USUAL_INTERVAL_MS = 8 * 60 * MINUTE_MS
 
 
-class FundingError(ValueError):
+class FundingError(CrucibleError, ValueError):
     """Rates that cannot be used; the message names the file or symbol, the row and the value."""
 
 

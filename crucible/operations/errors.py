@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from crucible.errors import CrucibleError
 
-class OperationsError(RuntimeError):
+
+class OperationsError(CrucibleError, RuntimeError):
     """A fault of the operator's world: a file, a port, a process, a server."""
 
 

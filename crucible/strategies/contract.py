@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from crucible.errors import CrucibleError
 from crucible.features.frame import FeatureFrame, FeatureRow
 from crucible.settings import Kind
 
@@ -17,7 +18,7 @@ FORMAT = "crucible.strategy/1"
 Signals = npt.NDArray[np.int8]
 
 
-class StrategyError(ValueError):
+class StrategyError(CrucibleError, ValueError):
     """A strategy file that cannot be used; the message names the field, the value and why."""
 
 

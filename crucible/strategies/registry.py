@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from crucible.errors import CrucibleError
 from crucible.settings import Slot
 from crucible.strategies.contract import StrategyError
 
@@ -49,7 +50,7 @@ One run for each forging. `sealed_net_return` beside `sealed_hold_return` is wha
 nothing. The tag `verdict` says it in words; each run's description has the picture and every gate."""
 
 
-class RegistryError(RuntimeError):
+class RegistryError(CrucibleError, RuntimeError):
     """The registry cannot be reached, or refuses; the message names model, version and reason."""
 
 

@@ -13,10 +13,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from crucible.errors import CrucibleError
+
 BETS = np.linspace(0.05, 0.95, 19)
 
 
-class BoundError(ValueError):
+class BoundError(CrucibleError, ValueError):
     """A bound on returns that is not a positive number."""
 
 

@@ -1,0 +1,13 @@
+"""The one ancestor of every fault that Crucible names itself."""
+
+from __future__ import annotations
+
+
+class CrucibleError(Exception):
+    """A fault of the input or of the world, told in one message for a person.
+
+    The message names the thing, the value and the next step. Whatever runs for long catches this class
+    and goes on; a command prints the message and ends with 1. Anything else is a defect of the code and
+    shows where it is. Subclasses derive from a built-in error as well, `ValueError` for input and
+    `RuntimeError` for the world.
+    """
