@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from crucible.errors import CrucibleError
+
 PART = ".part"
 """How the names of temporary files end; one that is left after a crash belongs to nobody."""
 
@@ -34,7 +36,7 @@ _NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP)
 _numbers = itertools.count(1)
 
 
-class WriteError(OSError):
+class WriteError(CrucibleError, OSError):
     """A file could not be written; the one of that name is as it was.
 
     Takes what `OSError` takes: number, what the system says, path.
