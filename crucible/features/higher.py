@@ -1,7 +1,7 @@
-"""Features of 15-minute and hourly candles, folded from the ring of minutes.
+"""Features of 15-minute and hourly candles.
 
-They are computed when a higher candle closes and held until the next one closes, so a minute sees
-only higher candles whose exclusive close time is at or before its own.
+They are computed when a higher candle closes and held until the next one closes; which higher
+candles a minute may see is `crucible.features.mtfa`'s to say.
 """
 
 from __future__ import annotations
@@ -9,17 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from crucible.features.rings import (
-    CLOSE,
-    HIGH,
-    LOW,
-    OPEN,
-    RING,
-    VOLUME,
-    deviation,
-    ratio,
-)
-from crucible.market.candles import Floats, Integers
+from crucible.features.mtfa import WINDOW
+from crucible.features.rings import CLOSE, HIGH, LOW, VOLUME, deviation, ratio
+from crucible.market.candles import Floats
 from crucible.market.mtfa import COVERAGE
 
 HIGHER = (
@@ -32,64 +24,28 @@ HIGHER = (
     "volume_z_20",
 )
 
-WINDOW = 20
-"""Higher candles in a window; one more is needed for the first return."""
-
 
 @njit(error_model="numpy", nogil=True)
-def higher_features(
-    stamp: Integers, ring: Floats, boundary: int, length: int, first: int, out: Floats
-) -> None:
-    """Compute the features of the higher candles that closed up to a boundary.
+def higher_features(folded: Floats, out: Floats) -> None:
+    """Compute the features of the higher candles that a minute may see.
 
     Parameters
     ----------
-    stamp, ring
-        The symbol's ring of minutes.
-    boundary : int
-        Exclusive close of the newest higher candle, minutes since the epoch.
-    length : int
-        Minutes in a higher candle; 21 of them must fit the ring.
-    first : int
-        The symbol's first minute.
+    folded : ndarray of float64, shape (5, WINDOW + 1)
+        Newest first, as `process_and_align_mtfa` gives them.
     out : ndarray of float64, shape (len(HIGHER),)
         All NaN where the newest higher candle is missing or the window is not covered.
     """
     out[:] = np.nan
-    if boundary - (WINDOW + 1) * length < first - 1:
-        return
-    folded = np.empty((5, WINDOW + 1))  # newest first
-    present = 0
-    for back in range(WINDOW + 1):
-        _fold(stamp, ring, boundary - back * length, length, folded[:, back])
-        if back < WINDOW and not np.isnan(folded[CLOSE, back]):
-            present += 1
     close = folded[CLOSE, 0]
+    present = 0
+    for back in range(WINDOW):
+        if not np.isnan(folded[CLOSE, back]):
+            present += 1
     if np.isnan(close) or present < COVERAGE * WINDOW:
         return
     _moves(folded, close, out)
     _places(folded, close, out)
-
-
-@njit(error_model="numpy", nogil=True)
-def _fold(stamp: Integers, ring: Floats, boundary: int, length: int, out: Floats) -> None:
-    """Fold the minutes that close in ``(boundary - length, boundary]``; NaN when too few."""
-    count, volume = 0, 0.0
-    opening, close, top, bottom = np.nan, np.nan, -np.inf, np.inf
-    for minute in range(boundary - length + 1, boundary + 1):
-        slot = minute & (RING - 1)
-        if stamp[slot] == minute:
-            if count == 0:
-                opening = ring[OPEN, slot]
-            count += 1
-            top = max(top, ring[HIGH, slot])
-            bottom = min(bottom, ring[LOW, slot])
-            close = ring[CLOSE, slot]
-            volume += ring[VOLUME, slot]
-    out[:] = np.nan
-    if count >= COVERAGE * length:
-        out[OPEN], out[HIGH], out[LOW], out[CLOSE] = opening, top, bottom, close
-        out[VOLUME] = volume
 
 
 @njit(error_model="numpy", nogil=True)

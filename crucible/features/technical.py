@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from crucible.features import higher, rings
+from crucible.features import higher, mtfa, rings
 from crucible.features.grid import Grid, build_grid
 from crucible.features.higher import HIGHER, higher_features
+from crucible.features.mtfa import WINDOW, process_and_align_mtfa
 from crucible.features.rings import (
     CLOSE,
     FIELDS,
@@ -34,7 +35,7 @@ from crucible.features.rings import (
     value_at,
     volume_sums,
 )
-from crucible.market import mtfa
+from crucible.market import mtfa as market_mtfa
 from crucible.market.candles import COLUMNS, Candles, Floats, Integers
 from crucible.settings import MINUTE_MS
 
@@ -169,7 +170,7 @@ def market_grid(candles: Mapping[str, Candles], carry: int = 0) -> Grid:
 def _sources() -> str:
     """Digest of the files whose functions and constants are compiled into the step."""
     digest = hashlib.sha256()
-    for module in (rings, higher, mtfa):
+    for module in (rings, mtfa, higher, market_mtfa):
         digest.update(inspect.getsource(module).encode())
     return digest.hexdigest()
 
@@ -212,6 +213,7 @@ def _compile(sources: str) -> Steps:
         """
         if not sources:
             return
+        folded = np.empty((5, WINDOW + 1))
         for row in range(len(minutes)):
             minute = minutes[row]
             if marks[FIRST] < 0:
@@ -232,11 +234,12 @@ def _compile(sources: str) -> Steps:
             standard[row, 0] = ring[RETURN, slot]
             standard[row, 1] = ring[STANDARD, slot]
             for which, length in ((QUARTER, 15), (HOUR, 60)):
-                boundary = minute // length * length
-                block = held[which - QUARTER]
-                if marks[which] != boundary:
-                    marks[which] = boundary
-                    higher_features(stamp, ring, boundary, length, marks[FIRST], block)
+                block, seen = held[which - QUARTER], marks[which]
+                marks[which] = process_and_align_mtfa(
+                    stamp, ring, minute, length, marks[FIRST], seen, folded
+                )
+                if marks[which] != seen:
+                    higher_features(folded, block)
                 start = _MINUTES + (which - QUARTER) * _HIGHER
                 out[row, start : start + _HIGHER] = block
 

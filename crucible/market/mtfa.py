@@ -1,4 +1,6 @@
-"""Multi-timeframe alignment: higher candles, and which of them a minute may see.
+"""Higher candles, and which of them a minute may see: over whole candles, in plain numpy.
+
+The pipeline's compiled step does the same minute by minute (`crucible.features.mtfa`).
 
 A higher candle is visible only when its exclusive close time is at or before the decision time.
 Joining on the open time would show a minute the close of the hour that it is part of.
@@ -47,7 +49,7 @@ class AlignedCandles:
         return seen
 
 
-def process_and_align_mtfa(
+def higher_candles(
     candles: Candles, timeframes: Sequence[int] = TIMEFRAMES, coverage: float = COVERAGE
 ) -> AlignedCandles:
     """Build higher candles from minutes and align them backward, as of each minute's close.

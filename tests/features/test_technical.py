@@ -10,7 +10,7 @@ from crucible.features.higher import HIGHER
 from crucible.features.pipeline import FeaturePipeline
 from crucible.features.technical import MINUTE_NAMES, TECHNICAL, TechnicalState
 from crucible.market.candles import Candles, read_candles
-from crucible.market.mtfa import process_and_align_mtfa
+from crucible.market.mtfa import higher_candles
 from crucible.market.simulator import simulate
 from crucible.settings import FeatureSettings
 
@@ -128,7 +128,7 @@ def test_skew_and_autocorrelation_follow_their_definitions(walk: Candles) -> Non
 def test_higher_features_are_those_of_the_last_closed_higher_candle(
     walk: Candles, prefix: str, timeframe: int
 ) -> None:
-    aligned = process_and_align_mtfa(walk, [timeframe])
+    aligned = higher_candles(walk, [timeframe])
     higher, index = aligned.higher[timeframe], aligned.index[timeframe]
     ours = technical(walk)
     close = pd.Series(higher.close)
@@ -226,7 +226,7 @@ def test_compiled_code_is_never_older_than_a_file_it_is_made_of(monkeypatch) -> 
     held = [cell.cell_contents for cell in module.technical_steps.py_func.__closure__]
     assert before in held
     true = inspect.getsource
-    for helper in (module.rings, module.higher, module.mtfa):
+    for helper in (module.rings, module.higher, module.mtfa, module.market_mtfa):
         monkeypatch.setattr(
             inspect, "getsource", lambda m, h=helper: true(m) + ("#" if m is h else "")
         )

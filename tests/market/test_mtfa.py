@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crucible.market.candles import CandleError, Candles
-from crucible.market.mtfa import COVERAGE, process_and_align_mtfa, resample
+from crucible.market.mtfa import COVERAGE, higher_candles, resample
 from crucible.market.simulator import simulate
 from crucible.settings import MINUTE_MS
 from crucible.testing.candles import candles
@@ -15,7 +15,7 @@ from crucible.testing.candles import candles
 @settings(max_examples=60, deadline=None)
 @given(candles(max_minutes=400), st.sampled_from([5, 15, 60]))
 def test_a_minute_sees_the_last_higher_candle_that_has_closed(drawn: Candles, minutes: int) -> None:
-    aligned = process_and_align_mtfa(drawn, [minutes])
+    aligned = higher_candles(drawn, [minutes])
     higher, index = aligned.higher[minutes], aligned.index[minutes]
     for row, decision in enumerate(drawn.close_ts.tolist()):
         closed = np.flatnonzero(higher.close_ts <= decision)
@@ -50,8 +50,8 @@ def test_a_higher_candle_folds_exactly_its_own_minutes(drawn: Candles, minutes: 
 @settings(max_examples=40, deadline=None)
 @given(candles(min_minutes=2, max_minutes=300), st.integers(1, 299))
 def test_the_future_never_changes_what_a_minute_sees(drawn: Candles, cut: int) -> None:
-    whole = process_and_align_mtfa(drawn)
-    part = process_and_align_mtfa(drawn[:cut])
+    whole = higher_candles(drawn)
+    part = higher_candles(drawn[:cut])
     for timeframe in (15, 60):
         for name in ("open", "high", "low", "close", "volume"):
             seen = part.column(timeframe, name)
@@ -61,7 +61,7 @@ def test_the_future_never_changes_what_a_minute_sees(drawn: Candles, cut: int) -
 def test_joining_on_the_open_time_would_have_leaked_and_the_right_join_does_not() -> None:
     walk = simulate(["BTCUSDT"], 200_000, seed=21, null=True)["BTCUSDT"]
     following = np.diff(np.log(walk.close))
-    aligned = process_and_align_mtfa(walk, [15])
+    aligned = higher_candles(walk, [15])
     higher = aligned.higher[15]
     move = np.log(higher.close / higher.open)
 
@@ -86,6 +86,6 @@ def test_a_higher_candle_that_is_still_open_does_not_exist() -> None:
 def test_unusable_timeframes_and_candles_are_refused_by_name() -> None:
     walk = simulate(["BTCUSDT"], 200, seed=1)["BTCUSDT"]
     with pytest.raises(CandleError, match="7 minutes"):
-        process_and_align_mtfa(walk, [7])
+        higher_candles(walk, [7])
     with pytest.raises(CandleError, match="900000 ms"):
-        process_and_align_mtfa(resample(walk, 15))
+        higher_candles(resample(walk, 15))
