@@ -19,7 +19,7 @@ from crucible.arena.roster import Requirements, Roster
 from crucible.execution.cerebellum_link import Addresses, CerebellumLink
 from crucible.interruption import interruptible
 from crucible.market.candles import Candles
-from flows.house import House, only_one, open_house
+from flows.house import House, open_house
 
 ALIVE_SECONDS = 60.0
 
@@ -34,9 +34,7 @@ def arena() -> int:
         Market minutes that were traded.
     """
     house = open_house()
-    folder = house.run.path
-    refusal = f"{folder}: another arena trades this run; end that one first"
-    with only_one(folder / "arena.lock", refusal):
+    with house.run.only_arena():
         return trade(house)
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING
 from prefect import runtime
 
 from crucible.errors import CrucibleError
+from crucible.locks import HeldError, held
 from crucible.operations.belonging import refuse_another
 from crucible.operations.home import Home, Run, read_json
 from crucible.settings import Settings, load_settings
@@ -164,14 +163,9 @@ def only_one(lock: Path, refusal: str, wait_s: float = 0.0) -> Iterator[None]:
     HouseError
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + wait_s
-    with lock.open("w") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() >= deadline:
-                    raise HouseError(refusal) from error
-                time.sleep(0.5)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(held(lock, wait_s))
+        except HeldError as error:
+            raise HouseError(refusal) from error
         yield

@@ -6,17 +6,18 @@ Files that several processes read are replaced atomically: a reader sees the old
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import secrets
 import stat
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from crucible.locks import HeldError, held
 from crucible.operations.errors import AlreadyRunningError, HomeError
 
 PAPER_USDT = "100000"
@@ -166,21 +167,20 @@ class Home:
             If another process owns it; the message gives its pid.
         """
         path = self.path / "up.lock"
-        with path.open("a+") as file:
+        with ExitStack() as stack:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                file.seek(0)
-                holder = file.read().strip() or "another process"
+                # The folder as well: its lock cannot be removed by hand.
+                stack.enter_context(held(self.path))
+                descriptor = stack.enter_context(held(path))
+            except HeldError as error:
+                holder = path.read_text().strip() if path.exists() else ""
                 message = (
-                    f"crucible is already up on {self.path} (pid {holder}); stop it with Ctrl-C "
-                    f"there or `kill {holder}`, or set CRUCIBLE_HOME to another folder"
+                    f"crucible is already up on {self.path} (pid {holder or 'not known'}); stop it "
+                    "with Ctrl-C there or by that pid, or set CRUCIBLE_HOME to another folder"
                 )
                 raise AlreadyRunningError(message) from error
-            file.seek(0)
-            file.truncate()
-            file.write(str(os.getpid()))
-            file.flush()
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
             yield
 
 
@@ -200,6 +200,28 @@ class Run:
     def ledger(self) -> Path:
         """The arena's record (SQLite)."""
         return self.path / "ledger.sqlite"
+
+    @contextlib.contextmanager
+    def only_arena(self) -> Iterator[None]:
+        """Trade this run alone until the block ends or the process dies.
+
+        The run's folder and its ledger are held themselves: a second arena meets the lock by any path,
+        through any link, and whatever the clock or Prefect say of the first.
+
+        Raises
+        ------
+        AlreadyRunningError
+            If another process trades this run.
+        """
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(held(self.path))
+                # Opened before SQLite opens it and closed after: closing it would drop SQLite's locks.
+                stack.enter_context(held(self.ledger))
+            except HeldError as error:
+                message = f"{self.path}: another arena trades this run; end that one first"
+                raise AlreadyRunningError(message) from error
+            yield
 
     @property
     def statement(self) -> Path:

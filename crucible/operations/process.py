@@ -1,7 +1,7 @@
 """One service's process: started in a session of its own, known again later, stopped for certain.
 
-A process is named by its pid and creation time together, so that a reused pid is never mistaken for
-it. Every service and its children carry two marks in their environment, which find what a killed
+A process is named by its pid, the tick of this boot at which it started and the boot itself, so that a
+reused pid is never mistaken for it, and a clock that is set changes nothing. Every service and its children carry two marks in their environment, which find what a killed
 parent left behind.
 """
 
@@ -26,43 +26,85 @@ HOME_MARK = "CRUCIBLE_HOME"
 SERVICE_MARK = "CRUCIBLE_SERVICE"
 LOG_LIMIT = 10 * 1024 * 1024
 MEGABYTE = 1024 * 1024
+# Fields of /proc/PID/stat after the program's name.
+_STATE, _START = 0, 19
+_ENDED = frozenset("ZXx")
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A process that cannot be confused with a later one of the same pid."""
+    """A process that cannot be confused with a later one of the same pid, whatever the clock says.
+
+    Attributes
+    ----------
+    pid : int
+    start_ticks : int
+        Clock ticks from the start of the machine to the start of the process: field 22 of
+        ``/proc/PID/stat``.
+    boot_id : str
+        Which start of the machine that was.
+    """
 
     pid: int
-    create_time: float
+    start_ticks: int
+    boot_id: str
 
     @classmethod
     def of(cls, pid: int) -> Identity | None:
         """Take the identity of a living process; None if there is none."""
-        try:
-            return cls(pid, psutil.Process(pid).create_time())
-        except psutil.Error:
-            return None
+        found = _stat(pid)
+        return None if found is None else cls(pid, found[1], boot_id())
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Identity | None:
-        """Read ``pid`` and ``create_time``; None if either is missing."""
-        pid, create_time = value.get("pid"), value.get("create_time")
-        return None if pid is None or create_time is None else cls(int(pid), float(create_time))
+    def from_json(cls, value: object) -> Identity | None:
+        """Read what `to_json` gave; None if that is not what it is."""
+        if not isinstance(value, Mapping):
+            return None
+        pid, ticks, boot = (value.get(name) for name in ("pid", "start_ticks", "boot_id"))
+        # A bool is an int to Python, and a file may hold anything.
+        if type(pid) is not int or type(ticks) is not int or not isinstance(boot, str):
+            return None
+        return cls(pid, ticks, boot)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give it as JSON values."""
+        return {"pid": self.pid, "start_ticks": self.start_ticks, "boot_id": self.boot_id}
 
     def process(self) -> psutil.Process | None:
         """Give the living process, or None if it has ended."""
+        if not self.alive:
+            return None
         try:
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.create_time) < 0.05
-            alive = same and process.status() != psutil.STATUS_ZOMBIE
+            return psutil.Process(self.pid)
         except psutil.Error:
             return None
-        return process if alive else None
 
     @property
     def alive(self) -> bool:
         """Whether that very process still runs."""
-        return self.process() is not None
+        found = _stat(self.pid)
+        return (
+            found is not None
+            and found[0] not in _ENDED
+            and found[1] == self.start_ticks
+            and self.boot_id == boot_id()
+        )
+
+
+def boot_id() -> str:
+    """Name this start of the machine."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _stat(pid: int) -> tuple[str, int] | None:
+    """State and start tick of a process; None if there is none."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return None
+    # The program's name stands in parentheses and may hold anything, spaces and parentheses too.
+    fields = text.rpartition(")")[2].split()
+    return fields[_STATE], int(fields[_START])
 
 
 class ServiceProcess:
@@ -119,7 +161,7 @@ class ServiceProcess:
             with suppress(ProcessLookupError):  # it has ended already: `poll` tells
                 os.setpriority(os.PRIO_PROCESS, self._popen.pid, os.nice(0) + nice)
         identity = Identity.of(self._popen.pid)
-        self.identity = identity or Identity(self._popen.pid, 0.0)
+        self.identity = identity or Identity(self._popen.pid, 0, "")
 
     def poll(self) -> int | None:
         """Give the exit code, or None while it runs."""
@@ -201,7 +243,9 @@ def marked(home: Path, service: str | None = None) -> list[Identity]:
                 and environment.get(HOME_MARK) == str(home)
                 and not _zombie(process)
             ):
-                found.append(Identity(process.pid, process.create_time()))
+                identity = Identity.of(process.pid)
+                if identity is not None:
+                    found.append(identity)
     return found
 
 

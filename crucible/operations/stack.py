@@ -38,11 +38,9 @@ class Service:
 
     def to_json(self) -> dict[str, Any]:
         """Give what others may know."""
-        identity = self.identity
         return {
             "state": self.state,
-            "pid": identity.pid if identity else None,
-            "create_time": identity.create_time if identity else None,
+            **(self.identity.to_json() if self.identity else {"pid": None}),
             "address": self.address,
             "event": self.event,
             "ready": self.ready,
@@ -164,7 +162,7 @@ class Stack:
     def save(self) -> None:
         """Write ``services.json`` if anything changed."""
         document = {
-            "supervisor": vars_of(Identity.of(os.getpid())),
+            "supervisor": me.to_json() if (me := Identity.of(os.getpid())) else None,
             "run": self.run.run_id,
             "socket_folder": str(self.home.socket_folder),
             "services": {service.name: service.to_json() for service in self},
@@ -235,7 +233,7 @@ class Stack:
 def clear_leftovers(home: Home, say: Callable[[str], None]) -> None:
     """End what a killed run left behind in this home; call it while holding the home's lock.
 
-    Processes are taken from ``services.json`` (same pid and creation time) and by the marks that
+    Processes are taken from ``services.json`` (the very same ones) and by the marks that
     every service and flow carries.
     """
     document = read_json(home.services_file) or {}
@@ -250,8 +248,3 @@ def clear_leftovers(home: Home, say: Callable[[str], None]) -> None:
         began = time.monotonic()
         stop_trees(left, 8.0)
         say(f"stopped them in {time.monotonic() - began:.0f} s")
-
-
-def vars_of(identity: Identity | None) -> dict[str, Any] | None:
-    """Give an identity as JSON values."""
-    return None if identity is None else {"pid": identity.pid, "create_time": identity.create_time}

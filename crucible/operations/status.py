@@ -137,7 +137,7 @@ def read_status(home: Home, *, ask: bool = True) -> Status:
         for name in NAMES
         if name in known or name in _expected(document)
     ]
-    supervisor = Identity.from_json(document.get("supervisor") or {})
+    supervisor = Identity.from_json(document.get("supervisor"))
     run = home.current()
     arena = (read_json(run.arena) if run else None) or {}
     return Status(

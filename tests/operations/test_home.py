@@ -4,12 +4,14 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from crucible.arena.ledger import Ledger
 from crucible.operations.errors import AlreadyRunningError, HomeError
-from crucible.operations.home import Home, read_json, write_json
+from crucible.operations.home import Home, Run, read_json, write_json
 
 
 @pytest.fixture
@@ -59,6 +61,61 @@ def test_a_home_has_one_owner_and_is_free_again_when_the_owner_dies(home: Home):
 
     with home.lock():
         assert (home.path / "up.lock").read_text() == str(os.getpid())
+
+
+def test_a_home_is_held_even_where_its_lock_file_was_removed(home: Home):
+    with home.lock():
+        (home.path / "up.lock").unlink()
+        with pytest.raises(AlreadyRunningError, match="already up"), home.lock():
+            pass
+
+
+ARENA = """
+import sys, time
+from pathlib import Path
+from crucible.arena.ledger import Ledger
+from crucible.operations.home import Run
+run = Run("0001", Path({path!r}))
+with run.only_arena(), Ledger(run.ledger) as ledger:
+    ledger.set_market_ts(1)
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_arena_is_refused_by_every_path_and_whatever_the_clock_says(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run = home.new_run()
+    code = ARENA.format(path=str(run.path))
+    holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    try:
+        assert holder.stdout.readline() == "held\n"
+        linked = tmp_path / "linked"
+        linked.symlink_to(home.path)
+        copied = home.new_run()
+        copied.ledger.hardlink_to(run.ledger)
+        for left in run.path.glob("*.lock"):
+            left.unlink()
+        monkeypatch.setattr(time, "time", lambda: 4_102_444_800.0)
+        monkeypatch.chdir(run.path)
+        for path in (run.path, linked / "runs" / "0001", Path(), Path("../0001"), copied.path):
+            with pytest.raises(AlreadyRunningError, match="another arena trades this run"):
+                enter(Run("0001", path))
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()
+
+    enter(run)
+    with Ledger(run.ledger, read_only=True) as ledger:
+        assert ledger.market_ts() == 1
+
+
+def enter(run: Run) -> None:
+    with run.only_arena():
+        pass
 
 
 def test_a_deep_home_still_has_a_short_private_socket_folder(tmp_path: Path):

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -86,8 +87,62 @@ def test_a_reused_pid_is_not_mistaken_for_the_process(tmp_path: Path):
     me = Identity.of(os.getpid())
     assert me is not None
     assert me.alive
-    assert not Identity(me.pid, me.create_time - 10).alive
-    assert stop_trees([Identity(me.pid, me.create_time - 10)], 0.1)
+    for other in (replace(me, start_ticks=me.start_ticks - 10), replace(me, boot_id="earlier")):
+        assert not other.alive
+        assert other.process() is None
+        assert stop_trees([other], 0.1)
+        assert Identity.from_json(other.to_json()) == other
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        [],
+        "1",
+        {},
+        {"pid": 1},
+        {"pid": None, "start_ticks": 5, "boot_id": "b"},
+        {"pid": "1", "start_ticks": 5, "boot_id": "b"},
+        {"pid": True, "start_ticks": 5, "boot_id": "b"},
+        {"pid": 1, "start_ticks": 5.5, "boot_id": "b"},
+        {"pid": 1, "start_ticks": 5, "boot_id": 7},
+        {"pid": 1, "create_time": 1_735_689_600.0},
+    ],
+)
+def test_what_is_no_identity_names_no_process(value: object):
+    assert Identity.from_json(value) is None
+
+
+def test_a_clock_that_is_set_changes_no_identity(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    process = start(tmp_path, MEEK)
+    try:
+        ready(process)
+        kept = Identity.from_json(process.identity.to_json())
+        # What a step of the clock by an hour does to the seconds since 1970 at which this machine began.
+        began = psutil.boot_time()
+        monkeypatch.setattr("psutil._pslinux.boot_time", lambda: began + 3600)
+        monkeypatch.setattr(psutil, "boot_time", lambda: began + 3600)
+        monkeypatch.setattr(time, "time", lambda: 0.0)
+        assert kept is not None
+        assert kept.alive
+        assert kept == Identity.of(kept.pid)
+        assert memory_mb(kept) > 0
+        assert kept in marked(tmp_path)
+        assert stop_trees([kept], 5.0)
+        assert not kept.alive
+    finally:
+        process.stop(0.2)
+
+
+def test_a_program_with_a_strange_name_is_known(tmp_path: Path):
+    program = tmp_path / "a) Z 1 (b"
+    program.symlink_to("/bin/sleep")
+    process = ServiceProcess("odd", [str(program), "60"], {}, tmp_path, tmp_path)
+    try:
+        assert process.identity.alive
+    finally:
+        process.stop(1.0)
 
 
 def steady(identity: Identity) -> None:

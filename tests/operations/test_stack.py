@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -118,7 +119,7 @@ def test_leftovers_of_a_killed_run_are_stopped_and_strangers_are_not(owner: Fixt
     assert me is not None
     # A pid that now belongs to somebody else: this very process, born at another time.
     known = read_json(owner.home.services_file)
-    known["services"]["mlflow"].update(pid=me.pid, create_time=me.create_time - 100)
+    known["services"]["mlflow"].update(replace(me, start_ticks=me.start_ticks - 100).to_json())
     owner.home.services_file.write_text(json.dumps(known))
     said: list[str] = []
 

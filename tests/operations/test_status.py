@@ -29,14 +29,14 @@ def record(home: Home, **services: dict) -> None:
     assert me is not None
     write_json(
         home.services_file,
-        {"supervisor": {"pid": me.pid, "create_time": me.create_time}, "services": services},
+        {"supervisor": me.to_json(), "services": services},
     )
 
 
 def living(**entry: object) -> dict:
     me = Identity.of(os.getpid())
     assert me is not None
-    return {"pid": me.pid, "create_time": me.create_time, "state": "up", "address": "", **entry}
+    return {**me.to_json(), "state": "up", "address": "", **entry}
 
 
 def test_a_home_where_nothing_ran_has_everything_down(home: Home):
@@ -48,7 +48,7 @@ def test_a_home_where_nothing_ran_has_everything_down(home: Home):
 
 def test_a_living_process_is_up_with_its_memory_and_a_dead_one_is_down(home: Home):
     dead = living()
-    dead["create_time"] -= 1000
+    dead["start_ticks"] -= 1000
     record(home, cerebellum=living(event="ready"), arena=dead, worker=living(state="starting"))
 
     found = {service.name: service for service in read_status(home).services}
