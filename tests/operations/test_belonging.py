@@ -10,7 +10,6 @@ from crucible.operations.belonging import address_of, refuse_another
 from crucible.operations.errors import HomeError
 from crucible.operations.home import Home, write_json
 from crucible.operations.process import Identity
-from crucible.operations.stack import vars_of
 
 OURS, THEIRS = "http://127.0.0.1:5000", "http://127.0.0.1:5001"
 
@@ -28,7 +27,9 @@ def home(tmp_path: Path, process, monkeypatch) -> Home:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     made = Home.at(tmp_path / "home")
     made.create()
-    known = {"address": OURS, **(vars_of(Identity.of(process.pid)) or {})}
+    identity = Identity.of(process.pid)
+    assert identity is not None
+    known = {"address": OURS, **identity.to_json()}
     write_json(made.services_file, {"services": {"mlflow": known}})
     return made
 
