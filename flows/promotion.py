@@ -1,13 +1,19 @@
-"""Promotion: move a version to production through the gates, or roll back to the one before."""
+"""Promotion, the one door to production: through the gates, back to the version before, or out.
+
+Watchtower and Singularity go through it as well, so that every change is a flow run, and a run in
+MLflow's experiment ``deployments``.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import replace
+from typing import Any, Literal
 
-from prefect import flow, get_run_logger
+from prefect import flow, get_run_logger, runtime
 
 from crucible.errors import CrucibleError
 from crucible.strategies.registry import Version
+from flows.deployments import Decision, promote, refuse, retire
 from flows.house import House, open_house
 
 
@@ -19,19 +25,27 @@ class PromotionError(CrucibleError, RuntimeError):
 def promotion(
     slot: str,
     version: str = "challenger",
-    action: Literal["promote", "roll back"] = "promote",
+    action: Literal["promote", "roll back", "retire"] = "promote",
     reason: str = "asked for by a person",
+    decided_by: str = "a person",
+    evidence: dict[str, Any] | None = None,
+    key: str = "",
 ) -> str:
-    """Promote a version, or roll back to the version that production replaced.
+    """Promote a version, roll back to the version that production replaced, or retire one.
 
     Parameters
     ----------
     slot : str
     version : str
         A version's number, or ``challenger``. Ignored when rolling back.
-    action : {'promote', 'roll back'}
+    action : {'promote', 'roll back', 'retire'}
     reason : str
         Kept as a tag on the version.
+    decided_by : str
+    evidence : dict, optional
+        The scorecard behind the decision.
+    key : str
+        Identifies the decision where it may be carried out twice; this flow run's id otherwise.
 
     Raises
     ------
@@ -41,7 +55,7 @@ def promotion(
     house = open_house()
     logger = get_run_logger()
     aliases = house.registry.aliases(slot)
-    if action == "promote":
+    if action in {"promote", "retire"}:
         number: str | None = aliases.get(version, version)
     elif "production" in aliases:
         number = house.registry.version(slot, aliases["production"]).tags.get("replaced")
@@ -51,8 +65,17 @@ def promotion(
         message = f"{slot}: nothing to {action}: aliases are {aliases or 'none'}"
         raise PromotionError(message)
     candidate = house.registry.version(slot, number)
-    require_admission(house, candidate)
-    replaced = house.registry.promote(slot, number, reason)
+    told = Decision(decided_by, reason, evidence or {}, key or str(runtime.flow_run.id))
+    if action == "retire":
+        retire(house, candidate, told)
+        logger.info("%s: version %s is retired: %s", slot, number, reason)
+        return number
+    try:
+        require_admission(house, candidate)
+    except PromotionError as error:
+        refuse(house, candidate, replace(told, reason=str(error)))
+        raise
+    replaced = promote(house, candidate, told, back=action == "roll back")
     logger.info("%s: version %s is production, in place of %s", slot, number, replaced or "none")
     return number
 

@@ -16,6 +16,7 @@ from crucible.forge.evidence import headline, note, verdict, write_evidence
 from crucible.forge.evolution import Forging
 from crucible.forge.result import ForgeResult
 from crucible.strategies.registry import Version
+from flows.deployments import Decision, promote
 from flows.house import House, page_of_flow_run
 
 EXAMPLE_ROWS = 5
@@ -87,7 +88,8 @@ def offer(house: House, version: Version) -> str:
         house.registry.set_alias(slot, "challenger", version.version)
         if seated is not None or not (version.proven or house.seats_unproven):
             return "the challenger"
-        house.registry.promote(slot, version.version, "the production seat was empty")
+        reason = "the production seat was empty"
+        promote(house, version, Decision("forge", reason, {}, version.run_id))
     return "in production, since the seat was empty"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+from mlflow.exceptions import MlflowException
 from prefect import flow, get_client, get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
@@ -17,8 +18,10 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.deployments import run_deployment
 
+from crucible.watchtower.records import Records
 from crucible.watchtower.seats import SeatAction, fill_seats
 from flows.house import House, open_house
+from flows.promotion import promotion
 
 UNFINISHED = [
     StateType.SCHEDULED,
@@ -39,12 +42,28 @@ def singularity() -> list[str]:
     """
     house = open_house()
     logger = get_run_logger()
-    done = [carry_out(house, action) for action in plan(house)]
+    done = notice(house)
+    done += [carry_out(house, action) for action in plan(house)]
     if not unfinished_runs("arena"):
         run_deployment("arena/arena", timeout=0, as_subflow=False)
         done.append("arena started: none was running")
     for line in done:
         logger.info(line)
+    return done
+
+
+def notice(house: House) -> list[str]:
+    """Record changes of production that nobody recorded, such as an alias set in MLflow's page."""
+    records = Records(house.registry)
+    done = []
+    for slot in house.settings.slots:
+        try:
+            change = records.notice(slot.name)
+        except MlflowException as error:
+            get_run_logger().warning("%s: production is looked at later: %s", slot.name, error)
+            continue
+        if change is not None:
+            done.append(f"{slot.name}: version {change.version} {change.action}: {change.reason}")
     return done
 
 
@@ -81,7 +100,13 @@ def plan(house: House) -> list[SeatAction]:
 def carry_out(house: House, action: SeatAction) -> str:
     """Seat a version, or order a forging."""
     if action.action == "seat" and action.version is not None:
-        house.registry.promote(action.slot, action.version, action.reason)
+        promotion(
+            action.slot,
+            action.version,
+            "promote",
+            reason=action.reason,
+            decided_by="singularity",
+        )
         return f"{action.slot}: version {action.version} seated in production: {action.reason}"
     # A refusal has no version, and the next forging must not be the same again.
     number = house.registry.forgings(action.slot) + 1

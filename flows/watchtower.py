@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from decimal import Decimal
+from typing import Any, Literal
 
+from mlflow.exceptions import MlflowException
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
@@ -19,9 +21,11 @@ from crucible.settings import MINUTE_MS
 from crucible.strategies.contract import Exits
 from crucible.strategies.registry import Registry, Version
 from crucible.watchtower.holding import marks_after_settlements, with_settlements
+from crucible.watchtower.records import Records
 from crucible.watchtower.scorecard import Scorecard, score
 from crucible.watchtower.verdicts import Verdict, judge, loss_bound
 from flows.house import House, open_house
+from flows.promotion import PromotionError, promotion
 from flows.singularity import forging_seed
 
 
@@ -32,6 +36,7 @@ class Judged:
     row: AgentRow
     card: Scorecard
     verdict: Verdict
+    equity: Decimal | None = None
 
 
 @flow(name="watchtower", flow_run_name="judge the agents")
@@ -63,6 +68,7 @@ def watchtower() -> dict[str, int]:
             ledger.set_last_judged(ts)
         if latest:
             show(latest)
+        record(house, ledger)
     logger.info("%d instants judged: %s", len(instants), counts)
     return counts
 
@@ -129,7 +135,8 @@ def judge_all(house: House, ledger: Ledger, ts: int, rates: dict[str, Funding]) 
             last_fill_ts=max((fill.exec_ts for fill in fills), default=None),
             bound=loss_bound(exits_of(house.registry, version), costs.fee, costs.slippage),
         )
-        judged.append(Judged(row, card, judge(card, role, house.settings.watchtower)))
+        verdict = judge(card, role, house.settings.watchtower)
+        judged.append(Judged(row, card, verdict, marks[-1][1] if marks else None))
     return judged
 
 
@@ -142,18 +149,33 @@ def exits_of(registry: Registry, version: Version) -> Exits:
 def carry_out(house: House, ledger: Ledger, judged: Judged) -> None:
     """Book a verdict once, and act on it: retire and order a replacement, or promote."""
     row, card, verdict = judged.row, judged.card, judged.verdict
+    details = {
+        **card.to_json(),
+        "equity": None if judged.equity is None else str(judged.equity),
+        "role": row.role,
+        "since_ts": row.since_ts,
+    }
     booked = ledger.book_verdict(
-        card.ts, row.agent, row.version, verdict.judgement, verdict.reason, card.to_json()
+        card.ts, row.agent, row.version, verdict.judgement, verdict.reason, details
     )
     if not booked or verdict.judgement == "keep":
         return
     line = {"event": verdict.judgement, "ts": card.ts, "agent": row.agent, "reason": verdict.reason}
     append_line(house.run.path / "performance_log.jsonl", line)
     get_run_logger().info("%s: %s: %s", row.agent, verdict.judgement, verdict.reason)
+    told: dict[str, Any] = {
+        "reason": verdict.reason,
+        "decided_by": "watchtower",
+        "evidence": card.to_json(),
+        "key": f"{house.run.run_id}:{card.ts}",
+    }
     if verdict.judgement == "promote":
-        house.registry.promote(row.slot, row.version, verdict.reason)
+        try:
+            promotion(row.slot, row.version, "promote", **told)
+        except PromotionError as error:
+            get_run_logger().warning("not promoted: %s", error)
         return
-    house.registry.retire(row.slot, row.version, verdict.reason)
+    promotion(row.slot, row.version, "retire", **told)
     number = house.registry.forgings(row.slot) + 1
     emit_event(
         event="crucible.agent.culled",
@@ -167,6 +189,19 @@ def carry_out(house: House, ledger: Ledger, judged: Judged) -> None:
             "reason": f"version {row.version} was culled: {verdict.reason}",
         },
     )
+
+
+def record(house: House, ledger: Ledger) -> None:
+    """Write what was judged to MLflow; what cannot be written now is written at the next judgement."""
+    waiting = ledger.unrecorded()
+    if not waiting:
+        return
+    try:
+        Records(house.registry).evaluate(house.run.run_id, waiting)
+    except MlflowException as error:
+        get_run_logger().warning("%d judgements are recorded later: %s", len(waiting), error)
+    else:
+        ledger.set_recorded(int(waiting[-1]["ts"]))
 
 
 def show(judged: list[Judged]) -> None:

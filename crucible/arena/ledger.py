@@ -435,6 +435,18 @@ class Ledger:
         )
         return [{**dict(row), "details": json.loads(row["details"])} for row in rows]
 
+    def unrecorded(self) -> list[dict[str, Any]]:
+        """Verdicts that have no run in MLflow yet, oldest first."""
+        rows = self._db.execute(
+            "SELECT * FROM verdicts WHERE ts > ? ORDER BY ts, agent",
+            (self._meta("recorded_ts") or 0,),
+        )
+        return [{**dict(row), "details": json.loads(row["details"])} for row in rows]
+
+    def set_recorded(self, ts: int) -> None:
+        """Record that every verdict up to a market instant has its run in MLflow."""
+        self._set_meta("recorded_ts", str(ts))
+
     def last_judged(self) -> int | None:
         """Market instant of the newest completed judgement; None before the first."""
         return self._meta("judged_ts")

@@ -7,31 +7,24 @@ it: ``challenger`` trades in shadow, ``production`` trades through Cerebellum, `
 from __future__ import annotations
 
 import json
-import os
 import tempfile
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from crucible.errors import CrucibleError
-from crucible.settings import Slot
-from crucible.strategies.contract import StrategyError
-
-# The client's progress bars and telemetry have no place in a service's log.
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec
 from mlflow.types import Schema as MlflowSchema
+
+from crucible.errors import CrucibleError
+from crucible.settings import Slot
+from crucible.strategies.contract import StrategyError
+from crucible.strategies.experiments import Experiment, parameter
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,6 +92,16 @@ class Registry:
         self.tracking_uri = tracking_uri
         mlflow.set_tracking_uri(tracking_uri)
         self._client = MlflowClient(tracking_uri)
+        self.forgings_experiment = Experiment(self._client, EXPERIMENT, HOW_TO_READ)
+
+    def other_experiment(self, name: str, note: str) -> Experiment:
+        """Give an experiment beside that of the forgings."""
+        return Experiment(self._client, name, note)
+
+    def model_of(self, version: Version) -> str | None:
+        """Give the id of the logged model of a version, to which metrics can be bound."""
+        found = self._client.get_model_version(version.slot, version.version).model_id
+        return str(found) if found else None
 
     # --- runs ----------------------------------------------------------------------------------
 
@@ -112,16 +115,7 @@ class Registry:
         name : str
         tags : mapping
         """
-        experiment = self.experiment()
-        found = self._client.search_runs(
-            [experiment], f"tags.`crucible.key` = '{key}'", max_results=1
-        )
-        if found:
-            run_id = str(found[0].info.run_id)
-            self._client.update_run(run_id, status="RUNNING")
-            return run_id
-        run = self._client.create_run(experiment, run_name=name, tags={**tags, "crucible.key": key})
-        return str(run.info.run_id)
+        return self.forgings_experiment.open_run(key, name, tags)
 
     def log(
         self,
@@ -131,21 +125,8 @@ class Registry:
         metrics: Iterable[tuple[str, float, int]] = (),
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Log parameters, ``(name, value, step)`` metrics and tags in batches.
-
-        A metric that is not finite is left out: a missing number stays missing.
-        """
-        now_ms = int(time.time() * 1000)
-        rows = [
-            Metric(name, float(value), now_ms, step)
-            for name, value, step in metrics
-            if float("-inf") < value < float("inf")
-        ]
-        entries = [Param(name, _parameter(value)) for name, value in (parameters or {}).items()]
-        run_tags = [RunTag(name, str(value)[:5000]) for name, value in (tags or {}).items()]
-        self._client.log_batch(run_id, rows[:1000], entries, run_tags)
-        for start in range(1000, len(rows), 1000):
-            self._client.log_batch(run_id, rows[start : start + 1000])
+        """Log parameters, ``(name, value, step)`` metrics and tags, as `Experiment.log`."""
+        self.forgings_experiment.log(run_id, parameters=parameters, metrics=metrics, tags=tags)
 
     def metrics(self, run_id: str) -> dict[str, float]:
         """Newest value of every metric of a run."""
@@ -153,7 +134,7 @@ class Registry:
 
     def steps(self, run_id: str, metric: str) -> set[int]:
         """Give the steps at which a metric has been logged; a batch is stored whole or not at all."""
-        return {int(item.step) for item in self._client.get_metric_history(run_id, metric)}
+        return self.forgings_experiment.steps(run_id, metric)
 
     def changed(self, run_id: str, parameters: Mapping[str, object]) -> dict[str, tuple[str, str]]:
         """Compare parameters with those of a run: what it was and what it would be, by name.
@@ -162,9 +143,9 @@ class Registry:
         """
         held = self._client.get_run(run_id).data.params
         return {
-            name: (held[name], _parameter(value))
+            name: (held[name], parameter(value))
             for name, value in parameters.items()
-            if name in held and held[name] != _parameter(value)
+            if name in held and held[name] != parameter(value)
         }
 
     def finished(self, key: str) -> bool:
@@ -232,33 +213,11 @@ class Registry:
         return len(self._runs(slot))
 
     def _runs(self, slot: str) -> list[Run]:
-        runs: list[Run] = []
-        token: str | None = None
-        while True:
-            page = self._client.search_runs(
-                [self.experiment()], f"tags.slot = '{slot}'", max_results=1000, page_token=token
-            )
-            runs += page
-            token = page.token
-            if not token:
-                return runs
+        return self.forgings_experiment.all(f"tags.slot = '{slot}'")
 
     def experiment(self) -> str:
         """Give the id of the experiment that holds every forging."""
-        found = self._client.get_experiment_by_name(EXPERIMENT)
-        if found is not None:
-            return str(found.experiment_id)
-        try:
-            return str(
-                self._client.create_experiment(
-                    EXPERIMENT, tags={"mlflow.note.content": HOW_TO_READ}
-                )
-            )
-        except MlflowException:
-            made_by_another = self._client.get_experiment_by_name(EXPERIMENT)
-            if made_by_another is None:
-                raise
-            return str(made_by_another.experiment_id)
+        return self.forgings_experiment.id()
 
     # --- versions ------------------------------------------------------------------------------
 
@@ -481,10 +440,6 @@ def _signature(example: pd.DataFrame) -> ModelSignature:
         inputs=MlflowSchema([ColSpec("double", str(name)) for name in example.columns]),
         outputs=MlflowSchema([ColSpec("integer", "signal")]),
     )
-
-
-def _parameter(value: object) -> str:
-    return str(value)[:500]
 
 
 def _version(item: Any) -> Version:  # noqa: ANN401 - MLflow's entity

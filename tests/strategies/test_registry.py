@@ -1,14 +1,8 @@
 """The registry on a real MLflow server: versions, aliases, lineage, and models without pickles."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
-import time
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,7 +11,7 @@ from crucible.features.frame import FeatureFrame, FeatureSchema
 from crucible.settings import Slot
 from crucible.strategies.contract import StrategyError
 from crucible.strategies.load import load_strategy
-from crucible.strategies.registry import TRIALS, Registry, RegistryError
+from crucible.strategies.registry import TRIALS, RegistryError
 
 SLOT = Slot.parse("BTCUSDT-gp-1")
 STRATEGY = {
@@ -30,40 +24,6 @@ STRATEGY = {
     "exits": {"stop": 0.01, "target": 0.02, "timeout": 60},
     "program": ["trade", ["gt", ["mean", "x", 3], 0.5], ["lt", "x", -0.5]],
 }
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("mlflow")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [
-            str(Path(sys.executable).with_name("mlflow")), "server", "--host", "127.0.0.1",
-            "--port", str(port), "--workers", "1",
-            "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}",
-            "--artifacts-destination", str(folder / "artifacts"),
-        ],
-        cwd=folder,
-        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-        stdout=subprocess.DEVNULL,
-        stderr=(folder / "log").open("w"),
-    )  # fmt: skip
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(240):
-            try:
-                if httpx.get(f"{address}/health", timeout=1).status_code == 200:
-                    break
-            except httpx.HTTPError:
-                time.sleep(0.5)
-        else:
-            pytest.fail(f"MLflow did not start: {(folder / 'log').read_text()[-2000:]}")
-        yield Registry(address)
-    finally:
-        server.terminate()
-        server.wait(timeout=20)
 
 
 def forged(registry, key, tmp_path, trials=7.0):

@@ -1,0 +1,231 @@
+"""What decides leaves a run behind in MLflow: how every agent fared, and every change of production.
+
+The experiment ``evaluations`` has one run for each agent in each role, one step a judgement; the
+experiment ``deployments`` one run for each change of what is production in a slot. Runs are found
+again by a key, so what could not be written in time is written later, once. Nothing trades on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from crucible.settings import MINUTE_MS
+from crucible.strategies.experiments import MetricRow
+from crucible.strategies.registry import Registry, Version
+
+EVALUATIONS = "evaluations"
+DEPLOYMENTS = "deployments"
+
+EVALUATIONS_NOTE = """One run for each agent in each role; a step is a judgement, counted in market minutes since it was
+activated. Select some and press *Compare*: their lives are in one chart. `gain_evidence` promotes and `loss_evidence`
+culls; the tag `outcome` says what became of the agent, `reason` why."""
+DEPLOYMENTS_NOTE = """One run for each change of what is production in a slot: what was replaced by what, who decided it, on
+which evidence, and why in a sentence."""
+
+METRICS = (
+    "equity",
+    "pnl",
+    "fees",
+    "funding",
+    "trades",
+    "win_rate",
+    "mean_return",
+    "drawdown",
+    "gain_evidence",
+    "loss_evidence",
+    "idle_minutes",
+)
+"""Figures of a judgement that are logged; money as floats, here only."""
+
+Action = Literal["promoted", "rolled back", "culled", "retired", "set by hand", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One change of what is production in a slot.
+
+    Attributes
+    ----------
+    slot : str
+    action : str
+    version : str
+        The version that the action is about.
+    before, after : str or None
+        Versions in production before and after; None for an empty seat.
+    decided_by : str
+        ``watchtower``, ``singularity``, ``forge`` or a person.
+    reason : str
+    key : str
+        The same for the same change, however often it is written.
+    evidence : mapping
+        The scorecard, where the change came of a verdict.
+    links : mapping of str to str
+        Tags that lead to the flow run and elsewhere.
+    """
+
+    slot: str
+    action: Action
+    version: str
+    before: str | None
+    after: str | None
+    decided_by: str
+    reason: str
+    key: str
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+
+
+class Records:
+    """Writes the runs of evaluations and deployments.
+
+    Parameters
+    ----------
+    registry : Registry
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._evaluations = registry.other_experiment(EVALUATIONS, EVALUATIONS_NOTE)
+        self._deployments = registry.other_experiment(DEPLOYMENTS, DEPLOYMENTS_NOTE)
+
+    # --- evaluations ---------------------------------------------------------------------------
+
+    def evaluate(self, trading_run: str, verdicts: Sequence[Mapping[str, Any]]) -> int:
+        """Write judgements as steps of their agents' runs; give how many were new.
+
+        Parameters
+        ----------
+        trading_run : str
+            Run of the stack in whose ledger they are.
+        verdicts : sequence of mapping
+            Rows of the ledger, oldest first: ``ts``, ``agent``, ``version``, ``verdict``, ``reason``
+            and ``details``, which says ``role`` and ``since_ts`` besides the scorecard.
+        """
+        written = 0
+        for (agent, role, since_ts), rows in _lives(verdicts).items():
+            slot, version = agent.split("@")
+            newest = rows[-1]
+            how = "shadow" if role == "challenger" else "production"
+            run_id = self._evaluations.open_run(
+                f"{trading_run}:{agent}:{role}:{since_ts}",
+                f"evaluate {agent} {how}",
+                {"slot": slot, "version": version, "agent": agent, "role": role}
+                | {"trading_run": trading_run, "since_ts": str(since_ts)},
+            )
+            seen = self._evaluations.steps(run_id, "trades")
+            new = [row for row in rows if _step(row, since_ts) not in seen]
+            self._evaluations.log(
+                run_id,
+                metrics=[item for row in new for item in _figures(row, since_ts)],
+                tags={"outcome": str(newest["verdict"]), "reason": str(newest["reason"])},
+                model_id=self._registry.model_of(Version(slot, version, "", {})),
+            )
+            if newest["verdict"] != "keep":
+                self._evaluations.close_run(run_id, "FINISHED")
+            written += len(new)
+        return written
+
+    # --- deployments ---------------------------------------------------------------------------
+
+    def deploy(self, change: Deployment) -> str:
+        """Write a change of production, once; give its run."""
+        held = self._deployments.find(change.key)
+        if held is not None and held.info.status == "FINISHED":
+            return str(held.info.run_id)
+        after = change.after or ""
+        run_id = self._deployments.open_run(
+            change.key,
+            f"{change.slot}: version {change.version} {change.action}",
+            {
+                "slot": change.slot,
+                "action": change.action,
+                "version": change.version,
+                "from_version": change.before or "",
+                "to_version": after,
+                "decided_by": change.decided_by,
+                "reason": change.reason,
+                **change.links,
+            },
+        )
+        figures = {"ts": 0, "details": change.evidence}
+        self._deployments.log(run_id, metrics=_figures(figures, 0))
+        if change.evidence:
+            table = {
+                "figure": list(change.evidence),
+                "value": list(map(str, change.evidence.values())),
+            }
+            self._deployments.log_table(run_id, table, "scorecard.json")
+        self._deployments.close_run(run_id, "FINISHED")
+        return run_id
+
+    def notice(self, slot: str) -> Deployment | None:
+        """Write a change of a slot's production that has no run yet; give it, None if there is none.
+
+        That is an alias set by hand in MLflow's page, a change whose writer died before it wrote, or
+        a version in production that the arena refuses.
+        """
+        production = self._registry.aliases(slot).get("production")
+        newest = self._deployments.newest(f"tags.slot = '{slot}'")
+        before = "" if newest is None else newest.data.tags["to_version"]
+        refused = newest is not None and newest.data.tags["action"] == "refused"
+        after = f"{slot}:after:{'nothing' if newest is None else newest.info.run_id}"
+        change: Deployment | None = None
+        if (production or "") != before:
+            change = self._unwritten(slot, before or None, production, after)
+        elif production is not None and not refused:
+            reason = self._registry.version(slot, production).tags.get("arena_refused")
+            if reason is not None:
+                change = Deployment(
+                    slot, "refused", production, production, production, "arena", reason, after
+                )
+        if change is not None:
+            self.deploy(change)
+        return change
+
+    def _unwritten(
+        self, slot: str, before: str | None, production: str | None, key: str
+    ) -> Deployment:
+        """Tell a change by hand from one that our own flows made and could not write."""
+        version = production or before or ""
+        tag = "retired" if production is None else "promoted"
+        reason = self._registry.version(slot, version).tags.get(tag)
+        written = self._deployments.newest(
+            f"tags.slot = '{slot}' and tags.version = '{version}' and tags.action = '{tag}'"
+        )
+        if reason is None or (written is not None and written.data.tags["reason"] == reason):
+            by_hand = "the alias was set by hand" if production else "the alias was taken by hand"
+            return Deployment(
+                slot, "set by hand", version, before, production, "a person", by_hand, key
+            )
+        action: Action = "retired" if production is None else "promoted"
+        return Deployment(
+            slot, action, version, before, production, "crucible", f"{reason} (written late)", key
+        )
+
+
+def _lives(
+    verdicts: Iterable[Mapping[str, Any]],
+) -> dict[tuple[str, str, int], list[Mapping[str, Any]]]:
+    """Group judgements by agent, role and the instant at which it was activated in that role."""
+    lives: dict[tuple[str, str, int], list[Mapping[str, Any]]] = {}
+    for row in verdicts:
+        details = row["details"]
+        if "role" in details and "since_ts" in details:
+            key = (str(row["agent"]), str(details["role"]), int(details["since_ts"]))
+            lives.setdefault(key, []).append(row)
+    return lives
+
+
+def _step(row: Mapping[str, Any], since_ts: int) -> int:
+    return (int(row["ts"]) - since_ts) // MINUTE_MS
+
+
+def _figures(row: Mapping[str, Any], since_ts: int) -> list[MetricRow]:
+    details = row["details"]
+    return [
+        (name, float(details[name]), _step(row, since_ts))
+        for name in METRICS
+        if details.get(name) is not None
+    ]
