@@ -26,6 +26,7 @@ from crucible.features.radar import RADAR, TopologicalRadar
 from crucible.features.rings import NONE
 from crucible.features.technical import TECHNICAL, WARMUP, TechnicalState
 from crucible.market.candles import Candle, Candles
+from crucible.market.plausible import DAY_MS, SPARSE_SPAN_MS, SPARSEST
 from crucible.settings import MINUTE_MS, FeatureSettings
 
 CODE_VERSION = 2
@@ -270,6 +271,7 @@ class FeaturePipeline:
 
     def _check(self, state: State, candles: Mapping[str, Candles]) -> None:
         last = int(state["market_minute"][0])
+        self._check_span(candles)
         for symbol, own in candles.items():
             if symbol not in self.symbols:
                 message = f"{symbol} is not served; this pipeline serves {', '.join(self.symbols)}"
@@ -292,6 +294,22 @@ class FeaturePipeline:
                     f"minute seen, {last * MINUTE_MS}; each minute is taken once, in order"
                 )
                 raise FeatureError(message)
+
+
+    def _check_span(self, candles: Mapping[str, Candles]) -> None:
+        """Refuse candles so far apart that a table with a row for each minute would be mostly empty."""
+        held = [own for own in candles.values() if len(own)]
+        if not held:
+            return
+        start = min(int(own.ts.min()) for own in held)
+        span = max(int(own.ts.max()) for own in held) - start
+        if span > SPARSE_SPAN_MS and span // MINUTE_MS > SPARSEST * max(map(len, held)):
+            ends = ", ".join(f"{own.symbol} {own.ts.min()} to {own.ts.max()}" for own in held)
+            message = (
+                f"the candles span {span // DAY_MS} days and fewer than one minute in {SPARSEST} has "
+                f"one: {ends}; leave out what was recorded at another time"
+            )
+            raise FeatureError(message)
 
 
 def _single(symbol: str, candle: Candle) -> Candles:

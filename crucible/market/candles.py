@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from crucible.errors import CrucibleError
 from crucible.market.parquet import read_columns, write_columns
+from crucible.market.plausible import implausible_steps, implausible_year
 from crucible.settings import MINUTE_MS
 
 Floats = npt.NDArray[np.float64]
@@ -124,13 +125,14 @@ class Candles:
 
 
 def check(candles: Candles, source: str) -> Candles:
-    """Return the candles if every row is sound.
+    """Return the candles if every row is sound by itself and after the one before it.
 
     Raises
     ------
     CandleError
-        Naming `source`, the first bad row and its value: times not increasing or not aligned, a
-        value that is not finite, a price that is not positive, a high below or a low above the body.
+        Naming `source`, the first bad row and its value: a time of another century (in another unit,
+        most likely), not increasing or not aligned, a value that is not finite, a price that is not
+        positive, a high below or a low above the body.
     """
     if len(candles) == 0:
         message = f"{source}: no candles"
@@ -143,6 +145,7 @@ def check(candles: Candles, source: str) -> Candles:
             message = f"{source}: row {row} (ts {candles.ts[row]}): {what}: {values[row]}"
             raise CandleError(message)
 
+    _refuse_times(candles, source, implausible_year(candles.ts))
     later = np.diff(candles.ts, prepend=candles.ts[0] - 1) <= 0
     refuse(later, "time is not after the row before", candles.ts)
     refuse(candles.ts % candles.timeframe_ms != 0, "time is not on the candle grid", candles.ts)
@@ -160,8 +163,29 @@ def check(candles: Candles, source: str) -> Candles:
     return candles
 
 
+def check_whole(candles: Candles, source: str) -> Candles:
+    """Return a symbol's candles if every row is sound and they are, as a whole, one-minute candles.
+
+    Raises
+    ------
+    CandleError
+        As `check`; and for a gap of more than two weeks, longer candles under a one-minute name, or
+        so few candles that hardly any minute has one.
+    """
+    check(candles, source)
+    _refuse_times(candles, source, implausible_steps(candles.ts, candles.timeframe_ms))
+    return candles
+
+
+def _refuse_times(candles: Candles, source: str, found: tuple[int, str] | None) -> None:
+    if found is not None:
+        row, what = found
+        message = f"{source}: row {row} (ts {candles.ts[row]}): {what}"
+        raise CandleError(message)
+
+
 def read_candles(path: Path, symbol: str | None = None) -> Candles:
-    """Read and check one Parquet file named ``SYMBOL-1m.parquet``.
+    """Read and check one Parquet file named ``SYMBOL-1m.parquet``; see ``data/schema.md``.
 
     Raises
     ------
@@ -169,7 +193,7 @@ def read_candles(path: Path, symbol: str | None = None) -> Candles:
         If the file cannot be read, lacks a column or holds a bad row.
     """
     ts, *columns = read_columns(path, COLUMNS, "candles", CandleError).values()
-    return check(Candles(symbol or path.name.split("-")[0], ts, *columns), str(path))
+    return check_whole(Candles(symbol or path.name.split("-")[0], ts, *columns), str(path))
 
 
 def read_folder(folder: Path, symbols: Iterable[str] | None = None) -> dict[str, Candles]:

@@ -9,16 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
 from crucible.errors import CrucibleError
 from crucible.market.candles import Floats, Integers
 from crucible.market.parquet import read_columns, write_columns
+from crucible.market.plausible import implausible_year
 from crucible.settings import MINUTE_MS
 
 COLUMNS = ("ts", "funding_rate")
 USUAL_INTERVAL_MS = 8 * 60 * MINUTE_MS
+SHORTEST_INTERVAL_MS = 30 * MINUTE_MS
+"""No venue settles more than once an hour; half of that leaves room for stamps that come late."""
 
 
 class FundingError(CrucibleError, ValueError):
@@ -105,19 +109,32 @@ def check(funding: Funding, source: str) -> Funding:
     Raises
     ------
     FundingError
-        Naming `source`, the first bad row and its value: times not increasing, a rate that is not
-        finite or not below 1 on either side.
+        Naming `source`, the first bad row and its value: a time of another century (in another unit,
+        most likely), not increasing or too soon after the one before, a rate that is not finite or not
+        below 1 on either side.
     """
-    bad = np.diff(funding.ts, prepend=funding.ts[:1] - 1) <= 0
-    what = "time is not after the row before"
-    values: Integers | Floats = funding.ts
-    if not bad.any():
-        bad = ~(np.abs(funding.rate) < 1)
-        what, values = "rate is no share of a position's worth", funding.rate
-    if bad.any():
-        row = int(np.argmax(bad))
-        message = f"{source}: row {row} (ts {funding.ts[row]}): {what}: {values[row]}"
+
+    def refuse(row: int, what: str) -> NoReturn:
+        message = f"{source}: row {row} (ts {funding.ts[row]}): {what}"
         raise FundingError(message)
+
+    year = implausible_year(funding.ts)
+    if year is not None:
+        refuse(*year)
+    steps = np.diff(funding.ts)
+    if (bad := steps <= 0).any():
+        row = int(np.argmax(bad)) + 1
+        refuse(row, f"time is not after the row before: {funding.ts[row]}")
+    if (bad := steps < SHORTEST_INTERVAL_MS).any():
+        row = int(np.argmax(bad)) + 1
+        refuse(
+            row,
+            f"ts is {steps[row - 1] / MINUTE_MS:.4g} minutes after the row before, and every row is "
+            "charged in full: give what was settled, not rates that were told in between",
+        )
+    if (bad := ~(np.abs(funding.rate) < 1)).any():
+        row = int(np.argmax(bad))
+        refuse(row, f"funding_rate is no share of a position's worth: {funding.rate[row]}")
     return funding
 
 

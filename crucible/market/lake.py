@@ -11,7 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from crucible.market import funding
-from crucible.market.candles import COLUMNS, CandleError, Candles, read_candles, write_candles
+from crucible.market.candles import (
+    COLUMNS,
+    CandleError,
+    Candles,
+    check_whole,
+    read_candles,
+    write_candles,
+)
 from crucible.market.exchange import Exchange
 from crucible.market.funding import Funding, read_funding, write_funding
 from crucible.settings import MINUTE_MS
@@ -119,6 +126,8 @@ class Lake:
                 raise CandleError(message)
             merged = merge(parts)
             if added:
+                # What could not be read again is never written: the lake stays as it was.
+                check_whole(merged, f"{self.path(symbol)} with what the exchange sent")
                 write_candles(merged, self.path(symbol))
             ends = int(merged.ts[0]), int(merged.ts[-1])
             return Ingestion(symbol, added, len(merged), *ends, merged.gaps())

@@ -90,6 +90,8 @@ def open_world(
     ------
     HomeError
         If the home lives in another world, the recording lacks a symbol or has ended.
+    CandleError
+        If a file of the recording cannot be used.
     """
     if candles is None:
         fresh = World(
@@ -157,9 +159,15 @@ def _recording(
         holds = ", ".join(sorted(files)) or "no SYMBOL-1m.parquet at all"
         message = f"{folder} has no candles of {what}; it holds {holds}"
         raise HomeError(message)
-    spans = [_span(files[name]) for name in wanted]
+    spans = [_span(files[name], name) for name in wanted]
     first = max(span[0] for span in spans)
     end = min(span[1] for span in spans) + MINUTE_MS
+    if first >= end:
+        message = (
+            f"{folder}: no minute is in every file of {', '.join(wanted)}: one begins at {first}, "
+            f"another ends at {end}; name symbols that were recorded at the same time"
+        )
+        raise HomeError(message)
     start = first + int((end - first) * HISTORY_FRACTION)
     return World(
         market="replay",
@@ -173,20 +181,12 @@ def _recording(
     )
 
 
-def _span(path: Path) -> tuple[int, int]:
-    """First and last open time of a file, read from its ends only."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def _span(path: Path, symbol: str) -> tuple[int, int]:
+    """First and last open time of a file in which every row is sound."""
+    from crucible.market.candles import read_candles
 
-    try:
-        with pq.ParquetFile(path) as file:
-            groups = file.metadata.num_row_groups
-            first = file.read_row_group(0, columns=["ts"])["ts"]
-            last = file.read_row_group(groups - 1, columns=["ts"])["ts"]
-            return int(first[0].as_py()), int(last[-1].as_py())
-    except (OSError, pa.ArrowException, KeyError, IndexError) as error:
-        message = f"{path} cannot be read as candles: {error}"
-        raise HomeError(message) from error
+    candles = read_candles(path, symbol)
+    return int(candles.ts[0]), int(candles.ts[-1])
 
 
 def _refuse_other_world(home: Home, saved: dict[str, object], fresh: World) -> None:

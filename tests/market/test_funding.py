@@ -33,7 +33,7 @@ def minutes(first_hour, hours):
 
 
 def test_what_is_written_is_read_and_no_file_is_no_settlement(tmp_path):
-    funding = settled([8, 16, 24], [1e-4, -2e-5, 0.0])
+    funding = settled(np.array([8, 16, 24]) + ORIGIN_MS // HOUR_MS, [1e-4, -2e-5, 0.0])
     write_funding(funding, tmp_path)
     again = read_funding(tmp_path, "BTCUSDT")
     assert again.ts.tolist() == funding.ts.tolist()
@@ -93,12 +93,16 @@ def test_a_bad_row_or_column_is_named_with_its_file(tmp_path):
         return str(error.value)
 
     path = str(funding_path(tmp_path, "X"))
-    good = [8 * HOUR_MS, 16 * HOUR_MS]
-    assert "row 1 (ts 28800000): time is not after" in told(
-        ts=[8 * HOUR_MS] * 2, funding_rate=[0.1] * 2
+    good = [ORIGIN_MS + 8 * HOUR_MS, ORIGIN_MS + 16 * HOUR_MS]
+    assert f"row 1 (ts {good[0]}): time is not after" in told(
+        ts=good[:1] * 2, funding_rate=[0.1] * 2
     )
-    assert "row 1 (ts 57600000): rate is no share" in told(ts=good, funding_rate=[0.1, np.nan])
-    assert "rate is no share of a position's worth: 5.0" in told(ts=good, funding_rate=[5.0, 0.1])
+    assert f"row 1 (ts {good[1]}): funding_rate is no share" in told(
+        ts=good, funding_rate=[0.1, np.nan]
+    )
+    assert "funding_rate is no share of a position's worth: 5.0" in told(
+        ts=good, funding_rate=[5.0, 0.1]
+    )
     assert "row 1: funding_rate is missing" in told(ts=good, funding_rate=[0.1, None])
     assert "column 'funding_rate' is missing" in told(ts=good, rate=[0.1, 0.2])
     assert "holds string, not numbers; write float64" in told(ts=good, funding_rate=["a", "b"])
@@ -110,13 +114,13 @@ def test_a_bad_row_or_column_is_named_with_its_file(tmp_path):
 
 def test_a_settlement_that_the_venue_tells_without_a_rate_is_refused_by_its_time(monkeypatch):
     exchange = Exchange("http://127.0.0.1:9")
-    rows = [{"timestamp": 8 * HOUR_MS, "fundingRate": None}]
+    rows = [{"timestamp": ORIGIN_MS, "fundingRate": None}]
     monkeypatch.setattr(exchange, "_market", lambda symbol: symbol)
     monkeypatch.setattr(exchange._ccxt, "fetch_funding_rate_history", lambda *_: rows)
     with pytest.raises(
-        FundingError, match=r"BTCUSDT: row 0 \(ts 28800000\): rate is no share.*nan"
+        FundingError, match=rf"BTCUSDT: row 0 \(ts {ORIGIN_MS}\): funding_rate is no share.*nan"
     ):
-        exchange.funding("BTCUSDT", 0, 24 * HOUR_MS)
+        exchange.funding("BTCUSDT", ORIGIN_MS, ORIGIN_MS + 24 * HOUR_MS)
 
 
 def test_an_earlier_part_wins_where_two_hold_the_same_instant():

@@ -66,9 +66,12 @@ def test_a_venue_that_is_not_there_is_named(monkeypatch):
         Exchange("http://127.0.0.1:9").closed_until("BTCUSDT")
 
 
+MINUTES = ORIGIN_MS + np.arange(3, dtype=np.int64) * 60_000
+
+
 def candles(**changes):
     columns = {
-        "ts": np.arange(3, dtype=np.int64) * 60_000,
+        "ts": MINUTES,
         "open": np.full(3, 10.0),
         "high": np.full(3, 11.0),
         "low": np.full(3, 9.0),
@@ -81,8 +84,8 @@ def candles(**changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"ts": np.array([0, 60_000, 60_000])}, "row 2.*not after"),
-        ({"ts": np.array([0, 60_000, 130_000])}, "row 2.*grid"),
+        ({"ts": MINUTES[[0, 1, 1]]}, "row 2.*not after"),
+        ({"ts": np.array([*MINUTES[:2], MINUTES[2] + 10_000])}, "row 2.*grid"),
         ({"close": np.array([10.0, np.nan, 10.0])}, "row 1.*close is not finite"),
         ({"low": np.array([9.0, 9.0, 10.8])}, "row 2.*low is above"),
         ({"open": np.array([0.0, 10.0, 10.0])}, "row 0.*open is not positive"),
