@@ -6,55 +6,110 @@ An environment variable overrides the file: ``CRUCIBLE_FORGE__POPULATION=200`` s
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Mapping
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
+)
+from pydantic_settings.exceptions import SettingsError as SourceError
+
+from crucible.setting_names import (
+    SettingsError,
+    faults_of_environment,
+    read_toml,
+    unknown_name,
+    variable_of,
 )
 
-from crucible.errors import CrucibleError
-
 MINUTE_MS = 60_000
+FEWEST_CANDLES = 2_000
+"""Fewer are not forged on: train, validation and sealed window would hold too few trades."""
+FILE = Path("crucible.toml")
 
 Kind = Literal["gp", "boosted"]
 
 
-class SettingsError(CrucibleError, ValueError):
-    """A setting is missing, misspelt or out of range."""
+def _symbol(name: str) -> str:
+    if not _SYMBOL.fullmatch(name):
+        message = "no symbol; write it in capitals and digits, for example BTCUSDT"
+        raise ValueError(message)
+    return name
+
+
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names:
+        message = "no symbol at all; name at least one"
+        raise ValueError(message)
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        message = f"{twice[0]} is there more than once; name each symbol once"
+        raise ValueError(message)
+    return names
+
+
+def _said(path: object) -> object:
+    if isinstance(path, str | Path) and (path == "" or "\0" in str(path)):
+        message = "no path of a file or folder; leave the setting out for its default"
+        raise ValueError(message)
+    return path
+
+
+_SYMBOL = re.compile(r"[A-Z0-9]{1,24}", re.ASCII)
+Symbol = Annotated[str, AfterValidator(_symbol)]
+"""A symbol as venues spell it: ASCII capitals and digits."""
+Location = Annotated[Path, BeforeValidator(_said)]
 
 
 class Section(BaseModel):
-    """A group of settings; unknown names are refused so that a misspelling is noticed."""
+    """A group of settings; unknown names and numbers without a size are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+S = TypeVar("S", bound=Section)
 
 
 class MarketSettings(Section):
     """The market that the default paper venue shows."""
 
-    symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT")
-    seed: int = 7
-    speed: float = Field(60.0, gt=0, description="market seconds per wall second")
-    history_days: int = Field(30, ge=2)
+    symbols: Annotated[tuple[Symbol, ...], AfterValidator(_each_once)] = Field(
+        ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT"), max_length=200
+    )
+    seed: int = Field(7, ge=0, lt=2**63)
+    speed: float = Field(60.0, ge=0.001, le=100_000, description="market seconds per wall second")
+    history_days: int = Field(
+        30, ge=2, le=3_650, description="two days are the fewest whole ones that a forging takes"
+    )
 
 
 class FeatureSettings(Section):
     """Windows and periods of the feature blocks, in closed one-minute candles."""
 
-    radar_window: int = Field(60, ge=20)
-    radar_every: int = Field(5, ge=1)
-    radar_assets: int = Field(4, ge=2)
-    influence_window_days: int = Field(7, ge=1)
-    influence_every: int = Field(60, ge=1)
-    influence_edges: int = Field(8, ge=1)
-    influence_lags: int = Field(6, ge=1)
+    radar_window: int = Field(60, ge=20, le=1_440)
+    radar_every: int = Field(5, ge=1, le=1_440)
+    radar_assets: int = Field(4, ge=2, le=64)
+    influence_window_days: int = Field(7, ge=1, le=90)
+    influence_every: int = Field(60, ge=1, le=1_440)
+    influence_edges: int = Field(8, ge=1, le=1_000)
+    influence_lags: int = Field(6, ge=1, le=120)
     books: bool = Field(
         default=False, description="serve recorded and live books; needs recorded history"
     )
@@ -63,20 +118,20 @@ class FeatureSettings(Section):
 class Costs(Section):
     """What a trade costs, as fractions of its notional."""
 
-    fee: float = Field(0.00055, ge=0)
-    slippage: float = Field(0.0001, ge=0)
+    fee: float = Field(0.00055, ge=0, le=0.05)
+    slippage: float = Field(0.0001, ge=0, le=0.05)
 
 
 class ForgeSettings(Section):
     """Size and rigour of one forging."""
 
-    population: int = Field(120, ge=4)
-    generations: int = Field(8, ge=1)
+    population: int = Field(120, ge=4, le=100_000)
+    generations: int = Field(8, ge=1, le=100_000)
     train_fraction: float = Field(0.6, gt=0, lt=1)
     validation_fraction: float = Field(0.2, gt=0, lt=1)
-    max_candles: int = Field(40_000, ge=1_000)
+    max_candles: int = Field(40_000, ge=FEWEST_CANDLES, le=5_000_000)
     trades_per_day: float = Field(
-        4.0, gt=0, description="a candidate that trades less often is not judged"
+        4.0, gt=0, le=1_440, description="a candidate that trades less often is not judged"
     )
     costs: Costs = Costs()
     policy: Literal["explore", "strict"] = "explore"
@@ -85,13 +140,29 @@ class ForgeSettings(Section):
         "nsga2",
         description="who lives on: Pareto fronts, or the best of randomly ordered slices of time",
     )
-    migrate_every: int = Field(2, ge=1, description="generations between two migrations")
-    migrants: int = Field(4, ge=1, description="best candidates that move to the next island")
+    migrate_every: int = Field(
+        2, ge=1, le=100_000, description="generations between two migrations"
+    )
+    migrants: int = Field(
+        4, ge=1, le=100_000, description="best candidates that move to the next island"
+    )
     dask: str = Field(
         "",
         pattern=r"^(|local|tcp://.+)$",
         description="where islands are computed: here, on local processes, or on a Dask scheduler",
     )
+
+    @model_validator(mode="after")
+    def _something_stays_sealed(self) -> ForgeSettings:
+        """Refuse windows that leave nothing for the last, sealed one."""
+        used = self.train_fraction + self.validation_fraction
+        if used > 0.95:
+            message = (
+                f"train_fraction {self.train_fraction:g} and validation_fraction "
+                f"{self.validation_fraction:g} leave {1 - used:g} for the sealed window, less than 0.05"
+            )
+            raise ValueError(message)
+        return self
 
 
 class MultiplierSettings(Section):
@@ -127,25 +198,27 @@ class MultiplierSettings(Section):
 class ArenaSettings(Section):
     """How agents are run and sized."""
 
-    registry_poll_seconds: float = Field(3.0, gt=0, le=10)
+    registry_poll_seconds: float = Field(3.0, ge=0.01, le=10)
     kelly_fraction: float = Field(0.25, gt=0, le=1)
     max_position_fraction: float = Field(0.1, gt=0, le=1)
     exploration_fraction: float = Field(0.02, gt=0, le=1)
     max_gross_fraction: float = Field(0.5, gt=0, le=5)
-    capital_per_agent: Decimal = Decimal(10_000)
+    capital_per_agent: Decimal = Field(
+        Decimal(10_000), gt=0, le=10**12, description="in the quote asset"
+    )
     multipliers: MultiplierSettings = MultiplierSettings()
-    ttl_ms: int = Field(60_000, ge=1_000)
+    ttl_ms: int = Field(60_000, ge=1_000, le=86_400_000)
 
 
 class WatchtowerSettings(Section):
     """When an agent is judged and on what evidence."""
 
-    every_minutes: int = Field(15, ge=1, description="market minutes between judgements")
-    minimum_trades: int = Field(8, ge=1)
+    every_minutes: int = Field(15, ge=1, le=10_080, description="market minutes between judgements")
+    minimum_trades: int = Field(8, ge=1, le=1_000_000)
     cull_confidence: float = Field(0.95, gt=0.5, lt=1)
     promote_confidence: float = Field(0.80, gt=0.5, lt=1)
     max_drawdown: float = Field(0.05, gt=0, lt=1)
-    idle_minutes: int = Field(1_440, ge=15)
+    idle_minutes: int = Field(1_440, ge=15, le=525_600)
 
 
 class PortSettings(Section):
@@ -156,15 +229,27 @@ class PortSettings(Section):
     paper_venue: int = Field(0, ge=0, le=65_535)
     dashboard: int = Field(8400, ge=0, le=65_535)
 
+    @model_validator(mode="after")
+    def _each_its_own(self) -> PortSettings:
+        taken: dict[int, str] = {}
+        for service, port in self.model_dump().items():
+            if port and port in taken:
+                message = (
+                    f"{service} and {taken[port]} both ask for port {port}; 0 asks for a free one"
+                )
+                raise ValueError(message)
+            taken[port] = service
+        return self
+
 
 class ExecutionSettings(Section):
     """Which venue Cerebellum talks to, and its guard rails."""
 
     venue: Literal["paper", "demo", "testnet", "live"] = "paper"
-    deadman_ms: int = Field(15_000, ge=1_000)
+    deadman_ms: int = Field(15_000, ge=1_000, le=3_600_000)
     flatten_on_deadman: bool = False
-    limits_file: Path | None = None
-    keys_file: Path | None = None
+    limits_file: Location | None = None
+    keys_file: Location | None = None
 
 
 class Settings(BaseSettings):
@@ -179,13 +264,13 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="CRUCIBLE_",
         env_nested_delimiter="__",
-        toml_file="crucible.toml",
-        extra="ignore",
+        extra="forbid",
         frozen=True,
+        allow_inf_nan=False,
     )
 
-    home: Path = Path("data")
-    deployment: dict[str, dict[Kind, int]] = {
+    home: Location = Path("data")
+    deployment: dict[Symbol, dict[Kind, Annotated[int, Field(ge=0, le=1_000)]]] = {
         "BTCUSDT": {"gp": 2, "boosted": 1},
         "ETHUSDT": {"gp": 1, "boosted": 1},
     }
@@ -207,7 +292,15 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources: arguments, environment, ``crucible.toml``."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, InitSettingsSource(settings_cls, read_toml(FILE))
+
+    @model_validator(mode="after")
+    def _somebody_trades(self) -> Settings:
+        """Refuse a deployment strategy that would leave every agent out."""
+        if not any(count for kinds in self.deployment.values() for count in kinds.values()):
+            message = "deployment has no slot; write for example BTCUSDT = { gp = 1 }"
+            raise ValueError(message)
+        return self
 
     @model_validator(mode="after")
     def _real_venues_are_strict(self) -> Settings:
@@ -231,6 +324,9 @@ class Settings(BaseSettings):
         )
 
 
+_SLOT = re.compile(r"([A-Z0-9]{1,24})-(gp|boosted)-([1-9][0-9]{0,2}|1000)", re.ASCII)
+
+
 class Slot(Section):
     """One seat of the deployment strategy, and the name of its registered model.
 
@@ -240,9 +336,9 @@ class Slot(Section):
     'gp'
     """
 
-    symbol: str
+    symbol: Symbol
     kind: Kind
-    number: int = Field(ge=1)
+    number: int = Field(ge=1, le=1_000)
 
     @classmethod
     def parse(cls, name: str) -> Slot:
@@ -253,16 +349,15 @@ class Slot(Section):
         SettingsError
             If the name does not have that form.
         """
-        parts = name.split("-")
-        try:
-            symbol, kind, number = parts
-            return cls.model_validate({"symbol": symbol, "kind": kind, "number": int(number)})
-        except (ValueError, ValidationError) as error:
+        found = _SLOT.fullmatch(name)
+        if found is None:
             message = (
-                f"slot {name!r} is not SYMBOL-KIND-NUMBER with a kind of gp or boosted; "
-                "write for example BTCUSDT-gp-1"
+                f"slot {name!r} is not SYMBOL-KIND-NUMBER, a symbol in capitals and digits, a kind of "
+                "gp or boosted and a number from 1 on; write for example BTCUSDT-gp-1"
             )
-            raise SettingsError(message) from error
+            raise SettingsError(message)
+        symbol, kind, number = found.groups()
+        return cls.model_validate({"symbol": symbol, "kind": kind, "number": int(number)})
 
     @property
     def name(self) -> str:
@@ -273,8 +368,35 @@ class Slot(Section):
         return self.name
 
 
+def changed(section: S, name: str, **changes: object) -> S:
+    """Give a section with other values, held to the same bounds.
+
+    Parameters
+    ----------
+    section : Section
+    name : str
+        Its name in the tree, for the message.
+    **changes
+        None leaves a value as it is.
+
+    Raises
+    ------
+    SettingsError
+        Naming what is out of range.
+    """
+    asked = {key: value for key, value in changes.items() if value is not None}
+    try:
+        return type(section).model_validate({**section.model_dump(), **asked})
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{name}.{'.'.join(map(str, item['loc']))} = {item['input']!r}: {item['msg']}"
+            for item in error.errors()
+        )
+        raise SettingsError(faults) from error
+
+
 def load_settings(**overrides: object) -> Settings:
-    """Read the settings tree, turning a validation error into one clear message.
+    """Read the settings tree, turning every fault into a clear message.
 
     Parameters
     ----------
@@ -284,14 +406,30 @@ def load_settings(**overrides: object) -> Settings:
     Raises
     ------
     SettingsError
-        Naming each setting, its value and what is wrong with it.
+        Naming each setting, its value and what is wrong with it, or the nearest name of a misspelt one.
     """
-    try:
-        return Settings.model_validate(overrides) if overrides else Settings()
-    except ValidationError as error:
-        lines = [
-            f"{'.'.join(str(part) for part in item['loc'])} = {item['input']!r}: {item['msg']}"
-            for item in error.errors()
-        ]
-        message = "settings cannot be used; correct crucible.toml or the environment:\n  "
-        raise SettingsError(message + "\n  ".join(lines)) from error
+    faults = faults_of_environment(os.environ, Settings)
+    if not faults:
+        try:
+            return Settings.model_validate(overrides) if overrides else Settings()
+        except ValidationError as error:
+            faults = [_told(dict(item), overrides) for item in error.errors()]
+        except SourceError as error:
+            faults = [str(error)]
+    message = f"settings cannot be used; correct {FILE} or the environment: "
+    raise SettingsError(message + "\n  ".join(["", *faults] if len(faults) > 1 else faults))
+
+
+def _told(fault: Mapping[str, Any], overrides: Mapping[str, object]) -> str:
+    """Tell one fault of validation, with the variable where it came from there."""
+    where = [str(part) for part in fault["loc"]]
+    name = ".".join(where)
+    if fault["type"] == "extra_forbidden":
+        return unknown_name(name, Settings)
+    variables = [variable_of(".".join(where[:count])) for count in range(len(where), 0, -1)]
+    source = next((each for each in variables if each in os.environ), None)
+    if where and where[0] in overrides:
+        source = None
+    label = f"{name} ({source})" if source else name or "together"
+    value = "" if isinstance(fault["input"], Mapping | BaseModel) else f" = {fault['input']!r}"
+    return f"{label}{value}: {fault['msg'].removeprefix('Value error, ')}"

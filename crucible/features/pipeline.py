@@ -295,7 +295,6 @@ class FeaturePipeline:
                 )
                 raise FeatureError(message)
 
-
     def _check_span(self, candles: Mapping[str, Candles]) -> None:
         """Refuse candles so far apart that a table with a row for each minute would be mostly empty."""
         held = [own for own in candles.values() if len(own)]

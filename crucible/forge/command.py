@@ -24,7 +24,7 @@ from crucible.forge.spread import Recipe, spread
 from crucible.interruption import interruptible
 from crucible.market.candles import Candles, read_folder
 from crucible.market.funding import charged, read_funding
-from crucible.settings import ForgeSettings, Settings, Slot
+from crucible.settings import Settings, Slot, changed
 from crucible.strategies.load import read_strategy
 
 CHECKPOINT = "checkpoint.json"
@@ -87,9 +87,7 @@ def forge_to_folder(
     """
     began = clock()
     seat = Slot.parse(slot)
-    wanted = {"generations": generations, "population": population}
-    changes = {name: value for name, value in wanted.items() if value is not None}
-    forge = ForgeSettings.model_validate({**settings.forge.model_dump(), **changes})
+    forge = changed(settings.forge, "forge", generations=generations, population=population)
     last = None if budget_s is not None and generations is None else forge.generations
     path = checkpoint or out / CHECKPOINT
     if resume and not path.exists():

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from crucible.forge.backtest import ForgeError
-from crucible.settings import ForgeSettings
-
-FEWEST_ROWS = 2_000
+from crucible.settings import FEWEST_CANDLES, ForgeSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +56,10 @@ def cut(rows: int, settings: ForgeSettings, symbol: str = "the symbol") -> Windo
     ForgeError
         If there are too few rows, or a fraction leaves a window empty.
     """
-    if rows < FEWEST_ROWS:
-        message = f"{symbol}: {rows} candles are too few to forge on; give at least {FEWEST_ROWS}"
+    if rows < FEWEST_CANDLES:
+        message = (
+            f"{symbol}: {rows} candles are too few to forge on; give at least {FEWEST_CANDLES}"
+        )
         raise ForgeError(message)
     purge = limits_for(rows).purge
     first = int(rows * settings.train_fraction)
