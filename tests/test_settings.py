@@ -10,6 +10,7 @@ import pytest
 
 from crucible.setting_names import OTHER_VARIABLES, setting_names, variable_of
 from crucible.settings import Settings, SettingsError, Slot, load_settings
+from tests.documented import answers, lacking
 
 
 @pytest.fixture(autouse=True)
@@ -164,3 +165,32 @@ def test_a_slot_has_one_spelling(name):
 def test_a_slot_is_read_as_it_is_written():
     for name in ("BTCUSDT-gp-1", "1000PEPEUSDT-boosted-12", "X-gp-1000"):
         assert Slot.parse(name).name == name
+
+
+PROMISED = answers("Settings")
+WAYS = {
+    "misspelt-in-file": lambda: in_file("[forgee]\npopulation = 9\n"),
+    "misspelt-in-environment": lambda: in_environment("CRUCIBLE_FORGE_POPULATION", "9"),
+    "no-toml": lambda: in_file("[forge\n"),
+    "no-utf8": lambda: in_file(b"home = '\xff'\n"),
+    "unreadable-file": lambda: Path("crucible.toml").mkdir() or refused(),
+    "no-json": lambda: in_environment("CRUCIBLE_MARKET__SYMBOLS", "BTCUSDT"),
+    "no-number": lambda: in_environment("CRUCIBLE_FORGE__POPULATION", "many"),
+    "out-of-range": lambda: in_environment("CRUCIBLE_ARENA__CAPITAL_PER_AGENT", "-10000"),
+    "no-symbols": lambda: in_environment("CRUCIBLE_MARKET__SYMBOLS", "[]"),
+    "no-slots": lambda: in_file("deployment = {}\n"),
+    "nothing-sealed": lambda: in_file("[forge]\ntrain_fraction = 0.9\n"),
+    "same-port": lambda: in_file("[ports]\nmlflow = 4200\n"),
+    "no-path": lambda: in_file("home = ''\n"),
+}
+
+
+def in_environment(variable: str, value: str) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(variable, value)
+        return refused()
+
+
+@pytest.mark.parametrize("case", sorted(set(PROMISED) | set(WAYS)))
+def test_a_bad_setting_gets_what_the_reference_says(case):
+    assert lacking(PROMISED[case], WAYS[case]()) == []

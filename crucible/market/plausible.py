@@ -95,7 +95,7 @@ def implausible_steps(ts: Integers, timeframe_ms: int) -> tuple[int, str] | None
         return largest + 1, (
             f"ts is {_days(steps[largest])} days after the row before "
             f"({_when(ts[largest])} to {_when(ts[largest + 1])}), a gap of more than "
-            f"{_days(LARGEST_GAP_MS)}; fetch what is missing, or cut the file there"
+            f"{_days(LARGEST_GAP_MS)} days; fetch what is missing, or cut the file there"
         )
     apart = _first_run(steps > timeframe_ms, min(STEPS_APART, len(steps)))
     if apart is not None and len(steps) >= FEWEST_STEPS:
