@@ -6,12 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from crucible.errors import CrucibleError
 from crucible.features.microstructure import BookMinute, BookMinutes
+from crucible.market.parquet import read_columns, write_columns
+from crucible.market.plausible import implausible_year
 
 COLUMNS = ("ts", "skew", "ofi", "depth", "seconds")
+
+
+class BookError(CrucibleError, ValueError):
+    """Recorded book minutes that cannot be used; the message names the file, the row and the value."""
 
 
 class BookStore:
@@ -31,12 +36,22 @@ class BookStore:
         return self.folder / f"{symbol}-1m.parquet"
 
     def read(self, symbol: str) -> BookMinutes | None:
-        """Read a symbol's minutes; None where none were recorded."""
+        """Read a symbol's minutes; None where none were recorded.
+
+        Raises
+        ------
+        BookError
+            If the file cannot be read or holds a bad row.
+        """
         path = self.path(symbol)
         if not path.exists():
             return None
-        table = pq.read_table(path)
-        return BookMinutes(*(table[name].to_numpy() for name in COLUMNS))
+        read = read_columns(path, COLUMNS, "book minutes", BookError)
+        year = implausible_year(read["ts"])
+        if year is not None:
+            message = f"{path}: row {year[0]}: {year[1]}"
+            raise BookError(message)
+        return BookMinutes(**(read | {"seconds": read["seconds"].astype(np.int64)}))
 
     def append(self, symbol: str, minutes: Sequence[BookMinute]) -> None:
         """Add minutes; one already recorded is kept as it was."""
@@ -48,8 +63,4 @@ class BookStore:
             parts.insert(0, held)
         columns = {name: np.concatenate([getattr(p, name) for p in parts]) for name in COLUMNS}
         _, first = np.unique(columns["ts"], return_index=True)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        part = self.path(symbol).with_suffix(".part")
-        table = pa.table({name: column[first] for name, column in columns.items()})
-        pq.write_table(table, part, compression="zstd")
-        part.replace(self.path(symbol))
+        write_columns(self.path(symbol), {name: own[first] for name, own in columns.items()})

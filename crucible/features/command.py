@@ -16,7 +16,9 @@ from rich.progress import Progress
 from crucible.features.frame import FeatureFrame, FeatureSchema
 from crucible.features.influence import InfluenceArrays
 from crucible.features.pipeline import FeaturePipeline
+from crucible.files import make_folder, replacing
 from crucible.market.candles import Candles, read_folder
+from crucible.outputs import ask_for_file
 from crucible.settings import MINUTE_MS, FeatureSettings
 
 DAY_MS = 1_440 * MINUTE_MS
@@ -55,11 +57,14 @@ def write_features(
 
     Raises
     ------
+    OutputError
+        If nothing can be written to `out`.
     CandleError
         If the candles cannot be used.
     InfluenceError
         If the influence arrays cannot be read.
     """
+    ask_for_file("--out", out)
     arrays = None if influence is None else InfluenceArrays.load(influence)
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
         reading = progress.add_task("Reading candles", total=None)
@@ -96,9 +101,8 @@ def _write(out: Path, parts: Mapping[str, list[FeatureFrame]], schema: FeatureSc
             "feature_parameters": json.dumps(schema.parameters, sort_keys=True),
         },
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(out.name + ".part")
-    with pq.ParquetWriter(part, layout, compression="zstd") as writer:
+    make_folder(out.parent)
+    with replacing(out) as part, pq.ParquetWriter(part, layout, compression="zstd") as writer:
         for symbol, frames in parts.items():
             ts = np.concatenate([frame.ts for frame in frames])
             columns = [pa.array([symbol] * len(ts)), pa.array(ts)]
@@ -107,4 +111,3 @@ def _write(out: Path, parts: Mapping[str, list[FeatureFrame]], schema: FeatureSc
                 for at in range(len(schema.names))
             ]
             writer.write_table(pa.Table.from_arrays(columns, schema=layout))
-    part.replace(out)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from crucible.files import make_folder, write_text
 from crucible.forge.backtest import ForgeError
 
 FORMAT = "crucible.forge-checkpoint/1"
@@ -85,10 +86,8 @@ def write_checked(path: Path, kind: str, values: Any) -> None:  # noqa: ANN401 -
     """Write JSON values with a checksum, atomically."""
     body = json.dumps(values, separators=(",", ":"))
     digest = hashlib.sha256(body.encode()).hexdigest()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(f'{{"format":"{kind}","sha256":"{digest}","state":\n{body}\n}}\n')
-    part.replace(path)
+    make_folder(path.parent)
+    write_text(path, f'{{"format":"{kind}","sha256":"{digest}","state":\n{body}\n}}\n')
 
 
 def read_checked(path: Path, kind: str) -> Any:  # noqa: ANN401 - JSON values

@@ -23,7 +23,8 @@ from crucible.forge.result import ForgeResult
 from crucible.forge.spread import Recipe, spread
 from crucible.interruption import interruptible
 from crucible.market.candles import Candles, read_folder
-from crucible.market.funding import charged, read_funding
+from crucible.market.funding import Funding, FundingError, charged, funding_path, read_funding
+from crucible.outputs import ask_for_file, ask_for_folder
 from crucible.settings import Settings, Slot, changed
 from crucible.strategies.load import read_strategy
 
@@ -90,13 +91,15 @@ def forge_to_folder(
     forge = changed(settings.forge, "forge", generations=generations, population=population)
     last = None if budget_s is not None and generations is None else forge.generations
     path = checkpoint or out / CHECKPOINT
+    ask_for_folder("--out", out)
+    ask_for_file("--out" if checkpoint is None else "--checkpoint", path)
     if resume and not path.exists():
         message = f"{path}: nothing to resume; leave --resume out to begin"
         raise ForgeError(message)
     with _progress() as progress, interruptible():
         task = progress.add_task("features", total=None if last is None else last + 3)
         candles, frame = _features(seat.symbol, candles_dir, settings, influence, forge.max_candles)
-        funding = read_funding(funding_dir or candles_dir, seat.symbol)
+        funding = _funding(funding_dir, candles_dir, seat.symbol)
         recipe = Recipe(seat, candles, frame, forge, seed, prior_trials, funding=funding)
         forging = recipe.forging()
         progress.update(task, description="generation 0 (the first compiles)", advance=1)
@@ -139,7 +142,7 @@ def seconds_of(text: str) -> float:
     >>> seconds_of("1h30m"), seconds_of("90s")
     (5400.0, 90.0)
     """
-    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
+    found = re.fullmatch(r"(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,6})s)?", text)
     seconds = 0.0
     if found:
         hours, minutes, rest = (int(part or 0) for part in found.groups())
@@ -191,7 +194,7 @@ def backtest_command(
     """
     strategy = read_strategy(strategy_file)
     candles, frame = _features(strategy.symbol, candles_dir, settings, influence)
-    funding = read_funding(funding_dir or candles_dir, strategy.symbol)
+    funding = _funding(funding_dir, candles_dir, strategy.symbol)
     market = Market.of(candles, frame, charged(funding, candles.ts))
     test = backtest(strategy.signals(frame), market, strategy.exits, settings.forge.costs)
     return {
@@ -255,6 +258,18 @@ def _features(
         end = int(own.close_ts[-1])
         candles = {name: held.between(start, end) for name, held in candles.items()}
     return candles[symbol], pipeline.batch(candles)[symbol]
+
+
+def _funding(asked: Path | None, candles_dir: Path, symbol: str) -> Funding:
+    """Read the rates beside the candles, or those of the folder that was asked for, which must be there."""
+    if asked is not None and not funding_path(asked, symbol).exists():
+        what = "has no file of that name" if asked.is_dir() else "no such folder"
+        message = (
+            f"--funding {funding_path(asked, symbol)}: {what}; leave --funding out to charge what lies "
+            "beside the candles"
+        )
+        raise FundingError(message)
+    return read_funding(asked or candles_dir, symbol)
 
 
 def _progress() -> Progress:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from crucible.files import make_folder, replacing
 from crucible.forge.pictures import Line, chart, drawdown, equity_picture, window_marks
 from crucible.forge.result import ForgeResult
 from crucible.forge.tree import program_tree
@@ -28,7 +30,8 @@ def write_folder(result: ForgeResult, folder: Path, *, picture: bool = False) ->
     """Write exactly one of champion.json and refusal.json, the generations and the report.
 
     The same result gives the same bytes; a file of the other outcome, left by an earlier forging, is
-    removed.
+    removed. All files are written before the first takes its name: a disk that fills up leaves those of
+    an earlier forging as they were, and no half of these.
 
     Parameters
     ----------
@@ -41,21 +44,24 @@ def write_folder(result: ForgeResult, folder: Path, *, picture: bool = False) ->
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    folder.mkdir(parents=True, exist_ok=True)
-    if result.champion is not None:
-        (folder / REFUSAL).unlink(missing_ok=True)
-        document = {**result.champion.to_json(), "lineage": result.lineage()}
-        _write_json(folder / CHAMPION, document)
-    else:
-        assert result.refusal is not None
-        (folder / CHAMPION).unlink(missing_ok=True)
-        _write_json(folder / REFUSAL, {**result.refusal.to_json(), "lineage": result.lineage()})
-    pq.write_table(
-        pa.Table.from_pylist(result.generations, schema=_columns(result)), folder / GENERATIONS
-    )
-    (folder / REPORT).write_text(html_report(result), encoding="utf-8")
+    ending = result.champion if result.champion is not None else result.refusal
+    assert ending is not None
+    names = (CHAMPION, REFUSAL) if result.champion is not None else (REFUSAL, CHAMPION)
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(result.generations, schema=_columns(result)), sink)
+    # Renamed from the last to the first: the verdict comes when everything that it stands on is there.
+    contents = {
+        names[0]: _json({**ending.to_json(), "lineage": result.lineage()}),
+        REPORT: html_report(result).encode(),
+        GENERATIONS: sink.getvalue().to_pybytes(),
+    }
     if picture:
-        (folder / PICTURE).write_bytes(equity_picture(result))
+        contents[PICTURE] = equity_picture(result)
+    make_folder(folder)
+    (folder / names[1]).unlink(missing_ok=True)
+    with ExitStack() as parts:
+        for name, data in contents.items():
+            parts.enter_context(replacing(folder / name)).write_bytes(data)
 
 
 def html_report(result: ForgeResult) -> str:
@@ -116,11 +122,9 @@ def _columns(result: ForgeResult) -> Any:  # noqa: ANN401 - pyarrow has no types
     return pa.schema([(name, pa.int64() if name in whole else pa.float64()) for name in names])
 
 
-def _write_json(path: Path, document: dict[str, Any]) -> None:
+def _json(document: dict[str, Any]) -> bytes:
     text = json.dumps(document, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
-    part = path.with_suffix(".part")
-    part.write_text(f"{text}\n", encoding="utf-8")
-    part.replace(path)
+    return f"{text}\n".encode()
 
 
 def _number(value: object) -> str:

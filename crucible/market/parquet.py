@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from crucible.files import make_folder, replacing
 from crucible.market.plausible import MOST_ROWS
 
 TIME = "ts"
@@ -147,7 +148,6 @@ def _numbers(column: pa.ChunkedArray, name: str) -> npt.NDArray[np.float64] | st
 
 def write_columns(path: Path, columns: Mapping[str, npt.NDArray[Any]]) -> None:
     """Write one file atomically: a reader sees the old file or the new one, never half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    pq.write_table(pa.table(dict(columns)), part, compression="zstd")
-    part.replace(path)
+    make_folder(path.parent)
+    with replacing(path) as part:
+        pq.write_table(pa.table(dict(columns)), part, compression="zstd")
