@@ -131,7 +131,7 @@ class ForgeSettings(Section):
     validation_fraction: float = Field(0.2, gt=0, lt=1)
     max_candles: int = Field(40_000, ge=FEWEST_CANDLES, le=5_000_000)
     trades_per_day: float = Field(
-        4.0, gt=0, le=1_440, description="a candidate that trades less often is not judged"
+        4.0, gt=0, le=10_000, description="a candidate that trades less often is not judged"
     )
     costs: Costs = Costs()
     policy: Literal["explore", "strict"] = "explore"
