@@ -254,7 +254,7 @@ def explain(
         # A person waits for this answer: a server that is down is told at once.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         home = Home.at(load_settings().home)
-        registry = Registry(address_of(home, "mlflow"))
+        registry = Registry(address_of(home, "mlflow"), home.proof_key())
         slot, number = version_number(registry, version)
         told = explain_version(registry, f"{slot}/{number}", _agents(home, f"{slot}@{number}"))
     if as_json:

@@ -17,7 +17,9 @@ from crucible.locks import HeldError, held
 from crucible.operations.belonging import refuse_another
 from crucible.operations.home import Home, Run, read_json
 from crucible.settings import Settings, load_settings
-from crucible.strategies.registry import Registry
+from crucible.strategies.contract import StrategyError
+from crucible.strategies.proof import digest
+from crucible.strategies.registry import Registry, Version
 
 if TYPE_CHECKING:
     from crucible.features.pipeline import FeaturePipeline
@@ -100,7 +102,22 @@ class House:
             message = "MLFLOW_TRACKING_URI is not set; start the stack: crucible up"
             raise HouseError(message)
         refuse_another(self.home, "mlflow")
-        return Registry(uri)
+        return Registry(uri, self.home.proof_key())
+
+    def doubt(self, version: Version) -> str:
+        """Say why a version is not proven, its strategy file looked at; empty if it is.
+
+        Raises
+        ------
+        RegistryError
+            If the registry does not answer.
+        """
+        if not version.proven:
+            return version.unproven_because
+        try:
+            return version.doubt_of(digest(self.registry.strategy(version)))
+        except StrategyError as error:
+            return str(error)
 
     def pipeline(self) -> FeaturePipeline:
         """Make the feature pipeline that every forging and the arena share."""

@@ -88,9 +88,8 @@ def require_admission(house: House, version: Version) -> None:
     PromotionError
     """
     name = f"{version.slot} version {version.version}"
-    if house.real_money and not version.proven:
-        failed = version.tags.get("failed_gates", "unknown")
-        message = f"{name} is not proven (failed gates: {failed}); only paper may trade it"
+    if house.real_money and (doubt := house.doubt(version)):
+        message = f"{name} is not proven ({doubt}); only paper may trade it"
         raise PromotionError(message)
     if "arena_refused" in version.tags:
         message = f"{name} was refused by the arena: {version.tags['arena_refused']}"

@@ -14,7 +14,8 @@ from prefect.cache_policies import NO_CACHE
 from crucible.arena.sizing import Edge
 from crucible.forge.evidence import headline, note, verdict, write_evidence
 from crucible.forge.evolution import Forging
-from crucible.forge.result import ForgeResult
+from crucible.forge.result import ForgeResult, finite
+from crucible.strategies.proof import Gate, MeasuredEdge, Proof, digest
 from crucible.strategies.registry import Version
 from flows.deployments import Decision, promote
 from flows.house import House, page_of_flow_run
@@ -61,6 +62,8 @@ def publish(
                 example=example_of(forging),
                 note=text,
             )
+        # A crash may have come between the two: a version without its proof gets it now.
+        version = registry.prove(version, proof_of(result, version))
         role = offer(house, version)
         outcome = f"{outcome}; version {version.version} is {role}"
     registry.close_run(run, "FINISHED")
@@ -86,11 +89,33 @@ def offer(house: House, version: Version) -> str:
     seated = held.get("production")
     if seated != version.version:
         house.registry.set_alias(slot, "challenger", version.version)
-        if seated is not None or not (version.proven or house.seats_unproven):
+        if seated is not None or not (house.seats_unproven or not house.doubt(version)):
             return "the challenger"
         reason = "the production seat was empty"
         promote(house, version, Decision("forge", reason, {}, version.run_id))
     return "in production, since the seat was empty"
+
+
+def proof_of(result: ForgeResult, version: Version) -> Proof:
+    """Give the evidence about a champion, to be sealed; it is what the arena believes of it."""
+    assert result.champion is not None
+    edge = Edge.of_summary(result.window("validation").summary)
+    return Proof(
+        slot=version.slot,
+        version=version.version,
+        run_id=version.run_id,
+        strategy=digest(result.champion.to_json()),
+        policy=result.policy,
+        feature_schema=result.feature_schema,
+        data_hash=result.data_hash,
+        code_revision=result.code_revision,
+        trials=result.trials,
+        gates=tuple(
+            Gate(gate.name, finite(gate.value), gate.threshold, gate.better)
+            for gate in result.gates
+        ),
+        edge=None if edge is None else MeasuredEdge(edge.trades, edge.win_rate, edge.payoff),
+    )
 
 
 def final_metrics(result: ForgeResult) -> list[tuple[str, float, int]]:

@@ -74,7 +74,9 @@ def plan(house: House) -> list[SeatAction]:
     aliases = {slot.name: house.registry.aliases(slot.name) for slot in slots}
     forging = [str(run.parameters.get("slot")) for run in unfinished_runs("forge")]
     waiting = {
-        (slot, held["challenger"]): house.registry.version(slot, held["challenger"]).proven
+        (slot, held["challenger"]): not house.doubt(
+            house.registry.version(slot, held["challenger"])
+        )
         for slot, held in aliases.items()
         if "challenger" in held and "production" not in held
     }

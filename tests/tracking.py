@@ -15,6 +15,8 @@ import httpx
 
 from crucible.strategies.registry import Registry
 
+KEY = "a key of this home"
+
 
 @contextmanager
 def running_registry(folder: Path) -> Iterator[Registry]:
@@ -45,7 +47,7 @@ def running_registry(folder: Path) -> Iterator[Registry]:
         else:
             message = f"MLflow did not start: {(folder / 'log').read_text()[-2000:]}"
             raise RuntimeError(message)
-        yield Registry(address)
+        yield Registry(address, KEY)
     finally:
         server.terminate()
         server.wait(timeout=20)

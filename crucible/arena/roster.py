@@ -17,6 +17,7 @@ from crucible.arena.sizing import Edge
 from crucible.settings import Slot
 from crucible.strategies.contract import Strategy, StrategyError
 from crucible.strategies.load import load_strategy
+from crucible.strategies.proof import digest as strategy_digest
 from crucible.strategies.registry import Active, Version
 
 logger = logging.getLogger(__name__)
@@ -61,8 +62,18 @@ class Seated:
     strategy: Strategy
 
 
-def refusal(strategy: Strategy, version: Version, requirements: Requirements) -> str | None:
-    """Say why a version cannot be seated; None if it can."""
+def refusal(
+    strategy: Strategy, version: Version, digest: str, requirements: Requirements
+) -> str | None:
+    """Say why a version cannot be seated; None if it can.
+
+    Parameters
+    ----------
+    strategy, version
+    digest : str
+        Of the strategy file that was fetched.
+    requirements
+    """
     if strategy.schema_hash != requirements.schema_hash:
         return (
             f"born with feature schema {strategy.schema_hash}, "
@@ -70,21 +81,31 @@ def refusal(strategy: Strategy, version: Version, requirements: Requirements) ->
         )
     if strategy.symbol not in requirements.symbols:
         return f"trades {strategy.symbol}, which is not tracked"
-    if requirements.real_money and not version.proven:
-        return "is not proven, and this venue is not paper"
+    if requirements.real_money and (doubt := version.doubt_of(digest)):
+        return f"is not proven ({doubt}), and this venue is not paper"
     return None
 
 
-def edge_of(tags: dict[str, str]) -> Edge | None:
-    """Read the out-of-sample edge that the Forge tagged; None where it measured none."""
+def edge_of(version: Version) -> Edge | None:
+    """Read the out-of-sample edge that the Forge measured; None where it measured none.
+
+    The sealed one, where there is a proof. Tags are believed on paper only: what is not proven does
+    not trade elsewhere.
+    """
+    tags = version.tags
+    if version.proof is not None:
+        told = version.proof.edge
+        return None if told is None else Edge(told.trades, told.win_rate, told.payoff)
     try:
-        return Edge(
+        edge = Edge(
             trades=int(tags["edge_trades"]),
             win_rate=float(tags["edge_win_rate"]),
             payoff=float(tags["edge_payoff"]),
         )
     except (KeyError, ValueError):
         return None
+    sound = edge.trades > 0 and 0 <= edge.win_rate <= 1 and 0 < edge.payoff < float("inf")
+    return edge if sound else None
 
 
 class Roster:
@@ -109,7 +130,7 @@ class Roster:
         self._slots = tuple(slots)
         self._requirements = requirements
         self._poll_seconds = poll_seconds
-        self._loaded: dict[tuple[str, str], Strategy | str] = {}
+        self._loaded: dict[tuple[str, str], tuple[Strategy, str] | str] = {}
         self._latest: list[Seated] | None = None
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -155,36 +176,51 @@ class Roster:
         """Ask the registry once, and load and check what is new."""
         seated: list[Seated] = []
         for active in self._registry.active(self._slots):
-            strategy = self._strategy(active.version)
+            loaded = self._strategy(active.version)
             name = f"{active.version.slot}@{active.version.version}"
-            if isinstance(strategy, str):
-                self.refused[name] = strategy
+            if isinstance(loaded, str):
+                self.refused[name] = loaded
+                continue
+            strategy, digest = loaded
+            # Tags change under a version that is seated; what its proof says is asked every time.
+            reason = refusal(strategy, active.version, digest, self._requirements)
+            if reason is not None:
+                self.refused[name] = reason
                 continue
             self.refused.pop(name, None)
             seat = Seat(
                 slot=active.version.slot,
                 version=active.version.version,
                 role=active.alias,
-                proven=active.version.proven,
-                edge=edge_of(active.version.tags),
+                proven=not active.version.doubt_of(digest),
+                edge=edge_of(active.version),
             )
             seated.append(Seated(seat, strategy))
         return seated
 
-    def _strategy(self, version: Version) -> Strategy | str:
+    def _strategy(self, version: Version) -> tuple[Strategy, str] | str:
         """Load a version once; a refused one is tagged with the reason, so a person sees why."""
         key = (version.slot, version.version)
         if key not in self._loaded:
             try:
-                strategy = load_strategy(self._registry.strategy(version))
-                reason = refusal(strategy, version, self._requirements)
+                document = self._registry.strategy(version)
+                strategy = load_strategy(document)
             except StrategyError as error:
-                strategy, reason = None, str(error)
-            if reason is not None:
-                logger.warning("%s version %s refused: %s", version.slot, version.version, reason)
-                self._registry.tag(version.slot, version.version, {"arena_refused": reason})
-            self._loaded[key] = strategy if strategy is not None and reason is None else str(reason)
+                self._loaded[key] = self._refuse(version, str(error))
+                return self._loaded[key]
+            digest = strategy_digest(document)
+            reason = refusal(strategy, version, digest, self._requirements)
+            self._loaded[key] = self._refuse(version, reason) if reason else (strategy, digest)
+            if version.tags.get("proven") == "true" and (doubt := version.doubt_of(digest)):
+                # The tag is a word; whoever reads it in MLflow is told what it is worth.
+                logger.warning("%s version %s: %s", version.slot, version.version, doubt)
+                self._registry.tag(version.slot, version.version, {"not_proven": doubt})
         return self._loaded[key]
+
+    def _refuse(self, version: Version, reason: str) -> str:
+        logger.warning("%s version %s refused: %s", version.slot, version.version, reason)
+        self._registry.tag(version.slot, version.version, {"arena_refused": reason})
+        return reason
 
 
 RosterFactory = Callable[[Requirements], Roster]

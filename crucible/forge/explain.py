@@ -14,6 +14,7 @@ from crucible.forge.words import exits_in_words, rules
 from crucible.strategies.boosted import BoostedStrategy
 from crucible.strategies.contract import Strategy, StrategyError
 from crucible.strategies.load import load_strategy, read_strategy
+from crucible.strategies.proof import digest
 
 if TYPE_CHECKING:
     from crucible.strategies.registry import Registry
@@ -37,6 +38,8 @@ class Explanation:
         From the version back to the seed, in that order; a step that is not known says so.
     agents : sequence of mapping or None
         Who traded it, as the ledger knows; None where no ledger was asked.
+    doubt : str
+        Why a version of the registry is not proven; empty if it is, or if it is a file.
     """
 
     name: str
@@ -44,6 +47,12 @@ class Explanation:
     judged: Mapping[str, Any]
     lineage: Mapping[str, str]
     agents: Sequence[Mapping[str, Any]] | None = None
+    doubt: str = ""
+
+    @property
+    def proven(self) -> bool:
+        """Whether every gate passed and, of a version, its home's seal says so."""
+        return bool(self.judged.get("proven")) and not self.doubt
 
     def features(self) -> list[dict[str, Any]]:
         """Tell what the features matter: by shuffling, else a classifier's shares of gain."""
@@ -67,7 +76,8 @@ class Explanation:
             "features": self.features(),
             "gates": list(self.judged.get("gates", ())),
             "windows": list(self.judged.get("windows", ())),
-            "proven": self.judged.get("proven"),
+            "proven": self.proven,
+            "not_proven_because": self.doubt or None,
             "agents": None if self.agents is None else [dict(agent) for agent in self.agents],
             "lineage": dict(self.lineage),
         }
@@ -112,7 +122,9 @@ class Explanation:
         gates = self.judged.get("gates")
         if not gates:
             return ["", "Gates: not known; no forging's record comes with it."]
-        proven = "proven: every gate passed" if self.judged.get("proven") else "unproven"
+        proven = "proven: every gate passed" if self.proven else "unproven"
+        if self.doubt and self.judged.get("proven"):
+            proven = f"unproven: {self.doubt}"
         lines = ["", f"Gates ({proven}; {self.judged.get('trials')} candidates were evaluated):"]
         for gate in gates:
             value = "not measured" if gate["value"] is None else f"{gate['value']:.4g}"
@@ -174,7 +186,8 @@ def explain_version(
     """
     slot, number = version_number(registry, name)
     version = registry.version(slot, number)
-    strategy = load_strategy(registry.document(version, "strategy.json"))
+    document = registry.strategy(version)
+    strategy = load_strategy(document)
     judged: Mapping[str, Any] = {}
     # Registered by hand it has none: there is no forging to tell of.
     with contextlib.suppress(StrategyError):
@@ -189,7 +202,8 @@ def explain_version(
         "ordered because": facts.get("reason", UNKNOWN),
         **_origin(judged),
     }
-    return Explanation(f"{slot}/{number}", strategy, judged, lineage, agents)
+    doubt = version.doubt_of(digest(document))
+    return Explanation(f"{slot}/{number}", strategy, judged, lineage, agents, doubt)
 
 
 def version_number(registry: Registry, name: str) -> tuple[str, str]:

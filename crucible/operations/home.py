@@ -147,6 +147,16 @@ class Home:
             write_json(self.keys_file, [account], mode=0o600)
         return self.keys_file
 
+    def proof_key(self) -> str:
+        """Give the key that seals proofs; made once, 0600. Without it no old version is proven.
+
+        Raises
+        ------
+        HomeError
+            If the file is not a secret of yours.
+        """
+        return secret(self.path / "proof.key")
+
     def password(self) -> str:
         """Give what opens Prefect's API and page; made once, 0600.
 

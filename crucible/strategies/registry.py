@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,13 +23,17 @@ from mlflow.types import Schema as MlflowSchema
 
 from crucible.errors import CrucibleError
 from crucible.settings import Slot
+from crucible.strategies import proof as proofs
 from crucible.strategies.contract import StrategyError
 from crucible.strategies.experiments import Experiment, parameter
+from crucible.strategies.proof import Proof
+from crucible.strategies.version import Active, Alias, Version
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Alias = Literal["production", "challenger", "retired"]
+__all__ = ["TRIALS", "Active", "Alias", "Registry", "RegistryError", "Version"]
+
 EXPERIMENT = "forgings"
 STRATEGY_FILE = "strategy.json"
 TRIALS = "candidates_evaluated"
@@ -47,38 +51,6 @@ class RegistryError(CrucibleError, RuntimeError):
     """The registry cannot be reached, or refuses; the message names model, version and reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
-    """A version of a slot's registered model.
-
-    Attributes
-    ----------
-    slot : str
-    version : str
-    run_id : str
-        The MLflow run of the forging that made it.
-    tags : dict
-    """
-
-    slot: str
-    version: str
-    run_id: str
-    tags: dict[str, str] = field(hash=False)
-
-    @property
-    def proven(self) -> bool:
-        """Whether it passed every gate of its policy."""
-        return self.tags.get("proven") == "true"
-
-
-@dataclass(frozen=True, slots=True)
-class Active:
-    """A version that the arena trades, under its alias."""
-
-    alias: Literal["production", "challenger"]
-    version: Version
-
-
 class Registry:
     """The registry behind one tracking server.
 
@@ -86,10 +58,13 @@ class Registry:
     ----------
     tracking_uri : str
         For example ``http://127.0.0.1:5000``.
+    key : str, optional
+        The home's key of proofs; without it no version is proven.
     """
 
-    def __init__(self, tracking_uri: str) -> None:
+    def __init__(self, tracking_uri: str, key: str | None = None) -> None:
         self.tracking_uri = tracking_uri
+        self._key = key
         mlflow.set_tracking_uri(tracking_uri)
         self._client = MlflowClient(tracking_uri)
         self.forgings_experiment = Experiment(self._client, EXPERIMENT, HOW_TO_READ)
@@ -278,23 +253,37 @@ class Registry:
             description=note or None,
             model_id=info.model_id,
         )
-        return Version(slot.name, str(made.version), run_id, dict(tags))
+        return self._version(made)
+
+    def prove(self, version: Version, proof: Proof) -> Version:
+        """Write a version's evidence under the home's seal; done twice, it is as done once.
+
+        Raises
+        ------
+        RegistryError
+            If this registry has no key, or the server does not answer.
+        """
+        if self._key is None:
+            message = f"{version.slot} version {version.version}: no key to seal its proof with"
+            raise RegistryError(message)
+        self.tag(version.slot, version.version, {proofs.TAG: proofs.seal(proof, self._key)})
+        return self.version(version.slot, version.version)
 
     def version_of_run(self, run_id: str) -> Version | None:
         """Give the version that a run has registered; None before it has."""
         found = self._client.search_model_versions(f"run_id = '{run_id}'")
-        return _version(found[0]) if found else None
+        return self._version(found[0]) if found else None
 
     def versions(self, slot: str | None = None) -> list[Version]:
         """Every version of a slot, or of all slots, oldest first."""
         query = f"name = '{slot}'" if slot else ""
-        found = [_version(item) for item in self._client.search_model_versions(query)]
+        found = [self._version(item) for item in self._client.search_model_versions(query)]
         return sorted(found, key=lambda item: (item.slot, int(item.version)))
 
     def version(self, slot: str, version: str) -> Version:
         """One version by number; `RegistryError` if there is none."""
         try:
-            return _version(self._client.get_model_version(slot, version))
+            return self._version(self._client.get_model_version(slot, version))
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 message = f"{slot} has no version {version}: {error}"
@@ -433,6 +422,15 @@ class Registry:
             if aliases.get(alias) == version:
                 self.drop_alias(slot, alias)
 
+    def _version(self, item: Any) -> Version:  # noqa: ANN401 - MLflow's entity
+        found = Version(str(item.name), str(item.version), str(item.run_id), dict(item.tags))
+        names = (found.slot, found.version, found.run_id)
+        try:
+            proof = proofs.open_sealed(found.tags.get(proofs.TAG), self._key, *names)
+        except proofs.ProofError as error:
+            return replace(found, doubt=str(error))
+        return replace(found, proof=proof, doubt="")
+
 
 def _signature(example: pd.DataFrame) -> ModelSignature:
     """Describe a table of features, and the signals that a strategy gives for it."""
@@ -440,7 +438,3 @@ def _signature(example: pd.DataFrame) -> ModelSignature:
         inputs=MlflowSchema([ColSpec("double", str(name)) for name in example.columns]),
         outputs=MlflowSchema([ColSpec("integer", "signal")]),
     )
-
-
-def _version(item: Any) -> Version:  # noqa: ANN401 - MLflow's entity
-    return Version(str(item.name), str(item.version), str(item.run_id), dict(item.tags))

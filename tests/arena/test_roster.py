@@ -1,16 +1,28 @@
 """The roster seats what may trade, says why of what may not, and survives the registry's absence."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import pytest
 
 from crucible.arena.roster import Requirements, Roster, edge_of
+from crucible.arena.sizing import Edge
 from crucible.settings import Slot
+from crucible.strategies.proof import (
+    Gate,
+    MeasuredEdge,
+    Proof,
+    ProofError,
+    digest,
+    open_sealed,
+    seal,
+)
 from crucible.strategies.registry import Active, RegistryError, Version
 
 SLOT = Slot.parse("BTCUSDT-gp-1")
 SCHEMA = "0123456789abcdef"
+KEY = "a key of this home"
 
 
 def document(**changes):
@@ -34,6 +46,7 @@ class Shelf:
     files: dict
     aliases: list
     tags: dict = field(default_factory=dict)
+    key: str | None = None
     down: bool = False
     loads: int = 0
 
@@ -41,10 +54,16 @@ class Shelf:
         if self.down:
             message = "down"
             raise RegistryError(message)
-        return [
-            Active(alias, Version(SLOT.name, number, "run", self.tags.get(number, {})))
-            for alias, number in self.aliases
-        ]
+        return [Active(alias, self.version(number)) for alias, number in self.aliases]
+
+    def version(self, number):
+        held = self.tags.get(number, {})
+        found = Version(SLOT.name, number, "run", held)
+        try:
+            proof = open_sealed(held.get("proof"), self.key, SLOT.name, number, "run")
+        except ProofError as error:
+            return replace(found, doubt=str(error))
+        return replace(found, proof=proof)
 
     def strategy(self, version):
         self.loads += 1
@@ -82,11 +101,56 @@ def test_a_version_that_cannot_be_served_is_refused_and_tagged_with_the_reason(f
     assert reason in shelf.tags["1"]["arena_refused"]
 
 
-def test_an_unproven_version_never_trades_where_money_is_real():
-    shelf = Shelf({"1": document()}, [("production", "1")])
-    assert roster(shelf, real_money=True).refresh() == []
-    proven = Shelf({"1": document()}, [("production", "1")], {"1": {"proven": "true"}})
-    assert len(roster(proven, real_money=True).refresh()) == 1
+def sealed(file, *, key=KEY, version="1", gate=0.99, edge=None):
+    gates = (Gate("deflated_sharpe", gate, 0.95, "higher"),)
+    facts = ("strict", SCHEMA, "data", "code", 100, gates, edge)
+    return {"proof": seal(Proof(SLOT.name, version, "run", digest(file), *facts), key)}
+
+
+@pytest.mark.parametrize(
+    ("tags", "reason"),
+    [
+        ({}, "it has no proof"),
+        ({"proven": "true"}, "it has no proof"),
+        ({"proven": "true", "proof": "true"}, "not sealed by this home, or was altered"),
+        ({"proven": "true", **sealed(document(), key="another home's")}, "not sealed by this home"),
+        (
+            {"proven": "true", **sealed(document(), version="2")},
+            "belongs to BTCUSDT-gp-1 version 2",
+        ),
+        ({"proven": "true", **sealed(document(), gate=0.9)}, "it failed deflated_sharpe"),
+        ({"proven": "true", **sealed(document(symbol="ETHUSDT"))}, "not the one that was judged"),
+    ],
+)
+def test_only_evidence_under_the_homes_seal_admits_to_real_money(tags, reason):
+    shelf = Shelf({"1": document()}, [("production", "1")], {"1": tags}, KEY)
+    watched = roster(shelf, real_money=True)
+    assert watched.refresh() == []
+    assert reason in watched.refused["BTCUSDT-gp-1@1"]
+    (on_paper,) = roster(shelf).refresh()
+    assert not on_paper.seat.proven
+    assert (reason in tags.get("not_proven", "")) == ("proven" in tags)
+
+
+def test_a_proven_version_trades_where_money_is_real_with_the_edge_that_was_measured():
+    edge = MeasuredEdge(40, 0.6, 1.5)
+    larger = {"edge_trades": "9000", "edge_win_rate": "1", "edge_payoff": "100"}
+    tags = {**larger, **sealed(document(), edge=edge)}
+    shelf = Shelf({"1": document()}, [("production", "1")], {"1": tags}, KEY)
+    (seated,) = roster(shelf, real_money=True).refresh()
+    assert seated.seat.proven
+    assert seated.seat.edge == Edge(40, 0.6, 1.5)
+
+
+def test_a_version_whose_proof_goes_away_under_it_leaves():
+    tags = sealed(document())
+    shelf = Shelf({"1": document()}, [("production", "1")], {"1": tags}, KEY)
+    watched = roster(shelf, real_money=True)
+    assert len(watched.refresh()) == 1
+    shelf.tags["1"] = {"proven": "true"}
+    assert watched.refresh() == []
+    shelf.tags["1"] = tags
+    assert len(watched.refresh()) == 1
 
 
 def test_a_version_is_loaded_once():
@@ -127,6 +191,9 @@ def await_change(watched):
 
 def test_the_edge_is_read_from_tags_or_missing_never_invented():
     tags = {"edge_trades": "12", "edge_win_rate": "0.5", "edge_payoff": "1.5"}
-    assert edge_of(tags).trades == 12
-    assert edge_of({**tags, "edge_payoff": "often"}) is None
-    assert edge_of({}) is None
+    told = partial(Version, SLOT.name, "1", "run")
+    assert edge_of(told(tags)).trades == 12
+    for payoff in ("often", "nan", "inf", "0", "-1"):
+        assert edge_of(told({**tags, "edge_payoff": payoff})) is None
+    assert edge_of(told({**tags, "edge_win_rate": "nan"})) is None
+    assert edge_of(told({})) is None

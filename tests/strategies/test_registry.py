@@ -11,7 +11,8 @@ from crucible.features.frame import FeatureFrame, FeatureSchema
 from crucible.settings import Slot
 from crucible.strategies.contract import StrategyError
 from crucible.strategies.load import load_strategy
-from crucible.strategies.registry import TRIALS, RegistryError
+from crucible.strategies.proof import Gate, Proof, digest
+from crucible.strategies.registry import TRIALS, Registry, RegistryError
 
 SLOT = Slot.parse("BTCUSDT-gp-1")
 STRATEGY = {
@@ -125,3 +126,35 @@ def test_what_is_not_there_is_named(registry, tmp_path):
     version = registry.register(run, SLOT, STRATEGY, {})
     with pytest.raises(StrategyError, match=r"no usable strategy\.json"):
         registry.strategy(version)
+
+
+def test_a_version_is_proven_by_its_sealed_evidence_and_by_no_tag(registry, tmp_path):
+    version = forged(registry, "proof", tmp_path)
+    registry.tag(SLOT.name, version.version, {"proven": "true"})
+    tagged = registry.version(SLOT.name, version.version)
+    assert not tagged.proven
+    assert tagged.unproven_because == "it has no proof; only a forging of this home writes one"
+
+    names = (version.slot, version.version, version.run_id)
+    gates = (Gate("deflated_sharpe", 0.99, 0.95, "higher"),)
+    facts = ("strict", STRATEGY["schema_hash"], "data", "code", 7, gates)
+    proven = registry.prove(version, Proof(*names, digest(STRATEGY), *facts))
+    assert proven.proven
+    assert proven.doubt_of(digest(registry.strategy(proven))) == ""
+    assert registry.prove(version, proven.proof) == proven
+
+    # Whoever reaches the server sets tags and uploads files; neither makes another version proven.
+    other = forged(registry, "copied", tmp_path)
+    registry.tag(SLOT.name, other.version, {"proven": "true", "proof": proven.tags["proof"]})
+    assert "belongs to BTCUSDT-gp-1" in registry.version(SLOT.name, other.version).unproven_because
+    swapped = {**STRATEGY, "exits": {"stop": 0.9, "target": 0.02, "timeout": 60}}
+    (tmp_path / "strategy.json").write_text(json.dumps(swapped))
+    registry.log_folder(proven.run_id, tmp_path)
+    again = registry.version(SLOT.name, version.version)
+    assert "not the one that was judged" in again.doubt_of(digest(registry.strategy(again)))
+
+    assert not Registry(registry.tracking_uri).version(SLOT.name, version.version).proven
+    stranger = Registry(registry.tracking_uri, "another key")
+    assert "not sealed by this home" in stranger.version(SLOT.name, version.version).doubt
+    with pytest.raises(RegistryError, match="no key to seal"):
+        Registry(registry.tracking_uri).prove(version, proven.proof)
