@@ -26,8 +26,8 @@ def running_registry(folder: Path) -> Iterator[Registry]:
         port = probe.getsockname()[1]
     server = subprocess.Popen(
         [
-            str(Path(sys.executable).with_name("mlflow")), "server", "--host", "127.0.0.1",
-            "--port", str(port), "--workers", "1",
+            sys.executable, "-m", "crucible.strategies.registry_server",
+            "--host", "127.0.0.1", "--port", str(port),
             "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}",
             "--artifacts-destination", str(folder / "artifacts"),
         ],

@@ -7,6 +7,7 @@ import argparse
 import uvicorn
 
 from crucible.dashboard.app import make_app
+from crucible.gate import Gate
 from crucible.operations.home import Home
 from crucible.operations.ports import HOST
 from crucible.settings import load_settings
@@ -18,7 +19,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True, help="0 takes a free one")
     port = parser.parse_args().port
     app = make_app(Home.at(load_settings().home))
-    uvicorn.run(app, host=HOST, port=port, log_level="warning")
+    # Who asks is told by the connection, never by a header.
+    uvicorn.run(Gate(app), host=HOST, port=port, log_level="warning", proxy_headers=False)
 
 
 if __name__ == "__main__":

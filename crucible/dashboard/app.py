@@ -17,7 +17,8 @@ from crucible.operations.home import Home
 PAGE = Path(__file__).with_name("page.html")
 # The page needs nothing but itself; a script that slipped into a name could load nothing.
 POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; "
+    "frame-ancestors 'none'; form-action 'none'; base-uri 'none'"
 )
 
 

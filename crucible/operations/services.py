@@ -211,10 +211,9 @@ def mlflow(home: Home, ports: Ports) -> ServiceSpec:
     return ServiceSpec(
         "mlflow",
         (
-            *(_script("mlflow"), "server", "--host", HOST, "--port", str(ports.mlflow)),
-            *("--workers", "1", "--backend-store-uri", store),
+            *(sys.executable, "-m", "crucible.strategies.registry_server"),
+            *("--host", HOST, "--port", str(ports.mlflow), "--backend-store-uri", store),
             *("--artifacts-destination", str(home.mlflow / "artifacts")),
-            *("--allowed-hosts", ",".join(hosts(ports.mlflow))),
         ),
         ready_url=f"{ports.mlflow_url}/health",
         page=ports.mlflow_url,

@@ -1,0 +1,142 @@
+"""The gate before a page of ours: only its own addresses, its own origins, and its own user.
+
+A server on the loopback interface is reached by every page that a browser shows and by every user of
+the machine. Pages are told apart by ``Host``, ``Origin`` and ``Sec-Fetch-Site`` (Fetch Metadata, W3C),
+users by who owns the other end of the connection, which Linux tells in ``/proc/net/tcp``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from pathlib import Path
+from typing import Any
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Address = tuple[str, int]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+_ESTABLISHED = "01"
+_FORBIDDEN = 403
+# What a browser says of a request that no page of another origin has caused: typed, or our own page.
+_OWN_SITE = {b"same-origin", b"none"}
+
+
+class Gate:
+    """An ASGI application that lets through what its own user asks from its own pages.
+
+    The server must not believe ``X-Forwarded-For`` (uvicorn's ``proxy_headers``): whoever asks could
+    then choose whose connection it is taken for.
+
+    Parameters
+    ----------
+    app : ASGI application
+        Behind the gate.
+    owner : callable, optional
+        Gives the user of the client's end from both ends' addresses; tests pass their own.
+    """
+
+    def __init__(
+        self, app: App, owner: Callable[[Address, Address], int | None] | None = None
+    ) -> None:
+        self._app = app
+        self._owner = owner or owner_of
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 403 with the reason, or pass on."""
+        reason = self._refusal(scope) if scope["type"] in {"http", "websocket"} else ""
+        if not reason:
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            # Before it is accepted a close is an answer 403.
+            await send({"type": "websocket.close", "code": 1008, "reason": reason})
+        else:
+            headers = [(b"content-type", b"text/plain; charset=utf-8")]
+            await send({"type": "http.response.start", "status": _FORBIDDEN, "headers": headers})
+            await send({"type": "http.response.body", "body": f"crucible: {reason}\n".encode()})
+
+    def _refusal(self, scope: Scope) -> str:
+        client, server = scope.get("client"), scope.get("server")
+        if client is None or server is None:
+            return "a connection without addresses belongs to nobody"
+        told: dict[bytes, list[bytes]] = {}
+        for name, value in scope.get("headers", []):
+            told.setdefault(name.lower(), []).append(value.lower())
+        hosts = [f"{name}:{server[1]}" for name in ("127.0.0.1", "localhost")]
+        if told.get(b"host", []) not in [[host.encode()] for host in hosts]:
+            return f"this page is asked for as {' or '.join(hosts)} only"
+        origin = told.get(b"origin", [])
+        if origin and origin not in [[f"http://{host}".encode()] for host in hosts]:
+            return "a page of another origin may not ask here"
+        site = told.get(b"sec-fetch-site", [])
+        if not set(site) <= _OWN_SITE and not _harmless(scope, told):
+            return "a page of another origin may not ask here"
+        try:
+            owner = self._owner(tuple(client), tuple(server))
+        except OSError as error:
+            return f"who asks cannot be told: {error}"
+        return "" if owner == os.getuid() else "another user of this machine may not ask here"
+
+
+def _harmless(scope: Scope, told: Mapping[bytes, list[bytes]]) -> bool:
+    """Whether a link was followed to a page of ours, or another of our pages shows a picture of it.
+
+    Neither changes anything, and the page that caused it cannot read what comes.
+    """
+    if scope["type"] != "http" or scope["method"] not in {"GET", "HEAD"}:
+        return False
+    mode, target = told.get(b"sec-fetch-mode"), told.get(b"sec-fetch-dest")
+    if (mode, target) == ([b"navigate"], [b"document"]):
+        return True
+    return target == [b"image"] and told.get(b"sec-fetch-site") == [b"same-site"]
+
+
+def owner_of(client: Address, server: Address) -> int | None:
+    """Give the user who holds the client's end of a connection on this machine; None if nobody does.
+
+    Only an end that a process still holds tells its user: one that was closed counts as nobody's.
+
+    Raises
+    ------
+    OSError
+        If the system does not tell.
+    """
+    try:
+        ends = _hex(client), _hex(server)
+    except ValueError:
+        return None
+    for number, table in enumerate(_TABLES):
+        try:
+            rows = table.read_text().splitlines()[1:]
+        except FileNotFoundError:
+            if number:  # a machine without IPv6
+                continue
+            raise
+        for row in rows:
+            _, local, remote, state, _, _, _, user, _, inode, *_ = row.split()
+            # A client may speak IPv4 through an IPv6 socket: its address then ends as the IPv4 one.
+            if (
+                (state, inode != "0") == (_ESTABLISHED, True)
+                and local.endswith(ends[0])
+                and remote.endswith(ends[1])
+            ):
+                return int(user)
+    return None
+
+
+def _hex(address: Address) -> str:
+    """Write an IPv4 end as the kernel does: the address in the machine's own order of bytes.
+
+    Examples
+    --------
+    >>> _hex(("127.0.0.1", 80))
+    '0100007F:0050'
+    """
+    number = int.from_bytes(ipaddress.IPv4Address(address[0]).packed, sys.byteorder)
+    return f"{number:08X}:{address[1]:04X}"
