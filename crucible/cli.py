@@ -17,6 +17,7 @@ import typer
 from crucible.errors import CrucibleError
 
 if TYPE_CHECKING:
+    from crucible.execution.cerebellum_link import Addresses
     from crucible.operations.home import Home
 
 app = typer.Typer(
@@ -79,11 +80,9 @@ def up(
 @app.command()
 def status(as_json: AsJson = False) -> None:
     """Say what runs, where, with how much memory, and what every agent does."""
-    from crucible.operations.home import Home
     from crucible.operations.status import read_status
-    from crucible.settings import load_settings
 
-    found = read_status(Home.at(load_settings().home))
+    found = read_status(_home())
     if as_json:
         _print_json(found.to_json())
     else:
@@ -266,10 +265,7 @@ def explain(
 @app.command()
 def password() -> None:
     """Print what Prefect's page asks for, once in each browser."""
-    from crucible.operations.home import Home
-    from crucible.settings import load_settings
-
-    print(Home.at(load_settings().home).password())
+    print(_home().password())
 
 
 @app.command()
@@ -278,13 +274,9 @@ def kill(
     wait: Annotated[float, typer.Option(help="Seconds to wait for flat positions.")] = 10.0,
 ) -> None:
     """Halt every agent, cancel every order and close every position, now."""
-    from crucible.execution.cerebellum_link import Addresses
     from crucible.operations.halt import halt_and_flatten
-    from crucible.operations.home import Home
-    from crucible.settings import load_settings
 
-    home = Home.at(load_settings().home)
-    addresses = Addresses.read(home.services_file)
+    addresses = _cerebellum()
     if not yes:
         typer.confirm("Halt all trading and close every position?", abort=True)
     halted = halt_and_flatten(addresses, "operator's kill switch", wait)
@@ -302,14 +294,30 @@ def resume(
     operator: Annotated[str, typer.Option(help="Your name, for the journal.")],
 ) -> None:
     """Let trading go on after a halt, a kill or a tripped dead-man switch."""
-    from crucible.execution.cerebellum_link import Addresses
     from crucible.operations.halt import resume as move_up
-    from crucible.operations.home import Home
-    from crucible.settings import load_settings
 
-    addresses = Addresses.read(Home.at(load_settings().home).services_file)
-    before = move_up(addresses, operator)
+    before = move_up(_cerebellum(), operator)
     print(f"ACTIVE again; it was {before}")
+
+
+def _home() -> Home:
+    """Find the home without the settings: what stops and shows must not need them to be in order."""
+    from crucible.operations.home import Home
+    from crucible.whereabouts import find_home
+
+    found = find_home()
+    for doubt in found.doubts:
+        print(f"crucible: {doubt}; the home is {found.home}, by {found.source}", file=sys.stderr)
+    return Home(found.home)
+
+
+def _cerebellum() -> Addresses:
+    from crucible.operations.reach import reach
+
+    addresses, doubt = reach(_home())
+    if doubt:
+        print(f"crucible: {doubt}", file=sys.stderr)
+    return addresses
 
 
 def _agents(home: Home, agent: str) -> list[dict[str, object]]:

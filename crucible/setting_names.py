@@ -20,6 +20,7 @@ from crucible.errors import CrucibleError
 PREFIX = "CRUCIBLE_"
 OTHER_VARIABLES = frozenset(
     {
+        "CRUCIBLE_SETTINGS_FILE",  # which file the settings are read from
         "CRUCIBLE_RUN",  # which run a service of `crucible up` belongs to
         "CRUCIBLE_SERVICE",  # which service a process is
         "CRUCIBLE_CODE",  # where the flows' code lies

@@ -1,7 +1,9 @@
 """One typed tree of settings: defaults, then ``crucible.toml``, then the environment.
 
 An environment variable overrides the file: ``CRUCIBLE_FORGE__POPULATION=200`` sets
-``forge.population``. ``CRUCIBLE_HOME`` names the folder that holds every piece of state.
+``forge.population``. ``CRUCIBLE_HOME`` names the folder that holds every piece of state; the file
+lies beside the Makefile, or where ``CRUCIBLE_SETTINGS_FILE`` says. Relative paths of a home count from
+the Makefile's folder, never from the current one.
 """
 
 from __future__ import annotations
@@ -38,11 +40,11 @@ from crucible.setting_names import (
     unknown_name,
     variable_of,
 )
+from crucible.whereabouts import DEFAULT_HOME, place, settings_file
 
 MINUTE_MS = 60_000
 FEWEST_CANDLES = 2_000
 """Fewer are not forged on: train, validation and sealed window would hold too few trades."""
-FILE = Path("crucible.toml")
 
 Kind = Literal["gp", "boosted"]
 
@@ -269,7 +271,7 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
     )
 
-    home: Location = Path("data")
+    home: Annotated[Location, AfterValidator(place)] = place(DEFAULT_HOME)
     deployment: dict[Symbol, dict[Kind, Annotated[int, Field(ge=0, le=1_000)]]] = {
         "BTCUSDT": {"gp": 2, "boosted": 1},
         "ETHUSDT": {"gp": 1, "boosted": 1},
@@ -292,7 +294,11 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources: arguments, environment, ``crucible.toml``."""
-        return init_settings, env_settings, InitSettingsSource(settings_cls, read_toml(FILE))
+        return (
+            init_settings,
+            env_settings,
+            InitSettingsSource(settings_cls, read_toml(settings_file())),
+        )
 
     @model_validator(mode="after")
     def _somebody_trades(self) -> Settings:
@@ -416,7 +422,7 @@ def load_settings(**overrides: object) -> Settings:
             faults = [_told(dict(item), overrides) for item in error.errors()]
         except SourceError as error:
             faults = [str(error)]
-    message = f"settings cannot be used; correct {FILE} or the environment: "
+    message = f"settings cannot be used; correct {settings_file()} or the environment: "
     raise SettingsError(message + "\n  ".join(["", *faults] if len(faults) > 1 else faults))
 
 

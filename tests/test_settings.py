@@ -19,6 +19,7 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("CRUCIBLE_")]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("CRUCIBLE_SETTINGS_FILE", str(tmp_path / "crucible.toml"))
 
 
 def refused() -> str:

@@ -85,12 +85,19 @@ class Home:
     @property
     def socket_folder(self) -> Path:
         """Short folder for Unix sockets: a deep home would exceed the limit on their paths."""
+        return self.socket_folders[0]
+
+    @property
+    def socket_folders(self) -> tuple[Path, ...]:
+        """Every place where that folder may be: a shell without XDG_RUNTIME_DIR has another first."""
         digest = hashlib.sha256(str(self.path).encode()).hexdigest()[:8]
         name = f"crucible-{os.getuid()}-{digest}"
-        runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp")  # noqa: S108
-        if not runtime.is_dir() or len(str(runtime / name)) > _LONGEST_RUN_FOLDER:
-            runtime = Path("/tmp")  # noqa: S108
-        return runtime / name
+        usual = (os.environ.get("XDG_RUNTIME_DIR"), f"/run/user/{os.getuid()}")
+        shared = Path("/tmp")  # noqa: S108
+        given = Path(usual[0] or shared)
+        if not given.is_dir() or len(str(given / name)) > _LONGEST_RUN_FOLDER:
+            given = shared
+        return tuple(dict.fromkeys(folder / name for folder in (given, shared, Path(usual[1]))))
 
     def run(self, run_id: str) -> Run:
         """One run's folder, whether it exists or not."""

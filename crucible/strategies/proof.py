@@ -15,12 +15,14 @@ from typing import Any, Literal
 
 import msgspec
 
+from crucible.errors import CrucibleError
+
 TAG = "proof"
 """Tag of a version that holds its sealed evidence."""
 _DIGITS = 64
 
 
-class ProofError(ValueError):
+class ProofError(CrucibleError, ValueError):
     """Why a proof proves nothing."""
 
 

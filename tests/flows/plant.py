@@ -19,7 +19,7 @@ from crucible.forge.islands import Islands
 from crucible.forge.report import write_folder
 from crucible.market.exchange import Exchange
 from crucible.operations import services
-from crucible.operations.home import Home, Run
+from crucible.operations.home import Home, Run, write_json
 from crucible.operations.ports import claim
 from crucible.operations.process import ServiceProcess, stop_trees
 from crucible.operations.servers import authorization
@@ -51,7 +51,7 @@ class Plant:
             timeout=PATIENCE_S,
             headers=authorization(self.home.password()),
         )
-        self.registry = Registry(self.ports.mlflow_url)
+        self.registry = Registry(self.ports.mlflow_url, self.home.proof_key())
         self.faults = self.home.path / "faults"
 
     # --- a person's hands ------------------------------------------------------------------------
@@ -261,6 +261,12 @@ def running_plant(folder):
                 services.paper_venue(settings, home, ports, world),
             )
         ]
+        # What the stack writes down, so that commands know whose servers these are.
+        known = {
+            process.name: {"address": page, **process.identity.to_json()}
+            for process, page in zip(started, (ports.prefect_url, ports.mlflow_url), strict=False)
+        }
+        write_json(home.services_file, {"services": known})
         answer(f"{ports.prefect_api}/health", started[0])
         plant = Plant(home, ports, settings)
         plant.ask("POST", "/work_pools/", {"name": services.POOL, "type": "process"})

@@ -19,6 +19,7 @@ from crucible.market.lake import Lake
 from crucible.operations.home import Home
 from crucible.operations.world import World
 from crucible.settings import MINUTE_MS, Settings, Slot
+from crucible.strategies.proof import digest
 from crucible.strategies.registry import SEALED, TRIALS, Version
 from flows.forge import (
     Job,
@@ -136,6 +137,11 @@ def require_evidence(plant, run, slot):
     example = model.input_example
     assert list(model.metadata.get_input_schema().input_names()) == list(example.columns)
     assert set(model.predict(example)) <= {0, 1, 2}
+    # Registered by one attempt, sealed by the next: the evidence that the arena believes is there.
+    (version,) = plant.registry.versions(slot)
+    assert version.proof is not None, version.doubt
+    assert version.proof.failed == tuple(filter(None, tags["failed_gates"].split(",")))
+    assert "judged" not in version.doubt_of(digest(plant.registry.strategy(version)))
     picture = httpx.get(plant.registry.file_of_run(made.info.run_id, "equity.png"), timeout=30)
     assert picture.content.startswith(b"\x89PNG")
 

@@ -1,0 +1,101 @@
+"""`crucible kill` needs a living Cerebellum and nothing else: no folder, no settings, no file in order."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from crucible.execution.cerebellum_link import Addresses, CerebellumLink
+from crucible.operations.home import Home
+from tests.processes import cerebellum_command, running, venue_command, write_keys
+
+PROGRAM = Path(sys.executable).with_name("crucible")
+BROKEN = 'home = "{home}"\n[market\nspeed = fast\n'
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A home whose Cerebellum lives; its services.json is as the stack writes it."""
+    folder = tmp_path_factory.mktemp("kill")
+    home = Home.at(folder / "home")
+    home.create()
+    keys, log = write_keys(folder), folder / "processes.log"
+    venue_words = venue_command(folder, keys, "BTCUSDT", speed=10, days=1)
+    with running(venue_words, log) as (_, venue):
+        words = cerebellum_command(folder, keys, "BTCUSDT", venue)
+        words[words.index("--run-folder") + 1] = str(home.socket_folder)
+        with running(words, log) as (_, ready):
+            services = {"cerebellum": {"ready": ready}}
+            home.services_file.write_text(json.dumps({"services": services}))
+            yield home
+
+
+def crucible(home: Home, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Give a command in another folder, where every setting is broken."""
+    (folder / "broken.toml").write_text(BROKEN.format(home=home.path))
+    environment = {name: value for name, value in os.environ.items() if name != "CRUCIBLE_HOME"}
+    environment |= {
+        "CRUCIBLE_SETTINGS_FILE": str(folder / "broken.toml"),
+        "CRUCIBLE_MARKET__SPEED": "fast",
+        "CRUCIBLE_DEPLOYMENT": "{",
+    }
+    command = [str(PROGRAM), *words]
+    return subprocess.run(
+        command, env=environment, cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+def state(home: Home) -> str:
+    folder = home.socket_folder
+    names = (f"ipc://{folder / name}" for name in ("commands", "events", "market"))
+    with CerebellumLink(Addresses(*names)) as link:
+        return link.snapshot().state
+
+
+def test_it_halts_from_any_folder_with_every_setting_broken(home: Home, tmp_path: Path):
+    done = crucible(home, tmp_path, "kill", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "halted" in done.stdout
+    assert "broken.toml cannot be read: " in done.stderr
+    assert f"the home is {home.path}, by a line of" in done.stderr
+    assert state(home) == "HALTED"
+    assert crucible(home, tmp_path, "resume", "--operator", "me").returncode == 0
+    assert state(home) == "ACTIVE"
+    assert "broken.toml cannot be read" in crucible(home, tmp_path, "status").stderr
+
+
+@pytest.mark.parametrize("damage", [None, "", "{", "[]"])
+def test_it_halts_with_the_file_that_names_the_sockets_damaged(home: Home, tmp_path: Path, damage):
+    held = home.services_file.read_text()
+    if damage is None:
+        home.services_file.unlink()
+    else:
+        home.services_file.write_text(damage)
+    try:
+        done = crucible(home, tmp_path, "kill", "--yes")
+        assert done.returncode == 0, done.stderr
+        assert f"its sockets in {home.socket_folder} are used" in done.stderr
+        assert state(home) == "HALTED"
+        assert crucible(home, tmp_path, "resume", "--operator", "me").returncode == 0
+    finally:
+        home.services_file.write_text(held)
+
+
+def test_a_home_without_cerebellum_names_the_homes_in_which_something_runs(tmp_path: Path):
+    empty, other = Home.at(tmp_path / "empty"), tmp_path / "other"
+    empty.create()
+    environment = {**os.environ, "CRUCIBLE_HOME": str(other), "CRUCIBLE_SERVICE": "test"}
+    sleep = [sys.executable, "-c", "import time; print('here', flush=True); time.sleep(60)"]
+    process = subprocess.Popen(sleep, env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "here\n"
+        done = crucible(empty, tmp_path, "kill", "--yes")
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    assert done.returncode == 1
+    assert f"CRUCIBLE_HOME={other}" in done.stderr
