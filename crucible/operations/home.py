@@ -128,8 +128,11 @@ class Home:
             If they cannot be made, or the socket folder belongs to someone else.
         """
         try:
-            for folder in (self.path, self.prefect, self.mlflow, self.logs, self.runs):
-                folder.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(parents=True, exist_ok=True)
+            # What was traded, what was found and what was said is nobody else's to read.
+            for folder in (self.prefect, self.mlflow, self.logs, self.runs):
+                folder.mkdir(mode=0o700, exist_ok=True)
+                folder.chmod(0o700)
             sockets = self.socket_folder
             sockets.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:

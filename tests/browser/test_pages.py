@@ -48,6 +48,7 @@ def test_a_failed_forging_is_retried_in_prefect_and_its_version_promoted_in_mlfl
     run = plant.start(slot, seed=21)
     plant.until(run, "FAILED")
     with browsing(chromium) as page:
+        enter_prefect(page, plant)
         press_retry(page, plant, run, slot)
         plant.until(run, "COMPLETED")
         page.get_by_text("Completed", exact=True).first.wait_for()
@@ -56,6 +57,14 @@ def test_a_failed_forging_is_retried_in_prefect_and_its_version_promoted_in_mlfl
         set_production(page, plant, slot)
     assert plant.advanced(slot) == [1, 2, 2, 3, 4]
     assert plant.registry.aliases(slot) == {"production": "1"}
+
+
+def enter_prefect(page, plant):
+    """Paste what `crucible password` prints, once; the browser keeps it."""
+    page.goto(plant.ports.prefect_url)
+    page.get_by_placeholder("admin:pass").fill(plant.home.password())
+    page.get_by_role("button", name="Login").click()
+    page.get_by_placeholder("admin:pass").wait_for(state="detached")
 
 
 def press_retry(page, plant, run, slot):
