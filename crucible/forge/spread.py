@@ -80,7 +80,9 @@ def spread(recipe: Recipe, forging: Forging) -> Iterator[Islands]:
             cluster = make(
                 n_workers=min(recipe.settings.islands, os.cpu_count() or 1),
                 threads_per_worker=1,
-                dashboard_address="127.0.0.1:0",
+                # Who reaches a scheduler runs code in it: certificates of its own keep other users out.
+                security=True,
+                dashboard_address=None,
             )
             stack.enter_context(cluster)
             client = stack.enter_context(connect(cluster, set_as_default=False))
