@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ Address = tuple[str, int]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
-_ESTABLISHED = "01"
+_ESTABLISHED, _LISTEN = "01", "0A"
 _FORBIDDEN = 403
 # What a browser says of a request that no page of another origin has caused: typed, or our own page.
 _OWN_SITE = {b"same-origin", b"none"}
@@ -111,6 +111,28 @@ def owner_of(client: Address, server: Address) -> int | None:
         ends = _hex(client), _hex(server)
     except ValueError:
         return None
+    for local, remote, state, user in _connections():
+        # A client may speak IPv4 through an IPv6 socket: its address then ends as the IPv4 one.
+        if state == _ESTABLISHED and local.endswith(ends[0]) and remote.endswith(ends[1]):
+            return user
+    return None
+
+
+def listener_of(port: int) -> int | None:
+    """Give the user who listens on a port of 127.0.0.1; None if nobody does.
+
+    Raises
+    ------
+    OSError
+        If the system does not tell.
+    """
+    end = _hex(("127.0.0.1", port))
+    rows = _connections()
+    return next((who for local, _, state, who in rows if (state, local) == (_LISTEN, end)), None)
+
+
+def _connections() -> Iterator[tuple[str, str, str, int]]:
+    """Give both ends, state and user of every connection that a process of this machine holds."""
     for number, table in enumerate(_TABLES):
         try:
             rows = table.read_text().splitlines()[1:]
@@ -120,14 +142,8 @@ def owner_of(client: Address, server: Address) -> int | None:
             raise
         for row in rows:
             _, local, remote, state, _, _, _, user, _, inode, *_ = row.split()
-            # A client may speak IPv4 through an IPv6 socket: its address then ends as the IPv4 one.
-            if (
-                (state, inode != "0") == (_ESTABLISHED, True)
-                and local.endswith(ends[0])
-                and remote.endswith(ends[1])
-            ):
-                return int(user)
-    return None
+            if inode != "0":
+                yield local, remote, state, int(user)
 
 
 def _hex(address: Address) -> str:

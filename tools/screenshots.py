@@ -33,6 +33,7 @@ def main() -> None:
         chromium = playwright.chromium.launch(executable_path=browser, args=CHROMIUM_FLAGS)
         page = chromium.new_page(viewport={"width": 1360, "height": 820})
         take(page, addresses["dashboard"], "dashboard")
+        enter(page, addresses["prefect"])
         take(page, f"{addresses['prefect']}/runs", "prefect-runs")
         take(page, f"{addresses['mlflow']}/#/experiments/1/runs", "mlflow-forgings")
         take(page, f"{addresses['mlflow']}/#/models", "mlflow-models")
@@ -51,6 +52,16 @@ def running_services() -> dict[str, str]:
     if down:
         sys.exit(f"make screenshots: {', '.join(down)} is not up; wait or start it with make up")
     return {name: str(item["address"]) for name, item in services.items()}
+
+
+def enter(page: Page, address: str) -> None:
+    """Paste what Prefect's page asks for."""
+    command = [sys.executable, "-m", "crucible.cli", "password"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    page.goto(address)
+    page.get_by_placeholder("admin:pass").fill(done.stdout.strip())
+    page.get_by_role("button", name="Login").click()
+    page.get_by_placeholder("admin:pass").wait_for(state="detached")
 
 
 def take(page: Page, address: str, name: str) -> None:
