@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from crucible.errors import CrucibleError
+from crucible.text import let_every_text_through, terminal, visible
 
 if TYPE_CHECKING:
     from crucible.execution.cerebellum_link import Addresses
@@ -38,10 +39,11 @@ InfluenceFile = Annotated[Path | None, typer.Option(help="Trained influence arra
 
 def main() -> NoReturn:
     """Run a command; a fault of ours is one clear line on stderr and exit code 1."""
+    let_every_text_through()
     try:
         app()
     except CrucibleError as error:
-        print(f"crucible: {error}", file=sys.stderr)
+        print(f"crucible: {visible(error, lines=True)}", file=sys.stderr)
         sys.exit(1)
     sys.exit(0)
 
@@ -61,8 +63,6 @@ def up(
     browser: Annotated[bool, typer.Option(help="Open Crucible's page.")] = True,
 ) -> None:
     """Start everything on this machine and watch it; Ctrl-C stops it in order."""
-    from rich.console import Console
-
     from crucible.operations.supervisor import UpOptions, options_settings
     from crucible.operations.supervisor import up as run_up
 
@@ -74,7 +74,7 @@ def up(
         run_for_s=run_for,
         browser=browser,
     )
-    run_up(settings, options, Console())
+    run_up(settings, options, terminal(patient=True))
 
 
 @app.command()
@@ -86,12 +86,10 @@ def status(as_json: AsJson = False) -> None:
     if as_json:
         _print_json(found.to_json())
     else:
-        from rich.console import Console
-
         from crucible.operations.tables import status_view
 
         footer = f"run {found.run}" if found.run else "nothing has run here yet: crucible up"
-        Console().print(status_view(found, footer))
+        terminal().print(status_view(found, footer))
     if found.down:
         print(f"crucible: down: {', '.join(found.down)}", file=sys.stderr)
 
@@ -110,11 +108,9 @@ def report(
     if as_json:
         _print_json(made.to_json())
     else:
-        from rich.console import Console
-
         from crucible.operations.tables import report_view
 
-        Console().print(report_view(made))
+        terminal().print(report_view(made))
     if not made.books_agree:
         print("crucible: the books differ", file=sys.stderr)
 
@@ -222,15 +218,13 @@ def backtest(
     if as_json:
         _print_json(done)
         return
-    from rich.console import Console
-
     from crucible.operations.tables import figures_table
 
     title = f"{done['strategy']['symbol']} {done['strategy']['kind']}: {len(done['fills'])} fills"
     title += f"; funding {done['funding']}"
-    Console().print(figures_table(title, done["summary"]))
+    terminal().print(figures_table(title, done["summary"]))
     figures = {name: value for name, value in done["sized"].items() if name != "trades"}
-    Console().print(figures_table("At the sizes that an unproven agent gives them", figures))
+    terminal().print(figures_table("At the sizes that an unproven agent gives them", figures))
 
 
 @app.command()
@@ -259,7 +253,7 @@ def explain(
     if as_json:
         _print_json(told.to_json())
     else:
-        print(told.to_text())
+        print(visible(told.to_text(), lines=True))
 
 
 @app.command()

@@ -188,6 +188,24 @@ def append_line(path: Path, line: str) -> None:
         raise _told(error, path) from error
 
 
+def require_room(folder: Path, size: int = 65_536) -> None:
+    """Find out whether a folder takes some bytes, by writing and removing them.
+
+    Raises
+    ------
+    WriteError
+        Naming the folder, what the system says and the next step.
+    """
+    part = folder / f".room.{os.getpid()}.{next(_numbers)}{PART}"
+    try:
+        try:
+            part.write_bytes(bytes(size))
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise _told(error, folder) from error
+
+
 def remove_parts(folder: Path) -> int:
     """Remove temporary files that a crash left in a folder; call it while nothing writes there.
 

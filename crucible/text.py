@@ -6,10 +6,12 @@ own tables, marks that turn the writing around, or halves of characters. All of 
 
 from __future__ import annotations
 
+import io
 import sys
 import unicodedata
 from collections.abc import Iterable
-from typing import IO, TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
@@ -58,13 +60,22 @@ def cell(value: object, style: str = "") -> Text:
     return Text(visible(value), style=style)
 
 
-def terminal(file: IO[str] | None = None, *, stderr: bool = False, **options: Any) -> Console:  # noqa: ANN401
+def terminal(
+    file: IO[str] | None = None,
+    *,
+    stderr: bool = False,
+    patient: bool = False,
+    **options: Any,  # noqa: ANN401 - rich's own
+) -> Console:
     """Make the console that every command prints through: it takes no markup and passes no control on.
 
     Parameters
     ----------
     file : text file, optional
     stderr : bool
+    patient : bool
+        For a process whose work must go on where its words cannot be written: what a full disk or a
+        terminal that is gone refuses is dropped.
     **options
         Of `rich.console.Console`.
     """
@@ -83,7 +94,45 @@ def terminal(file: IO[str] | None = None, *, stderr: bool = False, **options: An
                 else:
                     yield Segment(visible(segment.text, lines=True), segment.style)
 
+    if patient:
+        file = cast("IO[str]", Patient(file or (sys.stderr if stderr else sys.stdout)))
     return Terminal(file=file, stderr=stderr, markup=False, emoji=False, highlight=False, **options)
+
+
+class Patient(io.TextIOBase):
+    """A text file that drops what cannot be written, and never says so to the writer.
+
+    Parameters
+    ----------
+    file : text file
+    """
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """Of the file behind."""
+        return getattr(self._file, "encoding", None) or "utf-8"
+
+    def write(self, text: str) -> int:
+        """Write a text, or drop it."""
+        with suppress(OSError, ValueError):
+            self._file.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Send what was written on its way, if that is possible."""
+        with suppress(OSError, ValueError):
+            self._file.flush()
+
+    def isatty(self) -> bool:
+        """Whether a person looks at it."""
+        return self._file.isatty()
+
+    def fileno(self) -> int:
+        """Give the number of the file behind."""
+        return self._file.fileno()
 
 
 def let_every_text_through() -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from rich.console import Console
 from rich.progress import Progress
 
 from crucible.features.frame import FeatureFrame, FeatureSchema
@@ -20,6 +19,7 @@ from crucible.files import make_folder, replacing
 from crucible.market.candles import Candles, read_folder
 from crucible.outputs import ask_for_file
 from crucible.settings import MINUTE_MS, FeatureSettings
+from crucible.text import terminal
 
 DAY_MS = 1_440 * MINUTE_MS
 
@@ -66,7 +66,7 @@ def write_features(
     """
     ask_for_file("--out", out)
     arrays = None if influence is None else InfluenceArrays.load(influence)
-    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+    with Progress(console=terminal(stderr=True), disable=not sys.stderr.isatty()) as progress:
         reading = progress.add_task("Reading candles", total=None)
         candles = read_folder(candles_dir, symbols)
         progress.update(reading, total=1, completed=1)

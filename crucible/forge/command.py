@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from crucible.features.frame import FeatureFrame
@@ -27,6 +26,7 @@ from crucible.market.funding import Funding, FundingError, charged, funding_path
 from crucible.outputs import ask_for_file, ask_for_folder
 from crucible.settings import Settings, Slot, changed
 from crucible.strategies.load import read_strategy
+from crucible.text import terminal
 
 CHECKPOINT = "checkpoint.json"
 
@@ -278,6 +278,6 @@ def _progress() -> Progress:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        console=Console(stderr=True),
+        console=terminal(stderr=True),
         disable=not sys.stderr.isatty(),
     )

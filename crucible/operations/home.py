@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import secrets
 import stat
@@ -15,10 +14,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from crucible.files import make_folder, remove_parts, write_json, write_text
 from crucible.locks import HeldError, held
 from crucible.operations.errors import AlreadyRunningError, HomeError
+from crucible.operations.state_files import read_json
 
 PAPER_USDT = "100000"
 # A Unix socket's path holds 107 bytes; the longest socket name needs about 20 of them.
@@ -104,18 +104,42 @@ class Home:
         return Run(run_id, self.runs / run_id)
 
     def current(self) -> Run | None:
-        """Give the newest run, or None when nothing has run here yet."""
+        """Give the newest run, or None when nothing has run here yet.
+
+        Raises
+        ------
+        HomeError
+            If runs are here but ``current`` names none of them: another one must not be guessed, since
+            outside the paper venue its journal is the only record of open positions.
+        """
+        path = self.path / "current"
+        numbers = self._numbers()
         try:
-            run_id = (self.path / "current").read_text().strip()
+            text = path.read_text(errors="replace").strip("\0 \n\t\r")
         except FileNotFoundError:
-            return None
-        return self.run(run_id)
+            text = ""
+            if not numbers:
+                return None
+        except OSError as error:
+            message = f"{path}: cannot be read: {error}; make it readable for you"
+            raise HomeError(message) from error
+        run = self.run(text)
+        if not _is_number(text) or not run.path.is_dir():
+            newest = f"{max(numbers):04d}" if numbers else "none"
+            message = (
+                f"{path}: names no run of this home ({text!r}; the newest is {newest}); write the number "
+                f"of the run to go on with into it, for example: echo {newest} > {path}"
+            )
+            raise HomeError(message)
+        return run
+
+    def _numbers(self) -> list[int]:
+        return [int(path.name) for path in self.runs.glob("*") if _is_number(path.name)]
 
     def new_run(self) -> Run:
         """Make the next run's folder and point ``current`` at it; numbers only ever grow."""
-        taken = [int(path.name) for path in self.runs.glob("*") if path.name.isdigit()]
-        run = self.run(f"{max(taken, default=0) + 1:04d}")
-        run.path.mkdir(parents=True)
+        run = self.run(f"{max(self._numbers(), default=0) + 1:04d}")
+        make_folder(run.path)
         write_text(self.path / "current", run.run_id + "\n")
         return run
 
@@ -128,10 +152,10 @@ class Home:
             If they cannot be made, or the socket folder belongs to someone else.
         """
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path)
             # What was traded, what was found and what was said is nobody else's to read.
             for folder in (self.prefect, self.mlflow, self.logs, self.runs):
-                folder.mkdir(mode=0o700, exist_ok=True)
+                make_folder(folder, mode=0o700)
                 folder.chmod(0o700)
             sockets = self.socket_folder
             sockets.mkdir(mode=0o700, exist_ok=True)
@@ -201,6 +225,7 @@ class Home:
                 raise AlreadyRunningError(message) from error
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+            remove_parts(self.path)
             yield
 
 
@@ -259,6 +284,10 @@ class Run:
         return self.path / "run.json"
 
 
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdigit()
+
+
 def secret(path: Path) -> str:
     """Read a secret of one line; the first time make it, at random and 0600.
 
@@ -287,32 +316,4 @@ def secret(path: Path) -> str:
     return text
 
 
-def read_json(path: Path) -> Any:  # noqa: ANN401
-    """Read a JSON file; None when it is missing.
-
-    Raises
-    ------
-    HomeError
-        If it is there but is not JSON.
-    """
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        message = f"{path} cannot be read as JSON: {error}; remove it if it was edited by hand"
-        raise HomeError(message) from error
-
-
-def write_json(path: Path, value: object, *, mode: int = 0o644) -> None:
-    """Replace a JSON file atomically."""
-    write_text(path, json.dumps(value, indent=1) + "\n", mode=mode)
-
-
-def write_text(path: Path, text: str, *, mode: int = 0o644) -> None:
-    """Replace a text file atomically."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
-        file.write(text)
-    part.replace(path)
+__all__ = ["Home", "Run", "read_json", "secret", "write_json", "write_text"]

@@ -13,13 +13,14 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 
+from crucible.files import require_room
 from crucible.operations.errors import ServiceError
 
 HOME_MARK = "CRUCIBLE_HOME"
@@ -141,10 +142,12 @@ class ServiceProcess:
         self.name = name
         self.log = logs / f"{name}.log"
         self.output = logs / f"{name}.out"
-        rotate(self.log)
-        # Files, not pipes: a service outlives a killed supervisor and must not write into a void.
-        try:
-            with self.log.open("ab") as errors, self.output.open("wb") as output:
+        self.untold = ""
+        """Why what it writes is not kept; empty where it is."""
+        self._memory: IO[bytes] | None = None
+        with ExitStack() as stack:
+            errors, output = self._streams(stack)
+            try:
                 self._popen = subprocess.Popen(
                     list(command),
                     stdin=subprocess.DEVNULL,
@@ -154,14 +157,32 @@ class ServiceProcess:
                     cwd=folder,
                     start_new_session=True,
                 )
-        except OSError as error:
-            message = f"{name} cannot be started: {error}; set up again with `make up`"
-            raise ServiceError(message) from error
+            except OSError as error:
+                message = f"{name} cannot be started: {error}; set up again with `make up`"
+                raise ServiceError(message) from error
         if nice:
             with suppress(ProcessLookupError):  # it has ended already: `poll` tells
                 os.setpriority(os.PRIO_PROCESS, self._popen.pid, os.nice(0) + nice)
         identity = Identity.of(self._popen.pid)
         self.identity = identity or Identity(self._popen.pid, 0, "")
+
+    def _streams(self, stack: ExitStack) -> tuple[IO[bytes] | int, IO[bytes]]:
+        """Open what the service writes to: files, since it outlives a killed supervisor.
+
+        On a full disk it must start all the same: its log is then nowhere, and its ready line is kept
+        in memory, where it is found by the path of the open file.
+        """
+        try:
+            self.log.parent.mkdir(exist_ok=True)
+            require_room(self.log.parent)
+            rotate(self.log)
+            errors = stack.enter_context(self.log.open("ab"))
+            return errors, stack.enter_context(self.output.open("wb"))
+        except OSError as error:
+            self.untold = str(error)
+            self._memory = os.fdopen(os.memfd_create(f"{self.name}.out"), "wb")
+            self.output = Path(f"/proc/{os.getpid()}/fd/{self._memory.fileno()}")
+            return subprocess.DEVNULL, self._memory
 
     def poll(self) -> int | None:
         """Give the exit code, or None while it runs."""
@@ -169,7 +190,11 @@ class ServiceProcess:
 
     def ready_line(self) -> dict[str, Any] | None:
         """Give the JSON line that says it is ready, or None so far."""
-        for line in self.output.read_text(errors="replace").splitlines():
+        try:
+            text = self.output.read_text(errors="replace")
+        except OSError:  # somebody removed the folder of the logs
+            return None
+        for line in text.splitlines():
             with suppress(ValueError):
                 value = json.loads(line)
                 if isinstance(value, dict) and value.get("event") == "ready":
@@ -182,7 +207,7 @@ class ServiceProcess:
             line = last_line(path)
             if line and '"ready"' not in line:
                 return line
-        return "it wrote nothing"
+        return f"what it wrote is not kept: {self.untold}" if self.untold else "it wrote nothing"
 
     def stop(self, grace_s: float) -> bool:
         """End the process and its children; True if it went by itself within the grace."""
@@ -283,14 +308,14 @@ def _zombie(process: psutil.Process) -> bool:
 
 def rotate(log: Path) -> None:
     """Keep one old log beside the new one when it has grown large."""
-    with suppress(FileNotFoundError):
+    with suppress(OSError):
         if log.stat().st_size > LOG_LIMIT:
             log.replace(log.with_suffix(".log.1"))
 
 
 def last_line(path: Path) -> str:
     """Last line with text in it of a file that may be long; empty if there is none."""
-    with suppress(FileNotFoundError), path.open("rb") as file:
+    with suppress(OSError), path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 8192))
         lines = file.read().decode(errors="replace").splitlines()
         return next((line.strip() for line in reversed(lines) if line.strip()), "")

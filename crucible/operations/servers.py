@@ -78,7 +78,14 @@ class PrefectServer:
             except httpx.HTTPError as error:
                 message = f"Prefect did not answer {method} {path}: {error}"
                 raise ServerError(message) from error
-            return response.json() if response.content else None
+            try:
+                return response.json() if response.content else None
+            except ValueError as error:
+                message = (
+                    f"Prefect answered {method} {path} with something that is not JSON: "
+                    f"{response.text[:200]}; does another program listen at {self._client.base_url}?"
+                )
+                raise ServerError(message) from error
         raise AssertionError
 
     def ensure_pool(self, name: str) -> None:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
-from crucible.execution.cerebellum_link import Addresses, LinkError
+from crucible.errors import CrucibleError
+from crucible.execution.cerebellum_link import Addresses
 from crucible.operations.arena_run import ArenaRun
-from crucible.operations.errors import OperationsError, ServerError
+from crucible.operations.errors import ServerError
 from crucible.operations.halt import halt_and_flatten
 from crucible.operations.home import read_json, write_json
 from crucible.operations.process import Identity, interrupt, stop_trees, wait_until_gone
@@ -50,16 +52,34 @@ def shut_down(
         ("unfinished runs", lambda: _close_runs(stack, prefect)),
     )
     for what, step in steps:
-        try:
-            step()
-        except (OperationsError, LinkError) as error:
-            say(f"{what}: {error}")
+        attempt(what, step, say)
     for name in ("deploy", "cerebellum", "paper_venue", "worker", "dashboard", "mlflow", "prefect"):
-        stack.stop(name)
+        attempt(f"stopping {name}", partial(stack.stop, name), say)
+    attempt("leftovers", partial(_sweep, stack, say), say)
+    attempt("services.json", stack.save, say)
+
+
+def attempt(what: str, step: Callable[[], None], say: Callable[[str], None]) -> None:
+    """Do one step of the stop; whatever it raises is said, and the next step follows.
+
+    Parameters
+    ----------
+    what : str
+        Names the step where it fails.
+    step, say : callable
+    """
+    try:
+        step()
+    except (CrucibleError, OSError) as error:
+        say(f"{what}: {error}")
+    except Exception as error:  # noqa: BLE001 - a defect in one step must leave no process behind
+        say(f"{what}: {type(error).__name__}: {error}")
+
+
+def _sweep(stack: Stack, say: Callable[[str], None]) -> None:
     left = stack.sweep()
     if left:
         say(f"{left} processes did not end with their service; they were stopped")
-    stack.save()
 
 
 def _rest_schedules(stack: Stack, prefect: PrefectServer) -> None:

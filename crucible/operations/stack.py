@@ -91,6 +91,8 @@ class Stack:
         self._helpers: dict[str, ServiceProcess] = {}
         self.services: dict[str, Service] = {name: Service(name) for name in NAMES}
         self._saved: dict[str, Any] = {}
+        self._written: tuple[int, ...] = ()
+        self._unsaved = ""
 
     def __iter__(self) -> Iterator[Service]:
         return iter(self.services.values())
@@ -130,7 +132,7 @@ class Stack:
         for owned in list(self._owned.values()):
             if owned.process is None:
                 if owned.retry_at is not None and now >= owned.retry_at:
-                    self._launch(owned)
+                    self._launch_again(owned, now)
             elif (code := owned.process.poll()) is not None:
                 self._ended(owned, code, now)
             elif owned.service.state == "starting":
@@ -160,16 +162,36 @@ class Stack:
         return len(left)
 
     def save(self) -> None:
-        """Write ``services.json`` if anything changed."""
+        """Write ``services.json`` if anything changed, or somebody else changed the file.
+
+        Where that fails it is said, and tried again.
+        """
         document = {
             "supervisor": me.to_json() if (me := Identity.of(os.getpid())) else None,
             "run": self.run.run_id,
             "socket_folder": str(self.home.socket_folder),
             "services": {service.name: service.to_json() for service in self},
         }
-        if document != self._saved:
+        if document == self._saved and self._written == _state_of(self.home.services_file):
+            return
+        try:
             write_json(self.home.services_file, document)
-            self._saved = document
+        except OSError as error:
+            if self._unsaved != str(error):
+                self._unsaved = str(error)
+                self._say(f"{error}; until then others see the services as they were")
+            return
+        self._saved, self._written = document, _state_of(self.home.services_file)
+        if self._unsaved:
+            self._unsaved = ""
+            self._say(f"{self.home.services_file}: written again")
+
+    def _launch_again(self, owned: _Owned, now: float) -> None:
+        try:
+            self._launch(owned)
+        except ServiceError as error:
+            # Memory or processes are short for a moment: the others are watched meanwhile.
+            self._later(owned, now, str(error))
 
     def _launch(self, owned: _Owned) -> None:
         service = owned.service
@@ -188,6 +210,8 @@ class Stack:
         service.state, service.identity = "starting", owned.process.identity
         service.address, service.ready = owned.spec.page, None
         self.event(service.name, "starting again" if owned.was_up else "starting")
+        if owned.process.untold:
+            self._say(f"{service.name}: nothing that it writes is kept: {owned.process.untold}")
         self.save()
 
     def _look(self, owned: _Owned) -> None:
@@ -222,12 +246,17 @@ class Stack:
         if not owned.was_up and owned.restarts.count >= EARLY_RESTARTS:
             message = f"{service.name} does not start, it {how}: {words}; the log: {process.log}"
             raise ServiceError(message)
+        self._later(owned, now, how)
+
+    def _later(self, owned: _Owned, now: float, why: str) -> None:
+        owned.retry_at = None
         pause = owned.restarts.pause(now)
         if pause is None:
-            self.event(service.name, f"{how} again and again; given up, see {process.log}")
+            log = self.home.logs / f"{owned.spec.name}.log"
+            self.event(owned.spec.name, f"{why} again and again; given up, see {log}")
             return
         owned.retry_at = now + pause
-        self.event(service.name, f"{how}; starting again in {pause:g} s")
+        self.event(owned.spec.name, f"{why}; starting again in {pause:g} s")
 
 
 def clear_leftovers(home: Home, say: Callable[[str], None]) -> None:
@@ -248,3 +277,12 @@ def clear_leftovers(home: Home, say: Callable[[str], None]) -> None:
         began = time.monotonic()
         stop_trees(left, 8.0)
         say(f"stopped them in {time.monotonic() - began:.0f} s")
+
+
+def _state_of(path: Path) -> tuple[int, ...]:
+    """Give what changes when a file does; empty where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns

@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 import time
+import traceback
 import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,15 +21,18 @@ from types import FrameType
 
 from rich.console import Console
 
+from crucible.errors import CrucibleError
+from crucible.files import append_line
 from crucible.operations import services
 from crucible.operations.arena_run import ArenaRun
 from crucible.operations.display import Display
 from crucible.operations.errors import OperationsError, ServiceError
 from crucible.operations.home import Home, Run, write_json
 from crucible.operations.ports import claim
+from crucible.operations.room import Room
 from crucible.operations.servers import TERMINAL, PrefectServer, market_clock
 from crucible.operations.services import POOL, REPOSITORY, Ports
-from crucible.operations.shutdown import SCHEDULED, shut_down
+from crucible.operations.shutdown import SCHEDULED, attempt, shut_down
 from crucible.operations.stack import Stack, clear_leftovers
 from crucible.operations.status import read_status
 from crucible.operations.world import World, open_outside, open_world
@@ -126,11 +130,19 @@ class Supervisor:
         self._prefect = PrefectServer(self._ports.prefect_api, home.password())
         self._arena = ArenaRun(self._stack, self._prefect, self._run)
         self._signals = 0
+        self._room = Room(home.path)
+        self._failing: dict[str, str] = {}
         self._shown = self._remembered = 0.0
         self._footer = "starting"
 
     def run(self) -> None:
-        """Start, watch, stop."""
+        """Start, watch, stop.
+
+        Raises
+        ------
+        CrucibleError
+            Why it ended, where nobody asked for it; every process has been stopped by then.
+        """
         self._describe_run()
         with self._signals_asked():
             try:
@@ -138,17 +150,47 @@ class Supervisor:
                 self._watch()
             except StopRequested:
                 self._display.say("stopping everything in order; this takes some seconds")
+            except CrucibleError as error:
+                self._display.say(f"{error}; stopping everything in order")
+                raise
+            except Exception as error:
+                raise self._defect(error) from error
             finally:
-                self._footer = "stopping"
-                self._show(time.monotonic(), always=True)
-                self._remember()
-                shut_down(self._stack, self._prefect, self._arena, self._display.say)
-                self._footer = f"run {self._run.run_id} has stopped"
-                self._prefect.close()
-                self._show(time.monotonic(), always=True)
+                self._end()
         self._display.say(
             f"stopped; run {self._run.run_id} is kept: crucible report --run {self._run.run_id}"
         )
+
+    def _end(self) -> None:
+        show = partial(self._show, time.monotonic(), always=True)
+        self._footer = "stopping"
+        attempt("the table", show, self._display.say)
+        attempt("the market's time", self._remember, self._display.say)
+        shut_down(self._stack, self._prefect, self._arena, self._display.say)
+        self._footer = f"run {self._run.run_id} has stopped"
+        self._prefect.close()
+        attempt("the table", show, self._display.say)
+
+    def _defect(self, error: Exception) -> ServiceError:
+        """Tell a defect of the code in one line; its trace goes to a file."""
+        where = self._home.logs / "up.log"
+        trace = "".join(traceback.format_exception(error))
+        self._aside("the trace", partial(append_line, where, trace))
+        message = f"crucible up ended by {type(error).__name__}: {error}; the whole trace: {where}"
+        self._display.say(f"{message}; stopping everything in order")
+        return ServiceError(message)
+
+    def _aside(self, what: str, step: Callable[[], None]) -> None:
+        """Keep books and tell people; where that fails it is said once, and everything goes on."""
+        try:
+            step()
+        except (CrucibleError, OSError) as error:
+            if self._failing.get(what) != str(error):
+                self._failing[what] = str(error)
+                self._display.say(f"{what}: {error}")
+        else:
+            if self._failing.pop(what, None):
+                self._display.say(f"{what}: as it should be again")
 
     # --- the sequence ----------------------------------------------------------------------------
 
@@ -160,7 +202,7 @@ class Supervisor:
         if paper:
             stack.start(services.paper_venue(self._settings, self._home, ports, self._world))
             self._wait(lambda: stack.up("paper_venue"), "the paper venue")
-        self._remember()
+        self._aside("the market's time", self._remember)
         stack.start(
             services.cerebellum(
                 self._settings,
@@ -282,10 +324,11 @@ class Supervisor:
         now = time.monotonic()
         self._stack.tick(now)
         self._arena.tick(now)
-        self._show(now)
+        self._aside("the table", partial(self._show, now))
         if now - self._remembered > WORLD_EVERY_S:
             self._remembered = now
-            self._remember()
+            self._aside("the market's time", self._remember)
+            self._room.look(self._display.say)
 
     def _show(self, now: float, *, always: bool = False) -> None:
         if self._display.interactive and (always or now - self._shown > TABLE_EVERY_S):

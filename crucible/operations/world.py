@@ -107,7 +107,7 @@ def open_world(
     saved = read_json(home.world_file)
     if saved is not None:
         _refuse_other_world(home, saved, fresh)
-        fresh = replace(fresh, last_market_ms=int(saved["last_market_ms"]))
+        fresh = replace(fresh, last_market_ms=int(saved.get("last_market_ms", 0)))
     start = start_ms if start_ms is not None else max(fresh.start_ms, fresh.last_market_ms)
     start = -(-start // MINUTE_MS) * MINUTE_MS
     if start <= fresh.origin_ms:

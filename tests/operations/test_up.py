@@ -1,0 +1,209 @@
+"""`up` outlives its books: whatever fails, services are watched on, and none is left behind at the end."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from crucible.operations.home import Home, read_json
+from crucible.operations.process import Identity, marked
+
+STAND_IN = Path(__file__).with_name("stand_in.py")
+
+
+class Up:
+    def __init__(self, home: Path, **environment: str) -> None:
+        self.home = Home.at(home)
+        ports = {f"CRUCIBLE_PORTS__{name}": "0" for name in ("PREFECT", "MLFLOW", "DASHBOARD")}
+        self.process = subprocess.Popen(
+            [sys.executable, str(STAND_IN)],
+            env={
+                **os.environ,
+                **ports,
+                "CRUCIBLE_HOME": str(home),
+                "PYTHONPATH": str(STAND_IN.parents[2]),
+                "PYTHONUNBUFFERED": "1",
+                "PYTHONDONTWRITEBYTECODE": "1",
+                **environment,
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.lines: list[str] = []
+        self._changed = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._changed:
+                self.lines.append(line.rstrip("\n"))
+                self._changed.notify_all()
+
+    def wait_for(self, words: str, times: int = 1, seconds: float = 60.0) -> None:
+        def seen() -> bool:
+            told = sum(words in line for line in self.lines) >= times
+            return told or self.process.poll() is not None
+
+        with self._changed:
+            self._changed.wait_for(seen, seconds)
+        assert sum(words in line for line in self.lines) >= times, (words, self.lines)
+
+    def end(self) -> tuple[int, str]:
+        self.process.wait(60)
+        self._reader.join(10)
+        assert self.process.stderr is not None
+        return self.process.returncode, self.process.stderr.read()
+
+    def pid_of_living(self, service: str) -> int | None:
+        identity = Identity.from_json(read_json(self.home.services_file)["services"][service])
+        return identity.pid if identity is not None and identity.alive else None
+
+    def pid(self, service: str) -> int:
+        return int(read_json(self.home.services_file)["services"][service]["pid"])
+
+
+@contextmanager
+def up(home: Path, **environment: str) -> Iterator[Up]:
+    running = Up(home, **environment)
+    try:
+        yield running
+    finally:
+        running.process.kill()
+        running.process.wait()
+        for left in marked(home):
+            os.kill(left.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    if os.getuid() != 0:
+        pytest.skip("only root may mount a small disk")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        pytest.skip(f"no small disk can be mounted here: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file:
+        size = 65_536
+        while size:
+            try:
+                while file.write(bytes(size)) == size:
+                    pass
+                size //= 2
+            except OSError:
+                size //= 2
+    assert os.statvfs(disk).f_bavail == 0
+    return filler
+
+
+def test_a_full_disk_stops_no_service_and_everything_recovers_and_stops_in_order(
+    small_disk: Path,
+):
+    home = small_disk / "home"
+    with up(home) as running:
+        running.wait_for("everything is up")
+        first = running.pid("mlflow")
+        filler = fill(small_disk)
+        running.wait_for("0 MB are left on its disk")
+        os.kill(first, signal.SIGKILL)
+        running.wait_for("mlflow: ready", times=2)
+        running.wait_for("mlflow: nothing that it writes is kept: ")
+        running.wait_for("services.json: cannot be written: No space left on device; free some")
+        assert running.pid("mlflow") == first
+        assert running.process.poll() is None
+
+        filler.unlink()
+        running.wait_for("services.json: written again")
+        running.wait_for("its disk has room again")
+        assert running.pid("mlflow") != first
+        assert read_json(running.home.services_file)["services"]["mlflow"]["state"] == "up"
+
+        fill(small_disk)
+        running.process.send_signal(signal.SIGTERM)
+        code, errors = running.end()
+        assert (code, errors) == (0, ""), running.lines
+        assert "stopped; run 0001 is kept" in running.lines[-1]
+        stopped = [line for line in running.lines if line.endswith(": stopped")]
+        assert len(stopped) == 7, running.lines
+        assert marked(home) == []
+
+
+def test_a_defect_in_the_loop_stops_every_service_in_order_and_is_one_line(tmp_path: Path):
+    with up(tmp_path / "home", STAND_IN_DEFECT="1") as running:
+        code, errors = running.end()
+        assert code == 1
+        assert errors == (
+            "crucible: crucible up ended by KeyError: 'never'; the whole trace: "
+            f"{tmp_path}/home/logs/up.log\n"
+        )
+        assert "Traceback" in (tmp_path / "home" / "logs" / "up.log").read_text()
+        for name in ("cerebellum", "paper_venue", "prefect", "mlflow"):
+            if any(f"{name}: starting" in line for line in running.lines):
+                assert any(f"{name}: stopped" in line for line in running.lines), running.lines
+        assert marked(tmp_path / "home") == []
+
+
+def test_a_servers_message_full_of_markup_and_escapes_ends_up_in_order_to_the_letter(
+    tmp_path: Path,
+):
+    with up(tmp_path / "home", STAND_IN_SAYS="no [/x] \x1b]0;title\x07 \x1b[2J here") as running:
+        code, errors = running.end()
+        assert code == 1
+        told = "no [/x] \\x1b]0;title\\x07 \\x1b[2J here"
+        assert errors == f"crucible: {told}\n"
+        assert any(told in line for line in running.lines)
+        assert "\x1b" not in "".join(running.lines)
+        assert marked(tmp_path / "home") == []
+
+
+def test_a_terminal_that_is_gone_or_full_stops_nothing(tmp_path: Path):
+    with up(tmp_path / "home") as running:
+        running.wait_for("everything is up")
+        assert running.process.stdout is not None
+        os.kill(running.pid("mlflow"), signal.SIGKILL)
+        running.wait_for("mlflow: ready", times=2)
+        # The reader goes away: what is said from now on meets a broken pipe.
+        running.process.stdout.close()
+        second = running.pid("mlflow")
+        os.kill(second, signal.SIGKILL)
+        deadline = time.monotonic() + 30
+        while running.pid_of_living("mlflow") in {None, second}:
+            assert time.monotonic() < deadline
+            assert running.process.poll() is None
+            time.sleep(0.1)
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(60) == 0
+        assert marked(tmp_path / "home") == []
+
+
+def test_a_services_file_that_was_emptied_is_written_anew(tmp_path: Path):
+    with up(tmp_path / "home") as running:
+        running.wait_for("everything is up")
+        path = running.home.services_file
+        path.write_text("")
+        deadline = time.monotonic() + 20
+        while not path.read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert read_json(path)["services"]["cerebellum"]["state"] == "up"
