@@ -13,6 +13,7 @@ from rich.text import Text
 
 from crucible.operations.status import Status
 from crucible.operations.tables import status_view
+from crucible.text import visible
 
 LINES = 6
 
@@ -58,7 +59,7 @@ class Display:
     def say(self, text: str) -> None:
         """Tell one thing that happened."""
         clock = datetime.now().astimezone().strftime("%H:%M:%S")
-        line = f"{clock}  {text}"
+        line = f"{clock}  {visible(text)}"
         self._lines.append(line)
         if self._live is None:
             self._console.print(line, highlight=False, markup=False, soft_wrap=True)
