@@ -2,15 +2,18 @@
 
 A server on the loopback interface is reached by every page that a browser shows and by every user of
 the machine. Pages are told apart by ``Host``, ``Origin`` and ``Sec-Fetch-Site`` (Fetch Metadata, W3C),
-users by who owns the other end of the connection, which Linux tells in ``/proc/net/tcp``.
+users by who owns the other end of the connection, which Linux tells.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import os
+import socket
+import struct
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -111,11 +114,44 @@ def owner_of(client: Address, server: Address) -> int | None:
         ends = _hex(client), _hex(server)
     except ValueError:
         return None
+    with suppress(OSError, struct.error):
+        return _asked_owner(client, server)
     for local, remote, state, user in _connections():
         # A client may speak IPv4 through an IPv6 socket: its address then ends as the IPv4 one.
         if state == _ESTABLISHED and local.endswith(ends[0]) and remote.endswith(ends[1]):
             return user
     return None
+
+
+def _asked_owner(client: Address, server: Address) -> int | None:
+    """Ask the kernel for one connection (sock_diag(7)): the tables take it a hundred times as long.
+
+    Raises
+    ------
+    OSError
+        If it does not answer so: an old kernel, a container, or there is no such connection.
+    """
+    ports = struct.pack("!HH", client[1], server[1])
+    places = [socket.inet_aton(end[0]).ljust(16, b"\0") for end in (client, server)]
+    one = ports + b"".join(places) + struct.pack("=III", 0, _ANY, _ANY)
+    body = struct.pack("=BBBBI", socket.AF_INET, socket.IPPROTO_TCP, 0, 0, _ANY) + one
+    head = struct.pack("=IHHII", _HEAD + len(body), _BY_FAMILY, _REQUEST, 0, 0)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG) as kernel:
+        kernel.settimeout(1.0)
+        kernel.sendall(head + body)
+        told = kernel.recv(4096)
+    if struct.unpack_from("=IH", told)[1] != _BY_FAMILY:
+        number = -struct.unpack_from("=i", told, _HEAD)[0]
+        raise OSError(number, os.strerror(number))
+    state = told[_HEAD + 1]
+    user, inode = struct.unpack_from("=II", told, _HEAD + _USER)
+    same = told[_HEAD + 4 : _HEAD + 8] == ports
+    return user if same and inode and state == int(_ESTABLISHED, 16) else None
+
+
+# <linux/netlink.h>, <linux/sock_diag.h>, <linux/inet_diag.h>
+_SOCK_DIAG, _BY_FAMILY, _REQUEST, _ANY = 4, 20, 1, 0xFFFFFFFF
+_HEAD, _USER = 16, 64
 
 
 def listener_of(port: int) -> int | None:

@@ -2,8 +2,8 @@
 
 An environment variable overrides the file: ``CRUCIBLE_FORGE__POPULATION=200`` sets
 ``forge.population``. ``CRUCIBLE_HOME`` names the folder that holds every piece of state; the file
-lies beside the Makefile, or where ``CRUCIBLE_SETTINGS_FILE`` says. Relative paths of a home count from
-the Makefile's folder, never from the current one.
+lies beside the Makefile, or where ``CRUCIBLE_SETTINGS_FILE`` says. Relative paths count from the
+Makefile's folder, never from the current one.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _said(path: object) -> object:
 _SYMBOL = re.compile(r"[A-Z0-9]{1,24}", re.ASCII)
 Symbol = Annotated[str, AfterValidator(_symbol)]
 """A symbol as venues spell it: ASCII capitals and digits."""
-Location = Annotated[Path, BeforeValidator(_said)]
+Location = Annotated[Path, BeforeValidator(_said), AfterValidator(place)]
 
 
 class Section(BaseModel):
@@ -271,7 +271,7 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
     )
 
-    home: Annotated[Location, AfterValidator(place)] = place(DEFAULT_HOME)
+    home: Location = place(DEFAULT_HOME)
     deployment: dict[Symbol, dict[Kind, Annotated[int, Field(ge=0, le=1_000)]]] = {
         "BTCUSDT": {"gp": 2, "boosted": 1},
         "ETHUSDT": {"gp": 1, "boosted": 1},

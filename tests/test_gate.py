@@ -124,11 +124,22 @@ def asked_as(user, port):
     return done.stdout
 
 
-def test_the_other_end_of_a_real_connection_is_known(server):
+@pytest.fixture(params=["asked", "read"])
+def way(request, monkeypatch):
+    """Both ways to learn it: the kernel is asked for one connection, or its tables are read."""
+    if request.param == "read":
+        monkeypatch.setattr("crucible.gate._SOCK_DIAG", 10_000)
+    else:
+        monkeypatch.setattr("crucible.gate._TABLES", ())
+
+
+def test_the_other_end_of_a_real_connection_is_known(server, way):
     assert asked_as(os.getuid(), server).startswith("HTTP/1.1 200 OK")
     with socket.create_connection(("127.0.0.1", server)) as client:
         ends = client.getsockname(), client.getpeername()
         assert owner_of(*ends) == os.getuid()
+        assert owner_of(ends[1], ends[0]) == os.getuid()
+        assert owner_of(("127.0.0.1", server), ("127.0.0.1", ends[0][1] ^ 1)) is None
     assert owner_of(*ends) is None
     assert owner_of(("::1", 5), ends[1]) is None
     with socket.socket(socket.AF_INET6) as client:
@@ -139,7 +150,7 @@ def test_the_other_end_of_a_real_connection_is_known(server):
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can ask as another user")
-def test_another_user_of_the_machine_is_refused_on_a_real_connection(server):
+def test_another_user_of_the_machine_is_refused_on_a_real_connection(server, way):
     told = asked_as(65_534, server)
     assert told.startswith("HTTP/1.1 403 Forbidden")
     assert "crucible: another user of this machine may not ask here" in told
