@@ -19,10 +19,12 @@ from crucible.strategies.proof import (
     seal,
 )
 from crucible.strategies.registry import Active, RegistryError, Version
+from tests.documented import answers
 
 SLOT = Slot.parse("BTCUSDT-gp-1")
 SCHEMA = "0123456789abcdef"
 KEY = "a key of this home"
+PROMISED = answers("Homes, secrets and proofs")
 
 
 def document(**changes):
@@ -111,8 +113,8 @@ def sealed(file, *, key=KEY, version="1", gate=0.99, edge=None):
     ("tags", "reason"),
     [
         ({}, "it has no proof"),
-        ({"proven": "true"}, "it has no proof"),
-        ({"proven": "true", "proof": "true"}, "not sealed by this home, or was altered"),
+        ({"proven": "true"}, PROMISED["no-proof"][0]),
+        ({"proven": "true", "proof": "true"}, PROMISED["forged-proof"][0]),
         ({"proven": "true", **sealed(document(), key="another home's")}, "not sealed by this home"),
         (
             {"proven": "true", **sealed(document(), version="2")},

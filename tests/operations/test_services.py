@@ -136,3 +136,15 @@ def test_prefect_knows_its_own_pages_and_a_password_that_no_command_line_shows(h
     for spec in all_specs(settings, home):
         assert password not in " ".join(spec.command)
     assert password not in " ".join(services.deploy_command())
+
+
+def test_nothing_that_is_started_reports_to_anybody(home: Home):
+    settings = Settings(home=home.path)
+    base = {"DO_NOT_TRACK": "0", "MLFLOW_DISABLE_TELEMETRY": "false"}
+    base |= {"PREFECT_SERVER_ANALYTICS_ENABLED": "true", "PREFECT_CLOUD_API_URL": "https://away"}
+    found = services.environment(settings, home, home.new_run(), PORTS, WORLD, base)
+    assert found["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+    assert found["PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT"] == "false"
+    assert found["DO_NOT_TRACK"] == "1"
+    assert found["MLFLOW_DISABLE_TELEMETRY"] == "true"
+    assert "PREFECT_CLOUD_API_URL" not in found
