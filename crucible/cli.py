@@ -6,7 +6,9 @@ once.
 
 from __future__ import annotations
 
+import errno
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -28,6 +30,21 @@ app = typer.Typer(
     help="A factory of trading strategies: evolve, trade, judge, cull, replace.",
 )
 
+_DISK = frozenset(
+    {
+        errno.EACCES,
+        errno.EDQUOT,
+        errno.EIO,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.ENOSPC,
+        errno.ENOTDIR,
+        errno.EPERM,
+        errno.EROFS,
+    }
+)
+
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")]
 
 CandlesFolder = Annotated[Path, typer.Option(help="Folder of SYMBOL-1m.parquet.")]
@@ -44,6 +61,12 @@ def main() -> NoReturn:
         app()
     except CrucibleError as error:
         print(f"crucible: {visible(error, lines=True)}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        # A disk that says no is the world's fault; anything else is a defect and shows where it is.
+        if error.errno not in _DISK or not error.filename:
+            raise
+        print(f"crucible: {error.filename}: {error.strerror}", file=sys.stderr)
         sys.exit(1)
     sys.exit(0)
 
@@ -65,12 +88,17 @@ def up(
     """Start everything on this machine and watch it; Ctrl-C stops it in order."""
     from crucible.operations.supervisor import UpOptions, options_settings
     from crucible.operations.supervisor import up as run_up
+    from crucible.setting_names import SettingsError
+    from crucible.settings import read_symbols
 
+    if run_for is not None and not 0 <= run_for < math.inf:
+        message = f"--run-for {run_for:g}: no span of time; write seconds from 0 on"
+        raise SettingsError(message)
     settings = options_settings(speed, seed)
     options = UpOptions(
         candles=candles,
         start_ms=start,
-        symbols=tuple(symbols.split(",")) if symbols else None,
+        symbols=read_symbols("--symbols", symbols),
         run_for_s=run_for,
         browser=browser,
     )
@@ -124,9 +152,9 @@ def features(
 ) -> None:
     """Compute the features of a folder of candles: the same numbers as the live path."""
     from crucible.features.command import write_features
-    from crucible.settings import load_settings
+    from crucible.settings import load_settings, read_symbols
 
-    names = symbols.split(",") if symbols else None
+    names = read_symbols("--symbols", symbols)
     schema = write_features(candles, out, names, load_settings().features, influence)
     print(f"{out}: {len(schema.names)} features, schema {schema.hash}")
 

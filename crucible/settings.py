@@ -49,9 +49,37 @@ FEWEST_CANDLES = 2_000
 Kind = Literal["gp", "boosted"]
 
 
+def is_symbol(name: str) -> bool:
+    """Whether a name is a symbol as venues spell it: ASCII capitals and digits, 24 at most."""
+    return _SYMBOL.fullmatch(name) is not None
+
+
+def read_symbols(option: str, text: str | None) -> tuple[str, ...] | None:
+    """Read the symbols of a command line; None where none are given.
+
+    Raises
+    ------
+    SettingsError
+        Naming the option, if one is no symbol or there twice.
+
+    Examples
+    --------
+    >>> read_symbols("--symbols", "BTCUSDT, ETHUSDT")
+    ('BTCUSDT', 'ETHUSDT')
+    """
+    if text is None:
+        return None
+    names = tuple(name.strip() for name in text.split(","))
+    try:
+        return _each_once(tuple(map(_symbol, names)))
+    except ValueError as error:
+        message = f"{option} {text!r}: {error}"
+        raise SettingsError(message) from error
+
+
 def _symbol(name: str) -> str:
-    if not _SYMBOL.fullmatch(name):
-        message = "no symbol; write it in capitals and digits, for example BTCUSDT"
+    if not is_symbol(name):
+        message = f"{name!r} is no symbol; write it in capitals and digits, for example BTCUSDT"
         raise ValueError(message)
     return name
 

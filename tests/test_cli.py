@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import call
+
 PROGRAM = Path(sys.executable).with_name("crucible")
 
 
@@ -67,6 +69,32 @@ def test_a_fault_is_one_clear_line_without_a_traceback(tmp_path: Path, words, na
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("crucible: ")
     assert named in done.stderr.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("up", "--start", "1735689600000000"), "it looks like microseconds"),
+        (("up", "--start", "1735689600"), "it looks like seconds"),
+        (("up", "--speed", "inf"), "market.speed = inf"),
+        (("up", "--speed", "nan"), "market.speed = nan"),
+        (("up", "--seed", "-1"), "market.seed = -1"),
+        (("up", "--symbols", "BTCUSDT,"), "--symbols 'BTCUSDT,': '' is no symbol"),
+        (("up", "--symbols", "btcusdt"), "'btcusdt' is no symbol"),
+        (("up", "--symbols", "BTCUSDT,BTCUSDT"), "BTCUSDT is there more than once"),
+        (("up", "--run-for", "nan"), "--run-for nan"),
+        (
+            ("forge", "--slot", "BTCUSDT-gp-1", "--candles", ".", "--out", "o", "--budget", "5x"),
+            "5x",
+        ),
+    ],
+)
+def test_a_senseless_argument_is_refused_by_name_before_anything_starts(tmp_path, words, named):
+    ended = call(tmp_path / "home", *words)
+    assert ended.code == 1
+    assert len(ended.stderr.splitlines()) == 1
+    assert named in ended.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_option_is_a_usage_error(tmp_path: Path):

@@ -14,6 +14,7 @@ from crucible.forge.report import write_folder
 from crucible.market.candles import write_candles
 from crucible.market.simulator import simulate
 from crucible.outputs import OutputError, ask_for_file, ask_for_folder
+from tests.commands import call
 from tests.documented import answers, lacking
 
 PROGRAM = Path(sys.executable).with_name("crucible")
@@ -30,6 +31,12 @@ def candles(tmp_path_factory) -> Path:
 
 def crucible(home: Path, *words: object, before: tuple[str, ...] = ()) -> str:
     """Run a command that must end with 1 and one line on stderr; give the line."""
+    if not before:
+        ended = call(home, *words)
+        assert (ended.code, ended.stdout) == (1, "")
+        assert ended.stderr.startswith("crucible: ")
+        assert len(ended.stderr.splitlines()) == 1
+        return ended.stderr
     done = subprocess.run(
         [*before, PROGRAM, *map(str, words)],
         check=False,

@@ -17,13 +17,14 @@ import numpy.typing as npt
 from crucible.errors import CrucibleError
 from crucible.market.parquet import read_columns, write_columns
 from crucible.market.plausible import implausible_steps, implausible_year
-from crucible.settings import MINUTE_MS
+from crucible.settings import MINUTE_MS, is_symbol
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 PRICE_COLUMNS = ("open", "high", "low", "close")
 COLUMNS = ("ts", *PRICE_COLUMNS, "volume")
+ENDING = "-1m.parquet"
 
 
 class CandleError(CrucibleError, ValueError):
@@ -196,15 +197,38 @@ def read_candles(path: Path, symbol: str | None = None) -> Candles:
     return check_whole(Candles(symbol or path.name.split("-")[0], ts, *columns), str(path))
 
 
+def files_of(folder: Path) -> dict[str, Path]:
+    """Find every ``SYMBOL-1m.parquet`` of a folder, by symbol; hidden files are no candles.
+
+    Raises
+    ------
+    CandleError
+        If a file's name begins with something that is no symbol: who leaves it out drops a market unsaid.
+    """
+    files = {}
+    for path in sorted(folder.glob(f"*{ENDING}")):
+        symbol = path.name.removesuffix(ENDING)
+        if symbol.startswith("."):
+            continue
+        if not is_symbol(symbol):
+            message = (
+                f"{path}: {symbol!r} is no symbol; name the file SYMBOL{ENDING}, the symbol in capitals "
+                "and digits, or move it away"
+            )
+            raise CandleError(message)
+        files[symbol] = path
+    return files
+
+
 def read_folder(folder: Path, symbols: Iterable[str] | None = None) -> dict[str, Candles]:
     """Read every ``*-1m.parquet`` of a folder, or only those of the named symbols.
 
     Raises
     ------
     CandleError
-        If the folder holds no such file, or a named symbol has none.
+        If the folder holds no such file, one that is not named by a symbol, or a named symbol has none.
     """
-    files = {path.name.removesuffix("-1m.parquet"): path for path in folder.glob("*-1m.parquet")}
+    files = files_of(folder)
     if not files:
         message = f"{folder}: no SYMBOL-1m.parquet files; point at a folder of one-minute candles"
         raise CandleError(message)

@@ -89,10 +89,12 @@ def open_world(
     Raises
     ------
     HomeError
-        If the home lives in another world, the recording lacks a symbol or has ended.
+        If `start_ms` is no plausible time, the home lives in another world, the recording lacks a symbol or has ended.
     CandleError
         If a file of the recording cannot be used.
     """
+    from crucible.market.plausible import END_MS, FIRST_MS, likely_unit
+
     if candles is None:
         fresh = World(
             market="simulated",
@@ -110,6 +112,11 @@ def open_world(
         fresh = replace(fresh, last_market_ms=int(saved.get("last_market_ms", 0)))
     start = start_ms if start_ms is not None else max(fresh.start_ms, fresh.last_market_ms)
     start = -(-start // MINUTE_MS) * MINUTE_MS
+    if not FIRST_MS <= start < END_MS:
+        unit = likely_unit(start)
+        looks = "" if unit is None else f"; it looks like {unit}"
+        message = f"--start {start}: no milliseconds since 1970 of the years 2000 to 2099{looks}"
+        raise HomeError(message)
     if start <= fresh.origin_ms:
         message = f"--start {start} is not after the market's first instant {fresh.origin_ms}"
         raise HomeError(message)
@@ -150,8 +157,10 @@ def open_outside(
 def _recording(
     folder: Path, symbols: tuple[str, ...] | None, default_symbols: tuple[str, ...], seed: int
 ) -> World:
+    from crucible.market.candles import files_of
+
     folder = folder.expanduser().absolute()
-    files = {path.name.removesuffix("-1m.parquet"): path for path in folder.glob("*-1m.parquet")}
+    files = files_of(folder)
     wanted = symbols or tuple(name for name in default_symbols if name in files)
     absent = [name for name in wanted if name not in files]
     if absent or not wanted:
