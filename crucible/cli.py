@@ -55,20 +55,29 @@ InfluenceFile = Annotated[Path | None, typer.Option(help="Trained influence arra
 
 
 def main() -> NoReturn:
-    """Run a command; a fault of ours is one clear line on stderr and exit code 1."""
+    """Run a command; a fault of ours is one clear line on stderr and exit code 1.
+
+    With ``--json`` the fault is told on stdout as well, as ``{"error": ...}``: whoever reads it gets one
+    JSON object in any case.
+    """
     let_every_text_through()
     try:
         app()
     except CrucibleError as error:
-        print(f"crucible: {visible(error, lines=True)}", file=sys.stderr)
-        sys.exit(1)
+        _end(str(error))
     except OSError as error:
         # A disk that says no is the world's fault; anything else is a defect and shows where it is.
         if error.errno not in _DISK or not error.filename:
             raise
-        print(f"crucible: {error.filename}: {error.strerror}", file=sys.stderr)
-        sys.exit(1)
+        _end(f"{error.filename}: {error.strerror}")
     sys.exit(0)
+
+
+def _end(fault: str) -> NoReturn:
+    if "--json" in sys.argv[1:]:
+        _print_json({"error": fault})
+    print(f"crucible: {visible(fault, lines=True)}", file=sys.stderr)
+    sys.exit(1)
 
 
 @app.command()

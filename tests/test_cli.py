@@ -1,5 +1,6 @@
 """The command line answers at once and fails in one line."""
 
+import json
 import os
 import subprocess
 import sys
@@ -95,6 +96,16 @@ def test_a_senseless_argument_is_refused_by_name_before_anything_starts(tmp_path
     assert len(ended.stderr.splitlines()) == 1
     assert named in ended.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("report",), ("backtest", "no.json", "--candles", "."), ("explain", "no.json")],
+)
+def test_with_json_a_fault_is_one_json_object_too(tmp_path, words):
+    ended = call(tmp_path / "home", *words, "--json")
+    assert ended.code == 1
+    assert ended.stderr == f"crucible: {json.loads(ended.stdout)['error']}\n"
 
 
 def test_an_unknown_option_is_a_usage_error(tmp_path: Path):

@@ -20,6 +20,7 @@ from numba import njit
 from crucible.errors import CrucibleError
 from crucible.features.grid import Grid, Matrix, State, hold
 from crucible.features.rings import NONE
+from crucible.files import make_folder, replacing
 from crucible.market.candles import Floats, Integers
 from crucible.market.mtfa import COVERAGE
 from crucible.settings import FeatureSettings
@@ -84,10 +85,9 @@ class InfluenceArrays:
 
     def save(self, path: Path) -> None:
         """Write an ``.npz`` file atomically."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part.npz")
-        np.savez(part, **{field.name: getattr(self, field.name) for field in fields(self)})
-        part.replace(path)
+        make_folder(path.parent)
+        with replacing(path) as part, part.open("wb") as file:
+            np.savez(file, **{field.name: getattr(self, field.name) for field in fields(self)})
 
     @classmethod
     def load(cls, path: Path) -> InfluenceArrays:
@@ -96,14 +96,35 @@ class InfluenceArrays:
         Raises
         ------
         InfluenceError
-            If the file cannot be read or lacks an array.
+            If the file cannot be read, lacks an array, or one is not of numbers that fit the others:
+            compiled code reads them without looking.
         """
         try:
             with np.load(path, allow_pickle=False) as stored:
-                return cls(**{field.name: stored[field.name] for field in fields(cls)})
-        except (OSError, ValueError, KeyError, BadZipFile) as error:
+                found = cls(**{field.name: stored[field.name] for field in fields(cls)})
+        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
             message = f"{path}: cannot be read as influence arrays: {error}; train them again"
             raise InfluenceError(message) from error
+        units, lags = found.hidden_bias.size, found.theta.size
+        shapes = {
+            "theta": (lags,),
+            "gate": (2,),
+            "hidden": (units, lags + 1),
+            "hidden_bias": (units,),
+            "out": (units,),
+            "threshold": (1,),
+            "trained_until": (1,),
+        }
+        for name, shape in shapes.items():
+            array = getattr(found, name)
+            kind = np.int64 if name == "trained_until" else np.float64
+            if array.shape != shape or array.dtype != kind or not np.isfinite(array).all():
+                message = (
+                    f"{path}: {name} is {array.dtype} {array.shape}, wanted are finite numbers, "
+                    f"{np.dtype(kind)} {shape}; train them again"
+                )
+                raise InfluenceError(message)
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from crucible.market import funding
 from crucible.market.candles import Candles, check
 from crucible.market.funding import Funding
 from crucible.market.instruments import Instrument
+from crucible.market.plausible import implausible_year
 from crucible.settings import MINUTE_MS
 
 PAGE = 1_000
@@ -98,7 +99,12 @@ class Exchange:
         if not rows:
             message = f"{self._base_url}: no candles of {symbol} yet"
             raise ExchangeError(message)
-        return int(rows[-1][0])
+        newest = int(rows[-1][0])
+        year = implausible_year(np.array([newest]))
+        if year is not None:
+            message = f"{self._base_url}: newest candle of {symbol}: {newest}: {year[1]}"
+            raise ExchangeError(message)
+        return newest
 
     def pages(self, symbol: str, start_ms: int, end_ms: int) -> Iterator[Candles]:
         """Fetch closed one-minute candles of ``[start_ms, end_ms)``, page by page, oldest first.

@@ -273,6 +273,24 @@ def test_arrays_are_saved_without_pickle_and_a_broken_file_is_named(tmp_path: Pa
         InfluenceArrays.load(file)
 
 
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("hidden", np.ones((3, 2))),
+        ("out", np.ones(0)),
+        ("theta", np.full(6, np.nan)),
+        ("gate", np.ones(2, np.float32)),
+        ("trained_until", np.ones(1)),
+    ],
+)
+def test_arrays_that_do_not_fit_together_never_reach_compiled_code(tmp_path, name, array) -> None:
+    file = tmp_path / "influence.npz"
+    arrays = {field.name: getattr(some_arrays(), field.name) for field in fields(InfluenceArrays)}
+    np.savez(file, **{**arrays, name: array})
+    with pytest.raises(InfluenceError, match=rf"influence\.npz: {name} is"):
+        InfluenceArrays.load(file)
+
+
 def test_the_schema_names_the_trained_arrays() -> None:
     plain = FeaturePipeline(SYMBOLS, SETTINGS).schema
     one = FeaturePipeline(SYMBOLS, SETTINGS, some_arrays(1)).schema
