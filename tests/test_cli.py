@@ -95,7 +95,7 @@ def test_a_senseless_argument_is_refused_by_name_before_anything_starts(tmp_path
     assert ended.code == 1
     assert len(ended.stderr.splitlines()) == 1
     assert named in ended.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.glob("home/runs/*")) == []
 
 
 @pytest.mark.parametrize(
