@@ -27,6 +27,7 @@ OTHER_VARIABLES = frozenset(
         "CRUCIBLE_EXCHANGE_URL",  # which venue the market's history is asked of
         "CRUCIBLE_SHARED",  # recorded market data for tests
         "CRUCIBLE_CHROMIUM",  # the browser for tests
+        "CRUCIBLE_PICTURES",  # where tests of pages leave what they saw
     }
 )
 OTHER_PREFIXES = ("CRUCIBLE_E2E_", "CRUCIBLE_TEST_")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from crucible.setting_names import OTHER_VARIABLES, setting_names, variable_of
 from crucible.settings import Settings, SettingsError, Slot, load_settings
 from tests.documented import answers, lacking
+from tests.processes import REPOSITORY
 
 
 @pytest.fixture(autouse=True)
@@ -147,6 +149,19 @@ def test_every_name_of_the_tree_and_of_other_parts_is_known(monkeypatch):
     settings = load_settings()
     assert settings.forge.costs.fee == 0.001
     assert settings.arena.capital_per_agent == Decimal("123.456789012345678901")
+
+
+def test_every_variable_that_our_own_code_names_is_known():
+    known = {variable_of(name) for name in setting_names(Settings)} | OTHER_VARIABLES
+    used = {
+        variable
+        for room in ("crucible", "flows", "tools", "benchmarks", ".make")
+        for path in (REPOSITORY / room).rglob("*.*")
+        if path.suffix in {".py", ".sh", ".toml", ".mk"}
+        for variable in re.findall(r"\bCRUCIBLE_[A-Z_]*[A-Z]\b", path.read_text(encoding="utf-8"))
+    }
+    assert len(used) > 15
+    assert used - known - {"CRUCIBLE_E2E", "CRUCIBLE_TEST"} == set()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Literal
 
 from crucible.operations.errors import HomeError
 from crucible.operations.home import Home, read_json, write_json
-from crucible.settings import MINUTE_MS
+from crucible.settings import FEWEST_CANDLES, MINUTE_MS
 
 DAY_MS = 86_400_000
 # 2025-01-01T00:00:00Z: a fixed origin makes a default run reproducible.
@@ -175,6 +175,13 @@ def _recording(
         message = (
             f"{folder}: no minute is in every file of {', '.join(wanted)}: one begins at {first}, "
             f"another ends at {end}; name symbols that were recorded at the same time"
+        )
+        raise HomeError(message)
+    minutes = (end - first) // MINUTE_MS
+    if minutes < FEWEST_CANDLES:
+        message = (
+            f"{folder}: {minutes} minutes are in every file of {', '.join(wanted)}; nothing can be forged "
+            f"on fewer than {FEWEST_CANDLES}: give a longer recording"
         )
         raise HomeError(message)
     start = first + int((end - first) * HISTORY_FRACTION)

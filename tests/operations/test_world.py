@@ -7,13 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crucible.market.candles import Candles, write_candles
+from crucible.market.candles import CandleError, Candles, write_candles
 from crucible.operations.errors import HomeError
 from crucible.operations.home import Home
 from crucible.operations.world import DAY_MS, SIMULATED_ORIGIN_MS, World, open_world
 from crucible.settings import MINUTE_MS
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
+
+CASES = Path(__file__).resolve().parents[1] / "cases" / "candle_files"
 
 
 def opened(home: Home, **changes: object) -> World:
@@ -76,30 +78,30 @@ def test_another_market_in_the_same_home_is_refused(home: Home, change: dict, na
 def test_a_recording_starts_after_its_history_and_takes_the_symbols_it_has(
     home: Home, tmp_path: Path
 ):
-    recording(tmp_path, "BTCUSDT", 1000)
-    recording(tmp_path, "SOLUSDT", 1000)
+    recording(tmp_path, "BTCUSDT", 5_000)
+    recording(tmp_path, "SOLUSDT", 5_000)
 
     world = opened(home, candles=tmp_path)
 
     assert world.market == "replay"
     assert world.symbols == ("BTCUSDT",)
-    assert world.start_ms == world.origin_ms + 600 * MINUTE_MS
-    assert world.end_ms == world.origin_ms + 1000 * MINUTE_MS
+    assert world.start_ms == world.origin_ms + 3_000 * MINUTE_MS
+    assert world.end_ms == world.origin_ms + 5_000 * MINUTE_MS
     assert world.candles == str(tmp_path)
 
 
 def test_a_recording_spans_what_all_its_symbols_have(home: Home, tmp_path: Path):
-    recording(tmp_path, "BTCUSDT", 1000)
-    recording(tmp_path, "ETHUSDT", 1000, first=500)
+    recording(tmp_path, "BTCUSDT", 5_000)
+    recording(tmp_path, "ETHUSDT", 5_000, first=2_500)
 
     world = opened(home, candles=tmp_path)
 
     assert world.end_ms is not None
-    assert world.end_ms - world.origin_ms == 500 * MINUTE_MS
+    assert world.end_ms - world.origin_ms == 2_500 * MINUTE_MS
 
 
 def test_a_recording_that_has_ended_is_not_started_again(home: Home, tmp_path: Path):
-    recording(tmp_path, "BTCUSDT", 100)
+    recording(tmp_path, "BTCUSDT", 2_500)
     world = opened(home, candles=tmp_path)
     assert world.end_ms is not None
     world.save(home, world.end_ms)
@@ -108,9 +110,38 @@ def test_a_recording_that_has_ended_is_not_started_again(home: Home, tmp_path: P
 
 
 def test_a_symbol_without_candles_is_named(home: Home, tmp_path: Path):
-    recording(tmp_path, "BTCUSDT", 100)
+    recording(tmp_path, "BTCUSDT", 2_500)
     with pytest.raises(HomeError, match="no candles of XRPUSDT; it holds BTCUSDT"):
         opened(home, candles=tmp_path, symbols=("XRPUSDT",))
+
+
+def test_a_recording_that_nothing_can_be_forged_on_or_that_has_no_common_minute_is_refused(
+    home: Home, tmp_path: Path
+):
+    recording(tmp_path, "BTCUSDT", 1_999)
+    with pytest.raises(
+        HomeError, match=r"1999 minutes .* fewer than 2000: give a longer recording"
+    ):
+        opened(home, candles=tmp_path)
+    recording(tmp_path, "BTCUSDT", 2_500)
+    recording(tmp_path, "ETHUSDT", 2_500, first=2_500)
+    with pytest.raises(HomeError, match="no minute is in every file of BTCUSDT, ETHUSDT"):
+        opened(home, candles=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "case", ["microseconds", "a-row-of-1970", "times-without-a-zone", "no-price"]
+)
+def test_a_recording_with_a_bad_file_starts_nothing(home: Home, case: str):
+    with pytest.raises(CandleError, match=r"BTCUSDT-1m\.parquet: (row|column)"):
+        opened(home, candles=CASES / case)
+
+
+def test_a_file_that_no_symbol_names_is_not_dropped_unsaid(home: Home, tmp_path: Path):
+    recording(tmp_path, "BTCUSDT", 2_500)
+    (tmp_path / "ethusdt-1m.parquet").write_bytes(b"")
+    with pytest.raises(CandleError, match="'ethusdt' is no symbol"):
+        opened(home, candles=tmp_path)
 
 
 def test_an_empty_folder_is_named(home: Home, tmp_path: Path):
