@@ -2,6 +2,7 @@
 
 import json
 import re
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -248,6 +249,22 @@ def not_ready(bench: Bench) -> list[str]:
     return [seen]
 
 
+def journal_held(bench: Bench) -> list[str]:
+    resting = bench.resting()
+    other = sqlite3.connect(bench.cerebellum.journal, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    # What shows that it is held: a change that wants to be written.
+    bench.limits(order={"per_second_per_agent": 9})
+    end = time.monotonic() + 10.0
+    while bench.cerebellum.metric("cerebellum_journal_trouble") != 2:
+        assert time.monotonic() < end, "nobody noticed"
+    seen = [answer(bench.submit()), answer(bench.amend(resting, qty="0.020"))]
+    other.execute("ROLLBACK")
+    other.close()
+    bench.client.until(lambda event: event.get("code") == "journal_written")
+    return seen
+
+
 LIMIT = {"kind": "limit"}
 DRIVERS: dict[str, Callable[[Bench], list[str]]] = {
     "not-json": raw(b"", b"{"),
@@ -304,6 +321,7 @@ DRIVERS: dict[str, Callable[[Bench], list[str]]] = {
     "amend-off-limits": amend_off_limits,
     "replay-limit": replay_limit,
     "not-ready": not_ready,
+    "journal-held": journal_held,
 }
 
 

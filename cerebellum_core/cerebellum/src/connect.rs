@@ -3,9 +3,10 @@
 //! It goes on while the engine runs already, so that commands are answered (`not_ready`) and a stop
 //! is heard however long the venue stays away. Each step is tried for ever, with a line a try.
 
-use std::{future::Future, sync::mpsc::Sender, time::Duration};
+use std::{collections::BTreeMap, future::Future, sync::mpsc::Sender, time::Duration};
 
 use protocol::wire::{field::Symbol, market::Market};
+use rust_decimal::Decimal;
 
 use crate::{
     book::{
@@ -19,9 +20,12 @@ use crate::{
         ws_public::{self, PublicSetup},
         ws_trade::{self, TradeRunner},
     },
-    core::io::Input,
+    core::{
+        io::{Input, OrderSeen},
+        order::intent_of,
+    },
     engine::Inbox,
-    settings::Settings,
+    settings::{Settings, Venue},
 };
 
 /// A distance of the clocks that is an alarm, ms.
@@ -44,6 +48,8 @@ pub struct Way {
     pub market: Sender<Market>,
     /// The trade socket's far end, if orders travel over it.
     pub trade: Option<TradeRunner>,
+    /// Whether the journal has never held an intent.
+    pub new_journal: bool,
 }
 
 /// Goes up; returns once the streams run by themselves.
@@ -51,11 +57,23 @@ pub struct Way {
 /// # Errors
 /// What asking again cannot mend: a wrong key, an unknown symbol, a refused setting.
 pub async fn run(way: Way) -> Result<(), String> {
-    let Way { settings, rest, inbox, market, trade } = way;
+    let Way { settings, rest, inbox, market, trade, new_journal } = way;
     let offset_ms = until_answered("clock", &rest, || rest.sync_clock()).await?;
     let told = alarm_of_clock(&inbox, offset_ms, 0);
     let filters = || rest.instruments(&settings.symbols);
     let instruments = until_answered("instruments", &rest, filters).await?;
+    // A journal that begins while orders work means that another one holds what they are for.
+    if new_journal && settings.venue != Venue::Paper {
+        let positions = until_answered("positions", &rest, || rest.positions()).await?;
+        let orders = until_answered("open orders", &rest, || rest.open_orders()).await?;
+        if let Some(held) = unknown_business(&positions, &orders) {
+            return Err(format!(
+                "the account holds {held}, of which the new journal {} knows nothing; name the \
+                 journal that was used before (--journal), or close them at the venue first",
+                settings.journal.display()
+            ));
+        }
+    }
     for symbol in &settings.symbols {
         until_answered("position mode", &rest, || rest.set_one_way(symbol)).await?;
         if let Some(leverage) = &settings.leverage {
@@ -93,6 +111,19 @@ pub async fn run(way: Way) -> Result<(), String> {
     tokio::spawn(watch_clock(rest.clone(), inbox.clone(), every, told));
     tokio::spawn(reread_filters(rest, settings.symbols, inbox));
     Ok(())
+}
+
+/// What an account holds that a journal without any intent cannot know.
+fn unknown_business(positions: &BTreeMap<Symbol, Decimal>, orders: &[OrderSeen]) -> Option<String> {
+    let mut held: Vec<String> = positions
+        .iter()
+        .filter(|(_, qty)| !qty.is_zero())
+        .map(|(symbol, qty)| format!("a position of {} {symbol}", qty.normalize()))
+        .collect();
+    // Orders of others are told and left alone, whatever the journal.
+    let ours = orders.iter().filter(|order| intent_of(&order.link_id).is_some());
+    held.extend(ours.map(|order| format!("our order {} in {}", order.link_id, order.symbol)));
+    (!held.is_empty()).then(|| held.join(", "))
 }
 
 /// Tries a step until the venue answers; a line and a metric tell what is waited for.
@@ -158,5 +189,30 @@ async fn reread_filters(rest: RestClient, symbols: Vec<Symbol>, inbox: Inbox) {
             }
             Err(error) => tracing::warn!(%error, "filters could not be read again"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::oms::Shown;
+
+    #[test]
+    fn what_a_new_journal_cannot_know_is_named_and_orders_of_others_are_not() {
+        let symbol = Symbol::new("BTCUSDT").unwrap();
+        let order = |link_id: &str| OrderSeen {
+            link_id: link_id.to_owned(),
+            order_id: "o".to_owned(),
+            symbol: symbol.clone(),
+            shown: Shown::Working,
+            terms: None,
+            updated_ts: None,
+        };
+        let flat = BTreeMap::from([(symbol.clone(), Decimal::ZERO)]);
+        assert_eq!(unknown_business(&flat, &[order(""), order("by-hand")]), None);
+        let ours = "c-01890a5dac96774bbcce000000000001";
+        let held = BTreeMap::from([(symbol.clone(), Decimal::new(-15, 1))]);
+        let told = unknown_business(&held, &[order(ours)]).unwrap();
+        assert_eq!(told, format!("a position of -1.5 BTCUSDT, our order {ours} in BTCUSDT"));
     }
 }

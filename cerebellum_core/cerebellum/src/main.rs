@@ -10,6 +10,7 @@ use cerebellum::{
     telemetry,
 };
 use clap::Parser;
+use protocol::lines::{complain, tell};
 
 /// The engine makes and drops many short texts a command.
 #[global_allocator]
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
         ),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("cerebellum: {error}");
+        complain(&format!("cerebellum: {error}"));
         ExitCode::from(2)
     })
 }
@@ -41,6 +42,6 @@ fn main() -> ExitCode {
 fn verify_journal(file: &std::path::Path) -> Result<ExitCode, String> {
     let summary = verify(file).map_err(|error| error.to_string())?;
     let text = serde_json::to_string_pretty(&summary).map_err(|error| error.to_string())?;
-    println!("{text}");
+    tell(&text).map_err(|error| format!("standard output: {error}"))?;
     Ok(if summary.ok { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

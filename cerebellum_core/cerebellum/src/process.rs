@@ -1,7 +1,8 @@
 //! Putting the parts together: start, run, stop.
 
-use std::{io::Write, sync::mpsc, time::Duration};
+use std::{sync::mpsc, time::Duration};
 
+use protocol::lines::tell;
 use serde_json::json;
 use tokio::signal::unix::{signal, SignalKind};
 
@@ -16,6 +17,8 @@ use crate::{
     telemetry,
 };
 
+/// The signal of a write beyond the limit on the size of files.
+const SIGXFSZ: i32 = 25;
 /// How long the engine may take to stop.
 const STOP_IN: Duration = Duration::from_secs(4);
 
@@ -43,6 +46,8 @@ async fn serve(settings: Settings) -> Result<(), String> {
         Some(address) => Some(telemetry::serve_metrics(address).await?),
         None => None,
     };
+    // A limit on the size of files is an error of a write then, and no end.
+    let _size_limit = signal(SignalKind::from_raw(SIGXFSZ)).map_err(|error| error.to_string())?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
     let (mut engine, way) = start(settings.clone(), keys, limits, journal, metrics)?;
@@ -111,6 +116,7 @@ fn start(
         fills = recovered.ledger.fills(),
         "journal is read"
     );
+    let new_journal = recovered.first_intent_ts.is_none() && recovered.last_seq == 0;
     let core = Core::new(setup, recovered, clock::now());
     let (market_sender, market_receiver) = mpsc::channel();
     std::thread::Builder::new()
@@ -151,15 +157,14 @@ fn start(
     let engine = tokio::spawn(async move {
         task.await.unwrap_or_else(|_| Err("the engine thread ended without a word".to_owned()))
     });
-    Ok((engine, Way { settings, rest, inbox, market: market_sender, trade: runner }))
+    let way = Way { settings, rest, inbox, market: market_sender, trade: runner, new_journal };
+    Ok((engine, way))
 }
 
 fn tell_ready(line: &serde_json::Value) {
     metrics::gauge!("cerebellum_ready").set(1.0);
-    let mut out = std::io::stdout().lock();
     // Whoever started us may have gone; that is no reason to stop protecting positions.
-    let _ = writeln!(out, "{line}");
-    let _ = out.flush();
+    let _ = tell(&line.to_string());
 }
 
 fn venue_name(venue: Venue) -> &'static str {

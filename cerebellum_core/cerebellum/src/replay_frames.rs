@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use protocol::wire::field::Symbol;
+use protocol::{lines::tell, wire::field::Symbol};
 use serde_json::{json, Value};
 
 use crate::book::{
@@ -48,17 +48,14 @@ pub fn measure(file: &Path, places: &[String], depth: usize, repeat: u32) -> Res
     let times = repeat as usize;
     let books: serde_json::Map<String, Value> =
         data.ladders().map(|(symbol, ladder)| (symbol.as_str().to_owned(), book(ladder))).collect();
-    println!(
-        "{}",
-        json!({
-            "frames": lines.len() * times,
-            "levels": levels * times,
-            "outcomes": outcomes,
-            "seconds": seconds,
-            "books": books,
-        })
-    );
-    Ok(())
+    let figures = json!({
+        "frames": lines.len() * times,
+        "levels": levels * times,
+        "outcomes": outcomes,
+        "seconds": seconds,
+        "books": books,
+    });
+    tell(&figures.to_string()).map_err(|error| format!("standard output: {error}"))
 }
 
 /// Reads a file of frames and prints messages, faults and the last books as JSON lines.

@@ -2,6 +2,7 @@
 
 use axum::{routing::get, Router};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use protocol::lines::LogLines;
 
 /// Libraries that write whole frames and headers, logins included, when they are asked for details.
 const TALKATIVE: [&str; 6] = [
@@ -28,7 +29,9 @@ pub fn start_logs(filter: &str) -> Result<(), String> {
     tracing_subscriber::fmt()
         .json()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| LogLines)
+        // Its own complaints go to standard error by a way that panics.
+        .log_internal_errors(false)
         .try_init()
         .map_err(|error| format!("logs: {error}"))
 }

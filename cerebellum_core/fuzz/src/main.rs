@@ -11,6 +11,7 @@ use fuzz::{
     fuzz,
     targets::{Target, TARGETS},
 };
+use protocol::lines::{complain, tell};
 
 /// Frames of a stream that are put into one example.
 const STREAMED: usize = 12;
@@ -38,14 +39,18 @@ fn main() -> ExitCode {
         TARGETS.iter().filter(|one| [one.name, "all"].contains(&&*line.target)).peekable();
     if chosen.peek().is_none() {
         let names: Vec<&str> = TARGETS.iter().map(|one| one.name).collect();
-        eprintln!("fuzz: --target {} is unknown; there are all, {}", line.target, names.join(", "));
+        let target = &line.target;
+        complain(&format!(
+            "fuzz: --target {target} is unknown; there are all, {}",
+            names.join(", ")
+        ));
         return ExitCode::from(2);
     }
     if let Some(folder) = &line.write_corpus {
         return match chosen.try_for_each(|target| write_corpus(target, folder)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("fuzz: {error}");
+                complain(&format!("fuzz: {error}"));
                 ExitCode::from(2)
             }
         };
@@ -57,13 +62,13 @@ fn main() -> ExitCode {
         let examples = match (target.examples)() {
             Ok(examples) => examples,
             Err(error) => {
-                eprintln!("fuzz: {error}");
+                complain(&format!("fuzz: {error}"));
                 return ExitCode::from(2);
             }
         };
         let begun = std::time::Instant::now();
         let report = fuzz(target, &examples, line.runs, line.seed);
-        println!(
+        let mut told = vec![format!(
             "{:8} examples {:4}  runs {:8}  accepted {:8}  distinct outcomes {:5}  findings {}  {:.1} s",
             target.name,
             examples.len(),
@@ -72,10 +77,14 @@ fn main() -> ExitCode {
             report.outcomes.len(),
             report.findings.len(),
             begun.elapsed().as_secs_f64(),
-        );
+        )];
         for (input, finding) in &report.findings {
             broken = true;
-            println!("  {finding}\n    input: {input:?}");
+            told.push(format!("  {finding}\n    input: {input:?}"));
+        }
+        if let Err(error) = tell(&told.join("\n")) {
+            complain(&format!("fuzz: standard output: {error}"));
+            return ExitCode::from(2);
         }
     }
     ExitCode::from(u8::from(broken))

@@ -11,6 +11,7 @@ use paper_venue::market::{recording, replay, Market};
 use paper_venue::mirror::upstream::Upstream;
 use paper_venue::server::{router, Venue};
 use paper_venue::settings::{self, Flags, MarketKind, Settings};
+use protocol::lines::{complain, tell, LogLines};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,9 @@ fn main() -> ExitCode {
     let flags = Flags::parse();
     tracing_subscriber::fmt()
         .json()
-        .with_writer(std::io::stderr)
+        .with_writer(|| LogLines)
+        // Its own complaints go to standard error by a way that panics.
+        .log_internal_errors(false)
         .with_max_level(tracing::Level::INFO)
         .init();
     let outcome = settings::read(flags).and_then(|settings| {
@@ -37,7 +40,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(line) => {
-            eprintln!("paper_venue: {line}");
+            complain(&format!("paper_venue: {line}"));
             ExitCode::from(2)
         }
     }
@@ -172,16 +175,15 @@ async fn run(settings: Settings) -> Result<(), String> {
             core.exchange.instruments().iter().map(|one| one.symbol.clone()).collect();
         (core.exchange.now(), symbols)
     });
-    println!(
-        "{}",
-        serde_json::json!({
-            "event": "ready",
-            "rest": format!("http://{address}"),
-            "ws": format!("ws://{address}"),
-            "market_ts": market_ts,
-            "symbols": symbols,
-        })
-    );
+    let ready = serde_json::json!({
+        "event": "ready",
+        "rest": format!("http://{address}"),
+        "ws": format!("ws://{address}"),
+        "market_ts": market_ts,
+        "symbols": symbols,
+    });
+    // Whoever started us may have gone; the market goes on.
+    let _ = tell(&ready.to_string());
     tracing::info!(%address, market_ts, speed = settings.speed, "the venue is open");
     let driver = tokio::spawn(Arc::clone(&venue).run());
     let served =

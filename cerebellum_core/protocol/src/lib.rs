@@ -7,5 +7,7 @@
 
 /// Bybit v5: signing, rows and frames as the exchange spells them.
 pub mod bybit;
+/// Lines for whoever started a process, and its log: neither ever ends the process.
+pub mod lines;
 /// The ZeroMQ wire between arena and Cerebellum.
 pub mod wire;

@@ -9,6 +9,7 @@ use protocol::wire::{reply::AckStatus, RejectCode};
 
 use super::{
     io::{AmendOutcome, Client, Effect, Record},
+    journaling::Journaling,
     oms::Happened,
     order::{link_id, Order, Origin, Terms},
     risk::{self, Refusal},
@@ -61,7 +62,7 @@ impl Core {
             self.happen(&link, Happened::AmendWanted(wanted));
             self.amends.push(&order.intent.agent, link);
         }
-        self.ack(client, request, id, AckStatus::Accepted, None, "journaled".to_owned(), None);
+        self.accept(client, request, id, "journaled");
     }
 
     fn check_amend(&self, order: &Order, wanted: &Terms) -> Result<(), Refusal> {
@@ -73,6 +74,9 @@ impl Core {
         if !self.audit.ready || !self.audit.connected {
             let text = "not reconciled with the venue; send it again in a moment";
             return Err((RejectCode::NotReady, text.to_owned()));
+        }
+        if let Some(why) = self.journal_trouble().filter(|_| !order.intent.reduce_only) {
+            return Err((RejectCode::JournalUnwritable, why));
         }
         if order.intent.kind == Kind::Market || order.intent.origin == Origin::Cerebellum {
             return never("only a limit order of an agent has terms that can change");
@@ -98,10 +102,15 @@ impl Core {
         }
         loop {
             let (orders, connected) = (&self.orders, self.audit.connected);
+            let whole = self.journaling == Journaling::Whole;
             let may_go = |link: &str| {
                 connected
                     && orders.get(link).is_some_and(|order| {
-                        matches!(order.status, OrderStatus::New | OrderStatus::PartiallyFilled)
+                        (whole || order.intent.reduce_only)
+                            && matches!(
+                                order.status,
+                                OrderStatus::New | OrderStatus::PartiallyFilled
+                            )
                             && order.venue_end.is_none()
                     })
             };

@@ -28,7 +28,8 @@ impl Core {
             Command::SetLimits(set) => self.set_limits(client, set),
             Command::Heartbeat(plain) => {
                 self.heard_arena();
-                self.accept(client, plain.request_id, None, "alive");
+                let text = "alive".to_owned();
+                self.ack(client, plain.request_id, None, AckStatus::Accepted, None, text, None);
             }
             Command::Snapshot(plain) => {
                 let snapshot = self.snapshot(plain.request_id);
@@ -57,6 +58,11 @@ impl Core {
             // Not journaled: the same intent may be sent again once the venue is reconciled.
             let text = "not yet reconciled with the venue; send it again in a moment";
             self.reject(client, request, id, RejectCode::NotReady, text.to_owned());
+            return;
+        }
+        if let Some(why) = self.journal_trouble().filter(|_| !intent.reduce_only) {
+            // Not journaled either: the same intent may be sent again.
+            self.reject(client, request, id, RejectCode::JournalUnwritable, why);
             return;
         }
         self.first_intent_ts = self.first_intent_ts.or(Some(intent.ts));
@@ -336,7 +342,8 @@ impl Core {
         id: Option<IntentId>,
         text: &str,
     ) {
-        self.ack(client, request, id, AckStatus::Accepted, None, text.to_owned(), None);
+        let text = format!("{text}{}", self.kept_how());
+        self.ack(client, request, id, AckStatus::Accepted, None, text, None);
     }
 
     fn reject(

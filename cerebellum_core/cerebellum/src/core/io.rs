@@ -11,6 +11,7 @@ use rust_decimal::Decimal;
 
 use super::{
     daily::DayBook,
+    journaling::Journaling,
     ledger::Holding,
     limits::Limits,
     market::{Instrument, Quote},
@@ -65,6 +66,8 @@ pub enum Input {
     VenueTime(u64),
     /// The limits file was read again.
     Limits(Box<Limits>),
+    /// The journal takes rows in another way than before.
+    Journal(Journaling),
     /// The venue's filters.
     Instruments(BTreeMap<Symbol, Instrument>),
     /// The public streams are up.

@@ -15,6 +15,8 @@ mod exits;
 mod funding;
 /// What goes in, what comes out.
 pub mod io;
+/// What is done while the journal cannot be written.
+pub mod journaling;
 /// Per-agent sub-ledgers.
 pub mod ledger;
 /// The limits file.
@@ -55,6 +57,8 @@ mod exits_tests;
 #[cfg(test)]
 mod funding_tests;
 #[cfg(test)]
+mod journaling_tests;
+#[cfg(test)]
 mod life_tests;
 #[cfg(test)]
 mod life_venue;
@@ -90,6 +94,7 @@ use rust_decimal::Decimal;
 use self::{
     daily::DayBook,
     io::{Effect, Execution, Input, Now, Record},
+    journaling::Journaling,
     ledger::{Holding, Ledger},
     limits::Limits,
     market::{Instrument, Quote},
@@ -172,6 +177,7 @@ pub struct Core {
     wallet: Option<Decimal>,
     audit: Audit,
     strangers: Strangers,
+    journaling: Journaling,
     heartbeat_at: Option<i64>,
     deadman_tripped: bool,
     last_exec_ts: Option<u64>,
@@ -213,6 +219,7 @@ impl Core {
             wallet: None,
             audit: Audit::default(),
             strangers: Strangers::default(),
+            journaling: Journaling::default(),
             heartbeat_at: None,
             deadman_tripped: false,
             last_exec_ts: recovered.last_exec_ts,
@@ -271,6 +278,7 @@ impl Core {
             }
             Input::VenueTime(ts) => self.heard_venue_time(ts),
             Input::Limits(limits) => self.take_limits(*limits),
+            Input::Journal(journaling) => self.journal_is(journaling),
             Input::Instruments(instruments) => self.instruments = instruments,
             other => self.venue_input(other),
         }

@@ -13,6 +13,7 @@ use rust_decimal::Decimal;
 
 use super::{
     io::{CancelOutcome, CreateOrder, CreateOutcome, Effect, Record},
+    journaling::Journaling,
     oms::Happened,
     order::{Order, Origin},
     room, Core,
@@ -41,14 +42,16 @@ impl Core {
             // too late already to be refused.
             let (orders, quotes) = (&self.orders, &self.quotes);
             let (open, ledger) = (&self.open, &self.ledger);
-            let (connected, market) = (self.audit.connected, self.market_ms);
+            // Nor does an entry leave that could not be journaled.
+            let entries_go = self.audit.connected && self.journaling == Journaling::Whole;
+            let market = self.market_ms;
             let may_go = |link: &str| {
                 orders.get(link).is_none_or(|order| {
                     let intent = &order.intent;
                     let may_leave = if intent.reduce_only {
                         room::may_leave(order, orders, open, ledger)
                     } else {
-                        connected && quotes.contains_key(&intent.symbol)
+                        entries_go && quotes.contains_key(&intent.symbol)
                     };
                     may_leave || (order.sends == 0 && market > intent.expires_at())
                 })

@@ -10,6 +10,8 @@ pub mod clock;
 mod hands;
 /// The queue into the engine, with a bell for its poll.
 mod inbox;
+/// What a batch may do, by whether its rows are on disk.
+mod keep;
 /// The publisher of market data, on a thread of its own.
 pub mod market;
 /// The ZeroMQ sockets.
@@ -17,14 +19,17 @@ pub mod sockets;
 
 pub use self::{hands::Hands, inbox::Inbox, inbox::Letterbox};
 
-use std::time::{Duration, Instant};
-
-use protocol::wire::{
-    self, event::Event, field::V1, reply::ErrorReply, reply::Replay, Command, Fault, Reply,
-    MAX_FRAME_BYTES,
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
-use self::sockets::Sockets;
+use protocol::wire::{
+    self, event::Event, field::RequestId, field::V1, reply::ErrorReply, reply::Replay, Command,
+    ErrorCode, Fault, Reply, MAX_FRAME_BYTES,
+};
+
+use self::{keep::Held, sockets::Sockets};
 use crate::{
     bybit::wall_ms,
     core::{
@@ -67,6 +72,7 @@ pub struct Engine {
     sockets: Sockets,
     letterbox: Letterbox,
     hands: Hands,
+    held: Held,
     next_tick: i64,
     last_commit: u64,
     // Commands taken since they were last counted.
@@ -80,7 +86,8 @@ pub struct Engine {
 #[derive(Debug)]
 enum Later {
     Reply(Client, Box<Reply>),
-    Publish(Box<Event>, String),
+    Publish(Box<Event>, Arc<str>),
+    Replay { client: Client, request_id: RequestId, since_seq: u64, limit: u32 },
     Venue(Effect),
     Ready,
 }
@@ -88,7 +95,7 @@ enum Later {
 impl Later {
     fn rank(&self) -> u8 {
         match self {
-            Self::Reply(..) => 0,
+            Self::Reply(..) | Self::Replay { .. } => 0,
             Self::Venue(_) => 1,
             Self::Publish(..) | Self::Ready => 2,
         }
@@ -112,6 +119,7 @@ impl Engine {
             sockets,
             letterbox,
             hands,
+            held: Held::default(),
             next_tick: 0,
             last_commit,
             commands: 0,
@@ -123,14 +131,14 @@ impl Engine {
     /// Runs until a stop letter comes; calls `ready` once everything is reconciled.
     ///
     /// # Errors
-    /// When the journal or a socket fails; nothing uncommitted was told, so a restart is safe.
+    /// When rows contradict the journal or a socket fails; a restart is safe.
     pub fn run(&mut self, ready: &mut dyn FnMut()) -> Result<(), String> {
         loop {
             self.wait()?;
             let mut later = Vec::new();
             let stop = self.take_batch(&mut later).map_err(|error| error.to_string())?;
             let commit = Instant::now();
-            self.journal.commit().map_err(|error| error.to_string())?;
+            let mut later = self.keep(later)?;
             let committed_in = commit.elapsed();
             // Whoever waits for an answer hears first, then orders leave, then events are told; each
             // kind in its order.
@@ -149,14 +157,14 @@ impl Engine {
             }
             self.count(committed_in);
             if stop {
-                return Ok(());
+                return self.keep_last_rows();
             }
         }
     }
 
     /// Waits for a command, a letter or the next tick.
     fn wait(&mut self) -> Result<(), String> {
-        let patience = if self.pressed {
+        let patience = if self.pressed || !self.held.news.is_empty() {
             0
         } else if self.answered_at.is_some_and(|at| at.elapsed() < ATTENTION) {
             // Whoever carries the answer goes first.
@@ -182,6 +190,9 @@ impl Engine {
     }
 
     fn take_batch(&mut self, later: &mut Vec<Later>) -> Result<bool, JournalError> {
+        for news in std::mem::take(&mut self.held.news) {
+            self.step(news, later)?;
+        }
         // After a quiet moment the first command is taken alone, so that its answer does not wait for
         // a look at whether there are more.
         let most = if self.pressed { BATCH } else { 1 };
@@ -327,21 +338,17 @@ impl Engine {
         let effects = self.core.step(clock::now(), input);
         for effect in effects {
             match effect {
-                Effect::Record(record) => {
-                    self.journal.begin()?;
-                    self.journal.write(record)?;
-                }
+                Effect::Record(record) => self.journal.write(record),
                 Effect::Event(event) => {
-                    self.journal.begin()?;
-                    let body = serde_json::to_string(&*event)
-                        .map_err(|error| JournalError::new(format!("event: {error}")))?;
-                    self.journal.write_event(&event, &body, self.core.market_ms())?;
+                    let body: Arc<str> = serde_json::to_string(&*event)
+                        .map_err(|error| JournalError::new(format!("event: {error}")))?
+                        .into();
+                    self.journal.write_event(&event, Arc::clone(&body), self.core.market_ms());
                     later.push(Later::Publish(event, body));
                 }
                 Effect::Reply(client, reply) => later.push(Later::Reply(client, reply)),
                 Effect::Replay { client, request_id, since_seq, limit } => {
-                    let reply = self.replay(request_id, since_seq, limit)?;
-                    later.push(Later::Reply(client, Box::new(reply)));
+                    later.push(Later::Replay { client, request_id, since_seq, limit });
                 }
                 Effect::Ready => later.push(Later::Ready),
                 venue => later.push(Later::Venue(venue)),
@@ -353,12 +360,12 @@ impl Engine {
     /// Events of the journal, as many as fit into one frame.
     fn replay(
         &self,
-        request_id: wire::field::RequestId,
+        request_id: RequestId,
         since_seq: u64,
         limit: u32,
     ) -> Result<Reply, JournalError> {
         let bodies = self.journal.events_since(since_seq, limit)?;
-        let last_seq = self.core.last_seq();
+        let last_seq = self.journal.last_seq();
         let mut room = MAX_FRAME_BYTES - 512;
         let mut events: Vec<Event> = Vec::with_capacity(bodies.len());
         for body in bodies {
@@ -385,6 +392,18 @@ impl Engine {
     fn act(&mut self, thing: Later, ready: &mut dyn FnMut()) -> Result<(), String> {
         match thing {
             Later::Reply(client, reply) => self.sockets.reply(&client, &reply),
+            Later::Replay { client, request_id, since_seq, limit } => {
+                let asked = Some(request_id.clone());
+                let reply = match self.replay(request_id, since_seq, limit) {
+                    Ok(reply) => reply,
+                    Err(error) if error.may_pass() => {
+                        let fault = Fault::new(ErrorCode::Internal, asked, error.to_string());
+                        error_reply(fault, self.core.market_ms())
+                    }
+                    Err(error) => return Err(error.to_string()),
+                };
+                self.sockets.reply(&client, &reply)
+            }
             Later::Publish(event, body) => {
                 note(&event);
                 self.sockets.publish_event(&body)

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use rust_decimal::Decimal;
 use serde::{de::DeserializeOwned, Deserialize};
 
-use super::{newest::Newest, Journal, JournalError};
+use super::{newest::Newest, write::OrderRow, Journal, JournalError};
 use crate::core::{
     ledger::{Booking, Ledger},
     order::{intent_of, Amend, Care, Intent, Order, Origin, Terms},
@@ -48,7 +48,7 @@ impl Journal {
             states: self.states()?,
             day: self.meta("market_day")?,
             limits: self.meta("limits")?,
-            last_seq: self.last_seq()?,
+            last_seq: self.newest_seq()?,
             last_exec_ts: self.newest("SELECT max(ts) FROM (SELECT max(exec_ts) AS ts FROM fills UNION ALL SELECT max(exec_ts) FROM funding UNION ALL SELECT max(exec_ts) FROM foreign_executions)")?,
             first_intent_ts: self.newest("SELECT min(ts) FROM orders")?,
         })
@@ -58,7 +58,10 @@ impl Journal {
     ///
     /// # Errors
     /// When the row cannot be read back.
-    pub fn order_of(&mut self, intent_id: &IntentId) -> Result<Option<Order>, JournalError> {
+    pub fn order_of(&self, intent_id: &IntentId) -> Result<Option<Order>, JournalError> {
+        if let Some(row) = self.orders.get(intent_id) {
+            return Ok(Some(row.order().clone()));
+        }
         if self.newest.excludes(intent_id) {
             return Ok(None);
         }
@@ -69,9 +72,12 @@ impl Journal {
     ///
     /// # Errors
     /// When the row cannot be read back.
-    pub fn order_by_link(&mut self, link_id: &str) -> Result<Option<Order>, JournalError> {
+    pub fn order_by_link(&self, link_id: &str) -> Result<Option<Order>, JournalError> {
         match intent_of(link_id) {
-            Some(intent_id) => self.one_order(" WHERE intent_id = ?1", intent_id.as_str()),
+            Some(intent_id) => match self.orders.get(&intent_id) {
+                Some(row) => Ok(Some(row.order().clone())),
+                None => self.one_order(" WHERE intent_id = ?1", intent_id.as_str()),
+            },
             // Not one of ours.
             None => Ok(None),
         }
@@ -81,7 +87,11 @@ impl Journal {
     ///
     /// # Errors
     /// When the row cannot be read back.
-    pub fn order_by_order_id(&mut self, order_id: &str) -> Result<Option<Order>, JournalError> {
+    pub fn order_by_order_id(&self, order_id: &str) -> Result<Option<Order>, JournalError> {
+        let mut waiting = self.orders.values().map(OrderRow::order);
+        if let Some(order) = waiting.find(|order| order.order_id.as_deref() == Some(order_id)) {
+            return Ok(Some(order.clone()));
+        }
         self.one_order(" WHERE order_id = ?1", order_id)
     }
 
@@ -90,6 +100,9 @@ impl Journal {
     /// # Errors
     /// Those of SQLite.
     pub fn has_execution(&self, exec_id: &str) -> Result<bool, JournalError> {
+        if self.executions.contains(exec_id) {
+            return Ok(true);
+        }
         Ok(self
             .connection
             .prepare_cached(
@@ -113,11 +126,8 @@ impl Journal {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// The newest event's number.
-    ///
-    /// # Errors
-    /// Those of SQLite.
-    pub fn last_seq(&self) -> Result<u64, JournalError> {
+    /// The newest event's number in the file.
+    pub(super) fn newest_seq(&self) -> Result<u64, JournalError> {
         Ok(self.newest("SELECT max(seq) FROM events")?.unwrap_or(0))
     }
 
@@ -171,8 +181,7 @@ impl Journal {
         Ok(orders)
     }
 
-    fn one_order(&mut self, filter: &str, key: &str) -> Result<Option<Order>, JournalError> {
-        self.write_orders()?;
+    fn one_order(&self, filter: &str, key: &str) -> Result<Option<Order>, JournalError> {
         let mut statement = self.connection.prepare_cached(&format!("{ORDER_COLUMNS}{filter}"))?;
         let mut rows = statement.query([key])?;
         match rows.next()? {

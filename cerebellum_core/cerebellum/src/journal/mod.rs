@@ -1,12 +1,17 @@
 //! The journal: one SQLite file that is on disk before anything is told.
 //!
-//! The engine opens a transaction, writes every row that a batch of inputs caused, commits, and only
-//! then answers, publishes and sends. Tables are told in `docs/reference/journal.md`.
+//! The engine hands over every row that a batch of inputs caused, commits, and only then answers,
+//! publishes and sends. Rows that cannot be committed now wait in memory, and are read from there, until
+//! they can be. Tables are told in `docs/reference/journal.md`.
 
 /// Reading what was known at the end.
 mod load;
+/// One writer a journal, whatever name it is opened by.
+mod lock;
 /// Which of the newest intents are journaled.
 mod newest;
+/// Room on the disk.
+mod room;
 /// Tables and migrations.
 pub mod schema;
 /// Recomputing everything from the rows.
@@ -16,45 +21,57 @@ mod write;
 
 #[cfg(test)]
 mod journal_tests;
+#[cfg(test)]
+mod waiting_tests;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use protocol::wire::field::IntentId;
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
-use self::{newest::Newest, write::OrderRow};
+use self::{
+    lock::Lock,
+    newest::Newest,
+    room::Room,
+    write::{OrderRow, Row},
+};
 
 /// How many of the newest intents are known without a question to the file.
 const NEWEST: usize = 4096;
 /// Size of a page of a new journal.
 const PAGE_BYTES: u32 = 2048;
-/// How many pages the log holds before they are brought into the journal.
-const LOG_PAGES: u32 = 4_000;
+/// How long a commit waits for another program that holds the journal; all else waits with it.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// An open journal.
 #[derive(Debug)]
 pub struct Journal {
     connection: Connection,
     path: PathBuf,
-    in_transaction: bool,
-    // Orders of the open transaction: however often one changes, its row is written once, before the
-    // commit and before any question about orders.
+    // Rows that wait for the commit. However often an order changes, its row is written once.
+    rows: Vec<Row>,
     orders: BTreeMap<IntentId, OrderRow>,
+    executions: HashSet<String>,
     newest: Newest,
-    // Held as long as the journal is open: two writers would number events twice.
-    _lock: Option<std::fs::File>,
+    last_seq: u64,
+    room: Room,
+    _lock: Option<Lock>,
 }
 
 /// What went wrong with the journal, with the next step.
 #[derive(Debug)]
-pub struct JournalError(String);
+pub struct JournalError {
+    text: String,
+    may_pass: bool,
+}
 
 impl std::fmt::Display for JournalError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -62,7 +79,18 @@ impl std::error::Error for JournalError {}
 
 impl From<rusqlite::Error> for JournalError {
     fn from(error: rusqlite::Error) -> Self {
-        Self(format!("journal: {error}; check the disk and the file"))
+        // Rows that contradict the journal are a fault of this program, and only a new start, which
+        // reads everything again, heals it. All else lies with the disk or with another program.
+        let ours = [
+            ErrorCode::ConstraintViolation,
+            ErrorCode::TypeMismatch,
+            ErrorCode::ApiMisuse,
+            ErrorCode::ParameterOutOfRange,
+            ErrorCode::NotADatabase,
+            ErrorCode::Unknown,
+        ];
+        let may_pass = error.sqlite_error_code().is_some_and(|code| !ours.contains(&code));
+        Self { text: format!("journal: {error}; check the disk and the file"), may_pass }
     }
 }
 
@@ -70,7 +98,13 @@ impl JournalError {
     /// An error with its own words.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self { text: text.into(), may_pass: false }
+    }
+
+    /// Whether the same may work later: a disk without room, a journal that another program holds.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        self.may_pass
     }
 }
 
@@ -81,34 +115,29 @@ impl Journal {
     /// When another process holds it, when it was written by a newer version, or when the disk
     /// refuses.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
-        let in_memory = path.as_os_str() == ":memory:";
-        let lock = if in_memory { None } else { Some(take_lock(path)?) };
-        let connection =
-            if in_memory { Connection::open_in_memory() } else { Connection::open(path) }.map_err(
-                |error| {
-                    JournalError(format!("journal {}: {error}; check --journal", path.display()))
-                },
-            )?;
+        if path.as_os_str() == ":memory:" {
+            return Self::open_in_memory();
+        }
+        let (lock, path) = Lock::take(path)?;
+        let mut connection = Connection::open_with_flags(&path, to_write()).map_err(|error| {
+            JournalError::new(format!("journal {}: {error}; check --journal", path.display()))
+        })?;
         // Every page that a commit touches is written whole, so pages are small; but an order's row,
         // of which a quarter of a page may lie in its key's tree, should fit. A journal keeps the page
         // size that it was made with.
-        if !in_memory {
-            connection.pragma_update(None, "page_size", PAGE_BYTES)?;
-        }
-        // In memory nothing can be taken back after a crash, and nothing is taken back before one: a
-        // statement that fails ends the process.
-        let log = if in_memory { "OFF" } else { "WAL" };
-        connection.pragma_update(None, "journal_mode", log)?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.set_prepared_statement_cache_capacity(64);
-        // A migration may drop a table that others refer to.
-        connection.pragma_update(None, "foreign_keys", "OFF")?;
-        schema::migrate(&connection, path)?;
-        connection.pragma_update(None, "foreign_keys", "ON")?;
-        if !in_memory {
-            make_room(&connection)?;
-        }
-        Self::of(connection, path, lock)
+        connection.pragma_update(None, "page_size", PAGE_BYTES)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        prepare(&connection, &path)?;
+        connection.busy_timeout(PATIENCE)?;
+        let room = Room::make(&mut connection, &path)?;
+        Self::of(connection, &path, Some(lock), room)
+    }
+
+    fn open_in_memory() -> Result<Self, JournalError> {
+        let path = Path::new(":memory:");
+        let connection = Connection::open_in_memory()?;
+        prepare(&connection, path)?;
+        Self::of(connection, path, None, Room::default())
     }
 
     /// Opens a journal for reading only.
@@ -119,26 +148,32 @@ impl Journal {
         let flags =
             rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(|error| {
-            JournalError(format!("journal {}: {error}; check the path", path.display()))
+            JournalError::new(format!("journal {}: {error}; check the path", path.display()))
         })?;
         schema::check(&connection, path)?;
-        Self::of(connection, path, None)
+        Self::of(connection, path, None, Room::default())
     }
 
     fn of(
         connection: Connection,
         path: &Path,
-        lock: Option<std::fs::File>,
+        lock: Option<Lock>,
+        room: Room,
     ) -> Result<Self, JournalError> {
         let newest = load::newest_intents(&connection, NEWEST)?;
-        Ok(Self {
+        let mut journal = Self {
             connection,
             path: path.to_owned(),
-            in_transaction: false,
+            rows: Vec::new(),
             orders: BTreeMap::new(),
+            executions: HashSet::new(),
             newest,
+            last_seq: 0,
+            room,
             _lock: lock,
-        })
+        };
+        journal.last_seq = journal.newest_seq()?;
+        Ok(journal)
     }
 
     /// Where it lies.
@@ -147,69 +182,54 @@ impl Journal {
         &self.path
     }
 
-    /// Begins a transaction, if none is open.
-    ///
-    /// # Errors
-    /// Those of SQLite.
-    pub fn begin(&mut self) -> Result<(), JournalError> {
-        if !self.in_transaction {
-            self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-            self.in_transaction = true;
-        }
-        Ok(())
+    /// The newest event's number that is on disk.
+    #[must_use]
+    pub fn last_seq(&self) -> u64 {
+        self.last_seq
     }
 
-    /// Makes everything written so far durable.
+    /// Makes everything written so far durable; rows that could not be written go on waiting.
     ///
     /// # Errors
     /// Those of SQLite; nothing that depends on the rows may then be told.
     pub fn commit(&mut self) -> Result<(), JournalError> {
-        if self.in_transaction {
-            self.write_orders()?;
-            self.connection.prepare_cached("COMMIT")?.execute([])?;
-            self.in_transaction = false;
+        if self.rows.is_empty() && self.orders.is_empty() {
+            return self.tend();
         }
-        Ok(())
+        if let Err(error) = self.write_all() {
+            if !self.connection.is_autocommit() {
+                self.connection.prepare_cached("ROLLBACK")?.execute([])?;
+            }
+            return Err(error);
+        }
+        self.forget_rows();
+        self.tend()
+    }
+
+    /// Why nothing but the reserve is left to write to, if so.
+    #[must_use]
+    pub fn shortage(&self) -> Option<&str> {
+        self.room.shortage()
+    }
+
+    fn tend(&mut self) -> Result<(), JournalError> {
+        self.room.tend(&self.connection)
     }
 }
 
-/// Gives the log its full size, so that a commit overwrites blocks that the file has already and its
-/// sync has data to write but no size.
-fn make_room(connection: &Connection) -> Result<(), JournalError> {
-    // A crash here takes nothing: each of these commits only counts up in one page.
-    connection.pragma_update(None, "synchronous", "OFF")?;
-    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    {
-        let mut count = connection.prepare("INSERT OR REPLACE INTO meta VALUES ('room', ?1)")?;
-        for page in 0..LOG_PAGES {
-            count.execute([page.to_string()])?;
-        }
-    }
-    connection.execute("DELETE FROM meta WHERE key = 'room'", [])?;
+/// The path is a path: nothing in it is read as a URI.
+fn to_write() -> rusqlite::OpenFlags {
+    rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE
+        | rusqlite::OpenFlags::SQLITE_OPEN_CREATE
+        | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX
+}
+
+fn prepare(connection: &Connection, path: &Path) -> Result<(), JournalError> {
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
-    // The next commit begins at the log's start.
-    connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    // A migration may drop a table that others refer to.
+    connection.pragma_update(None, "foreign_keys", "OFF")?;
+    schema::migrate(connection, path)?;
+    connection.pragma_update(None, "foreign_keys", "ON")?;
     Ok(())
-}
-
-fn take_lock(path: &Path) -> Result<std::fs::File, JournalError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let lock_path = PathBuf::from(name);
-    let file = std::fs::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&lock_path)
-        .map_err(|error| {
-            JournalError(format!("journal lock {}: {error}; check --journal", lock_path.display()))
-        })?;
-    file.try_lock().map_err(|_| {
-        JournalError(format!(
-            "journal {} is in use by another process; stop that one first",
-            path.display()
-        ))
-    })?;
-    Ok(file)
 }

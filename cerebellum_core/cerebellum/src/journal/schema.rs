@@ -207,10 +207,14 @@ pub fn migrate(connection: &Connection, path: &Path) -> Result<(), JournalError>
             "BEGIN IMMEDIATE; {migration} PRAGMA user_version = {target}; COMMIT;"
         ))?;
     }
-    connection.execute(
-        "INSERT OR IGNORE INTO meta (key, value) VALUES ('journal_id', ?1)",
-        [uuid::Uuid::new_v4().to_string()],
-    )?;
+    // Asked before it is written: a journal that another program holds can be opened nevertheless.
+    let has_id = "SELECT EXISTS (SELECT 1 FROM meta WHERE key = 'journal_id')";
+    if !connection.query_row(has_id, [], |row| row.get(0))? {
+        connection.execute(
+            "INSERT INTO meta (key, value) VALUES ('journal_id', ?1)",
+            [uuid::Uuid::new_v4().to_string()],
+        )?;
+    }
     Ok(())
 }
 

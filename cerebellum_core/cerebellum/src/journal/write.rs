@@ -1,8 +1,11 @@
-//! Writing rows, inside the open transaction.
+//! Writing rows, all of a batch in one transaction.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
-use protocol::wire::{event::Event, field::Kind, field::Side};
+use protocol::wire::{
+    event::Event,
+    field::{IntentId, Kind, Side},
+};
 use rusqlite::params;
 use rust_decimal::Decimal;
 use serde_json::json;
@@ -28,22 +31,110 @@ pub(super) struct OrderRow {
     is_new: bool,
 }
 
+/// A row that waits for the commit.
+#[derive(Debug)]
+pub(super) enum Row {
+    Record(Record),
+    Event { seq: u64, ts: u64, kind: &'static str, body: Arc<str> },
+}
+
+impl OrderRow {
+    pub(super) fn order(&self) -> &Order {
+        &self.order
+    }
+}
+
 impl Journal {
-    /// Writes one row; that of an order at the latest with the commit.
-    ///
-    /// # Errors
-    /// Those of SQLite; a broken UNIQUE is one of them.
-    pub fn write(&mut self, record: Record) -> Result<(), JournalError> {
+    /// Takes one row; it is written with the commit.
+    pub fn write(&mut self, record: Record) {
         match record {
             Record::Intent(order) => {
                 self.newest.add(&order.intent.intent_id);
                 self.keep_order(order, true);
-                Ok(())
+                return;
             }
             Record::Order(order) => {
                 self.keep_order(order, false);
-                Ok(())
+                return;
             }
+            Record::Fill(ref fill) => {
+                self.executions.insert(fill.exec_id.clone());
+            }
+            Record::Funding { ref exec_id, .. } => {
+                self.executions.insert(exec_id.clone());
+            }
+            Record::Foreign(ref execution) => {
+                self.executions.insert(execution.exec_id.clone());
+            }
+            Record::Guard(..) | Record::State(..) | Record::Limits(_) | Record::Day(_) => {}
+        }
+        self.rows.push(Row::Record(record));
+    }
+
+    /// Takes one event; it is written with the commit.
+    pub fn write_event(&mut self, event: &Event, body: Arc<str>, ts: u64) {
+        self.rows.push(Row::Event { seq: event.seq(), ts, kind: event.kind(), body });
+    }
+
+    /// Whether an entry, or new terms of one, is not on disk yet.
+    #[must_use]
+    pub fn awaits_entry(&self, intent_id: &IntentId) -> bool {
+        self.orders.get(intent_id).is_some_and(|row| {
+            !row.order.intent.reduce_only && (row.is_new || row.order.amend.is_some())
+        })
+    }
+
+    /// How many rows wait for the commit.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.rows.len() + self.orders.len()
+    }
+
+    fn keep_order(&mut self, order: Box<Order>, is_new: bool) {
+        let intent_id = order.intent.intent_id.clone();
+        let row = OrderRow { order, is_new };
+        if let Some(older) = self.orders.insert(intent_id.clone(), row) {
+            if let Some(row) = self.orders.get_mut(&intent_id) {
+                row.is_new |= older.is_new;
+            }
+        }
+    }
+
+    /// Writes every waiting row in one transaction.
+    pub(super) fn write_all(&mut self) -> Result<(), JournalError> {
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        for row in &self.rows {
+            match row {
+                Row::Record(record) => self.write_record(record)?,
+                Row::Event { seq, ts, kind, body } => {
+                    self.connection
+                        .prepare_cached("INSERT INTO events VALUES (?1,?2,?3,?4)")?
+                        .execute(params![integer(*seq), integer(*ts), kind, body])?;
+                }
+            }
+        }
+        for row in self.orders.values() {
+            self.write_order(row)?;
+        }
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        Ok(())
+    }
+
+    /// Lets go of rows that are on disk.
+    pub(super) fn forget_rows(&mut self) {
+        let newest = self.rows.iter().filter_map(|row| match row {
+            Row::Event { seq, .. } => Some(*seq),
+            Row::Record(_) => None,
+        });
+        self.last_seq = newest.last().unwrap_or(self.last_seq);
+        self.rows.clear();
+        self.orders.clear();
+        self.executions.clear();
+    }
+
+    fn write_record(&self, record: &Record) -> Result<(), JournalError> {
+        match record {
+            Record::Intent(_) | Record::Order(_) => Ok(()),
             Record::Fill(fill) => {
                 self.connection
                     .prepare_cached(
@@ -75,12 +166,12 @@ impl Journal {
                         agent.as_str(),
                         symbol.as_str(),
                         amount.normalize().to_string(),
-                        integer(exec_ts),
+                        integer(*exec_ts),
                     ])?;
                 Ok(())
             }
-            Record::Foreign(execution) => self.write_foreign(&execution),
-            Record::Guard(holding, guard) => self.write_guard(&holding, guard.as_deref()),
+            Record::Foreign(execution) => self.write_foreign(execution),
+            Record::Guard(holding, guard) => self.write_guard(holding, guard.as_deref()),
             Record::State((agent, symbol), state) => {
                 let state = serde_json::to_value(state).ok();
                 self.connection
@@ -97,7 +188,7 @@ impl Journal {
                 Ok(())
             }
             Record::Limits(Some(limits)) => {
-                let body = serde_json::to_string(&limits)
+                let body = serde_json::to_string(limits)
                     .map_err(|error| JournalError::new(format!("limits: {error}")))?;
                 self.connection
                     .prepare_cached("INSERT OR REPLACE INTO meta VALUES ('limits', ?1)")?
@@ -105,7 +196,7 @@ impl Journal {
                 Ok(())
             }
             Record::Day(book) => {
-                let body = serde_json::to_string(&book)
+                let body = serde_json::to_string(book)
                     .map_err(|error| JournalError::new(format!("market day: {error}")))?;
                 self.connection
                     .prepare_cached("INSERT OR REPLACE INTO meta VALUES ('market_day', ?1)")?
@@ -113,35 +204,6 @@ impl Journal {
                 Ok(())
             }
         }
-    }
-
-    /// Writes one event.
-    ///
-    /// # Errors
-    /// Those of SQLite; a number used twice is one of them.
-    pub fn write_event(&mut self, event: &Event, body: &str, ts: u64) -> Result<(), JournalError> {
-        self.connection
-            .prepare_cached("INSERT INTO events VALUES (?1,?2,?3,?4)")?
-            .execute(params![integer(event.seq()), integer(ts), event.kind(), body])?;
-        Ok(())
-    }
-
-    fn keep_order(&mut self, order: Box<Order>, is_new: bool) {
-        let intent_id = order.intent.intent_id.clone();
-        let row = OrderRow { order, is_new };
-        if let Some(older) = self.orders.insert(intent_id.clone(), row) {
-            if let Some(row) = self.orders.get_mut(&intent_id) {
-                row.is_new |= older.is_new;
-            }
-        }
-    }
-
-    /// Writes the rows of the orders that changed.
-    pub(super) fn write_orders(&mut self) -> Result<(), JournalError> {
-        while let Some((_, row)) = self.orders.pop_first() {
-            self.write_order(&row)?;
-        }
-        Ok(())
     }
 
     fn write_order(&self, row: &OrderRow) -> Result<(), JournalError> {
@@ -230,7 +292,7 @@ impl Journal {
         Ok(())
     }
 
-    fn write_foreign(&mut self, execution: &Execution) -> Result<(), JournalError> {
+    fn write_foreign(&self, execution: &Execution) -> Result<(), JournalError> {
         self.connection
             .prepare_cached(
                 "INSERT OR IGNORE INTO foreign_executions VALUES (?1,?2,?3,?4,?5,?6,?7,?8)",
@@ -252,11 +314,7 @@ impl Journal {
         Ok(())
     }
 
-    fn write_guard(
-        &mut self,
-        holding: &Holding,
-        guard: Option<&Guard>,
-    ) -> Result<(), JournalError> {
+    fn write_guard(&self, holding: &Holding, guard: Option<&Guard>) -> Result<(), JournalError> {
         let (agent, symbol) = (holding.0.as_str(), holding.1.as_str());
         let Some(guard) = guard else {
             self.connection

@@ -60,6 +60,8 @@ pub enum RejectCode {
     MarkUnknown,
     /// Cerebellum has not yet reconciled with the venue.
     NotReady,
+    /// The journal cannot be written, so no entry is taken; nothing of it was recorded.
+    JournalUnwritable,
     /// The venue says that the margin does not suffice.
     InsufficientMargin,
     /// The venue refused for another reason, told in the text.
@@ -92,6 +94,7 @@ impl RejectCode {
             Self::StaleBook => "stale_book",
             Self::MarkUnknown => "mark_unknown",
             Self::NotReady => "not_ready",
+            Self::JournalUnwritable => "journal_unwritable",
             Self::InsufficientMargin => "insufficient_margin",
             Self::VenueRejected => "venue_rejected",
             Self::UnknownIntent => "unknown_intent",
