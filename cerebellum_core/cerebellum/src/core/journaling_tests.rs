@@ -88,8 +88,8 @@ fn an_entry_that_was_given_back_leaves_once_and_only_inside_its_time_to_live() {
         if !in_time {
             story.market += 61_000;
         }
-        story.tell(Input::Journal(Journaling::Whole));
         story.quote(99, 100);
+        story.tell(Input::Journal(Journaling::Whole));
         let left = story.creates();
         if in_time {
             assert_eq!(left, [order]);
