@@ -22,6 +22,7 @@ from typing import Self
 
 import numpy as np
 
+from benchmarks._boosted import boosted_rows
 from benchmarks._forge_material import (
     COSTS,
     EXITS,
@@ -52,7 +53,7 @@ STRATEGIES = 5
 FORGED = 2
 # One round differs from the next by a tenth on a virtual machine, and a slow minute outlasts five of nodes.
 NODE_ROUNDS, THREAD_ROUNDS, GENERATION_ROUNDS = 15, 45, 15
-PARTS = ("nodes", "generation", "backtest", "memory")
+PARTS = ("nodes", "generation", "backtest", "memory", "boosted")
 
 
 def main() -> None:
@@ -67,7 +68,9 @@ def main() -> None:
     with Benchmark("forge") as bench, tempfile.TemporaryDirectory() as folder:
         if "memory" in parts:
             bench.add(memory_row())
-        if set(parts) - {"memory"}:
+        if "boosted" in parts:
+            boosted_rows(bench)
+        if set(parts) - {"memory", "boosted"}:
             with Material(Path(folder)) as material:
                 if "nodes" in parts:
                     node_rows(bench, material)

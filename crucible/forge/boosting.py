@@ -224,7 +224,7 @@ class BoostedBreeder:
             symbol=self._slot.symbol,
             schema_hash=self._schema.hash,
             features=tuple(self._schema.names[column] for column in fitted.model.columns),
-            model=fitted.model.booster.model_to_string(),
+            model=fitted.model.text,
             buy_at=buy_at,
             exit_at=exit_at,
             exits=candidate.exits,

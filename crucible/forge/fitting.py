@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import combinations
 from typing import Any, TypeAlias
 
@@ -26,6 +27,8 @@ from crucible.market.candles import Floats, Integers
 from crucible.settings import Costs
 from crucible.strategies.boosted import threshold_signals
 from crucible.strategies.contract import Exits, Signals
+from crucible.strategies.forest import Forest
+from crucible.strategies.forest_text import parse_forest
 
 FOLDS = 4
 MOST_ROWS = 24_000
@@ -76,9 +79,11 @@ class Fit:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Model:
     """A booster and the columns that it reads.
+
+    What it foretells comes from its text, evaluated as a strategy evaluates it.
 
     `best` are the rounds at which it foretold each fold best that was held out; empty where nobody
     asked.
@@ -88,11 +93,20 @@ class Model:
     columns: Integers
     best: Mapping[int, int] = field(default_factory=dict)
 
+    @cached_property
+    def text(self) -> str:
+        """Give the model as LightGBM writes it."""
+        return str(self.booster.model_to_string())
+
+    @cached_property
+    def forest(self) -> Forest:
+        """Give its trees."""
+        return parse_forest(self.text, self.booster.feature_name())
+
     def foretell(self, values: Floats, rounds: int | None = None) -> Floats:
         """Return the probability of each row after so many rounds, NaN where no column has a value."""
         seen = values[:, self.columns]
-        told = self.booster.predict(seen, num_threads=1, num_iteration=rounds)
-        found: Floats = np.asarray(told, np.float64)
+        found = self.forest.probabilities(seen, rounds)
         found[np.isnan(seen).all(axis=1)] = np.nan
         return found
 
@@ -237,8 +251,7 @@ class Fitter:
         )
         everyone = [pair for judged in numbers for pair in others[judged]]
         model = self._model(_lasting(fit, _rounds(fit, everyone)), ())
-        size = sum(tree["num_leaves"] for tree in model.booster.dump_model()["tree_info"])
-        return Fitted(model, size, probabilities, self.folds, tuple(calibrations))
+        return Fitted(model, len(model.forest.leaf), probabilities, self.folds, tuple(calibrations))
 
     def _calibrated(self, labels: Labels, number: int) -> Integers:
         fold = self.folds[number]

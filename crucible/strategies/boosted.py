@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +11,10 @@ import numpy.typing as npt
 from crucible.features.frame import FeatureFrame, FeatureRow, FeatureSchema
 from crucible.settings import Kind
 from crucible.strategies.contract import FORMAT, Exits, Signal, Signals, StrategyError
+from crucible.strategies.forest import Forest
+from crucible.strategies.forest_text import parse_forest
 from crucible.strategies.gp import describe_exits, exits_to_json, require_schema
 from crucible.strategies.interpreter import columns_of
-
-Model: TypeAlias = Any
-"""A LightGBM booster; its package is imported only where it is used."""
 
 TOP_FEATURES = 5
 
@@ -33,7 +31,7 @@ class BoostedStrategy:
     features : tuple of str
         Column order of the model.
     model : str
-        LightGBM's own text model; parsing it executes no code.
+        LightGBM's own text model; it is read and evaluated here, LightGBM never sees it.
     buy_at, exit_at : float
         Probabilities; buy at or above the first, exit at or below the second.
     exits : Exits
@@ -52,13 +50,13 @@ class BoostedStrategy:
     buy_at: float
     exit_at: float
     exits: Exits
-    _booster: Any = field(init=False, repr=False)
+    _forest: Forest = field(init=False, repr=False)
     _columns: tuple[FeatureSchema, npt.NDArray[np.int64]] | None = field(
         init=False, repr=False, default=None
     )
 
     def __post_init__(self) -> None:
-        self._booster = _read_model(self.model, self.features)
+        self._forest = parse_forest(self.model, self.features)
         if not self.exit_at < self.buy_at:
             message = f"exit_at {self.exit_at} is not below buy_at {self.buy_at}"
             raise StrategyError(message)
@@ -116,7 +114,7 @@ class BoostedStrategy:
 
     def importance(self) -> dict[str, float]:
         """Share of the model's total gain that each feature brought, largest first."""
-        gains = self._booster.feature_importance("gain")
+        gains = self._forest.gains()
         total = float(gains.sum())
         shares = {
             name: float(gain) / total
@@ -145,7 +143,7 @@ class BoostedStrategy:
         shares = list(self.importance().items())[:TOP_FEATURES]
         weighty = ", ".join(f"{name} {share:.0%}" for name, share in shares)
         return (
-            f"{self.symbol}, a boosted classifier of {self._booster.num_trees()} trees\n"
+            f"{self.symbol}, a boosted classifier of {len(self._forest)} trees\n"
             f"Buy when the probability of a paying trade is at least {self.buy_at:.3f}.\n"
             f"Exit when it is at most {self.exit_at:.3f}.\n"
             f"{describe_exits(self.exits)}\n"
@@ -155,10 +153,8 @@ class BoostedStrategy:
     def _predict(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         # Infinity is as absent as NaN, in training (the Forge cleans alike) and here.
         values = np.where(np.isfinite(values), values, np.nan)
-        present = ~np.isnan(values).all(axis=1)
-        probabilities = np.full(len(values), np.nan)
-        if present.any():
-            probabilities[present] = self._booster.predict(values[present], num_threads=1)
+        probabilities = self._forest.probabilities(values)
+        probabilities[np.isnan(values).all(axis=1)] = np.nan
         return probabilities
 
 
@@ -170,28 +166,3 @@ def threshold_signals(
     signals[probabilities >= buy_at] = Signal.BUY
     signals[probabilities <= exit_at] = Signal.EXIT
     return signals
-
-
-def _read_model(text: str, features: tuple[str, ...]) -> Model:
-    # Imported here: a process that trades only genetic programs need not pay six seconds for it.
-    import lightgbm
-
-    # LightGBM aborts on some malformed texts instead of raising, so the frame is checked first.
-    header, _, rest = text.partition("\nfeature_names=")
-    if not header.startswith("tree\n") or "end of trees" not in rest:
-        message = "model: not a LightGBM text model (no 'tree' header or no 'end of trees')"
-        raise StrategyError(message)
-    names = rest.partition("\n")[0].split()
-    if len(names) != len(features):
-        message = f"model: reads {len(names)} features, the file names {len(features)}"
-        raise StrategyError(message)
-    try:
-        booster = lightgbm.Booster(model_str=text)
-    except lightgbm.basic.LightGBMError as error:
-        message = f"model: LightGBM cannot read it: {error}"
-        raise StrategyError(message) from error
-    blank: Any = booster.predict(np.full((1, len(features)), np.nan), num_threads=1)
-    if blank.shape != (1,) or not math.isfinite(blank[0]):
-        message = "model: does not give one probability a row; a binary classifier is wanted"
-        raise StrategyError(message)
-    return booster
