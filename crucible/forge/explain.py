@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from crucible.forge.backtest import ForgeError
 from crucible.forge.words import exits_in_words, rules
 from crucible.strategies.boosted import BoostedStrategy
 from crucible.strategies.contract import Strategy, StrategyError
+from crucible.strategies.document import read_document, shown
 from crucible.strategies.load import load_strategy, read_strategy
 from crucible.strategies.proof import digest
 
@@ -158,10 +158,10 @@ def explain_file(path: Path) -> Explanation:
         Naming the file, and what is wrong with it.
     """
     strategy = read_strategy(path)
-    judged = json.loads(path.read_text(encoding="utf-8")).get("lineage", {})
+    judged = read_document(path).get("lineage", {})
     slot = str(judged.get("slot", UNKNOWN))
     lineage = {"file": str(path), "slot": slot, **_origin(judged)}
-    return Explanation(str(path), strategy, judged, lineage)
+    return _told(Explanation(str(path), strategy, judged, lineage))
 
 
 def explain_version(
@@ -191,7 +191,8 @@ def explain_version(
     judged: Mapping[str, Any] = {}
     # Registered by hand it has none: there is no forging to tell of.
     with contextlib.suppress(StrategyError):
-        judged = registry.document(version, "champion.json").get("lineage", {})
+        told = registry.document(version, "champion.json").get("lineage")
+        judged = told if isinstance(told, dict) else {}
     facts = registry.run_facts(version.run_id)
     held = [alias for alias, held in registry.aliases(slot).items() if held == number]
     flow_run = facts.get("prefect_link") or facts.get("prefect_flow_run") or UNKNOWN
@@ -203,7 +204,21 @@ def explain_version(
         **_origin(judged),
     }
     doubt = version.doubt_of(digest(document))
-    return Explanation(f"{slot}/{number}", strategy, judged, lineage, agents, doubt)
+    return _told(Explanation(f"{slot}/{number}", strategy, judged, lineage, agents, doubt))
+
+
+def _told(explanation: Explanation) -> Explanation:
+    """Refuse a lineage that cannot be told: loading ignores it, so it may be anything."""
+    try:
+        explanation.to_json()
+        explanation.to_text()
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        message = (
+            f"{explanation.name}: lineage: not what a forging writes "
+            f"({type(error).__name__}: {shown(error)}); take it out of the file"
+        )
+        raise StrategyError(message) from error
+    return explanation
 
 
 def version_number(registry: Registry, name: str) -> tuple[str, str]:

@@ -80,6 +80,10 @@ class Strategy(Protocol):
         """Hash of the feature schema it was born with."""
 
     @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the features it reads."""
+
+    @property
     def exits(self) -> Exits:
         """Its stop, target and timeout."""
 

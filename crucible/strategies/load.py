@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -12,8 +11,10 @@ from typing import Any, TypeAlias
 from crucible.settings import Slot
 from crucible.strategies.boosted import BoostedStrategy
 from crucible.strategies.contract import FORMAT, Exits, Strategy, StrategyError
+from crucible.strategies.document import check_document, read_document, shown
 from crucible.strategies.gp import GpStrategy
 from crucible.strategies.program import features_of, parse_program
+from crucible.text import visible
 
 Validator: TypeAlias = Any
 """A jsonschema validator."""
@@ -37,11 +38,12 @@ def load_strategy(document: object) -> Strategy:
     if not isinstance(document, dict):
         message = f"a strategy is a JSON object, not {type(document).__name__}"
         raise StrategyError(message)
+    check_document(document)
     if document.get("format") != FORMAT:
-        message = f"format: {document.get('format')!r} is not {FORMAT!r}; convert or forge again"
+        found = shown(repr(document.get("format")))
+        message = f"format: {found} is not {FORMAT!r}; convert or forge again"
         raise StrategyError(message)
     _check_schema(document)
-    _check_finite(document)
     slot = Slot.parse(document["slot"])
     if (slot.symbol, slot.kind) != (document["symbol"], document["kind"]):
         message = (
@@ -58,8 +60,8 @@ def load_strategy(document: object) -> Strategy:
         program = parse_program(document["program"])
         if list(features_of(program)) != document["features"]:
             message = (
-                f"features: {document['features']} are not those the program reads, "
-                f"{list(features_of(program))}"
+                f"features: {shown(document['features'], 200)} are not those the program reads, "
+                f"{shown(list(features_of(program)), 200)}"
             )
             raise StrategyError(message)
         return GpStrategy(slot.name, slot.symbol, document["schema_hash"], program, exits)
@@ -83,28 +85,12 @@ def read_strategy(path: Path) -> Strategy:
     StrategyError
         Naming the file, and what is wrong with it.
     """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        message = f"{path}: cannot be read as a strategy: {error}"
-        raise StrategyError(message) from error
+    document = read_document(path)
     try:
         return load_strategy(document)
     except StrategyError as error:
         message = f"{path}: {error}"
         raise StrategyError(message) from error
-
-
-def _check_finite(document: dict[str, Any]) -> None:
-    """Refuse NaN and infinity, which Python's JSON reads and every comparison lets pass."""
-    numbers = {
-        **{f"exits.{name}": value for name, value in document["exits"].items()},
-        **{name: document.get(name, 0.0) for name in ("buy_at", "exit_at")},
-    }
-    for path, value in numbers.items():
-        if not math.isfinite(value):
-            message = f"{path}: {value} is not a finite number"
-            raise StrategyError(message)
 
 
 @cache
@@ -123,8 +109,7 @@ def _check_schema(document: dict[str, Any]) -> None:
     if error is None:
         return
     path = ".".join(str(part) for part in error.absolute_path) or "document"
-    shown = repr(error.instance)
-    shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
-    reason = error.message if len(error.message) <= 200 else error.validator
-    message = f"{path}: {shown} is refused by the strategy schema: {reason}"
+    found = shown(repr(error.instance))
+    reason = visible(error.message) if len(error.message) <= 200 else error.validator
+    message = f"{shown(path)}: {found} is refused by the strategy schema: {reason}"
     raise StrategyError(message)

@@ -7,11 +7,10 @@ every list, a string for a feature and a number for a constant or a lookback, fo
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 from crucible.strategies.contract import StrategyError
 
@@ -19,6 +18,7 @@ SHORTEST_LOOKBACK = 2
 LONGEST_LOOKBACK = 240
 MOST_NODES = 400
 DEEPEST = 40
+LARGEST_CONSTANT = 3.4e38
 # An ema forgets the first value it saw to below 32-bit precision after this many lookbacks.
 EMA_MEMORY = 8
 
@@ -206,13 +206,19 @@ def _parse(value: object, wanted: ValueType, path: str, depth: int) -> Expressio
     if wanted is ValueType.WINDOW:
         return _parse_window(value, path)
     if wanted not in (ValueType.RATIO, ValueType.BOUNDED):
-        message = f"{path}: {value!r} stands where a {wanted} is wanted; use an operator there"
+        message = (
+            f"{path}: {_short(value)} stands where a {wanted} is wanted; use an operator there"
+        )
         raise StrategyError(message)
     if isinstance(value, str) and value:
         return value
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+    # Programs compute in 32-bit numbers; comparing works for whole numbers of any size.
+    if _is_number(value) and -LARGEST_CONSTANT <= value <= LARGEST_CONSTANT:
         return float(value)
-    message = f"{path}: {value!r} is neither an operator, a feature name nor a finite number"
+    message = (
+        f"{path}: {_short(value)} is neither an operator, a feature name nor a finite number "
+        f"within {LARGEST_CONSTANT:g}"
+    )
     raise StrategyError(message)
 
 
@@ -222,7 +228,7 @@ def _parse_operator(
     name = value[0] if value else None
     operator = OPERATORS.get(name) if isinstance(name, str) else None
     if operator is None:
-        message = f"{path}: unknown operator {name!r}; known: {', '.join(OPERATORS)}"
+        message = f"{path}: unknown operator {_short(name)}; known: {', '.join(OPERATORS)}"
         raise StrategyError(message)
     fits = operator.returns is wanted or (
         wanted is ValueType.RATIO and operator.returns is ValueType.BOUNDED
@@ -244,12 +250,21 @@ def _parse_operator(
 
 
 def _parse_window(value: object, path: str) -> int:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        rows = int(value)
-        if rows == value and SHORTEST_LOOKBACK <= rows <= LONGEST_LOOKBACK:
-            return rows
+    if _is_number(value) and SHORTEST_LOOKBACK <= value <= LONGEST_LOOKBACK and int(value) == value:
+        return int(value)
     message = (
-        f"{path}: lookback {value!r} is not a whole number of candles "
+        f"{path}: lookback {_short(value)} is not a whole number of candles "
         f"from {SHORTEST_LOOKBACK} to {LONGEST_LOOKBACK}"
     )
     raise StrategyError(message)
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _short(value: object) -> str:
+    if isinstance(value, int) and abs(value) > 10**20:
+        return f"a whole number of {value.bit_length()} bits"
+    text = repr(value) if not isinstance(value, (list, tuple, dict)) else type(value).__name__
+    return text if len(text) <= 60 else f"{text[:57]}..."

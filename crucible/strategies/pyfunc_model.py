@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from crucible.features.frame import FeatureFrame, FeatureSchema
-from crucible.strategies.load import load_strategy
+from crucible.strategies.load import read_strategy
 
 
 class StrategyModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
@@ -19,8 +18,7 @@ class StrategyModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
 
     def load_context(self, context: Any) -> None:  # noqa: ANN401 - MLflow's context
         """Read the strategy's JSON from the model's artifacts."""
-        text = Path(context.artifacts["strategy"]).read_text()
-        self.strategy = load_strategy(json.loads(text))
+        self.strategy = read_strategy(Path(context.artifacts["strategy"]))
 
     def predict(
         self,

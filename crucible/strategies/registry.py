@@ -24,7 +24,9 @@ from mlflow.types import Schema as MlflowSchema
 from crucible.errors import CrucibleError
 from crucible.settings import Slot
 from crucible.strategies import proof as proofs
+from crucible.strategies.artifacts import fetch
 from crucible.strategies.contract import StrategyError
+from crucible.strategies.document import parse_document
 from crucible.strategies.experiments import Experiment, parameter
 from crucible.strategies.proof import Proof
 from crucible.strategies.version import Active, Alias, Version
@@ -235,7 +237,7 @@ class Registry:
                     name="strategy",
                     python_model=str(Path(__file__).with_name("pyfunc_model.py")),
                     artifacts={"strategy": str(path)},
-                    pip_requirements=["lightgbm", "msgspec", "numba", "numpy", "pandas"],
+                    pip_requirements=["msgspec", "numba", "numpy", "pandas"],
                     **described,
                 )
         try:
@@ -300,8 +302,17 @@ class Registry:
                 return {}
             raise
 
-    def active(self, slots: Iterable[Slot]) -> list[Active]:
+    def active(
+        self, slots: Iterable[Slot], unread: dict[tuple[str, str], str] | None = None
+    ) -> list[Active]:
         """Every version under ``production`` or ``challenger``, for the given slots.
+
+        Parameters
+        ----------
+        slots : iterable of Slot
+        unread : dict, optional
+            Takes slot and number of every version that cannot be looked up, and why; without it one
+            such version is an error.
 
         Raises
         ------
@@ -309,18 +320,24 @@ class Registry:
             If the tracking server does not answer.
         """
         found: list[Active] = []
-        try:
-            for slot in slots:
+        for slot in slots:
+            try:
                 aliases = self.aliases(slot.name)
-                for alias in ("production", "challenger"):
-                    number = aliases.get(alias)
-                    if number is not None and (
-                        alias == "production" or number != aliases.get("production")
-                    ):
-                        found.append(Active(alias, self.version(slot.name, number)))
-        except MlflowException as error:
-            message = f"{self.tracking_uri}: the registry does not answer: {error}"
-            raise RegistryError(message) from error
+            except MlflowException as error:
+                message = f"{self.tracking_uri}: the registry does not answer: {error}"
+                raise RegistryError(message) from error
+            for alias in ("production", "challenger"):
+                number = aliases.get(alias)
+                if number is None or (
+                    alias == "challenger" and number == aliases.get("production")
+                ):
+                    continue
+                try:
+                    found.append(Active(alias, self.version(slot.name, number)))
+                except RegistryError as error:
+                    if unread is None:
+                        raise
+                    unread[slot.name, number] = str(error)
         return found
 
     def strategy(self, version: Version) -> dict[str, Any]:
@@ -329,7 +346,7 @@ class Registry:
         Raises
         ------
         StrategyError
-            If the version has none, or it is not JSON.
+            If the version has none, or it is not JSON within bounds.
         RegistryError
             If the server does not answer; asking again later may help.
         """
@@ -341,7 +358,7 @@ class Registry:
         Raises
         ------
         StrategyError
-            If there is none, or it is not a JSON object.
+            If there is none, or it is not a JSON object within bounds.
         RegistryError
             If the server does not answer; asking again later may help.
         """
@@ -350,26 +367,13 @@ class Registry:
             message = f"{name}: it has no run, so no {file}; register it from a run"
             raise StrategyError(message)
         try:
-            held = [item.path for item in self._client.list_artifacts(version.run_id)]
-            if file not in held:
-                message = f"{name}: no usable {file}: its run holds {held or 'nothing'}"
-                raise StrategyError(message)
-            with tempfile.TemporaryDirectory() as folder:
-                text = Path(
-                    self._client.download_artifacts(version.run_id, file, folder)
-                ).read_text()
+            return parse_document(fetch(self._client, version.run_id, file))
+        except StrategyError as error:
+            message = f"{name}: no usable {file}: {error}"
+            raise StrategyError(message) from error
         except (MlflowException, OSError) as error:
             message = f"{self.tracking_uri}: {name} cannot be fetched now: {error}"
             raise RegistryError(message) from error
-        try:
-            loaded = json.loads(text)
-        except ValueError as error:
-            message = f"{name}: no usable {file}: {error}"
-            raise StrategyError(message) from error
-        if not isinstance(loaded, dict):
-            message = f"{name}: {file} is not an object"
-            raise StrategyError(message)
-        return loaded
 
     def set_alias(self, slot: str, alias: Alias, version: str) -> None:
         """Point an alias at a version."""

@@ -10,9 +10,10 @@ import pytest
 from crucible.features.frame import FeatureFrame, FeatureSchema
 from crucible.settings import Slot
 from crucible.strategies.contract import StrategyError
+from crucible.strategies.document import LARGEST_FILE
 from crucible.strategies.load import load_strategy
 from crucible.strategies.proof import Gate, Proof, digest
-from crucible.strategies.registry import TRIALS, Registry, RegistryError
+from crucible.strategies.registry import TRIALS, Registry, RegistryError, Version
 
 SLOT = Slot.parse("BTCUSDT-gp-1")
 STRATEGY = {
@@ -158,3 +159,62 @@ def test_a_version_is_proven_by_its_sealed_evidence_and_by_no_tag(registry, tmp_
     assert "not sealed by this home" in stranger.version(SLOT.name, version.version).doubt
     with pytest.raises(RegistryError, match="no key to seal"):
         Registry(registry.tracking_uri).prove(version, proven.proof)
+
+
+def test_a_file_beyond_every_bound_is_refused_before_it_is_fetched(registry, tmp_path, monkeypatch):
+    fetched = []
+    client = registry._client
+    download = client.download_artifacts
+    monkeypatch.setattr(
+        client, "download_artifacts", lambda *words: fetched.append(words[1]) or download(*words)
+    )
+    run = registry.open_run("large", "forge", {"slot": SLOT.name})
+    version = Version(SLOT.name, "1", run, {})
+    with (tmp_path / "strategy.json").open("wb") as file:
+        file.truncate(LARGEST_FILE + 1)
+    registry.log_folder(run, tmp_path)
+    with pytest.raises(StrategyError, match=f"{LARGEST_FILE + 1} bytes, more than {LARGEST_FILE}"):
+        registry.strategy(version)
+    assert fetched == []
+    folder = registry.open_run("folder", "forge", {"slot": SLOT.name})
+    (tmp_path / "strategy.json").unlink()
+    (tmp_path / "strategy.json").mkdir()
+    (tmp_path / "strategy.json" / "inside").write_text("{}")
+    registry.log_folder(folder, tmp_path)
+    with pytest.raises(StrategyError, match=r"no usable strategy\.json"):
+        registry.strategy(Version(SLOT.name, "1", folder, {}))
+    assert fetched == []
+
+
+def test_a_bad_strategy_file_is_told_whatever_lies_beside_it(registry, tmp_path):
+    run = registry.open_run("bad", "forge", {"slot": SLOT.name})
+    (tmp_path / "strategy.json").write_text('{"kind": "gp", "kind": "boosted"}')
+    (tmp_path / "model.pkl").write_bytes(b"cos\nsystem\n(S'exit 1'\ntR.")
+    registry.log_folder(run, tmp_path)
+    with pytest.raises(StrategyError, match=r"strategy\.json: kind: given twice"):
+        registry.strategy(Version(SLOT.name, "1", run, {}))
+
+
+def test_a_version_that_cannot_be_looked_up_is_named_and_the_others_are_given(
+    registry, tmp_path, monkeypatch
+):
+    from mlflow.exceptions import MlflowException
+
+    first, second = forged(registry, "u1", tmp_path), forged(registry, "u2", tmp_path)
+    registry.set_alias(SLOT.name, "production", first.version)
+    registry.set_alias(SLOT.name, "challenger", second.version)
+    look_up = registry._client.get_model_version
+
+    def failing(slot, version):
+        if version == first.version:
+            message = "503"
+            raise MlflowException(message)
+        return look_up(slot, version)
+
+    monkeypatch.setattr(registry._client, "get_model_version", failing)
+    unread = {}
+    found = registry.active([SLOT], unread)
+    assert [one.version.version for one in found] == [second.version]
+    assert list(unread) == [(SLOT.name, first.version)]
+    with pytest.raises(RegistryError):
+        registry.active([SLOT])
