@@ -179,6 +179,11 @@ class FixedRoster:
     def __init__(self, seats: list[Any]) -> None:
         self._seats: list[Any] | None = seats
 
+    def quarantine(self, slot: str, version: str, reason: str) -> None:
+        """End the benchmark: nothing in it may fail."""
+        message = f"{slot} version {version} failed: {reason}"
+        raise RuntimeError(message)
+
     def latest(self) -> list[Any] | None:
         """Give the seats once."""
         seats, self._seats = self._seats, None

@@ -43,7 +43,7 @@ def trade(house: House) -> int:
     logger = get_run_logger()
     pipeline = house.pipeline()
     topics = tuple(f"{symbol}.{kind}" for symbol in pipeline.symbols for kind in ("candle", "book"))
-    requirements = Requirements(pipeline.schema.hash, pipeline.symbols, house.real_money)
+    requirements = Requirements(pipeline.schema, pipeline.symbols, house.real_money)
     roster = Roster(
         house.registry,
         house.settings.slots,

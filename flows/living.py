@@ -11,6 +11,7 @@ from crucible.market.candles import Candles
 from crucible.market.funding import Funding
 from crucible.settings import ForgeSettings, Slot
 from crucible.strategies.contract import Strategy, StrategyError
+from crucible.strategies.document import shown
 from crucible.strategies.load import load_strategy
 from crucible.strategies.registry import Active, Registry, Version
 
@@ -78,10 +79,13 @@ def living_of(
         except StrategyError as error:
             left_out[name] = str(error)
             continue
+        unknown = [feature for feature in strategy.features if feature not in frame.schema]
         if strategy.schema_hash != frame.schema.hash:
             left_out[name] = (
                 f"born with feature schema {strategy.schema_hash}, this is {frame.schema.hash}"
             )
+        elif unknown:
+            left_out[name] = f"reads features that no schema has: {shown(', '.join(unknown))}"
         else:
             strategies[name] = strategy
     return earned(strategies, candles, frame, settings, funding), left_out

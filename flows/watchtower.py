@@ -18,7 +18,7 @@ from crucible.execution.trades import Mode, pair
 from crucible.market.exchange import ExchangeError
 from crucible.market.funding import Funding, FundingError
 from crucible.settings import MINUTE_MS
-from crucible.strategies.contract import Exits
+from crucible.strategies.contract import Exits, StrategyError
 from crucible.strategies.registry import Registry, Version
 from crucible.watchtower.holding import marks_after_settlements, with_settlements
 from crucible.watchtower.records import Records
@@ -126,6 +126,12 @@ def judge_all(house: House, ledger: Ledger, ts: int, rates: dict[str, Funding]) 
             marks = marks_after_settlements(marks, trades, held, rates[row.symbol])
             trades = with_settlements(trades, rates[row.symbol])
         costs = house.settings.forge.costs
+        try:
+            exits = exits_of(house.registry, version)
+        except StrategyError as error:
+            # The others are judged all the same; whoever has no file that can be read is not.
+            get_run_logger().warning("%s is not judged: %s", row.agent, error)
+            continue
         card = score(
             row.agent,
             ts,
@@ -133,7 +139,7 @@ def judge_all(house: House, ledger: Ledger, ts: int, rates: dict[str, Funding]) 
             marks,
             since_ts=row.since_ts,
             last_fill_ts=max((fill.exec_ts for fill in fills), default=None),
-            bound=loss_bound(exits_of(house.registry, version), costs.fee, costs.slippage),
+            bound=loss_bound(exits, costs.fee, costs.slippage),
         )
         verdict = judge(card, role, house.settings.watchtower)
         judged.append(Judged(row, card, verdict, marks[-1][1] if marks else None))
@@ -141,9 +147,21 @@ def judge_all(house: House, ledger: Ledger, ts: int, rates: dict[str, Funding]) 
 
 
 def exits_of(registry: Registry, version: Version) -> Exits:
-    """Read a version's exits from its strategy file."""
-    exits = registry.strategy(version)["exits"]
-    return Exits(float(exits["stop"]), float(exits["target"]), int(exits["timeout"]))
+    """Read a version's exits from its strategy file.
+
+    Raises
+    ------
+    StrategyError
+        If there is no such file, or no exits are in it.
+    RegistryError
+        If the registry does not answer.
+    """
+    exits = registry.strategy(version).get("exits")
+    try:
+        return Exits(float(exits["stop"]), float(exits["target"]), int(exits["timeout"]))
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
+        message = f"{version.slot} version {version.version}: no exits in its file: {error!r}"
+        raise StrategyError(message) from error
 
 
 def carry_out(house: House, ledger: Ledger, judged: Judged) -> None:

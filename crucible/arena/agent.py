@@ -116,6 +116,8 @@ class Agent:
         What the venue charged it for holding.
     multipliers : RiskMultipliers
         Of an entry at the newest closed candle, whether it entered or not.
+    quarantined : str
+        What it failed with; it decides nothing any more.
     """
 
     seat: Seat
@@ -129,6 +131,7 @@ class Agent:
     last_signal: str = "HOLD"
     last_event: str = "seated"
     multipliers: RiskMultipliers = NO_MULTIPLIERS
+    quarantined: str = ""
     _own_edge: Edge | None = None
     _is_measured: bool = False
     _shadow_qty: Decimal = ZERO
@@ -197,10 +200,11 @@ class Agent:
             With an intent for a production agent, or simulated fills for a challenger.
         """
         price = Decimal(repr(candle.close))
+        # First, because it may raise: nothing has been filled then that nobody records.
+        signal = self.strategy.decide(row)
         fills: list[Fill] = []
         if self.mode == "shadow":
             fills = self._step_shadow(candle, context)
-        signal = self.strategy.decide(row)
         self.last_signal = signal.name
         self.multipliers = risk_multipliers(row, "buy", context.settings.multipliers)
         regime = row["regime_change_detected"] == 1.0

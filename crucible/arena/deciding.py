@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -14,9 +13,6 @@ from crucible.execution.trades import Mode
 from crucible.features.frame import FeatureRow
 from crucible.market.instruments import Instrument
 from crucible.settings import Settings
-from crucible.strategies.contract import StrategyError
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +26,15 @@ class Deciders:
         An entry counts against the portfolio as soon as it is decided.
     instruments : mapping of str to Instrument
     settings : Settings
+    failed : callable
+        Told of an agent that raised, and what.
     """
 
     agents: Mapping[str, Agent]
     desk: Desk
     instruments: Mapping[str, Instrument]
     settings: Settings
+    failed: Callable[[Agent, Exception], None]
 
     def decisions(
         self, mode: Mode, rows: Mapping[str, FeatureRow], minute: Minute, *, act: bool
@@ -57,7 +56,7 @@ class Deciders:
         decisions = []
         for agent in self.agents.values():
             row = rows.get(agent.strategy.symbol)
-            if agent.mode != mode or row is None:
+            if agent.mode != mode or row is None or agent.quarantined:
                 continue
             context = Context(
                 instrument=self.instruments[row.symbol],
@@ -69,11 +68,10 @@ class Deciders:
             )
             try:
                 decision = agent.decide_and_execute(row, minute.candles[row.symbol], context)
-            except (StrategyError, ValueError, ArithmeticError, KeyError) as error:
-                agent.last_event = f"cannot decide: {error}"
-                logger.exception("%s cannot decide at %d", agent.name, row.ts)
+                if decision.intent is not None:
+                    self.desk.reserve(agent, decision.intent)
+            except Exception as error:  # noqa: BLE001 - whatever one raises, the others decide
+                self.failed(agent, error)
                 continue
-            if decision.intent is not None:
-                self.desk.reserve(agent, decision.intent)
             decisions.append((agent, decision))
         return decisions

@@ -13,16 +13,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from functools import partial
 
-from crucible.arena.agent import Agent, Decision, Seat
+from crucible.arena.agent import Agent, Decision
 from crucible.arena.alignment import Minute, MinuteAligner
 from crucible.arena.deciding import Deciders
 from crucible.arena.desk import Desk
 from crucible.arena.gaps import Backfill, GapFiller, closed_minutes
 from crucible.arena.incoming import BookRecorder, candle_of
-from crucible.arena.ledger import AgentRow, Ledger
+from crucible.arena.ledger import Ledger
 from crucible.arena.publication import ArenaFiles, append_line, timing, trade_line, write_status
-from crucible.arena.roster import Roster, Seated
+from crucible.arena.roster import Roster
+from crucible.arena.seats import Seats
 from crucible.execution.cerebellum_link import CerebellumLink, LinkError
 from crucible.execution.messages import (
     Ack,
@@ -31,7 +33,6 @@ from crucible.execution.messages import (
     CommandMessage,
     ErrorReply,
     FillEvent,
-    Flatten,
     FundingEvent,
     Heartbeat,
     JournalEvent,
@@ -101,11 +102,12 @@ class Arena:
             symbol: deque(maxlen=HISTORY_ROWS) for symbol in pipeline.symbols
         }
         self._prices: dict[str, Decimal] = {}
-        self.agents: dict[str, Agent] = {}
+        costs = settings.forge.costs
+        self._seats = Seats(link, self._ledger, roster, files, costs, self._history, self._prices)
+        self.agents: dict[str, Agent] = self._seats.agents
         self.market_ts = 0
         self.minutes = 0
         self._closed: list[Minute] = []
-        self._roster_now: list[Seated] | None = None
         self._deadman_tripped = False
         self._decide_ms: deque[float] = deque(maxlen=1_000)
         self._last_heartbeat = 0.0
@@ -188,8 +190,7 @@ class Arena:
         """Handle whatever has arrived, and the roster."""
         roster = self._roster.latest()
         if roster is not None:
-            self._roster_now = roster
-            self._seat(roster)
+            self._seats.take(roster, self.market_ts)
         if self._deadman_tripped:
             self._deadman_tripped = False
             self._answer_the_deadman()
@@ -276,9 +277,17 @@ class Arena:
 
     def _booked(self, fill: Fill) -> None:
         agent = self.agents.get(fill.agent)
-        if agent is not None and (trade := agent.apply_fill(fill)) is not None:
+        if agent is None:
+            return
+        try:
+            trade = agent.apply_fill(fill)
+            if trade is not None:
+                agent.edge()  # measured now, so that no decision waits for it
+        except Exception as error:  # noqa: BLE001 - the ledger has the fill; the others go on
+            self._seats.quarantine(agent, error, self.market_ts)
+            return
+        if trade is not None:
             append_line(self._files.performance_log, trade_line(trade))
-            agent.edge()  # measured now, so that no decision waits for it
 
     def _answered(self, reply: Ack | ErrorReply) -> None:
         intent_id, problem = self._desk.answered(reply, self.agents)
@@ -298,7 +307,8 @@ class Arena:
             self._prices[symbol] = Decimal(repr(minute.candles[symbol].close))
         # Whoever trades decides first, and every order of the minute leaves at once; until they have
         # arrived the processor is left to those who carry them. All else is done afterwards.
-        deciders = Deciders(self.agents, self._desk, self._instruments, self._settings)
+        failed = partial(self._seats.quarantine, ts=minute.close_ts)
+        deciders = Deciders(self.agents, self._desk, self._instruments, self._settings, failed)
         decisions = deciders.decisions("live", rows, minute, act=act)
         orders = self._send(decisions)
         self._decide_ms.append(1_000 * (time.perf_counter() - started))
@@ -310,18 +320,25 @@ class Arena:
             self._ledger.set_market_ts(minute.close_ts)
             if minute.close_ts % MARK_MS == 0:
                 self._mark(minute.close_ts)
-        self._dismiss_the_flat(minute.close_ts)
+        self._seats.tidy(minute.close_ts)
         self.minutes += 1
         self._publish(minute.close_ts)
 
     def _send(self, decisions: Sequence[tuple[Agent, Decision]]) -> set[str]:
         """Send what was decided, one order right after the other; give the intents that left."""
         now = time.monotonic()
-        commands = [
-            (agent, self._desk.submit(agent, found.intent, found.ts, self._link.request_id(), now))
-            for agent, found in decisions
-            if found.intent is not None
-        ]
+        commands = []
+        for agent, found in decisions:
+            if found.intent is None:
+                continue
+            request = self._link.request_id()
+            try:
+                command = self._desk.submit(agent, found.intent, found.ts, request, now)
+            except Exception as error:  # noqa: BLE001 - the others' orders leave all the same
+                self._desk.withdraw(agent)
+                self._seats.quarantine(agent, error, found.ts)
+            else:
+                commands.append((agent, command))
         left = set()
         for agent, command in commands:
             try:
@@ -367,7 +384,8 @@ class Arena:
         capital = self._settings.arena.capital_per_agent
         figures = {
             **timing(self.minutes, self._decide_ms),
-            "refused": self._roster.refused,
+            "refused": {**self._roster.refused},
+            "quarantined": {**self._seats.quarantined},
             "registry_reachable": self._roster.reachable,
             "bad_frames": self._link.bad_frames,
             "late_candles": self._aligner.late,
@@ -376,117 +394,3 @@ class Arena:
         }
         agents = list(self.agents.values())
         write_status(self._files.status, ts, agents, self._prices, capital, figures)
-
-    # --- seats ---------------------------------------------------------------------------------
-
-    def _seat(self, roster: list[Seated]) -> None:
-        """Make the agents those of the roster: new ones are warmed, missing ones leave."""
-        wanted = {item.seat.agent: item for item in roster}
-        for name, agent in list(self.agents.items()):
-            item = wanted.get(name)
-            if item is None:
-                self._leave(agent)
-            elif item.seat.role != agent.seat.role:
-                self._change_role(agent, item)
-        self._close_orphans(set(wanted))
-        for name, item in wanted.items():
-            if name not in self.agents:
-                self.agents[name] = self._new_agent(item)
-                logger.info("%s seated as %s", name, item.seat.role)
-
-    def _new_agent(self, item: Seated) -> Agent:
-        agent = Agent(item.seat, item.strategy)
-        self._restore(agent)
-        item.strategy.reset()
-        for row in self._history[item.strategy.symbol]:
-            item.strategy.decide(row)
-        self._ledger.seat(
-            AgentRow(
-                agent=agent.name,
-                slot=item.seat.slot,
-                version=item.seat.version,
-                role=item.seat.role,
-                symbol=item.strategy.symbol,
-                kind=item.strategy.kind,
-                proven=item.seat.proven,
-                since_ts=self.market_ts,
-                until_ts=None,
-            )
-        )
-        return agent
-
-    def _restore(self, agent: Agent) -> None:
-        """Rebuild an agent's books from the ledger: a restart forgets nothing."""
-        for fill in self._ledger.fills(agent.name):
-            if fill.mode == agent.mode:
-                agent.apply_fill(fill)
-        agent.new_trades()
-        if agent.mode == "shadow":
-            kept = self._ledger.kept_shadow(agent.name)
-            if kept is not None:
-                agent.restore_shadow(kept)
-        else:
-            for payment in self._ledger.payments(agent.name):
-                agent.pay(payment)
-            agent.in_flight = self._ledger.open_intent(agent.name)
-
-    def _change_role(self, agent: Agent, item: Seated) -> None:
-        """Give a promoted agent flat live books; its shadow trade is closed where it stands."""
-        if agent.mode == "shadow":
-            self._close_shadow(agent, "promoted")
-            self.agents[agent.name] = self._new_agent(item)
-        elif item.seat.role == "challenger":
-            self._leave(agent)
-        else:
-            agent.seat = item.seat
-        logger.info("%s is now %s", agent.name, item.seat.role)
-
-    def _leave(self, agent: Agent) -> None:
-        """Take an agent out: a challenger at once, a production agent when it is flat."""
-        if agent.mode == "shadow":
-            self._close_shadow(agent, "retired")
-            self._dismiss(agent, self.market_ts)
-            return
-        seat = agent.seat
-        agent.seat = Seat(seat.slot, seat.version, "leaving", seat.proven, seat.edge)
-        agent.last_event = "leaving"
-
-    def _close_shadow(self, agent: Agent, reason: str) -> None:
-        price = self._prices.get(agent.strategy.symbol)
-        if agent.book.qty > 0 and price is not None:
-            fill = agent.close_shadow(price, self.market_ts, reason, self._settings.forge.costs)
-            self._ledger.book_shadow_fill(fill)
-            self._ledger.keep_shadow(agent.name, agent.shadow_state())
-            for trade in agent.new_trades():
-                append_line(self._files.performance_log, trade_line(trade))
-
-    def _dismiss_the_flat(self, ts: int) -> None:
-        for agent in list(self.agents.values()):
-            if agent.seat.role == "leaving" and agent.book.qty == 0 and not agent.in_flight:
-                self._dismiss(agent, ts)
-
-    def _close_orphans(self, wanted: set[str]) -> None:
-        """Close what an agent holds that lost its seat while no arena was there."""
-        for row in self._ledger.agents(active=True):
-            if row.agent in wanted or row.agent in self.agents:
-                continue
-            if self._ledger.live_position(row.agent, row.symbol) != 0:
-                self._link.send(
-                    Flatten(
-                        ts=self.market_ts,
-                        request_id=self._link.request_id(),
-                        agent=row.agent,
-                        symbol=row.symbol,
-                        reason="retired",
-                    )
-                )
-            self._ledger.unseat(row.agent, self.market_ts)
-
-    def _dismiss(self, agent: Agent, ts: int) -> None:
-        self._ledger.unseat(agent.name, ts)
-        del self.agents[agent.name]
-        # Its version may be wanted in another role: look at the roster once more.
-        for item in self._roster_now or ():
-            if item.seat.agent == agent.name:
-                self.agents[agent.name] = self._new_agent(item)
-        logger.info("%s left", agent.name)

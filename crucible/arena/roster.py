@@ -14,20 +14,32 @@ from typing import Any, Protocol
 
 from crucible.arena.agent import Seat
 from crucible.arena.sizing import Edge
+from crucible.errors import CrucibleError
+from crucible.features.frame import FeatureSchema
 from crucible.settings import Slot
-from crucible.strategies.contract import Strategy, StrategyError
+from crucible.strategies.contract import Strategy
+from crucible.strategies.document import shown
 from crucible.strategies.load import load_strategy
 from crucible.strategies.proof import digest as strategy_digest
-from crucible.strategies.registry import Active, Version
+from crucible.strategies.registry import Active, RegistryError, Version
 
 logger = logging.getLogger(__name__)
+
+LONGEST_REASON = 400
+
+
+QUARANTINED = "arena_quarantined"
+"""Tag of a version that failed while it traded. Whoever takes it away lets it trade again."""
+REFUSED = "arena_refused"
 
 
 class RegistryReader(Protocol):
     """The part of the registry that the roster needs."""
 
-    def active(self, slots: Iterable[Slot]) -> list[Active]:
-        """Every version to be traded, under its alias."""
+    def active(
+        self, slots: Iterable[Slot], unread: dict[tuple[str, str], str] | None = None
+    ) -> list[Active]:
+        """Every version to be traded, under its alias; into `unread` those that cannot be looked up."""
 
     def strategy(self, version: Version) -> dict[str, Any]:
         """Fetch a version's strategy file."""
@@ -42,14 +54,14 @@ class Requirements:
 
     Attributes
     ----------
-    schema_hash : str
-        The feature schema that is served.
+    schema : FeatureSchema
+        What is served.
     symbols : tuple of str
     real_money : bool
         On a real venue only proven versions are seated.
     """
 
-    schema_hash: str
+    schema: FeatureSchema
     symbols: tuple[str, ...]
     real_money: bool
 
@@ -74,11 +86,12 @@ def refusal(
         Of the strategy file that was fetched.
     requirements
     """
-    if strategy.schema_hash != requirements.schema_hash:
-        return (
-            f"born with feature schema {strategy.schema_hash}, "
-            f"the arena serves {requirements.schema_hash}"
-        )
+    served = requirements.schema
+    if strategy.schema_hash != served.hash:
+        return f"born with feature schema {strategy.schema_hash}, the arena serves {served.hash}"
+    unknown = [name for name in strategy.features if name not in served]
+    if unknown:
+        return f"reads {told(', '.join(unknown))}, which no feature of schema {served.hash} is"
     if strategy.symbol not in requirements.symbols:
         return f"trades {strategy.symbol}, which is not tracked"
     if requirements.real_money and (doubt := version.doubt_of(digest)):
@@ -108,6 +121,14 @@ def edge_of(version: Version) -> Edge | None:
     return edge if sound else None
 
 
+def told(what: object) -> str:
+    """Tell foreign text or an error in one line, within bounds and safe to show anywhere."""
+    text = f"{type(what).__name__}: {what}" if isinstance(what, Exception) else what
+    if isinstance(what, CrucibleError):
+        text = what
+    return shown(text, LONGEST_REASON)
+
+
 class Roster:
     """Watches the registry.
 
@@ -131,11 +152,14 @@ class Roster:
         self._requirements = requirements
         self._poll_seconds = poll_seconds
         self._loaded: dict[tuple[str, str], tuple[Strategy, str] | str] = {}
+        self._seats: dict[Slot, list[Seated]] = {}
+        self._to_tell: dict[tuple[str, str], dict[str, str]] = {}
+        self._silent: dict[str, str] = {}
         self._latest: list[Seated] | None = None
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="roster", daemon=True)
-        self.refused: dict[str, str] = {}
+        self.refused: Mapping[str, str] = {}
         self.reachable = False
 
     def start(self) -> None:
@@ -154,6 +178,11 @@ class Roster:
             latest, self._latest = self._latest, None
             return latest
 
+    def quarantine(self, slot: str, version: str, reason: str) -> None:
+        """Have a version tagged as one that failed while it traded; the thread does it when it can."""
+        with self._lock:
+            self._to_tell.setdefault((slot, version), {})[QUARANTINED] = reason
+
     def _watch(self) -> None:
         before: list[tuple[Seat, int]] | None = None
         while not self._stop.is_set():
@@ -161,7 +190,7 @@ class Roster:
                 roster = self.refresh()
             except Exception as error:  # noqa: BLE001 - without this thread no cull is obeyed
                 if self.reachable:
-                    logger.warning("roster kept as it is: %s: %s", type(error).__name__, error)
+                    logger.warning("roster kept as it is: %s", told(error))
                 self.reachable = False
             else:
                 self.reachable = True
@@ -173,54 +202,140 @@ class Roster:
             self._stop.wait(self._poll_seconds)
 
     def refresh(self) -> list[Seated]:
-        """Ask the registry once, and load and check what is new."""
+        """Ask the registry once, and load and check what is new.
+
+        What fails concerns the version that it fails for: one that cannot be looked up just now keeps
+        the seat that it has, one that is bad is refused, and the others are seated.
+
+        Raises
+        ------
+        RegistryError
+            If nothing at all was answered.
+        """
+        self._tell()
+        refused: dict[str, str] = {}
+        seats: dict[Slot, list[Seated]] = {}
+        failures: list[Exception] = []
+        for slot in self._slots:
+            try:
+                seats[slot] = self._slot(slot, refused)
+            except Exception as error:  # noqa: BLE001 - one slot's trouble is no other's
+                failures.append(error)
+                seats[slot] = self._seats.get(slot, [])
+                self._say(slot.name, f"its seats stay as they are: {told(error)}")
+            else:
+                self._silent.pop(slot.name, None)
+        if failures and len(failures) == len(self._slots):
+            raise failures[0]
+        self._seats, self.refused = seats, refused
+        return [item for slot in self._slots for item in seats[slot]]
+
+    def _slot(self, slot: Slot, refused: dict[str, str]) -> list[Seated]:
+        """Seats of one slot; who is refused, and why, is added."""
+        unread: dict[tuple[str, str], str] = {}
+        found = self._registry.active([slot], unread)
         seated: list[Seated] = []
-        for active in self._registry.active(self._slots):
-            loaded = self._strategy(active.version)
-            name = f"{active.version.slot}@{active.version.version}"
-            if isinstance(loaded, str):
-                self.refused[name] = loaded
+        for active in found:
+            version = active.version
+            name = f"{version.slot}@{version.version}"
+            try:
+                answer = self._admit(active)
+            except RegistryError as error:
+                unread[version.slot, version.version] = str(error)
                 continue
-            strategy, digest = loaded
-            # Tags change under a version that is seated; what its proof says is asked every time.
-            reason = refusal(strategy, active.version, digest, self._requirements)
-            if reason is not None:
-                self.refused[name] = reason
-                continue
-            self.refused.pop(name, None)
-            seat = Seat(
-                slot=active.version.slot,
-                version=active.version.version,
-                role=active.alias,
-                proven=not active.version.doubt_of(digest),
-                edge=edge_of(active.version),
-            )
-            seated.append(Seated(seat, strategy))
+            except Exception as error:  # noqa: BLE001 - a bad version hurts nobody else
+                answer = told(error)
+                self._say(name, answer)
+            if isinstance(answer, str):
+                refused[name] = answer
+            else:
+                seated.append(answer)
+                self._silent.pop(name, None)
+        for (owner, number), reason in unread.items():
+            name = f"{owner}@{number}"
+            refused[name] = f"cannot be looked up now: {told(reason)}"
+            self._say(name, refused[name])
+            seated += [held for held in self._seats.get(slot, ()) if held.seat.agent == name]
         return seated
 
+    def _admit(self, active: Active) -> Seated | str:
+        """Give a version its seat, or say why it has none."""
+        version = active.version
+        loaded = self._strategy(version)
+        if isinstance(loaded, str):
+            return loaded
+        if QUARANTINED in version.tags:
+            return (
+                f"quarantined: {told(version.tags[QUARANTINED])}; "
+                f"take the tag {QUARANTINED} away to let it trade again"
+            )
+        strategy, digest = loaded
+        # Tags change under a version that is seated; what its proof says is asked every time.
+        reason = refusal(strategy, version, digest, self._requirements)
+        if reason is not None:
+            return reason
+        seat = Seat(
+            slot=version.slot,
+            version=version.version,
+            role=active.alias,
+            proven=not version.doubt_of(digest),
+            edge=edge_of(version),
+        )
+        return Seated(seat, strategy)
+
     def _strategy(self, version: Version) -> tuple[Strategy, str] | str:
-        """Load a version once; a refused one is tagged with the reason, so a person sees why."""
+        """Load a version once; a refused one is tagged with the reason, so a person sees why.
+
+        Raises
+        ------
+        RegistryError
+            If it cannot be fetched now.
+        """
         key = (version.slot, version.version)
         if key not in self._loaded:
             try:
                 document = self._registry.strategy(version)
                 strategy = load_strategy(document)
-            except StrategyError as error:
-                self._loaded[key] = self._refuse(version, str(error))
-                return self._loaded[key]
-            digest = strategy_digest(document)
-            reason = refusal(strategy, version, digest, self._requirements)
-            self._loaded[key] = self._refuse(version, reason) if reason else (strategy, digest)
+                digest = strategy_digest(document)
+                reason = refusal(strategy, version, digest, self._requirements)
+            except RegistryError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever a file does to its reader
+                reason = told(error)
+            if reason is not None:
+                logger.warning("%s version %s refused: %s", version.slot, version.version, reason)
+                self._to_be_told(version, REFUSED, reason)
+                self._loaded[key] = reason
+                return reason
+            self._loaded[key] = strategy, digest
             if version.tags.get("proven") == "true" and (doubt := version.doubt_of(digest)):
                 # The tag is a word; whoever reads it in MLflow is told what it is worth.
                 logger.warning("%s version %s: %s", version.slot, version.version, doubt)
-                self._registry.tag(version.slot, version.version, {"not_proven": doubt})
+                self._to_be_told(version, "not_proven", doubt)
         return self._loaded[key]
 
-    def _refuse(self, version: Version, reason: str) -> str:
-        logger.warning("%s version %s refused: %s", version.slot, version.version, reason)
-        self._registry.tag(version.slot, version.version, {"arena_refused": reason})
-        return reason
+    def _to_be_told(self, version: Version, tag: str, text: str) -> None:
+        with self._lock:
+            self._to_tell.setdefault((version.slot, version.version), {})[tag] = text
+        self._tell()
+
+    def _tell(self) -> None:
+        """Tag what is to be told, each once; what cannot be told now is told later."""
+        with self._lock:
+            waiting, self._to_tell = self._to_tell, {}
+        for key, tags in waiting.items():
+            try:
+                self._registry.tag(*key, tags)
+            except Exception as error:  # noqa: BLE001 - a tag that is late hurts nobody
+                self._say("@".join(key), f"not tagged yet: {told(error)}")
+                with self._lock:
+                    self._to_tell[key] = {**tags, **self._to_tell.get(key, {})}
+
+    def _say(self, name: str, text: str) -> None:
+        """Log what is new, not every few seconds the same again."""
+        if self._silent.get(name) != text:
+            self._silent[name] = text
+            logger.warning("%s: %s", name, text)
 
 
 RosterFactory = Callable[[Requirements], Roster]

@@ -4,7 +4,7 @@ import gc
 import json
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -51,10 +51,14 @@ class Roster:
 
     seats: list[Seated] | None
     reachable: bool = True
+    told: list[tuple[str, str, str]] = field(default_factory=list)
 
     @property
     def refused(self):
         return {}
+
+    def quarantine(self, slot, version, reason):
+        self.told.append((slot, version, reason))
 
     def latest(self):
         latest, self.seats = self.seats, None
@@ -210,6 +214,78 @@ def test_the_collector_does_not_walk_through_what_was_there_while_orders_wait(tm
         arena.close()
     assert kept[0] > 10_000
     assert gc.get_freeze_count() == 0
+
+
+class Failing(Metronome):
+    """Wants to buy, and raises at a decision after it was armed."""
+
+    def __init__(self, symbol: str, schema_hash: str, after: int, error: Exception) -> None:
+        super().__init__(symbol, schema_hash, 1, Exits(0.05, 0.05, 600))
+        self.after, self.error, self.armed, self.asked = after, error, False, 0
+
+    def decide(self, row):
+        self.asked += self.armed
+        if self.asked >= self.after:
+            raise self.error
+        return Signal.BUY
+
+
+def failing(symbol: str, number: int, role: str, after: int, error: Exception) -> Seated:
+    seat = Seat(f"{symbol}-gp-{number}", "1", role, proven=False, edge=None)
+    return Seated(seat, Failing(symbol, schema_hash(), after, error))
+
+
+def test_whoever_raises_is_closed_and_kept_out_while_the_others_trade_on(floor):
+    schema = schema_hash()
+    sound = [
+        seated("BTCUSDT", 1, "production", schema),
+        seated("ETHUSDT", 2, "challenger", schema),
+    ]
+    holder = failing("BTCUSDT", 2, "production", 10, RecursionError("too deep"))
+    shadow = failing("ETHUSDT", 3, "challenger", 10, OverflowError("1e400"))
+    stillborn = failing("ETHUSDT", 4, "production", 1, MemoryError())
+    stillborn.strategy.armed = True  # fails on history already
+    bad = [holder, shadow, stillborn]
+    names = [one.seat.agent for one in bad]
+    others = [one.seat.agent for one in sound]
+    roster = Roster([*sound, *bad])
+    with floor.link() as link:
+        arena = floor.arena(roster, link)
+        agents = arena.agents
+        run_until(arena, lambda: set(agents) == {*others, *names[:2]})
+        run_until(arena, lambda: all(agents[name].book.qty > 0 for name in names[:2]))
+        holder.strategy.armed = shadow.strategy.armed = True
+        before = arena.minutes
+        run_until(arena, lambda: set(agents) == set(others))
+        assert arena.minutes - before >= 10
+        # The roster still wants all of them: whoever failed is not seated again.
+        trades = {name: len(agents[name].trades) for name in others}
+        roster.seats = [*sound, *bad]
+        run_until(arena, lambda: all(len(agents[name].trades) > trades[name] for name in others))
+        assert set(agents) == set(others)
+        status = json.loads((floor.folder / "arena.json").read_text())
+        held = {p.agent for p in link.snapshot(arena.market_ts).positions if Decimal(p.qty) != 0}
+        # Taken off the roster and put back, as by a person who has seen to it: tried once more.
+        holder.strategy.armed, holder.strategy.asked = False, 0
+        for roster.seats in (sound, [*sound, holder]):
+            run_until(arena, lambda: roster.seats is None)
+        assert names[0] in agents
+        arena.close()
+    assert shadow.strategy.asked == 10
+    assert not held & set(names)
+    reasons = ["RecursionError: too deep", "OverflowError: 1e400", "MemoryError: "]
+    assert status["quarantined"] == dict(zip(names, reasons, strict=True))
+    assert sorted(roster.told) == sorted(
+        (one.seat.slot, "1", reason) for one, reason in zip(bad, reasons, strict=True)
+    )
+    with Ledger(floor.folder / "ledger.sqlite", read_only=True) as ledger:
+        for name in names[:2]:
+            fills = ledger.fills(name)
+            assert sum(fill.qty if fill.side == "buy" else -fill.qty for fill in fills) == 0
+            assert fills[-1].reason == "quarantined"
+        for name, reason in zip(names, reasons, strict=True):
+            told = [row for row in ledger.decisions(name) if row["action"] == "quarantine"]
+            assert [row["reason"] for row in told] == [reason]
 
 
 def test_a_candle_that_history_and_the_stream_both_bring_is_taken_once(floor):

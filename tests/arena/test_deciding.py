@@ -31,19 +31,22 @@ class Buyer:
     """Always buys, or fails."""
 
     symbol: str
-    fails: bool = False
+    fails: Exception | None = None
     kind: str = "gp"
     schema_hash: str = SCHEMA.hash
     exits: Exits = EXITS
+    asked: int = 0
 
     def decide(self, row):
+        self.asked += 1
         if self.fails:
-            message = "out of order"
-            raise ValueError(message)
+            raise self.fails
         return Signal.BUY
 
 
-def agent(slot: str, symbol: str, role: str = "production", *, fails: bool = False) -> Agent:
+def agent(
+    slot: str, symbol: str, role: str = "production", *, fails: Exception | None = None
+) -> Agent:
     return Agent(Seat(slot, "1", role, proven=False, edge=None), Buyer(symbol, fails))
 
 
@@ -57,6 +60,7 @@ def deciders():
             Desk(60_000, Random(1)),
             {symbol: Instrument(symbol, *steps) for symbol in SYMBOLS},
             Settings(arena=limits),
+            lambda one, error: setattr(one, "quarantined", f"{type(error).__name__}: {error}"),
         )
 
     return make
@@ -74,12 +78,22 @@ def test_only_agents_of_the_mode_asked_for_decide_and_only_where_there_is_a_row(
     assert all(decision.intent is None for _, decision in shadow)
 
 
-def test_one_that_cannot_decide_says_why_and_keeps_nobody(deciders):
-    broken, sound = agent("a", "BTCUSDT", fails=True), agent("b", "BTCUSDT")
-    found = deciders(broken, sound).decisions("live", ROWS, MINUTE, act=True)
-    assert [one for one, _ in found] == [sound]
-    assert found[0][1].intent is not None
-    assert broken.last_event == "cannot decide: out of order"
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("out of order"), KeyError("x"), RecursionError(), MemoryError(), TypeError("no")],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("mode", ["live", "shadow"])
+def test_one_that_raises_is_told_of_once_and_keeps_nobody(deciders, error, mode):
+    role = "production" if mode == "live" else "challenger"
+    broken, sound = agent("a", "BTCUSDT", role, fails=error), agent("b", "BTCUSDT", role)
+    made = deciders(broken, sound)
+    for _ in range(2):
+        found = made.decisions(mode, ROWS, MINUTE, act=True)
+        assert [one for one, _ in found] == [sound]
+    assert found[0][1].action == "buy"
+    assert broken.quarantined.startswith(type(error).__name__)
+    assert broken.strategy.asked == 1
 
 
 def test_entries_of_one_minute_stay_together_within_the_portfolios_limit(deciders):

@@ -5,9 +5,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from crucible.arena.roster import Requirements, Roster, edge_of
+from crucible.arena.roster import QUARANTINED, Requirements, Roster, edge_of
 from crucible.arena.sizing import Edge
+from crucible.features.frame import FeatureSchema
 from crucible.settings import Slot
 from crucible.strategies.proof import (
     Gate,
@@ -22,7 +25,7 @@ from crucible.strategies.registry import Active, RegistryError, Version
 from tests.documented import answers
 
 SLOT = Slot.parse("BTCUSDT-gp-1")
-SCHEMA = "0123456789abcdef"
+SCHEMA = FeatureSchema(("x", "y"), {})
 KEY = "a key of this home"
 PROMISED = answers("Homes, secrets and proofs")
 
@@ -33,7 +36,7 @@ def document(**changes):
         "kind": "gp",
         "slot": SLOT.name,
         "symbol": "BTCUSDT",
-        "schema_hash": SCHEMA,
+        "schema_hash": SCHEMA.hash,
         "features": ["x"],
         "exits": {"stop": 0.01, "target": 0.02, "timeout": 60},
         "program": ["trade", ["gt", "x", 1.0], ["lt", "x", 0.0]],
@@ -51,15 +54,23 @@ class Shelf:
     key: str | None = None
     down: bool = False
     loads: int = 0
+    failing: dict = field(default_factory=dict)
+    tagged: list = field(default_factory=list)
 
-    def active(self, slots):
+    def active(self, slots, unread=None):
         if self.down:
             message = "down"
             raise RegistryError(message)
-        return [Active(alias, self.version(number)) for alias, number in self.aliases]
+        found = []
+        for alias, number in self.aliases:
+            if self.failing.get(number) == "version":
+                unread[SLOT.name, number] = "not now"
+            else:
+                found.append(Active(alias, self.version(number)))
+        return found
 
     def version(self, number):
-        held = self.tags.get(number, {})
+        held = dict(self.tags.get(number, {}))
         found = Version(SLOT.name, number, "run", held)
         try:
             proof = open_sealed(held.get("proof"), self.key, SLOT.name, number, "run")
@@ -69,9 +80,19 @@ class Shelf:
 
     def strategy(self, version):
         self.loads += 1
-        return self.files[version.version]
+        if self.failing.get(version.version) == "strategy":
+            message = "not now"
+            raise RegistryError(message)
+        file = self.files[version.version]
+        if isinstance(file, Exception):
+            raise file
+        return file
 
     def tag(self, slot, version, tags):
+        if self.failing.get(version) == "tag":
+            message = "not now"
+            raise RegistryError(message)
+        self.tagged.append((version, dict(tags)))
         self.tags.setdefault(version, {}).update(tags)
 
 
@@ -91,6 +112,11 @@ def test_production_and_challenger_are_seated_in_their_roles():
     ("file", "reason"),
     [
         (document(schema_hash="f" * 16), "feature schema"),
+        (document(features=["z"], program=["trade", ["gt", "z", 1], ["lt", "z", 0]]), "reads z"),
+        (document(exits={"stop": 10**400, "target": 0.02, "timeout": 60}), "exits.stop"),
+        (document(symbol="\ud800"), "half of a character"),
+        (RecursionError("too deep"), "RecursionError: too deep"),
+        (MemoryError(), "MemoryError"),
         (document(program=["trade", ["no_such", "x", 1], ["lt", "x", 0]]), "no_such"),
         ({"format": "other"}, "format"),
     ],
@@ -105,7 +131,7 @@ def test_a_version_that_cannot_be_served_is_refused_and_tagged_with_the_reason(f
 
 def sealed(file, *, key=KEY, version="1", gate=0.99, edge=None):
     gates = (Gate("deflated_sharpe", gate, 0.95, "higher"),)
-    facts = ("strict", SCHEMA, "data", "code", 100, gates, edge)
+    facts = ("strict", SCHEMA.hash, "data", "code", 100, gates, edge)
     return {"proof": seal(Proof(SLOT.name, version, "run", digest(file), *facts), key)}
 
 
@@ -199,3 +225,119 @@ def test_the_edge_is_read_from_tags_or_missing_never_invented():
         assert edge_of(told({**tags, "edge_payoff": payoff})) is None
     assert edge_of(told({**tags, "edge_win_rate": "nan"})) is None
     assert edge_of(told({})) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("edge_payoff", "often"),
+        ("edge_payoff", "1e400"),
+        ("edge_payoff", "nan"),
+        ("edge_payoff", "0"),
+        ("edge_payoff", "-1"),
+        ("edge_win_rate", "inf"),
+        ("edge_win_rate", "1.01"),
+        ("edge_trades", "9" * 5_000),
+        ("edge_trades", "1e3"),
+        ("edge_trades", "-3"),
+        ("edge_trades", "\x1b[2J"),
+    ],
+)
+def test_a_version_with_a_senseless_edge_is_seated_without_one_beside_the_others(name, value):
+    tags = {"edge_trades": "12", "edge_win_rate": "0.5", "edge_payoff": "1.5", name: value}
+    shelf = Shelf(
+        {"1": document(), "2": document()}, [("production", "1"), ("challenger", "2")], {"1": tags}
+    )
+    assert [item.seat.edge for item in roster(shelf).refresh()] == [None, None]
+
+
+def versions(found):
+    return [item.seat.version for item in found]
+
+
+BAD = [
+    document(features=["z"], program=["trade", ["gt", "z", 1], ["lt", "z", 0]]),
+    document(program=["trade", "\ud800", ["lt", "x", 0]]),
+    document(exits={"stop": float("nan"), "target": 0.02, "timeout": 60}),
+    document(exits={"stop": 0.01, "target": 0.02, "timeout": 10**400}),
+    {"format": "other"},
+    [],
+    RecursionError("too deep"),
+    OverflowError("too large"),
+    UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"),
+    KeyError("exits"),
+]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.booleans(), st.sampled_from(BAD)), min_size=2, max_size=8),
+    st.sets(st.integers(0, 7)),
+    st.randoms(use_true_random=False),
+)
+def test_whoever_is_bad_or_cannot_be_fetched_hides_nobody_else(population, untaggable, source):
+    files = {
+        str(number): document() if good else bad for number, (good, bad) in enumerate(population)
+    }
+    aliases = [("production", number) for number in files]
+    source.shuffle(aliases)
+    good = [number for _, number in aliases if population[int(number)][0]]
+    late = set(good[::3])
+    shelf = Shelf(files, aliases)
+    shelf.failing = {str(n): "tag" for n in untaggable} | dict.fromkeys(late, "strategy")
+    watched = roster(shelf)
+    assert versions(watched.refresh()) == [number for number in good if number not in late]
+    assert set(watched.refused) == {
+        f"{SLOT.name}@{number}" for number in files if number not in good or number in late
+    }
+    shelf.failing = {}
+    assert versions(watched.refresh()) == good
+    watched.refresh()
+    assert sorted(number for number, _ in shelf.tagged) == sorted(set(files) - set(good))
+    assert all(len(tags["arena_refused"]) < 500 for _, tags in shelf.tagged)
+
+
+def test_a_version_that_cannot_be_looked_up_keeps_its_seat_and_a_cull_beside_it_is_obeyed():
+    shelf = Shelf({"1": document(), "2": document()}, [("production", "1"), ("challenger", "2")])
+    watched = roster(shelf)
+    assert versions(watched.refresh()) == ["1", "2"]
+    shelf.failing = {"1": "version"}
+    shelf.aliases.pop()
+    assert versions(watched.refresh()) == ["1"]
+    assert "not now" in watched.refused["BTCUSDT-gp-1@1"]
+
+
+def test_a_slot_that_is_not_answered_keeps_its_seats_and_hides_no_other():
+    other = Slot.parse("ETHUSDT-gp-1")
+    shelves = {SLOT: Shelf({"1": document()}, [("production", "1")]), other: Shelf({}, [])}
+
+    class Both(Shelf):
+        def active(self, slots, unread=None):
+            return shelves[slots[0]].active(slots, unread)
+
+    watched = Roster(
+        Both({"1": document()}, []), [SLOT, other], Requirements(SCHEMA, ("BTCUSDT",), False), 1
+    )
+    assert versions(watched.refresh()) == ["1"]
+    shelves[SLOT].down = True
+    assert versions(watched.refresh()) == ["1"]
+    shelves[other].down = True
+    with pytest.raises(RegistryError):
+        watched.refresh()
+
+
+def test_a_version_that_failed_while_it_traded_is_tagged_once_and_kept_out_until_that_is_taken_back():
+    shelf = Shelf({"1": document(), "2": document()}, [("production", "1"), ("challenger", "2")])
+    watched = roster(shelf)
+    watched.refresh()
+    shelf.failing = {"1": "tag"}
+    watched.quarantine(SLOT.name, "1", "KeyError: 'z'")
+    assert versions(watched.refresh()) == ["1", "2"]  # the engine keeps it out meanwhile
+    shelf.failing = {}
+    for _ in range(3):
+        assert versions(watched.refresh()) == ["2"]
+    assert shelf.tagged == [("1", {QUARANTINED: "KeyError: 'z'"})]
+    assert QUARANTINED in watched.refused["BTCUSDT-gp-1@1"]
+    assert versions(roster(shelf).refresh()) == ["2"]  # an arena that was started again
+    del shelf.tags["1"][QUARANTINED]
+    assert versions(watched.refresh()) == ["1", "2"]

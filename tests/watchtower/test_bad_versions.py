@@ -1,0 +1,65 @@
+"""A version whose file cannot be read is not judged, and everybody else is."""
+
+from types import SimpleNamespace
+
+import pytest
+from prefect.logging import disable_run_logger
+
+from crucible.arena.ledger import AgentRow, Ledger
+from crucible.settings import Settings
+from crucible.strategies.contract import StrategyError
+from crucible.strategies.registry import RegistryError, Version
+from flows.watchtower import judge_all
+
+EXITS = {"stop": 0.02, "target": 0.02, "timeout": 600}
+HOUR_MS = 3_600_000
+
+
+class Files:
+    """A registry with one version a slot."""
+
+    def __init__(self, files):
+        self.files = files
+
+    def version(self, slot, version):
+        return Version(slot, version, "run", {})
+
+    def aliases(self, slot):
+        return {"production": "1"}
+
+    def strategy(self, version):
+        file = self.files[version.slot]
+        if isinstance(file, Exception):
+            raise file
+        return file
+
+
+def judged(tmp_path, files):
+    house = SimpleNamespace(registry=Files(files), settings=Settings())
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        for slot in files:
+            ledger.seat(
+                AgentRow(f"{slot}@1", slot, "1", "production", "BTCUSDT", "gp", False, 0, None)
+            )
+        with disable_run_logger():
+            return [one.row.slot for one in judge_all.fn(house, ledger, HOUR_MS, {})]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {},
+        {"exits": None},
+        {"exits": {**EXITS, "timeout": 1e400}},
+        {"exits": {**EXITS, "stop": 10**400}},
+        {"exits": {**EXITS, "stop": "wide"}},
+        StrategyError("no usable strategy.json"),
+    ],
+)
+def test_everybody_else_is_judged(tmp_path, bad):
+    assert judged(tmp_path, {"a": {"exits": EXITS}, "b": bad, "c": {"exits": EXITS}}) == ["a", "c"]
+
+
+def test_a_registry_that_does_not_answer_is_asked_again_later(tmp_path):
+    with pytest.raises(RegistryError):
+        judged(tmp_path, {"a": {"exits": EXITS}, "b": RegistryError("not now")})
