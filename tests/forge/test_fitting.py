@@ -108,6 +108,22 @@ def test_a_fit_on_a_market_with_a_rule_buys_when_the_rule_speaks(fitted):
     assert (bought > 2.0).mean() > 0.9
 
 
+def test_what_a_fits_models_foretell_is_lightgbms_to_the_last_bit(fitted):
+    fitter, found = fitted
+    models = [
+        found.model,
+        *(fitter._model(replace(FIT, rounds=9), held) for held in ((0,), (1, 3))),
+    ]
+    for model in models:
+        rows = fitter._values[:, model.columns]
+        known = ~np.isnan(rows).all(axis=1)
+        for rounds in (None, 1, 5):
+            theirs = model.booster.predict(rows, num_threads=1, num_iteration=rounds)
+            ours = model.foretell(fitter._values, rounds)
+            np.testing.assert_array_equal(ours[known], theirs[known])
+            assert np.isnan(ours[~known]).all()
+
+
 def test_drawn_rows_are_few_allowed_and_rather_in_tails(fitted, monkeypatch):
     fitter, _ = fitted
     rows = fitter.outside(fitter.labels(FIT.barriers), (1,))

@@ -1,0 +1,193 @@
+"""Who sits where, and that whoever fails is closed, told of once and kept out."""
+
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+import pytest
+
+from crucible.arena.agent import Agent, Seat
+from crucible.arena.ledger import Ledger
+from crucible.arena.publication import ArenaFiles
+from crucible.arena.roster import Seated
+from crucible.arena.seats import Seats
+from crucible.execution.cerebellum_link import LinkError
+from crucible.settings import Costs
+from crucible.strategies.contract import Exits, Signal
+from tests.arena.test_ledger import fill_event
+
+NAME = "BTCUSDT-gp-1@1"
+OTHER = "BTCUSDT-gp-2@1"
+
+
+@dataclass
+class Link:
+    """The way to Cerebellum, which can be cut."""
+
+    sent: list = field(default_factory=list)
+    cut: bool = False
+
+    def request_id(self):
+        return "r"
+
+    def send(self, command):
+        if self.cut:
+            message = "cut"
+            raise LinkError(message)
+        self.sent.append((command.agent, command.symbol, command.reason))
+
+
+@dataclass
+class Told:
+    """A roster that is only told."""
+
+    told: list = field(default_factory=list)
+
+    def quarantine(self, slot, version, reason):
+        self.told.append((slot, version, reason))
+
+
+@dataclass
+class Still:
+    """A strategy that holds, or fails."""
+
+    error: Exception | None = None
+    symbol: str = "BTCUSDT"
+    kind: str = "gp"
+    exits: Exits = field(default_factory=lambda: Exits(0.01, 0.02, 60))
+
+    def decide(self, row):
+        if self.error:
+            raise self.error
+        return Signal.HOLD
+
+    def reset(self):
+        pass
+
+
+@pytest.fixture
+def made(tmp_path):
+    files = ArenaFiles(*(tmp_path / name for name in ("ledger.sqlite", "log", "status", "lake")))
+    with Ledger(files.ledger) as ledger:
+        link, told = Link(), Told()
+        prices = {"BTCUSDT": Decimal(100)}
+        yield (
+            Seats(link, ledger, told, files, Costs(), {"BTCUSDT": [None]}, prices),
+            link,
+            told,
+            ledger,
+        )
+
+
+def seated(slot="BTCUSDT-gp-1", role="production", error=None):
+    return Seated(Seat(slot, "1", role, proven=False, edge=None), Still(error))
+
+
+def test_whoever_fails_while_it_is_warmed_is_closed_with_what_it_held_and_others_are_seated(made):
+    seats, link, told, ledger = made
+    ledger.book_event(fill_event(1, "a"))  # held from before a restart
+    failing = seated(error=KeyError("no such feature"))
+    seats.take([failing, seated("BTCUSDT-gp-2")], 60_000)
+    assert link.sent == [(NAME, "BTCUSDT", "quarantined")]
+    assert told.told == [("BTCUSDT-gp-1", "1", "KeyError: 'no such feature'")]
+    assert seats.quarantined == {NAME: "KeyError: 'no such feature'"}
+    assert set(seats.agents) == {NAME, OTHER}
+    seats.tidy(120_000)
+    assert len(link.sent) == 2  # asked again until it is flat
+    seats.agents[NAME].apply_fill(ledger.book_event(fill_event(2, "b", side="sell")))
+    seats.tidy(180_000)
+    assert set(seats.agents) == {OTHER}
+    assert len(link.sent) == 2
+    assert len(told.told) == 1
+    assert [row["action"] for row in ledger.decisions(NAME)] == ["quarantine"]
+
+
+def test_it_is_tried_again_only_after_it_has_left_the_roster(made):
+    seats, _, told, _ = made
+    failing, other = seated(error=RecursionError()), seated("BTCUSDT-gp-2")
+    seats.take([failing, other], 60_000)
+    seats.tidy(60_000)
+    for _ in range(3):
+        seats.take([failing, other], 120_000)
+    assert len(told.told) == 1
+    seats.take([other], 180_000)
+    assert NAME in seats.quarantined
+    failing.strategy.error = None
+    seats.take([failing, other], 240_000)
+    assert set(seats.agents) == {NAME, OTHER}
+    assert seats.quarantined == {}
+
+
+def test_the_close_of_whoever_failed_is_asked_for_until_cerebellum_hears_it(made):
+    seats, link, _, ledger = made
+    ledger.book_event(fill_event(1, "a"))
+    link.cut = True
+    seats.take([seated(error=MemoryError())], 60_000)
+    seats.tidy(120_000)
+    assert link.sent == []
+    link.cut = False
+    seats.tidy(180_000)
+    assert link.sent == [(NAME, "BTCUSDT", "quarantined")]
+
+
+def test_an_orphan_is_closed_once_cerebellum_hears_it_and_ends_nothing(made):
+    seats, link, _, ledger = made
+    seats.take([seated(), seated("BTCUSDT-gp-2")], 60_000)
+    ledger.book_event(fill_event(1, "a"))
+    del seats.agents[NAME]  # as after a restart
+    link.cut = True
+    seats.take([seated("BTCUSDT-gp-2")], 120_000)
+    seats.tidy(120_000)
+    assert {row.agent for row in ledger.agents(active=True)} == {NAME, OTHER}
+    link.cut = False
+    seats.tidy(180_000)
+    assert link.sent == [(NAME, "BTCUSDT", "retired")]
+    assert {row.agent for row in ledger.agents(active=True)} == {OTHER}
+
+
+def test_books_that_cannot_be_rebuilt_are_no_other_agents_trouble(made, monkeypatch):
+    seats, link, _, ledger = made
+    seats.take([seated()], 60_000)
+    ledger.book_event(fill_event(1, "a"))
+    seats.agents.clear()
+
+    def fails(self, fill):
+        message = "torn"
+        raise ArithmeticError(message)
+
+    monkeypatch.setattr(Agent, "apply_fill", fails)
+    seats.take([seated(), seated("BTCUSDT-gp-2")], 120_000)
+    assert set(seats.agents) == {OTHER}
+    seats.tidy(180_000)
+    assert (NAME, "BTCUSDT", "retired") in link.sent
+    assert {row.agent for row in ledger.agents(active=True)} == {OTHER}
+
+
+def test_a_challenger_that_fails_is_closed_at_the_last_price_by_what_was_recorded(made):
+    seats, link, _, ledger = made
+    seats.take([seated(role="challenger")], 60_000)
+    agent = seats.agents[NAME]
+    bought = ledger.book_event(fill_event(1, "a"))
+    shadow = replace(bought, exec_id="s", mode="shadow")
+    agent.apply_fill(shadow)
+    ledger.book_shadow_fill(shadow)
+    # Its own books are ahead of what was recorded: it failed before that was written.
+    agent.apply_fill(replace(bought, exec_id="t", mode="shadow"))
+    seats.quarantine(agent, OverflowError("1e400"), 120_000)
+    seats.tidy(120_000)
+    assert seats.agents == {}
+    last = [fill for fill in ledger.fills(NAME) if fill.mode == "shadow"][-1]
+    assert (last.side, last.qty, last.price) == ("sell", bought.qty, Decimal(100))
+    assert last.reason == "quarantined"
+    assert link.sent == []
+
+
+def test_a_fault_of_the_disk_is_no_agents(made, monkeypatch):
+    seats, _, told, ledger = made
+
+    def full(agent):
+        raise OSError(28, "no space left on device")
+
+    monkeypatch.setattr(ledger, "fills", full)
+    with pytest.raises(OSError, match="no space"):
+        seats.take([seated()], 60_000)
+    assert told.told == []
