@@ -156,8 +156,9 @@ def exits_of(registry: Registry, version: Version) -> Exits:
     RegistryError
         If the registry does not answer.
     """
-    exits = registry.strategy(version).get("exits")
+    document = registry.strategy(version)
     try:
+        exits = document["exits"]
         return Exits(float(exits["stop"]), float(exits["target"]), int(exits["timeout"]))
     except (LookupError, TypeError, ValueError, OverflowError) as error:
         message = f"{version.slot} version {version.version}: no exits in its file: {error!r}"
