@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from prefect import flow, get_run_logger, runtime
 
+from crucible.arena.roster import QUARANTINED, REFUSED
 from crucible.errors import CrucibleError
 from crucible.strategies.registry import Version
 from flows.deployments import Decision, promote, refuse, retire
@@ -91,6 +92,7 @@ def require_admission(house: House, version: Version) -> None:
     if house.real_money and (doubt := house.doubt(version)):
         message = f"{name} is not proven ({doubt}); only paper may trade it"
         raise PromotionError(message)
-    if "arena_refused" in version.tags:
-        message = f"{name} was refused by the arena: {version.tags['arena_refused']}"
-        raise PromotionError(message)
+    for tag, what in ((REFUSED, "was refused by the arena"), (QUARANTINED, "is quarantined")):
+        if tag in version.tags:
+            message = f"{name} {what}: {version.tags[tag]}"
+            raise PromotionError(message)
