@@ -123,10 +123,11 @@ def status(as_json: AsJson = False) -> None:
     if as_json:
         _print_json(found.to_json())
     else:
+        from crucible.operations.sheet import open_console
         from crucible.operations.tables import status_view
 
         footer = f"run {found.run}" if found.run else "nothing has run here yet: crucible up"
-        terminal().print(status_view(found, footer))
+        open_console().print(status_view(found, footer))
     if found.down:
         print(f"crucible: down: {', '.join(found.down)}", file=sys.stderr)
 
@@ -145,9 +146,10 @@ def report(
     if as_json:
         _print_json(made.to_json())
     else:
+        from crucible.operations.sheet import open_console
         from crucible.operations.tables import report_view
 
-        terminal().print(report_view(made))
+        open_console().print(report_view(made))
     if not made.books_agree:
         print("crucible: the books differ", file=sys.stderr)
 
@@ -255,13 +257,15 @@ def backtest(
     if as_json:
         _print_json(done)
         return
+    from crucible.operations.sheet import open_console
     from crucible.operations.tables import figures_table
 
     title = f"{done['strategy']['symbol']} {done['strategy']['kind']}: {len(done['fills'])} fills"
     title += f"; funding {done['funding']}"
-    terminal().print(figures_table(title, done["summary"]))
+    console = open_console()
+    console.print(figures_table(title, done["summary"]))
     figures = {name: value for name, value in done["sized"].items() if name != "trades"}
-    terminal().print(figures_table("At the sizes that an unproven agent gives them", figures))
+    console.print(figures_table("At the sizes that an unproven agent gives them", figures))
 
 
 @app.command()
@@ -313,7 +317,8 @@ def kill(
     halted = halt_and_flatten(addresses, "operator's kill switch", wait)
     print(
         f"halted; {halted.cancels}; "
-        f"open positions {halted.open_positions}, open orders {halted.open_orders}"
+        f"open positions {halted.open_positions}, open orders {halted.open_orders}; "
+        "to go on: crucible resume --operator NAME"
     )
     if not halted.flat:
         print("crucible: not everything could be closed yet; run it again", file=sys.stderr)
@@ -323,12 +328,17 @@ def kill(
 @app.command()
 def resume(
     operator: Annotated[str, typer.Option(help="Your name, for the journal.")],
+    agent: Annotated[str | None, typer.Option(help="Only this agent, SLOT@VERSION.")] = None,
+    symbol: Annotated[str | None, typer.Option(help="Only this symbol.")] = None,
 ) -> None:
-    """Let trading go on after a halt, a kill or a tripped dead-man switch."""
+    """Let trading go on after a halt, a kill, a tripped dead-man switch or a day's loss."""
     from crucible.operations.halt import resume as move_up
 
-    before = move_up(_cerebellum(), operator)
-    print(f"ACTIVE again; it was {before}")
+    resumed = move_up(_cerebellum(), operator, agent, symbol)
+    scope = " in ".join(filter(None, (agent, symbol))) or "everything"
+    print(f"{scope} is ACTIVE again; it was {resumed.before}")
+    for held in resumed.still_held:
+        print(f"{held} all the same; crucible status tells why")
 
 
 def _home() -> Home:
@@ -367,8 +377,10 @@ def _agents(home: Home, agent: str) -> list[dict[str, object]]:
                 "until_ts": row.until_ts,
                 "orders": len(orders := ledger.orders(agent)),
                 "last_order": orders[-1] if orders else None,
-                "fills": len(ledger.fills(agent)),
+                "fills": sum(fill.mode == "live" for fill in fills),
+                "simulated_fills": sum(fill.mode == "shadow" for fill in fills),
             }
+            for fills in (ledger.fills(agent),)
             for row in ledger.agents()
             if row.agent == agent
         ]

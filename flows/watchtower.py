@@ -231,6 +231,7 @@ def show(judged: list[Judged]) -> None:
             {
                 "agent": item.row.agent,
                 "role": item.row.role,
+                "figures": "simulated" if item.row.role == "challenger" else "at the venue",
                 "verdict": item.verdict.judgement,
                 "reason": item.verdict.reason,
                 "trades": item.card.trades,

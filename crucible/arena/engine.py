@@ -158,7 +158,7 @@ class Arena:
         """Lift what the dead-man switch did while no arena was there.
 
         Only on the paper venue, and only if nothing else has moved the state since: elsewhere a
-        person decides, with `crucible resume`.
+        person decides, with `crucible resume --operator NAME`.
         """
         state = self._link.snapshot(self.market_ts).state
         for event in self._link.replay(self._ledger.last_seq(), self.market_ts):
@@ -166,7 +166,9 @@ class Arena:
         if state != "REDUCE_ONLY" or self._ledger.state_reason() != "deadman":
             return
         if self._settings.execution.venue != "paper":
-            logger.warning("the dead-man switch keeps entries off; to go on: crucible resume")
+            logger.warning(
+                "the dead-man switch keeps entries off; to go on: crucible resume --operator NAME"
+            )
             return
         self._link.set_active("the arena, back after a silence", self.market_ts)
 

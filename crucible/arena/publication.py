@@ -44,6 +44,8 @@ def write_status(
                 "symbol": agent.strategy.symbol,
                 "kind": agent.strategy.kind,
                 "proven": agent.seat.proven,
+                # Of the figures below: whether they are the arena's own, or the venue's.
+                "simulated": agent.mode == "shadow",
                 "position": str(agent.book.qty),
                 "trades": len(agent.trades),
                 "pnl": None if equity is None else str(equity - capital),

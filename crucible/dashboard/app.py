@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import (
+    HTMLResponse,
+    JSONResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+)
 from starlette.routing import Route
 
-from crucible.dashboard.state import read_state
+from crucible.dashboard.state import mlflow_address, read_state
 from crucible.operations.errors import OperationsError
 from crucible.operations.home import Home
+from crucible.operations.servers import forgings_experiment
+from crucible.strategies.forgings_page import experiments_page, models_page, runs_page
 
 PAGE = Path(__file__).with_name("page.html")
 # The page needs nothing but itself; a script that slipped into a name could load nothing.
@@ -44,6 +53,39 @@ def make_app(home: Home) -> Starlette:
     async def health(_request: Request) -> Response:
         return PlainTextResponse("ok")
 
+    async def forgings(_request: Request) -> Response:
+        return await asyncio.to_thread(lead_on, home, forgings_address)
+
+    async def models(_request: Request) -> Response:
+        return await asyncio.to_thread(lead_on, home, models_page)
+
     return Starlette(
-        routes=[Route("/", index), Route("/api/state", state), Route("/health", health)]
+        routes=[
+            Route("/", index),
+            Route("/api/state", state),
+            Route("/health", health),
+            Route("/forgings", forgings),
+            Route("/models", models),
+        ]
     )
+
+
+def lead_on(home: Home, page: Callable[[str], str]) -> Response:
+    """Send a browser to a page of this home's MLflow, whose root opens on something else."""
+    try:
+        address = mlflow_address(home)
+        return RedirectResponse(page(address), status_code=302)
+    except OperationsError as error:
+        return PlainTextResponse(str(error), status_code=503)
+
+
+def forgings_address(mlflow_url: str) -> str:
+    """Give the table of forgings; the list of experiments before there is one.
+
+    Raises
+    ------
+    ServerError
+        If MLflow does not answer.
+    """
+    experiment = forgings_experiment(mlflow_url)
+    return experiments_page(mlflow_url) if experiment is None else runs_page(mlflow_url, experiment)

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from crucible.operations.books import plain
-from crucible.operations.errors import BooksError
+from crucible.operations.errors import BooksError, HomeError
 from crucible.operations.home import Home, read_json
 from crucible.operations.record_books import ledger_rows
 from crucible.operations.status import market_time, read_status
@@ -24,9 +24,9 @@ def read_state(home: Home) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``status`` as ``crucible status --json``; ``market_time``; ``pages`` (addresses of Prefect
-        and MLflow); ``equity`` per agent as ``[[market ms, USDT], ...]``, thinned to
-        `SPARK_POINTS`; ``verdicts`` and ``fills``, newest first; ``note`` when the ledger cannot
+        ``status`` as ``crucible status --json``; ``market_time``; ``pages`` (name to address: forgings and models
+        in MLflow, flow runs in Prefect); ``equity`` per agent as ``[[market ms, USDT], ...]``, thinned to
+        `SPARK_POINTS`, simulated or at the venue as its role is now; ``verdicts`` and ``fills``, newest first; ``note`` when the ledger cannot
         be read.
     """
     status = read_status(home, ask=False)
@@ -35,7 +35,11 @@ def read_state(home: Home) -> dict[str, Any]:
     state: dict[str, Any] = {
         "status": status.to_json(),
         "market_time": market_time(status.market_ts),
-        "pages": {"Prefect": facts.get("prefect"), "MLflow": facts.get("mlflow")},
+        "pages": {
+            "Forgings": "/forgings" if facts.get("mlflow") else None,
+            "Models": "/models" if facts.get("mlflow") else None,
+            "Flow runs": f"{facts['prefect']}/runs" if facts.get("prefect") else None,
+        },
         "facts": facts,
         "equity": {},
         "verdicts": [],
@@ -56,7 +60,11 @@ def read_state(home: Home) -> dict[str, Any]:
     return state
 
 
-_EQUITY = "SELECT agent, ts, equity FROM equity ORDER BY agent, ts"
+# A promoted agent's line begins with its promotion: what was simulated before is no money.
+_EQUITY = (
+    "SELECT agent, ts, equity FROM equity JOIN agents USING (agent) WHERE mode = "
+    "CASE role WHEN 'challenger' THEN 'shadow' ELSE 'live' END ORDER BY agent, ts"
+)
 _VERDICTS = (
     "SELECT ts, agent, version, verdict, reason FROM verdicts ORDER BY ts DESC, agent LIMIT ?"
 )
@@ -64,6 +72,22 @@ _FILLS = (
     "SELECT exec_ts AS ts, mode, agent, version, symbol, side, qty, price, fee, reason "
     "FROM fills ORDER BY exec_ts DESC, rowid DESC LIMIT ?"
 )
+
+
+def mlflow_address(home: Home) -> str:
+    """Give the address of the newest run's MLflow.
+
+    Raises
+    ------
+    HomeError
+        If none is known.
+    """
+    run = home.current()
+    address = ((read_json(run.facts) if run else None) or {}).get("mlflow")
+    if not address:
+        message = f"{home.path}: no MLflow server is known; start the stack: crucible up"
+        raise HomeError(message)
+    return str(address)
 
 
 def _equity(rows: list[dict[str, Any]]) -> dict[str, list[list[float]]]:

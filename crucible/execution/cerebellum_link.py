@@ -243,14 +243,21 @@ class CerebellumLink:
             raise LinkError(message)
         return reply
 
-    def set_active(self, operator: str, market_ms: int = 0) -> None:
-        """Move the global state up in an operator's name."""
+    def set_active(
+        self,
+        operator: str,
+        market_ms: int = 0,
+        *,
+        agent: str | None = None,
+        symbol: str | None = None,
+    ) -> None:
+        """Move a state up in an operator's name: the global one, or that of an agent or symbol."""
         self.ask(
             SetState(
                 ts=market_ms,
                 request_id=self.request_id(),
-                agent=None,
-                symbol=None,
+                agent=agent,
+                symbol=symbol,
                 state="ACTIVE",
                 operator=operator,
             )

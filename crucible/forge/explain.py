@@ -141,7 +141,7 @@ class Explanation:
             lines.append(
                 f"  agent            {agent['agent']}, {agent['role']}, from {agent['since_ts']}, "
                 f"{until}: {agent['orders']} orders (last {agent['last_order'] or 'none'}), "
-                f"{agent['fills']} fills"
+                f"{agent['fills']} fills at the venue, {agent.get('simulated_fills', 0)} simulated"
             )
         if not self.agents:
             none = UNKNOWN if self.agents is None else "none has traded it in this run"

@@ -86,7 +86,7 @@ class ArenaRun:
         if service.identity is not None and service.identity.alive:
             if service.state == "starting" and self._run.arena.exists():
                 service.state = "up"
-                self._stack.event("arena", "trading")
+                self._stack.event("arena", "ready")
             return
         self._ask(now)
 

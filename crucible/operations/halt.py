@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from crucible.execution.cerebellum_link import Addresses, CerebellumLink
-from crucible.execution.messages import Ack, CancelAll, Flatten, SetState
+from crucible.execution.messages import Ack, CancelAll, Flatten, SetState, SnapshotReply
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,22 @@ class Halted:
         return self.open_positions == 0 and self.open_orders == 0
 
 
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """What an operator let go on.
+
+    Attributes
+    ----------
+    before : str
+        The state it was in.
+    still_held : tuple of str
+        Everything that is held back all the same, one sentence each.
+    """
+
+    before: str
+    still_held: tuple[str, ...]
+
+
 def halt_and_flatten(addresses: Addresses, reason: str, timeout_s: float = 10.0) -> Halted:
     """Move everything to HALTED, cancel, flatten, and wait until it is so.
 
@@ -51,7 +67,8 @@ def halt_and_flatten(addresses: Addresses, reason: str, timeout_s: float = 10.0)
                 agent=None,
                 symbol=None,
                 state="HALTED",
-                operator=None,
+                # Cerebellum keeps the name as the reason of the state: pages show it.
+                operator=reason,
             )
         )
         told = link.ask(CancelAll(ts=now, request_id=link.request_id(), agent=None, symbol=None))
@@ -69,8 +86,18 @@ def halt_and_flatten(addresses: Addresses, reason: str, timeout_s: float = 10.0)
             time.sleep(0.1)
 
 
-def resume(addresses: Addresses, operator: str) -> str:
-    """Move the global state up to ACTIVE in an operator's name; give the state it was in.
+def resume(
+    addresses: Addresses, operator: str, agent: str | None = None, symbol: str | None = None
+) -> Resumed:
+    """Move a state up to ACTIVE in an operator's name.
+
+    Parameters
+    ----------
+    addresses : Addresses
+    operator : str
+    agent, symbol : str, optional
+        Only this agent, this symbol, or this agent in this symbol: what holds everything back, and
+        what holds others back, stays as it is.
 
     Raises
     ------
@@ -79,5 +106,23 @@ def resume(addresses: Addresses, operator: str) -> str:
     """
     with CerebellumLink(addresses) as link:
         before = link.snapshot()
-        link.set_active(operator, before.ts)
-        return before.state
+        link.set_active(operator, before.ts, agent=agent, symbol=symbol)
+        after = link.snapshot()
+    held = [("everything", after.state)] if after.state != "ACTIVE" else []
+    held += [
+        (" in ".join(filter(None, (scope.agent, scope.symbol))), scope.state)
+        for scope in after.states
+        if scope.state != "ACTIVE"
+    ]
+    return Resumed(
+        _state_of(before, agent, symbol), tuple(f"{name} is {state}" for name, state in held)
+    )
+
+
+def _state_of(seen: SnapshotReply, agent: str | None, symbol: str | None) -> str:
+    if agent is None and symbol is None:
+        return seen.state
+    for scope in seen.states:
+        if (scope.agent, scope.symbol) == (agent, symbol):
+            return scope.state
+    return "ACTIVE"

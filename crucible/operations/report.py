@@ -121,20 +121,23 @@ def make_report(home: Home, run_id: str | None = None) -> Report:
 
 
 def agent_sums(run: Run) -> list[dict[str, Any]]:
-    """Sum up every agent of a run's ledger: trades, fees, realised profit, position."""
+    """Sum up every agent of a run's ledger.
+
+    ``fees``, ``trades``, ``pnl`` (realised, funding charged) and ``position`` are of its fills at the
+    venue alone: those of a promoted agent begin with its promotion. What the arena simulated for it
+    as a challenger stands apart under ``simulated``, None where there was nothing.
+    """
     agents = ledger_rows(run.ledger, "SELECT * FROM agents ORDER BY since_ts, agent")
     rows = ledger_rows(run.ledger, "SELECT * FROM fills ORDER BY exec_ts, seq, rowid")
-    paid = ledger_rows(run.ledger, "SELECT agent, amount FROM funding")
+    paid = ledger_rows(run.ledger, "SELECT agent, amount FROM funding WHERE mode = 'live'")
     fills = [_fill(row) for row in rows]
-    trades, open_books = pair(fills)
     sums = []
     for row in agents:
         name = row["agent"]
-        own = "shadow" if row["role"] == "challenger" else "live"
         mine = [fill for fill in fills if fill.agent == name]
-        closed = [trade for trade in trades if trade.agent == name]
+        live = _mode_sums(mine, "live")
+        shadow = _mode_sums(mine, "shadow")
         funding = _total(Decimal(item["amount"]) for item in paid if item["agent"] == name)
-        pnl = EXACT.subtract(_total(trade.pnl for trade in closed), funding)
         sums.append(
             {
                 "agent": name,
@@ -145,23 +148,45 @@ def agent_sums(run: Run) -> list[dict[str, Any]]:
                 "kind": row["kind"],
                 "proven": bool(row["proven"]),
                 "active": row["until_ts"] is None,
-                "fills": {
-                    mode: sum(1 for fill in mine if fill.mode == mode)
-                    for mode in ("live", "shadow")
-                },
-                "trades": len(closed),
-                "fees": plain(_total(fill.fee for fill in mine)),
-                "pnl": plain(pnl),
-                "position": plain(
-                    _total(
-                        book.qty
-                        for (agent, _, mode), book in open_books.items()
-                        if agent == name and mode == own
-                    )
+                "fills": {"live": live.fills, "shadow": shadow.fills},
+                **live.to_json(funding),
+                "simulated": (
+                    shadow.to_json() if shadow.fills or row["role"] == "challenger" else None
                 ),
             }
         )
     return sums
+
+
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """What the fills of one agent in one mode come to."""
+
+    fills: int
+    trades: int
+    fees: Decimal
+    pnl: Decimal
+    position: Decimal
+
+    def to_json(self, funding: Decimal = ZERO) -> dict[str, Any]:
+        return {
+            "trades": self.trades,
+            "fees": plain(self.fees),
+            "pnl": plain(EXACT.subtract(self.pnl, funding)),
+            "position": plain(self.position),
+        }
+
+
+def _mode_sums(fills: Iterable[Fill], mode: Mode) -> _Sums:
+    own = [fill for fill in fills if fill.mode == mode]
+    trades, books = pair(own)
+    return _Sums(
+        fills=len(own),
+        trades=len(trades),
+        fees=_total(fill.fee for fill in own),
+        pnl=_total(trade.pnl for trade in trades),
+        position=_total(book.qty for book in books.values()),
+    )
 
 
 def _live_services(home: Home, run: Run) -> dict[str, dict[str, Any]]:

@@ -15,6 +15,7 @@ from typing import Any, cast
 import httpx
 
 from crucible.operations.errors import ServerError
+from crucible.strategies.forgings_page import EXPERIMENT, experiment_tags
 
 TERMINAL = ("COMPLETED", "FAILED", "CANCELLED", "CRASHED")
 NOT_FOUND = 404
@@ -93,6 +94,15 @@ class PrefectServer:
         found = self._ask("POST", "/work_pools/filter", {"work_pools": {"name": {"any_": [name]}}})
         if not found:
             self._ask("POST", "/work_pools/", {"name": name, "type": "process"})
+
+    def ensure_queue(self, pool: str, name: str, limit: int) -> None:
+        """Make a queue of a pool from which at most `limit` runs are worked on at a time."""
+        path = f"/work_pools/{pool}/queues"
+        found = self._ask("POST", f"{path}/filter", {"limit": PAGE})
+        if not any(item["name"] == name for item in found):
+            self._ask("POST", path, {"name": name, "concurrency_limit": limit})
+            return
+        self._ask("PATCH", f"{path}/{name}", {"concurrency_limit": limit})
 
     def online_worker(self, pool: str, worker: str) -> bool:
         """Whether that worker has reported to its pool."""
@@ -203,6 +213,64 @@ def market_clock(venue_url: str, timeout_s: float = 1.0) -> tuple[int | None, bo
         return int(answer["market_ts"]), bool(answer["ended"])
     except (httpx.HTTPError, ValueError, KeyError, TypeError):
         return None, False
+
+
+def forgings_experiment(mlflow_url: str, timeout_s: float = 5.0) -> str | None:
+    """Give the id of the experiment of forgings; None before there is one.
+
+    Raises
+    ------
+    ServerError
+        If MLflow does not answer.
+    """
+    found = _experiment(mlflow_url, timeout_s)
+    return None if found is None else str(found["experiment_id"])
+
+
+def prepare_forgings(mlflow_url: str, timeout_s: float = 10.0) -> None:
+    """Make the experiment of forgings, and give an older one the view that its links name.
+
+    Raises
+    ------
+    ServerError
+        If MLflow does not answer.
+    """
+    wanted = experiment_tags()
+    found = _experiment(mlflow_url, timeout_s)
+    if found is None:
+        tags = [{"key": key, "value": value} for key, value in wanted.items()]
+        _tell(mlflow_url, "create", {"name": EXPERIMENT, "tags": tags}, timeout_s)
+        return
+    held = {tag["key"]: tag["value"] for tag in found.get("tags", [])}
+    for key, value in wanted.items():
+        # What a person wrote stays; the view is ours, and follows the code.
+        if key not in held or (key.startswith("mlflow.sharedViewState.") and held[key] != value):
+            body = {"experiment_id": found["experiment_id"], "key": key, "value": value}
+            _tell(mlflow_url, "set-experiment-tag", body, timeout_s)
+
+
+def _experiment(mlflow_url: str, timeout_s: float) -> dict[str, Any] | None:
+    address = f"{mlflow_url}/api/2.0/mlflow/experiments/get-by-name"
+    try:
+        response = httpx.get(address, params={"experiment_name": EXPERIMENT}, timeout=timeout_s)
+        if response.status_code == httpx.codes.NOT_FOUND:
+            return None
+        response.raise_for_status()
+        return cast("dict[str, Any]", response.json()["experiment"])
+    except (httpx.HTTPError, ValueError, KeyError) as error:
+        message = f"MLflow at {mlflow_url} did not tell of the experiment {EXPERIMENT}: {error}"
+        raise ServerError(message) from error
+
+
+def _tell(mlflow_url: str, what: str, body: Mapping[str, Any], timeout_s: float) -> None:
+    try:
+        response = httpx.post(
+            f"{mlflow_url}/api/2.0/mlflow/experiments/{what}", json=body, timeout=timeout_s
+        )
+        response.raise_for_status()
+    except httpx.HTTPError as error:
+        message = f"MLflow at {mlflow_url} refused experiments/{what}: {error}"
+        raise ServerError(message) from error
 
 
 def registered_versions(mlflow_url: str, timeout_s: float = 2.0) -> int:

@@ -15,6 +15,7 @@ from crucible.operations.home import Home, read_json
 from crucible.operations.probe import answers
 from crucible.operations.process import Identity, memory_mb
 from crucible.operations.services import NAMES
+from crucible.operations.trading import Trading, read_trading
 
 State = Literal["up", "starting", "down"]
 # Where a service answers 200, below its address.
@@ -69,6 +70,8 @@ class Status:
         The newest run; None when nothing has run here yet.
     running : bool
         Whether a supervisor lives.
+    trading : Trading
+        What may be sent now, and the command that lets it go on.
     market_ts : int or None
         Market time of the newest candle that the arena decided upon, milliseconds.
     services : list of ServiceStatus
@@ -78,6 +81,7 @@ class Status:
 
     run: str | None
     running: bool
+    trading: Trading
     market_ts: int | None
     services: list[ServiceStatus]
     agents: list[dict[str, Any]]
@@ -97,6 +101,7 @@ class Status:
         return {
             "run": self.run,
             "running": self.running,
+            "trading": self.trading.to_json(),
             "market_ts": self.market_ts,
             "services": [service.to_json() for service in self.services],
             "memory_mb": self.memory_mb,
@@ -143,6 +148,11 @@ def read_status(home: Home, *, ask: bool = True) -> Status:
     return Status(
         run=run.run_id if run else None,
         running=supervisor is not None and supervisor.alive,
+        trading=read_trading(
+            run.journal if run else None,
+            cerebellum="cerebellum" in identities,
+            arena="arena" in identities,
+        ),
         market_ts=arena.get("market_ts"),
         services=services,
         agents=list(arena.get("agents", [])),

@@ -30,11 +30,12 @@ from crucible.operations.errors import OperationsError, ServiceError
 from crucible.operations.home import Home, Run, write_json
 from crucible.operations.ports import claim
 from crucible.operations.room import Room
-from crucible.operations.servers import TERMINAL, PrefectServer, market_clock
+from crucible.operations.servers import TERMINAL, PrefectServer, market_clock, prepare_forgings
 from crucible.operations.services import POOL, REPOSITORY, Ports
 from crucible.operations.shutdown import SCHEDULED, attempt, shut_down
 from crucible.operations.stack import Stack, clear_leftovers
 from crucible.operations.status import read_status
+from crucible.operations.trading import read_trading
 from crucible.operations.world import World, open_outside, open_world
 from crucible.settings import MINUTE_MS, Settings, load_settings
 
@@ -133,6 +134,7 @@ class Supervisor:
         self._room = Room(home.path)
         self._failing: dict[str, str] = {}
         self._shown = self._remembered = 0.0
+        self._trading: str | None = None
         self._footer = "starting"
 
     def run(self) -> None:
@@ -227,6 +229,10 @@ class Supervisor:
             self._prefect.rest(deployment)
         for name in ("worker", "mlflow", "cerebellum", "dashboard"):
             self._wait(partial(stack.up, name), name)
+        try:
+            prepare_forgings(ports.mlflow_url)
+        except OperationsError as error:
+            self._display.say(f"mlflow: its table of forgings shows no metrics: {error}")
         self._ingest()
         self._arena.start()
         self._set_schedules()
@@ -238,13 +244,15 @@ class Supervisor:
 
     def _watch(self) -> None:
         self._footer = (
-            f"run {self._run.run_id}   Prefect {self._ports.prefect_url}   "
-            f"MLflow {self._ports.mlflow_url}   Crucible {self._ports.dashboard_url}   "
+            f"run {self._run.run_id}   Crucible {self._ports.dashboard_url}   "
+            f"forgings {self._ports.dashboard_url}/forgings   "
+            f"models {self._ports.dashboard_url}/models   Prefect {self._ports.prefect_url}   "
             "Ctrl-C stops everything"
         )
         self._display.say(
             f"everything is up: Crucible {self._ports.dashboard_url}  "
-            f"Prefect {self._ports.prefect_url}  MLflow {self._ports.mlflow_url}"
+            f"forgings and models in MLflow {self._ports.dashboard_url}/forgings "
+            f"{self._ports.dashboard_url}/models  Prefect {self._ports.prefect_url}"
         )
         self._display.say("Prefect's page asks once for a password: crucible password prints it")
         until = self._options.run_for_s
@@ -329,6 +337,7 @@ class Supervisor:
             self._remembered = now
             self._aside("the market's time", self._remember)
             self._room.look(self._display.say)
+            self._aside("the trading state", self._tell_trading)
 
     def _show(self, now: float, *, always: bool = False) -> None:
         if self._display.interactive and (always or now - self._shown > TABLE_EVERY_S):
@@ -349,6 +358,16 @@ class Supervisor:
             self._world.save(self._home, market_ms + MINUTE_MS)
         if ended:
             self._stack.event("paper_venue", "the recording has ended; nothing trades any more")
+
+    def _tell_trading(self) -> None:
+        """Say when entries are held back, and when they are no more: a log has no table."""
+        up = self._stack.up
+        now = read_trading(self._run.journal, cerebellum=up("cerebellum"), arena=up("arena"))
+        if now.state == self._trading or now.state not in {"ACTIVE", "REDUCE_ONLY", "HALTED"}:
+            return
+        if now.state != "ACTIVE" or self._trading is not None:
+            self._display.say(f"trading: {now.lines[0]}")
+        self._trading = now.state
 
     def _worker_online(self) -> bool:
         try:

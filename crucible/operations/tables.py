@@ -6,58 +6,92 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from crucible.operations.books import plain
 from crucible.operations.report import Report
+from crucible.operations.sheet import Column, Sheet
 from crucible.operations.status import ServiceStatus, Status, market_time
+from crucible.operations.trading import Trading
 
+_TRADING = {"ACTIVE": "green", "REDUCE_ONLY": "bold yellow", "STOPPED": "bold"}
 _COLOURS = {"up": "green", "starting": "yellow", "down": "red"}
 
 
 def status_view(status: Status, footer: str = "") -> RenderableType:
-    """Two tables: services and agents."""
-    parts: list[RenderableType] = [services_table(status.services, status.memory_mb)]
-    if status.agents:
-        parts.append(agents_table(status.agents, market_time(status.market_ts)))
+    """Show what may be sent, then tables of services and agents."""
+    parts: list[RenderableType] = [trading_line(status.trading)]
+    parts.append(services_table(status.services, status.memory_mb))
+    parts += agents_tables(status.agents, market_time(status.market_ts))
     if footer:
         parts.append(Text(footer, style="dim"))
     return Group(*parts)
 
 
-def services_table(services: list[ServiceStatus], total_mb: float) -> Table:
+def trading_line(trading: Trading) -> Text:
+    """Show the trading state, and the command that lifts it."""
+    first, *others = trading.lines
+    text = Text("Trading: ", style="bold")
+    text.append(first, style=_TRADING.get(trading.state, "bold red"))
+    for line in others:
+        text.append(f"\n  {line}", style="bold yellow")
+    return text
+
+
+def services_table(services: list[ServiceStatus], total_mb: float) -> Sheet:
     """One line per service, and the memory of all."""
-    table = _table("Services", show_footer=True)
-    table.add_column("service", footer="all")
-    table.add_column("state")
-    table.add_column("address", no_wrap=True)
-    table.add_column("memory", justify="right", footer=f"{total_mb:,.0f} MB")
-    table.add_column("last event", overflow="fold")
+    sheet = Sheet(
+        "Services",
+        Column("service", "name", "all"),
+        Column("state", "name"),
+        Column("address", "name"),
+        Column("memory", "figure", f"{total_mb:,.0f} MB"),
+        Column("last event", "text"),
+    )
     for service in services:
-        table.add_row(
+        sheet.add(
             service.name,
             Text(service.state, style=_COLOURS[service.state]),
             service.address,
             f"{service.memory_mb:,.0f} MB" if service.memory_mb else "",
             service.event,
         )
-    return table
+    return sheet
 
 
-def agents_table(agents: list[dict[str, Any]], title: str) -> Table:
-    """One line per agent; an unproven version carries its mark."""
-    table = _table(f"Agents at {title}  (* unproven)")
-    table.add_column("agent", no_wrap=True)
-    table.add_column("role", no_wrap=True)
-    for name in ("position", "trades", "PnL"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("signal")
-    table.add_column("last event", overflow="fold")
+def agents_tables(agents: list[dict[str, Any]], at: str) -> list[Sheet]:
+    """One line per agent, those at the venue apart from those that are only simulated.
+
+    An unproven version carries its mark.
+    """
+    real = [agent for agent in agents if not is_simulated(agent)]
+    simulated = [agent for agent in agents if is_simulated(agent)]
+    sheets = []
+    if real:
+        sheets.append(_agents_table(real, f"Agents at {at}  (* unproven)", ""))
+    if simulated:
+        title = f"Challengers at {at}: SIMULATED, none of this is at the venue  (* unproven)"
+        sheets.append(_agents_table(simulated, title, "simulated "))
+    return sheets
+
+
+def is_simulated(agent: Mapping[str, Any]) -> bool:
+    """Whether an agent's position and profit exist in the arena's books only."""
+    return bool(agent.get("simulated", agent.get("role") == "challenger"))
+
+
+def _agents_table(agents: list[dict[str, Any]], title: str, mark: str) -> Sheet:
+    sheet = Sheet(
+        title,
+        Column("agent", "name"),
+        Column("role", "name"),
+        *(Column(f"{mark}{name}", "figure") for name in ("position", "trades", "PnL")),
+        Column("signal", "name"),
+        Column("last event", "text"),
+    )
     for agent in agents:
-        table.add_row(
+        sheet.add(
             _marked(agent),
             str(agent.get("role", "")),
             str(agent.get("position", "")),
@@ -66,14 +100,13 @@ def agents_table(agents: list[dict[str, Any]], title: str) -> Table:
             str(agent.get("last_signal") or ""),
             str(agent.get("last_event") or ""),
         )
-    return table
+    return sheet
 
 
 def report_view(report: Report) -> RenderableType:
     """Tables of agents and books, then every difference and note."""
     parts: list[RenderableType] = [_headline(report)]
-    if report.agents:
-        parts.append(_report_agents(report.agents))
+    parts += _report_agents(report.agents)
     parts.append(_books_table(report))
     if report.books_agree:
         parts.append(Text("The three books agree to the last unit.", style="green"))
@@ -82,15 +115,27 @@ def report_view(report: Report) -> RenderableType:
     return Group(*parts)
 
 
-def figures_table(title: str, figures: Mapping[str, object]) -> Table:
+def figures_table(title: str, figures: Mapping[str, object]) -> RenderableType:
     """Names and values, one per line; a figure that is not defined says so."""
-    table = Table(title=title, title_justify="left", show_header=False)
-    table.add_column()
-    table.add_column(justify="right")
+    sheet = Sheet("", Column("", "name"), Column("", "figure"))
     for name, value in figures.items():
-        text = f"{value:,.4g}" if isinstance(value, float) else str(value)
-        table.add_row(name.replace("_", " "), "not defined" if value is None else text)
-    return table
+        sheet.add(name.replace("_", " "), figure(value))
+    return Group(Text(title, style="italic"), sheet)
+
+
+def figure(value: object) -> str:
+    """Write a figure for the eye, never shorter than it is before its decimal point.
+
+    Examples
+    --------
+    >>> figure(1234567.891), figure(0.012345), figure(None), figure(12)
+    ('1,234,567.89', '0.01235', 'not defined', '12')
+    """
+    if value is None:
+        return "not defined"
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.2f}" if abs(value) >= 1_000 else f"{value:.4g}"
 
 
 def _headline(report: Report) -> Text:
@@ -104,44 +149,65 @@ def _headline(report: Report) -> Text:
     )
 
 
-def _report_agents(agents: list[dict[str, Any]]) -> Table:
-    table = _table("Agents  (* unproven)")
-    table.add_column("agent", no_wrap=True)
-    table.add_column("role", no_wrap=True)
-    for name in ("live", "shadow", "trades", "fees", "PnL", "position"):
-        table.add_column(name, justify="right", no_wrap=True)
+def _report_agents(agents: list[dict[str, Any]]) -> list[Sheet]:
+    """Show what agents did at the venue, and apart from it what was only simulated."""
+    real = Sheet(
+        "Agents at the venue  (* unproven)",
+        Column("agent", "name"),
+        Column("role", "name"),
+        *(
+            Column(name, "figure")
+            for name in ("fills", "trades", "fees", "realised PnL", "position")
+        ),
+    )
+    simulated = Sheet(
+        "Challengers: SIMULATED, no part of any sum above  (* unproven)",
+        Column("agent", "name"),
+        Column("role", "name"),
+        *(
+            Column(f"simulated {name}", "figure")
+            for name in ("fills", "trades", "fees", "PnL", "position")
+        ),
+    )
     for agent in agents:
-        table.add_row(
-            _marked(agent),
-            agent["role"] if agent["active"] else f"{agent['role']}, left",
-            str(agent["fills"]["live"]),
-            str(agent["fills"]["shadow"]),
-            str(agent["trades"]),
-            money(agent["fees"]),
-            money(agent["pnl"]),
-            agent["position"],
-        )
-    return table
+        role = agent["role"] if agent["active"] else f"{agent['role']}, left"
+        if agent["role"] != "challenger" or agent["fills"]["live"]:
+            real.add(
+                _marked(agent),
+                role,
+                str(agent["fills"]["live"]),
+                str(agent["trades"]),
+                money(agent["fees"]),
+                money(agent["pnl"]),
+                agent["position"],
+            )
+        if (shadow := agent["simulated"]) is not None:
+            simulated.add(
+                _marked(agent),
+                role if agent["role"] == "challenger" else f"{role}; a challenger before",
+                str(agent["fills"]["shadow"]),
+                str(shadow["trades"]),
+                money(shadow["fees"]),
+                money(shadow["pnl"]),
+                shadow["position"],
+            )
+    return [sheet for sheet in (real, simulated) if sheet]
 
 
-def _books_table(report: Report) -> Table:
-    table = _table("Books (USDT)")
-    table.add_column("")
-    for keeper in report.books:
-        table.add_column(keeper, justify="right")
+def _books_table(report: Report) -> Sheet:
+    sheet = Sheet(
+        "Books (USDT)",
+        Column("", "name"),
+        *(Column(keeper, "figure") for keeper in report.books),
+    )
     values = [book.to_json(report.marks) if book else None for book in report.books.values()]
     for name in ("fills", "fees", "funding", "cash", "pnl"):
         cells = [str(value[name]) if value and value[name] is not None else "-" for value in values]
-        table.add_row(name, *cells)
+        sheet.add(name, *cells)
     held = [book.positions if book else {} for book in report.books.values()]
     for symbol in sorted({symbol for positions in held for symbol in positions}):
-        table.add_row(symbol, *(plain(positions.get(symbol, Decimal(0))) for positions in held))
-    return table
-
-
-def _table(title: str, *, show_footer: bool = False) -> Table:
-    """Lines between head and rows only: narrow terminals have room for the names."""
-    return Table(title=title, title_justify="left", show_footer=show_footer, box=SIMPLE_HEAD)
+        sheet.add(symbol, *(plain(positions.get(symbol, Decimal(0))) for positions in held))
+    return sheet
 
 
 def _marked(agent: dict[str, Any]) -> str:
@@ -149,7 +215,16 @@ def _marked(agent: dict[str, Any]) -> str:
 
 
 def money(value: object) -> str:
-    """Two decimals for the eye; the exact figure is in the JSON."""
+    """Two decimals for the eye, more where two would show nothing; the exact figure is in the JSON.
+
+    Examples
+    --------
+    >>> money("-1234.567"), money("0"), money("-0.00123")
+    ('-1,234.57', '0.00', '-0.0012')
+    """
     if value is None:
-        return ""
-    return f"{Decimal(str(value)):,.2f}"
+        return "not known"
+    amount = Decimal(str(value))
+    if amount != 0 and abs(amount) < Decimal("0.005"):
+        return plain(Decimal(f"{amount:.1e}"))
+    return f"{amount:,.2f}"

@@ -28,12 +28,16 @@ class Experiment:
     name : str
     note : str
         Markdown above the experiment's table, written when the experiment is made.
+    tags : mapping, optional
+        Others that it is made with.
     """
 
-    def __init__(self, client: MlflowClient, name: str, note: str) -> None:
+    def __init__(
+        self, client: MlflowClient, name: str, note: str, tags: Mapping[str, str] | None = None
+    ) -> None:
         self._client = client
         self.name = name
-        self._note = note
+        self._tags = {"mlflow.note.content": note, **(tags or {})}
 
     def id(self) -> str:
         """Give the experiment's id; make the experiment where there is none."""
@@ -41,8 +45,7 @@ class Experiment:
         if found is not None:
             return str(found.experiment_id)
         try:
-            tags = {"mlflow.note.content": self._note}
-            return str(self._client.create_experiment(self.name, tags=tags))
+            return str(self._client.create_experiment(self.name, tags=dict(self._tags)))
         except MlflowException:
             made_by_another = self._client.get_experiment_by_name(self.name)
             if made_by_another is None:

@@ -28,6 +28,7 @@ from crucible.strategies.artifacts import fetch
 from crucible.strategies.contract import StrategyError
 from crucible.strategies.document import parse_document
 from crucible.strategies.experiments import Experiment, parameter
+from crucible.strategies.forgings_page import EXPERIMENT, HOW_TO_READ, experiment_tags
 from crucible.strategies.proof import Proof
 from crucible.strategies.version import Active, Alias, Version
 
@@ -36,17 +37,11 @@ if TYPE_CHECKING:
 
 __all__ = ["TRIALS", "Active", "Alias", "Registry", "RegistryError", "Version"]
 
-EXPERIMENT = "forgings"
 STRATEGY_FILE = "strategy.json"
 TRIALS = "candidates_evaluated"
 """Metric of a run: candidates that this forging alone evaluated."""
 SEALED = "sealed_trades"
 """Metric of a run that has opened its sealed window."""
-HOW_TO_READ = """The best is the one with the fewest `gates_failed`, then the highest `deflated_sharpe`: the
-probability that its Sharpe ratio is more than the luck of so many trials.
-
-One run for each forging. `sealed_net_return` beside `sealed_hold_return` is what came of it on data that decided
-nothing. The tag `verdict` says it in words; each run's description has the picture and every gate."""
 
 
 class RegistryError(CrucibleError, RuntimeError):
@@ -69,7 +64,9 @@ class Registry:
         self._key = key
         mlflow.set_tracking_uri(tracking_uri)
         self._client = MlflowClient(tracking_uri)
-        self.forgings_experiment = Experiment(self._client, EXPERIMENT, HOW_TO_READ)
+        self.forgings_experiment = Experiment(
+            self._client, EXPERIMENT, HOW_TO_READ, experiment_tags()
+        )
 
     def other_experiment(self, name: str, note: str) -> Experiment:
         """Give an experiment beside that of the forgings."""
@@ -188,6 +185,20 @@ class Registry:
     def forgings(self, slot: str) -> int:
         """Count the forgings that a slot ever had, refused and failed ones included."""
         return len(self._runs(slot))
+
+    def ended(self, slot: str) -> list[tuple[bool, int | None]]:
+        """Tell of every forging of a slot, the newest first, whether it gave a version and until when it saw.
+
+        One that was refused, failed or was cancelled gave none. The second is market time, epoch
+        milliseconds; None where the run does not say.
+        """
+        runs = sorted(self._runs(slot), key=lambda run: -run.info.start_time)
+        told = []
+        for run in runs:
+            tags, until = run.data.tags, run.data.tags.get("until_ms", "")
+            gave = run.info.status == "FINISHED" and not tags.get("refused_by")
+            told.append((gave, int(until) if until.isdigit() else None))
+        return told
 
     def _runs(self, slot: str) -> list[Run]:
         return self.forgings_experiment.all(f"tags.slot = '{slot}'")

@@ -66,7 +66,11 @@ def test_the_state_holds_agents_equity_verdicts_and_fills(home: Home):
     traded(home)
     state = TestClient(make_app(home)).get("/api/state").json()
     assert state["status"]["agents"][0]["agent"] == NAME
-    assert state["pages"]["MLflow"] == "http://127.0.0.1:5000"
+    assert state["pages"] == {
+        "Forgings": "/forgings",
+        "Models": "/models",
+        "Flow runs": "http://127.0.0.1:4200/runs",
+    }
     points = state["equity"][NAME]
     assert len(points) == SPARK_POINTS
     assert points[0] == [0, 10_000.0]
@@ -110,3 +114,31 @@ def test_thinning_keeps_the_ends():
     assert len(kept) == 7
     assert kept[0] == points[0]
     assert kept[-1] == points[-1]
+
+
+def test_a_promoted_agents_line_begins_with_its_promotion(home: Home):
+    traded(home)
+    run = home.current()
+    assert run is not None
+    with Ledger(run.ledger) as ledger:
+        ledger.book_equity(600 * 60_000, [(NAME, "shadow", Decimal(1))])
+        rival = AgentRow("b@2", "b", "2", "challenger", "BTCUSDT", "gp", False, 0, None)
+        ledger.seat(rival)
+        ledger.book_equity(60_000, [("b@2", "shadow", Decimal(7))])
+    equity = TestClient(make_app(home)).get("/api/state").json()["equity"]
+    assert min(value for _, value in equity[NAME]) == 10_000.0
+    assert equity["b@2"] == [[60_000, 7.0]]
+
+
+def test_the_way_to_mlflow_leads_nowhere_else_and_says_what_is_missing(home: Home):
+    client = TestClient(make_app(home), follow_redirects=False)
+    assert client.get("/models").status_code == 503
+    assert "crucible up" in client.get("/models").text
+    traded(home)
+    there = client.get("/models").headers["location"]
+    assert there == "http://127.0.0.1:5000/#/models?workflowType=machine_learning"
+    # Nobody listens at that port of the test; the answer is a sentence, no traceback.
+    run = home.current()
+    assert run is not None
+    write_json(run.facts, {"mlflow": "http://127.0.0.1:9"})
+    assert "MLflow at http://127.0.0.1:9 did not tell" in client.get("/forgings").text

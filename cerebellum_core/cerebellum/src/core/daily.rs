@@ -81,7 +81,8 @@ impl Core {
             };
             if lost >= most {
                 return DayLoss::Reached(format!(
-                    "{agent} lost {} today, limit {most}; an operator can set_state tomorrow",
+                    "{agent} lost {} today, limit {most}; lift it from the next market day: \
+                     crucible resume --operator NAME --agent {agent}",
                     lost.round_dp(8).normalize()
                 ));
             }
@@ -98,7 +99,8 @@ impl Core {
             return DayLoss::Inside;
         }
         DayLoss::Reached(format!(
-            "all agents lost {} today, limit {most}; an operator can set_state tomorrow",
+            "all agents lost {} today, limit {most}; lift it from the next market day: \
+             crucible resume --operator NAME",
             lost.round_dp(8).normalize()
         ))
     }

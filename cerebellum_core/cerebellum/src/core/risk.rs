@@ -15,6 +15,10 @@ use super::{
     order::Intent,
 };
 
+/// What a refused intent tells its reader to do; `crucible status` names the scope that holds it back.
+const TELLS_WHY: &str =
+    "crucible status tells why; to lift it: crucible resume --operator NAME [--agent A] [--symbol S]";
+
 /// To whom and what a trading state applies; `None` is every one.
 pub type Scope = (Option<Name>, Option<Symbol>);
 
@@ -221,16 +225,13 @@ fn check_state(intent: &Intent, picture: &Picture<'_>) -> Result<(), Refusal> {
     match picture.state {
         TradingState::Halted => Err((
             RejectCode::Halted,
-            format!("{} in {} is HALTED; an operator can set_state", intent.agent, intent.symbol),
+            format!("{} in {} is HALTED; {TELLS_WHY}", intent.agent, intent.symbol),
         )),
         TradingState::ReduceOnly if !intent.reduce_only => match &picture.daily_loss {
             DayLoss::Reached(text) => Err((RejectCode::DailyLoss, text.clone())),
             DayLoss::Inside | DayLoss::Unknown(_) => Err((
                 RejectCode::ReduceOnly,
-                format!(
-                    "{} in {} is REDUCE_ONLY; an operator can set_state",
-                    intent.agent, intent.symbol
-                ),
+                format!("{} in {} is REDUCE_ONLY; {TELLS_WHY}", intent.agent, intent.symbol),
             )),
         },
         _ if intent.reduce_only => Ok(()),

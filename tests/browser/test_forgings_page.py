@@ -1,0 +1,123 @@
+"""Our links lead straight to what counts in MLflow, and the trading state stands first on our page."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+
+import pytest
+import uvicorn
+
+from crucible.dashboard.app import make_app
+from crucible.operations.home import Home, write_json
+from crucible.operations.ports import claim
+from crucible.operations.process import Identity
+from crucible.operations.servers import forgings_experiment, prepare_forgings
+from tests.browser.test_pages import browsing, chromium
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+
+__all__ = ["chromium"]
+SLOT = "PAGEUSDT-gp-1"
+METRICS = {"gates_failed": 3.0, "deflated_sharpe": 0.4242, "sealed_net_return": -0.0123}
+
+
+@pytest.fixture(scope="module")
+def forged(registry):
+    """A forging and a model, on a server that `crucible up` has prepared."""
+    prepare_forgings(registry.tracking_uri)
+    run = registry.open_run("page", f"forge {SLOT}", {"slot": SLOT, "verdict": "refused"})
+    rows = [(name, value, 0) for name, value in METRICS.items()]
+    registry.log(run, metrics=[*rows, ("generation/best_score", 1.0, 0)])
+    registry.close_run(run, "FINISHED")
+    registry._client.create_registered_model(SLOT)
+    return registry
+
+
+@pytest.fixture(scope="module")
+def front(forged, tmp_path_factory):
+    """Our page, for a home whose Cerebellum lives and whose journal says HALTED."""
+    home = Home.at(tmp_path_factory.mktemp("home"))
+    home.create()
+    run = home.new_run()
+    write_json(run.facts, {"mlflow": forged.tracking_uri, "prefect": "http://127.0.0.1:9"})
+    agents = [
+        {"agent": "BTCUSDT-gp-1@1", "role": "production", "position": "0.5", "pnl": "1.25"},
+        {"agent": "BTCUSDT-gp-1@2", "role": "challenger", "position": "9", "pnl": "777.77"},
+    ]
+    write_json(run.arena, {"market_ts": 1_735_689_600_000, "agents": agents})
+    me = Identity.of(os.getpid())
+    assert me is not None
+    living = {**me.to_json(), "state": "up", "address": ""}
+    write_json(home.services_file, {"services": {"cerebellum": living, "arena": living}})
+    with sqlite3.connect(run.journal) as database:
+        database.execute("CREATE TABLE states (agent, symbol, state)")
+        database.execute("CREATE TABLE events (seq INTEGER PRIMARY KEY, ts, type, body)")
+        database.execute("INSERT INTO states VALUES ('', '', 'HALTED')")
+    database.close()
+    port = claim(0, "dashboard")
+    server = uvicorn.Server(
+        uvicorn.Config(make_app(home), host="127.0.0.1", port=port, log_level="error")
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not server.started:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(timeout=10)
+
+
+def picture(page, name):
+    if folder := os.environ.get("CRUCIBLE_PICTURES"):
+        page.screenshot(path=f"{folder}/{name}.png")
+
+
+def test_our_links_lead_to_the_forgings_with_the_columns_that_count_and_to_the_models(
+    front, chromium
+):
+    with browsing(chromium) as page:
+        page.goto(f"{front}/forgings")
+        page.get_by_text(f"forge {SLOT}").first.wait_for()
+        for name in METRICS:
+            page.get_by_text(name, exact=True).first.wait_for()
+        page.get_by_text("0.4242").first.wait_for()
+        picture(page, "forgings")
+        assert "/experiments/" in page.url
+        assert "/runs" in page.url
+        assert "traces" not in page.url
+        page.goto(f"{front}/models")
+        page.get_by_text(SLOT).first.wait_for()
+        picture(page, "models")
+
+
+def test_our_page_says_halted_first_and_keeps_what_is_simulated_apart(front, chromium):
+    with browsing(chromium) as page:
+        page.goto(front)
+        page.get_by_text("HALTED: no order of an agent leaves").wait_for()
+        told = page.locator("body").inner_text()
+        assert "lift it: crucible resume --operator NAME" in told
+        assert told.index("HALTED") < told.index("Services")
+        assert page.locator("#agents").inner_text().count("BTCUSDT-gp-1@") == 1
+        assert "777.77" in page.locator("#challengers").inner_text()
+        assert "777.77" not in page.locator("#agents").inner_text()
+        picture(page, "page")
+        # A page that gets no answer never goes on saying what it said before.
+        page.route("**/api/state", lambda route: route.abort())
+        page.get_by_text("UNKNOWN: this page gets no answer").wait_for()
+        assert "HALTED" not in page.locator("#trading").inner_text()
+
+
+def test_an_older_experiment_gets_the_view_and_keeps_what_a_person_wrote(forged):
+    client = forged._client
+    experiment = forgings_experiment(forged.tracking_uri)
+    client.set_experiment_tag(experiment, "mlflow.note.content", "mine")
+    client.set_experiment_tag(experiment, "mlflow.sharedViewState.crucible", "{}")
+    prepare_forgings(forged.tracking_uri)
+    tags = client.get_experiment(experiment).tags
+    assert tags["mlflow.note.content"] == "mine"
+    assert "gates_failed" in tags["mlflow.sharedViewState.crucible"]

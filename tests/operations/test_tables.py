@@ -1,0 +1,228 @@
+"""No figure is ever cut, however narrow the terminal, and nothing simulated looks like money."""
+
+import fcntl
+import io
+import json
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from crucible.arena.ledger import AgentRow, Ledger
+from crucible.execution.trades import Fill, Mode
+from crucible.operations.home import Home, write_json
+from crucible.operations.report import agent_sums
+from crucible.operations.sheet import Column, Sheet
+from crucible.operations.tables import agents_tables, figures_table
+
+PROMOTED, RIVAL = "SOLUSDT-boosted-12@345", "SOLUSDT-boosted-12@346"
+# Figures of real length; each must be found whole.
+FEE, PROFIT = Decimal("1234567.12345678"), Decimal("9876543.21")
+
+
+def fill(number: int, agent: str, mode: Mode, side: str, price: str) -> Fill:
+    return Fill(
+        exec_id=f"{mode}-{number}",
+        agent=agent,
+        version=agent.split("@")[1],
+        symbol="SOLUSDT",
+        side=side,
+        qty=Decimal("1234.567891"),
+        price=Decimal(price),
+        fee=FEE,
+        exec_ts=number,
+        reason="signal",
+        intent_id="",
+        mode=mode,
+        seq=number if mode == "live" else None,
+    )
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A challenger that lost much in simulation, was promoted, and won a little; and its rival."""
+    made = Home.at(tmp_path_factory.mktemp("home"))
+    made.create()
+    made.ensure_keys()
+    run = made.new_run()
+    with Ledger(run.ledger) as book:
+        for agent, role in ((PROMOTED, "production"), (RIVAL, "challenger")):
+            slot, version = agent.split("@")
+            book.seat(AgentRow(agent, slot, version, role, "SOLUSDT", "boosted", False, 0, None))
+        for number, (agent, mode, side, price) in enumerate(
+            (
+                (PROMOTED, "shadow", "buy", "900"),
+                (PROMOTED, "shadow", "sell", "100"),
+                (PROMOTED, "live", "buy", "100"),
+                (PROMOTED, "live", "sell", "9100"),
+                (RIVAL, "shadow", "buy", "50"),
+            ),
+            1,
+        ):
+            book.book_shadow_fill(fill(number, agent, mode, side, price))  # type: ignore[arg-type]
+    agents = [
+        {"agent": PROMOTED, "role": "production", "position": "0", "trades": 1, "pnl": "-0.04"},
+        {
+            "agent": RIVAL,
+            "role": "challenger",
+            "position": "1234.567891",
+            "trades": 12345,
+            "pnl": str(PROFIT),
+            "last_event": "buy 1234.567891 at 50 (signal), because of a very long sentence",
+            "last_signal": "HOLD",
+        },
+    ]
+    write_json(run.arena, {"market_ts": 1_735_689_600_000, "agents": agents})
+    return made
+
+
+def typed(home: Home, width: int | None, *words: str) -> str:
+    """Run a command in a terminal of that width; None: into a pipe."""
+    command = [sys.executable, "-m", "crucible.cli", *words]
+    environment = {**os.environ, "CRUCIBLE_HOME": str(home.path), "TERM": "xterm-256color"}
+    environment.pop("COLUMNS", None)
+    if width is None:
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False
+        ).stdout
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
+    with subprocess.Popen(
+        command, env=environment, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL
+    ) as process:
+        os.close(theirs)
+        chunks = []
+        while True:
+            try:
+                chunk = os.read(ours, 65536)
+            except OSError:
+                break
+            if not chunk:
+                break
+            chunks.append(chunk)
+        process.wait(timeout=30)
+    os.close(ours)
+    text = b"".join(chunks).decode()
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text).replace("\r", "")
+
+
+@pytest.mark.parametrize("width", [60, 80, 200, None])
+def test_report_and_status_show_every_figure_whole(home: Home, width: int | None):
+    live, rival = agent_sums(home.current())  # type: ignore[arg-type]
+    told = typed(home, width, "report")
+    for figures in (live, live["simulated"], rival["simulated"]):
+        for name in ("fees", "pnl"):
+            assert f"{Decimal(figures[name]):,.2f}" in told, (name, told)
+    assert "1234.567891" in told
+    seen = typed(home, width, "status")
+    for figure in ("9,876,543.21", "1234.567891", "12345", "-0.04", RIVAL, PROMOTED):
+        assert figure in seen, (figure, seen)
+    for text in (told, seen):
+        assert "…" not in text
+        assert "..." not in text
+        if width is not None:
+            assert max(map(len, text.splitlines())) <= width
+    if width is None:
+        (line,) = (line for line in seen.splitlines() if RIVAL in line)
+        assert "because of a very long sentence" in line
+
+
+def test_a_promoted_agents_profit_begins_at_its_promotion_and_sums_to_the_venues(home: Home):
+    live, rival = agent_sums(home.current())  # type: ignore[arg-type]
+    assert live["trades"] == 1
+    assert Decimal(live["pnl"]) == Decimal("1234.567891") * 9000 - 2 * FEE
+    assert Decimal(live["fees"]) == 2 * FEE
+    assert live["position"] == "0"
+    assert Decimal(live["simulated"]["pnl"]) == Decimal("1234.567891") * -800 - 2 * FEE
+    assert (rival["trades"], rival["pnl"], rival["position"]) == (0, "0", "0")
+    assert rival["simulated"]["position"] == "1234.567891"
+    # The venue knows two executions; what agents did at it sums to them to the last digit.
+    assert sum(Decimal(agent["fees"]) for agent in (live, rival)) == 2 * FEE
+    assert sum(agent["fills"]["live"] for agent in (live, rival)) == 2
+
+
+def test_what_is_simulated_stands_apart_and_says_so(home: Home):
+    told = typed(home, None, "report")
+    real, simulated = told.split("Challengers: SIMULATED, no part of any sum above")
+    assert RIVAL not in real
+    assert RIVAL in simulated
+    assert "simulated PnL" in simulated
+    assert "a challenger before" in simulated
+    seen = typed(home, None, "status")
+    assert RIVAL in seen.split("SIMULATED, none of this is at the venue")[1]
+    assert PROMOTED in seen.split("SIMULATED")[0]
+    narrow = typed(home, 60, "status")
+    assert re.search(rf"{RIVAL}[^@]*simulated position 1234\.567891", narrow, re.DOTALL)
+
+
+def test_what_is_not_known_is_no_zero():
+    (sheet,) = agents_tables([{"agent": "a@1", "role": "production", "pnl": None}], "now")
+    assert "not known" in drawn(sheet, 120)
+
+
+def drawn(sheet: object, width: int) -> str:
+    out = io.StringIO()
+    Console(file=out, width=width).print(sheet)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_a_backtests_figures_are_whole(width: int):
+    summary = {"net_return": -0.01234, "final_equity": 1234567.891, "trades": 1_000_000_000}
+    told = drawn(figures_table("BTCUSDT gp: 12 fills", {**summary, "sharpe": None}), width)
+    for figure in ("-0.01234", "1,234,567.89", "1000000000", "not defined"):
+        assert figure in told
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.decimals(allow_nan=False, allow_infinity=False, places=8),
+            st.text(alphabet="abc de", max_size=60),
+        ),
+        min_size=1,
+        max_size=5,
+    ),
+    st.integers(40, 200),
+)
+@settings(max_examples=60, deadline=None)
+def test_at_any_width_figures_are_whole_and_no_line_is_too_long(rows, width):
+    sheet = Sheet("t", Column("n", "name"), Column("x", "figure"), Column("y", "figure"),
+                  Column("why", "text"))  # fmt: skip
+    for number, (value, why) in enumerate(rows):
+        sheet.add(f"row-{number}", f"{value:f}", "17", why)
+    told = drawn(sheet, width)
+    for number, (value, _) in enumerate(rows):
+        assert f"row-{number}" in told
+        assert re.search(rf"(?<![\d.]){re.escape(f'{value:f}')}(?![\d.])", told)
+    assert max(map(len, told.splitlines())) <= width
+
+
+def test_the_arena_says_of_every_agent_whether_its_figures_are_simulated(tmp_path: Path):
+    from types import SimpleNamespace
+
+    from crucible.arena.agent import Agent, Seat
+    from crucible.arena.publication import write_status
+
+    strategy = SimpleNamespace(symbol="BTCUSDT", kind="gp")
+    agents = [
+        Agent(Seat("BTCUSDT-gp-1", str(number), role, proven=False, edge=None), strategy)  # type: ignore[arg-type]
+        for number, role in enumerate(("production", "challenger", "leaving"))
+    ]
+    write_status(tmp_path / "arena.json", 0, agents, {}, Decimal(1000), {})
+    rows = json.loads((tmp_path / "arena.json").read_text())["agents"]
+    assert {row["role"]: row["simulated"] for row in rows} == {
+        "production": False,
+        "challenger": True,
+        "leaving": False,
+    }

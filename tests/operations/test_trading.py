@@ -1,0 +1,186 @@
+"""Whether agents may trade is Cerebellum's to say; it stands first wherever a person looks."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from crucible.dashboard.app import make_app
+from crucible.execution.cerebellum_link import Addresses, CerebellumLink
+from crucible.execution.messages import SetState
+from crucible.operations.home import Home, Run, write_json
+from crucible.operations.process import Identity
+from crucible.operations.trading import read_trading
+from tests.processes import cerebellum_command, running, venue_command, write_keys
+
+AGENT = "BTCUSDT-gp-1@3"
+
+
+@dataclass
+class Desk:
+    home: Home
+    run: Run
+    addresses: Addresses
+
+    def crucible(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "crucible.cli", *words],
+            env={**os.environ, "CRUCIBLE_HOME": str(self.home.path)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def status(self) -> dict:
+        return json.loads(self.crucible("status", "--json").stdout)
+
+    def page(self) -> dict:
+        return TestClient(make_app(self.home)).get("/api/state").json()["status"]["trading"]
+
+    def hold_back(self, agent: str | None, symbol: str | None, state: str) -> None:
+        with CerebellumLink(self.addresses) as link:
+            link.ask(
+                SetState(
+                    ts=link.snapshot().ts,
+                    request_id=link.request_id(),
+                    agent=agent,
+                    symbol=symbol,
+                    state=state,  # type: ignore[arg-type]
+                    operator="ada",
+                )
+            )
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """A home in which the real executor runs on the real paper venue, and no arena."""
+    home = Home.at(tmp_path_factory.mktemp("d") / "h")
+    home.create()
+    run = home.new_run()
+    log = run.path / "processes.log"
+    keys = write_keys(run.path)
+    with (
+        running(venue_command(run.path, keys, "BTCUSDT", speed=10, days=1), log) as (_, venue),
+        running(cerebellum_command(run.path, keys, "BTCUSDT", venue), log) as (process, ready),
+    ):
+        identity = Identity.of(process.pid)
+        assert identity is not None
+        held = {**identity.to_json(), "state": "up"}
+        services = {"cerebellum": {**held, "ready": ready}, "arena": {**held, "event": "ready"}}
+        write_json(home.services_file, {"run": run.run_id, "services": services})
+        yield Desk(home, run, Addresses(ready["commands"], ready["events"], ready["market"]))
+
+
+def test_after_a_kill_every_place_says_halted_first_and_names_the_command_that_lifts_it(desk: Desk):
+    assert desk.status()["trading"]["state"] == "ACTIVE"
+    killed = desk.crucible("kill", "--yes")
+    assert killed.returncode == 0, killed.stderr
+    assert "to go on: crucible resume --operator NAME" in killed.stdout
+
+    told = desk.status()["trading"]
+    assert told["state"] == "HALTED"
+    assert told["reason"] == "operator's kill switch"
+    assert told["since_ts"] > 1_700_000_000_000
+    assert told["lift"] == "crucible resume --operator NAME"
+    assert desk.page() == told
+    table = desk.crucible("status").stdout
+    assert table.lstrip().startswith("Trading: HALTED: no order of an agent leaves")
+    assert "lift it: crucible resume --operator NAME" in " ".join(table.split())
+    assert "trading" not in table.replace("Trading: HALTED", "")
+
+    lifted = desk.crucible("resume", "--operator", "ada")
+    assert lifted.stdout.startswith("everything is ACTIVE again; it was HALTED")
+    told = desk.status()["trading"]
+    assert (told["state"], told["lift"], told["scopes"]) == ("ACTIVE", None, [])
+
+
+def test_an_agent_that_is_held_back_alone_is_named_with_the_command_for_it_alone(desk: Desk):
+    desk.hold_back(AGENT, None, "REDUCE_ONLY")
+    desk.hold_back(None, "BTCUSDT", "HALTED")
+    told = desk.status()["trading"]
+    assert told["state"] == "ACTIVE"
+    lifts = {scope["agent"] or scope["symbol"]: scope["lift"] for scope in told["scopes"]}
+    assert lifts == {
+        AGENT: f"crucible resume --operator NAME --agent {AGENT}",
+        "BTCUSDT": "crucible resume --operator NAME --symbol BTCUSDT",
+    }
+    assert {scope["reason"] for scope in told["scopes"]} == {"ada"}
+    assert f"{AGENT} is REDUCE_ONLY" in desk.crucible("status").stdout
+
+    again = desk.crucible("resume", "--operator", "ada", "--agent", AGENT)
+    assert again.stdout.splitlines() == [
+        f"{AGENT} is ACTIVE again; it was REDUCE_ONLY",
+        "BTCUSDT is HALTED all the same; crucible status tells why",
+    ]
+    desk.crucible("resume", "--operator", "ada", "--symbol", "BTCUSDT")
+    assert desk.status()["trading"]["scopes"] == []
+
+
+def test_a_journal_that_cannot_be_read_means_unknown_never_trading(tmp_path: Path):
+    journal = tmp_path / "journal.sqlite"
+    assert read_trading(journal, cerebellum=True, arena=True).state == "UNKNOWN"
+    journal.write_text("this is not a database, it is a long enough text")
+    told = read_trading(journal, cerebellum=True, arena=True)
+    assert told.state == "UNKNOWN"
+    assert "cannot be read" in told.lines[0]
+    assert told.to_json()["lift"] is None
+
+
+def kept(path: Path, *moves: tuple[str, str, str]) -> Path:
+    """A journal that holds what Cerebellum writes of its states."""
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE states (agent, symbol, state, PRIMARY KEY (agent, symbol))")
+        database.execute("CREATE TABLE events (seq INTEGER PRIMARY KEY, ts, type, body)")
+        for seq, (agent, state, reason) in enumerate(moves, 1):
+            database.execute("INSERT OR REPLACE INTO states VALUES (?, '', ?)", (agent, state))
+            body = {"ts": seq * 1000, "agent": agent or None, "symbol": None, "reason": reason}
+            database.execute(
+                "INSERT INTO events VALUES (?, ?, 'state', ?)", (seq, seq, json.dumps(body))
+            )
+    database.close()
+    return path
+
+
+def test_without_cerebellum_nothing_trades_and_what_its_journal_keeps_is_told(tmp_path: Path):
+    journal = kept(tmp_path / "j", ("", "HALTED", "ada"), ("a@1", "REDUCE_ONLY", "daily_loss"))
+    told = read_trading(journal, cerebellum=False, arena=True)
+    assert told.state == "STOPPED"
+    assert "its journal says HALTED (since 1970-01-01 00:00 UTC, ada)" in told.lines[0]
+    assert "a@1 is REDUCE_ONLY" in told.lines[1]
+    assert read_trading(None, cerebellum=False, arena=False).state == "STOPPED"
+
+
+def test_the_newest_move_is_the_one_that_is_told(tmp_path: Path):
+    moves = (("", "HALTED", "ada"), ("", "ACTIVE", "ada"), ("", "REDUCE_ONLY", "deadman"))
+    told = read_trading(kept(tmp_path / "j", *moves), cerebellum=True, arena=True)
+    assert (told.state, told.whole.since_ts, told.whole.reason) == ("REDUCE_ONLY", 3000, "deadman")
+    assert "dead-man switch" in told.lines[0]
+
+
+def test_a_state_that_lets_orders_leave_says_when_nobody_decides(tmp_path: Path):
+    journal = kept(tmp_path / "j")
+    assert read_trading(journal, cerebellum=True, arena=True).lines == ["ACTIVE: orders may leave"]
+    assert "no arena runs" in read_trading(journal, cerebellum=True, arena=False).lines[0]
+
+
+def test_the_reason_of_an_old_state_is_not_looked_for_for_ever(tmp_path: Path):
+    journal = kept(tmp_path / "j", ("", "HALTED", "ada"))
+    with sqlite3.connect(journal) as database:
+        database.executemany(
+            "INSERT INTO events VALUES (?, 0, 'order', '{}')",
+            [(seq,) for seq in range(2, 200_000)],
+        )
+    database.close()
+    began = time.monotonic()
+    told = read_trading(journal, cerebellum=True, arena=True)
+    assert time.monotonic() - began < 0.5
+    assert (told.state, told.whole.since_ts) == ("HALTED", None)
