@@ -1,6 +1,7 @@
 """Peers of the benchmarks: installed into environments of their own, run as processes of their own.
 
-``benchmarks/peers/NAME.txt`` pins the packages, ``benchmarks/peers/NAME.py`` is the process. It
+``benchmarks/peers/NAME.txt`` pins the packages, ``NAME.lock`` all that they need with the hashes of
+their files, ``benchmarks/peers/NAME.py`` is the process. It
 answers JSON lines through `benchmarks.peers.serving`, so that rounds of both sides can alternate.
 """
 
@@ -42,7 +43,8 @@ def environment(name: str, envs: Path = FOLDER / "envs") -> Path:
     folder = envs / name
     python = folder / "bin" / "python"
     stamp = folder / "made-from"
-    fingerprint = hashlib.sha256("\n".join([sys.version, *wanted]).encode()).hexdigest()
+    lock = FOLDER / "peers" / f"{name}.lock"
+    fingerprint = hashlib.sha256(f"{sys.version}\n{lock.read_text()}".encode()).hexdigest()
     if python.exists() and stamp.is_file() and stamp.read_text() == fingerprint:
         return python
     print(f"installing the peers of {name}: {', '.join(wanted)}", flush=True)
@@ -55,12 +57,7 @@ def environment(name: str, envs: Path = FOLDER / "envs") -> Path:
     else:
         _run([sys.executable, "-m", "venv", str(folder)], "an environment")
         install = [str(python), "-m", "pip", "install", "--quiet"]
-    done = subprocess.run([*install, *wanted], capture_output=True, text=True, check=False)
-    if done.returncode:
-        for package in wanted:  # alone, each says for itself whether it can be installed
-            _run([*install, package], f"peer {package}")
-        message = f"the peers {', '.join(wanted)} cannot be installed together: {_tail(done)}"
-        raise BenchmarkError(message)
+    _run([*install, "--require-hashes", "-r", str(lock)], f"the peers {', '.join(wanted)}")
     stamp.write_text(fingerprint)
     return python
 

@@ -31,16 +31,21 @@ command -v cc >/dev/null || missing "a C/C++ compiler (cc)" "Debian: apt install
 command -v c++ >/dev/null || missing "a C++ compiler (c++)" "Debian: apt install build-essential; macOS: xcode-select --install"
 command -v cmake >/dev/null || missing "cmake" "Debian: apt install cmake; macOS: brew install cmake"
 
-# uv, from the path when it runs there, else in an environment of its own.
-if uv --version >/dev/null 2>&1; then
-  uv=uv
-else
+# uv of the locked version, from the path when it is that one, else in an environment of its own.
+read -r pinned _ < tools/uv.lock
+pinned=${pinned#uv==}
+is_pinned() {
+  local name version rest
+  read -r name version rest < <("$1" --version 2>/dev/null) && [ "$name $version" = "uv $pinned" ]
+}
+uv=uv
+if ! is_pinned uv; then
   uv=$stamps/uv/bin/uv
-  if ! "$uv" --version >/dev/null 2>&1; then
-    echo "set-up: installing uv"
+  if ! is_pinned "$uv"; then
+    echo "set-up: installing uv $pinned"
     rm -rf "$stamps/uv"
     "$python" -m venv "$stamps/uv" || missing "Python's venv module" "Debian: apt install python3.11-venv"
-    "$stamps/uv/bin/pip" install --quiet uv
+    "$stamps/uv/bin/python" -m pip install --quiet --require-hashes --only-binary :all: -r tools/uv.lock
   fi
 fi
 
@@ -58,14 +63,15 @@ if ! fresh packages "$packages" || ! [ -x .venv/bin/python ]; then
   touch "$stamps/packages.begun"
   rm -f "$stamps/package"
   echo "set-up: installing the locked packages into .venv"
-  "$uv" pip sync --quiet --python .venv/bin/python ${again[@]+"${again[@]}"} requirements.lock
+  "$uv" pip sync --quiet --require-hashes --python .venv/bin/python ${again[@]+"${again[@]}"} requirements.lock
   echo "$packages" > "$stamps/packages"
   rm -f "$stamps/packages.begun"
 fi
 
 package=$(cksum < pyproject.toml)
 if ! fresh package "$package" || ! [ -x .venv/bin/crucible ]; then
-  "$uv" pip install --quiet --no-deps --python .venv/bin/python -e .
+  # With the locked setuptools: a build of its own would fetch whichever is newest.
+  "$uv" pip install --quiet --no-deps --no-build-isolation --python .venv/bin/python -e .
   echo "$package" > "$stamps/package"
 fi
 

@@ -8,7 +8,6 @@ twice is booked once. The tables are documented in ``docs/reference/ledger.md``.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self
 
+from crucible import sqlite
 from crucible.errors import CrucibleError
 from crucible.execution.messages import (
     FillEvent,
@@ -110,13 +110,13 @@ class Ledger:
             if not path.exists():
                 message = f"{path}: no ledger here; start the arena first: crucible up"
                 raise LedgerError(message)
-            self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)
+            self._db = sqlite.connect_to_read(path)
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
+            self._db = sqlite.connect(path)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
-        self._db.row_factory = sqlite3.Row
+        self._db.row_factory = sqlite.Row
         self._migrate(read_only=read_only)
 
     def _migrate(self, *, read_only: bool) -> None:

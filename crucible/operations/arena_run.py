@@ -140,11 +140,9 @@ class ArenaRun:
         service.state, service.identity = "down", None
         self._flow_run = None
         pause = self._restarts.pause(now)
-        if pause is None:
-            self._stack.event("arena", f"{why}, again and again; given up, see the worker's log")
-            return
         self._retry_at = now + pause
-        self._stack.event("arena", f"{why}; starting again in {pause:g} s")
+        often = ", again and again, see the worker's log" if self._restarts.failing else ""
+        self._stack.event("arena", f"{why}{often}; starting again in {pause:g} s")
 
     def _force(self, flow_run: str, state: str, reason: str) -> None:
         try:

@@ -5,13 +5,13 @@ Read only, and straight from SQLite: a report must not depend on the code that w
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from crucible import sqlite
 from crucible.operations.books import Book, FillRow, FundingRow, book
 from crucible.operations.errors import BooksError
 
@@ -64,13 +64,13 @@ def ledger_rows(path: Path, query: str, values: tuple[Any, ...] = ()) -> list[di
 
 
 @contextmanager
-def open_records(path: Path) -> Iterator[sqlite3.Connection]:
+def open_records(path: Path) -> Iterator[sqlite.Connection]:
     """Open a SQLite file that another process writes, for reading only."""
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=2.0)) as database:
-            database.row_factory = sqlite3.Row
+        with closing(sqlite.connect_to_read(path, timeout_s=2.0)) as database:
+            database.row_factory = sqlite.Row
             yield database
-    except sqlite3.Error as error:
+    except sqlite.Error as error:
         message = f"{path} cannot be read: {error}"
         raise BooksError(message) from error
 

@@ -1,4 +1,7 @@
-"""When a service that ended by itself is started again: soon, then later, then never.
+"""When a service that ended by itself is started again: soon, then later, then at a steady pace.
+
+Never is no answer: what protects positions must come back by itself once what ended it is gone, a full
+disk for example, and whatever else ended cannot be told from it.
 
 Pure: time is passed in.
 """
@@ -15,7 +18,7 @@ class Restarts:
     Parameters
     ----------
     limit : int
-        Restarts allowed within `window_s`; a service that fails faster is broken, not unlucky.
+        Ends within `window_s` after which a service is called failing: it is broken, not unlucky.
     window_s : float
     first_pause_s, longest_pause_s : float
         The pause doubles from the first to the longest.
@@ -27,16 +30,20 @@ class Restarts:
     longest_pause_s: float = 30.0
     _times: list[float] = field(default_factory=list)
 
-    def pause(self, now: float) -> float | None:
-        """Record an end at `now`; give the seconds to wait, or None to give up."""
+    def pause(self, now: float) -> float:
+        """Record an end at `now`; give the seconds to wait before the next start."""
         self._times = [time for time in self._times if now - time < self.window_s]
-        if len(self._times) >= self.limit:
-            return None
-        wait = min(self.first_pause_s * 2.0 ** len(self._times), self.longest_pause_s)
+        # Doubling without an end would overflow.
+        doublings = min(len(self._times), 32)
         self._times.append(now)
-        return wait
+        return min(self.first_pause_s * 2.0**doublings, self.longest_pause_s)
 
     @property
     def count(self) -> int:
-        """Restarts within the window, as of the last end."""
+        """Ends within the window, as of the last one."""
         return len(self._times)
+
+    @property
+    def failing(self) -> bool:
+        """Whether it ended so often that somebody should look."""
+        return len(self._times) > self.limit

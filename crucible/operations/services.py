@@ -17,6 +17,7 @@ from crucible.operations.home import Home, Run
 from crucible.operations.ports import HOST
 from crucible.operations.world import World
 from crucible.settings import Settings
+from crucible.sqlite import LINKED, sqlalchemy_url
 
 # In the order in which a person thinks of them; the arena is a flow run inside the worker.
 NAMES = ("prefect", "worker", "mlflow", "paper_venue", "cerebellum", "arena", "dashboard")
@@ -118,6 +119,8 @@ def environment(
         **({} if exchange is None else {"CRUCIBLE_EXCHANGE_URL": exchange}),
         "CRUCIBLE_CODE": str(REPOSITORY),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), base.get("PATH", "")]),
+        # Before everything else: whatever opens SQLite there links the one that is locked.
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(LINKED), base.get("PYTHONPATH", "")])),
         "PYTHONUNBUFFERED": "1",
         "CRUCIBLE_HOME": str(home.path),
         "CRUCIBLE_RUN": run.run_id,
@@ -130,6 +133,9 @@ def environment(
         "CRUCIBLE_PORTS__DASHBOARD": str(ports.dashboard),
         "PREFECT_API_URL": ports.prefect_api,
         "PREFECT_HOME": str(home.prefect),
+        "PREFECT_API_DATABASE_CONNECTION_URL": sqlalchemy_url(
+            home.prefect / "prefect.db", "sqlite+aiosqlite"
+        ),
         # Who may create a flow run may run any command. By the environment, never by a command
         # line: those are read by everybody.
         "PREFECT_SERVER_API_AUTH_STRING": password,
@@ -209,13 +215,13 @@ def worker(run: Run) -> ServiceSpec:
 
 def mlflow(home: Home, ports: Ports) -> ServiceSpec:
     """Give the MLflow server: runs, model versions, aliases and its page."""
-    store = f"sqlite:///{home.mlflow / 'mlflow.db'}"
+    store = sqlalchemy_url(home.mlflow / "mlflow.db")
     return ServiceSpec(
         "mlflow",
         (
             *(sys.executable, "-m", "crucible.strategies.registry_server"),
             *("--host", HOST, "--port", str(ports.mlflow), "--backend-store-uri", store),
-            *("--artifacts-destination", str(home.mlflow / "artifacts")),
+            *("--artifacts-destination", (home.mlflow / "artifacts").as_uri()),
         ),
         ready_url=f"{ports.mlflow_url}/health",
         page=ports.mlflow_url,

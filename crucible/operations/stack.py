@@ -251,12 +251,10 @@ class Stack:
     def _later(self, owned: _Owned, now: float, why: str) -> None:
         owned.retry_at = None
         pause = owned.restarts.pause(now)
-        if pause is None:
-            log = self.home.logs / f"{owned.spec.name}.log"
-            self.event(owned.spec.name, f"{why} again and again; given up, see {log}")
-            return
         owned.retry_at = now + pause
-        self.event(owned.spec.name, f"{why}; starting again in {pause:g} s")
+        log = self.home.logs / f"{owned.spec.name}.log"
+        often = f" again and again, see {log}" if owned.restarts.failing else ""
+        self.event(owned.spec.name, f"{why}{often}; starting again in {pause:g} s")
 
 
 def clear_leftovers(home: Home, say: Callable[[str], None]) -> None:
