@@ -249,7 +249,6 @@ class Stack:
         self._later(owned, now, how)
 
     def _later(self, owned: _Owned, now: float, why: str) -> None:
-        owned.retry_at = None
         pause = owned.restarts.pause(now)
         owned.retry_at = now + pause
         log = self.home.logs / f"{owned.spec.name}.log"
