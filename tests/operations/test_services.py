@@ -59,7 +59,8 @@ def test_all_state_lives_under_the_home(home: Home):
     assert found["PREFECT_HOME"].startswith(str(home.path))
     mlflow = services.mlflow(home, PORTS).command
     assert str(home.mlflow / "mlflow.db") in mlflow[mlflow.index("--backend-store-uri") + 1]
-    assert mlflow[mlflow.index("--artifacts-destination") + 1].startswith(str(home.path))
+    assert mlflow[mlflow.index("--artifacts-destination") + 1].startswith(home.path.as_uri())
+    assert str(home.prefect / "prefect.db") in found["PREFECT_API_DATABASE_CONNECTION_URL"]
 
 
 def test_a_flow_sees_the_market_that_was_asked_for_on_the_command_line(home: Home, monkeypatch):
