@@ -36,6 +36,8 @@ from crucible.execution.messages import (
     OrderEvent,
     PositionEvent,
     Protect,
+    Replay,
+    ReplayReply,
     RiskEvent,
     StaleMessage,
     StateEvent,
@@ -186,6 +188,9 @@ class Trader:
             if message.seq > self.ledger.last_seq() + 1:
                 self.catch_up()
             self.book(message)
+        elif isinstance(message, ReplayReply):
+            for event in message.events:
+                self.book(event)
         elif isinstance(message, TopMessage):
             self.tops[message.symbol] = (message.bid, message.ask)
         elif isinstance(message, StaleMessage) and message.stale:
@@ -397,10 +402,15 @@ class Trader:
         return True
 
     def pulse(self) -> None:
-        """Say that this side lives, and fetch events that were published while nobody listened."""
+        """Say that this side lives, and ask for events that were published while nobody listened.
+
+        A killed Cerebellum takes events with it that are in its journal and were not carried to anybody
+        yet; where market time stands still, no later event shows the gap.
+        """
         self.send(Heartbeat(ts=self.market_ms, request_id=self.link.request_id()))
-        if self.place >= len(self.schedule.orders):
-            self.catch_up()
+        since_seq = self.ledger.last_seq()
+        request_id = self.link.request_id()
+        self.send(Replay(ts=self.market_ms, request_id=request_id, since_seq=since_seq, limit=500))
 
     def send(self, command: Any) -> None:
         """Send a command; one that finds a full queue is sent again later."""

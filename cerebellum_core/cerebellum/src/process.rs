@@ -163,6 +163,8 @@ fn start(
 
 fn tell_ready(line: &serde_json::Value) {
     metrics::gauge!("cerebellum_ready").set(1.0);
+    // Standard output is its starter's; the log is what is read afterwards.
+    tracing::info!("ready: reconciled with the venue");
     // Whoever started us may have gone; that is no reason to stop protecting positions.
     let _ = tell(&line.to_string());
 }

@@ -77,6 +77,36 @@ impl Core {
         self.audit.ready
     }
 
+    /// What reconciliation still waits for, for a log; `None` while it waits for nothing that was asked.
+    #[must_use]
+    pub fn awaits(&self) -> Option<String> {
+        let audit = &self.audit;
+        let lost = audit.ready && !audit.private_up;
+        if self.instruments.is_empty() || lost || (audit.ready && audit.connected) {
+            return None;
+        }
+        let mut parts = Vec::new();
+        if !audit.public_up {
+            parts.push("the public streams".to_owned());
+        }
+        if self.market_ms == 0 {
+            parts.push("a first market time".to_owned());
+        }
+        if !audit.private_up {
+            parts.push("the private stream".to_owned());
+        }
+        if audit.private_up && !audit.pulled {
+            parts.push("executions since the last one".to_owned());
+        }
+        if audit.private_up && !audit.positions_seen {
+            parts.push("positions".to_owned());
+        }
+        if let Some(first) = audit.awaiting.first() {
+            parts.push(format!("the fate of {} orders, {first} first", audit.awaiting.len()));
+        }
+        Some(parts.join(", "))
+    }
+
     pub(super) fn private_up(&mut self) {
         self.audit.private_up = true;
         self.audit.connected = false;

@@ -9,6 +9,7 @@ use rust_decimal::Decimal;
 
 use super::{
     io::{CreateOutcome, Effect, Input, Now, Record},
+    oms::Shown,
     order::Order,
     testing::{instrument, intent},
     Recovered,
@@ -172,4 +173,42 @@ fn a_connect_asks_for_many_orders_in_turn_and_for_each_once() {
     assert_eq!(asked.len(), 40);
     let each: std::collections::BTreeSet<&String> = asked.iter().map(|(_, link)| link).collect();
     assert_eq!(each.len(), 40);
+}
+
+#[test]
+fn questions_are_asked_again_by_the_clock_even_where_market_time_stands_still() {
+    let mut story = Story::new().ready();
+    story.submit("a", Side::Buy, "1");
+    let left = story.creates().remove(0);
+    let open_orders = vec![story.core.orders[&left.link_id].clone()];
+    let recovered = Recovered { open_orders, ..Recovered::default() };
+    let mut story = Story::with(setup(), recovered).ready();
+    let asks = |story: &mut Story| {
+        let before = story.asked.len();
+        story.asked.retain(|effect| !matches!(effect, Effect::Ask { .. }));
+        before - story.asked.len()
+    };
+    for number in 0..60 {
+        assert_eq!(asks(&mut story), 1, "question {number}");
+        story.tell(Input::Asked {
+            link_id: left.link_id.clone(),
+            seen: None,
+            executions: Vec::new(),
+            complete: false,
+        });
+        assert!(!story.core.is_ready());
+        let what = story.core.awaits().unwrap();
+        assert!(what.contains("the fate of 1 orders") && what.contains(&left.link_id), "{what}");
+        story.pass(499);
+        assert_eq!(asks(&mut story), 0);
+        story.pass(1);
+    }
+    story.tell(Input::Asked {
+        link_id: left.link_id.clone(),
+        seen: Some(seen(&left, Shown::Working)),
+        executions: Vec::new(),
+        complete: true,
+    });
+    assert!(story.core.is_ready() && story.core.is_connected());
+    assert_eq!(story.core.awaits(), None);
 }

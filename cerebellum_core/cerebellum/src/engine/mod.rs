@@ -44,6 +44,8 @@ use crate::{
 const BATCH: usize = 256;
 /// How often time is told to the core, ms.
 const TICK_MS: i64 = 20;
+/// How often the log tells what reconciliation still waits for, ms.
+const WORD_MS: i64 = 5_000;
 /// How long the engine looks for the next command after an answer before it sleeps: waking a thread
 /// takes longer than most answers do, and whoever asks once often asks again.
 const ATTENTION: Duration = Duration::from_micros(50);
@@ -74,6 +76,8 @@ pub struct Engine {
     hands: Hands,
     held: Held,
     next_tick: i64,
+    // When to tell that reconciliation takes long.
+    next_word: i64,
     last_commit: u64,
     // Commands taken since they were last counted.
     commands: u64,
@@ -121,6 +125,7 @@ impl Engine {
             hands,
             held: Held::default(),
             next_tick: 0,
+            next_word: clock::now().ms + WORD_MS,
             last_commit,
             commands: 0,
             pressed: false,
@@ -224,8 +229,21 @@ impl Engine {
         if now >= self.next_tick {
             self.next_tick = now + TICK_MS;
             self.step(Input::Tick, later)?;
+            self.tell_what_lasts(now);
         }
         Ok(stop)
+    }
+
+    /// A reconciliation that lasts is told with what it waits for, so that none hangs in silence.
+    fn tell_what_lasts(&mut self, now: i64) {
+        let awaited = self.core.awaits();
+        if awaited.is_some() && now < self.next_word {
+            return;
+        }
+        if let Some(what) = awaited {
+            tracing::warn!(what, "not reconciled with the venue yet");
+        }
+        self.next_word = now + WORD_MS;
     }
 
     fn command(
