@@ -8,6 +8,7 @@ lose the bytes behind it.
 from __future__ import annotations
 
 import errno
+import fcntl
 import itertools
 import json
 import os
@@ -161,7 +162,7 @@ def move_folder(source: Path, target: Path) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add a line to a log that one process writes: whole, or not at all.
+    """Add a line to a log: whole, or not at all, whoever else writes to it.
 
     A line that a crash left unfinished is ended first, so that it spoils no other.
 
@@ -172,6 +173,7 @@ def append_line(path: Path, line: str) -> None:
     """
     try:
         with path.open("ab+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
             end = file.seek(0, os.SEEK_END)
             data = line.encode() + b"\n"
             if end:

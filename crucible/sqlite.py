@@ -23,6 +23,9 @@ else:
 Connection = _sqlite.Connection
 Row = _sqlite.Row
 Error = _sqlite.Error
+DatabaseError = _sqlite.DatabaseError
+IntegrityError = _sqlite.IntegrityError
+ProgrammingError = _sqlite.ProgrammingError
 sqlite_version_info = _sqlite.sqlite_version_info
 # Where the log is not reset too early any more.
 FIRST_SOUND = (3, 51, 3)

@@ -27,6 +27,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Running
 
+from crucible.files import make_folder, move_folder, write_json
 from crucible.forge.importance import with_importance
 from crucible.forge.islands import Islands, IslandsState
 from crucible.forge.spread import Recipe, spread
@@ -64,14 +65,18 @@ class Job:
     def read(cls, folder: Path) -> Job | None:
         """Read the job of an earlier attempt; None at the first."""
         path = folder / "job.json"
-        return cls(**json.loads(path.read_text())) if path.exists() else None
+        try:
+            return cls(**json.loads(path.read_text()))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError) as error:
+            message = f"{path}: is not the job of a forging: {error}; remove {folder} to begin anew"
+            raise HouseError(message) from error
 
     def write(self, folder: Path) -> None:
         """Keep the job."""
-        folder.mkdir(parents=True, exist_ok=True)
-        part = folder / "job.part"
-        part.write_text(json.dumps(vars(self)))
-        part.replace(folder / "job.json")
+        make_folder(folder)
+        write_json(folder / "job.json", vars(self))
 
 
 @flow(name="forge", flow_run_name="forge {slot}", retries=0)
@@ -227,7 +232,7 @@ def kept_lake(house: House, folder: Path, start_ms: int, until_ms: int) -> Lake:
             settled = house.lake.read_funding(symbol).between(start_ms, until_ms)
             if len(settled):
                 write_funding(settled, part.funding_folder)
-        (folder / "part").rename(kept)
+        move_folder(folder / "part", kept)
     return Lake(kept)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
@@ -13,8 +14,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.events import emit_event
 
 from crucible.arena.ledger import AgentRow, Ledger, LedgerError
-from crucible.arena.publication import append_line
 from crucible.execution.trades import Mode, pair
+from crucible.files import WriteError, append_line
 from crucible.market.exchange import ExchangeError
 from crucible.market.funding import Funding, FundingError
 from crucible.settings import MINUTE_MS
@@ -180,7 +181,10 @@ def carry_out(house: House, ledger: Ledger, judged: Judged) -> None:
     if not booked or verdict.judgement == "keep":
         return
     line = {"event": verdict.judgement, "ts": card.ts, "agent": row.agent, "reason": verdict.reason}
-    append_line(house.run.path / "performance_log.jsonl", line)
+    try:
+        append_line(house.run.path / "performance_log.jsonl", json.dumps(line, sort_keys=True))
+    except WriteError as error:  # the log only tells; the verdict is booked and must be carried out
+        get_run_logger().error("%s", error)
     get_run_logger().info("%s: %s: %s", row.agent, verdict.judgement, verdict.reason)
     told: dict[str, Any] = {
         "reason": verdict.reason,

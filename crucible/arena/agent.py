@@ -60,6 +60,8 @@ class Context:
         Absolute exposure and capital of all production agents together, quote asset.
     act : bool
         False while history is caught up on: decisions are then computed but not acted upon.
+    no_entries : str
+        Why nothing is opened at the venue now; empty where it may be.
     """
 
     instrument: Instrument
@@ -68,6 +70,7 @@ class Context:
     gross: Decimal
     capital: Decimal
     act: bool = True
+    no_entries: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +261,8 @@ class Agent:
         settings, exits = context.settings, self.strategy.exits
         if self.in_flight or (self.mode == "live" and not context.act):
             return skip(f"waiting for {self.in_flight}" if self.in_flight else "catching up")
+        if self.mode == "live" and context.no_entries:
+            return skip(context.no_entries)
         equity = settings.capital_per_agent + self.cash
         size = size_entry(
             self.edge(),

@@ -37,7 +37,13 @@ class Deciders:
     failed: Callable[[Agent, Exception], None]
 
     def decisions(
-        self, mode: Mode, rows: Mapping[str, FeatureRow], minute: Minute, *, act: bool
+        self,
+        mode: Mode,
+        rows: Mapping[str, FeatureRow],
+        minute: Minute,
+        *,
+        act: bool,
+        no_entries: str = "",
     ) -> list[tuple[Agent, Decision]]:
         """Let the agents of a mode decide whose symbol has a row; the others go on if one cannot.
 
@@ -49,6 +55,8 @@ class Deciders:
         minute : Minute
         act : bool
             False while history is caught up on.
+        no_entries : str
+            Why nothing is opened now; empty where it may be.
         """
         production = [agent for agent in self.agents.values() if agent.mode == "live"]
         held = sum((abs(agent.book.cost) for agent in production), Decimal(0))
@@ -65,6 +73,7 @@ class Deciders:
                 gross=held + self.desk.reserved(),
                 capital=capital,
                 act=act,
+                no_entries=no_entries,
             )
             try:
                 decision = agent.decide_and_execute(row, minute.candles[row.symbol], context)

@@ -21,9 +21,9 @@ from crucible.arena.deciding import Deciders
 from crucible.arena.desk import Desk
 from crucible.arena.gaps import Backfill, GapFiller, closed_minutes
 from crucible.arena.incoming import BookRecorder, candle_of
-from crucible.arena.ledger import Ledger
-from crucible.arena.publication import ArenaFiles, append_line, timing, trade_line, write_status
-from crucible.arena.roster import Roster
+from crucible.arena.patient_ledger import PatientLedger
+from crucible.arena.publication import ArenaFiles, SideFiles, timing
+from crucible.arena.roster import Roster, Seated
 from crucible.arena.seats import Seats
 from crucible.execution.cerebellum_link import CerebellumLink, LinkError
 from crucible.execution.messages import (
@@ -93,8 +93,8 @@ class Arena:
         self._pipeline = pipeline
         self._instruments = instruments
         self._roster = roster
-        self._files = files
-        self._ledger = Ledger(files.ledger)
+        self._side = SideFiles(files)
+        self._ledger = PatientLedger(files.ledger)
         self._desk = Desk(settings.arena.ttl_ms, random.Random(f"{seed}:{self._ledger.last_seq()}"))
         self._aligner = MinuteAligner(pipeline.symbols)
         self._books = BookRecorder(pipeline.symbols, BookStore(files.lake))
@@ -103,11 +103,14 @@ class Arena:
         }
         self._prices: dict[str, Decimal] = {}
         costs = settings.forge.costs
-        self._seats = Seats(link, self._ledger, roster, files, costs, self._history, self._prices)
+        self._seats = Seats(
+            link, self._ledger, roster, self._side, costs, self._history, self._prices
+        )
         self.agents: dict[str, Agent] = self._seats.agents
         self.market_ts = 0
         self.minutes = 0
         self._closed: list[Minute] = []
+        self._roster_due: list[Seated] | None = None
         self._deadman_tripped = False
         self._decide_ms: deque[float] = deque(maxlen=1_000)
         self._last_heartbeat = 0.0
@@ -190,8 +193,11 @@ class Arena:
 
     def step(self, timeout_ms: int = 200) -> None:
         """Handle whatever has arrived, and the roster."""
-        roster = self._roster.latest()
-        if roster is not None:
+        if (roster := self._roster.latest()) is not None:
+            self._roster_due = roster
+        # A seat's books are read from the ledger, which must hold them by then.
+        if (roster := self._roster_due) is not None and not self._ledger.trouble:
+            self._roster_due = None
             self._seats.take(roster, self.market_ts)
         if self._deadman_tripped:
             self._deadman_tripped = False
@@ -206,13 +212,14 @@ class Arena:
 
     def close(self) -> None:
         """Write what is pending and close the ledger."""
-        self._books.store()
+        self._side.store_books(self._books)
         self._ledger.close()
 
     def _beat(self) -> None:
         now = time.monotonic()
         if now - self._last_heartbeat >= 1.0:
             self._last_heartbeat = now
+            self._ledger.retry()
             request = self._link.request_id()
             commands: list[CommandMessage] = [Heartbeat(ts=self.market_ts, request_id=request)]
             commands += self._desk.unanswered(now, UNANSWERED_S)
@@ -289,7 +296,7 @@ class Arena:
             self._seats.quarantine(agent, error, self.market_ts)
             return
         if trade is not None:
-            append_line(self._files.performance_log, trade_line(trade))
+            self._side.log(trade)
 
     def _answered(self, reply: Ack | ErrorReply) -> None:
         intent_id, problem = self._desk.answered(reply, self.agents)
@@ -311,7 +318,8 @@ class Arena:
         # arrived the processor is left to those who carry them. All else is done afterwards.
         failed = partial(self._seats.quarantine, ts=minute.close_ts)
         deciders = Deciders(self.agents, self._desk, self._instruments, self._settings, failed)
-        decisions = deciders.decisions("live", rows, minute, act=act)
+        shut = self._ledger.told_trouble
+        decisions = deciders.decisions("live", rows, minute, act=act, no_entries=shut)
         orders = self._send(decisions)
         self._decide_ms.append(1_000 * (time.perf_counter() - started))
         self._link.let_through(orders, LET_THROUGH_S)
@@ -358,7 +366,7 @@ class Arena:
         if agent.mode == "shadow":
             self._ledger.keep_shadow(agent.name, agent.shadow_state())
             for trade in agent.new_trades():
-                append_line(self._files.performance_log, trade_line(trade))
+                self._side.log(trade)
         if decision.action in {"buy", "exit"}:
             qty = None if decision.intent is None else decision.intent.qty
             self._ledger.book_decision(
@@ -380,7 +388,7 @@ class Arena:
             if equity is not None:
                 marks.append((agent.name, agent.mode, equity))
         self._ledger.book_equity(ts, marks)
-        self._books.store()
+        self._side.store_books(self._books)
 
     def _publish(self, ts: int) -> None:
         capital = self._settings.arena.capital_per_agent
@@ -393,6 +401,7 @@ class Arena:
             "late_candles": self._aligner.late,
             "candles_filled": self._gaps.filled,
             "minutes_unfilled": self._gaps.unfilled,
+            "trouble": self._ledger.told_trouble,
+            "ledger_waiting": self._ledger.waiting,
         }
-        agents = list(self.agents.values())
-        write_status(self._files.status, ts, agents, self._prices, capital, figures)
+        self._side.show(ts, list(self.agents.values()), self._prices, capital, figures)

@@ -26,6 +26,7 @@ from crucible.execution.messages import (
     StateEvent,
 )
 from crucible.execution.trades import Fill, Mode, Payment, Trade, pair, with_funding
+from crucible.files import make_folder
 
 SCHEMA_VERSION = 2
 READABLE_SINCE = 1
@@ -97,23 +98,35 @@ class Ledger:
     path : Path
     read_only : bool
         Readers never create, migrate or lock the file.
+    busy_s : float
+        How long a write waits for another program that writes.
 
     Raises
     ------
     LedgerError
-        If the file is missing (read only) or newer than this code.
+        If the file is missing (read only), cannot be opened or is newer than this code.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False, busy_s: float = 30.0) -> None:
         self.path = path
+        try:
+            self._open(path, read_only=read_only, busy_s=busy_s)
+        except (sqlite.Error, OSError) as error:
+            message = (
+                f"{path}: cannot be opened as a ledger: {error}; free some space if its disk is full, and "
+                "put a copy back if the file is damaged"
+            )
+            raise LedgerError(message) from error
+
+    def _open(self, path: Path, *, read_only: bool, busy_s: float) -> None:
         if read_only:
             if not path.exists():
                 message = f"{path}: no ledger here; start the arena first: crucible up"
                 raise LedgerError(message)
             self._db = sqlite.connect_to_read(path)
         else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite.connect(path)
+            make_folder(path.parent)
+            self._db = sqlite.connect(path, timeout_s=busy_s)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.row_factory = sqlite.Row
@@ -147,10 +160,12 @@ class Ledger:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            # On a full disk SQLite may have rolled back by itself.
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
 
     # --- writing -------------------------------------------------------------------------------
 

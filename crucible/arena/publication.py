@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+import logging
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from crucible.arena.agent import Agent
+from crucible.arena.incoming import BookRecorder
+from crucible.errors import CrucibleError
 from crucible.execution.trades import Trade
+from crucible.files import append_line, write_text
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +28,51 @@ class ArenaFiles:
     performance_log: Path
     status: Path
     lake: Path
+
+
+class SideFiles:
+    """The files that only tell: where one cannot be written it is logged once, and trading goes on.
+
+    Parameters
+    ----------
+    files : ArenaFiles
+    """
+
+    def __init__(self, files: ArenaFiles) -> None:
+        self._files = files
+        self._failing: dict[str, str] = {}
+
+    def show(
+        self,
+        market_ts: int,
+        agents: list[Agent],
+        prices: dict[str, Decimal],
+        capital: Decimal,
+        extra: dict[str, Any],
+    ) -> None:
+        """Write the status file."""
+        path = self._files.status
+        self._try("status", partial(write_status, path, market_ts, agents, prices, capital, extra))
+
+    def log(self, trade: Trade) -> None:
+        """Add a closed trade to the performance log."""
+        line = json.dumps(trade_line(trade), sort_keys=True)
+        self._try("log", partial(append_line, self._files.performance_log, line))
+
+    def store_books(self, books: BookRecorder) -> None:
+        """Write recorded book minutes; what cannot be written is kept for the next time."""
+        self._try("books", books.store)
+
+    def _try(self, what: str, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except (CrucibleError, OSError) as error:
+            if self._failing.get(what) != str(error):
+                self._failing[what] = str(error)
+                logger.error("%s", error)
+        else:
+            if self._failing.pop(what, None):
+                logger.warning("%s: written again", what)
 
 
 def write_status(
@@ -54,10 +106,7 @@ def write_status(
                 "last_event": agent.last_event,
             }
         )
-    text = json.dumps({"market_ts": market_ts, "agents": rows, **extra})
-    part = path.with_suffix(".part")
-    part.write_text(text)
-    part.replace(path)
+    write_text(path, json.dumps({"market_ts": market_ts, "agents": rows, **extra}))
 
 
 def timing(minutes: int, decide_ms: Collection[float]) -> dict[str, Any]:
@@ -68,12 +117,6 @@ def timing(minutes: int, decide_ms: Collection[float]) -> dict[str, Any]:
         "decide_ms_p50": ordered[len(ordered) // 2],
         "decide_ms_p99": ordered[int(len(ordered) * 0.99)],
     }
-
-
-def append_line(path: Path, line: dict[str, Any]) -> None:
-    """Append one JSON line to the performance log."""
-    with path.open("a", encoding="utf-8") as log:
-        log.write(json.dumps(line, sort_keys=True) + "\n")
 
 
 def trade_line(trade: Trade) -> dict[str, Any]:

@@ -8,14 +8,14 @@ the same minute.
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Final
 
+from crucible import sqlite
 from crucible.arena.agent import Agent, Seat
 from crucible.arena.ledger import AgentRow, Ledger, LedgerError
-from crucible.arena.publication import ArenaFiles, append_line, trade_line
+from crucible.arena.publication import SideFiles
 from crucible.arena.roster import Roster, Seated, told
 from crucible.execution.cerebellum_link import CerebellumLink, LinkError
 from crucible.execution.messages import Flatten
@@ -25,7 +25,7 @@ from crucible.settings import Costs
 logger = logging.getLogger(__name__)
 
 # Not an agent's doing: the disk, the ledger, the way to Cerebellum.
-OF_THE_WORLD: Final = (sqlite3.Error, OSError, LedgerError, LinkError)
+OF_THE_WORLD: Final = (sqlite.Error, OSError, LedgerError, LinkError)
 
 
 class Seats:
@@ -37,7 +37,7 @@ class Seats:
     ledger : Ledger
     roster : Roster
         Told who is quarantined.
-    files : ArenaFiles
+    side : SideFiles
     costs : Costs
         Of a challenger's simulated exit.
     history : mapping of str to iterable of FeatureRow
@@ -57,7 +57,7 @@ class Seats:
         link: CerebellumLink,
         ledger: Ledger,
         roster: Roster,
-        files: ArenaFiles,
+        side: SideFiles,
         costs: Costs,
         history: Mapping[str, Iterable[FeatureRow]],
         prices: Mapping[str, Decimal],
@@ -65,7 +65,7 @@ class Seats:
         self._link = link
         self._ledger = ledger
         self._roster = roster
-        self._files = files
+        self._side = side
         self._costs = costs
         self._history = history
         self._prices = prices
@@ -212,7 +212,7 @@ class Seats:
             self._ledger.book_shadow_fill(fill)
             self._ledger.keep_shadow(agent.name, agent.shadow_state())
             for trade in agent.new_trades():
-                append_line(self._files.performance_log, trade_line(trade))
+                self._side.log(trade)
 
     def _close_failed_shadow(self, agent: Agent, ts: int) -> None:
         """Close what the ledger knows of: the candle that it failed at may have left more in its own books."""

@@ -9,6 +9,7 @@ driver that reaches one asset first looks the same.
 from __future__ import annotations
 
 import hashlib
+import zlib
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +26,11 @@ from crucible.market.candles import Floats, Integers
 from crucible.market.mtfa import COVERAGE
 from crucible.settings import FeatureSettings
 
+# An empty file ends early, a file of one array is no archive, and parts may be cut or oddly packed.
+_UNREADABLE = (
+    *(OSError, ValueError, KeyError, EOFError, TypeError, AttributeError),
+    *(BadZipFile, zlib.error, NotImplementedError),
+)
 INFLUENCE = ("influence", "influence_in", "influence_age")
 
 RIDGE = 0.5
@@ -102,7 +108,7 @@ class InfluenceArrays:
         try:
             with np.load(path, allow_pickle=False) as stored:
                 found = cls(**{field.name: stored[field.name] for field in fields(cls)})
-        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+        except _UNREADABLE as error:
             message = f"{path}: cannot be read as influence arrays: {error}; train them again"
             raise InfluenceError(message) from error
         units, lags = found.hidden_bias.size, found.theta.size

@@ -8,6 +8,7 @@ market minutes on UTC-aligned closes; what is remembered between them lives in `
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +19,7 @@ from crucible.features.grid import Grid, Matrix, State, hold
 from crucible.features.regime import RegimeWatch
 from crucible.features.rings import NONE
 from crucible.features.rips import persistence
+from crucible.files import make_folder, replacing
 from crucible.market.candles import Integers
 from crucible.market.mtfa import COVERAGE
 from crucible.settings import FeatureSettings
@@ -145,15 +147,25 @@ class TopologicalRadar:
         digest = hashlib.sha256(repr((EVALUATION, windows.shape, SHORT, _VERSION)).encode())
         digest.update(np.ascontiguousarray(windows).tobytes())
         file = self._cache / f"radar-{digest.hexdigest()[:32]}.npy"
-        if file.exists():
-            stored: Matrix = np.load(file, allow_pickle=False)
+        stored = self._stored(file)
+        if stored is not None and stored.shape == (len(windows), len(EVALUATION)):
             return stored
         values = np.stack([evaluate_window(w, embedded=self.assets == 1) for w in windows])
-        self._cache.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(".part.npy")
-        np.save(part, values)
-        part.replace(file)
+        with suppress(OSError):  # what was evaluated is right, kept or not
+            make_folder(self._cache)
+            with replacing(file) as part, part.open("wb") as out:
+                np.save(out, values)
         return values
+
+    @staticmethod
+    def _stored(file: Path) -> Matrix | None:
+        """Read an evaluation that is there and whole; None otherwise: it can be had again."""
+        try:
+            stored = np.load(file, allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None
+        whole = isinstance(stored, np.ndarray) and stored.dtype == np.float64
+        return stored if whole else None
 
 
 _VERSION = 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from crucible.files import write_text
 from crucible.forge.report import PICTURE, write_folder
 from crucible.forge.result import Curve, ForgeResult, Gate, Importance, WindowReport, finite
 from crucible.forge.tree import COLOURS, document, program_tree
@@ -41,15 +43,15 @@ def write_evidence(result: ForgeResult, folder: Path) -> None:
     candidate = result.candidate
     if candidate is None:
         return
-    (folder / WORDS).write_text(strategy_in_words(candidate), encoding="utf-8")
-    (folder / BARS).write_text(importance_bars(result.importance), encoding="utf-8")
+    write_text(folder / WORDS, strategy_in_words(candidate))
+    write_text(folder / BARS, importance_bars(result.importance))
     if isinstance(candidate, GpStrategy):
-        (folder / TREE).write_text(program_tree(candidate.program), encoding="utf-8")
+        write_text(folder / TREE, program_tree(candidate.program))
     if isinstance(candidate, BoostedStrategy):
-        (folder / MODEL).write_text(candidate.model, encoding="utf-8")
+        write_text(folder / MODEL, candidate.model)
     if result.champion is not None:
         text = json.dumps(result.champion.to_json(), sort_keys=True, indent=1)
-        (folder / STRATEGY).write_text(text, encoding="utf-8")
+        write_text(folder / STRATEGY, text)
 
 
 def verdict(result: ForgeResult) -> str:
@@ -202,10 +204,11 @@ def _table(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     if not held:
         return
     columns = list(dict.fromkeys(name for row in held for name in row))
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(held)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(held)
+    write_text(path, text.getvalue())
 
 
 def _share(value: float | None) -> str:

@@ -114,6 +114,19 @@ def test_nothing_is_asked_for_while_catching_up_on_history():
     assert agent(Signal.BUY).decide_and_execute(row(), CANDLE, context).intent is None
 
 
+def test_where_nothing_may_be_opened_it_is_said_and_a_position_is_left_all_the_same():
+    context = replace(CONTEXT, no_entries="the ledger cannot be written: disk full")
+    decision = agent(Signal.BUY).decide_and_execute(row(), CANDLE, context)
+    assert (decision.action, decision.reason) == ("skip", context.no_entries)
+    assert decision.intent is None
+    holder = agent(Signal.EXIT)
+    holder.apply_fill(fill())
+    intent = holder.decide_and_execute(row(), CANDLE, context).intent
+    assert (intent.side, intent.reduce_only) == ("sell", True)
+    shadow = agent(Signal.BUY, role="challenger")
+    assert shadow.decide_and_execute(row(), CANDLE, context).action == "buy"
+
+
 def test_the_portfolio_limit_stops_an_entry_and_says_so():
     context = replace(CONTEXT, gross=Decimal(4_900))
     decision = agent(Signal.BUY).decide_and_execute(row(), CANDLE, context)

@@ -4,7 +4,7 @@ import gc
 import json
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +23,7 @@ from crucible.market.exchange import Exchange
 from crucible.market.lake import Lake
 from crucible.settings import FeatureSettings, Settings
 from crucible.strategies.contract import Exits, Signal
+from tests.disks import fill, mounted
 from tests.processes import ORIGIN_MS, cerebellum_command, running, venue_command, write_keys
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
@@ -177,6 +178,46 @@ def test_decisions_become_fills_and_every_book_agrees(floor):
         shadow = [fill for fill in ledger.fills() if fill.mode == "shadow"]
         assert len(shadow) >= 4
         assert {fill.agent for fill in shadow} == {"ETHUSDT-gp-2@1"}
+
+
+def test_a_full_disk_stops_entries_and_no_exit_and_the_books_are_whole_again(floor, tmp_path):
+    with mounted(tmp_path / "disk", "16m") as disk, floor.link() as link:
+        agent_of = seated("BTCUSDT", 1, "production", schema_hash())
+        shadow = seated("ETHUSDT", 1, "challenger", schema_hash())
+        roster = Roster([agent_of, shadow])
+        arena = replace(floor, folder=disk).arena(roster, link)
+        run_until(arena, lambda: agent_of.seat.agent in arena.agents)
+        agent = arena.agents[agent_of.seat.agent]
+        run_until(arena, lambda: agent.trades)
+        run_until(arena, lambda: agent.book.qty > 0 and agent.in_flight is None)
+        filler = fill(disk)
+
+        closed = len(agent.trades)
+        run_until(arena, lambda: len(agent.trades) > closed and agent.in_flight is None)
+        assert "full" in arena._ledger.trouble
+        minutes = arena.minutes
+        while arena.minutes < minutes + 8:  # more than a whole round of its metronome
+            arena.step(50)
+            assert agent.book.qty == 0
+            assert agent.in_flight is None
+        assert len(agent.trades) == closed + 1
+        # A cull waits for the books, and nothing is opened meanwhile.
+        roster.seats = []
+        arena.step(50)
+        assert agent.seat.role == "production"
+
+        filler.unlink()
+        run_until(arena, lambda: not arena.agents)
+        assert arena._ledger.trouble == ""
+        arena.close()
+        snapshot = link.snapshot(arena.market_ts)
+        with Ledger(disk / "ledger.sqlite", read_only=True) as ledger:
+            live = [fill for fill in ledger.fills() if fill.mode == "live"]
+            assert len(live) == snapshot.totals.fills
+            assert sum(fill.cash for fill in live) == Decimal(snapshot.totals.cash)
+            told = {row["reason"] for row in ledger.decisions(agent_of.seat.agent)}
+            assert "exit" in told
+        assert json.loads((disk / "arena.json").read_text())["trouble"] == ""
 
 
 def test_whoever_trades_decides_before_whoever_only_shadows(floor):

@@ -7,7 +7,7 @@ import pytest
 
 from crucible.arena.agent import Agent, Seat
 from crucible.arena.ledger import Ledger
-from crucible.arena.publication import ArenaFiles
+from crucible.arena.publication import ArenaFiles, SideFiles
 from crucible.arena.roster import Seated
 from crucible.arena.seats import Seats
 from crucible.execution.cerebellum_link import LinkError
@@ -71,7 +71,7 @@ def made(tmp_path):
         link, told = Link(), Told()
         prices = {"BTCUSDT": Decimal(100)}
         yield (
-            Seats(link, ledger, told, files, Costs(), {"BTCUSDT": [None]}, prices),
+            Seats(link, ledger, told, SideFiles(files), Costs(), {"BTCUSDT": [None]}, prices),
             link,
             told,
             ledger,

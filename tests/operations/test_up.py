@@ -14,6 +14,7 @@ import pytest
 
 from crucible.operations.home import Home, read_json
 from crucible.operations.process import Identity, marked
+from tests.disks import fill, mounted
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
 
@@ -90,35 +91,8 @@ def up(home: Path, leave_at: str = "", **environment: str) -> Iterator[Up]:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    if os.getuid() != 0:
-        pytest.skip("only root may mount a small disk")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        pytest.skip(f"no small disk can be mounted here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def fill(disk: Path) -> Path:
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file:
-        size = 65_536
-        while size:
-            try:
-                while file.write(bytes(size)) == size:
-                    pass
-                size //= 2
-            except OSError:
-                size //= 2
-    assert os.statvfs(disk).f_bavail == 0
-    return filler
+    with mounted(tmp_path / "disk", "1m") as disk:
+        yield disk
 
 
 def test_a_full_disk_stops_no_service_and_everything_recovers_and_stops_in_order(

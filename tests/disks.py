@@ -1,0 +1,43 @@
+"""A disk that is really small, and really full."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+
+@contextmanager
+def mounted(folder: Path, size: str) -> Iterator[Path]:
+    """Mount a disk of its own; the test that asks for it skips where that is not allowed."""
+    if os.getuid() != 0:
+        pytest.skip("only root may mount a small disk")
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"no small disk can be mounted here: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Use up all the room that a disk has; give the file to remove to have it back."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file:
+        size = 65_536
+        while size:
+            try:
+                while file.write(bytes(size)) == size:
+                    pass
+                size //= 2
+            except OSError:
+                size //= 2
+    assert os.statvfs(disk).f_bavail == 0
+    return filler
