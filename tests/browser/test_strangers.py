@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
+import psutil
 import pytest
 
 from crucible.operations import services
@@ -157,8 +158,21 @@ def test_the_person_at_the_keyboard_pays_one_paste_and_every_page_works(
         page.goto(f"{plant.ports.prefect_url}/deployments")
         page.get_by_text("forge").first.wait_for()
         assert page.get_by_placeholder("admin:pass").count() == 0
-        page.goto(f"{plant.ports.mlflow_url}/#/models")
-        page.get_by_text("Create Model").first.wait_for()
+        with page.expect_response(lambda found: "registered-models/search" in found.url) as found:
+            page.goto(f"{plant.ports.mlflow_url}/#/models")
+        assert found.value.status == 200
+
+
+def test_no_log_no_database_and_no_command_line_holds_the_password(plant):
+    password = plant.home.password().encode()
+    holding = [
+        path
+        for path in plant.home.path.rglob("*")
+        if path.is_file() and password in path.read_bytes()
+    ]
+    assert holding == [plant.home.password_file]
+    for process in psutil.process_iter(["cmdline"]):
+        assert password.decode() not in " ".join(process.info["cmdline"] or ())
 
 
 def test_nothing_reports_to_anybody_outside(plant):
