@@ -6,12 +6,12 @@ No other process is asked: what the arena or a page believes of the state decide
 from __future__ import annotations
 
 import json
-import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from crucible import sqlite
 from crucible.operations.errors import BooksError
 from crucible.operations.record_books import open_records
 
@@ -202,7 +202,7 @@ def _read(journal: Path) -> dict[tuple[str | None, str | None], Scope]:
 
 
 def _newest_moves(
-    database: sqlite3.Connection, wanted: set[tuple[str | None, str | None]]
+    database: sqlite.Connection, wanted: set[tuple[str | None, str | None]]
 ) -> dict[tuple[str | None, str | None], tuple[int, str]]:
     newest = database.execute("SELECT max(seq) FROM events").fetchone()[0] or 0
     rows = database.execute(
