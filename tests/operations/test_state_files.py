@@ -1,0 +1,174 @@
+"""A state file that is emptied, cut, or of another shape is named with the next step; nobody guesses."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from crucible.dashboard.app import make_app
+from crucible.operations.errors import HomeError
+from crucible.operations.home import Home, read_json, write_json
+from crucible.operations.world import open_outside, open_world
+
+WHOLE = {
+    "services.json": {
+        "supervisor": None,
+        "run": "0001",
+        "services": {"mlflow": {"state": "up", "address": "", "event": "", "pid": None}},
+    },
+    "world.json": {
+        "market": "venue",
+        "symbols": ["BTCUSDT"],
+        "seed": 7,
+        "origin_ms": 1,
+        "start_ms": 2,
+        "last_market_ms": 3,
+        "candles": None,
+        "end_ms": None,
+    },
+    "arena.json": {"market_ts": 60_000, "agents": [{"agent": "a@1", "pnl": "1.5", "trades": 2}]},
+    "keys.json": [{"key": "k", "secret": "s", "usdt": "100000"}],
+    "run.json": {"run": "0001", "prefect": "http://127.0.0.1:4200", "symbols": ["BTCUSDT"]},
+    "statement.json": {"initial": "1", "wallet": "1", "positions": [], "executions": []},
+}
+OTHER_SHAPES = {
+    "services.json": [
+        [],
+        1,
+        "x",
+        {"services": []},
+        {"services": {"mlflow": 1}},
+        {"services": {"mlflow": {"address": 5}}},
+        {"services": {"mlflow": {"pid": "1"}}},
+        {"run": 1},
+    ],
+    "world.json": [[], {"symbols": "BTCUSDT"}, {"origin_ms": "1"}, {"last_market_ms": None}],
+    "arena.json": [
+        [],
+        {"agents": {}},
+        {"agents": [1]},
+        {"agents": [{"pnl": "one"}]},
+        {"market_ts": "x"},
+    ],
+    "keys.json": [{}, [], [1], [{"key": "k"}], [{"key": "k", "secret": "s", "usdt": "many"}]],
+    "run.json": [[], {"prefect": 1}, {"symbols": "BTCUSDT"}],
+    "statement.json": [[], {}, {**WHOLE["statement.json"], "wallet": "x"}],
+}
+NOT_JSON = [b"", b"\0" * 64, b"\n", b"{", b'{"a": ', b"\xff\xfe", b"[" * 100_000, b"9" * 5_000]
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_each_state_file_is_read_whole_or_refused_with_its_name_and_the_next_step(
+    tmp_path: Path, name: str
+):
+    path = tmp_path / name
+    assert read_json(path) is None
+    write_json(path, WHOLE[name])
+    assert read_json(path) == WHOLE[name]
+    contents = NOT_JSON + [json.dumps(value).encode() for value in OTHER_SHAPES[name]]
+    contents += [path.read_bytes()[:size] for size in range(1, path.stat().st_size - 2, 7)]
+    for content in contents:
+        path.write_bytes(content)
+        if (name, content) == ("keys.json", b"[]"):
+            continue  # no account: told by whoever needs one
+        with pytest.raises(HomeError) as caught:
+            read_json(path)
+        message = str(caught.value)
+        assert message.startswith(f"{path}: ")
+        assert "; " in message
+        assert "Traceback" not in message
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(HomeError, match="cannot be read"):
+        read_json(path)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "\0\0\0\0", "\n", "..", "0009", "run 1", "../0001", "\u0660\u0660\u0660\u0661"]
+)
+def test_a_damaged_current_is_refused_and_never_taken_for_a_run(tmp_path: Path, content: str):
+    home = Home.at(tmp_path / "home")
+    home.create()
+    home.new_run()
+    newest = home.new_run()
+    (home.path / "current").write_text(content)
+    with pytest.raises(
+        HomeError, match=r"current: names no run .* the newest is 0002.*echo 0002 >"
+    ):
+        home.current()
+    (home.path / "current").unlink()
+    with pytest.raises(HomeError, match="names no run"):
+        home.current()
+    (home.path / "current").write_text(newest.run_id)
+    assert home.current() == newest
+    # A paper start makes a new run, whatever the file says.
+    (home.path / "current").write_text(content)
+    assert home.new_run().run_id == "0003"
+    assert home.current() == home.run("0003")
+
+
+def test_a_world_that_cannot_be_read_starts_nothing(tmp_path: Path):
+    home = Home.at(tmp_path / "home")
+    home.create()
+    home.world_file.write_text("")
+    with pytest.raises(HomeError, match=r"world\.json: is empty, as after a loss of power"):
+        open_outside(home, symbols=("BTCUSDT",), seed=1, history_days=3, now_ms=10**12)
+    with pytest.raises(HomeError, match=r"world\.json"):
+        open_world(home, symbols=None, default_symbols=("BTCUSDT",), seed=1, history_days=3)
+
+
+def command(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    program = Path(sys.executable).with_name("crucible")
+    environment = {**os.environ, "CRUCIBLE_HOME": str(home), "COLUMNS": "200"}
+    return subprocess.run(
+        [program, *words], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_every_command_tells_a_damaged_file_in_one_line_and_the_page_goes_on(tmp_path: Path):
+    home = Home.at(tmp_path / "home")
+    home.create()
+    run = home.new_run()
+    client = TestClient(make_app(home))
+    for path in (home.services_file, run.arena, home.path / "current", run.facts):
+        before = path.read_bytes() if path.exists() else None
+        path.write_bytes(b"")
+        answer = client.get("/api/state")
+        assert answer.status_code == 503
+        assert str(path) in answer.json()["error"]
+        if before is None:
+            path.unlink()
+        else:
+            path.write_bytes(before)
+        assert client.get("/api/state").status_code == 200
+    (home.path / "current").write_bytes(b"")
+    for words in (("status",), ("report",)):
+        done = command(home.path, *words)
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"crucible: {home.path}/current: names no run")
+        assert done.stderr.count("\n") == 1
+
+
+def test_status_shows_foreign_markup_and_escapes_to_the_letter(tmp_path: Path):
+    home = Home.at(tmp_path / "home")
+    home.create()
+    run = home.new_run()
+    foreign = "no [/x] [bold]\x1b]0;title\x07\x1b[2J\ud800 :smile:"
+    entry = {"state": "up", "address": "http://127.0.0.1:1/[/y]", "event": foreign, "pid": None}
+    write_json(home.services_file, {"services": {"mlflow": entry, "cerebellum": entry}})
+    agent = {"agent": "a[/z]@1", "role": foreign, "last_signal": foreign, "last_event": foreign}
+    write_json(run.arena, {"market_ts": 60_000, "agents": [agent]})
+    done = command(home.path, "status")
+    assert done.returncode == 0, done.stderr
+    assert "\x1b" not in done.stdout
+    assert "\x07" not in done.stdout
+    assert "a[/z]@1" in done.stdout
+    flat = " ".join(done.stdout.split())
+    assert "[/x]" in flat
+    assert "\\x1b]0;title" in flat
+    assert ":smile:" in flat
+    assert json.loads(command(home.path, "status", "--json").stdout)["agents"] == [agent]
