@@ -74,8 +74,9 @@ class Registry:
 
     def model_of(self, version: Version) -> str | None:
         """Give the id of the logged model of a version, to which metrics can be bound."""
-        found = self._client.get_model_version(version.slot, version.version).model_id
-        return str(found) if found else None
+        # The server tells the model's id as the version's source, `models:/ID`.
+        source = str(self._client.get_model_version(version.slot, version.version).source or "")
+        return source.removeprefix("models:/") if source.startswith("models:/") else None
 
     # --- runs ----------------------------------------------------------------------------------
 
