@@ -45,6 +45,11 @@ _DISK = frozenset(
     }
 )
 
+radar_app = typer.Typer(
+    no_args_is_help=True, help="What the topological radar learns from and what it sees."
+)
+app.add_typer(radar_app, name="radar")
+
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")]
 
 CandlesFolder = Annotated[Path, typer.Option(help="Folder of SYMBOL-1m.parquet.")]
@@ -339,6 +344,49 @@ def resume(
     print(f"{scope} is ACTIVE again; it was {resumed.before}")
     for held in resumed.still_held:
         print(f"{held} all the same; crucible status tells why")
+
+
+@radar_app.command("training-set")
+def radar_training_set(
+    out: Annotated[Path, typer.Option(help="Parquet file to write.")],
+    candles: Annotated[
+        Path | None, typer.Option(help="Folder of SYMBOL-1m.parquet; simulated markets otherwise.")
+    ] = None,
+    markets: Annotated[
+        int, typer.Option(min=1, help="Simulated markets of each kind of change.")
+    ] = 2,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same markets.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Write what the radar measures, by giotto-tda: of candles, or labelled of simulated changes."""
+    from crucible.features.radar_giotto import write_training_set
+    from crucible.settings import load_settings
+
+    told = write_training_set(out, candles, markets, seed, load_settings().features)
+    if as_json:
+        _print_json(told)
+    else:
+        print(f"{out}: {told['evaluations']} evaluations, {told['labelled']} within a change")
+
+
+@radar_app.command("picture")
+def radar_picture(
+    candles: CandlesFolder,
+    out: Annotated[Path, typer.Option(help="HTML file to write.")],
+    at: Annotated[
+        int | None, typer.Option(help="Close of the window, epoch ms; the newest otherwise.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Draw one window as the radar sees it: its cloud and its persistence diagram."""
+    from crucible.features.radar_giotto import write_picture
+    from crucible.settings import load_settings
+
+    told = write_picture(out, candles, at, load_settings().features)
+    if as_json:
+        _print_json(told)
+    else:
+        print(f"{out}: the window that closed at {told['ts']}")
 
 
 def _home() -> Home:

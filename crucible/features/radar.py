@@ -48,6 +48,8 @@ EVALUATION = (
 """What one evaluation measures: five shapes of the standardised cloud, the logarithm of the raw
 cloud's H1 landscape norm (basis points squared), and two plain baselines."""
 
+Lifetimes = tuple[tuple[Matrix, Matrix], tuple[Matrix, Matrix]]
+
 TTL = 30
 """Minutes after which a held evaluation is no longer shown."""
 
@@ -98,14 +100,31 @@ class TopologicalRadar:
         -------
         ndarray of float64, shape (len(grid.minutes), len(RADAR))
         """
-        minutes = grid.aligned(self.every)
-        minutes = minutes[minutes - self._began(state, grid) >= self.carry]
+        minutes = self.evaluated(state, grid)
         values = self.evaluate(grid, minutes)
         if len(minutes):
             whole = np.isfinite(values).any(axis=1)
             minutes, values = minutes[whole], values[whole]
         shown_at, shown = self._watch.run(state, minutes, values)
         return hold(shown_at, shown, grid.minutes, TTL)
+
+    def evaluated(self, state: State, grid: Grid) -> Integers:
+        """Give the run's minutes at which a window is evaluated.
+
+        Parameters
+        ----------
+        state
+            Changed in place: it remembers the first minute with a return of every asset.
+        grid : Grid
+
+        Returns
+        -------
+        ndarray of int64
+            Exclusive close times in minutes since the epoch, on the radar's UTC grid.
+        """
+        minutes = grid.aligned(self.every)
+        evaluated: Integers = minutes[minutes - self._began(state, grid) >= self.carry]
+        return evaluated
 
     def _began(self, state: State, grid: Grid) -> int:
         """First minute with a return of every asset; a window must lie after it.
@@ -129,11 +148,12 @@ class TopologicalRadar:
         """
         out = np.full((len(minutes), len(EVALUATION)), np.nan)
         for rows in _days(minutes):
-            windows = np.stack([self._window(grid, int(minute)) for minute in minutes[rows]])
+            windows = np.stack([self.window_at(grid, int(minute)) for minute in minutes[rows]])
             out[rows] = self._day(windows)
         return out
 
-    def _window(self, grid: Grid, minute: int) -> Matrix:
+    def window_at(self, grid: Grid, minute: int) -> Matrix:
+        """Give the returns whose cloud is evaluated at a minute, shape (window, dimensions)."""
         end = grid.row(minute) + 1
         if self.assets > 1:
             return grid.returns[end - self.window : end, : self.assets]
@@ -180,7 +200,31 @@ def _days(minutes: Integers) -> list[slice]:
     return [slice(a, b) for a, b in pairwise(edges)]
 
 
-def evaluate_window(window: Matrix, *, embedded: bool = False) -> Matrix:
+def point_clouds(window: Matrix) -> tuple[Matrix, Matrix] | None:
+    """Make the two clouds of a window: standardised asset by asset, and in basis points.
+
+    Parameters
+    ----------
+    window : ndarray of float64, shape (minutes, dimensions)
+        One-minute log returns; a row with a NaN is left out.
+
+    Returns
+    -------
+    tuple of ndarray of float64, shape (points, dimensions), or None
+        None where fewer than 90 % of the rows are whole, or an asset did not move.
+    """
+    cloud = window[np.isfinite(window).all(axis=1)]
+    if len(cloud) < COVERAGE * len(window):
+        return None
+    spread = cloud.std(axis=0)
+    if not np.all(spread > 0):
+        return None
+    return (cloud - cloud.mean(axis=0)) / spread, cloud * 1e4
+
+
+def evaluate_window(
+    window: Matrix, *, embedded: bool = False, lifetimes: Lifetimes | None = None
+) -> Matrix:
     """Measure one window.
 
     Parameters
@@ -189,6 +233,8 @@ def evaluate_window(window: Matrix, *, embedded: bool = False) -> Matrix:
         One-minute log returns; a row with a NaN is left out.
     embedded : bool
         Whether the columns are delays of one asset, between which a correlation says nothing new.
+    lifetimes : pair of (connected, loops), optional
+        Of the two clouds of `point_clouds`, where they have been computed already.
 
     Returns
     -------
@@ -196,23 +242,22 @@ def evaluate_window(window: Matrix, *, embedded: bool = False) -> Matrix:
         All NaN where fewer than 90 % of the rows are whole, or an asset did not move.
     """
     out = np.full(len(EVALUATION), np.nan)
-    cloud = window[np.isfinite(window).all(axis=1)]
-    if len(cloud) < COVERAGE * len(window):
+    clouds = point_clouds(window)
+    if clouds is None:
         return out
-    spread = cloud.std(axis=0)
-    if not np.all(spread > 0):
-        return out
-    normal = (cloud - cloud.mean(axis=0)) / spread
-    connected, loops = persistence(normal)
-    _, raw_loops = persistence(cloud * 1e4)
+    normal, raw_cloud = clouds
+    if lifetimes is None:
+        lifetimes = persistence(normal), persistence(raw_cloud)
+    (connected, loops), (_, raw_loops) = lifetimes
     out[0], out[1] = landscape_norms(loops)
     out[2], out[3] = persistence_entropy(connected), persistence_entropy(loops)
     out[4] = np.sort(loops)[-2] if len(loops) > 1 else 0.0
     raw = landscape_norms(raw_loops)[0]
     out[5] = np.log(raw) if raw > 0 else np.nan
-    out[6] = np.mean(np.log(np.sqrt(np.mean(cloud[-SHORT:] ** 2, axis=0)) + 1e-12))
+    recent = window[np.isfinite(window).all(axis=1)][-SHORT:]
+    out[6] = np.mean(np.log(np.sqrt(np.mean(recent**2, axis=0)) + 1e-12))
     if not embedded:
-        pairs = np.corrcoef(normal, rowvar=False)
+        pairs = np.atleast_2d(np.corrcoef(normal, rowvar=False))
         out[7] = pairs[_above_diagonal(len(pairs))].mean()
     return out
 

@@ -232,6 +232,14 @@ def test_strategies_are_forged_traded_judged_and_replaced_on_real_candles(tmp_pa
             400,
         )
         assert int(registry.versions(BAD_SLOT)[-1].version) > int(bad)
+        lives = registry.other_experiment("evaluations", "").all(
+            f"tags.agent = '{BAD_SLOT}@{bad}' and tags.role = 'production'"
+        )
+        assert [life.data.tags["outcome"] for life in lives] == ["cull"]
+        assert lives[0].data.metrics["loss_evidence"] > 1
+        changes = registry.other_experiment("deployments", "").all(f"tags.slot = '{BAD_SLOT}'")
+        decided = {(run.data.tags["action"], run.data.tags["decided_by"]) for run in changes}
+        assert decided >= {("promoted", "forge"), ("culled", "watchtower")}
         stack.wait(
             "the culled agent has left the arena flat",
             lambda: f"{BAD_SLOT}@{bad}" not in {a["agent"] for a in stack.agents()},
