@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 
+from crucible.sqlite import LINKED, sqlalchemy_url
 from crucible.strategies.registry import Registry
 
 KEY = "a key of this home"
@@ -24,15 +25,22 @@ def running_registry(folder: Path) -> Iterator[Registry]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    # As a home may be called: what is a letter of a path must not be read as part of an address.
+    home = folder / "a?b#c%41"
+    home.mkdir()
     server = subprocess.Popen(
         [
             sys.executable, "-m", "crucible.strategies.registry_server",
             "--host", "127.0.0.1", "--port", str(port),
-            "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}",
-            "--artifacts-destination", str(folder / "artifacts"),
+            "--backend-store-uri", sqlalchemy_url(home / "mlflow.db"),
+            "--artifacts-destination", (home / "artifacts").as_uri(),
         ],
         cwd=folder,
-        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        env={
+            **os.environ,
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "PYTHONPATH": str(LINKED),
+        },
         stdout=subprocess.DEVNULL,
         stderr=(folder / "log").open("w"),
     )  # fmt: skip
@@ -48,6 +56,7 @@ def running_registry(folder: Path) -> Iterator[Registry]:
             message = f"MLflow did not start: {(folder / 'log').read_text()[-2000:]}"
             raise RuntimeError(message)
         yield Registry(address, KEY)
+        assert (home / "mlflow.db").stat().st_size > 0, "its database is where the path says"
     finally:
         server.terminate()
         server.wait(timeout=20)
