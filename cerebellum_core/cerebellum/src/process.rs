@@ -141,6 +141,7 @@ fn start(
         "listening; the ready line comes once the venue is reconciled"
     );
     metrics::gauge!("cerebellum_ready").set(0.0);
+    metrics::gauge!("cerebellum_journal_trouble").set(0.0);
     let (line, runner) = settings.ws_trade.is_some().then(ws_trade::line).unzip();
     let orders = Orders::new(rest.clone(), line);
     let hands = Hands::new(orders, inbox.clone(), tokio::runtime::Handle::current());

@@ -29,6 +29,8 @@ const LAST_ROWS: Duration = Duration::from_secs(3);
 #[derive(Debug, Default)]
 pub(super) struct Held {
     later: Vec<Later>,
+    /// What the journal could not be asked about.
+    pub(super) unread: Vec<Input>,
     /// For the core, before anything else.
     pub(super) news: Vec<Input>,
     condition: Journaling,

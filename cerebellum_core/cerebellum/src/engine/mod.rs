@@ -198,6 +198,9 @@ impl Engine {
         for news in std::mem::take(&mut self.held.news) {
             self.step(news, later)?;
         }
+        for input in std::mem::take(&mut self.held.unread) {
+            self.input(input, later)?;
+        }
         // After a quiet moment the first command is taken alone, so that its answer does not wait for
         // a look at whether there are more.
         let most = if self.pressed { BATCH } else { 1 };
@@ -275,7 +278,17 @@ impl Engine {
             _ => None,
         };
         let recorded = match intent_id {
-            Some(id) if !self.core.knows(&link_id(id)) => self.journal.order_of(id)?,
+            Some(id) if !self.core.knows(&link_id(id)) => match self.journal.order_of(id) {
+                Err(error) if error.may_pass() => {
+                    let asked = Some(command.request_id().clone());
+                    let text = format!("{error}; send it again");
+                    let fault = Fault::new(ErrorCode::Internal, asked, text);
+                    let reply = error_reply(fault, self.core.market_ms());
+                    later.push(Later::Reply(client, Box::new(reply)));
+                    return Ok(());
+                }
+                found => found?,
+            },
             _ => None,
         };
         self.commands += 1;
@@ -283,8 +296,27 @@ impl Engine {
         self.step(Input::Command { client, command: Box::new(command), recorded }, later)
     }
 
-    /// Adds to an input what only the journal knows, then takes it.
+    /// Takes an input; one that the journal cannot be asked about now is taken again later.
     fn input(&mut self, input: Input, later: &mut Vec<Later>) -> Result<(), JournalError> {
+        let asks = matches!(
+            input,
+            Input::OrderSeen(_)
+                | Input::Executions { .. }
+                | Input::Asked { .. }
+                | Input::OpenOrders(_)
+        );
+        let again = asks.then(|| input.clone());
+        match (self.take_input(input, later), again) {
+            (Err(error), Some(input)) if error.may_pass() => {
+                self.held.unread.push(input);
+                Ok(())
+            }
+            (taken, _) => taken,
+        }
+    }
+
+    /// Adds to an input what only the journal knows, then takes it.
+    fn take_input(&mut self, input: Input, later: &mut Vec<Later>) -> Result<(), JournalError> {
         if matches!(input, Input::PrivateDown) {
             self.hands.drop_pulls();
         }
