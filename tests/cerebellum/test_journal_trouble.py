@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import resource
 import shutil
 import sqlite3
@@ -15,7 +16,7 @@ import pytest
 
 from tests.cerebellum.client import Cerebellum
 from tests.cerebellum.conftest import SYMBOLS
-from tests.processes import binary, cerebellum_command, running, venue_command
+from tests.processes import REPOSITORY, binary, cerebellum_command, running, venue_command
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -236,3 +237,9 @@ def test_a_new_journal_on_an_account_with_business_of_ours_is_refused_outside_pa
     command[at] = str(cerebellum.journal)
     with running(command, folder / "known.log") as (_, ready):
         assert ready["venue"] == "testnet"
+
+
+def test_no_program_prints_by_a_way_that_panics() -> None:
+    printing = re.compile(r"^\s*(?!//).*\b(e?print(ln)?!|with_writer\(std::io|dbg!)", re.MULTILINE)
+    sources = (REPOSITORY / "cerebellum_core").glob("*/src/**/*.rs")
+    assert [path for path in sources if printing.search(path.read_text())] == []
