@@ -240,6 +240,8 @@ def test_a_new_journal_on_an_account_with_business_of_ours_is_refused_outside_pa
 
 
 def test_no_program_prints_by_a_way_that_panics() -> None:
-    printing = re.compile(r"^\s*(?!//).*\b(e?print(ln)?!|with_writer\(std::io|dbg!)", re.MULTILINE)
+    printing = re.compile(
+        r"^\s*(?!\s|//).*(\be?print(ln)?!|\bdbg!|with_writer\(std::io)", re.MULTILINE
+    )
     sources = (REPOSITORY / "cerebellum_core").glob("*/src/**/*.rs")
     assert [path for path in sources if printing.search(path.read_text())] == []

@@ -102,6 +102,6 @@ fn write_corpus(target: &Target, folder: &Path) -> Result<(), String> {
     for (number, input) in inputs.iter().enumerate() {
         std::fs::write(folder.join(format!("example-{number:04}")), input).map_err(told)?;
     }
-    println!("{:8} {} examples", target.name, inputs.len());
-    Ok(())
+    tell(&format!("{:8} {} examples", target.name, inputs.len()))
+        .map_err(|error| format!("standard output: {error}"))
 }
