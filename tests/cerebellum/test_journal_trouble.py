@@ -191,6 +191,11 @@ def test_a_full_disk_leaves_the_journal_a_reserve_for_exits(
     assert "reserve" in ack["text"]
     assert cerebellum.metric("cerebellum_journal_trouble") == 1
     client.until(lambda event: event.get("code") == "journal_unwritable")
+    # Not even a new start needs room.
+    cerebellum.kill()
+    cerebellum.start()
+    client = cerebellum.client
+    assert client.submit("a", "buy", "0.010")["code"] == "journal_unwritable"
     told = client.command("flatten", agent=None, symbol=None, reason="kill")
     assert told["text"] == "1 positions to close", "it is on disk, as always"
     client.until(lambda event: event["type"] == "fill" and event["reason"] == "kill")
