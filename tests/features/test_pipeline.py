@@ -295,3 +295,10 @@ def test_the_schema_hash_names_everything_that_decides_values() -> None:
     assert len({base.hash, *(schema.hash for schema in others)}) == 4
     for name in ("volatility_ratio", "regime_change_detected", "influence", "mce_pressure"):
         assert name in base.names
+
+
+def test_candles_of_two_ages_are_refused_before_a_table_of_all_minutes_between_is_made() -> None:
+    held = simulate(SYMBOLS[:1], 200, seed=1)
+    later = simulate(SYMBOLS[1:2], 200, seed=1, start_ms=4_000_000_000_000 // MINUTE_MS * MINUTE_MS)
+    with pytest.raises(FeatureError, match=r"span 2620\d days .* BTCUSDT .* ETHUSDT .* leave out"):
+        FeaturePipeline(SYMBOLS[:2], SMALL).batch(held | later)

@@ -100,6 +100,42 @@ def test_a_bad_row_is_refused_with_file_row_and_reason(tmp_path, changes, messag
     assert str(path) in str(caught.value)
 
 
+class Sends:
+    """An exchange that sends one page whatever it is asked for."""
+
+    def __init__(self, page):
+        self.page = page
+
+    def pages(self, symbol, start_ms, end_ms):
+        yield self.page
+
+
+@pytest.mark.parametrize(
+    ("ts", "named"),
+    [
+        (ORIGIN_MS * 1_000 + MINUTES * 0, "looks like microseconds"),
+        (MINUTES + 20 * DAY_MS, "a gap of more than 14 days"),
+    ],
+)
+def test_what_could_not_be_read_again_never_enters_the_lake(tmp_path, ts, named):
+    lake = Lake(tmp_path)
+    write_candles(candles(), lake.path("B"))
+    before = lake.path("B").read_bytes()
+    with pytest.raises(CandleError, match=rf"B-1m\.parquet.*{named}"):
+        lake.refresh(Sends(candles(ts=ts)), "B", ORIGIN_MS, ORIGIN_MS + 30 * DAY_MS)
+    assert lake.path("B").read_bytes() == before
+
+
+def test_a_newest_candle_of_another_century_is_no_time_to_fetch_until(monkeypatch):
+    exchange = Exchange("http://127.0.0.1:9")
+    monkeypatch.setattr(exchange, "_market", lambda symbol: symbol)
+    monkeypatch.setattr(
+        exchange._ccxt, "fetch_ohlcv", lambda *_: [[ORIGIN_MS * 1_000, 1, 1, 1, 1, 1]]
+    )
+    with pytest.raises(ExchangeError, match=r"BTCUSDT.*looks like microseconds"):
+        exchange.closed_until("BTCUSDT")
+
+
 def test_a_file_that_is_no_parquet_is_refused_by_name(tmp_path):
     path = tmp_path / "B-1m.parquet"
     path.write_text("not parquet")
