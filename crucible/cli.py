@@ -67,14 +67,22 @@ def main() -> NoReturn:
     """
     let_every_text_through()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except CrucibleError as error:
         _end(str(error))
     except OSError as error:
         # A disk that says no is the world's fault; anything else is a defect and shows where it is.
-        if error.errno not in _DISK or not error.filename:
+        if error.errno not in _DISK:
             raise
-        _end(f"{error.filename}: {error.strerror}")
+        if error.filename:
+            _end(f"{error.filename}: {error.strerror}")
+        # What was printed so far is lost: nothing more may be tried on that end when Python closes it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        print(f"crucible: what was printed is not whole: {error.strerror}", file=sys.stderr)
+        sys.exit(1)
     sys.exit(0)
 
 

@@ -108,5 +108,20 @@ def test_with_json_a_fault_is_one_json_object_too(tmp_path, words):
     assert ended.stderr == f"crucible: {json.loads(ended.stdout)['error']}\n"
 
 
+def test_an_answer_that_finds_no_room_is_no_success(tmp_path):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [PROGRAM, "status", "--json"],
+            check=False,
+            env={**os.environ, "CRUCIBLE_HOME": str(tmp_path)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "crucible: what was printed is not whole: No space left on device" in done.stderr
+
+
 def test_an_unknown_option_is_a_usage_error(tmp_path: Path):
     assert crucible(tmp_path, "up", "--colour").returncode == 2

@@ -82,6 +82,8 @@ def place(case: str, tmp_path: Path, candles: Path) -> tuple[tuple[object, ...],
             return (*words, "--funding", tmp_path / "nowhere"), ()
         case "out-is-a-file":
             return (*FORGE, "--candles", candles, "--out", file), ()
+        case "out-is-candles":
+            return (*ask, candles / "BTCUSDT-1m.parquet"), ()
         case "out-is-a-folder":
             return (*ask, tmp_path), ()
         case "out-read-only":

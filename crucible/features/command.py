@@ -16,8 +16,8 @@ from crucible.features.frame import FeatureFrame, FeatureSchema
 from crucible.features.influence import InfluenceArrays
 from crucible.features.pipeline import FeaturePipeline
 from crucible.files import make_folder, replacing
-from crucible.market.candles import Candles, read_folder
-from crucible.outputs import ask_for_file
+from crucible.market.candles import ENDING, Candles, read_folder
+from crucible.outputs import OutputError, ask_for_file
 from crucible.settings import MINUTE_MS, FeatureSettings
 from crucible.text import terminal
 
@@ -65,6 +65,9 @@ def write_features(
         If the influence arrays cannot be read.
     """
     ask_for_file("--out", out)
+    if out.exists() and out.parent.samefile(candles_dir) and out.name.endswith(ENDING):
+        message = f"--out {out}: holds candles that are read; name another file"
+        raise OutputError(message)
     arrays = None if influence is None else InfluenceArrays.load(influence)
     with Progress(console=terminal(stderr=True), disable=not sys.stderr.isatty()) as progress:
         reading = progress.add_task("Reading candles", total=None)
