@@ -16,7 +16,7 @@ from crucible.features.frame import FeatureFrame, FeatureSchema
 from crucible.features.influence import InfluenceArrays
 from crucible.features.pipeline import FeaturePipeline
 from crucible.files import make_folder, replacing
-from crucible.market.candles import ENDING, Candles, read_folder
+from crucible.market.candles import Candles, files_of, read_folder
 from crucible.outputs import OutputError, ask_for_file
 from crucible.settings import MINUTE_MS, FeatureSettings
 from crucible.text import terminal
@@ -65,7 +65,7 @@ def write_features(
         If the influence arrays cannot be read.
     """
     ask_for_file("--out", out)
-    if out.exists() and out.parent.samefile(candles_dir) and out.name.endswith(ENDING):
+    if out.exists() and any(map(out.samefile, files_of(candles_dir).values())):
         message = f"--out {out}: holds candles that are read; name another file"
         raise OutputError(message)
     arrays = None if influence is None else InfluenceArrays.load(influence)
