@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from pathlib import Path
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from crucible.errors import CrucibleError
 
@@ -35,9 +36,10 @@ def ask_for_file(option: str, path: Path) -> None:
     OutputError
         If a folder or a device is there, a part of the path is a file, or nothing can be written there.
     """
-    if path.is_dir():
+    kind = _kind(option, path)
+    if kind == "folder":
         _refuse(option, path, "is a folder; name a file in it")
-    if path.exists() and not path.is_file():
+    if kind == "other":
         _refuse(option, path, "is no ordinary file; name another one")
     _ask(option, path, path.absolute().parent)
 
@@ -55,9 +57,20 @@ def ask_for_folder(option: str, path: Path) -> None:
     OutputError
         If it or a part of the path is a file, or nothing can be written there.
     """
-    if path.exists() and not path.is_dir():
+    if _kind(option, path) in {"file", "other"}:
         _refuse(option, path, "is a file; name a folder")
     _ask(option, path, path.absolute())
+
+
+def _kind(option: str, path: Path) -> Literal["file", "folder", "other"] | None:
+    """Tell what is there; nothing behind a link that leads nowhere either."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        _refuse(option, path, f"cannot be written: {_said(error)}; name another place")
+    return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
 
 
 def _ask(option: str, path: Path, folder: Path) -> None:
@@ -66,14 +79,17 @@ def _ask(option: str, path: Path, folder: Path) -> None:
         is_folder, is_open = there.is_dir(), os.access(there, os.W_OK | os.X_OK)
         free = shutil.disk_usage(there).free
     except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or error
-        _refuse(option, path, f"cannot be written: {said}; name another place")
+        _refuse(option, path, f"cannot be written: {_said(error)}; name another place")
     if not is_folder:
         _refuse(option, path, f"cannot be written: {there} is no folder; name another place")
     if not is_open:
         _refuse(option, path, f"cannot be written: {there} is read only; name another place")
     if free < LEAST_FREE:
         _refuse(option, path, f"{free} bytes are free on its disk; free some space there")
+
+
+def _said(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
 
 
 def _refuse(option: str, path: Path, what: str) -> NoReturn:

@@ -25,7 +25,8 @@ FORGE = ("forge", "--slot", "BTCUSDT-gp-1", "--generations", "1", "--population"
 @pytest.fixture(scope="module")
 def candles(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("candles")
-    write_candles(simulate(["BTCUSDT"], 2_200, seed=3)["BTCUSDT"], folder / "BTCUSDT-1m.parquet")
+    for own in simulate(["BTCUSDT", "ETHUSDT"], 2_200, seed=3).values():
+        write_candles(own, folder / f"{own.symbol}-1m.parquet")
     return folder
 
 
@@ -122,7 +123,7 @@ def test_every_place_where_nothing_can_be_written_is_refused(tmp_path):
     file = tmp_path / "file"
     file.write_text("kept")
     (tmp_path / "loose").symlink_to(tmp_path / "nowhere" / "deep")
-    for path in (file, file / "below", file / "below" / "further", Path("/dev/null"), tmp_path / ("x" * 300) / "y"):  # fmt: skip
+    for path in (file, file / "below", file / "below" / "further", Path("/dev/null"), tmp_path / ("x" * 300) / "y", tmp_path / "x\0"):  # fmt: skip
         with pytest.raises(OutputError, match="--out"):
             ask_for_folder("--out", path)
     for path in (tmp_path, file / "below", Path("/dev/full"), Path("/proc/x")):
