@@ -107,7 +107,7 @@ def test_a_bad_call_gets_what_the_reference_says_and_leaves_nothing(case, tmp_pa
 
 
 def test_a_disk_that_fills_up_meanwhile_is_told_and_no_half_of_a_file_stays(tmp_path, candles):
-    disk, before = small_disk(tmp_path, "size=1500k")
+    disk, before = small_disk(tmp_path, "size=1100k")
     listed = tmp_path / "listed"
     script = f'"$0" "$@"; code=$?; ls -A {disk} > {listed}; exit $code'
     out = disk / "features.parquet"
