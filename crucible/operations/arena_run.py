@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import signal
 
-from crucible.operations.errors import ServerError
-from crucible.operations.home import Run
+from crucible.operations.errors import HomeError, ServerError
+from crucible.operations.home import Run, read_json
 from crucible.operations.process import Identity, interrupt, stop_trees, wait_until_gone
 from crucible.operations.restarts import Restarts
 from crucible.operations.servers import TERMINAL, PrefectServer
@@ -87,6 +87,8 @@ class ArenaRun:
             if service.state == "starting" and self._run.arena.exists():
                 service.state = "up"
                 self._stack.event("arena", "ready")
+            elif service.state == "up":
+                self._stack.event("arena", self._told() or "ready")
             return
         self._ask(now)
 
@@ -128,6 +130,14 @@ class ArenaRun:
             self._lost(now, "its process ended")
         elif now - self._started > LOST_AFTER_S:
             self._lost(now, "no process took its flow run")
+
+    def _told(self) -> str:
+        """Give what keeps the arena from opening positions, as it says; empty where nothing does."""
+        try:
+            told = (read_json(self._run.arena) or {}).get("trouble", "")
+        except HomeError:
+            return ""  # it writes the file anew each minute; whoever shows it says what is wrong
+        return f"opens no position: {told}" if isinstance(told, str) and told else ""
 
     def _lost(self, now: float, why: str) -> None:
         assert self._flow_run is not None

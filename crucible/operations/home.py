@@ -223,9 +223,14 @@ class Home:
                     "with Ctrl-C there or by that pid, or set CRUCIBLE_HOME to another folder"
                 )
                 raise AlreadyRunningError(message) from error
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-            remove_parts(self.path)
+            except OSError as error:
+                message = f"{path}: cannot be locked: {error}; make {self.path} writable for you"
+                raise HomeError(message) from error
+            # Who holds it is a word for the next one; the lock holds without it, on a full disk too.
+            with contextlib.suppress(OSError):
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+                remove_parts(self.path)
             yield
 
 
@@ -266,6 +271,9 @@ class Run:
             except HeldError as error:
                 message = f"{self.path}: another arena trades this run; end that one first"
                 raise AlreadyRunningError(message) from error
+            except OSError as error:
+                message = f"{self.path}: cannot be locked: {error}; make it writable for you"
+                raise HomeError(message) from error
             yield
 
     @property

@@ -60,6 +60,7 @@ class _Agent(TypedDict, total=False):
 class _Arena(TypedDict, total=False):
     market_ts: int | None
     agents: list[_Agent]
+    trouble: str
 
 
 class _Account(TypedDict):

@@ -118,6 +118,21 @@ def test_an_arena_stays_up_while_prefect_is_silent_or_wrong(scene: Scene):
     assert scene.arena.service.state == "up"
 
 
+def test_what_keeps_an_arena_from_opening_positions_is_said_and_its_end_too(scene: Scene):
+    trading(scene)
+    scene.run.arena.write_text('{"trouble": "the ledger cannot be written: disk is full"}')
+    scene.step()
+    scene.step()
+    words = "arena: opens no position: the ledger cannot be written: disk is full"
+    assert scene.said.count(words) == 1
+    scene.run.arena.write_text("")
+    scene.step()
+    scene.run.arena.write_text('{"trouble": ""}')
+    scene.step()
+    assert scene.said[-1] == "arena: ready"
+    assert scene.arena.service.state == "up"
+
+
 def test_a_killed_arena_frees_its_slot_and_is_started_again(scene: Scene):
     scene.kill(trading(scene))
     scene.step()

@@ -70,6 +70,13 @@ def test_a_home_is_held_even_where_its_lock_file_was_removed(home: Home):
             pass
 
 
+def test_a_run_that_cannot_be_locked_is_named(home: Home):
+    home.run("0001").path.mkdir(parents=True)
+    home.run("0001").ledger.symlink_to("/nonexistent/folder/ledger")
+    with pytest.raises(HomeError, match=r"runs/0001: cannot be locked"):
+        enter(home.run("0001"))
+
+
 ARENA = """
 import sys, time
 from pathlib import Path
