@@ -1,12 +1,19 @@
 """Past funding as third-party clients read it: the settlements of the venue, at the rates it charged."""
 
 import ccxt
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pybit.unified_trading
 import pytest
 from pybit.exceptions import InvalidRequestError
 
+from crucible.market.exchange import Exchange
+from crucible.market.funding import Funding, write_funding
 from tests.paper_venue.test_frames import book, trade, write
-from tests.paper_venue.venue import KEYS, ccxt_options, wait_for
+from tests.paper_venue.test_process import START as START_OF_CANDLES
+from tests.paper_venue.test_process import refuse, write_candles
+from tests.paper_venue.venue import KEYS, ccxt_options, wait_for, write_keys
 
 HOUR = 3_600_000
 START = 1_704_067_200_000 + 7 * HOUR
@@ -65,17 +72,94 @@ def test_ccxt_reads_the_same_settlements_oldest_first(paid):
     assert read == [(ts, float(rate)) for ts, rate in reversed(charged)]
 
 
-def test_a_recorded_market_tells_the_settlements_that_were_made_in_it(fresh, tmp_path):
+def recorded(folder, rate):
+    """Write two minutes of frames around a settlement, with the rate that the exchange told of it."""
     settled = START + HOUR
     begin = settled - 30_000
     levels = [["2.0000", "100.0"]], [["2.0001", "100.0"]]
     frames = [book(begin, "snapshot", *levels, 1)]
+    if rate is not None:
+        data = {"symbol": "XRPUSDT", "fundingRate": rate, "nextFundingTime": str(settled)}
+        topic = {"topic": "tickers.XRPUSDT", "type": "snapshot", "ts": begin, "cs": 1}
+        frames.append({**topic, "data": data})
     for step in range(1, 80):
         ts = begin + step * 1_000
         frames.append(book(ts, "delta", [["2.0000", f"{100 + step}.0"]], [], 1 + step))
         frames.append(trade(ts + 10, "Buy", "2.0001", "1.0", step))
-    place = write(tmp_path / "xrp.jsonl", frames)
+    return write(folder / "xrp.jsonl", frames), settled
+
+
+@pytest.mark.parametrize("rate", ["-0.00031", None])
+def test_recorded_frames_are_charged_the_rate_that_was_told_and_no_other(fresh, tmp_path, rate):
+    place, settled = recorded(tmp_path, rate)
     venue = fresh("--market", "replay", "--frames", str(place), "--speed", "20")
     wait_for(lambda: venue.get("/admin/status")["ended"], seconds=20, what="the end")
     answer = venue.get("/v5/market/funding/history?category=linear&symbol=XRPUSDT")
-    assert [row["fundingRateTimestamp"] for row in answer["result"]["list"]] == [str(settled)]
+    told = [(row["fundingRateTimestamp"], row["fundingRate"]) for row in answer["result"]["list"]]
+    assert told == ([] if rate is None else [(str(settled), rate)])
+
+
+def replayed(folder, rates):
+    """Write ten hours of two symbols' candles, and rates beside them or elsewhere."""
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        write_candles(folder / "candles", symbol, 600)
+    settled = START_OF_CANDLES + HOUR * np.array([0, 4, 8]) + np.array([0, 0, 7])
+    funding = Funding("BTCUSDT", settled, np.array([0.0001, -0.00002137, 0.00375]))
+    write_funding(funding, folder / rates)
+    return folder / "candles", settled
+
+
+@pytest.mark.parametrize("rates", ["candles", "rates"])
+def test_a_replay_charges_the_rates_that_it_was_given_and_no_other(fresh, tmp_path, rates):
+    candles, settled = replayed(tmp_path, rates)
+    flags = () if rates == "candles" else ("--funding", str(tmp_path / rates))
+    venue = fresh(
+        *("--market", "replay", "--candles", str(candles), "--stepped"),
+        *("--start", str(START_OF_CANDLES + HOUR), *flags),
+    )
+    session = pybit_session(venue)
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        order = {"side": "Buy", "orderType": "Market", "qty": "0.1"}
+        session.place_order(**SYMBOL | {"symbol": symbol}, **order)
+    ticker = venue.get("/v5/market/tickers?category=linear&symbol=BTCUSDT")["result"]["list"][0]
+    assert ticker["fundingRate"] == "", "nobody recorded which rate was expected"
+    assert ticker["nextFundingTime"] == str(settled[1])
+    venue.post("/admin/advance", {"ms": 8 * HOUR})
+
+    rows = session.get_executions(category="linear", execType="Funding")["result"]["list"]
+    charged = [(row["symbol"], row["execTime"], row["feeRate"]) for row in rows]
+    # A settlement that is stamped late is charged at its minute.
+    assert charged == [
+        ("BTCUSDT", str(settled[2] - 7), "0.00375"),
+        ("BTCUSDT", str(settled[1]), "-0.00002137"),
+    ]
+    assert [row["fundingRate"] for row in session.get_funding_rate_history(**SYMBOL)["result"]["list"]] == [
+        "0.00375", "-0.00002137", "0.0001",
+    ]  # fmt: skip
+    status = venue.get("/admin/status")
+    assert status["funding"] == {"BTCUSDT": 3, "ETHUSDT": 0}
+    assert "no rates of funding are known" in venue.errors.read_text()
+
+    # What is read from the venue knows as much as the files did, and says so.
+    exchange = Exchange(venue.rest)
+    opens = START_OF_CANDLES + 60_000 * np.arange(540)
+    known = exchange.funding("BTCUSDT", START_OF_CANDLES, START_OF_CANDLES + 9 * HOUR)
+    assert known.rate.tolist() == [0.0001, -0.00002137, 0.00375]
+    assert "100% of the candles" in known.says(opens)
+    unknown = exchange.funding("ETHUSDT", START_OF_CANDLES, START_OF_CANDLES + 9 * HOUR)
+    assert unknown.says(opens) == "not charged, no rates are known"
+
+
+def test_rates_that_cannot_be_charged_are_refused_by_name(tmp_path):
+    candles, _ = replayed(tmp_path, "rates")
+    keys = str(write_keys(tmp_path))
+    replay = ("--keys", keys, "--market", "replay", "--candles", str(candles))
+    assert "has no SYMBOL-funding.parquet of BTCUSDT, ETHUSDT" in refuse(
+        *replay, "--funding", str(tmp_path / "nowhere")
+    )
+    assert "belongs to a replay" in refuse("--keys", keys, "--funding", str(tmp_path / "rates"))
+    table = pa.table({"ts": [START_OF_CANDLES], "funding_rate": [1.5]})
+    pq.write_table(table, candles / "ETHUSDT-funding.parquet")
+    line = refuse(*replay)
+    assert "ETHUSDT-funding.parquet: row 0" in line
+    assert "1.5" in line

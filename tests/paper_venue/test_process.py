@@ -4,9 +4,11 @@ import json
 import subprocess
 import time
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import requests
 import websocket
 
 from tests.paper_venue.venue import binary, write_keys
@@ -118,6 +120,7 @@ def write_candles(folder, symbol, minutes):
         rows["low"].append(round(min(price, close) - 0.21, 2))
         rows["volume"].append(round(3 + minute % 11 * 1.234567, 6))
         price = close
+    folder.mkdir(exist_ok=True)
     pq.write_table(pa.table(rows), folder / f"{symbol}-1m.parquet", compression="zstd")
     return list(zip(*rows.values(), strict=True))
 
@@ -172,3 +175,51 @@ def test_a_replay_streams_exactly_the_recorded_candles_and_then_stands_still(fre
     assert status["market_ts"] == START + 90 * 60_000
     assert "the recording is over" in venue.errors.read_text()
     socket.close()
+
+
+def test_a_start_that_cannot_be_meant_ends_with_one_line_and_no_trace(tmp_path):
+    keys = ("--keys", str(write_keys(tmp_path)))
+    candles = tmp_path / "candles"
+    write_candles(candles, "BTCUSD", 5)
+    replay = (*keys, "--market", "replay", "--candles")
+    assert "BTCUSD" in refuse(*replay, str(candles))
+    broken = candles / "BTCUSDT-1m.parquet"
+    broken.mkdir()
+    assert "BTCUSDT-1m.parquet: is no file" in refuse(*replay, str(candles))
+    assert "not a name" in refuse(*keys, "--allow-host", "a b")
+    assert "--origin 0" in refuse(*keys, "--origin", "0", "--start", str(START))
+    for place in ("--keys", "--config", "--frames", "--candles"):
+        given = {"--keys": (), "--config": keys}
+        flags = given.get(place, replay[:-1])
+        assert str(broken / "x") in refuse(*flags, place, str(broken / "x"))
+
+
+def test_bytes_that_are_no_candles_never_end_in_a_trace(tmp_path):
+    write_candles(tmp_path / "candles", "BTCUSDT", 90)
+    path = tmp_path / "candles" / "BTCUSDT-1m.parquet"
+    sound, random = path.read_bytes(), np.random.default_rng(3)
+    replay = ("--keys", str(write_keys(tmp_path)), "--market", "replay")
+    for _ in range(40):
+        hurt = bytearray(sound)
+        for at in random.integers(0, len(hurt), 4):
+            hurt[at] = random.integers(0, 256)
+        path.write_bytes(hurt)
+        # A start beyond the end is refused, too, so every run ends.
+        flags = (*replay, "--candles", str(path.parent), "--start", str(START + 86_400_000))
+        done = subprocess.run(
+            [binary(), *flags], capture_output=True, text=True, timeout=10, check=False
+        )
+        assert done.returncode == 2, done.stderr
+        assert "panicked" not in done.stderr
+        assert done.stderr.splitlines()[-1].startswith("paper_venue: ")
+
+
+def test_a_log_that_cannot_be_written_ends_nothing(tmp_path):
+    flags = [binary(), "--keys", write_keys(tmp_path), "--history-days", "1"]
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        process = subprocess.Popen(flags, stdout=subprocess.PIPE, stderr=full, text=True)
+        rest = json.loads(process.stdout.readline())["rest"]
+        assert requests.get(rest + "/v5/market/time", timeout=5).json()["retCode"] == 0
+        assert requests.post(rest + "/admin/fault", json={"kind": "clear"}, timeout=5).ok
+        process.terminate()
+        assert process.wait(timeout=5) == 0

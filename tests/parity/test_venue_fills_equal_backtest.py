@@ -17,7 +17,7 @@ from crucible.features.frame import FeatureFrame, FeatureSchema
 from crucible.forge.backtest import Market, Reason, backtest
 from crucible.market.candles import Candles, write_candles
 from crucible.market.exchange import Exchange
-from crucible.market.funding import charged
+from crucible.market.funding import Funding, charged, write_funding
 from crucible.settings import MINUTE_MS, Costs
 from crucible.strategies.contract import Exits, Signal
 from tests.paper_venue.conftest import fresh as _fresh
@@ -209,6 +209,8 @@ def test_the_venue_charges_the_funding_that_the_backtest_charges(fresh, tmp_path
     signals[:] = 0
     signals[470], signals[490] = Signal.BUY, Signal.EXIT
     write_candles(candles, tmp_path / "candles" / "BTCUSDT-1m.parquet")
+    recorded = Funding("BTCUSDT", np.array([settlement]), np.array([0.0001871]))
+    write_funding(recorded, tmp_path / "candles")
     venue = fresh(
         "--market", "replay", "--candles", str(tmp_path / "candles"), "--stepped",
         "--start", str(START_MS + HISTORY * MINUTE_MS), "--address-limit", "0",

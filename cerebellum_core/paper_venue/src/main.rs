@@ -9,6 +9,7 @@ use paper_venue::market::instrument::Instrument;
 use paper_venue::market::told::Told;
 use paper_venue::market::{recording, replay, Market};
 use paper_venue::mirror::upstream::Upstream;
+use paper_venue::server::gate::Gate;
 use paper_venue::server::{router, Venue};
 use paper_venue::settings::{self, Flags, MarketKind, Settings};
 use protocol::lines::{complain, tell, LogLines};
@@ -58,6 +59,12 @@ fn open_market(settings: &Settings) -> Result<(Market, Option<i64>), String> {
                     "--origin {origin} is later than now ({start}); leave it out or set --start"
                 ));
             }
+            if start - origin > i64::from(settings::MOST_DAYS) * 86_400_000 {
+                return Err(format!(
+                    "--origin {origin} is more than {} days before the start {start}",
+                    settings::MOST_DAYS
+                ));
+            }
             Ok((Market::simulated(settings.seed, origin, &settings.symbols), settings.start))
         }
         MarketKind::Replay => match &settings.frames {
@@ -72,7 +79,13 @@ fn open_market(settings: &Settings) -> Result<(Market, Option<i64>), String> {
 
 fn open_candles(settings: &Settings) -> Result<(Market, Option<i64>), String> {
     let folder = settings.candles.as_deref().unwrap_or(std::path::Path::new("."));
-    let recordings = replay::load(folder, &settings.symbols)?;
+    let places = replay::Places {
+        candles: folder,
+        funding: settings.funding.as_deref(),
+        instruments: settings.instruments.as_deref(),
+    };
+    let recordings = replay::load(&places, &settings.symbols)?;
+    replay::warn(&recordings);
     let replay = replay::Replay::new(settings.seed, recordings);
     let start = settings.start.unwrap_or_else(|| replay.usual_start());
     if start >= replay.end_ts() {
@@ -186,8 +199,9 @@ async fn run(settings: Settings) -> Result<(), String> {
     let _ = tell(&ready.to_string());
     tracing::info!(%address, market_ts, speed = settings.speed, "the venue is open");
     let driver = tokio::spawn(Arc::clone(&venue).run());
-    let served =
-        axum::serve(Doors(listener), router(venue).into_make_service_with_connect_info::<Tap>());
+    let gate = Gate::new(address.port(), &settings.allow_host);
+    let service = router(venue, gate).into_make_service_with_connect_info::<Tap>();
+    let served = axum::serve(Doors(listener), service);
     let outcome = tokio::select! {
         outcome = async { served.await } => outcome.map_err(|error| format!("the server stopped: {error}")),
         _ = terminate.recv() => Ok(()),

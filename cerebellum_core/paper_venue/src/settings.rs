@@ -2,6 +2,7 @@
 
 use crate::exchange::account::Opening;
 use crate::market::instrument::is_symbol;
+use axum::http::uri::Authority;
 use clap::{Parser, ValueEnum};
 use protocol::bybit::decimals;
 use rust_decimal::Decimal;
@@ -29,6 +30,10 @@ pub struct Flags {
     /// Address for REST and WebSockets; loopback only, port 0 takes a free one [127.0.0.1:0].
     #[arg(long, value_name = "ADDRESS")]
     pub rest: Option<String>,
+    /// Further names, by commas and with their port, under which the venue is asked (`Host`): a
+    /// tunnel's, for example [this machine's own with the port of --rest].
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
+    pub allow_host: Option<Vec<String>>,
     /// Where prices come from [simulated].
     #[arg(long, value_enum)]
     pub market: Option<MarketKind>,
@@ -50,6 +55,14 @@ pub struct Flags {
     /// Folder of SYMBOL-1m.parquet files for a replay.
     #[arg(long, value_name = "DIR")]
     pub candles: Option<PathBuf>,
+    /// Folder of SYMBOL-funding.parquet files for a replay of candles; a symbol without a file is
+    /// charged no funding [the candles' folder].
+    #[arg(long, value_name = "DIR")]
+    pub funding: Option<PathBuf>,
+    /// JSON file of ticks and steps for a replay of candles: {"BTCUSDT": {"tick_size": "0.1",
+    /// "qty_step": "0.001"}}, or an answer of instruments-info [instruments.json beside the candles].
+    #[arg(long, value_name = "FILE")]
+    pub instruments: Option<PathBuf>,
     /// File of recorded public frames, or folder of .jsonl and .jsonl.gz files, for a replay.
     #[arg(long, value_name = "PATH")]
     pub frames: Option<PathBuf>,
@@ -91,6 +104,8 @@ pub struct Flags {
 pub struct Settings {
     /// Address to bind.
     pub rest: SocketAddr,
+    /// Further names under which it is asked.
+    pub allow_host: Vec<String>,
     /// Where prices come from.
     pub market: MarketKind,
     /// Seed.
@@ -105,6 +120,10 @@ pub struct Settings {
     pub symbols: Vec<String>,
     /// Folder of recorded candles.
     pub candles: Option<PathBuf>,
+    /// Folder of recorded rates of funding.
+    pub funding: Option<PathBuf>,
+    /// File of instruments.
+    pub instruments: Option<PathBuf>,
     /// File or folder of recorded frames.
     pub frames: Option<PathBuf>,
     /// REST and WebSocket address of the exchange that a mirror follows.
@@ -122,6 +141,9 @@ pub struct Settings {
     /// Salt of all ids.
     pub id_salt: u64,
 }
+
+/// Longest history of a simulated market.
+pub const MOST_DAYS: u32 = 3_650;
 
 /// Reads and checks all settings.
 ///
@@ -148,6 +170,10 @@ pub fn read(flags: Flags) -> Result<Settings, String> {
             "--rest {address} is not loopback; the paper venue serves 127.0.0.1 or [::1] only"
         ));
     }
+    let allow_host = flags.allow_host.or(file.allow_host).unwrap_or_default();
+    if let Some(name) = allow_host.iter().find(|name| name.parse::<Authority>().is_err()) {
+        return Err(format!("--allow-host {name} is not a name like venue.lan:8300"));
+    }
     let market = flags.market.or(file.market).unwrap_or(MarketKind::Simulated);
     let speed = flags.speed.or(file.speed).unwrap_or(1.0);
     if !(speed.is_finite() && (0.001..=100_000.0).contains(&speed)) {
@@ -160,6 +186,17 @@ pub fn read(flags: Flags) -> Result<Settings, String> {
         return Err("--market replay needs either --candles DIR with SYMBOL-1m.parquet files or \
              --frames PATH with recorded frames"
             .to_owned());
+    }
+    let funding = flags.funding.or(file.funding);
+    let instruments = flags.instruments.or(file.instruments);
+    for (name, place) in [("--funding", &funding), ("--instruments", &instruments)] {
+        if let Some(place) = place.as_ref().filter(|_| candles.is_none()) {
+            return Err(format!(
+                "{name} {} belongs to a replay of candles: give --market replay and --candles, or \
+                 leave it out",
+                place.display()
+            ));
+        }
     }
     let mirror_rest = flags.mirror_rest.or(file.mirror_rest);
     let mirror_rest = mirror_rest.unwrap_or_else(|| "https://api.bybit.com".to_owned());
@@ -201,8 +238,8 @@ pub fn read(flags: Flags) -> Result<Settings, String> {
     }
     let usual_days = if market == MarketKind::Mirror { 3 } else { 30 };
     let history_days = flags.history_days.or(file.history_days).unwrap_or(usual_days);
-    if history_days > 3_650 {
-        return Err(format!("--history-days {history_days} is more than ten years (3650)"));
+    if history_days > MOST_DAYS {
+        return Err(format!("--history-days {history_days} is more than ten years ({MOST_DAYS})"));
     }
     let (start, origin) = (flags.start.or(file.start), flags.origin.or(file.origin));
     for (name, value) in [("--start", start), ("--origin", origin)] {
@@ -230,6 +267,7 @@ pub fn read(flags: Flags) -> Result<Settings, String> {
         .ok_or("--keys FILE is missing: JSON [{\"key\",\"secret\",\"usdt\"}]")?;
     Ok(Settings {
         rest,
+        allow_host,
         market,
         seed: flags.seed.or(file.seed).unwrap_or(1),
         speed,
@@ -237,6 +275,8 @@ pub fn read(flags: Flags) -> Result<Settings, String> {
         keys: read_keys(&keys)?,
         symbols,
         candles,
+        funding,
+        instruments,
         frames,
         mirror: (mirror_rest, mirror_ws),
         start,

@@ -42,7 +42,7 @@ fn recording(symbol: &str, minutes: i64) -> Recording {
         }
     }
     let instrument = Instrument::new(symbol, (1, 3, 3), 100_000.0, 45.0);
-    Recording { instrument, candles }
+    Recording { instrument, candles, funding: Vec::new() }
 }
 
 #[test]

@@ -18,6 +18,8 @@ const LEVEL_LIFE_MS: u64 = 10_000;
 #[derive(Debug, Clone)]
 pub struct ModelledBook {
     seed: u64,
+    tick: i64,
+    step: i64,
     grid: i64,
     level_qty: i64,
     bid: i64,
@@ -33,6 +35,8 @@ impl ModelledBook {
     pub fn new(seed: u64, instrument: &Instrument) -> Self {
         Self {
             seed: hash(&[seed, crate::market::random::hash_name(&instrument.symbol)]),
+            tick: instrument.tick,
+            step: instrument.qty_step,
             grid: instrument.grid,
             level_qty: instrument.level_qty,
             bid: 0,
@@ -45,10 +49,10 @@ impl ModelledBook {
 
     /// Moves the book to a new trade; what was taken is offered again.
     pub fn follow(&mut self, point: &Point) {
-        let spread =
-            1 + i64::from(hash(&[self.seed, point.ts.unsigned_abs(), 3]).is_multiple_of(4));
+        let wide = hash(&[self.seed, point.ts.unsigned_abs(), 3]).is_multiple_of(4);
+        let spread = if wide { 2 * self.tick } else { self.tick };
         (self.bid, self.ask) = match point.side {
-            Side::Buy => ((point.price - spread).max(1), point.price.max(2)),
+            Side::Buy => ((point.price - spread).max(self.tick), point.price.max(2 * self.tick)),
             Side::Sell => (point.price, point.price + spread),
         };
         (self.ts, self.lean) = (point.ts, point.lean);
@@ -118,6 +122,7 @@ impl ModelledBook {
             share = share * (1_000 + side.sign() * i64::from(self.lean / 400 * 400)) / 1_000;
         }
         let share = i128::from(share.max(64));
-        i64::try_from(i128::from(self.level_qty) * share / 1_024).unwrap_or(i64::MAX).max(1)
+        let qty = i64::try_from(i128::from(self.level_qty) * share / 1_024).unwrap_or(i64::MAX);
+        (qty / self.step * self.step).max(self.step)
     }
 }

@@ -3,6 +3,7 @@
 use super::order::Execution;
 use super::{Exchange, Notice};
 use crate::market::candle::{Candle, Point, MINUTE_MS};
+use crate::market::funding::Funding;
 use crate::market::random::hash;
 use protocol::bybit::enums::Side;
 use rust_decimal::Decimal;
@@ -89,9 +90,7 @@ impl Exchange {
         if !closed.is_empty() {
             self.notices.push(Notice::Closed(closed));
         }
-        if self.now % FUNDING_MS == 0 {
-            self.pay_funding();
-        }
+        self.pay_funding();
         self.liquidate();
         self.load_minute();
     }
@@ -107,14 +106,19 @@ impl Exchange {
         self.cursors.fill(0);
     }
 
-    /// The rate of the funding payment that is next: small, seeded, mostly positive.
+    /// The rate of the funding payment that is next: made up in a simulated market (small, seeded,
+    /// mostly positive), or what others told. A recording has rates that were settled, none that were
+    /// expected.
     #[must_use]
-    pub fn funding_rate(&self, symbol: usize) -> Decimal {
-        let told = self.pits[symbol].ticker.get("fundingRate").and_then(|rate| rate.as_str());
-        if let Some(rate) = told.and_then(protocol::bybit::decimals::parse) {
-            return rate;
+    pub fn funding_rate(&self, symbol: usize) -> Option<Decimal> {
+        match self.market.funding() {
+            Funding::Made => Some(self.made_funding_rate(symbol, self.now.div_euclid(FUNDING_MS))),
+            Funding::Told => {
+                let told = self.pits[symbol].ticker.get("fundingRate");
+                told.and_then(|rate| rate.as_str()).and_then(protocol::bybit::decimals::parse)
+            }
+            Funding::Given(_) => None,
         }
-        self.made_funding_rate(symbol, self.now.div_euclid(FUNDING_MS))
     }
 
     fn made_funding_rate(&self, symbol: usize, period: i64) -> Decimal {
@@ -125,73 +129,126 @@ impl Exchange {
 
     /// Instants and rates of the funding settlements, newest first: those that were charged, then
     /// those of the history before. Of a market that others tell of nobody told the earlier ones.
-    pub fn past_funding(&self, symbol: usize) -> impl Iterator<Item = (i64, Decimal)> + '_ {
-        let settled = &self.pits[symbol].settled;
+    pub fn past_funding(&self, symbol: usize) -> Vec<(i64, Decimal)> {
         let first = self.market.history(symbol).first().map_or(self.now, |one| one.open_ts);
-        let told = self.market.told_events().is_some();
-        let charged_from = settled.first().map_or(i64::MAX, |(ts, _)| *ts);
-        let newest = self.now.div_euclid(FUNDING_MS);
-        let before = (0..=newest)
-            .rev()
-            .take_while(move |period| !told && period * FUNDING_MS >= first)
-            // The rate of the period that ended there.
-            .map(move |period| (period * FUNDING_MS, self.made_funding_rate(symbol, period - 1)))
-            .filter(move |(ts, _)| *ts < charged_from);
-        settled.iter().rev().copied().chain(before)
-    }
-
-    /// Market time of the next funding payment.
-    #[must_use]
-    pub const fn next_funding(&self) -> i64 {
-        (self.now.div_euclid(FUNDING_MS) + 1) * FUNDING_MS
-    }
-
-    pub(super) fn pay_funding(&mut self) {
-        for symbol in 0..self.pits.len() {
-            // The rate of the period that just ended.
-            self.now -= 1;
-            let rate = self.funding_rate(symbol);
-            self.now += 1;
-            self.pits[symbol].settled.push((self.now, rate));
-            let mark = self.pits[symbol].mark();
-            let instrument = self.market.instruments()[symbol].clone();
-            for account in 0..self.accounts.len() {
-                let size = self.accounts[account].positions[symbol].size;
-                if size == 0 {
-                    continue;
-                }
-                let value = instrument.exact_qty(size) * instrument.exact_price(mark);
-                let amount = (value * rate).round_dp(8).normalize();
-                let id = self.make_id(3, self.next_execution);
-                self.next_execution += 1;
-                let seq = self.bump(symbol);
-                let execution = Execution {
-                    id,
-                    symbol,
-                    order: None,
-                    side: if size > 0 { Side::Buy } else { Side::Sell },
-                    price: mark,
-                    qty: size.abs(),
-                    value: value.abs(),
-                    fee: amount,
-                    fee_rate: rate,
-                    profit: Decimal::ZERO,
-                    is_maker: false,
-                    closed: 0,
-                    mark,
-                    ts: self.now,
-                    seq,
-                };
-                let owner = &mut self.accounts[account];
-                owner.pay(-amount);
-                owner.positions[symbol].realised -= amount;
-                owner.positions[symbol].realised_open -= amount;
-                owner.executions.push(execution.clone());
-                self.notices.push(Notice::Execution(account, Box::new(execution)));
-                self.touched_positions.insert((account, symbol));
-                self.touched_wallets.insert(account);
+        let settled = &self.pits[symbol].settled;
+        match self.market.funding() {
+            Funding::Given(given) => {
+                let known = given.get(symbol).into_iter().flatten().rev();
+                let past = known.filter(|one| one.ts <= self.now && one.ts >= first);
+                past.map(|one| (one.ts, one.rate)).collect()
+            }
+            Funding::Told => settled.iter().rev().copied().collect(),
+            Funding::Made => {
+                let charged_from = settled.first().map_or(i64::MAX, |(ts, _)| *ts);
+                let before = (0..=self.now.div_euclid(FUNDING_MS))
+                    .rev()
+                    .take_while(|period| period * FUNDING_MS >= first)
+                    // The rate of the period that ended there.
+                    .map(|period| (period * FUNDING_MS, self.made_funding_rate(symbol, period - 1)))
+                    .filter(|(ts, _)| *ts < charged_from);
+                settled.iter().rev().copied().chain(before).collect()
             }
         }
-        self.settle();
+    }
+
+    /// Market time of the next funding payment; `None` when no further one is known.
+    #[must_use]
+    pub fn next_funding(&self, symbol: usize) -> Option<i64> {
+        match self.market.funding() {
+            Funding::Given(given) => {
+                let known = given.get(symbol)?;
+                known.get(known.partition_point(|one| one.ts <= self.now)).map(|one| one.ts)
+            }
+            _ => Some((self.now.div_euclid(FUNDING_MS) + 1) * FUNDING_MS),
+        }
+    }
+
+    /// The minute of the next settlement as others told it.
+    fn told_settlement(&self, symbol: usize) -> Option<i64> {
+        let told = self.pits[symbol].ticker.get("nextFundingTime")?;
+        let ts: i64 = told.as_str()?.parse().ok()?;
+        Some(ts.div_euclid(MINUTE_MS) * MINUTE_MS)
+    }
+
+    /// The rates that are settled at this first instant of a minute.
+    fn due_funding(&mut self, symbol: usize) -> Vec<Decimal> {
+        if let Funding::Given(given) = self.market.funding() {
+            let known = given.get(symbol).map_or(&[][..], Vec::as_slice);
+            let from = known.partition_point(|one| one.minute() < self.now);
+            let due = known[from..].iter().take_while(|one| one.minute() == self.now);
+            return due.map(|one| one.rate).collect();
+        }
+        if self.told_settlement(symbol).map_or(self.now % FUNDING_MS, |ts| ts - self.now) != 0 {
+            return Vec::new();
+        }
+        // The rate of the period that just ended.
+        self.now -= 1;
+        let rate = self.funding_rate(symbol);
+        self.now += 1;
+        if rate.is_none() {
+            let symbol = self.instruments()[symbol].symbol.as_str();
+            tracing::warn!(
+                symbol,
+                ts = self.now,
+                "nobody told the rate of funding: none is charged"
+            );
+        }
+        rate.into_iter().collect()
+    }
+
+    /// Charges what is settled now.
+    pub(super) fn pay_funding(&mut self) {
+        let before = self.notices.len();
+        for symbol in 0..self.pits.len() {
+            for rate in self.due_funding(symbol) {
+                self.pits[symbol].settled.push((self.now, rate));
+                self.charge_funding(symbol, rate);
+            }
+        }
+        if self.notices.len() > before {
+            self.settle();
+        }
+    }
+
+    fn charge_funding(&mut self, symbol: usize, rate: Decimal) {
+        let mark = self.pits[symbol].mark();
+        let instrument = self.market.instruments()[symbol].clone();
+        for account in 0..self.accounts.len() {
+            let size = self.accounts[account].positions[symbol].size;
+            if size == 0 {
+                continue;
+            }
+            let value = instrument.exact_qty(size) * instrument.exact_price(mark);
+            let amount = (value * rate).round_dp(8).normalize();
+            let id = self.make_id(3, self.next_execution);
+            self.next_execution += 1;
+            let seq = self.bump(symbol);
+            let execution = Execution {
+                id,
+                symbol,
+                order: None,
+                side: if size > 0 { Side::Buy } else { Side::Sell },
+                price: mark,
+                qty: size.abs(),
+                value: value.abs(),
+                fee: amount,
+                fee_rate: rate,
+                profit: Decimal::ZERO,
+                is_maker: false,
+                closed: 0,
+                mark,
+                ts: self.now,
+                seq,
+            };
+            let owner = &mut self.accounts[account];
+            owner.pay(-amount);
+            owner.positions[symbol].realised -= amount;
+            owner.positions[symbol].realised_open -= amount;
+            owner.executions.push(execution.clone());
+            self.notices.push(Notice::Execution(account, Box::new(execution)));
+            self.touched_positions.insert((account, symbol));
+            self.touched_wallets.insert(account);
+        }
     }
 }

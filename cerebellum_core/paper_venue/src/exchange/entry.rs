@@ -21,6 +21,7 @@ impl Exchange {
     /// A refusal leaves no trace of the order.
     pub fn create(&mut self, account: usize, body: &Value) -> Result<OrderReference, Refusal> {
         let order = self.read_order(account, body)?;
+        self.check_exits(&order)?;
         self.check_filters(&order)?;
         if self.accounts[account].link_ids.contains_key(&order.link_id) {
             return Err(Refusal::new(codes::DUPLICATE_LINK_ID, "OrderLinkedID is duplicate"));
@@ -68,6 +69,8 @@ impl Exchange {
             order.trigger.map(|trigger| trigger.price),
             order.take_profit,
             order.stop_loss,
+            order.terms.take_profit_limit,
+            order.terms.stop_loss_limit,
         ];
         if let Some(price) = prices.into_iter().flatten().find(|price| price % tick != 0) {
             return Err(bad(format!(
@@ -201,23 +204,14 @@ impl Exchange {
         if let Some(price) = price.filter(|_| old.kind == OrderType::Limit) {
             new.price = price;
         }
-        if let (Some(trigger), Some(price)) =
-            (&mut new.trigger, fields.scaled("triggerPrice", ticks)?)
-        {
-            let last = self.pits[old.symbol].last;
-            if trigger.rising && price <= last {
-                return Err(Refusal::new(
-                    codes::TRIGGER_NOT_ABOVE,
-                    "trigger_price <= current price",
-                ));
-            }
-            if !trigger.rising && price >= last {
-                return Err(Refusal::new(
-                    codes::TRIGGER_NOT_BELOW,
-                    "trigger_price >= current price",
-                ));
-            }
-            trigger.price = price;
+        let trigger_price = fields.scaled("triggerPrice", ticks)?;
+        let trigger_by = fields.one_of("triggerBy", &TRIGGER_PRICES)?;
+        if let Some(trigger) = &mut new.trigger {
+            trigger.price = trigger_price.unwrap_or(trigger.price);
+            trigger.by = trigger_by.unwrap_or(trigger.by);
+        }
+        if let Some(trigger) = new.trigger.filter(|_| new.trigger != old.trigger) {
+            self.check_trigger(old.symbol, trigger)?;
         }
         let level = |asked: Option<i64>, now: Option<i64>| match asked {
             None => now,
@@ -225,15 +219,24 @@ impl Exchange {
         };
         new.take_profit = level(fields.scaled("takeProfit", ticks)?, old.take_profit);
         new.stop_loss = level(fields.scaled("stopLoss", ticks)?, old.stop_loss);
-        if let Some(by) = fields.one_of("triggerBy", &TRIGGER_PRICES)? {
-            if let Some(trigger) = &mut new.trigger {
-                trigger.by = by;
-            }
+        if let Some(by) = fields.one_of("tpTriggerBy", &TRIGGER_PRICES)? {
+            new.terms.take_profit_by = by;
         }
-        let terms = (new.price, new.qty, new.trigger, new.take_profit, new.stop_loss);
-        if terms == (old.price, old.qty, old.trigger, old.take_profit, old.stop_loss) {
+        if let Some(by) = fields.one_of("slTriggerBy", &TRIGGER_PRICES)? {
+            new.terms.stop_loss_by = by;
+        }
+        let terms = |order: &Order| {
+            let exits = (order.take_profit, order.stop_loss, order.terms);
+            (order.price, order.qty, order.trigger, exits)
+        };
+        if terms(&new) == terms(&old) {
             return Err(bad("The order remains unchanged as the parameters entered match the \
                 existing ones."));
+        }
+        // An order on its way keeps the exits that it has, whatever the market does meanwhile.
+        let moved = (new.price, new.trigger) != (old.price, old.trigger);
+        if moved || (new.take_profit, new.stop_loss) != (old.take_profit, old.stop_loss) {
+            self.check_exits(&new)?;
         }
         self.check_filters(&new)?;
         if new.status != OrderStatus::Untriggered && !new.reduce_only {
@@ -302,18 +305,20 @@ impl Exchange {
                     return Err(bad("params error: symbol, baseCoin or settleCoin=USDT is missing"))
                 }
             };
-        let filter = fields.text("orderFilter")?;
+        let filter = fields.one_of("orderFilter", &["Order", "StopOrder"])?;
+        // Of the conditional orders those that are no exits of a position.
+        let plain = fields.one_of("stopOrderType", &["Stop"])?.is_some();
+        if plain && filter != Some("StopOrder") {
+            return Err(bad("params error: stopOrderType needs orderFilter StopOrder"));
+        }
         let mut numbers: Vec<u64> = self.accounts[account].open.iter().copied().collect();
         numbers.sort_unstable();
         numbers.retain(|number| {
             self.orders.get(number).is_some_and(|order| {
                 let conditional = order.status == OrderStatus::Untriggered;
                 wanted.contains(&order.symbol)
-                    && match filter.as_str() {
-                        "Order" => !conditional,
-                        "StopOrder" => conditional,
-                        _ => true,
-                    }
+                    && filter.is_none_or(|filter| (filter == "StopOrder") == conditional)
+                    && !(plain && order.is_exit())
             })
         });
         let cancelled = numbers

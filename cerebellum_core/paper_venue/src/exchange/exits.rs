@@ -52,12 +52,29 @@ impl Exchange {
         }
         let (tick, step) = (self.instruments()[symbol].tick, self.instruments()[symbol].qty_step);
         let last = self.pits[symbol].last;
-        for (level, above) in [(exits.take_profit, size > 0), (exits.stop_loss, size < 0)] {
-            if level.is_some_and(|price| price > 0 && (price > last) != above) {
-                return Err(bad("takeProfit or stopLoss lies on the wrong side of the last price"));
+        let terms = exits.terms;
+        for (name, level, by, above) in [
+            ("takeProfit", exits.take_profit, terms.take_profit_by, size > 0),
+            ("stopLoss", exits.stop_loss, terms.stop_loss_by, size < 0),
+        ] {
+            let now = self.watched(symbol, by);
+            let wrong = |price: i64| price > 0 && (price == now || (price > now) != above);
+            if level.is_some_and(wrong) {
+                return Err(bad(format!(
+                    "params error: {name} must lie {} the {by} {} of the position",
+                    if above { "above" } else { "below" },
+                    self.instruments()[symbol].price(now)
+                )));
             }
         }
-        let prices = [exits.take_profit, exits.stop_loss, exits.trailing, exits.starts_at];
+        let prices = [
+            exits.take_profit,
+            exits.stop_loss,
+            exits.trailing,
+            exits.starts_at,
+            terms.take_profit_limit,
+            terms.stop_loss_limit,
+        ];
         if prices.iter().flatten().any(|price| price % tick != 0) {
             return Err(bad("a price of an exit is not a multiple of the tick"));
         }

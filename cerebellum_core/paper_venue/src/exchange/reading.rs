@@ -77,29 +77,6 @@ impl Exchange {
             (fields.flag("reduceOnly")?, fields.flag("closeOnTrigger")?);
         let take_profit = fields.scaled("takeProfit", ticks)?.filter(|price| *price > 0);
         let stop_loss = fields.scaled("stopLoss", ticks)?.filter(|price| *price > 0);
-        if reduce_only && (take_profit.is_some() || stop_loss.is_some()) {
-            return Err(bad(
-                "params error: a reduce-only order cannot carry takeProfit or stopLoss",
-            ));
-        }
-        let base = match (kind, trigger) {
-            (OrderType::Limit, _) => price,
-            (OrderType::Market, Some(trigger)) => trigger.price,
-            (OrderType::Market, None) => self.pits[symbol].last,
-        };
-        for (name, level, above) in [
-            ("takeProfit", take_profit, side == Side::Buy),
-            ("stopLoss", stop_loss, side == Side::Sell),
-        ] {
-            if level.is_some_and(|level| level == base || (level > base) != above) {
-                return Err(bad(format!(
-                    "params error: {name} must lie {} the base price {} of a {} order",
-                    if above { "above" } else { "below" },
-                    self.instruments()[symbol].price(base),
-                    side.as_str()
-                )));
-            }
-        }
         let self_match = match fields.text("smpType")?.as_str() {
             "" | "None" => SelfMatch::Allowed,
             "CancelMaker" => SelfMatch::CancelMaker,
@@ -147,30 +124,81 @@ impl Exchange {
         })
     }
 
+    /// Exits must lie where they cannot fire at the very fill that they protect.
+    pub(super) fn check_exits(&self, order: &Order) -> Result<(), Refusal> {
+        let levels = [
+            ("takeProfit", order.take_profit, order.side == Side::Buy),
+            ("stopLoss", order.stop_loss, order.side == Side::Sell),
+        ];
+        if order.reduce_only && levels.iter().any(|(_, level, _)| level.is_some()) {
+            return Err(bad(
+                "params error: a reduce-only order cannot carry takeProfit or stopLoss",
+            ));
+        }
+        // Where the market is when the order arrives at the book, and what it asks for there.
+        let market = order.trigger.map_or(self.pits[order.symbol].last, |trigger| trigger.price);
+        let asked = if order.kind == OrderType::Limit { order.price } else { market };
+        let crosses = (market - asked) * order.side.sign() <= 0;
+        let bases = [asked, if crosses { market } else { asked }];
+        for (name, level, above) in levels {
+            let Some(level) = level else { continue };
+            let wrong = bases.iter().find(|base| level == **base || (level > **base) != above);
+            if let Some(base) = wrong {
+                return Err(bad(format!(
+                    "params error: {name} must lie {} the base price {} of a {} order",
+                    if above { "above" } else { "below" },
+                    self.instruments()[order.symbol].price(*base),
+                    order.side.as_str()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// A trigger must lie ahead of the price that it watches.
+    pub(super) fn check_trigger(&self, symbol: usize, trigger: Trigger) -> Result<(), Refusal> {
+        let now = self.watched(symbol, trigger.by);
+        if trigger.rising && trigger.price <= now {
+            return Err(Refusal::new(
+                codes::TRIGGER_NOT_ABOVE,
+                "expect Rising, but trigger_price <= current price",
+            ));
+        }
+        if !trigger.rising && (trigger.price >= now || trigger.price <= 0) {
+            return Err(Refusal::new(
+                codes::TRIGGER_NOT_BELOW,
+                "expect Falling, but trigger_price >= current price",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The price that a trigger watches, in ticks.
+    pub(super) fn watched(&self, symbol: usize, by: &str) -> i64 {
+        let pit = &self.pits[symbol];
+        match by {
+            "MarkPrice" => pit.mark(),
+            "IndexPrice" => pit.index(),
+            _ => pit.last,
+        }
+    }
+
     fn read_trigger(&self, fields: Fields<'_>, symbol: usize) -> Result<Option<Trigger>, Refusal> {
         let places = self.instruments()[symbol].price_decimals;
         let Some(price) = fields.scaled("triggerPrice", places)?.filter(|price| *price > 0) else {
             return Ok(None);
         };
         let by = fields.one_of("triggerBy", &TRIGGER_PRICES)?.unwrap_or("LastPrice");
-        let pit = &self.pits[symbol];
-        let last = match by {
-            "MarkPrice" => pit.mark(),
-            "IndexPrice" => pit.index(),
-            _ => pit.last,
+        let rising = match fields.whole("triggerDirection")? {
+            1 => true,
+            2 => false,
+            _ => {
+                return Err(bad("params error: triggerDirection must be 1 (rising) or 2 (falling)"))
+            }
         };
-        match fields.whole("triggerDirection")? {
-            1 if price <= last => Err(Refusal::new(
-                codes::TRIGGER_NOT_ABOVE,
-                "expect Rising, but trigger_price <= current price",
-            )),
-            2 if price >= last => Err(Refusal::new(
-                codes::TRIGGER_NOT_BELOW,
-                "expect Falling, but trigger_price >= current price",
-            )),
-            direction @ (1 | 2) => Ok(Some(Trigger { price, rising: direction == 1, by })),
-            _ => Err(bad("params error: triggerDirection must be 1 (rising) or 2 (falling)")),
-        }
+        let trigger = Trigger { price, rising, by };
+        self.check_trigger(symbol, trigger)?;
+        Ok(Some(trigger))
     }
 
     /// The worst price that the slippage tolerance of a market order permits.

@@ -1,6 +1,5 @@
 //! A market that others tell of: their books, trades, candles and tickers as they come.
 
-use super::advance::FUNDING_MS;
 use super::{Exchange, Notice};
 use crate::book::MarketBook;
 use crate::market::candle::{Candle, MINUTE_MS};
@@ -189,9 +188,7 @@ impl Exchange {
                 self.notices.push(Notice::Closed(closed));
             }
         }
-        if self.now % FUNDING_MS == 0 {
-            self.pay_funding();
-        }
+        self.pay_funding();
         self.liquidate();
     }
 }

@@ -82,8 +82,8 @@ impl Day {
             "openInterestValue": value.round_dp(2).to_string(),
             "turnover24h": instrument.turnover(self.turnover),
             "volume24h": instrument.volume(self.volume),
-            "fundingRate": exchange.funding_rate(symbol).to_string(),
-            "nextFundingTime": exchange.next_funding().to_string(),
+            "fundingRate": told(exchange.funding_rate(symbol)),
+            "nextFundingTime": told(exchange.next_funding(symbol)),
             "fundingIntervalHour": (FUNDING_MS / 3_600_000).to_string(),
             "fundingCap": "0.00375",
             "predictedDeliveryPrice": "",
@@ -106,4 +106,9 @@ impl Day {
         row.extend(pit.ticker.clone());
         row
     }
+}
+
+/// A figure as it travels; empty where it is not known.
+fn told(figure: Option<impl ToString>) -> String {
+    figure.map_or_else(String::new, |figure| figure.to_string())
 }

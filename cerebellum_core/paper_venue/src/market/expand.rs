@@ -11,11 +11,11 @@ use protocol::bybit::enums::Side;
 /// Trades inside a minute.
 const SECONDS: usize = 60;
 
-/// The minute that `candle` could have been.
+/// The minute that `candle` could have been, with prices on its grid of ticks.
 #[must_use]
-pub fn expand(seed: u64, symbol: &str, candle: &Candle) -> Minute {
+pub fn expand(seed: u64, symbol: &str, tick: i64, candle: &Candle) -> Minute {
     let mut stream = Stream::new(&[seed, hash_name(symbol), candle.open_ts.unsigned_abs()]);
-    let prices = prices(candle, &mut stream);
+    let prices = prices(candle, &mut stream, tick.max(1));
     let sizes = split(candle.volume, &mut stream);
     let mut points = Vec::with_capacity(SECONDS);
     let (mut last, mut side) = (candle.open, Side::Buy);
@@ -34,7 +34,16 @@ pub fn expand(seed: u64, symbol: &str, candle: &Candle) -> Minute {
 }
 
 /// Open, both extremes and close at their seconds, a clamped random walk between them.
-fn prices(candle: &Candle, stream: &mut Stream) -> [i64; SECONDS] {
+fn prices(candle: &Candle, stream: &mut Stream, tick: i64) -> [i64; SECONDS] {
+    let whole = candle;
+    // Recorded prices are whole ticks, so nothing is lost.
+    let candle = &Candle {
+        open: whole.open / tick,
+        high: whole.high / tick,
+        low: whole.low / tick,
+        close: whole.close / tick,
+        ..*whole
+    };
     let rising = candle.close >= candle.open;
     let low_first = rising != (stream.below(4) == 0);
     let (first, second) =
@@ -58,7 +67,7 @@ fn prices(candle: &Candle, stream: &mut Stream) -> [i64; SECONDS] {
         prices[from] = start;
     }
     prices[SECONDS - 1] = candle.close;
-    prices
+    prices.map(|price| price * tick)
 }
 
 /// Splits a volume into random shares that add up to it.
@@ -96,12 +105,13 @@ mod tests {
             open in 0.0..=1.0_f64,
             close in 0.0..=1.0_f64,
             volume in 0_i64..1_000_000_000_000_000,
+            tick in 1_i64..60,
         ) {
-            let place = |share: f64| low + (range as f64 * share) as i64;
+            let place = |share: f64| tick * (low + (range as f64 * share) as i64);
             let mut candle = Candle::at(minute * 60_000, place(open));
             (candle.low, candle.high, candle.close, candle.volume) =
-                (low, low + range, place(close), volume);
-            let path = expand(seed, "BTCUSDT", &candle);
+                (tick * low, tick * (low + range), place(close), volume);
+            let path = expand(seed, "BTCUSDT", tick, &candle);
             let built = fold(candle.open_ts, &path.points).expect("points");
             prop_assert_eq!(
                 (built.open, built.high, built.low, built.close, built.volume),
@@ -109,7 +119,8 @@ mod tests {
             );
             prop_assert!(path.points.windows(2).all(|pair| pair[0].ts <= pair[1].ts));
             prop_assert!(path.points.iter().all(|p| (0..60_000).contains(&(p.ts - candle.open_ts))));
-            prop_assert_eq!(path, expand(seed, "BTCUSDT", &candle));
+            prop_assert!(path.points.iter().all(|point| point.price % tick == 0));
+            prop_assert_eq!(path, expand(seed, "BTCUSDT", tick, &candle));
         }
     }
 }

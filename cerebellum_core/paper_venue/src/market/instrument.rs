@@ -42,7 +42,8 @@ pub struct Instrument {
     pub row: Option<Value>,
 }
 
-/// Figures of a symbol that the simulated market knows.
+/// Figures of a symbol that is well known; its decimals are those of Bybit's `instruments-info`
+/// (category `linear`) as recorded on 2026-08-09.
 #[derive(Debug, Clone, Copy)]
 pub struct Known {
     /// Symbol.
@@ -132,6 +133,22 @@ impl Instrument {
             price_limit: Decimal::new(5, 2),
             row: None,
         }
+    }
+
+    /// The same filters beside a book that fits a price and a usual minute's volume; what nobody wrote
+    /// down of sizes fits them, too.
+    #[must_use]
+    pub fn in_market(mut self, price: f64, volume: f64) -> Self {
+        let decimals = (self.price_decimals, self.qty_decimals, self.volume_decimals);
+        let fitted = Self::new(&self.symbol, decimals, price, volume);
+        let (tick, step) = (self.tick, self.qty_step);
+        self.grid = (fitted.grid / tick * tick).max(tick);
+        self.level_qty = (fitted.level_qty / step * step).max(step);
+        if self.row.is_none() {
+            self.max_qty = (fitted.max_qty / step * step).max(step);
+            self.max_market_qty = (fitted.max_market_qty / step * step).max(step);
+        }
+        self
     }
 
     /// Reads a row of `/v5/market/instruments-info`.

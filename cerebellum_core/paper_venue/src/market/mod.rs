@@ -2,12 +2,22 @@
 
 /// Candles and the trades inside one minute.
 pub mod candle;
+/// Recorded candles as their files have them.
+pub mod candle_file;
+/// Columns of Parquet files.
+pub mod columns;
 /// From one candle to the trades inside it.
 pub mod expand;
+/// The filters of replayed symbols.
+pub mod facts;
 /// Public frames, read into events.
 pub mod frames;
+/// Rates of funding, and where they come from.
+pub mod funding;
 /// What may be traded, and in which steps.
 pub mod instrument;
+/// Which times can be those of a recording.
+pub mod plausible;
 /// Seeded randomness that every machine agrees on.
 pub mod random;
 /// Recorded frames.
@@ -20,6 +30,7 @@ pub mod simulated;
 pub mod told;
 
 use candle::{Candle, Minute, MINUTE_MS};
+use funding::Funding;
 use instrument::Instrument;
 use replay::Replay;
 use simulated::Simulated;
@@ -42,6 +53,7 @@ pub struct Market {
     source: Source,
     instruments: Vec<Instrument>,
     history: Vec<Vec<Candle>>,
+    funding: Funding,
 }
 
 impl Market {
@@ -49,7 +61,12 @@ impl Market {
     #[must_use]
     pub fn new(source: Source, instruments: Vec<Instrument>) -> Self {
         let history = vec![Vec::new(); instruments.len()];
-        Self { source, instruments, history }
+        let funding = match &source {
+            Source::Simulated(_) => Funding::Made,
+            Source::Replay(replay) => Funding::Given(replay.funding()),
+            Source::Told(_) => Funding::Told,
+        };
+        Self { source, instruments, history, funding }
     }
 
     /// The seeded market at its origin.
@@ -70,7 +87,13 @@ impl Market {
     /// A market that others tell of, with the candles that closed before it begins.
     #[must_use]
     pub fn told(told: Told, instruments: Vec<Instrument>, history: Vec<Vec<Candle>>) -> Self {
-        Self { source: Source::Told(told), instruments, history }
+        Self { source: Source::Told(told), instruments, history, funding: Funding::Told }
+    }
+
+    /// Where its rates of funding come from.
+    #[must_use]
+    pub const fn funding(&self) -> &Funding {
+        &self.funding
     }
 
     /// What others told, when that is where prices come from.

@@ -1,18 +1,16 @@
 //! The replayed market: recorded one-minute candles from Parquet, one file per symbol.
 
 use super::candle::{Candle, Minute, MINUTE_MS};
+use super::candle_file::{self, Columns};
 use super::expand::expand;
+use super::facts::{on_grid, Facts, Seen};
+use super::funding::{self, Settlement};
 use super::instrument::{is_symbol, look_up, power, Instrument};
-use parquet::basic::Type;
-use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
-use parquet::data_type::DataType;
-use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
+use protocol::bybit::decimals::spell;
 use std::path::Path;
 
-/// Most decimals that a recorded price may have.
-const PRICE_DECIMALS: u32 = 10;
-/// Most decimals that a recorded volume may have.
-const VOLUME_DECIMALS: u32 = 8;
+/// How the name of a file of candles ends.
+const ENDING: &str = "-1m.parquet";
 
 /// One symbol's recorded candles.
 #[derive(Debug, Clone)]
@@ -21,6 +19,19 @@ pub struct Recording {
     pub instrument: Instrument,
     /// In order of time; minutes may be missing.
     pub candles: Vec<Candle>,
+    /// Settlements of funding, oldest first; empty where none is known.
+    pub funding: Vec<Settlement>,
+}
+
+/// What a replay is read from.
+#[derive(Debug, Clone, Copy)]
+pub struct Places<'a> {
+    /// Folder of `SYMBOL-1m.parquet`.
+    pub candles: &'a Path,
+    /// Folder of `SYMBOL-funding.parquet`; the candles' own when nobody says.
+    pub funding: Option<&'a Path>,
+    /// File of instruments; `instruments.json` beside the candles when nobody says.
+    pub instruments: Option<&'a Path>,
 }
 
 /// The replayed market; yields one minute of every symbol at a time.
@@ -33,156 +44,103 @@ pub struct Replay {
     end_ts: i64,
 }
 
-/// Reads `SYMBOL-1m.parquet` for each symbol, or for every file in the folder when none is named.
+/// Reads the candles of each symbol, or of every file in the folder when none is named, with funding
+/// and filters.
 ///
 /// # Errors
 /// A line that names the file or column and what is wrong with it.
-pub fn load(folder: &Path, symbols: &[String]) -> Result<Vec<Recording>, String> {
-    let mut names = symbols.to_vec();
+pub fn load(places: &Places<'_>, symbols: &[String]) -> Result<Vec<Recording>, String> {
+    let folder = places.candles;
+    let (names, left_out) = match symbols {
+        [] => symbols_in(folder)?,
+        named => (named.to_vec(), Vec::new()),
+    };
     if names.is_empty() {
-        let entries = std::fs::read_dir(folder).map_err(|error| {
-            format!("cannot read the candle folder {}: {error}", folder.display())
-        })?;
-        for entry in entries.flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if let Some(symbol) = name.strip_suffix("-1m.parquet").filter(|name| is_symbol(name)) {
-                names.push(symbol.to_owned());
-            }
-        }
-        names.sort();
-    }
-    if names.is_empty() {
+        let held = if left_out.is_empty() { "none".to_owned() } else { left_out.join(", ") };
         return Err(format!(
-            "no SYMBOL-1m.parquet in {}: point --candles at a folder that has one",
+            "no SYMBOL{ENDING} of a symbol in capitals that ends in USDT in {} (others: {held}): point \
+             --candles at a folder that has one",
             folder.display()
         ));
     }
-    names.iter().map(|symbol| read(&folder.join(format!("{symbol}-1m.parquet")), symbol)).collect()
+    let facts = Facts::read(places.instruments, folder)?;
+    let mut recordings = Vec::with_capacity(names.len());
+    for symbol in &names {
+        let path = folder.join(format!("{symbol}{ENDING}"));
+        let columns = candle_file::read(&path)?;
+        let settled = funding::read(places.funding.unwrap_or(folder), symbol)?;
+        let funding = settled.unwrap_or_default();
+        let recording = build(symbol, &columns, &facts, funding);
+        recordings.push(recording.map_err(|what| format!("{}: {what}", path.display()))?);
+    }
+    if let Some(named) = places.funding.filter(|_| recordings.iter().all(|r| r.funding.is_empty()))
+    {
+        return Err(format!(
+            "--funding {} has no SYMBOL-funding.parquet of {}",
+            named.display(),
+            names.join(", ")
+        ));
+    }
+    if !left_out.is_empty() {
+        tracing::warn!(symbols = left_out.join(", "), "left out: no symbol in capitals with USDT");
+    }
+    Ok(recordings)
 }
 
-fn read(path: &Path, symbol: &str) -> Result<Recording, String> {
-    let told = |what: String| format!("{}: {what}", path.display());
-    let file = std::fs::File::open(path).map_err(|error| told(error.to_string()))?;
-    let reader = SerializedFileReader::new(file).map_err(|error| told(error.to_string()))?;
-    let mut times = Vec::new();
-    let mut columns: [Vec<f64>; 5] = Default::default();
-    let schema = reader.metadata().file_metadata().schema_descr_ptr();
-    let index = |name: &str, kind: Type| {
-        (0..schema.num_columns())
-            .find(|column| schema.column(*column).name() == name)
-            .filter(|column| schema.column(*column).physical_type() == kind)
-            .ok_or_else(|| told(format!("needs a column {name} of type {kind}")))
+/// Symbols with a file in a folder, and names of files that cannot be one here.
+fn symbols_in(folder: &Path) -> Result<(Vec<String>, Vec<String>), String> {
+    let told = |error: std::io::Error| {
+        format!("cannot read the candle folder {}: {error}", folder.display())
     };
-    let time_column = index("ts", Type::INT64)?;
-    let mut value_columns = [0; 5];
-    for (column, name) in value_columns.iter_mut().zip(["open", "high", "low", "close", "volume"]) {
-        *column = index(name, Type::DOUBLE)?;
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(told)? {
+        let name = entry.map_err(told)?.file_name().to_string_lossy().into_owned();
+        names.extend(name.strip_suffix(ENDING).map(str::to_owned));
     }
-    for group in 0..reader.num_row_groups() {
-        let rows = reader.get_row_group(group).map_err(|error| told(error.to_string()))?;
-        if let ColumnReader::Int64ColumnReader(values) =
-            open(rows.as_ref(), time_column).map_err(told)?
-        {
-            times.extend(drain(values).map_err(told)?);
-        }
-        for (column, into) in value_columns.iter().zip(&mut columns) {
-            if let ColumnReader::DoubleColumnReader(values) =
-                open(rows.as_ref(), *column).map_err(told)?
-            {
-                into.extend(drain(values).map_err(told)?);
-            }
-        }
-    }
-    build(symbol, &times, &columns).map_err(told)
+    names.sort();
+    Ok(names.into_iter().partition(|name| is_symbol(name)))
 }
 
-fn open(rows: &dyn RowGroupReader, column: usize) -> Result<ColumnReader, String> {
-    rows.get_column_reader(column).map_err(|error| error.to_string())
-}
-
-fn drain<T: DataType>(mut reader: ColumnReaderImpl<T>) -> Result<Vec<T::T>, String> {
-    let (mut all, mut definitions) = (Vec::new(), Vec::new());
-    loop {
-        let (records, _, _) = reader
-            .read_records(65_536, Some(&mut definitions), None, &mut all)
-            .map_err(|error| error.to_string())?;
-        if records == 0 {
-            return Ok(all);
+/// Tells what a replay does not know, and where it differs from what is usual.
+pub fn warn(recordings: &[Recording]) {
+    for Recording { instrument, funding, .. } in recordings {
+        let symbol = instrument.symbol.as_str();
+        if funding.is_empty() {
+            tracing::warn!(symbol, "no rates of funding are known: none is charged");
+        }
+        let known = look_up(symbol).map(|known| spell(1, known.price_decimals));
+        let tick = instrument.price(instrument.tick);
+        if let Some(usual) = known.filter(|usual| *usual != tick) {
+            tracing::warn!(symbol, tick, usual, "the tick is another one than the usual one");
         }
     }
 }
 
-/// Candles in scaled integers from columns of floats, with decimals that lose nothing.
-fn build(symbol: &str, times: &[i64], columns: &[Vec<f64>; 5]) -> Result<Recording, String> {
-    let [opens, highs, lows, closes, volumes] = columns;
-    if times.is_empty() {
-        return Err("has no candle".to_owned());
-    }
-    if columns.iter().any(|column| column.len() != times.len()) {
-        return Err("has missing values; remove those rows first".to_owned());
-    }
-    let known = look_up(symbol);
-    let prices = || opens.iter().chain(highs).chain(lows).chain(closes);
-    let least_price = known.map_or(0, |known| known.price_decimals);
-    let price_decimals = decimals_of(prices(), PRICE_DECIMALS).max(least_price);
-    let reference = opens.first().copied().unwrap_or(1.0);
-    let qty_decimals =
-        known.map_or_else(|| quantity_decimals(reference), |known| known.qty_decimals);
-    let largest = volumes.iter().copied().fold(0.0, f64::max);
-    let mut volume_decimals = decimals_of(volumes.iter(), VOLUME_DECIMALS).max(qty_decimals);
-    while volume_decimals > qty_decimals && largest * power(volume_decimals) > 4e15 {
-        volume_decimals -= 1;
-    }
-    let mut candles = Vec::with_capacity(times.len());
-    let mut previous = i64::MIN;
-    for row in 0..times.len() {
-        let ts = times[row];
-        let at = |what: &str| format!("row {row} (ts {ts}) {what}");
-        if ts % MINUTE_MS != 0 || ts <= previous {
-            return Err(at("is not a later, whole minute than the row before"));
-        }
-        previous = ts;
-        let price = |value: f64| scaled(value, price_decimals).filter(|ticks| *ticks > 0);
-        let prices = [opens[row], highs[row], lows[row], closes[row]].map(price);
+/// Candles in scaled integers, with decimals that lose nothing of a price.
+fn build(
+    symbol: &str,
+    columns: &Columns,
+    facts: &Facts,
+    funding: Vec<Settlement>,
+) -> Result<Recording, String> {
+    let [opens, highs, lows, closes, volumes] = &columns.values;
+    let instrument = facts.fit(symbol, &Seen { prices: [opens, highs, lows, closes], volumes })?;
+    let mut candles = Vec::with_capacity(columns.times.len());
+    for (row, &ts) in columns.times.iter().enumerate() {
+        let at = |what: &str| format!("row {row} (ts {ts}): {what}");
+        let price = |column: &[f64]| on_grid(column[row], instrument.price_decimals);
+        let prices = [price(opens), price(highs), price(lows), price(closes)];
         let [Some(open), Some(high), Some(low), Some(close)] = prices else {
-            return Err(at("has a price that is not a positive number"));
+            return Err(at("a price does not lie on the grid of ticks"));
         };
-        if high < open.max(close) || low > open.min(close) {
-            return Err(at("has a high or low inside its open and close"));
-        }
-        let Some(volume) = scaled(volumes[row], volume_decimals).filter(|units| *units >= 0) else {
-            return Err(at("has a volume that is not a number of at least zero"));
-        };
+        let volume = scaled(volumes[row], instrument.volume_decimals)
+            .ok_or_else(|| at(&format!("volume is too large: {}", volumes[row])))?;
         // The recording has no turnover: volume at the mean of the four prices stands in.
         let mean = (i128::from(open) + i128::from(high) + i128::from(low) + i128::from(close)) / 4;
         let turnover = mean * i128::from(volume);
         candles.push(Candle { open_ts: ts, open, high, low, close, volume, turnover });
     }
-    let early = volumes.len().min(1_440);
-    #[allow(clippy::cast_precision_loss)]
-    let usual = volumes[..early].iter().sum::<f64>() / early as f64;
-    let decimals = (price_decimals, qty_decimals, volume_decimals);
-    Ok(Recording { instrument: Instrument::new(symbol, decimals, reference, usual), candles })
-}
-
-/// Decimals of the most precise number, as its shortest spelling has them.
-fn decimals_of<'a>(values: impl Iterator<Item = &'a f64>, most: u32) -> u32 {
-    let mut decimals = 0;
-    for value in values {
-        let text = value.to_string();
-        let places = text.split_once('.').map_or(0, |(_, places)| places.len());
-        decimals = decimals.max(u32::try_from(places).unwrap_or(most));
-        if decimals >= most {
-            return most;
-        }
-    }
-    decimals
-}
-
-/// A step worth somewhere between ten cents and ten dollars, for most prices.
-fn quantity_decimals(price: f64) -> u32 {
-    let digits = format!("{:.0}", price.trunc()).len();
-    u32::try_from(digits.saturating_sub(1).min(3)).unwrap_or(0)
+    Ok(Recording { instrument, candles, funding })
 }
 
 #[allow(clippy::cast_possible_truncation)] // Checked against 2^53 first.
@@ -206,6 +164,12 @@ impl Replay {
     #[must_use]
     pub fn instruments(&self) -> Vec<Instrument> {
         self.recordings.iter().map(|recording| recording.instrument.clone()).collect()
+    }
+
+    /// Settlements of funding of every symbol, in order.
+    #[must_use]
+    pub fn funding(&self) -> Vec<Vec<Settlement>> {
+        self.recordings.iter().map(|recording| recording.funding.clone()).collect()
     }
 
     /// Open time of the minute that comes next.
@@ -250,7 +214,10 @@ impl Replay {
         let candles = self.next_candles();
         let (seed, recordings) = (self.seed, &self.recordings);
         let pairs = candles.into_iter().zip(recordings);
-        pairs.map(|(candle, r)| candle.map(|c| expand(seed, &r.instrument.symbol, &c))).collect()
+        let expand = |instrument: &Instrument, candle: Candle| {
+            expand(seed, &instrument.symbol, instrument.tick, &candle)
+        };
+        pairs.map(|(candle, r)| candle.map(|c| expand(&r.instrument, c))).collect()
     }
 }
 
@@ -258,39 +225,27 @@ impl Replay {
 mod tests {
     use super::*;
 
-    fn columns(volume: f64) -> [Vec<f64>; 5] {
-        [vec![95_505.4], vec![95_505.5], vec![95_502.7], vec![95_502.7], vec![volume]]
+    fn built(symbol: &str, prices: [f64; 4], volume: f64) -> Result<Recording, String> {
+        let values = [prices[0], prices[1], prices[2], prices[3], volume].map(|value| vec![value]);
+        let columns = Columns { times: vec![1_746_372_780_000], values };
+        build(symbol, &columns, &Facts::default(), Vec::new())
     }
 
     #[test]
     fn a_recorded_candle_keeps_every_digit() {
-        let recording = build("BTCUSDT", &[1_746_372_780_000], &columns(16.536)).expect("a candle");
+        let prices = [95_505.4, 95_505.5, 95_502.7, 95_502.7];
+        let recording = built("BTCUSDT", prices, 16.536).expect("a candle");
         let (instrument, candle) = (&recording.instrument, recording.candles[0]);
         assert_eq!(instrument.price(candle.open), "95505.4");
         assert_eq!(instrument.volume(candle.volume), "16.536");
     }
 
     #[test]
-    fn an_unknown_cheap_coin_gets_a_tick_as_fine_as_its_prices() {
-        let cheap = [
-            vec![0.000_012_34],
-            vec![0.000_012_35],
-            vec![0.000_012_3],
-            vec![0.000_012_3],
-            vec![1e9],
-        ];
-        let recording = build("PEPEUSDT", &[60_000], &cheap).expect("a candle");
-        assert_eq!(recording.instrument.price(recording.candles[0].high), "0.00001235");
+    fn a_price_of_a_hundred_millionth_keeps_every_digit() {
+        let prices = [1.234e-8, 1.235e-8, 1.23e-8, 1.231e-8];
+        let recording = built("TINYUSDT", prices, 1e9).expect("a candle");
+        assert_eq!(recording.instrument.price(recording.candles[0].high), "0.00000001235");
+        assert_eq!(recording.instrument.price(recording.candles[0].close), "0.00000001231");
         assert_eq!(recording.instrument.qty_decimals, 0);
-    }
-
-    #[test]
-    fn a_row_that_is_not_a_candle_is_refused_by_name() {
-        let broken = build("BTCUSDT", &[61_000], &columns(1.0)).expect_err("not a minute");
-        assert!(broken.contains("row 0") && broken.contains("61000"), "{broken}");
-        let negative = build("BTCUSDT", &[60_000], &columns(-1.0)).expect_err("negative");
-        assert!(negative.contains("volume"), "{negative}");
-        let nan = build("BTCUSDT", &[60_000], &columns(f64::NAN)).expect_err("not a number");
-        assert!(nan.contains("volume"), "{nan}");
     }
 }

@@ -2,8 +2,9 @@
 
 use super::faults::{break_sockets, silence, Fault};
 use super::scope::Scope;
-use super::{rest, Core, Venue};
+use super::{parameters, rest, Core, Venue};
 use crate::feed::hub::Out;
+use crate::market::funding::Funding;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{header, Method, StatusCode, Uri};
@@ -20,9 +21,12 @@ pub async fn handle(
     uri: Uri,
     body: Bytes,
 ) -> Response {
+    let query = rest::read_query(uri.query().unwrap_or(""));
     let answer = match (&method, what.as_str()) {
-        (&Method::GET, "status") => Ok(status(&venue)),
-        (&Method::GET, "ledger") => ledger(&venue, &rest::read_query(uri.query().unwrap_or(""))),
+        (&Method::GET, "status") => parameters::only(&[], &query).map(|()| status(&venue)),
+        (&Method::GET, "ledger") => {
+            parameters::only(&["key"], &query).and_then(|()| ledger(&venue, &query))
+        }
         (&Method::POST, "fault") => {
             read_fault(&body).and_then(|(fault, scope)| inject(&venue, &fault, &scope))
         }
@@ -55,11 +59,25 @@ fn status(venue: &Venue) -> Value {
             "speed": speed,
             "ended": core.exchange.ended(),
             "symbols": symbols,
+            "funding": funding(core),
             "accounts": core.exchange.accounts().len(),
             "sockets": core.hub.count(),
             "faults": core.faults,
         })
     })
+}
+
+/// Where the rates of funding come from: a word, or how many of a recording are known.
+fn funding(core: &Core) -> Value {
+    match core.exchange.market().funding() {
+        Funding::Made => json!("made up"),
+        Funding::Told => json!("told"),
+        Funding::Given(given) => {
+            let symbols = core.exchange.instruments().iter().zip(given);
+            let counts = symbols.map(|(one, known)| (one.symbol.clone(), json!(known.len())));
+            Value::Object(counts.collect())
+        }
+    }
 }
 
 /// Index of the account with this key.

@@ -8,8 +8,12 @@ pub mod auth;
 pub mod batch;
 /// What goes wrong on demand.
 pub mod faults;
+/// Who may ask at all.
+pub mod gate;
 /// Rate limits.
 pub mod limits;
+/// Which parameters a query takes.
+pub mod parameters;
 /// Queries of orders, executions, positions and wallets.
 pub mod private;
 /// All that is read, without sockets.
@@ -29,6 +33,7 @@ use crate::exchange::Exchange;
 use crate::feed::hub::Hub;
 use crate::feed::Feed;
 use crate::market::told::Event;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get};
 use axum::Router;
 use limits::Limits;
@@ -163,13 +168,14 @@ impl Venue {
     }
 }
 
-/// All paths of the venue.
-pub fn router(venue: Arc<Venue>) -> Router {
+/// All paths of the venue, behind a gate.
+pub fn router(venue: Arc<Venue>, gate: gate::Gate) -> Router {
     Router::new()
         .route("/v5/public/linear", get(sockets::public))
         .route("/v5/private", get(sockets::private))
         .route("/v5/trade", get(sockets::trade))
         .route("/admin/{*what}", any(admin::handle))
         .fallback(rest::handle)
+        .layer(from_fn_with_state(Arc::new(gate), gate::guard))
         .with_state(venue)
 }

@@ -1,7 +1,7 @@
 //! Private requests: orders, executions, positions, wallet and settings.
 
 use super::rest::Answer;
-use super::{public, Core, Venue};
+use super::{parameters, public, Core, Venue};
 use crate::exchange::exits::Exits;
 use crate::exchange::order::Order;
 use crate::exchange::request::Fields;
@@ -48,6 +48,7 @@ pub fn bucket(method: &str, path: &str) -> Option<(&'static str, usize)> {
 /// # Errors
 /// A refusal of the exchange.
 pub fn answer(core: &mut Core, venue: &Venue, account: usize, path: &str, body: &Value) -> Answer {
+    parameters::check_private(path, body)?;
     let fields = Fields(body);
     match path {
         "/v5/order/create" => reference(core.exchange.create(account, body)),
@@ -64,7 +65,7 @@ pub fn answer(core: &mut Core, venue: &Venue, account: usize, path: &str, body: 
         "/v5/order/history" => orders(&core.exchange, account, fields, false),
         "/v5/execution/list" => executions(&core.exchange, account, fields),
         "/v5/position/list" => positions(&core.exchange, account, fields),
-        "/v5/account/wallet-balance" => Ok(json!({"list": [core.exchange.wallet_row(account)]})),
+        "/v5/account/wallet-balance" => wallet(&core.exchange, account, fields),
         "/v5/account/info" => Ok(json!({
             "unifiedMarginStatus": 5,
             "marginMode": "REGULAR_MARGIN",
@@ -99,11 +100,30 @@ pub fn answer(core: &mut Core, venue: &Venue, account: usize, path: &str, body: 
         })),
         "/v5/account/fee-rate" => public::fee_rates(core, fields),
         // ccxt asks for it when it loads markets; nothing can be paid in or out here.
-        "/v5/asset/coin/query-info" => Ok(json!({
-            "rows": [{"name": "USDT", "coin": "USDT", "remainAmount": "0", "chains": []}],
-        })),
+        "/v5/asset/coin/query-info" => {
+            let usdt = json!({"name": "USDT", "coin": "USDT", "remainAmount": "0", "chains": []});
+            let rows = if holds_usdt(&fields.text("coin")?) { vec![usdt] } else { Vec::new() };
+            Ok(json!({"rows": rows}))
+        }
         _ => Err(Refusal::new(codes::ROUTE, format!("route {path} not found"))),
     }
+}
+
+/// Whether a list of coins, by commas, has the only one that there is; an empty list has all.
+fn holds_usdt(coins: &str) -> bool {
+    coins.is_empty() || coins.split(',').any(|coin| coin == "USDT")
+}
+
+fn wallet(exchange: &Exchange, account: usize, fields: Fields<'_>) -> Answer {
+    let kind = fields.required("accountType")?;
+    if kind != "UNIFIED" {
+        return Err(bad(format!("params error: accountType {kind} invalid, use UNIFIED")));
+    }
+    let mut row = json!(exchange.wallet_row(account));
+    if !holds_usdt(&fields.text("coin")?) {
+        row["coin"] = json!([]);
+    }
+    Ok(json!({"list": [row]}))
 }
 
 fn reference(result: Result<protocol::bybit::envelope::OrderReference, Refusal>) -> Answer {
@@ -146,9 +166,20 @@ fn page<T>(
     Ok((rows.into_iter().map(|(_, row)| row).collect(), next))
 }
 
+/// Longest window of a query.
+const LONGEST_WINDOW_MS: i64 = 7 * 86_400_000;
+
 /// Whether an instant lies in the asked window.
 fn in_window(fields: Fields<'_>) -> Result<impl Fn(i64) -> bool, Refusal> {
     let (start, end) = (fields.whole("startTime")?, fields.whole("endTime")?);
+    if start < 0 || end < 0 || (end != 0 && start > end) {
+        return Err(bad(format!(
+            "params error: startTime {start} and endTime {end} are no window"
+        )));
+    }
+    if start != 0 && end.saturating_sub(start) > LONGEST_WINDOW_MS {
+        return Err(bad("params error: startTime to endTime is longer than 7 days"));
+    }
     Ok(move |ts: i64| ts >= start && (end == 0 || ts <= end))
 }
 
@@ -165,8 +196,39 @@ fn scope(exchange: &Exchange, fields: Fields<'_>) -> Result<Option<Vec<usize>>, 
         let all = exchange.instruments().iter().enumerate().filter(|(_, one)| one.base == base);
         return Ok(Some(all.map(|(index, _)| index).collect()));
     }
-    Ok((fields.text("settleCoin")? == "USDT").then(|| (0..exchange.instruments().len()).collect()))
+    match fields.text("settleCoin")?.as_str() {
+        "" => Ok(None),
+        "USDT" => Ok(Some((0..exchange.instruments().len()).collect())),
+        // Nothing here settles in another coin.
+        _ => Ok(Some(Vec::new())),
+    }
 }
+
+/// What an order can become.
+const STATUSES: [&str; 9] = [
+    "New",
+    "PartiallyFilled",
+    "Untriggered",
+    "Rejected",
+    "PartiallyFilledCanceled",
+    "Filled",
+    "Cancelled",
+    "Triggered",
+    "Deactivated",
+];
+
+/// What an execution can be.
+const EXECUTIONS: [&str; 9] = [
+    "Trade",
+    "AdlTrade",
+    "Funding",
+    "BustTrade",
+    "Delivery",
+    "Settle",
+    "BlockTrade",
+    "MovePosition",
+    "FutureSpread",
+];
 
 fn orders(exchange: &Exchange, account: usize, fields: Fields<'_>, realtime: bool) -> Answer {
     if is_foreign(fields)? {
@@ -180,9 +242,10 @@ fn orders(exchange: &Exchange, account: usize, fields: Fields<'_>, realtime: boo
     if realtime && !named && scope.is_none() {
         return Err(bad("params error: symbol, baseCoin or settleCoin is missing"));
     }
-    let closed = fields.whole("openOnly")? != 0;
+    let closed = fields.one_of("openOnly", &["0", "1"])? == Some("1");
     let window = in_window(fields)?;
-    let filter = fields.text("orderFilter")?;
+    let filter = fields.one_of("orderFilter", &["Order", "StopOrder"])?;
+    let status = fields.one_of("orderStatus", &STATUSES)?;
     let numbers: Vec<u64> = if named {
         exchange.find(account, &id, &link_id).into_iter().collect()
     } else if realtime && !closed {
@@ -196,11 +259,8 @@ fn orders(exchange: &Exchange, account: usize, fields: Fields<'_>, realtime: boo
         let conditional = order.status == OrderStatus::Untriggered;
         (named || scope.as_ref().is_none_or(|symbols| symbols.contains(&order.symbol)))
             && (realtime || (window(order.updated) && !order.status.is_open()))
-            && match filter.as_str() {
-                "Order" => !conditional,
-                "StopOrder" => conditional,
-                _ => true,
-            }
+            && status.is_none_or(|status| order.status.as_str() == status)
+            && filter.is_none_or(|filter| (filter == "StopOrder") == conditional)
     };
     let found = numbers.iter().filter_map(|number| exchange.order(*number)).filter(wanted);
     let rows = found.map(|order| (order.number, exchange.order_row(order, false))).collect();
@@ -214,8 +274,8 @@ fn executions(exchange: &Exchange, account: usize, fields: Fields<'_>) -> Answer
     }
     fields.linear()?;
     let scope = scope(exchange, fields)?;
-    let (id, link_id, kind) =
-        (fields.text("orderId")?, fields.text("orderLinkId")?, fields.text("execType")?);
+    let (id, link_id) = (fields.text("orderId")?, fields.text("orderLinkId")?);
+    let kind = fields.one_of("execType", &EXECUTIONS)?;
     let window = in_window(fields)?;
     let all =
         exchange.accounts()[account].executions.iter().enumerate().filter(|(_, execution)| {
@@ -224,7 +284,7 @@ fn executions(exchange: &Exchange, account: usize, fields: Fields<'_>) -> Answer
                 && window(execution.ts)
                 && (id.is_empty() || order.is_some_and(|order| order.id == id))
                 && (link_id.is_empty() || order.is_some_and(|order| order.link_id == link_id))
-                && (kind.is_empty() || (kind == "Trade") == order.is_some())
+                && kind.is_none_or(|kind| kind == if order.is_some() { "Trade" } else { "Funding" })
         });
     let rows = all
         .map(|(index, one)| {

@@ -1,7 +1,7 @@
 //! Queries of market data.
 
 use super::rest::Answer;
-use super::Core;
+use super::{parameters, Core};
 use crate::clock::wall_ns;
 use crate::exchange::request::Fields;
 use crate::exchange::Refusal;
@@ -47,6 +47,9 @@ fn is_foreign(fields: Fields<'_>) -> Result<bool, Refusal> {
 /// A parameter that is missing or wrong.
 pub fn answer(core: &mut Core, path: &str, query: &Value) -> Option<Answer> {
     let fields = Fields(query);
+    if let Err(refusal) = parameters::check_public(path, query) {
+        return Some(Err(refusal));
+    }
     Some(match path {
         "time" => {
             // A clock that is off on demand says so, as it would at a real venue.
@@ -106,7 +109,9 @@ fn tickers(core: &mut Core, fields: Fields<'_>) -> Answer {
         Vec::new()
     } else if fields.text("symbol")?.is_empty() {
         fields.linear()?;
-        (0..core.exchange.instruments().len()).collect()
+        let base = fields.text("baseCoin")?;
+        let all = core.exchange.instruments().iter().enumerate();
+        all.filter(|(_, one)| base.is_empty() || one.base == base).map(|(index, _)| index).collect()
     } else {
         vec![symbol(core, fields)?]
     };
@@ -176,12 +181,19 @@ fn instruments(core: &mut Core, fields: Fields<'_>) -> Answer {
         return Ok(json!({"category": category, "list": [], "nextPageCursor": ""}));
     }
     fields.linear()?;
-    let from: usize =
-        fields.text("cursor")?.strip_prefix("i.").and_then(|n| n.parse().ok()).unwrap_or(0);
+    let kind = fields.text("symbolType")?;
+    let cursor = fields.text("cursor")?;
+    let place = cursor.strip_prefix("i.").and_then(|number| number.parse().ok());
+    let from: usize = match place {
+        Some(place) => place,
+        None if cursor.is_empty() => 0,
+        None => return Err(bad(format!("params error: cursor {cursor} invalid"))),
+    };
     let all = core.exchange.instruments().iter().filter(|one| {
         (status.is_empty() || status == "Trading")
             && (name.is_empty() || one.symbol == name)
             && (base.is_empty() || one.base == base)
+            && (kind.is_empty() || instrument_row(one)["symbolType"] == kind.as_str())
     });
     let matching: Vec<&Instrument> = all.collect();
     if !name.is_empty() && matching.is_empty() && status.is_empty() {
@@ -270,6 +282,7 @@ fn funding_history(core: &mut Core, fields: Fields<'_>) -> Answer {
     let rows: Vec<Value> = core
         .exchange
         .past_funding(symbol)
+        .into_iter()
         .filter(|(ts, _)| (start..=end).contains(ts))
         .take(limit)
         .map(|(ts, rate)| {
@@ -288,13 +301,20 @@ fn funding_history(core: &mut Core, fields: Fields<'_>) -> Answer {
 /// # Errors
 /// An unknown symbol.
 pub fn fee_rates(core: &Core, fields: Fields<'_>) -> Answer {
-    let name = fields.text("symbol")?;
+    let (name, base) = (fields.text("symbol")?, fields.text("baseCoin")?);
+    if is_foreign(fields)? {
+        return Ok(json!({"category": fields.text("category")?, "list": []}));
+    }
+    if !fields.text("category")?.is_empty() {
+        fields.linear()?;
+    }
     let show = |rate: Decimal| rate.to_string();
     let rows: Vec<Value> = core
         .exchange
         .instruments()
         .iter()
         .filter(|one| name.is_empty() || one.symbol == name)
+        .filter(|one| base.is_empty() || one.base == base)
         .map(|one| {
             json!({
                 "symbol": one.symbol,
