@@ -101,6 +101,7 @@ def up(
     speed: Annotated[float | None, typer.Option(help="Market seconds per second.")] = None,
     start: Annotated[int | None, typer.Option(help="Market time to start at, epoch ms.")] = None,
     symbols: Annotated[str | None, typer.Option(help="Symbols, separated by commas.")] = None,
+    funding: FundingFolder = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the simulated market.")] = None,
     run_for: Annotated[
         float | None, typer.Option(help="Stop this many seconds after everything is up.")
@@ -121,6 +122,7 @@ def up(
         candles=candles,
         start_ms=start,
         symbols=read_symbols("--symbols", symbols),
+        funding=funding,
         run_for_s=run_for,
         browser=browser,
     )

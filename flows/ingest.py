@@ -80,7 +80,10 @@ def refresh(symbol: str) -> Ingestion:
     settled = house.lake.refresh_funding(house.exchange, symbol, result.first_ts, end_ms)
     update_progress_artifact(progress, 100.0)
     logger.info("%s: %d candles added, %d in all", symbol, result.added, result.total)
-    logger.info("%s: %d funding settlements known", symbol, len(settled))
+    if len(settled):
+        logger.info("%s: %d funding settlements known", symbol, len(settled))
+    else:
+        logger.warning("%s: the venue tells no rates of funding: none is charged", symbol)
     for first, count in result.gaps:
         logger.warning("%s: %d candles missing from %d", symbol, count, first)
     return result

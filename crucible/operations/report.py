@@ -109,6 +109,9 @@ def make_report(home: Home, run_id: str | None = None) -> Report:
             break
         if attempt + 1 < SETTLING_READS:
             time.sleep(SETTLING_PAUSE_S)
+    unknown = (read_json(run.facts) or {}).get("unknown_funding")
+    if unknown:
+        notes.append(f"funding: no rates are known for {', '.join(unknown)}: none is charged")
     return Report(
         run=run.run_id,
         agents=agent_sums(run),

@@ -238,6 +238,8 @@ def paper_venue(settings: Settings, home: Home, ports: Ports, world: World) -> S
     command += ("--origin", str(world.origin_ms), "--start", str(world.start_ms))
     if world.candles is not None:
         command += ("--candles", world.candles)
+    if world.funding is not None:
+        command += ("--funding", world.funding)
     return ServiceSpec("paper_venue", command, prints_ready=True, essential=True, grace_s=5.0)
 
 

@@ -66,6 +66,8 @@ class UpOptions:
     start_ms : int or None
         Market time to start at.
     symbols : tuple of str or None
+    funding : Path or None
+        Folder of the rates of funding of a replay; None is that of the candles.
     run_for_s : float or None
         Seconds to run once everything is up; None until stopped.
     browser : bool
@@ -75,6 +77,7 @@ class UpOptions:
     candles: Path | None = None
     start_ms: int | None = None
     symbols: tuple[str, ...] | None = None
+    funding: Path | None = None
     run_for_s: float | None = None
     browser: bool = True
 
@@ -112,7 +115,9 @@ class Supervisor:
         self._options = options
         self._home = home
         self._display = display
-        self._world = _world(settings, options, home)
+        self._world = world_of(settings, options, home)
+        for line in self._world.says():
+            display.say(line)
         _refuse_foreign_slots(settings, self._world)
         self._settings = settings
         self._ports = Ports(
@@ -394,6 +399,7 @@ class Supervisor:
             "speed": self._settings.market.speed,
             "origin_ms": world.origin_ms,
             "start_ms": world.start_ms,
+            "unknown_funding": list(world.unknown_funding),
             "venue": self._settings.execution.venue,
             "prefect": self._ports.prefect_url,
             "mlflow": self._ports.mlflow_url,
@@ -415,7 +421,14 @@ class Supervisor:
                 signal.signal(number, handler)
 
 
-def _world(settings: Settings, options: UpOptions, home: Home) -> World:
+def world_of(settings: Settings, options: UpOptions, home: Home) -> World:
+    """Give the market that the settings and the command line ask for.
+
+    Raises
+    ------
+    HomeError
+        If the home lives in another one, or there is no such market.
+    """
     market = settings.market
     if settings.execution.venue != "paper":
         return open_outside(
@@ -425,13 +438,16 @@ def _world(settings: Settings, options: UpOptions, home: Home) -> World:
             history_days=market.history_days,
             now_ms=time.time_ns() // 1_000_000,
         )
+    # Symbols that the settings name are asked for; those that they have by default are not.
+    named = market.symbols if "symbols" in market.model_fields_set else None
     return open_world(
         home,
-        symbols=options.symbols,
+        symbols=options.symbols or named,
         default_symbols=market.symbols,
         seed=market.seed,
         history_days=market.history_days,
         candles=options.candles,
+        funding=options.funding,
         start_ms=options.start_ms,
     )
 
@@ -472,7 +488,8 @@ def options_settings(speed: float | None, seed: int | None) -> Settings:
         changes["speed"] = 1.0
     if not changes:
         return settings
-    return load_settings(market={**settings.market.model_dump(), **changes})
+    given = settings.market.model_dump(exclude_unset=True)
+    return load_settings(market={**given, **changes})
 
 
 __all__ = ["Run", "StopRequested", "Supervisor", "UpOptions", "options_settings", "up"]

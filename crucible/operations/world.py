@@ -12,7 +12,8 @@ from typing import Literal
 
 from crucible.operations.errors import HomeError
 from crucible.operations.home import Home, read_json, write_json
-from crucible.settings import FEWEST_CANDLES, MINUTE_MS
+from crucible.operations.recording import check_funding, open_recording, without_rates
+from crucible.settings import MINUTE_MS
 
 DAY_MS = 86_400_000
 # 2025-01-01T00:00:00Z: a fixed origin makes a default run reproducible.
@@ -41,6 +42,8 @@ class World:
         Folder of the recording, absolute.
     end_ms : int or None
         Exclusive end of the recording.
+    funding : str or None
+        Folder of the recording's rates of funding, absolute; None is that of the candles.
     """
 
     market: Literal["simulated", "replay", "venue"]
@@ -51,6 +54,33 @@ class World:
     last_market_ms: int
     candles: str | None = None
     end_ms: int | None = None
+    funding: str | None = None
+
+    @property
+    def unknown_funding(self) -> tuple[str, ...]:
+        """Symbols of a recording without rates: they are charged no funding."""
+        if self.candles is None:
+            return ()
+        return without_rates(Path(self.funding or self.candles), self.symbols)
+
+    def says(self) -> list[str]:
+        """Tell a person what a recording replays, leaves out and does not know."""
+        if self.candles is None:
+            return []
+        recording = open_recording(Path(self.candles), self.symbols)
+        lines = [f"replaying {', '.join(self.symbols)} of {self.candles}"]
+        if recording.left_out:
+            lines.append(
+                f"left out of the replay: {', '.join(recording.left_out)}; name what to replay "
+                "with --symbols"
+            )
+        if self.unknown_funding:
+            lines.append(
+                f"no rates of funding are known for {', '.join(self.unknown_funding)}: none is "
+                "charged; put SYMBOL-funding.parquet beside the candles, or name a folder with "
+                "--funding"
+            )
+        return lines
 
     def save(self, home: Home, last_market_ms: int) -> None:
         """Remember how far the market has come; an older instant changes nothing."""
@@ -67,6 +97,7 @@ def open_world(
     seed: int,
     history_days: int,
     candles: Path | None = None,
+    funding: Path | None = None,
     start_ms: int | None = None,
 ) -> World:
     """Give the world for the next start of a home.
@@ -75,7 +106,8 @@ def open_world(
     ----------
     home : Home
     symbols : tuple of str or None
-        Asked for by name; None takes `default_symbols` (of a recording: those that it holds).
+        Asked for by name; None takes `default_symbols`, of a recording those that the home has
+        replayed before, or all that it holds.
     default_symbols : tuple of str
     seed : int
         Of the simulated market.
@@ -83,19 +115,27 @@ def open_world(
         Days before the first start that candles can be asked for.
     candles : Path, optional
         Folder of ``SYMBOL-1m.parquet``: replay it instead of simulating.
+    funding : Path, optional
+        Folder of ``SYMBOL-funding.parquet`` for a replay; the default is `candles`. A symbol without
+        such a file is charged no funding.
     start_ms : int, optional
         Market time to start at; the default goes on after the last one seen.
 
     Raises
     ------
     HomeError
-        If `start_ms` is no plausible time, the home lives in another world, the recording lacks a symbol or has ended.
+        If `start_ms` is no plausible time, the home lives in another world, the recording lacks a
+        symbol or has ended, or `funding` has no rates of any symbol.
     CandleError
         If a file of the recording cannot be used.
     """
     from crucible.market.plausible import END_MS, FIRST_MS, likely_unit
 
+    saved = read_json(home.world_file)
     if candles is None:
+        if funding is not None:
+            message = f"--funding {funding} belongs to a replay; give --candles, or leave it out"
+            raise HomeError(message)
         fresh = World(
             market="simulated",
             symbols=symbols or default_symbols,
@@ -105,8 +145,9 @@ def open_world(
             last_market_ms=0,
         )
     else:
-        fresh = _recording(candles, symbols, default_symbols, seed)
-    saved = read_json(home.world_file)
+        if symbols is None and saved is not None and saved.get("candles") == _named(candles):
+            symbols = tuple(saved["symbols"])
+        fresh = _recording(candles, symbols, funding, seed)
     if saved is not None:
         _refuse_other_world(home, saved, fresh)
         fresh = replace(fresh, last_market_ms=int(saved.get("last_market_ms", 0)))
@@ -154,59 +195,30 @@ def open_outside(
     return fresh
 
 
-def _recording(
-    folder: Path, symbols: tuple[str, ...] | None, default_symbols: tuple[str, ...], seed: int
-) -> World:
-    from crucible.market.candles import files_of
+def _named(folder: Path) -> str:
+    return str(folder.expanduser().absolute())
 
-    folder = folder.expanduser().absolute()
-    files = files_of(folder)
-    wanted = symbols or tuple(name for name in default_symbols if name in files)
-    absent = [name for name in wanted if name not in files]
-    if absent or not wanted:
-        what = absent[0] if absent else " or ".join(default_symbols)
-        holds = ", ".join(sorted(files)) or "no SYMBOL-1m.parquet at all"
-        message = f"{folder} has no candles of {what}; it holds {holds}"
-        raise HomeError(message)
-    spans = [_span(files[name], name) for name in wanted]
-    first = max(span[0] for span in spans)
-    end = min(span[1] for span in spans) + MINUTE_MS
-    if first >= end:
-        message = (
-            f"{folder}: no minute is in every file of {', '.join(wanted)}: one begins at {first}, "
-            f"another ends at {end}; name symbols that were recorded at the same time"
-        )
-        raise HomeError(message)
-    minutes = (end - first) // MINUTE_MS
-    if minutes < FEWEST_CANDLES:
-        message = (
-            f"{folder}: {minutes} minutes are in every file of {', '.join(wanted)}; nothing can be forged "
-            f"on fewer than {FEWEST_CANDLES}: give a longer recording"
-        )
-        raise HomeError(message)
-    start = first + int((end - first) * HISTORY_FRACTION)
+
+def _recording(
+    folder: Path, symbols: tuple[str, ...] | None, funding: Path | None, seed: int
+) -> World:
+    held = open_recording(folder, symbols)
+    rates = None if funding is None else str(check_funding(funding, held.symbols))
     return World(
         market="replay",
-        symbols=wanted,
+        symbols=held.symbols,
         seed=seed,
-        origin_ms=first,
-        start_ms=start,
+        origin_ms=held.first_ms,
+        start_ms=held.first_ms + int((held.end_ms - held.first_ms) * HISTORY_FRACTION),
         last_market_ms=0,
-        candles=str(folder),
-        end_ms=end,
+        candles=_named(folder),
+        end_ms=held.end_ms,
+        funding=rates,
     )
 
 
-def _span(path: Path, symbol: str) -> tuple[int, int]:
-    """First and last open time of a file in which every row is sound."""
-    from crucible.market.candles import read_candles
-
-    candles = read_candles(path, symbol)
-    return int(candles.ts[0]), int(candles.ts[-1])
-
-
 def _refuse_other_world(home: Home, saved: dict[str, object], fresh: World) -> None:
-    for name in ("market", "seed", "candles", "symbols"):
+    for name in ("market", "seed", "candles", "symbols", "funding"):
         asked = getattr(fresh, name)
         before = saved.get(name)
         if (list(asked) if isinstance(asked, tuple) else asked) != before:

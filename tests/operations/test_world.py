@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crucible.market.candles import CandleError, Candles, write_candles
+from crucible.market.funding import Funding, write_funding
 from crucible.operations.errors import HomeError
 from crucible.operations.home import Home
+from crucible.operations.supervisor import UpOptions, options_settings, world_of
 from crucible.operations.world import DAY_MS, SIMULATED_ORIGIN_MS, World, open_world
 from crucible.settings import MINUTE_MS
 
@@ -75,7 +77,7 @@ def test_another_market_in_the_same_home_is_refused(home: Home, change: dict, na
         opened(home, **change)
 
 
-def test_a_recording_starts_after_its_history_and_takes_the_symbols_it_has(
+def test_a_recording_starts_after_its_history_and_takes_all_the_symbols_it_has(
     home: Home, tmp_path: Path
 ):
     recording(tmp_path, "BTCUSDT", 5_000)
@@ -84,7 +86,8 @@ def test_a_recording_starts_after_its_history_and_takes_the_symbols_it_has(
     world = opened(home, candles=tmp_path)
 
     assert world.market == "replay"
-    assert world.symbols == ("BTCUSDT",)
+    assert world.symbols == ("BTCUSDT", "SOLUSDT")
+    assert not any("left out" in line for line in world.says())
     assert world.start_ms == world.origin_ms + 3_000 * MINUTE_MS
     assert world.end_ms == world.origin_ms + 5_000 * MINUTE_MS
     assert world.candles == str(tmp_path)
@@ -142,6 +145,77 @@ def test_a_file_that_no_symbol_names_is_not_dropped_unsaid(home: Home, tmp_path:
     (tmp_path / "ethusdt-1m.parquet").write_bytes(b"")
     with pytest.raises(CandleError, match="'ethusdt' is no symbol"):
         opened(home, candles=tmp_path)
+
+
+def test_symbols_that_a_replay_leaves_out_are_told(home: Home, tmp_path: Path):
+    for symbol in ("BTCUSDT", "SOLUSDT", "BTCUSD"):
+        recording(tmp_path, symbol, 2_000)
+
+    assert opened(home, candles=tmp_path).symbols == ("BTCUSDT", "SOLUSDT")
+    assert any(
+        "left out of the replay: BTCUSD;" in line for line in opened(home, candles=tmp_path).says()
+    )
+    named = opened(home, candles=tmp_path, symbols=("BTCUSDT",))
+    assert any("left out of the replay: BTCUSD, SOLUSDT;" in line for line in named.says())
+
+
+def test_a_home_goes_on_with_the_symbols_that_it_replayed_before(home: Home, tmp_path: Path):
+    recording(tmp_path, "BTCUSDT", 2_000)
+    recording(tmp_path, "SOLUSDT", 2_000)
+    opened(home, candles=tmp_path, symbols=("BTCUSDT",)).save(home, 0)
+
+    assert opened(home, candles=tmp_path).symbols == ("BTCUSDT",)
+
+
+def test_a_replay_knows_whose_funding_it_does_not_know(home: Home, tmp_path: Path):
+    rates = tmp_path / "rates"
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        recording(tmp_path, symbol, 2_000)
+    settled = Funding("BTCUSDT", np.array([1_700_000_040_000]), np.array([0.0001]))
+    write_funding(settled, rates)
+
+    assert opened(home, candles=tmp_path).unknown_funding == ("BTCUSDT", "ETHUSDT")
+    world = opened(home, candles=tmp_path, funding=rates)
+    assert world.funding == str(rates)
+    assert world.unknown_funding == ("ETHUSDT",)
+    assert any("no rates of funding are known for ETHUSDT" in line for line in world.says())
+    world.save(home, 0)
+    with pytest.raises(HomeError, match="funding was"):
+        opened(home, candles=tmp_path)
+
+
+@pytest.mark.parametrize("place", ["nowhere", "."])
+def test_a_folder_without_rates_is_refused(home: Home, tmp_path: Path, place: str):
+    recording(tmp_path, "BTCUSDT", 2_000)
+    with pytest.raises(HomeError, match=r"has none of BTCUSDT-funding\.parquet"):
+        opened(home, candles=tmp_path, funding=tmp_path / place)
+
+
+def test_rates_without_a_replay_are_refused(home: Home, tmp_path: Path):
+    with pytest.raises(HomeError, match=r"--funding .* belongs to a replay"):
+        opened(home, funding=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "held"),
+    [
+        ("", ("BTCUSDT", "ETHUSDT", "LTCUSDT")),
+        ("[market]\nspeed = 5.0\n", ("BTCUSDT", "ETHUSDT", "LTCUSDT")),
+        ('[market]\nsymbols = ["BTCUSDT", "ETHUSDT"]\n', ("BTCUSDT", "ETHUSDT")),
+    ],
+)
+@pytest.mark.parametrize("speed", [None, 60.0])
+def test_only_settings_that_name_symbols_restrict_a_replay(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text, held, speed
+):
+    for symbol in ("BTCUSDT", "ETHUSDT", "LTCUSDT"):
+        recording(tmp_path / "candles", symbol, 2_000)
+    (tmp_path / "crucible.toml").write_text(text)
+    monkeypatch.setenv("CRUCIBLE_SETTINGS_FILE", str(tmp_path / "crucible.toml"))
+    monkeypatch.delenv("CRUCIBLE_MARKET__SYMBOLS", raising=False)
+
+    options = UpOptions(candles=tmp_path / "candles")
+    assert world_of(options_settings(speed, None), options, home).symbols == held
 
 
 def test_an_empty_folder_is_named(home: Home, tmp_path: Path):

@@ -1,0 +1,112 @@
+"""A folder of recorded candles: which symbols it holds, over which time, and whether funding is known."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from crucible.market.candles import ENDING, files_of, read_candles
+from crucible.market.funding import funding_path, read_funding
+from crucible.operations.errors import HomeError
+from crucible.settings import FEWEST_CANDLES, MINUTE_MS
+
+# What the paper venue can serve: USDT perpetuals.
+SYMBOL = re.compile(r"[A-Z0-9]{1,20}USDT")
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What a replay is made of.
+
+    Attributes
+    ----------
+    folder : Path
+        Of ``SYMBOL-1m.parquet``, absolute.
+    symbols : tuple of str
+        Those that are replayed.
+    left_out : tuple of str
+        What else the folder holds candles of.
+    first_ms, end_ms : int
+        The span that every replayed symbol has; the end is exclusive.
+    """
+
+    folder: Path
+    symbols: tuple[str, ...]
+    left_out: tuple[str, ...]
+    first_ms: int
+    end_ms: int
+
+
+def open_recording(folder: Path, symbols: tuple[str, ...] | None) -> Recording:
+    """Read a folder of recorded candles.
+
+    Parameters
+    ----------
+    folder : Path
+    symbols : tuple of str or None
+        None takes every USDT perpetual in the folder.
+
+    Raises
+    ------
+    HomeError
+        If the folder lacks a symbol, or the symbols have too little time in common.
+    CandleError
+        If a file does not hold sound candles, or is not named by a symbol.
+    """
+    folder = folder.expanduser().absolute()
+    held = files_of(folder)
+    wanted = symbols or tuple(name for name in held if SYMBOL.fullmatch(name))
+    absent = [name for name in wanted if name not in held]
+    if absent or not wanted:
+        what = absent[0] if absent else "any symbol that ends in USDT"
+        holds = ", ".join(held) or f"no SYMBOL{ENDING} at all"
+        message = f"{folder} has no candles of {what}; it holds {holds}"
+        raise HomeError(message)
+    spans = []
+    for name in wanted:
+        candles = read_candles(held[name], name)
+        spans.append((int(candles.ts[0]), int(candles.ts[-1]) + MINUTE_MS))
+    first_ms, end_ms = max(span[0] for span in spans), min(span[1] for span in spans)
+    if first_ms >= end_ms:
+        message = (
+            f"{folder}: no minute is in every file of {', '.join(wanted)}: one begins at {first_ms}, "
+            f"another ends at {end_ms}; name symbols that were recorded at the same time with --symbols"
+        )
+        raise HomeError(message)
+    minutes = (end_ms - first_ms) // MINUTE_MS
+    if minutes < FEWEST_CANDLES:
+        message = (
+            f"{folder}: {minutes} minutes are in every file of {', '.join(wanted)}; nothing can be "
+            f"forged on fewer than {FEWEST_CANDLES}: give a longer recording"
+        )
+        raise HomeError(message)
+    left_out = tuple(name for name in held if name not in wanted)
+    return Recording(folder, tuple(wanted), left_out, first_ms, end_ms)
+
+
+def check_funding(folder: Path, symbols: tuple[str, ...]) -> Path:
+    """Give a folder of recorded rates, absolute, if it holds those of at least one symbol.
+
+    Raises
+    ------
+    HomeError
+        If it holds none.
+    """
+    folder = folder.expanduser().absolute()
+    if not any(funding_path(folder, name).exists() for name in symbols):
+        files = ", ".join(funding_path(folder, name).name for name in symbols)
+        message = f"--funding {folder} has none of {files}; without rates no funding is charged"
+        raise HomeError(message)
+    return folder
+
+
+def without_rates(funding: Path, symbols: tuple[str, ...]) -> tuple[str, ...]:
+    """Give the symbols whose funding nobody knows, so that none is charged.
+
+    Raises
+    ------
+    FundingError
+        If a file does not hold sound rates.
+    """
+    return tuple(name for name in symbols if not len(read_funding(funding, name)))
