@@ -102,7 +102,7 @@ def read_checked(path: Path, kind: str) -> Any:  # noqa: ANN401 - JSON values
         text = path.read_text()
         document = json.loads(text)
         found, digest, state = document["format"], document["sha256"], document["state"]
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         message = f"{path}: not a readable checkpoint ({error}); delete it to start again"
         raise CheckpointError(message) from error
     if found != kind:

@@ -4,15 +4,22 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
+from crucible.arena.ledger import Ledger
 from crucible.dashboard.app import make_app
+from crucible.errors import CrucibleError
+from crucible.features.influence import InfluenceArrays
+from crucible.forge.checkpoint import read_checked
 from crucible.operations.errors import HomeError
 from crucible.operations.home import Home, read_json, write_json
 from crucible.operations.world import open_outside, open_world
+from tests.disks import fill, mounted
+from tests.documented import answers, lacking
 
 WHOLE = {
     "services.json": {
@@ -172,3 +179,52 @@ def test_status_shows_foreign_markup_and_escapes_to_the_letter(tmp_path: Path):
     assert "\\x1b]0;title" in flat
     assert ":smile:" in flat
     assert json.loads(command(home.path, "status", "--json").stdout)["agents"] == [agent]
+
+
+PROMISED = answers("State files")
+
+
+def told(path: Path, content: bytes, read: Callable[[Path], object]) -> str:
+    path.write_bytes(content)
+    with pytest.raises(CrucibleError) as caught:
+        read(path)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+def checkpoint(path: Path) -> object:
+    return read_checked(path, "crucible.forge-checkpoint/1")
+
+
+DAMAGED = {
+    "emptied-state": ("arena.json", [b"", b"\0" * 512], read_json),
+    "cut-state": ("services.json", [b"{", b'{"services": {"a', b"\xff"], read_json),
+    "other-state": ("world.json", [b"[]", b'{"symbols": 1}'], read_json),
+    "emptied-checkpoint": ("checkpoint.json", [b"", b"\0" * 9, b"[" * 99_999], checkpoint),
+    "emptied-influence": ("influence.npz", [b"", b"\0" * 512, b"PK\x03\x04"], InfluenceArrays.load),
+    "no-ledger": ("ledger.sqlite", [b"not a database, and long enough to tell"], Ledger),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_what_comes_back_damaged_gets_the_answer_of_the_reference(tmp_path: Path, case: str):
+    name, contents, read = DAMAGED[case]
+    for content in contents:
+        assert lacking(PROMISED[case], told(tmp_path / name, content, read)) == []
+
+
+def test_a_damaged_current_and_a_full_disk_get_the_answer_of_the_reference(tmp_path: Path):
+    home = Home.at(tmp_path / "home")
+    home.create()
+    home.new_run()
+    home.new_run()
+    (home.path / "current").write_text("")
+    with pytest.raises(HomeError) as caught:
+        home.current()
+    assert lacking(PROMISED["damaged-current"], str(caught.value)) == []
+    with mounted(tmp_path / "disk", "64k") as disk:
+        fill(disk)
+        with pytest.raises(CrucibleError) as full:
+            write_json(disk / "world.json", {"market": "x"})
+    assert lacking(PROMISED["full-disk"], str(full.value)) == []
+    assert PROMISED.keys() == DAMAGED.keys() | {"damaged-current", "full-disk"}
