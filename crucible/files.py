@@ -73,6 +73,21 @@ def write_text(path: Path, text: str, *, mode: int = 0o666) -> None:
     write_atomic(path, text.encode(), mode=mode)
 
 
+def show_text(path: Path, text: str) -> None:
+    """Replace a text file that only tells how things stand and is written anew all the time.
+
+    A reader sees the old text or the new one; after a cut of power it may be empty. A disk can take seconds
+    over a `fsync`, which whoever trades does not spend on telling.
+
+    Raises
+    ------
+    WriteError
+        Naming the file, what the system says and the next step.
+    """
+    with replacing(path, lasting=False) as part, part.open("wb") as file:
+        file.write(text.encode())
+
+
 def write_json(path: Path, value: object, *, mode: int = 0o666) -> None:
     """Replace a JSON file; see `write_atomic`.
 
@@ -85,7 +100,7 @@ def write_json(path: Path, value: object, *, mode: int = 0o666) -> None:
 
 
 @contextmanager
-def replacing(path: Path, *, mode: int = 0o666) -> Iterator[Path]:
+def replacing(path: Path, *, mode: int = 0o666, lasting: bool = True) -> Iterator[Path]:
     """Give a temporary path for a library to write to; at the end of the block it takes `path`'s place.
 
     If the block raises, `path` stays as it was and nothing is left behind.
@@ -96,6 +111,8 @@ def replacing(path: Path, *, mode: int = 0o666) -> Iterator[Path]:
         Its folder is there.
     mode : int
         Permissions of the new file, less the process's mask.
+    lasting : bool
+        Wait until it is on the disk; see `show_text` for when not to.
 
     Raises
     ------
@@ -107,13 +124,15 @@ def replacing(path: Path, *, mode: int = 0o666) -> Iterator[Path]:
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode))
         try:
             yield part
-            _sync(part)
+            if lasting:
+                _sync(part)
             part.replace(path)
         except BaseException:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
             raise
-        _sync_folder(path.parent)
+        if lasting:
+            _sync_folder(path.parent)
     except OSError as error:
         raise _told(error, path) from error
 

@@ -20,6 +20,7 @@ from crucible.files import (
     move_folder,
     remove_parts,
     replacing,
+    show_text,
     write_atomic,
     write_json,
     write_text,
@@ -79,6 +80,14 @@ def test_the_bytes_are_on_the_disk_before_the_name_and_the_name_before_the_retur
     assert size > 0
     assert calls == [f"fsync {part} of {size}", f"rename {part} to file", "fsync state"]
     assert [each.name for each in folder.iterdir()] == ["file"]
+
+
+def test_what_only_tells_is_replaced_whole_and_waits_for_no_disk(tmp_path: Path, calls: list[str]):
+    show_text(tmp_path / "status", "old")
+    show_text(tmp_path / "status", "new")
+    assert (tmp_path / "status").read_text() == "new"
+    assert [call.split()[0] for call in calls] == ["rename", "rename"]
+    assert [each.name for each in tmp_path.iterdir()] == ["status"]
 
 
 def test_a_folder_is_on_the_disk_before_what_is_written_into_it(tmp_path: Path, calls: list[str]):

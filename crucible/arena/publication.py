@@ -15,7 +15,7 @@ from crucible.arena.agent import Agent
 from crucible.arena.incoming import BookRecorder
 from crucible.errors import CrucibleError
 from crucible.execution.trades import Trade
-from crucible.files import append_line, write_text
+from crucible.files import append_line, show_text
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ def write_status(
                 "last_event": agent.last_event,
             }
         )
-    write_text(path, json.dumps({"market_ts": market_ts, "agents": rows, **extra}))
+    show_text(path, json.dumps({"market_ts": market_ts, "agents": rows, **extra}))
 
 
 def timing(minutes: int, decide_ms: Collection[float]) -> dict[str, Any]:
