@@ -94,6 +94,9 @@ def check_funding(folder: Path, symbols: tuple[str, ...]) -> Path:
         If it holds none.
     """
     folder = folder.expanduser().absolute()
+    if not folder.is_dir():
+        message = f"--funding {folder}: no such folder; leave --funding out to charge what lies beside the candles"
+        raise HomeError(message)
     if not any(funding_path(folder, name).exists() for name in symbols):
         files = ", ".join(funding_path(folder, name).name for name in symbols)
         message = f"--funding {folder} has none of {files}; without rates no funding is charged"

@@ -184,10 +184,13 @@ def test_a_replay_knows_whose_funding_it_does_not_know(home: Home, tmp_path: Pat
         opened(home, candles=tmp_path)
 
 
-@pytest.mark.parametrize("place", ["nowhere", "."])
-def test_a_folder_without_rates_is_refused(home: Home, tmp_path: Path, place: str):
+@pytest.mark.parametrize(
+    ("place", "named"),
+    [("nowhere", "no such folder"), (".", r"has none of BTCUSDT-funding\.parquet")],
+)
+def test_a_folder_without_rates_is_refused(home: Home, tmp_path: Path, place: str, named: str):
     recording(tmp_path, "BTCUSDT", 2_000)
-    with pytest.raises(HomeError, match=r"has none of BTCUSDT-funding\.parquet"):
+    with pytest.raises(HomeError, match=named):
         opened(home, candles=tmp_path, funding=tmp_path / place)
 
 
