@@ -44,7 +44,7 @@ impl Engine {
         let now = clock::now().ms;
         let holds = matches!(self.held.condition, Journaling::Held(_));
         if holds && now < self.held.retry_at {
-            return Ok(self.from_memory(later));
+            return Ok(self.let_out(later));
         }
         match self.journal.commit() {
             Ok(()) => {
@@ -63,7 +63,7 @@ impl Engine {
                 self.held.retry_at = now + RETRY_MS;
                 self.remind(&error.to_string());
                 self.hear(Journaling::Held(error.to_string()));
-                Ok(self.from_memory(later))
+                Ok(self.let_out(later))
             }
             Err(error) => Err(error.to_string()),
         }
@@ -106,7 +106,7 @@ impl Engine {
     }
 
     /// Lets out what makes positions smaller, and holds or gives back the rest.
-    fn from_memory(&mut self, later: Vec<Later>) -> Vec<Later> {
+    fn let_out(&mut self, later: Vec<Later>) -> Vec<Later> {
         let mut out = Vec::new();
         for thing in later {
             match thing {
