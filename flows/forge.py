@@ -23,9 +23,9 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import State, StateType
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Running
+from prefect.states import Cancelled, Running
 
 from crucible.files import make_folder, move_folder, write_json
 from crucible.forge.importance import with_importance
@@ -81,8 +81,12 @@ class Job:
 
 @flow(name="forge", flow_run_name="forge {slot}", retries=0)
 def forge(
-    slot: str, seed: int | str = 0, reason: str = "asked for by a person", resume: str = ""
-) -> str:
+    slot: str,
+    seed: int | str = 0,
+    reason: str = "asked for by a person",
+    resume: str = "",
+    only_without_challenger: bool = False,  # noqa: FBT001, FBT002 - a parameter of Prefect's page
+) -> str | State[str]:
     """Evolve a specialist and offer it as the slot's challenger.
 
     Parameters
@@ -95,11 +99,15 @@ def forge(
     resume : str
         Key of an unfinished forging of the slot to go on with, instead of beginning one: the id of
         the flow run that began it. It keeps its own seed.
+    only_without_challenger : bool
+        How Singularity and the Watchtower ask: where the slot has a challenger by then, the run ends
+        as refused. What a person asks for is made all the same; the challenger keeps its place.
 
     Returns
     -------
-    str
-        What came of it: the version registered, or the gate that refused.
+    str or State
+        What came of it: the version registered, or the gate that refused. A forging that was not
+        begun ends in the state Refused, with the reason.
 
     Raises
     ------
@@ -117,25 +125,37 @@ def forge(
         job = Job.read(folder)
         if resume:
             require_resumable(house, job, place, resume)
-        outcome = nothing_to_do(house, slot, key) if job is None else ""
-        if not outcome:
+        outcome = published_before(house, slot, key) if job is None else ""
+        refusal = ""
+        if job is None and not outcome and only_without_challenger:
+            refusal = has_challenger(house, slot)
+        if not outcome and not refusal:
             if job is None:
                 job = open_job(house, place, int(seed), reason, key)
                 job.write(folder)
             outcome = work(house, job, folder, key)
             shutil.rmtree(folder)
         folder.with_name(f"{key}.lock").unlink(missing_ok=True)
-    get_run_logger().info(outcome)
-    return outcome
+    get_run_logger().info(outcome or refusal)
+    return Cancelled(name="Refused", message=refusal) if refusal else outcome
 
 
-def nothing_to_do(house: House, slot: str, key: str) -> str:
-    """Say why a forging that waits nowhere is not begun; empty where it should be."""
+def published_before(house: House, slot: str, key: str) -> str:
+    """Say that a forging was made already; empty where it was not."""
     if house.registry.finished(key):
         return f"{slot}: this forging has ended and its outcome is published; nothing to do"
-    if "challenger" in house.registry.aliases(slot):
-        return f"{slot} has a challenger already; nothing forged"
     return ""
+
+
+def has_challenger(house: House, slot: str) -> str:
+    """Say why a slot needs no forging; empty where it needs one."""
+    held = house.registry.aliases(slot).get("challenger")
+    if held is None:
+        return ""
+    return (
+        f"{slot}: not forged, since version {held} became its challenger meanwhile; to have one made "
+        "all the same, run forge without only_without_challenger"
+    )
 
 
 def require_resumable(house: House, job: Job | None, slot: Slot, key: str) -> None:
@@ -190,7 +210,19 @@ def closing(house: House, job: Job) -> Iterator[None]:
 
 
 def open_job(house: House, slot: Slot, seed: int, reason: str, key: str) -> Job:
-    """Bring the lake up to date and open the MLflow run."""
+    """Bring the lake up to date and open the MLflow run.
+
+    Raises
+    ------
+    HouseError
+        If the slot's symbol is not tracked.
+    """
+    if slot.symbol not in house.symbols:
+        message = (
+            f"{slot.name}: {slot.symbol} is not tracked; there are {', '.join(house.symbols)}; "
+            "start with another market: crucible up --symbols"
+        )
+        raise HouseError(message)
     for symbol in house.symbols:
         refresh.with_options(task_run_name=f"candles {symbol}")(symbol)
     newest = house.lake.read_all([slot.symbol])[slot.symbol]
@@ -203,6 +235,8 @@ def open_job(house: House, slot: Slot, seed: int, reason: str, key: str) -> Job:
         "prefect_flow_run": key,
         "prefect_link": page_of_flow_run(),
         "crucible_run": house.run.run_id,
+        # From here on a slot whose forging gave nothing rests, whatever becomes of this one.
+        "until_ms": str(int(newest.close_ts[-1])),
     }
     trials = house.registry.trials(slot.name)
     run = house.registry.open_run(key, f"forge {slot.name}", tags)
@@ -381,7 +415,21 @@ def record(house: House, job: Job, state: IslandsState, logged: set[int]) -> Non
     ]
     if metrics:
         house.registry.log(job.mlflow_run, metrics=metrics)
+    for row in rows:
+        get_run_logger().info(score_line(row, house.settings.forge.generations))
     logged.update(int(row["generation"]) for row in rows)
+
+
+def score_line(row: Mapping[str, object], total: int) -> str:
+    """Tell one generation in one line."""
+    best, trades = row.get("best_score"), row.get("best_trades")
+    told = "nobody traded enough to be judged"
+    if isinstance(best, int | float):
+        told = f"best score {best:.4g} with {trades} trades"
+    return (
+        f"generation {row['generation']} of {total}: {told}; "
+        f"{row.get('judged')} of {row.get('population')} judged, {row.get('trials')} tried so far"
+    )
 
 
 def stay_running() -> None:

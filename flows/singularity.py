@@ -18,8 +18,10 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.deployments import run_deployment
 
+from crucible.market.exchange import ExchangeError
 from crucible.watchtower.records import Records
 from crucible.watchtower.seats import SeatAction, fill_seats
+from crucible.watchtower.turns import Past
 from flows.house import House, open_house
 from flows.promotion import promotion
 
@@ -28,6 +30,7 @@ UNFINISHED = [
     StateType.PENDING,
     StateType.RUNNING,
     StateType.PAUSED,
+    StateType.CANCELLING,
 ]
 
 
@@ -80,8 +83,16 @@ def plan(house: House) -> list[SeatAction]:
         for slot, held in aliases.items()
         if "challenger" in held and "production" not in held
     }
+    past = {slot.name: Past.of(house.registry.ended(slot.name)) for slot in slots}
+    now_ts = market_now(house)
     actions = fill_seats(
-        slots, aliases, forging, may_seat_unproven=house.seats_unproven, proven=waiting
+        slots,
+        aliases,
+        forging,
+        may_seat_unproven=house.seats_unproven,
+        proven=waiting,
+        past=past,
+        now_ts=now_ts,
     )
     create_table_artifact(
         key="slots",
@@ -91,12 +102,23 @@ def plan(house: House) -> list[SeatAction]:
                 "production": aliases[slot.name].get("production", ""),
                 "challenger": aliases[slot.name].get("challenger", ""),
                 "forging": slot.name in forging,
+                "forgings without a version": past[slot.name].fruitless,
+                "rests": past[slot.name].rests(now_ts),
             }
             for slot in slots
         ],
         description="Seats of the deployment strategy when this run began.",
     )
     return actions
+
+
+def market_now(house: House) -> int | None:
+    """Ask the venue for market time; None while it does not answer."""
+    try:
+        return house.exchange.closed_until(house.symbols[0])
+    except ExchangeError as error:
+        get_run_logger().warning("market time is not known, so slots that rest go on: %s", error)
+        return None
 
 
 def carry_out(house: House, action: SeatAction) -> str:
@@ -118,6 +140,7 @@ def carry_out(house: House, action: SeatAction) -> str:
             "slot": action.slot,
             "seed": forging_seed(action.slot, number),
             "reason": action.reason,
+            "only_without_challenger": True,
         },
         flow_run_name=f"forge {action.slot}",
         timeout=0,

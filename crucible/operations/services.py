@@ -22,8 +22,6 @@ from crucible.sqlite import LINKED, sqlalchemy_url
 # In the order in which a person thinks of them; the arena is a flow run inside the worker.
 NAMES = ("prefect", "worker", "mlflow", "paper_venue", "cerebellum", "arena", "dashboard")
 POOL = "crucible"
-FORGE_QUEUE = "forge"
-"""Where forgings wait for their turn: one is worked on at a time, in the order they were asked for."""
 TESTNET_URL = "https://api-testnet.bybit.com"
 REPOSITORY = Path(__file__).resolve().parents[2]
 

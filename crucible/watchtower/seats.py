@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from crucible.settings import Slot
+from crucible.watchtower.turns import Past, Wish, next_turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +27,14 @@ def fill_seats(
     *,
     may_seat_unproven: bool,
     proven: Mapping[tuple[str, str], bool],
+    past: Mapping[str, Past],
+    now_ts: int | None,
 ) -> list[SeatAction]:
     """Say what has to be done so that every slot is filled.
 
     An empty production seat is given to the slot's challenger where the venue allows it: always on
-    the paper venue under ``explore``, elsewhere only to a proven version. Empty slots are forged
-    first, all of them; only when nothing is empty and nothing is being forged does one production
-    version get a rival, so that rivals never keep an empty slot waiting.
+    the paper venue under ``explore``, elsewhere only to a proven version. What is still empty, and
+    every production version without a rival, wishes for a forging; `next_turns` says whose turn it is.
 
     Parameters
     ----------
@@ -43,11 +45,13 @@ def fill_seats(
         Slots for which a forging is scheduled or running.
     may_seat_unproven : bool
     proven : mapping of (slot, version) to bool
+    past : mapping of slot to Past
+        What its forgings came to.
+    now_ts : int or None
+        Market time, epoch milliseconds.
     """
-    busy = set(forging)
     seat: list[SeatAction] = []
-    empty: list[SeatAction] = []
-    rivals: list[SeatAction] = []
+    wishes: list[Wish] = []
     for slot in slots:
         held = aliases.get(slot.name, {})
         production, challenger = held.get("production"), held.get("challenger")
@@ -57,12 +61,9 @@ def fill_seats(
                 seat.append(SeatAction("seat", slot.name, challenger, why))
                 challenger = None
             production = "seated or waiting"
-        if slot.name in busy:
-            continue
         if production is None:
-            empty.append(SeatAction("forge", slot.name, None, "the slot is empty"))
+            wishes.append(Wish(slot.name, "the slot is empty", is_empty=True))
         elif challenger is None:
-            rivals.append(SeatAction("forge", slot.name, None, "production has no challenger"))
-    if empty or busy:
-        return seat + empty
-    return seat + rivals[:1]
+            wishes.append(Wish(slot.name, "production has no challenger", is_empty=False))
+    turns = next_turns(wishes, past, forging, now_ts)
+    return seat + [SeatAction("forge", wish.slot, None, wish.reason) for wish in turns]

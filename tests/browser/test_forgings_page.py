@@ -85,7 +85,13 @@ def test_our_links_lead_to_the_forgings_with_the_columns_that_count_and_to_the_m
         page.get_by_text(f"forge {SLOT}").first.wait_for()
         for name in METRICS:
             page.get_by_text(name, exact=True).first.wait_for()
-        page.get_by_text("0.4242").first.wait_for()
+        # All three are in sight, without a move of the hand.
+        for value in ("0.4242", "-0.0123"):
+            page.get_by_text(value).first.wait_for()
+        for name in METRICS:
+            box = page.get_by_text(name, exact=True).first.bounding_box()
+            assert box is not None
+            assert box["x"] + box["width"] < 1400
         picture(page, "forgings")
         assert "/experiments/" in page.url
         assert "/runs" in page.url

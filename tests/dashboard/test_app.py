@@ -136,7 +136,7 @@ def test_the_way_to_mlflow_leads_nowhere_else_and_says_what_is_missing(home: Hom
     assert "crucible up" in client.get("/models").text
     traded(home)
     there = client.get("/models").headers["location"]
-    assert there == "http://127.0.0.1:5000/#/models?workflowType=machine_learning"
+    assert there == "http://127.0.0.1:5000/#/models"
     # Nobody listens at that port of the test; the answer is a sentence, no traceback.
     run = home.current()
     assert run is not None

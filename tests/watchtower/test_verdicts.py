@@ -86,11 +86,17 @@ def test_drawdown_is_the_largest_fall_from_a_peak(path, expected):
 BTC, ETH = Slot.parse("BTCUSDT-gp-1"), Slot.parse("ETHUSDT-boosted-1")
 
 
-def seats(aliases, *, forging=(), explore=True, proven=None):
+def seats(aliases, *, forging=(), explore=True, proven=None, past=None, now_ts=0):
     return [
         (item.action, item.slot)
         for item in fill_seats(
-            [BTC, ETH], aliases, forging, may_seat_unproven=explore, proven=proven or {}
+            [BTC, ETH],
+            aliases,
+            forging,
+            may_seat_unproven=explore,
+            proven=proven or {},
+            past=past or {},
+            now_ts=now_ts,
         )
     ]
 

@@ -1,0 +1,113 @@
+"""Turns at the forge: which slot is forged next, so that none starves another.
+
+A forging that ended without a version will hardly end otherwise on the same candles, and every
+candidate it tries makes the next gate harder: fruitless slots wait, and wait longer each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from crucible.settings import MINUTE_MS
+
+FIRST_PAUSE_MS = 60 * MINUTE_MS
+LONGEST_PAUSE_MS = 24 * 60 * MINUTE_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What the forgings of one slot came to.
+
+    Attributes
+    ----------
+    forgings : int
+        All it ever had, refused and failed ones included.
+    fruitless : int
+        Of those, how many of the newest, in a row, ended without a version.
+    last_ts : int or None
+        Market time up to which the newest one saw candles; None where that is not known.
+    """
+
+    forgings: int = 0
+    fruitless: int = 0
+    last_ts: int | None = None
+
+    @classmethod
+    def of(cls, ended: Sequence[tuple[bool, int | None]]) -> Past:
+        """Sum up a slot's forgings, the newest first: whether each gave a version, and its `last_ts`.
+
+        Examples
+        --------
+        >>> Past.of([(False, 9), (False, None), (True, 7), (False, 5)])
+        Past(forgings=4, fruitless=2, last_ts=9)
+        """
+        fruitless = next((place for place, (gave, _) in enumerate(ended) if gave), len(ended))
+        return cls(len(ended), fruitless, ended[0][1] if ended else None)
+
+    @property
+    def pause_ms(self) -> int:
+        """How long after its newest forging the slot waits, in market milliseconds.
+
+        Examples
+        --------
+        >>> [Past(9, fruitless).pause_ms // 3_600_000 for fruitless in (0, 1, 2, 3, 9)]
+        [0, 1, 2, 4, 24]
+        """
+        if self.fruitless == 0:
+            return 0
+        return min(FIRST_PAUSE_MS << min(self.fruitless - 1, 10), LONGEST_PAUSE_MS)
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Place in the line, the smaller the earlier: who was forged longest ago, then least often."""
+        return self.last_ts or 0, self.forgings
+
+    def rests(self, now_ts: int | None) -> bool:
+        """Whether the slot still waits; where market time is not known, it does."""
+        if self.pause_ms == 0 or self.last_ts is None:
+            return False
+        return now_ts is None or now_ts < self.last_ts + self.pause_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A slot that wants a forging, and why."""
+
+    slot: str
+    reason: str
+    is_empty: bool
+
+
+def next_turns(
+    wishes: Iterable[Wish],
+    past: Mapping[str, Past],
+    busy: Iterable[str],
+    now_ts: int | None,
+) -> list[Wish]:
+    """Say which wishes are granted now, in the order in which they are to be forged.
+
+    Empty slots that were never forged are granted at once, all of them: they wait in line. Everything
+    else is granted one at a time and only when nothing is being forged, to the slot whose newest
+    forging lies longest back; at the same distance an empty slot comes before a rival.
+
+    Parameters
+    ----------
+    wishes : iterable of Wish
+    past : mapping of slot to Past
+        A slot without an entry was never forged.
+    busy : iterable of str
+        Slots for which a forging is scheduled or running, whoever asked for it.
+    now_ts : int or None
+        Market time, epoch milliseconds.
+    """
+    under_way = set(busy)
+    waiting = [wish for wish in wishes if wish.slot not in under_way]
+    none = Past()
+    new = [wish for wish in waiting if wish.is_empty and not past.get(wish.slot, none).forgings]
+    if new or under_way:
+        return new
+    ready = [wish for wish in waiting if not past.get(wish.slot, none).rests(now_ts)]
+    # The sort is stable: among equals the deployment's order decides.
+    ready.sort(key=lambda wish: (*past.get(wish.slot, none).place, not wish.is_empty))
+    return ready[:1]
