@@ -404,4 +404,5 @@ class Arena:
             "trouble": self._ledger.told_trouble,
             "ledger_waiting": self._ledger.waiting,
         }
-        self._side.show(ts, list(self.agents.values()), self._prices, capital, figures)
+        agents, out = list(self.agents.values()), self._seats.kept_out()
+        self._side.show(ts, agents, self._prices, capital, figures, out)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -49,10 +49,11 @@ class SideFiles:
         prices: dict[str, Decimal],
         capital: Decimal,
         extra: dict[str, Any],
+        kept_out: Iterable[tuple[str, str, str, Decimal, int]] = (),
     ) -> None:
         """Write the status file."""
-        path = self._files.status
-        self._try("status", partial(write_status, path, market_ts, agents, prices, capital, extra))
+        told = market_ts, agents, prices, capital, extra, kept_out
+        self._try("status", partial(write_status, self._files.status, *told))
 
     def log(self, trade: Trade) -> None:
         """Add a closed trade to the performance log."""
@@ -82,8 +83,12 @@ def write_status(
     prices: dict[str, Decimal],
     capital: Decimal,
     extra: dict[str, Any],
+    kept_out: Iterable[tuple[str, str, str, Decimal, int]] = (),
 ) -> None:
-    """Write the status file atomically: market time, every agent, and the engine's own figures."""
+    """Write the status file atomically: market time, every agent, and the engine's own figures.
+
+    Who is kept out comes last: see `kept_out_row`.
+    """
     rows = []
     for agent in agents:
         equity = agent.equity(capital, prices.get(agent.strategy.symbol))
@@ -106,7 +111,46 @@ def write_status(
                 "last_event": agent.last_event,
             }
         )
+    rows += [kept_out_row(*one) for one in kept_out]
     show_text(path, json.dumps({"market_ts": market_ts, "agents": rows, **extra}))
+
+
+def kept_out_row(
+    agent: str, role: str, reason: str, position: Decimal, trades: int
+) -> dict[str, Any]:
+    """Give a version that is wanted and does not trade as an agent of the status file.
+
+    Parameters
+    ----------
+    agent : str
+        ``SLOT@VERSION``.
+    role : str
+        ``refused`` or ``quarantined``.
+    reason : str
+        What it did.
+    position : Decimal
+        What it still holds at the venue.
+    trades : int
+        Closed ones, from before.
+    """
+    slot, _, version = agent.rpartition("@")
+    symbol, kind, _ = slot.split("-")
+    return {
+        "agent": agent,
+        "slot": slot,
+        "version": version,
+        "role": role,
+        "symbol": symbol,
+        "kind": kind,
+        "proven": False,
+        "simulated": False,
+        "position": str(position),
+        "trades": trades,
+        "pnl": None,
+        "multipliers": {},
+        "last_signal": None,
+        "last_event": f"{role}: {reason}",
+    }
 
 
 def timing(minutes: int, decide_ms: Collection[float]) -> dict[str, Any]:

@@ -125,6 +125,23 @@ class Seats:
                 self._flatten(agent.name, agent.strategy.symbol, "quarantined", ts)
         self._close_orphans(ts)
 
+    def kept_out(self) -> list[tuple[str, str, str, Decimal, int]]:
+        """Give who is wanted and has no seat: name, role, reason, what it holds, its closed trades."""
+        out = {name: ("quarantined", reason) for name, reason in self.quarantined.items()}
+        for name, reason in self._roster.refused.items():
+            out.setdefault(name, ("refused", reason))
+        return [
+            (
+                name,
+                role,
+                reason,
+                self._ledger.live_position(name, name.partition("-")[0]),
+                len(self._ledger.trades(name)),
+            )
+            for name, (role, reason) in sorted(out.items())
+            if name not in self.agents
+        ]
+
     # --- in ------------------------------------------------------------------------------------
 
     def _seat(self, item: Seated, ts: int) -> None:

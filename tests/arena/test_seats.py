@@ -1,5 +1,6 @@
 """Who sits where, and that whoever fails is closed, told of once and kept out."""
 
+import json
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
@@ -7,7 +8,7 @@ import pytest
 
 from crucible.arena.agent import Agent, Seat
 from crucible.arena.ledger import Ledger
-from crucible.arena.publication import ArenaFiles, SideFiles
+from crucible.arena.publication import ArenaFiles, SideFiles, write_status
 from crucible.arena.roster import Seated
 from crucible.arena.seats import Seats
 from crucible.execution.cerebellum_link import LinkError
@@ -41,6 +42,7 @@ class Told:
     """A roster that is only told."""
 
     told: list = field(default_factory=list)
+    refused: dict = field(default_factory=dict)
 
     def quarantine(self, slot, version, reason):
         self.told.append((slot, version, reason))
@@ -99,6 +101,37 @@ def test_whoever_fails_while_it_is_warmed_is_closed_with_what_it_held_and_others
     assert len(link.sent) == 2
     assert len(told.told) == 1
     assert [row["action"] for row in ledger.decisions(NAME)] == ["quarantine"]
+
+
+def test_who_is_kept_out_stands_in_the_status_file_with_the_reason(made, tmp_path):
+    seats, _, told, ledger = made
+    seats.take([seated(error=KeyError("z")), seated("BTCUSDT-gp-2")], 60_000)
+    told.refused = {OTHER: "not now", "ETHUSDT-gp-1@3": "reads z"}
+    ledger.book_event(fill_event(1, "a"))
+    write_status(
+        tmp_path / "status",
+        60_000,
+        list(seats.agents.values()),
+        {},
+        Decimal(1),
+        {},
+        seats.kept_out(),
+    )
+    rows = json.loads((tmp_path / "status").read_text())["agents"]
+    # Whoever is still being closed stands there as an agent that leaves.
+    assert [(row["agent"], row["role"]) for row in rows] == [
+        (NAME, "leaving"),
+        (OTHER, "production"),
+        ("ETHUSDT-gp-1@3", "refused"),
+    ]
+    assert rows[0]["last_event"] == "quarantined: KeyError: 'z'"
+    del seats.agents[NAME]
+    assert seats.kept_out()[0] == (NAME, "quarantined", "KeyError: 'z'", Decimal("0.3"), 0)
+    write_status(tmp_path / "status", 60_000, [], {}, Decimal(1), {}, seats.kept_out())
+    rows = json.loads((tmp_path / "status").read_text())["agents"]
+    assert rows[0].keys() >= {"position", "trades", "pnl", "proven", "multipliers"}
+    assert (rows[0]["position"], rows[0]["symbol"], rows[0]["kind"]) == ("0.3", "BTCUSDT", "gp")
+    assert rows[0]["last_event"] == "quarantined: KeyError: 'z'"
 
 
 def test_it_is_tried_again_only_after_it_has_left_the_roster(made):
