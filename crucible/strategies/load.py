@@ -44,7 +44,11 @@ def load_strategy(document: object) -> Strategy:
         message = f"format: {found} is not {FORMAT!r}; convert or forge again"
         raise StrategyError(message)
     _check_schema(document)
-    slot = Slot.parse(document["slot"])
+    try:
+        slot = Slot.parse(document["slot"])
+    except ValueError as error:
+        message = f"slot: {shown(error, 200)}"
+        raise StrategyError(message) from error
     if (slot.symbol, slot.kind) != (document["symbol"], document["kind"]):
         message = (
             f"slot: {slot.name} does not agree with symbol {document['symbol']} "

@@ -103,6 +103,7 @@ CASES: dict[str, tuple[str | bytes | Callable[[], str], str]] = {
     "half-character-in-a-name": (with_(**{"\udfff": 1}), "half of a character"),
     "escape-sequence": (with_(symbol="\x1b[2J"), r"\x1b"),
     "line-in-a-slot": (with_(slot="BTCUSDT-gp-1\n"), "cannot be printed"),
+    "slot-of-a-large-number": (with_(slot="BTCUSDT-gp-" + "9" * 150), "slot"),
     "field-twice": (with_().replace('{"format"', '{"kind": "gp", "format"'), "kind: given twice"),
     "field-missing": (json.dumps({k: v for k, v in GOOD.items() if k != "exits"}), "exits"),
     "field-unknown": (with_(extra=1), "extra"),
