@@ -19,21 +19,23 @@ class Slots:
     """A registry whose slots had so many forgings, refused ones included."""
 
     def __init__(self, forgings):
-        self.count, self.retired = forgings, []
+        self.count = forgings
 
     def forgings(self, slot):
         return self.count
-
-    def retire(self, slot, version, reason):
-        self.retired.append((slot, version))
 
 
 @pytest.fixture
 def culled(tmp_path, monkeypatch):
     """Cull an agent whose slot had so many forgings; give the event's payload."""
-    told = []
+    told, doors = [], []
     monkeypatch.setattr(
         flows.watchtower, "emit_event", lambda **event: told.append(event["payload"])
+    )
+    monkeypatch.setattr(
+        flows.watchtower,
+        "promotion",
+        lambda slot, version, action, **why: doors.append((slot, version, action, why["reason"])),
     )
 
     def cull(forgings):
@@ -42,10 +44,10 @@ def culled(tmp_path, monkeypatch):
         row = AgentRow("s@1", "s", "1", "production", "B", "gp", True, 0, None)
         card = score("s@1", 900_000, [], [], since_ts=0, last_fill_ts=None, bound=0.02)
         slots = Slots(forgings)
-        house = SimpleNamespace(registry=slots, run=SimpleNamespace(path=path))
+        house = SimpleNamespace(registry=slots, run=SimpleNamespace(path=path, run_id="1"))
         with Ledger(path / "ledger.sqlite") as ledger, disable_run_logger():
             flows.watchtower.carry_out(house, ledger, Judged(row, card, Verdict("cull", "lost")))
-        assert slots.retired == [("s", "1")]
+        assert doors[-1] == ("s", "1", "retire", "lost")
         return told[-1]
 
     return cull
