@@ -118,6 +118,9 @@ class _Lines:
         line = self._lines[self._at]
         self._at += 1
         self.characters += len(line) + 1
+        if not line.isprintable():
+            # LightGBM's own reader would stop at a NUL, and the two would then read different texts.
+            self.refuse("a character that cannot be printed is in it")
         return line
 
     def refuse(self, reason: str) -> NoReturn:

@@ -221,6 +221,7 @@ def sample(trained) -> Trained:
         ("max_feature_idx", 0, "99999", "the file names"),
         ("feature_names", 0, "one more", "values where"),
         ("feature_infos", 0, "0:1:2", "categories"),
+        ("feature_infos", 0, "[0:1]\x00", "cannot be printed"),
         ("version", 0, "v9", "version=v4"),
     ],
 )

@@ -17,7 +17,16 @@ from crucible.settings import Settings
 from flows.watchtower import judge_all, settlements
 
 HOUR_MS = 3_600_000
-RATES = Funding("BTCUSDT", np.array([8, 16], np.int64) * HOUR_MS, np.array([0.002, 0.003]))
+ORIGIN_MS = 1_735_689_600_000  # 2025-01-01
+
+
+def at(hour):
+    return ORIGIN_MS + hour * HOUR_MS
+
+
+RATES = Funding(
+    "BTCUSDT", np.array([8, 16], np.int64) * HOUR_MS + ORIGIN_MS, np.array([0.002, 0.003])
+)
 
 
 class OneSeat:
@@ -50,7 +59,7 @@ def seat(ledger, role):
             symbol="BTCUSDT",
             kind="gp",
             proven=False,
-            since_ts=0,
+            since_ts=at(0),
             until_ts=None,
         )
     )
@@ -74,17 +83,17 @@ def test_a_challenger_that_earns_less_than_its_funding_is_judged_a_loser(ledger)
             qty=Decimal(1),
             price=Decimal(price),
             fee=Decimal(0),
-            exec_ts=hour * HOUR_MS,
+            exec_ts=at(hour),
             reason="exit",
             intent_id="",
             mode="shadow",
         )
         ledger.book_shadow_fill(fill)
-    (judged,) = judge_all.fn(house("challenger"), ledger, 18 * HOUR_MS, {"BTCUSDT": RATES})
+    (judged,) = judge_all.fn(house("challenger"), ledger, at(18), {"BTCUSDT": RATES})
     assert judged.card.funding == Decimal("0.5")
     assert judged.card.pnl == Decimal("-0.1")
     assert judged.card.mean_return == pytest.approx(-0.001)
-    (free,) = judge_all.fn(house("challenger"), ledger, 18 * HOUR_MS, {})
+    (free,) = judge_all.fn(house("challenger"), ledger, at(18), {})
     assert free.card.pnl == Decimal("0.4")
 
 
@@ -97,14 +106,14 @@ def test_a_challengers_drawdown_counts_what_it_owed_for_holding_by_each_mark(
     for number, (side, hour, why) in enumerate(sides):
         fill = Fill(
             f"x{number}", "s@1", "1", "BTCUSDT", side, Decimal(1), Decimal(100), Decimal(0),
-            hour * HOUR_MS, why, "", "shadow",
+            at(hour), why, "", "shadow",
         )  # fmt: skip
         ledger.book_shadow_fill(fill)
     for hour in (7, 8, 15, 16, 18):
-        ledger.book_equity(hour * HOUR_MS, [("s@1", "shadow", Decimal(1_000))])
+        ledger.book_equity(at(hour), [("s@1", "shadow", Decimal(1_000))])
 
     def drawdown(hour, rates):
-        (judged,) = judge_all.fn(house("challenger"), ledger, hour * HOUR_MS, rates)
+        (judged,) = judge_all.fn(house("challenger"), ledger, at(hour), rates)
         return judged.card.drawdown
 
     known = {"BTCUSDT": RATES}
@@ -134,16 +143,16 @@ def test_a_production_agent_is_judged_by_what_the_venue_charged_and_by_that_alon
             fee="0",
             fee_currency="USDT",
             is_maker=False,
-            exec_ts=hour * HOUR_MS,
+            exec_ts=at(hour),
             reason="exit",
             **common,
         )
         paid = FundingEvent(
-            ts=seq, seq=2 * seq + 1, exec_id=f"f{seq}", amount="0.3", exec_ts=8 * HOUR_MS, **common
+            ts=seq, seq=2 * seq + 1, exec_id=f"f{seq}", amount="0.3", exec_ts=at(8), **common
         )
         ledger.book_event(event)
         ledger.book_event(paid)
-    (judged,) = judge_all.fn(house("production"), ledger, 18 * HOUR_MS, {"BTCUSDT": RATES})
+    (judged,) = judge_all.fn(house("production"), ledger, at(18), {"BTCUSDT": RATES})
     assert judged.card.funding == Decimal("0.6")
     assert judged.card.pnl == Decimal("-0.2")
 
@@ -159,7 +168,7 @@ class Venue:
         if self.away:
             message = "the venue is away"
             raise ExchangeError(message)
-        return Funding(symbol, np.array([24 * HOUR_MS]), np.array([0.004]))
+        return Funding(symbol, np.array([at(24)]), np.array([0.004]))
 
 
 @pytest.mark.parametrize(("away", "known"), [(False, 3), (True, 2)])
@@ -169,15 +178,15 @@ def test_rates_are_asked_for_once_one_is_due_and_a_venue_that_is_away_stops_no_j
     lake, venue = Lake(tmp_path), Venue(away=away)
     write_funding(RATES, lake.funding_folder)
     place = SimpleNamespace(lake=lake, exchange=venue, symbols=("BTCUSDT",))
-    assert len(settlements(place, 23 * HOUR_MS)["BTCUSDT"]) == 2
+    assert len(settlements(place, at(23))["BTCUSDT"]) == 2
     assert venue.asked == []
     with disable_run_logger():
-        assert len(settlements(place, 24 * HOUR_MS)["BTCUSDT"]) == known
-    assert venue.asked == [(16 * HOUR_MS + 1, 24 * HOUR_MS + 1)]
+        assert len(settlements(place, at(24))["BTCUSDT"]) == known
+    assert venue.asked == [(at(16) + 1, at(24) + 1)]
 
 
 def test_a_symbol_without_any_known_rate_is_not_asked_for(tmp_path):
     venue = Venue()
     place = SimpleNamespace(lake=Lake(tmp_path), exchange=venue, symbols=("BTCUSDT",))
-    assert len(settlements(place, 24 * HOUR_MS)["BTCUSDT"]) == 0
+    assert len(settlements(place, at(24))["BTCUSDT"]) == 0
     assert venue.asked == []
