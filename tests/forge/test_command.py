@@ -15,7 +15,7 @@ from crucible.forge.command import backtest_command, forge_to_folder, goes_on, s
 from crucible.market.candles import read_folder, write_candles
 from crucible.market.funding import Funding, write_funding
 from crucible.market.simulator import simulate
-from crucible.settings import Settings
+from crucible.settings import MINUTE_MS, Settings
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +198,9 @@ def test_funding_beside_the_candles_or_in_a_folder_of_its_own_is_charged_and_sai
     # So dear that nobody who holds over a settlement comes out as before.
     held = free["trades"][0]
     opens = read_folder(folder)["ETHUSDT"].ts
-    ts = np.unique(np.r_[opens[::60], held["exit_ts"]])
+    hour = 60 * MINUTE_MS
+    first = held["exit_ts"] - ((held["exit_ts"] - int(opens[0])) // hour + 1) * hour
+    ts = np.arange(first, opens[-1] + 1, hour)
     write_funding(Funding("ETHUSDT", ts, np.full(len(ts), 0.01)), tmp_path / "funding")
     paid = backtest_command(champion, folder, settings, funding_dir=tmp_path / "funding")
     assert paid["funding"].startswith("charged, rates are known for 100% of the candles")
