@@ -108,11 +108,70 @@ def failed(command: list[str], folder: Path) -> str:
     return (folder / "failed.log").read_text().splitlines()[-1]
 
 
-def test_a_wrong_key_ends_with_the_venues_words(folder: Path, venue: dict) -> None:
+def test_a_wrong_key_ends_with_one_line_that_names_it_as_a_key(folder: Path, venue: dict) -> None:
     other = folder / "other"
     other.mkdir()
     keys = write_keys(other)
-    assert "10003" in failed(cerebellum_command(folder, keys, SYMBOLS, venue), folder)
+    line = failed(cerebellum_command(folder, keys, SYMBOLS, venue), folder)
+    assert "10003" in line
+    assert f"keys file {keys}" in line
+    assert "does not know the API key" in line
+    assert "check --venue and the key" in line
+    assert "position mode" not in line
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (10003, "does not know the API key"),
+        (10004, "the secret does not belong to the key"),
+        (10005, "lacks a permission"),
+        (10010, "bound to other addresses"),
+        (33004, "has expired"),
+    ],
+)
+def test_every_refusal_of_a_key_is_final_at_the_start_and_says_what_to_do(
+    folder: Path, keys: Path, venue: dict, code: int, told: str
+) -> None:
+    fault(venue, "error", count=1, status=200, code=code, endpoint="position")
+    line = failed(cerebellum_command(folder, keys, SYMBOLS, venue), folder)
+    assert told in line
+    assert str(code) in line
+    assert f"keys file {keys}" in line
+
+
+def test_an_unknown_symbol_ends_with_one_line_that_names_it(
+    folder: Path, keys: Path, venue: dict
+) -> None:
+    begun = time.monotonic()
+    line = failed(cerebellum_command(folder, keys, "BTCUSDT,NOSUCHUSDT", venue), folder)
+    assert time.monotonic() - begun < 10
+    assert "NOSUCHUSDT" in line
+    assert "BTCUSDT" not in line.replace("NOSUCHUSDT", "")
+    assert "--symbols" in line
+
+
+def test_a_key_that_is_refused_while_running_is_an_alarm_and_protection_goes_on(
+    folder: Path, keys: Path, port: int
+) -> None:
+    command = venue_command(folder, keys, SYMBOLS, 10)
+    command[command.index("--rest") + 1] = f"127.0.0.1:{port}"
+    one = None
+    try:
+        with running(command, folder / "venue.log") as (_, ready):
+            one = Cerebellum(cerebellum_command(folder, keys, SYMBOLS, ready), folder)
+        # The account has other keys when the venue comes back.
+        elsewhere = folder / "elsewhere"
+        elsewhere.mkdir()
+        command[command.index("--keys") + 1] = str(write_keys(elsewhere))
+        with running(command, folder / "venue.log"):
+            told = one.client.until(lambda event: event.get("code") == "key_refused", 30)
+            assert f"keys file {keys}" in told["text"]
+            assert one.client.command("heartbeat")["status"] == "accepted"
+            assert one.client.submit("a", "buy", "0.010")["code"] in {"not_ready", "stale_book"}
+    finally:
+        if one is not None:
+            assert one.stop() == 0
 
 
 def test_a_wrong_secret_ends_with_the_venues_words_and_shows_neither_key_nor_secret(

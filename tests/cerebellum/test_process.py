@@ -43,6 +43,26 @@ def test_the_ready_line_tells_every_address(cerebellum: Cerebellum, folder: Path
     assert "cerebellum_commands_total" in page
 
 
+def test_metrics_are_told_to_programs_here_and_not_to_pages_of_others(
+    cerebellum: Cerebellum,
+) -> None:
+    url = cerebellum.ready["metrics"]
+    own = url.removesuffix("/metrics")
+    port = own.rsplit(":", 1)[1]
+
+    def status(path: str = "/metrics", **headers: str) -> int:
+        return requests.get(own + path, headers=headers, timeout=5).status_code
+
+    assert status() == 200
+    assert status(Host=f"localhost:{port}") == 200
+    assert status(Origin=own) == 200
+    for host in (f"rebound.example:{port}", "rebound.example", f"127.0.0.1.rebound.example:{port}"):
+        assert status(Host=host) == 403, host
+        assert status("/", Host=host) == 403, host
+    for origin in ("https://rebound.example", "null", f"http://localhost:{port}", own + "0"):
+        assert status(Origin=origin) == 403, origin
+
+
 def test_a_stop_is_in_order_and_within_five_seconds(cerebellum: Cerebellum) -> None:
     cerebellum.client.submit("a", "buy", "0.010")
     begun = time.monotonic()

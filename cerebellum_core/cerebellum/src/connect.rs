@@ -62,9 +62,10 @@ pub async fn run(way: Way) -> Result<(), String> {
     let told = alarm_of_clock(&inbox, offset_ms, 0);
     let filters = || rest.instruments(&settings.symbols);
     let instruments = until_answered("instruments", &rest, filters).await?;
+    // The first signed question, so that a wrong key is told as one.
+    let positions = until_answered("positions", &rest, || rest.positions()).await?;
     // A journal that begins while orders work means that another one holds what they are for.
     if new_journal && settings.venue != Venue::Paper {
-        let positions = until_answered("positions", &rest, || rest.positions()).await?;
         let orders = until_answered("open orders", &rest, || rest.open_orders()).await?;
         if let Some(held) = unknown_business(&positions, &orders) {
             return Err(format!(
@@ -186,6 +187,9 @@ async fn reread_filters(rest: RestClient, symbols: Vec<Symbol>, inbox: Inbox) {
                 if inbox.send(Input::Instruments(instruments)).is_err() {
                     return;
                 }
+            }
+            Err(error) if error.hopeless => {
+                rest.complaints().trouble("filters_refused", error.text)
             }
             Err(error) => tracing::warn!(%error, "filters could not be read again"),
         }

@@ -1,6 +1,13 @@
 //! Logs and metrics.
 
-use axum::{routing::get, Router};
+use axum::{
+    extract::Request,
+    http::{header, HeaderMap, HeaderName, StatusCode},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::get,
+    Router,
+};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use protocol::lines::LogLines;
 
@@ -47,13 +54,36 @@ pub async fn serve_metrics(address: &str) -> Result<String, String> {
         .await
         .map_err(|error| format!("--metrics {address}: {error}"))?;
     let bound = listener.local_addr().map_err(|error| format!("--metrics {address}: {error}"))?;
-    let router = Router::new().route("/metrics", get(move || render(recorder.clone())));
+    let router = Router::new()
+        .route("/metrics", get(move || render(recorder.clone())))
+        .layer(middleware::from_fn(admit));
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
             tracing::error!(%error, "metrics stopped");
         }
     });
     Ok(format!("http://{bound}/metrics"))
+}
+
+/// Answers 403 to the pages of others, whatever they ask for.
+async fn admit(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let told = protocol::local_http::admit(
+        only(headers, header::HOST).as_deref(),
+        only(headers, header::ORIGIN).as_deref(),
+    );
+    match told {
+        Ok(()) => next.run(request).await,
+        Err(text) => (StatusCode::FORBIDDEN, text + "\n").into_response(),
+    }
+}
+
+/// A header that is given: as text, all of it if it comes more than once.
+fn only(headers: &HeaderMap, name: HeaderName) -> Option<String> {
+    let values = headers.get_all(name).iter();
+    let texts = values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let texts: Vec<String> = texts.collect();
+    (!texts.is_empty()).then(|| texts.join(", "))
 }
 
 async fn render(recorder: PrometheusHandle) -> String {

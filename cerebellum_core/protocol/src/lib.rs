@@ -9,5 +9,7 @@
 pub mod bybit;
 /// Lines for whoever started a process, and its log: neither ever ends the process.
 pub mod lines;
+/// Who may ask a service on the loopback interface.
+pub mod local_http;
 /// The ZeroMQ wire between arena and Cerebellum.
 pub mod wire;

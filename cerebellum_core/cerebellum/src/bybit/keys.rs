@@ -9,6 +9,7 @@ use serde::Deserialize;
 pub struct Keys {
     key: String,
     secret: String,
+    source: String,
 }
 
 impl fmt::Debug for Keys {
@@ -31,7 +32,8 @@ impl Keys {
     pub fn new(key: &str, secret: &str) -> Result<Self, String> {
         let fine = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
         if fine(key) && fine(secret) {
-            Ok(Self { key: key.to_owned(), secret: secret.to_owned() })
+            let source = "the key given".to_owned();
+            Ok(Self { key: key.to_owned(), secret: secret.to_owned(), source })
         } else {
             Err("key and secret must be visible ASCII and not empty; copy them again".to_owned())
         }
@@ -44,7 +46,10 @@ impl Keys {
     pub fn find(file: Option<&Path>) -> Result<Self, String> {
         match (std::env::var("BYBIT_API_KEY"), std::env::var("BYBIT_API_SECRET")) {
             (Ok(key), Ok(secret)) => {
-                Self::new(&key, &secret).map_err(|error| format!("BYBIT_API_KEY: {error}"))
+                let source = "BYBIT_API_KEY in the environment".to_owned();
+                let keys = Self::new(&key, &secret);
+                keys.map(|keys| Self { source, ..keys })
+                    .map_err(|error| format!("BYBIT_API_KEY: {error}"))
             }
             (Ok(_), Err(_)) => {
                 Err("BYBIT_API_KEY is set, BYBIT_API_SECRET is not; set both".into())
@@ -78,7 +83,16 @@ impl Keys {
             format!("keys file {name} is not a list like [{{\"key\": ..., \"secret\": ...}}]")
         })?;
         let first = entries.first().ok_or(format!("keys file {name} is an empty list"))?;
-        Self::new(&first.key, &first.secret).map_err(|error| format!("keys file {name}: {error}"))
+        let source = format!("keys file {name}");
+        let keys = Self::new(&first.key, &first.secret);
+        keys.map_err(|error| format!("{source}: {error}"))
+            .map(|keys| Self { source: source.clone(), ..keys })
+    }
+
+    /// Where the key was found, to name it without showing it.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        &self.source
     }
 
     /// A text with `***` in place of the key and the secret: the venue quotes what it was sent.

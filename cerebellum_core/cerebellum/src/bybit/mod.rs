@@ -10,6 +10,8 @@ pub mod outcome;
 pub mod pause;
 /// Questions that the engine asks: orders, executions, positions, filters, candles.
 pub mod queries;
+/// What it means when the venue refuses the key.
+pub mod refused_key;
 /// Signed and unsigned requests.
 pub mod rest;
 /// Rows of orders and executions, as far as they are read.

@@ -6,6 +6,7 @@ use serde_json::{json, Value};
 
 use super::{
     outcome::Answer,
+    refused_key,
     rest::{NoAnswer, RestClient, STALE_STAMP},
     ws_trade::{Sent, TradeLine},
 };
@@ -114,7 +115,7 @@ impl RestClient {
     pub async fn set_one_way(&self, symbol: &Symbol) -> Result<(), NoAnswer> {
         let body = json!({"category": "linear", "symbol": symbol.as_str(), "mode": 0});
         let answer = self.send("/v5/position/switch-mode", &body).await;
-        settled(answer, 110_025, || {
+        self.settled(answer, 110_025, || {
             format!(
                 "the venue refuses one-way position mode for {symbol}; \
                  close the symbol's positions, cancel its orders and start again"
@@ -134,27 +135,37 @@ impl RestClient {
             "sellLeverage": leverage,
         });
         let answer = self.send("/v5/position/set-leverage", &body).await;
-        settled(answer, 110_043, || {
+        self.settled(answer, 110_043, || {
             format!(
                 "the venue refuses --leverage {leverage} for {symbol}; choose one that the \
                  symbol's leverageFilter and the account's risk limit allow"
             )
         })
     }
-}
 
-/// Reads the answer to a setting: done, done before, to be asked again, or refused.
-fn settled(answer: Answer, unchanged: i64, refused: impl Fn() -> String) -> Result<(), NoAnswer> {
-    match answer {
-        Answer::NeverSent(text) | Answer::Silence(text) => Err(NoAnswer { text, hopeless: false }),
-        Answer::Code { code, .. } if code == 0 || code == unchanged => Ok(()),
-        Answer::Code { code, text, .. } => {
-            let passing = matches!(
-                code,
-                10_000 | 10_002 | 10_006 | 10_016 | 10_018 | 10_019 | 10_429 | 110_079
-            );
-            let text = format!("{}: {code}: {text}", refused());
-            Err(NoAnswer { text, hopeless: !passing })
+    /// Reads the answer to a setting: done, done before, to be asked again, or refused.
+    fn settled(
+        &self,
+        answer: Answer,
+        unchanged: i64,
+        refused: impl Fn() -> String,
+    ) -> Result<(), NoAnswer> {
+        match answer {
+            Answer::NeverSent(text) | Answer::Silence(text) => Err(NoAnswer::passing(text)),
+            Answer::Code { code, .. } if code == 0 || code == unchanged => Ok(()),
+            Answer::Code { code, text, .. } => {
+                let passing = matches!(
+                    code,
+                    10_000 | 10_002 | 10_006 | 10_016 | 10_018 | 10_019 | 10_429 | 110_079
+                );
+                let text = match refused_key::meaning(code) {
+                    Some(meaning) => {
+                        format!("{}: {meaning} ({code}: {text})", self.keys().source())
+                    }
+                    None => format!("{}: {code}: {text}", refused()),
+                };
+                Err(NoAnswer { text, hopeless: !passing, code: Some(code) })
+            }
         }
     }
 }
@@ -162,11 +173,17 @@ fn settled(answer: Answer, unchanged: i64, refused: impl Fn() -> String) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bybit::keys::Keys;
+
+    fn settled(answer: Answer) -> Result<(), NoAnswer> {
+        let keys = Keys::new("k", "s").unwrap();
+        let rest = RestClient::new("http://127.0.0.1:9", keys, 5_000).unwrap();
+        rest.settled(answer, 110_043, || "refused".to_owned())
+    }
 
     fn answer(code: i64) -> Result<(), NoAnswer> {
-        let answer =
-            Answer::Code { code, text: "text".to_owned(), order_id: String::new(), reset_at: None };
-        settled(answer, 110_043, || "refused".to_owned())
+        let order_id = String::new();
+        settled(Answer::Code { code, text: "text".to_owned(), order_id, reset_at: None })
     }
 
     #[test]
@@ -175,7 +192,15 @@ mod tests {
         let refusal = answer(110_013).unwrap_err();
         assert!(refusal.hopeless && refusal.text == "refused: 110013: text", "{refusal:?}");
         assert!(!answer(10_006).unwrap_err().hopeless);
-        let silence = settled(Answer::Silence("no".to_owned()), 0, String::new);
+        let silence = settled(Answer::Silence("no".to_owned()));
         assert!(!silence.unwrap_err().hopeless);
+    }
+
+    #[test]
+    fn a_key_that_is_refused_is_told_as_that_and_not_as_a_setting() {
+        let refusal = answer(10_003).unwrap_err();
+        assert!(refusal.hopeless, "{refusal:?}");
+        assert!(!refusal.text.contains("refused"), "{refusal:?}");
+        assert!(refusal.text.contains("does not know the API key"), "{refusal:?}");
     }
 }

@@ -202,15 +202,16 @@ impl RestClient {
         for symbol in symbols {
             let query = format!("category=linear&symbol={symbol}");
             const PATH: &str = "/v5/market/instruments-info";
-            let page: Page<Value> = self.ask(PATH, &query, false).await?;
+            let page = self.ask::<Page<Value>>(PATH, &query, false).await;
+            let page = page.map_err(|error| match error.code {
+                Some(10_001 | 10_029) => self.unknown(symbol, &error.text),
+                _ => error,
+            })?;
             let row = page
                 .list
                 .iter()
                 .find(|row| row.get("symbol").and_then(Value::as_str) == Some(symbol.as_str()));
-            let row = row.ok_or_else(|| NoAnswer {
-                text: format!("the venue does not know {symbol}; check --symbols"),
-                hopeless: true,
-            })?;
+            let row = row.ok_or_else(|| self.unknown(symbol, "it is in no list"))?;
             let filters = instrument(row).map_err(|text| self.unreadable(PATH, text))?;
             found.insert(symbol.clone(), filters);
         }
@@ -263,7 +264,14 @@ impl RestClient {
             }
             cursor = page.next_page_cursor;
         }
-        Err(NoAnswer { text: format!("{path}: more than {MOST_PAGES} pages"), hopeless: false })
+        Err(NoAnswer::passing(format!("{path}: more than {MOST_PAGES} pages")))
+    }
+
+    fn unknown(&self, symbol: &Symbol, said: &str) -> NoAnswer {
+        NoAnswer::hopeless(format!(
+            "the venue at {} does not know {symbol} among its linear contracts ({said}); check --symbols",
+            self.base()
+        ))
     }
 }
 

@@ -16,6 +16,7 @@ use super::{
     keys::Keys,
     outcome::Answer,
     pause::{Pause, PAUSE},
+    refused_key,
     rows::Traded,
     unreadable::Unreadable,
     wall_ms,
@@ -72,6 +73,22 @@ pub struct NoAnswer {
     pub text: String,
     /// Whether asking again is of no use: the key is wrong or has no right.
     pub hopeless: bool,
+    /// The venue's code, if it answered with one.
+    pub code: Option<i64>,
+}
+
+impl NoAnswer {
+    /// One that may be there the next time.
+    #[must_use]
+    pub fn passing(text: String) -> Self {
+        Self { text, hopeless: false, code: None }
+    }
+
+    /// One that no other answer follows.
+    #[must_use]
+    pub fn hopeless(text: String) -> Self {
+        Self { text, hopeless: true, code: None }
+    }
 }
 
 impl std::fmt::Display for NoAnswer {
@@ -165,7 +182,7 @@ impl RestClient {
     #[must_use]
     pub fn unreadable(&self, path: &str, text: String) -> NoAnswer {
         self.unreadable.tell(path, &text);
-        NoAnswer { text: format!("{path}: {text}"), hopeless: false }
+        NoAnswer::passing(format!("{path}: {text}"))
     }
 
     /// How old a signed request may be when the venue reads it, ms.
@@ -216,10 +233,8 @@ impl RestClient {
             .and_then(|text| text.parse::<i64>().ok())
             .map_or(raw.envelope.time, |nanos| nanos / 1_000_000);
         if theirs <= 0 {
-            return Err(NoAnswer {
-                text: "/v5/market/time: timeNano and time are missing".to_owned(),
-                hopeless: false,
-            });
+            let text = "/v5/market/time: timeNano and time are missing";
+            return Err(NoAnswer::passing(text.to_owned()));
         }
         // A clock that was set back in between makes a sample as useless as a slow answer does.
         Ok(((after - before).abs(), theirs - (before + after) / 2))
@@ -241,13 +256,36 @@ impl RestClient {
             let _ = self.sync_clock().await;
         }
         if envelope.code != 0 {
+            let (code, text) = (envelope.code, envelope.text);
+            let refused = self.key_refused(path, code, &text);
             return Err(NoAnswer {
-                text: format!("{path}: {}: {}", envelope.code, envelope.text),
-                hopeless: matches!(envelope.code, 10_003 | 10_004 | 10_005 | 10_010),
+                hopeless: refused.is_some(),
+                text: refused.unwrap_or_else(|| format!("{path}: {code}: {text}")),
+                code: Some(code),
             });
         }
         serde_json::from_value(envelope.result)
             .map_err(|error| self.unreadable(path, format!("the reply cannot be read: {error}")))
+    }
+
+    /// What to tell of a code about the key: which key, what is wrong with it, and the next step. It is
+    /// an alarm, too: whatever asks goes on asking.
+    pub(super) fn key_refused(&self, path: &str, code: i64, text: &str) -> Option<String> {
+        let meaning = refused_key::meaning(code)?;
+        let (source, base) = (self.keys.source(), &self.base);
+        let text = format!("{source}: {meaning} ({base}{path}: {code}: {text})");
+        self.unreadable.trouble("key_refused", text.clone());
+        Some(text)
+    }
+
+    /// Alarms that a socket's login is refused.
+    pub(super) fn login_refused(&self, socket: &str, text: &str) {
+        let source = self.keys.source();
+        let text = format!(
+            "{source}: the venue refuses the login of the {socket} ({text}); is the key gone, expired or \
+             without rights, or this machine's clock wrong? Cerebellum tries on; check the key at the venue"
+        );
+        self.unreadable.trouble("key_refused", text);
     }
 
     /// Sends an order, a change of one, or a setting.
@@ -256,6 +294,7 @@ impl RestClient {
             Err(Failure::NeverSent(text)) => Answer::NeverSent(text),
             Err(Failure::Silence(text)) => Answer::Silence(text),
             Ok(raw) => {
+                self.key_refused(path, raw.envelope.code, &raw.envelope.text);
                 let order_id = raw.envelope.result.get("orderId").and_then(Value::as_str);
                 answer_of(
                     raw.envelope.code,
@@ -399,6 +438,6 @@ fn reason(error: &reqwest::Error) -> String {
 
 fn no_answer(failure: Failure) -> NoAnswer {
     match failure {
-        Failure::NeverSent(text) | Failure::Silence(text) => NoAnswer { text, hopeless: false },
+        Failure::NeverSent(text) | Failure::Silence(text) => NoAnswer::passing(text),
     }
 }

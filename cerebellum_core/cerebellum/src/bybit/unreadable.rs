@@ -11,6 +11,8 @@ use crate::{core::io::Input, engine::Inbox};
 
 /// How long a place is not told again.
 const QUIET: Duration = Duration::from_secs(60);
+/// How long a trouble that only a person can end is not told again.
+const LONG_QUIET: Duration = Duration::from_secs(600);
 /// How much of a text is told.
 const LONGEST: usize = 500;
 
@@ -32,10 +34,18 @@ impl Unreadable {
     pub fn tell(&self, place: &str, text: &str) {
         metrics::counter!("cerebellum_unreadable_total", "place" => place.to_owned()).increment(1);
         tracing::error!(place, text, "the venue sent what cannot be read");
-        if !self.is_due(place) {
+        if !self.is_due(place, QUIET) {
             return;
         }
         self.notice("venue_unreadable", format!("{place}: {text}"));
+    }
+
+    /// Tells a person of a trouble that lasts until they act, as an alarm of this code, now and then.
+    pub fn trouble(&self, code: &'static str, text: String) {
+        if self.is_due(code, LONG_QUIET) {
+            tracing::error!(code, text, "a person is needed");
+            self.notice(code, text);
+        }
     }
 
     /// Tells a person something else of the venue, as an alarm of this code.
@@ -51,10 +61,10 @@ impl Unreadable {
         self.tell(&format!("{place} of a symbol not traded here"), text);
     }
 
-    fn is_due(&self, place: &str) -> bool {
+    fn is_due(&self, place: &str, quiet: Duration) -> bool {
         let now = Instant::now();
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = told.get(place).is_none_or(|at| now.duration_since(*at) >= QUIET);
+        let due = told.get(place).is_none_or(|at| now.duration_since(*at) >= quiet);
         if due {
             told.insert(place.to_owned(), now);
         }

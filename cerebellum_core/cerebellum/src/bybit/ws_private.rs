@@ -114,6 +114,9 @@ async fn answer(
                 Ok(())
             } else {
                 let text = rest.keys().hide(&frame.ret_msg.unwrap_or_default());
+                if op == "auth" {
+                    rest.login_refused("private stream", &text);
+                }
                 Err(format!("{op} refused: {text}"))
             };
         }

@@ -209,7 +209,10 @@ async fn open(url: &str, rest: &RestClient, care: Care) -> Result<Socket, String
         if frame.op == "auth" {
             return match frame.code {
                 0 => Ok(socket),
-                code => Err(format!("{url}: auth refused: {code}: {}", frame.text)),
+                code => {
+                    rest.login_refused("trade socket", &format!("{code}: {}", frame.text));
+                    Err(format!("{url}: auth refused: {code}: {}", frame.text))
+                }
             };
         }
     }
