@@ -21,6 +21,8 @@ from tests.processes import REPOSITORY, binary, running, write_keys
 SYMBOLS = "BTCUSDT,ETHUSDT"
 # Limits that do not bind, so that what is measured is the path and not a refusal.
 LIMITS = "[order]\nper_second_per_agent = 1000000\n[position]\nmax_notional = '1000000000'\n"
+# The same, and as many orders as are wanted wait here: nearly none leaves.
+PATIENT_LIMITS = LIMITS + "[venue]\nmax_waiting = 1000000\norders_per_second = 1\n"
 
 
 def timing_tool() -> str:
@@ -51,10 +53,10 @@ def venue(folder: Path, *settings: str) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def cerebellum(
-    folder: Path, market: dict[str, Any], name: str, journal: str
+    folder: Path, market: dict[str, Any], name: str, journal: str, limits: str = LIMITS
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Run a Cerebellum on that venue; gives its process id and ready line."""
-    (folder / f"{name}.toml").write_text(LIMITS)
+    (folder / f"{name}.toml").write_text(limits)
     sockets = folder / name
     sockets.mkdir(mode=0o700)
     command = [
@@ -78,8 +80,11 @@ def echo(tool: str, folder: Path, reply_bytes: int, sync: Path | None) -> Iterat
         yield address
 
 
-def intents(path: Path, count: int, rest: str) -> Path:
-    """Write so many submits of resting orders, each followed by its cancel."""
+def intents(path: Path, count: int, rest: str, agents: int = 1, *, keep: bool = False) -> Path:
+    """Write so many submits of resting orders of some agents, each followed by its cancel.
+
+    With `keep` the orders stay open: a heartbeat stands where the cancel would.
+    """
     query = {"category": "linear", "symbol": "BTCUSDT", "limit": "1"}
     book = requests.get(f"{rest}/v5/market/orderbook", params=query, timeout=10).json()["result"]
     price = f"{float(book['b'][0][0]) * 0.95:.1f}"
@@ -89,16 +94,16 @@ def intents(path: Path, count: int, rest: str) -> Path:
         intent_id = uuid7(now)
         submit = {
             "v": 1, "type": "submit", "ts": now, "request_id": f"s{number}",
-            "intent_id": intent_id, "agent": "BTCUSDT-gp-1@1", "version": "1",
+            "intent_id": intent_id, "agent": f"BTCUSDT-gp-1@{number % agents + 1}", "version": "1",
             "symbol": "BTCUSDT", "side": "buy", "kind": "limit", "qty": "0.010",
             "limit_price": price, "reduce_only": False, "ttl_ms": 600_000,
             "protect": {"stop": "1.0", "take_profit": None, "deadline_ts": None},
             "reason": "entry",
         }  # fmt: skip
-        cancel = {
-            "v": 1, "type": "cancel", "ts": now, "request_id": f"c{number}", "intent_id": intent_id,
-        }  # fmt: skip
-        lines += [json.dumps(line, separators=(",", ":")) for line in (submit, cancel)]
+        after: dict[str, Any] = {"v": 1, "type": "heartbeat", "ts": now, "request_id": f"c{number}"}
+        if not keep:
+            after |= {"type": "cancel", "intent_id": intent_id}
+        lines += [json.dumps(line, separators=(",", ":")) for line in (submit, after)]
     path.write_text("\n".join(lines) + "\n")
     return path
 

@@ -23,7 +23,16 @@ from benchmarks import _wire_arena, _wire_books
 from benchmarks._harness import Benchmark, BenchmarkError, Row, alternate, ratio_row
 from benchmarks._machine import describe, slowest_hundredth, watched_machine
 from benchmarks._peers import Peer
-from benchmarks._wire_stack import Answers, ask, cerebellum, echo, intents, timing_tool, venue
+from benchmarks._wire_stack import (
+    PATIENT_LIMITS,
+    Answers,
+    ask,
+    cerebellum,
+    echo,
+    intents,
+    timing_tool,
+    venue,
+)
 from tests.processes import DAY_MS, ORIGIN_MS, REPOSITORY
 
 ACKS = 1_000
@@ -33,7 +42,9 @@ ROUNDS = 7
 REPEAT = 20
 WATCH_STARTS_IN = 3.0
 CANDLE_SECONDS = 90.0
-PARTS = ("acks", "books", "candles")
+OPEN = (10_000, 100)
+AGENTS = 100
+PARTS = ("acks", "load", "books", "candles")
 
 
 def main() -> None:
@@ -47,6 +58,8 @@ def main() -> None:
     with Benchmark("wire") as bench, short_folder() as folder:
         if "acks" in parts:
             acks(bench, timing_tool(), folder, disk)
+        if "load" in parts:
+            load(bench, timing_tool(), folder)
         if "books" in parts:
             with Peer("wire") as peer:
                 books(bench, peer, folder)
@@ -119,6 +132,39 @@ def acks(bench: Benchmark, tool: str, folder: Path, disk: Path) -> None:
                 "intents_per_second", statistics.median(rates), "1/s", "higher", None, n=ROUNDS,
                 note=f"durable, one client, {WINDOW} commands under way, {SUSTAINED} intents a round; "
                 "each is withdrawn by a cancel that is journaled too, so twice as many commands",
+            )
+        )  # fmt: skip
+
+
+def load(bench: Benchmark, tool: str, folder: Path) -> None:
+    """Time submit to ack where many orders are open, and where few are."""
+    place = folder / "load"
+    place.mkdir()
+    with ExitStack() as stack:
+        market = stack.enter_context(venue(place))
+        addresses = []
+        for count in OPEN:
+            _, ready = stack.enter_context(
+                cerebellum(place, market, str(count), ":memory:", PATIENT_LIMITS)
+            )
+            addresses.append(ready["commands"])
+            frames = intents(place / "frames", count, market["rest"], AGENTS, keep=True)
+            ask(tool, ready["commands"], frames, window=WINDOW, accepted=True)
+
+        def p50(address: str) -> float:
+            frames = intents(place / "frames", ACKS, market["rest"], AGENTS)
+            return ask(tool, address, frames, accepted=True).p50_us
+
+        many, few = addresses
+        bench.add(
+            ratio_row(
+                f"submit_cost_at_{OPEN[0]}_open_vs_{OPEN[1]}",
+                alternate(lambda: p50(many), lambda: p50(few), ROUNDS),
+                better="lower", goal=2, peer=f"the same Cerebellum with {OPEN[1]} open orders",
+                note=f"microseconds at the median of {ACKS} submits a round, one after the other, each "
+                f"followed by its untimed cancel; {OPEN[0]} and {OPEN[1]} orders of {AGENTS} agents in one "
+                "symbol are open and wait for their turn at the venue (one a second leaves); the "
+                "journal is SQLite in memory",
             )
         )  # fmt: skip
 

@@ -167,6 +167,14 @@ def too_many_orders(bench: Bench) -> list[str]:
     return [next(word for word in answers if word != "accepted")]
 
 
+def too_many_waiting(bench: Bench) -> list[str]:
+    bench.limits(order={"per_second_per_agent": 1000})
+    far = {"kind": "limit", "limit_price": bench.price("0.95")}
+    answers = [answer(bench.submit(**far)) for _ in range(150)]
+    assert bench.submit(agent="b", **far)["status"] == "accepted"
+    return [next(word for word in answers if word != "accepted")]
+
+
 def day_lost(bench: Bench) -> list[str]:
     bench.limits(daily_loss={"agent": "0.01"})
     # The day begins before the fees of the first order are paid.
@@ -307,6 +315,7 @@ DRIVERS: dict[str, Callable[[Bench], list[str]]] = {
         {"position": {"max_notional": "100"}}, {"position": {"max_total_notional": "100"}}
     ),
     "too-many-orders": too_many_orders,
+    "too-many-waiting": too_many_waiting,
     "day-lost": day_lost,
     "stale-book": stale_book,
     "mark-unknown": mark_unknown,

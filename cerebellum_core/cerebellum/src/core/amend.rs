@@ -12,6 +12,7 @@ use super::{
     journaling::Journaling,
     oms::Happened,
     order::{link_id, Order, Origin, Terms},
+    pacing::Lane,
     risk::{self, Refusal},
     Core,
 };
@@ -60,7 +61,7 @@ impl Core {
             self.happen(&link, Happened::Amended(wanted));
         } else {
             self.happen(&link, Happened::AmendWanted(wanted));
-            self.amends.push(&order.intent.agent, link);
+            self.amends.push(&order.intent.agent, Lane::of(&order), link);
         }
         self.accept(client, request, id, "journaled");
     }
@@ -89,6 +90,11 @@ impl Core {
                 "another amend of it is on its way; wait for the order event that ends it",
             );
         }
+        let most = self.setup.limits.venue.max_waiting;
+        if self.amends.len() >= most as usize {
+            let text = format!("{most} amends wait already; send it again later");
+            return Err((RejectCode::TooManyWaiting, text));
+        }
         let mut intent = super::order::Intent::clone(&order.intent);
         intent.qty = wanted.qty.clone();
         intent.limit_price = wanted.limit_price.clone();
@@ -104,17 +110,14 @@ impl Core {
             let (orders, connected) = (&self.orders, self.audit.connected);
             let whole = self.journaling == Journaling::Whole;
             let may_go = |link: &str| {
-                connected
-                    && orders.get(link).is_some_and(|order| {
-                        (whole || order.intent.reduce_only)
-                            && matches!(
-                                order.status,
-                                OrderStatus::New | OrderStatus::PartiallyFilled
-                            )
-                            && order.venue_end.is_none()
-                    })
+                orders.get(link).is_some_and(|order| {
+                    (whole || order.intent.reduce_only)
+                        && matches!(order.status, OrderStatus::New | OrderStatus::PartiallyFilled)
+                        && order.venue_end.is_none()
+                })
             };
-            let Some(link) = self.amends.release(self.now.ms, may_go) else { return };
+            let next = self.amends.release(self.now.ms, |_| connected, may_go);
+            let Some(link) = next else { return };
             self.send_amend(&link);
         }
     }
@@ -167,11 +170,10 @@ impl Core {
             }
             AmendOutcome::NotExecuted { retry_at, .. } => {
                 amend.sent = false;
-                let agent = order.intent.agent.clone();
+                self.amends.pause_until(retry_at);
+                self.amends.push(&order.intent.agent, Lane::of(order), link.to_owned());
                 let record = Record::Order(Box::new(order.clone()));
                 self.out.push(Effect::Record(record));
-                self.amends.pause_until(retry_at);
-                self.amends.push(&agent, link.to_owned());
             }
             AmendOutcome::Ambiguous { .. } => {
                 order.care.terms_at = now;

@@ -2,7 +2,7 @@
 
 use protocol::wire::{
     command::{Cancel, CancelAll, Flatten, SetState, Submit},
-    event::{Event, StateEvent},
+    event::{Event, OrderStatus, StateEvent},
     field::{IntentId, Reason, RequestId, TradingState, V1},
     reply::{Ack, AckStatus, ErrorReply},
     Command, ErrorCode, RejectCode, Reply,
@@ -12,7 +12,9 @@ use super::{
     io::{Client, Effect, Record},
     oms::Happened,
     order::{link_id, Intent, Order},
-    risk::{self, covers, Picture, Scope},
+    orders::BuysAndSells,
+    pacing::Lane,
+    risk::{self, Picture, Scope},
     Core,
 };
 
@@ -68,11 +70,16 @@ impl Core {
         self.first_intent_ts = self.first_intent_ts.or(Some(intent.ts));
         let verdict = risk::check(&intent, &self.picture(&intent, None));
         self.count_submit(&intent);
+        if let Some(text) = self.no_place(&intent).filter(|_| verdict.is_ok()) {
+            // Not journaled: a flood is to cost little, and the same intent may be sent again.
+            self.reject(client, request, id, RejectCode::TooManyWaiting, text);
+            return;
+        }
         let mut order = Order::new(intent);
         order.care.changed_at = self.now.ms;
         match verdict {
             Ok(()) => {
-                self.pacer.push(&order.intent.agent, link.clone());
+                self.pacer.push(&order.intent.agent, Lane::of(&order), link.clone());
                 let intent = order.intent.clone();
                 self.journal_new(order);
                 self.accept(client, request, Some(id), "journaled");
@@ -81,7 +88,7 @@ impl Core {
                 }
             }
             Err((code, text)) => {
-                order.status = protocol::wire::event::OrderStatus::Rejected;
+                order.status = OrderStatus::Rejected;
                 order.code = Some(code.as_str().to_owned());
                 order.text = Some(text.clone());
                 self.journal_new(order);
@@ -233,14 +240,8 @@ impl Core {
 
     /// Takes back every open order in a scope that a test picks; returns how many.
     pub(super) fn take_back_all(&mut self, scope: &Scope, pick: impl Fn(&Order) -> bool) -> usize {
-        let links: Vec<String> = self
-            .open
-            .iter()
-            .filter_map(|link| self.orders.get(link))
-            .filter(|order| covers(scope, &order.intent.agent, &order.intent.symbol))
-            .filter(|order| pick(order))
-            .map(|order| order.link_id.clone())
-            .collect();
+        let mut links = self.orders.in_scope(scope);
+        links.retain(|link| self.orders.get(link).is_some_and(&pick));
         for link in &links {
             self.take_back(link);
         }
@@ -263,7 +264,7 @@ impl Core {
         self.pacer.remove(link);
         self.amends.remove(link);
         // None of its requests was executed, and none is on the way.
-        if order.sends == 0 && !order.care.sending && order.filled_qty.is_zero() {
+        if order.is_unsent() {
             let text = "cancelled before it was sent".to_owned();
             self.happen(link, Happened::Withdrawn { text });
             return;
@@ -289,16 +290,15 @@ impl Core {
     /// What a check of an intent looks at; an order that is amended is left out of what works, and so
     /// is one that makes room for a new exit.
     pub(super) fn picture<'a>(&'a self, intent: &Intent, amended: Option<&Order>) -> Picture<'a> {
-        let counts = |order: &&Order| match amended {
-            Some(amended) => amended.link_id != order.link_id,
-            None => !(intent.reduce_only && order.yields()),
-        };
-        let (mut buys, mut sells) = (rust_decimal::Decimal::ZERO, rust_decimal::Decimal::ZERO);
-        for order in self.open_orders(&intent.agent, &intent.symbol).filter(counts) {
-            match order.intent.side {
-                protocol::wire::field::Side::Buy => buys += order.remaining(),
-                protocol::wire::field::Side::Sell => sells += order.remaining(),
+        let working = self.orders.working(&intent.agent, &intent.symbol);
+        let mut beside = working.map_or_else(BuysAndSells::default, |working| working.all.clone());
+        match (amended, working) {
+            (Some(amended), _) => beside.add(amended.intent.side, -amended.remaining()),
+            (None, Some(working)) if intent.reduce_only => {
+                beside.buys -= working.yielding.buys;
+                beside.sells -= working.yielding.sells;
             }
+            _ => {}
         }
         Picture {
             limits: &self.setup.limits,
@@ -307,12 +307,34 @@ impl Core {
             market_ms: self.market_ms,
             state: self.states.effective(&intent.agent, &intent.symbol),
             position: self.ledger.position(&intent.agent, &intent.symbol).qty,
-            working_buys: buys,
-            working_sells: sells,
+            working_buys: beside.buys,
+            working_sells: beside.sells,
             total_notional: self.total_notional(amended),
             agent_rate: self.rate_of(intent),
             daily_loss: self.daily_loss_of(&intent.agent),
             amended: amended.map(|order| order.filled_qty),
+        }
+    }
+
+    /// Why an entry may not wait for its turn, if it may not; what closes always may.
+    fn no_place(&self, intent: &Intent) -> Option<String> {
+        if intent.reduce_only {
+            return None;
+        }
+        let limits = &self.setup.limits.venue;
+        let (most, most_of_agent) = (limits.max_waiting, limits.max_waiting_per_agent());
+        let (all, own) = (self.pacer.len(), self.pacer.len_of(&intent.agent));
+        let next = format!(
+            "the venue takes {} a second; send it again later, or cancel what is not wanted any more",
+            limits.orders_per_second
+        );
+        if own >= most_of_agent as usize {
+            let agent = &intent.agent;
+            Some(format!("{own} orders of {agent} wait already, limit {most_of_agent}; {next}"))
+        } else if all >= most as usize {
+            Some(format!("{all} orders wait already, limit {most}; {next}"))
+        } else {
+            None
         }
     }
 

@@ -74,11 +74,9 @@ impl Core {
     /// Marks orders whose cancel is on the way: what they still bring is closed as well.
     fn close_late_fills(&mut self, scope: &Scope, reason: &str) {
         let Ok(reason) = Reason::new(reason) else { return };
-        let links: Vec<String> = self.open.iter().cloned().collect();
-        for link in links {
+        for link in self.orders.in_scope(scope) {
             let Some(order) = self.orders.get_mut(&link) else { continue };
-            let intent = &order.intent;
-            if intent.origin == Origin::Arena && covers(scope, &intent.agent, &intent.symbol) {
+            if order.intent.origin == Origin::Arena {
                 order.close_on_fill = Some(reason.clone());
                 self.out.push(Effect::Record(Record::Order(Box::new(order.clone()))));
             }
@@ -130,7 +128,8 @@ impl Core {
         }
         let closing = if qty.is_sign_positive() { Side::Sell } else { Side::Buy };
         let racing: Vec<(String, Kind)> = self
-            .open_orders(agent, symbol)
+            .orders
+            .of(agent, symbol)
             .filter(|order| order.intent.side == closing)
             .map(|order| (order.link_id.clone(), order.intent.kind))
             .collect();

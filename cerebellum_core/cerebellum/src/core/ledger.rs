@@ -25,6 +25,8 @@ pub const REMEMBERED: usize = 20_000;
 pub struct Ledger {
     recent: VecDeque<(Holding, u64, Decimal)>,
     positions: BTreeMap<Holding, Position>,
+    /// Of each symbol that anybody holds: the sum of positions, and of their sizes.
+    sums: BTreeMap<Symbol, (Decimal, Decimal)>,
     agent_cash: BTreeMap<Name, Decimal>,
     fills: u64,
     fees: Decimal,
@@ -92,6 +94,12 @@ impl Ledger {
         }
         let before = self.positions.remove(&holding).unwrap_or_default();
         let after = before.after(signed, fill.price);
+        let (net, gross) = self.sums.entry(fill.symbol.clone()).or_default();
+        *net += signed;
+        *gross += after.qty.abs() - before.qty.abs();
+        if gross.is_zero() {
+            self.sums.remove(&fill.symbol);
+        }
         if !after.qty.is_zero() {
             self.positions.insert(holding, after.clone());
         }
@@ -147,11 +155,12 @@ impl Ledger {
     /// The sum of the agents' positions in a symbol.
     #[must_use]
     pub fn net(&self, symbol: &Symbol) -> Decimal {
-        self.positions
-            .iter()
-            .filter(|((_, held), _)| held == symbol)
-            .map(|(_, position)| position.qty)
-            .sum()
+        self.sums.get(symbol).map_or(Decimal::ZERO, |(net, _)| *net)
+    }
+
+    /// The sum of the sizes of the agents' positions in each symbol that is held.
+    pub fn gross(&self) -> impl Iterator<Item = (&Symbol, Decimal)> {
+        self.sums.iter().map(|(symbol, (_, gross))| (symbol, *gross))
     }
 
     /// Cash of each agent.

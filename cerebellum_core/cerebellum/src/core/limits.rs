@@ -68,11 +68,21 @@ pub struct DailyLossLimits {
 pub struct VenueLimits {
     /// Orders sent to the venue in any one second, shared fairly among agents. Default 10.
     pub orders_per_second: u32,
+    /// How many orders may wait for that, a tenth of them of one agent; exits always may. Default 1000.
+    pub max_waiting: u32,
+}
+
+impl VenueLimits {
+    /// How many orders of one agent may wait.
+    #[must_use]
+    pub fn max_waiting_per_agent(&self) -> u32 {
+        self.max_waiting.div_ceil(10)
+    }
 }
 
 impl Default for VenueLimits {
     fn default() -> Self {
-        Self { orders_per_second: 10 }
+        Self { orders_per_second: 10, max_waiting: 1_000 }
     }
 }
 
@@ -114,6 +124,7 @@ impl Limits {
             ("daily_loss.agent", money(self.daily_loss.agent)),
             ("daily_loss.total", money(self.daily_loss.total)),
             ("venue.orders_per_second", self.venue.orders_per_second.to_string()),
+            ("venue.max_waiting", self.venue.max_waiting.to_string()),
         ]
     }
 
@@ -138,6 +149,7 @@ impl Limits {
             ("order.collar_bps", self.order.collar_bps),
             ("order.per_second_per_agent", self.order.per_second_per_agent),
             ("venue.orders_per_second", self.venue.orders_per_second),
+            ("venue.max_waiting", self.venue.max_waiting),
         ];
         for (name, value) in counts {
             if value == 0 {

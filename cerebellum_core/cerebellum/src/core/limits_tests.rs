@@ -158,7 +158,7 @@ fn a_loud_agent_leaves_the_quiet_ones_their_share_of_the_venues_rate() {
     for _ in 0..60 {
         story.submit("loud", Side::Buy, "1");
     }
-    let loud_links = story.core.orders.keys().cloned().collect::<Vec<_>>();
+    let loud_links = story.core.orders.open().clone();
     story.creates();
     for agent in ["quiet", "shy"] {
         for _ in 0..10 {

@@ -5,6 +5,8 @@
 
 /// Changing the terms of an order.
 mod amend;
+/// When an open order is asked for.
+mod care;
 /// Commands of the arena.
 mod commands;
 /// The loss of a market day.
@@ -27,6 +29,8 @@ pub mod market;
 pub mod oms;
 /// Intents and orders.
 pub mod order;
+/// Every order in memory, and what is open.
+mod orders;
 /// Fair sharing of the venue's order rate.
 pub mod pacing;
 /// Stops, targets and deadlines.
@@ -83,8 +87,6 @@ mod venue_time_tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
-use foldhash::HashMap;
-
 use protocol::wire::{
     event::{Event, OrderEvent, OrderStatus, OrderView, RiskEvent},
     field::{Name, Symbol, V1},
@@ -100,7 +102,8 @@ use self::{
     market::{Instrument, Quote},
     oms::Happened,
     order::Order,
-    pacing::{Budget, Pacer},
+    orders::Orders,
+    pacing::{Budget, Lane, Pacer},
     protect::Guard,
     reconcile::Audit,
     risk::States,
@@ -154,10 +157,7 @@ pub struct Recovered {
 #[derive(Clone, Debug)]
 pub struct Core {
     setup: Setup,
-    orders: HashMap<String, Order>,
-    by_order_id: HashMap<String, String>,
-    open: BTreeSet<String>,
-    finished: VecDeque<String>,
+    orders: Orders,
     ledger: Ledger,
     guards: BTreeMap<Holding, Guard>,
     states: States,
@@ -196,10 +196,7 @@ impl Core {
         // The venue counts amends apart from new orders.
         let amends = pacer.clone();
         let mut core = Self {
-            orders: HashMap::default(),
-            by_order_id: HashMap::default(),
-            open: BTreeSet::new(),
-            finished: VecDeque::new(),
+            orders: Orders::default(),
             ledger: recovered.ledger,
             guards: recovered.guards,
             states: recovered.states,
@@ -243,12 +240,18 @@ impl Core {
             order.care.changed_at = now.ms;
             order.care.terms_at = now.ms;
             if order.amend.as_ref().is_some_and(|amend| !amend.sent) {
-                core.amends.push(&order.intent.agent, order.link_id.clone());
+                core.amends.push(&order.intent.agent, Lane::of(&order), order.link_id.clone());
             }
-            if matches!(order.status, OrderStatus::Pending | OrderStatus::Sent) {
+            // That a request leaves is journaled before: one that is pending never left.
+            let waits = order.status == OrderStatus::Pending && order.is_unsent();
+            if order.is_unseen() && !waits {
                 order.status = OrderStatus::Unknown;
             }
+            let link = order.link_id.clone();
             core.remember(order);
+            if waits {
+                core.queue_again(&link);
+            }
         }
         if let Some(limits) = recovered.limits {
             core.keep_limits(limits);
@@ -287,19 +290,20 @@ impl Core {
         }
         self.release();
         self.release_amends();
+        self.orders.settle();
         std::mem::take(&mut self.out)
     }
 
     /// Whether the order is in memory; if not, the journal must be asked before `step`.
     #[must_use]
     pub fn knows(&self, link_id: &str) -> bool {
-        self.orders.contains_key(link_id)
+        self.orders.contains(link_id)
     }
 
     /// The client order id that belongs to a venue's order id, if it is in memory.
     #[must_use]
     pub fn link_of_order_id(&self, order_id: &str) -> Option<&str> {
-        self.by_order_id.get(order_id).map(String::as_str)
+        self.orders.link_of(order_id).map(String::as_str)
     }
 
     /// Whether an execution is already booked, as far as memory reaches.
@@ -318,6 +322,12 @@ impl Core {
     #[must_use]
     pub fn market_ms(&self) -> u64 {
         self.market_ms
+    }
+
+    /// How many orders wait for their turn at the venue.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.pacer.len()
     }
 
     /// Milliseconds until the next tick is worth its while.
@@ -340,6 +350,9 @@ impl Core {
             self.next_second_at = self.now.ms + 1000;
             self.watch_daily_loss();
             self.drive_exits(None);
+            // Agents that were silent for a while are not counted any more.
+            let since = self.now.ms - 1000;
+            self.submits.retain(|_, times| times.back().is_some_and(|at| *at > since));
         }
     }
 
@@ -360,27 +373,7 @@ impl Core {
 
     /// Puts an order into memory.
     fn remember(&mut self, order: Order) {
-        let link_id = order.link_id.clone();
-        if let Some(order_id) = &order.order_id {
-            self.by_order_id.insert(order_id.clone(), link_id.clone());
-        }
-        if order.is_terminal() {
-            self.finished.push_back(link_id.clone());
-        } else {
-            self.open.insert(link_id.clone());
-        }
-        self.orders.insert(link_id, order);
-        while self.finished.len() > REMEMBERED {
-            let Some(oldest) = self.finished.pop_front() else { break };
-            if self.open.contains(&oldest) {
-                continue;
-            }
-            if let Some(gone) = self.orders.remove(&oldest) {
-                if let Some(order_id) = gone.order_id {
-                    self.by_order_id.remove(&order_id);
-                }
-            }
-        }
+        self.orders.insert(order, REMEMBERED);
     }
 
     /// Moves an order, journals the move and tells it.
@@ -401,18 +394,10 @@ impl Core {
             self.amends.remove(link_id);
         }
         let is_terminal = order.is_terminal();
-        if let Some(order_id) = &order.order_id {
-            if !self.by_order_id.contains_key(order_id) {
-                self.by_order_id.insert(order_id.clone(), link_id.to_owned());
-            }
-        }
+        self.orders.refresh(link_id);
         if is_terminal && !was_terminal {
-            self.open.remove(link_id);
             self.pacer.remove(link_id);
             self.audit.awaiting.remove(link_id);
-            self.finished.push_back(link_id.to_owned());
-        } else if !is_terminal {
-            self.open.insert(link_id.to_owned());
         }
         if step.changed {
             self.tell_order(link_id);
@@ -466,17 +451,5 @@ impl Core {
             agent,
             symbol,
         }));
-    }
-
-    /// Open orders of one agent in one symbol.
-    fn open_orders<'a>(
-        &'a self,
-        agent: &'a Name,
-        symbol: &'a Symbol,
-    ) -> impl Iterator<Item = &'a Order> + 'a {
-        self.open
-            .iter()
-            .filter_map(|link| self.orders.get(link))
-            .filter(move |order| order.intent.agent == *agent && order.intent.symbol == *symbol)
     }
 }

@@ -283,6 +283,18 @@ impl Order {
         self.status.is_terminal()
     }
 
+    /// Whether the venue shows it nowhere, as far as is known.
+    #[must_use]
+    pub fn is_unseen(&self) -> bool {
+        matches!(self.status, OrderStatus::Pending | OrderStatus::Sent | OrderStatus::Unknown)
+    }
+
+    /// Whether it never left: none of its requests was executed, and none is on the way.
+    #[must_use]
+    pub fn is_unsent(&self) -> bool {
+        self.is_unseen() && self.sends == 0 && !self.care.sending && self.filled_qty.is_zero()
+    }
+
     /// The most that may still be filled, whether or not an amend on its way arrives.
     #[must_use]
     pub fn remaining(&self) -> Decimal {

@@ -1,18 +1,56 @@
 //! Fair sharing of the venue's orders per second among agents.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ops::Bound::{Excluded, Unbounded},
+};
 
-use protocol::wire::field::Name;
+use foldhash::HashMap;
+use protocol::wire::field::{Name, Symbol};
 
-/// Orders that wait for their turn: exits first, then agents in turn.
+use super::order::Order;
+
+/// How far behind the first waiting order of a lane one that may go is looked for.
+const LOOK_BEHIND: usize = 32;
+
+/// Orders that wait for the same: of one symbol, what closes or what opens.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Lane {
+    /// Of what.
+    pub symbol: Symbol,
+    /// Whether its orders only close.
+    pub closes: bool,
+}
+
+impl Lane {
+    /// The lane of an order.
+    #[must_use]
+    pub fn of(order: &Order) -> Self {
+        Self { symbol: order.intent.symbol.clone(), closes: order.intent.reduce_only }
+    }
+}
+
+/// Orders that wait for their turn: exits first, then agents in turn; of an agent the first to come.
 #[derive(Clone, Debug)]
 pub struct Pacer {
     per_second: usize,
-    exits: VecDeque<String>,
-    queues: BTreeMap<Name, VecDeque<String>>,
+    exits: Line,
+    queues: BTreeMap<Name, BTreeMap<Lane, Line>>,
+    places: HashMap<String, Place>,
+    arrivals: u64,
     last_served: Option<Name>,
     sent_at: VecDeque<i64>,
     paused_until: i64,
+}
+
+/// Waiting orders by their arrival.
+type Line = BTreeMap<u64, String>;
+
+/// Where an order waits; one without an agent among the exits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    queue: Option<(Name, Lane)>,
+    arrival: u64,
 }
 
 impl Pacer {
@@ -21,8 +59,10 @@ impl Pacer {
     pub fn new(per_second: usize) -> Self {
         Self {
             per_second: per_second.max(1),
-            exits: VecDeque::new(),
+            exits: Line::new(),
             queues: BTreeMap::new(),
+            places: HashMap::default(),
+            arrivals: 0,
             last_served: None,
             sent_at: VecDeque::new(),
             paused_until: 0,
@@ -34,29 +74,68 @@ impl Pacer {
         self.per_second = per_second.max(1);
     }
 
-    /// Queues an agent's order.
-    pub fn push(&mut self, agent: &Name, link_id: String) {
-        self.queues.entry(agent.clone()).or_default().push_back(link_id);
+    /// Queues an agent's order; one that waits already keeps its place.
+    pub fn push(&mut self, agent: &Name, lane: Lane, link_id: String) {
+        if self.holds(&link_id) {
+            return;
+        }
+        let arrival = self.arrive();
+        let place = Place { queue: Some((agent.clone(), lane.clone())), arrival };
+        self.places.insert(link_id.clone(), place);
+        let lanes = self.queues.entry(agent.clone()).or_default();
+        lanes.entry(lane).or_default().insert(arrival, link_id);
     }
 
     /// Queues an order that closes a position; it goes before all others.
     pub fn push_exit(&mut self, link_id: String) {
-        self.exits.push_back(link_id);
+        if self.holds(&link_id) {
+            return;
+        }
+        let arrival = self.arrive();
+        self.places.insert(link_id.clone(), Place { queue: None, arrival });
+        self.exits.insert(arrival, link_id);
+    }
+
+    fn arrive(&mut self) -> u64 {
+        self.arrivals += 1;
+        self.arrivals
     }
 
     /// Takes a waiting order out.
     pub fn remove(&mut self, link_id: &str) {
-        self.exits.retain(|waiting| waiting != link_id);
-        for queue in self.queues.values_mut() {
-            queue.retain(|waiting| waiting != link_id);
+        let Some(Place { queue, arrival }) = self.places.remove(link_id) else { return };
+        let Some((agent, lane)) = queue else {
+            self.exits.remove(&arrival);
+            return;
+        };
+        let Some(lanes) = self.queues.get_mut(&agent) else { return };
+        if let Some(line) = lanes.get_mut(&lane) {
+            line.remove(&arrival);
+            if line.is_empty() {
+                lanes.remove(&lane);
+            }
         }
-        self.queues.retain(|_, queue| !queue.is_empty());
+        if lanes.is_empty() {
+            self.queues.remove(&agent);
+        }
     }
 
     /// Whether an order waits here.
     #[must_use]
     pub fn holds(&self, link_id: &str) -> bool {
-        self.exits.iter().chain(self.queues.values().flatten()).any(|waiting| waiting == link_id)
+        self.places.contains_key(link_id)
+    }
+
+    /// How many orders wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// How many orders of an agent wait.
+    #[must_use]
+    pub fn len_of(&self, agent: &Name) -> usize {
+        self.queues.get(agent).map_or(0, |lanes| lanes.values().map(Line::len).sum())
     }
 
     /// Releases nothing before this time, ms of the clock that `release` is told.
@@ -67,40 +146,60 @@ impl Pacer {
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.exits.is_empty() && self.queues.is_empty()
+        self.places.is_empty()
     }
 
-    /// The next order that may be sent now, if any: the first that `may_go` lets through.
+    /// The next order that may be sent now, if any: the first of an open lane that `may_go` lets
+    /// through.
     ///
     /// An order that may not go keeps its place and is passed over.
-    pub fn release(&mut self, ms: i64, may_go: impl Fn(&str) -> bool) -> Option<String> {
+    pub fn release(
+        &mut self,
+        ms: i64,
+        is_open: impl Fn(&Lane) -> bool,
+        may_go: impl Fn(&str) -> bool,
+    ) -> Option<String> {
         while self.sent_at.front().is_some_and(|at| *at <= ms - 1000) {
             self.sent_at.pop_front();
         }
         if ms < self.paused_until || self.sent_at.len() >= self.per_second {
             return None;
         }
-        let next = take_first(&mut self.exits, &may_go).or_else(|| self.next_in_turn(&may_go))?;
+        let next = match first_of(&self.exits, &may_go) {
+            Some((_, link)) => link.clone(),
+            None => {
+                let (agent, link) = self.next_in_turn(&is_open, &may_go)?;
+                self.last_served = Some(agent);
+                link
+            }
+        };
+        self.remove(&next);
         self.sent_at.push_back(ms);
         Some(next)
     }
 
-    fn next_in_turn(&mut self, may_go: &impl Fn(&str) -> bool) -> Option<String> {
-        let last = self.last_served.as_ref();
-        let (later, sooner): (Vec<&Name>, Vec<&Name>) =
-            self.queues.keys().partition(|name| last.is_none_or(|last| *name > last));
-        let turn = later.into_iter().chain(sooner).find(|name| {
-            self.queues.get(*name).is_some_and(|queue| queue.iter().any(|link| may_go(link)))
-        });
-        let agent = turn?.clone();
-        let queue = self.queues.get_mut(&agent)?;
-        let next = take_first(queue, may_go);
-        if queue.is_empty() {
-            self.queues.remove(&agent);
-        }
-        self.last_served = Some(agent);
-        next
+    fn next_in_turn(
+        &self,
+        is_open: &impl Fn(&Lane) -> bool,
+        may_go: &impl Fn(&str) -> bool,
+    ) -> Option<(Name, String)> {
+        let first = |lanes: &BTreeMap<Lane, Line>| {
+            let open = lanes.iter().filter(|(lane, _)| is_open(lane));
+            let firsts = open.filter_map(|(_, line)| first_of(line, may_go));
+            firsts.min_by_key(|(arrival, _)| **arrival).map(|(_, link)| link.clone())
+        };
+        let find = |queues: std::collections::btree_map::Range<'_, Name, BTreeMap<Lane, Line>>| {
+            let mut queues = queues;
+            queues.find_map(|(agent, lanes)| Some((agent.clone(), first(lanes)?)))
+        };
+        let Some(last) = &self.last_served else { return find(self.queues.range::<Name, _>(..)) };
+        find(self.queues.range::<Name, _>((Excluded(last), Unbounded)))
+            .or_else(|| find(self.queues.range::<Name, _>(..=last)))
     }
+}
+
+fn first_of<'a>(line: &'a Line, may_go: &impl Fn(&str) -> bool) -> Option<(&'a u64, &'a String)> {
+    line.iter().take(LOOK_BEHIND).find(|(_, link)| may_go(link))
 }
 
 /// So many of something in a stretch of time.
@@ -119,6 +218,12 @@ impl Budget {
         Self { every_ms, most, since: i64::MIN, used: 0 }
     }
 
+    /// Whether there is one left at this time, ms.
+    #[must_use]
+    pub fn left(&self, ms: i64) -> bool {
+        self.used < self.most || ms.saturating_sub(self.since) >= self.every_ms
+    }
+
     /// Takes one, if there is one left at this time, ms.
     pub fn take(&mut self, ms: i64) -> bool {
         if ms.saturating_sub(self.since) >= self.every_ms {
@@ -128,11 +233,6 @@ impl Budget {
         self.used += u32::from(left);
         left
     }
-}
-
-fn take_first(queue: &mut VecDeque<String>, may_go: &impl Fn(&str) -> bool) -> Option<String> {
-    let at = queue.iter().position(|link| may_go(link))?;
-    queue.remove(at)
 }
 
 #[cfg(test)]
@@ -145,14 +245,18 @@ mod tests {
         Name::new(text).unwrap()
     }
 
+    fn lane() -> Lane {
+        Lane { symbol: Symbol::new("BTCUSDT").unwrap(), closes: false }
+    }
+
     #[test]
     fn a_loud_agent_does_not_starve_a_quiet_one() {
         let mut pacer = Pacer::new(4);
         for at in 0..20 {
-            pacer.push(&name("loud"), format!("loud-{at}"));
+            pacer.push(&name("loud"), lane(), format!("loud-{at}"));
         }
-        pacer.push(&name("quiet"), "quiet-0".to_owned());
-        let first: Vec<_> = std::iter::from_fn(|| pacer.release(0, |_| true)).collect();
+        pacer.push(&name("quiet"), lane(), "quiet-0".to_owned());
+        let first: Vec<_> = std::iter::from_fn(|| pacer.release(0, |_| true, |_| true)).collect();
         assert_eq!(first.len(), 4);
         assert!(first.contains(&"quiet-0".to_owned()), "{first:?}");
     }
@@ -161,11 +265,11 @@ mod tests {
     fn no_second_holds_more_orders_than_the_venue_allows() {
         let mut pacer = Pacer::new(10);
         for at in 0..100 {
-            pacer.push(&name("a"), at.to_string());
+            pacer.push(&name("a"), lane(), at.to_string());
         }
         let mut sent: Vec<i64> = Vec::new();
         for now in 0..5000 {
-            while pacer.release(now, |_| true).is_some() {
+            while pacer.release(now, |_| true, |_| true).is_some() {
                 sent.push(now);
             }
         }
@@ -188,17 +292,17 @@ mod tests {
             // The first agents have more waiting than ten seconds can serve, the others now and then.
             for agent in &names[..backlog] {
                 for at in 0..10 * per_second {
-                    pacer.push(agent, format!("{agent}-{at}"));
+                    pacer.push(agent, lane(), format!("{agent}-{at}"));
                 }
             }
             let mut served: BTreeMap<Name, usize> = BTreeMap::new();
             for now in 0..10_000 {
                 for (agent, at) in &arrivals {
                     if *at == now && *agent >= backlog {
-                        pacer.push(&names[*agent], format!("{}-late", names[*agent]));
+                        pacer.push(&names[*agent], lane(), format!("{}-late", names[*agent]));
                     }
                 }
-                while let Some(link) = pacer.release(now, |_| true) {
+                while let Some(link) = pacer.release(now, |_| true, |_| true) {
                     let agent = link.split_once('-').unwrap().0;
                     *served.entry(name(agent)).or_default() += 1;
                 }
@@ -219,11 +323,11 @@ mod tests {
     #[test]
     fn exits_go_first_and_a_pause_holds_everything() {
         let mut pacer = Pacer::new(10);
-        pacer.push(&name("a"), "entry".to_owned());
+        pacer.push(&name("a"), lane(), "entry".to_owned());
         pacer.push_exit("exit".to_owned());
         pacer.pause_until(500);
-        assert_eq!(pacer.release(499, |_| true), None);
-        assert_eq!(pacer.release(500, |_| true).as_deref(), Some("exit"));
+        assert_eq!(pacer.release(499, |_| true, |_| true), None);
+        assert_eq!(pacer.release(500, |_| true, |_| true).as_deref(), Some("exit"));
         pacer.remove("entry");
         assert!(pacer.is_empty());
     }

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::wire::field::Symbol;
+use protocol::wire::{event::OrderStatus, field::Symbol};
 use rust_decimal::Decimal;
 
-use super::{io::Effect, Core};
+use super::{io::Effect, order::Order, Core};
 
 /// How often positions are compared, ms.
 const EVERY_MS: i64 = 30_000;
@@ -113,20 +113,16 @@ impl Core {
         self.audit.pulled = false;
         self.audit.pulling = false;
         self.audit.positions_seen = false;
-        self.audit.awaiting = self.open.clone();
-        if !self.audit.ready {
-            // Before the first readiness nothing is on its way, so every order can be asked for.
-            self.audit.awaiting.retain(|link| self.orders.contains_key(link));
-        } else {
-            let on_its_way = |link: &String| {
-                self.orders.get(link).is_some_and(|order| order.sends == 0 || order.care.sending)
-            };
-            let waiting: Vec<String> =
-                self.audit.awaiting.iter().filter(|link| on_its_way(link)).cloned().collect();
-            for link in waiting {
-                self.audit.awaiting.remove(&link);
-            }
-        }
+        let ready = self.audit.ready;
+        // What waits for its turn, or is on its way, is not asked for; before the first readiness
+        // nothing is on its way.
+        let is_asked_for = |order: &&Order| {
+            let on_its_way = ready && (order.sends == 0 || order.care.sending);
+            order.status != OrderStatus::Pending && !on_its_way
+        };
+        let open = self.orders.open().iter().filter_map(|link| self.orders.get(link));
+        self.audit.awaiting =
+            open.filter(is_asked_for).map(|order| order.link_id.clone()).collect();
         match self.pull_from() {
             Some(since_ts) => self.pull_executions(since_ts),
             // A journal without any intent can have missed nothing.
@@ -191,11 +187,7 @@ impl Core {
         symbols.extend(self.audit.suspicions.keys().cloned());
         symbols.extend(self.audit.alarmed.keys().cloned());
         // A flat symbol may hold an order that is gone.
-        symbols.extend(
-            self.open
-                .iter()
-                .filter_map(|link| self.orders.get(link).map(|order| order.intent.symbol.clone())),
-        );
+        symbols.extend(self.orders.symbols().cloned());
         let mut look_again = false;
         for symbol in symbols {
             let agents = self.ledger.net(&symbol);

@@ -41,12 +41,9 @@ impl States {
     /// The strictest state that applies to an agent in a symbol.
     #[must_use]
     pub fn effective(&self, agent: &Name, symbol: &Symbol) -> TradingState {
-        self.0
-            .iter()
-            .filter(|(scope, _)| covers(scope, agent, symbol))
-            .map(|(_, state)| *state)
-            .max()
-            .unwrap_or(TradingState::Active)
+        let (agent, symbol) = (Some(agent.clone()), Some(symbol.clone()));
+        let scopes = [(None, None), (agent.clone(), None), (None, symbol.clone()), (agent, symbol)];
+        scopes.iter().map(|scope| self.get(scope)).max().unwrap_or(TradingState::Active)
     }
 
     /// Every scope that has a state.

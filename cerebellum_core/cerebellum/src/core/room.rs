@@ -4,16 +4,14 @@
 //! exit is never refused for the sake of one that rests: the older one is taken back, and the new
 //! one leaves once the older can no longer be filled.
 
-use std::collections::BTreeSet;
-
-use foldhash::HashMap;
-use protocol::wire::field::{Kind, Name, Side, Symbol};
+use protocol::wire::field::{Kind, Side};
 use rust_decimal::Decimal;
 
 use super::{
     ledger::{Holding, Ledger},
     oms::Happened,
     order::{Order, Origin},
+    orders::Orders,
     Core,
 };
 
@@ -44,7 +42,8 @@ impl Core {
         let (agent, symbol) = holding;
         let qty = self.ledger.position(agent, symbol).qty;
         let working: Vec<&Order> = self
-            .open_orders(agent, symbol)
+            .orders
+            .of(agent, symbol)
             .filter(|order| order.intent.reduce_only && !order.cancel_wanted)
             .collect();
         let closes = |order: &Order| !room(qty, order.intent.side).is_zero();
@@ -79,21 +78,14 @@ impl Core {
 }
 
 /// Whether an exit may leave: not while one that was taken back could still be filled beside it.
-pub(super) fn may_leave(
-    exit: &Order,
-    orders: &HashMap<String, Order>,
-    open: &BTreeSet<String>,
-    ledger: &Ledger,
-) -> bool {
+pub(super) fn may_leave(exit: &Order, orders: &Orders, ledger: &Ledger) -> bool {
     let intent = &exit.intent;
     if intent.origin == Origin::Cerebellum {
         return true;
     }
     let (mut beside, mut taken_back) = (Decimal::ZERO, false);
-    for other in open.iter().filter_map(|link| orders.get(link)) {
-        if other.link_id != exit.link_id
-            && competes(other, &intent.agent, &intent.symbol, intent.side)
-        {
+    for other in orders.of(&intent.agent, &intent.symbol) {
+        if other.link_id != exit.link_id && competes(other, intent.side) {
             beside += other.remaining();
             taken_back |= other.cancel_wanted;
         }
@@ -102,13 +94,8 @@ pub(super) fn may_leave(
     !taken_back || beside + exit.remaining() <= room(qty, intent.side)
 }
 
-fn competes(other: &Order, agent: &Name, symbol: &Symbol, side: Side) -> bool {
-    let intent = &other.intent;
-    intent.reduce_only
-        && intent.side == side
-        && intent.agent == *agent
-        && intent.symbol == *symbol
-        && other.has_left()
+fn competes(other: &Order, side: Side) -> bool {
+    other.intent.reduce_only && other.intent.side == side && other.has_left()
 }
 
 /// How much of a position orders of a side can close.

@@ -151,7 +151,7 @@ fn recovered(sizes: &[i64]) -> (Story, Vec<CreateOrder>) {
 
 /// What exits that are not being taken back may still close.
 fn still_closing(story: &Story) -> Decimal {
-    let open = story.core.open.iter().map(|link| &story.core.orders[link]);
+    let open = story.open().into_iter();
     let exits = open.filter(|order| order.intent.reduce_only && !order.cancel_wanted);
     exits.map(Order::remaining).sum()
 }
@@ -213,7 +213,7 @@ proptest! {
             let position = story.position("a");
             prop_assert!(position >= Decimal::ZERO, "turned to {position}");
             prop_assert!(still_closing(&story) <= position);
-            let open = story.core.open.iter().map(|link| &story.core.orders[link]);
+            let open = story.open().into_iter();
             let at_venue: Decimal =
                 open.filter(|order| order.sends > 0).map(Order::remaining).sum();
             prop_assert!(at_venue <= position, "{at_venue} at the venue close {position}");

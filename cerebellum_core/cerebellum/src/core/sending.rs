@@ -6,7 +6,7 @@
 
 use protocol::wire::{
     event::OrderStatus,
-    field::{Kind, Side, Symbol, TradingState},
+    field::{Side, Symbol, TradingState},
     RejectCode,
 };
 use rust_decimal::Decimal;
@@ -16,47 +16,41 @@ use super::{
     journaling::Journaling,
     oms::Happened,
     order::{Order, Origin},
+    pacing::Lane,
     room, Core,
 };
 
-/// How long an acknowledged order may stay unseen before it is asked for, ms.
-const UNSEEN_MS: i64 = 3_000;
-/// How often a resting order is asked for, ms.
-const RESTING_MS: i64 = 30_000;
-/// How long an answer to a question is awaited, ms.
-const ANSWER_MS: i64 = 20_000;
 /// How long a taken but unseen client order id is asked for before an alarm, ms.
 const LANDED_MS: i64 = 60_000;
 /// How long, beyond the receive window, an order is missing everywhere before positions decide, ms.
 const GONE_MS: i64 = 10_000;
+/// How many orders whose time to live ended one step refuses at most.
+const EXPIRED_AT_ONCE: usize = 256;
 
 impl Core {
-    /// Sends what is allowed to go now.
+    /// Sends what is allowed to go now, and refuses what waited for too long.
     pub(super) fn release(&mut self) {
         if !self.audit.ready {
             return;
         }
+        self.orders.settle();
+        for link in self.orders.expired(self.market_ms, EXPIRED_AT_ONCE) {
+            self.send(&link);
+        }
         loop {
             // Without the private stream fills are not seen, and without a live book market time
-            // may stand still, so that no time to live ends: only what closes may go, and what is
-            // too late already to be refused.
-            let (orders, quotes) = (&self.orders, &self.quotes);
-            let (open, ledger) = (&self.open, &self.ledger);
+            // may stand still, so that no time to live ends: only what closes may go.
+            let (orders, ledger, quotes) = (&self.orders, &self.ledger, &self.quotes);
             // Nor does an entry leave that could not be journaled.
             let entries_go = self.audit.connected && self.journaling == Journaling::Whole;
-            let market = self.market_ms;
+            let open =
+                |lane: &Lane| lane.closes || (entries_go && quotes.contains_key(&lane.symbol));
             let may_go = |link: &str| {
                 orders.get(link).is_none_or(|order| {
-                    let intent = &order.intent;
-                    let may_leave = if intent.reduce_only {
-                        room::may_leave(order, orders, open, ledger)
-                    } else {
-                        entries_go && quotes.contains_key(&intent.symbol)
-                    };
-                    may_leave || (order.sends == 0 && market > intent.expires_at())
+                    !order.intent.reduce_only || room::may_leave(order, orders, ledger)
                 })
             };
-            let Some(link) = self.pacer.release(self.now.ms, may_go) else { return };
+            let Some(link) = self.pacer.release(self.now.ms, open, may_go) else { return };
             self.send(&link);
         }
     }
@@ -64,9 +58,7 @@ impl Core {
     fn send(&mut self, link: &str) {
         let Some(order) = self.orders.get(link) else { return };
         // The venue may have shown it while it waited for its turn.
-        let unseen =
-            matches!(order.status, OrderStatus::Pending | OrderStatus::Sent | OrderStatus::Unknown);
-        if !unseen {
+        if !order.is_unseen() {
             return;
         }
         if order.cancel_wanted || !self.state_allows(order) {
@@ -148,9 +140,8 @@ impl Core {
             Side::Sell => net,
             Side::Buy => -net,
         };
-        let alone = self.open.iter().filter_map(|link| self.orders.get(link)).all(|other| {
-            other.link_id == order.link_id || other.intent.symbol != order.intent.symbol
-        });
+        let mut beside = self.orders.of_symbol(&order.intent.symbol);
+        let alone = beside.all(|other| other.link_id == order.link_id);
         alone && room >= order.remaining()
     }
 
@@ -204,17 +195,14 @@ impl Core {
         }
     }
 
-    fn queue_again(&mut self, link: &str) {
+    pub(super) fn queue_again(&mut self, link: &str) {
         let Some(order) = self.orders.get(link) else { return };
         if order.is_terminal() || self.pacer.holds(link) {
             return;
         }
         match order.intent.origin {
             Origin::Cerebellum => self.pacer.push_exit(link.to_owned()),
-            Origin::Arena => {
-                let agent = order.intent.agent.clone();
-                self.pacer.push(&agent, link.to_owned());
-            }
+            Origin::Arena => self.pacer.push(&order.intent.agent, Lane::of(order), link.to_owned()),
         }
     }
 
@@ -223,81 +211,6 @@ impl Core {
             CancelOutcome::Accepted => {}
             CancelOutcome::Gone { .. } => self.ask(link, 0),
             CancelOutcome::Retry { .. } => self.ask(link, 500),
-        }
-    }
-
-    /// Asks the venue for an order after a delay.
-    pub(super) fn ask(&mut self, link: &str, delay_ms: i64) {
-        let now = self.now.ms;
-        let Some(order) = self.orders.get_mut(link) else { return };
-        if order.is_terminal() || order.care.asking {
-            return;
-        }
-        if delay_ms > 0 {
-            order.care.ask_at = Some(now + delay_ms);
-            return;
-        }
-        order.care.asking = true;
-        order.care.asked_at = now;
-        order.care.ask_at = None;
-        let symbol = order.intent.symbol.clone();
-        self.out.push(Effect::Ask { link_id: link.to_owned(), symbol });
-    }
-
-    /// Asks for the orders that are due, and sends cancels that had to wait or were lost; what there
-    /// is no room for stays due.
-    pub(super) fn care_for_orders(&mut self) {
-        let now = self.now.ms;
-        let mut ask = Vec::new();
-        let mut cancel = Vec::new();
-        for link in &self.open {
-            let Some(order) = self.orders.get_mut(link) else { continue };
-            let care = &mut order.care;
-            if care.asking && now - care.asked_at > ANSWER_MS {
-                care.asking = false;
-            }
-            if care.asking || (care.sending && order.status == OrderStatus::Sent) {
-                continue;
-            }
-            let unseen = now - care.changed_at.max(care.asked_at);
-            let working = matches!(order.status, OrderStatus::New | OrderStatus::PartiallyFilled);
-            let amending = order.amend.as_ref().is_some_and(|amend| amend.sent);
-            let due = match (care.ask_at, order.status) {
-                (Some(at), _) => now >= at,
-                (None, _) if amending && !care.amending && unseen >= 1_000 => true,
-                (None, OrderStatus::Unknown) => unseen >= 1_000,
-                (None, OrderStatus::Sent) => unseen >= UNSEEN_MS && order.sends > 0,
-                (None, OrderStatus::New | OrderStatus::PartiallyFilled) => {
-                    unseen
-                        >= if order.venue_end.is_some() {
-                            1_000
-                        } else if order.intent.kind == Kind::Market {
-                            UNSEEN_MS
-                        } else {
-                            RESTING_MS
-                        }
-                }
-                _ => false,
-            };
-            if due {
-                let resting = working && care.ask_at.is_none();
-                ask.push((resting, care.asked_at, link.clone()));
-            }
-            if order.cancel_wanted && working && care.cancel_at.is_none_or(|at| now - at >= 2_000) {
-                cancel.push((care.cancel_at, link.clone()));
-            }
-        }
-        // Whoever waits longest goes first, and an order that only rests goes last.
-        ask.sort_unstable();
-        cancel.sort_unstable();
-        for (_, _, link) in ask {
-            if !self.asks.take(now) {
-                break;
-            }
-            self.ask(&link, 0);
-        }
-        for (_, link) in cancel {
-            self.take_back(&link);
         }
     }
 
@@ -382,10 +295,9 @@ impl Core {
     pub(super) fn bury_missing(&mut self, symbol: &Symbol) {
         let (now, window) = (self.now.ms, self.setup.receive_window_ms);
         let gone: Vec<String> = self
-            .open
-            .iter()
-            .filter_map(|link| self.orders.get(link))
-            .filter(|order| order.intent.symbol == *symbol && !order.care.sending)
+            .orders
+            .of_symbol(symbol)
+            .filter(|order| !order.care.sending)
             .filter(|order| now - order.care.sent_at > window + GONE_MS)
             .filter(|order| {
                 order.care.missing_since.is_some_and(|since| now - since > window + GONE_MS)

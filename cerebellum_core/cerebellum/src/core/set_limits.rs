@@ -81,6 +81,8 @@ fn merged(old: &Limits, set: SetLimitsCommand) -> Limits {
         }),
         venue: set.venue.map_or(old.venue.clone(), |venue| VenueLimits {
             orders_per_second: venue.orders_per_second,
+            // It is the file's alone.
+            max_waiting: old.venue.max_waiting,
         }),
     }
 }

@@ -16,7 +16,7 @@ use super::{
     limits::Limits,
     market::Quote,
     oms::Shown,
-    order::{link_id, Terms, VenueEnd},
+    order::{link_id, Order, Terms, VenueEnd},
     testing::{instrument, intent_id},
     Core, Recovered, Setup,
 };
@@ -101,6 +101,8 @@ impl Story {
                 other => self.asked.push(other),
             }
         }
+        self.core.orders.assert_whole();
+        self.core.assert_sums();
     }
 
     pub(super) fn quote(&mut self, bid: i64, ask: i64) {
@@ -190,6 +192,12 @@ impl Story {
 
     pub(super) fn position(&self, agent: &str) -> Decimal {
         self.core.ledger.position(&name(agent), &symbol()).qty
+    }
+
+    /// The orders that have not ended.
+    pub(super) fn open(&self) -> Vec<&Order> {
+        let orders = &self.core.orders;
+        orders.open().iter().map(|link| &orders[link]).collect()
     }
 
     pub(super) fn status(&self, submit: &Submit) -> OrderStatus {

@@ -146,10 +146,10 @@ impl Core {
     }
 
     pub(super) fn link_for(&self, link_id: &str, order_id: &str) -> Option<String> {
-        if self.orders.contains_key(link_id) {
+        if self.orders.contains(link_id) {
             return Some(link_id.to_owned());
         }
-        self.by_order_id.get(order_id).cloned()
+        self.orders.link_of(order_id).cloned()
     }
 
     fn execution(&mut self, execution: &Execution) {

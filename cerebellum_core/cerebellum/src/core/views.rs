@@ -1,7 +1,7 @@
 //! Pictures of the state for the wire.
 
 use protocol::wire::{
-    field::{RequestId, Side, Symbol, V1},
+    field::{RequestId, Symbol, V1},
     reply::{PositionView, Snapshot, StateView, Totals, VenueView},
     DecimalText,
 };
@@ -46,7 +46,8 @@ impl Core {
                 })
                 .collect(),
             orders: self
-                .open
+                .orders
+                .open()
                 .iter()
                 .filter_map(|link| self.orders.get(link))
                 .map(super::order::Order::view)
@@ -66,25 +67,62 @@ impl Core {
     /// # Errors
     /// A symbol in which something is held, or bought at the market, without a trustworthy book.
     pub(super) fn total_notional(&self, amended: Option<&Order>) -> Result<Decimal, Symbol> {
-        let mut total = Decimal::ZERO;
-        for ((_, symbol), position) in self.ledger.positions() {
-            let quote = self.quotes.get(symbol).ok_or_else(|| symbol.clone())?;
-            total += position.qty.abs().saturating_mul(quote.mid());
+        let quote_of = |symbol: &Symbol| self.quotes.get(symbol).ok_or_else(|| symbol.clone());
+        let entries = self.orders.entries();
+        let mut total = entries.at_limits;
+        for (symbol, held) in self.ledger.gross() {
+            total += held.saturating_mul(quote_of(symbol)?.mid());
         }
-        for order in self.open.iter().filter_map(|link| self.orders.get(link)) {
-            let intent = &order.intent;
-            if intent.reduce_only || amended.is_some_and(|other| other.link_id == order.link_id) {
-                continue;
-            }
-            let price = match (order.highest_price(), self.quotes.get(&intent.symbol), intent.side)
-            {
-                (Some(price), _, _) => price,
-                (None, Some(quote), Side::Buy) => quote.ask,
-                (None, Some(quote), Side::Sell) => quote.bid,
-                (None, None, _) => return Err(intent.symbol.clone()),
-            };
-            total += order.remaining().saturating_mul(price);
+        for (symbol, (_, coming)) in &entries.at_market {
+            let quote = quote_of(symbol)?;
+            total += coming.buys.saturating_mul(quote.ask);
+            total += coming.sells.saturating_mul(quote.bid);
+        }
+        let amended = amended.filter(|order| !order.intent.reduce_only);
+        if let Some((order, price)) = amended.and_then(|one| Some((one, one.highest_price()?))) {
+            total -= order.remaining().saturating_mul(price);
         }
         Ok(total)
+    }
+}
+
+#[cfg(test)]
+impl Core {
+    /// Compares what is summed up as it goes with a look at everything.
+    pub(super) fn assert_sums(&self) {
+        let mut full = Ok(Decimal::ZERO);
+        let mut add = |symbol: &Symbol, part: Option<Decimal>| match (part, &mut full) {
+            (Some(part), Ok(sum)) => *sum += part,
+            (None, Ok(_)) => full = Err(symbol.clone()),
+            (_, Err(_)) => {}
+        };
+        for ((_, symbol), position) in self.ledger.positions() {
+            let mid = self.quotes.get(symbol).map(super::market::Quote::mid);
+            add(symbol, mid.map(|mid| position.qty.abs() * mid));
+        }
+        let mut nets = std::collections::BTreeMap::new();
+        for ((_, symbol), position) in self.ledger.positions() {
+            *nets.entry(symbol.clone()).or_insert(Decimal::ZERO) += position.qty;
+        }
+        for (symbol, net) in nets {
+            assert_eq!(self.ledger.net(&symbol), net);
+        }
+        for order in self.orders.open().iter().filter_map(|link| self.orders.get(link)) {
+            let intent = &order.intent;
+            if intent.reduce_only {
+                continue;
+            }
+            let quote = self.quotes.get(&intent.symbol);
+            let price = order.highest_price().or_else(|| match intent.side {
+                protocol::wire::field::Side::Buy => quote.map(|quote| quote.ask),
+                protocol::wire::field::Side::Sell => quote.map(|quote| quote.bid),
+            });
+            add(&intent.symbol, price.map(|price| order.remaining() * price));
+        }
+        let total = self.total_notional(None);
+        assert_eq!(total.is_ok(), full.is_ok(), "{total:?} {full:?}");
+        if let (Ok(total), Ok(full)) = (total, full) {
+            assert_eq!(total, full);
+        }
     }
 }

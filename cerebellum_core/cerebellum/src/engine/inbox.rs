@@ -22,6 +22,7 @@ pub struct Inbox {
 #[derive(Debug)]
 struct Bell {
     rung: AtomicBool,
+    stopping: AtomicBool,
     wire: UnixStream,
 }
 
@@ -43,7 +44,11 @@ pub fn pair() -> Result<(Inbox, Letterbox), String> {
         end.set_nonblocking(true).map_err(|error| format!("socket pair: {error}"))?;
     }
     let (sender, receiver) = mpsc::channel();
-    let bell = Arc::new(Bell { rung: AtomicBool::new(false), wire: ours });
+    let bell = Arc::new(Bell {
+        rung: AtomicBool::new(false),
+        stopping: AtomicBool::new(false),
+        wire: ours,
+    });
     let inbox = Inbox { letters: sender, bell: Arc::clone(&bell) };
     Ok((inbox, Letterbox { letters: receiver, bell, wire: theirs }))
 }
@@ -66,12 +71,13 @@ impl Inbox {
         self.post(Letter::Input(input))
     }
 
-    /// Asks the engine to stop in order.
+    /// Asks the engine to stop in order, before it reads what else waits.
     ///
     /// # Errors
     /// When the engine is gone.
     #[allow(clippy::result_unit_err)] // There is one reason only.
     pub fn stop(&self) -> Result<(), ()> {
+        self.bell.stopping.store(true, Ordering::Release);
         self.post(Letter::Stop)
     }
 
@@ -97,6 +103,12 @@ impl Letterbox {
         let mut scratch = [0_u8; 64];
         while matches!((&self.wire).read(&mut scratch), Ok(count) if count == scratch.len()) {}
         self.bell.rung.store(false, Ordering::Release);
+    }
+
+    /// Whether a stop was asked for.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.bell.stopping.load(Ordering::Acquire)
     }
 
     /// The next letter, if one waits.

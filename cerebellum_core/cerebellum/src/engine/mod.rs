@@ -4,6 +4,8 @@
 //! every row that the whole batch caused, commits once, and only then answers, publishes and sends.
 //! So load turns into larger commits, and nothing is told that is not on disk.
 
+/// What is taken into one commit.
+mod batch;
 /// The clock of the core: milliseconds that only ever go forward.
 pub mod clock;
 /// Doing what the core asks of the venue.
@@ -40,8 +42,6 @@ use crate::{
     journal::{Journal, JournalError},
 };
 
-/// How many commands and news are taken into one commit.
-const BATCH: usize = 256;
 /// How often time is told to the core, ms.
 const TICK_MS: i64 = 20;
 /// How often the log tells what reconciliation still waits for, ms.
@@ -184,6 +184,7 @@ impl Engine {
     /// What an operator wants to see of a batch; nobody waits for it.
     fn count(&mut self, committed_in: Duration) {
         if self.commands > 0 {
+            metrics::gauge!("cerebellum_waiting_orders").set(self.core.waiting() as f64);
             metrics::counter!("cerebellum_commands_total").increment(self.commands);
             self.commands = 0;
         }
@@ -192,61 +193,6 @@ impl Engine {
             metrics::histogram!("cerebellum_commit_seconds").record(committed_in.as_secs_f64());
             metrics::gauge!("cerebellum_last_seq").set(self.last_commit as f64);
         }
-    }
-
-    fn take_batch(&mut self, later: &mut Vec<Later>) -> Result<bool, JournalError> {
-        for news in std::mem::take(&mut self.held.news) {
-            self.step(news, later)?;
-        }
-        for input in std::mem::take(&mut self.held.unread) {
-            self.input(input, later)?;
-        }
-        // After a quiet moment the first command is taken alone, so that its answer does not wait for
-        // a look at whether there are more.
-        let most = if self.pressed { BATCH } else { 1 };
-        self.pressed = true;
-        let mut commands = 0;
-        while commands < most {
-            let Some((client, frame)) = self.sockets.next_command() else { break };
-            self.command(client, &frame, later)?;
-            commands += 1;
-        }
-        let mut stop = false;
-        let mut letters = 0;
-        while letters < BATCH {
-            letters += 1;
-            match self.letterbox.take() {
-                None => {
-                    self.pressed = commands == most;
-                    break;
-                }
-                Some(Letter::Stop) => stop = true,
-                Some(Letter::Input(input)) => self.input(input, later)?,
-                Some(Letter::Pulled { number, input }) if self.hands.takes(number) => {
-                    self.input(input, later)?;
-                }
-                Some(Letter::Pulled { .. }) => {}
-            }
-        }
-        let now = clock::now().ms;
-        if now >= self.next_tick {
-            self.next_tick = now + TICK_MS;
-            self.step(Input::Tick, later)?;
-            self.tell_what_lasts(now);
-        }
-        Ok(stop)
-    }
-
-    /// A reconciliation that lasts is told with what it waits for, so that none hangs in silence.
-    fn tell_what_lasts(&mut self, now: i64) {
-        let awaited = self.core.awaits();
-        if awaited.is_some() && now < self.next_word {
-            return;
-        }
-        if let Some(what) = awaited {
-            tracing::warn!(what, "not reconciled with the venue yet");
-        }
-        self.next_word = now + WORD_MS;
     }
 
     fn command(

@@ -58,6 +58,8 @@ pub enum RejectCode {
     StaleBook,
     /// A limit counts a position or an order whose price is not known, so it cannot be checked.
     MarkUnknown,
+    /// So many orders wait for their turn at the venue that no more are taken.
+    TooManyWaiting,
     /// Cerebellum has not yet reconciled with the venue.
     NotReady,
     /// The journal cannot be written, so no entry is taken; nothing of it was recorded.
@@ -93,6 +95,7 @@ impl RejectCode {
             Self::Expired => "expired",
             Self::StaleBook => "stale_book",
             Self::MarkUnknown => "mark_unknown",
+            Self::TooManyWaiting => "too_many_waiting",
             Self::NotReady => "not_ready",
             Self::JournalUnwritable => "journal_unwritable",
             Self::InsufficientMargin => "insufficient_margin",
