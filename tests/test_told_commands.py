@@ -15,6 +15,8 @@ COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
 TOLD = re.compile(r"(?<![\w./-])crucible +(?P<name>[a-z][a-z-]*)(?P<rest>[^`\n\"]*)")
 # Sentences whose subject is the program.
 PROSE = {"is", "and", "never", "imports"}
+# `from crucible import ...` is Python, not a command.
+IMPORT = re.compile(r"^\s*from crucible import ")
 
 
 def texts() -> list[Path]:
@@ -31,7 +33,13 @@ def wrong(name: str, rest: str) -> str:
     """Say what is wrong with a told command; empty if nothing is."""
     if name not in COMMANDS:
         return f"there is no command {name}"
-    known = {option for one in COMMANDS[name].params for option in one.opts}
+    command = COMMANDS[name]
+    inner = re.match(r" +(?P<name>[a-z][a-z-]*)", rest)
+    if inner and (below := getattr(command, "commands", None)):
+        if inner["name"] not in below:
+            return f"{name} has no command {inner['name']}"
+        command = below[inner["name"]]
+    known = {option for one in command.params for option in one.opts}
     named = set(
         re.findall(
             r"(?<![\w-])--[a-z][a-z-]*", rest.split(";", maxsplit=1)[0].split(" or ", maxsplit=1)[0]
@@ -41,9 +49,7 @@ def wrong(name: str, rest: str) -> str:
     if unknown:
         return f"{name} has no option {', '.join(sorted(unknown))}"
     missing = {
-        one.opts[0]
-        for one in COMMANDS[name].params
-        if one.required and one.param_type_name == "option"
+        one.opts[0] for one in command.params if one.required and one.param_type_name == "option"
     }
     # A command that is named with an option is told to be typed: it must be whole.
     if named and not missing <= named:
@@ -56,6 +62,8 @@ def test_every_command_that_is_told_exists_and_is_whole():
     told = 0
     for path in texts():
         for number, line in enumerate(path.read_text().splitlines(), 1):
+            if IMPORT.match(line):
+                continue
             for match in TOLD.finditer(line):
                 if match["name"] in PROSE:
                     continue

@@ -33,6 +33,7 @@ from flows.house import House, HouseError, only_one
 from flows.publication import offer
 from tests.flows.plant import SYMBOLS
 from tests.forge.markets import make_market
+from tests.processes import ORIGIN_MS
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -289,6 +290,7 @@ def kept(house, folder, start_ms, until_ms):
 
 def market_of(rows):
     candles, _ = make_market(rows)
+    candles = replace(candles, ts=candles.ts + ORIGIN_MS)
     return {symbol: replace(candles, symbol=symbol) for symbol in SYMBOLS}
 
 
@@ -316,7 +318,8 @@ def test_a_retry_is_charged_the_funding_of_the_first_attempt(lone_house, tmp_pat
     for symbol, candles in whole.items():
         write_candles(candles, lone_house.lake.path(symbol))
     first_ms, until_ms = int(whole["BTCUSDT"].ts[0]), int(whole["BTCUSDT"].close_ts[-1])
-    settled = np.array([first_ms - MINUTE_MS, first_ms, until_ms - MINUTE_MS, until_ms])
+    hour_ms = 60 * MINUTE_MS
+    settled = np.array([first_ms - hour_ms, first_ms, until_ms - hour_ms // 2, until_ms])
     rates = np.array([1e-4, 2e-4, 3e-4, 4e-4])
     folder = lone_house.lake.funding_folder
     write_funding(Funding("BTCUSDT", settled[:2], rates[:2]), folder)
