@@ -12,7 +12,6 @@ from typing import Literal
 
 from crucible.operations.errors import HomeError
 from crucible.operations.home import Home, read_json, write_json
-from crucible.operations.recording import check_funding, open_recording, without_rates
 from crucible.settings import MINUTE_MS
 
 DAY_MS = 86_400_000
@@ -59,12 +58,16 @@ class World:
     @property
     def unknown_funding(self) -> tuple[str, ...]:
         """Symbols of a recording without rates: they are charged no funding."""
+        from crucible.operations.recording import without_rates
+
         if self.candles is None:
             return ()
         return without_rates(Path(self.funding or self.candles), self.symbols)
 
     def says(self) -> list[str]:
         """Tell a person what a recording replays, leaves out and does not know."""
+        from crucible.operations.recording import open_recording
+
         if self.candles is None:
             return []
         recording = open_recording(Path(self.candles), self.symbols)
@@ -202,6 +205,8 @@ def _named(folder: Path) -> str:
 def _recording(
     folder: Path, symbols: tuple[str, ...] | None, funding: Path | None, seed: int
 ) -> World:
+    from crucible.operations.recording import check_funding, open_recording
+
     held = open_recording(folder, symbols)
     rates = None if funding is None else str(check_funding(funding, held.symbols))
     return World(
