@@ -9,7 +9,7 @@ from typing import Any
 from mlflow.exceptions import MlflowException
 from prefect import get_run_logger
 
-from crucible.strategies.registry import Version
+from crucible.strategies.registry import RegistryError, Version
 from crucible.watchtower.records import Action, Deployment, Records
 from flows.house import House, page_of_flow_run
 
@@ -73,7 +73,7 @@ def write(house: House, change: Deployment) -> None:
     """Write a change that was made; one that cannot be written now is noticed by the Singularity."""
     try:
         Records(house.registry).deploy(change)
-    except MlflowException as error:
+    except (MlflowException, RegistryError) as error:
         get_run_logger().warning(
             "%s: version %s %s; its record is written later: %s",
             change.slot,

@@ -19,6 +19,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.deployments import run_deployment
 
 from crucible.market.exchange import ExchangeError
+from crucible.strategies.registry import RegistryError
 from crucible.watchtower.records import Records
 from crucible.watchtower.seats import SeatAction, fill_seats
 from crucible.watchtower.turns import Past
@@ -62,7 +63,7 @@ def notice(house: House) -> list[str]:
     for slot in house.settings.slots:
         try:
             change = records.notice(slot.name)
-        except MlflowException as error:
+        except (MlflowException, RegistryError) as error:
             get_run_logger().warning("%s: production is looked at later: %s", slot.name, error)
             continue
         if change is not None:

@@ -20,7 +20,7 @@ from crucible.market.exchange import ExchangeError
 from crucible.market.funding import Funding, FundingError
 from crucible.settings import MINUTE_MS
 from crucible.strategies.contract import Exits, StrategyError
-from crucible.strategies.registry import Registry, Version
+from crucible.strategies.registry import Registry, RegistryError, Version
 from crucible.watchtower.holding import marks_after_settlements, with_settlements
 from crucible.watchtower.records import Records
 from crucible.watchtower.scorecard import Scorecard, score
@@ -221,7 +221,7 @@ def record(house: House, ledger: Ledger) -> None:
         return
     try:
         Records(house.registry).evaluate(house.run.run_id, waiting)
-    except MlflowException as error:
+    except (MlflowException, RegistryError) as error:
         get_run_logger().warning("%d judgements are recorded later: %s", len(waiting), error)
     else:
         ledger.set_recorded(int(waiting[-1]["ts"]))

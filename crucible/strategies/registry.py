@@ -75,7 +75,13 @@ class Registry:
     def model_of(self, version: Version) -> str | None:
         """Give the id of the logged model of a version, to which metrics can be bound."""
         # The server tells the model's id as the version's source, `models:/ID`.
-        source = str(self._client.get_model_version(version.slot, version.version).source or "")
+        try:
+            found = self._client.get_model_version(version.slot, version.version)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":  # a person deleted the version
+                return None
+            raise
+        source = str(found.source or "")
         return source.removeprefix("models:/") if source.startswith("models:/") else None
 
     # --- runs ----------------------------------------------------------------------------------

@@ -171,3 +171,15 @@ def test_a_version_in_production_that_the_arena_refuses_is_recorded_as_refused(r
     noticed = records.notice(slot.name)
     assert (noticed.action, noticed.reason) == ("refused", "born with another schema")
     assert records.notice(slot.name) is None
+
+
+def test_a_version_that_a_person_deleted_keeps_no_other_from_being_recorded(
+    registry, slot, tmp_path
+):
+    gone, kept, records = registered(registry, slot), registered(registry, slot), Records(registry)
+    registry._client.delete_model_version(slot.name, gone.version)
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        judge(ledger, gone, 600_000 + QUARTER_MS)
+        judge(ledger, kept, 600_000 + QUARTER_MS)
+        assert records.evaluate("run-1", ledger.unrecorded()) == 2
+    assert len(runs(registry, EVALUATIONS, slot)) == 2
