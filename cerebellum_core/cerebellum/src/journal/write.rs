@@ -122,11 +122,11 @@ impl Journal {
 
     /// Lets go of rows that are on disk.
     pub(super) fn forget_rows(&mut self) {
-        let newest = self.rows.iter().filter_map(|row| match row {
+        let mut newest = self.rows.iter().filter_map(|row| match row {
             Row::Event { seq, .. } => Some(*seq),
             Row::Record(_) => None,
         });
-        self.last_seq = newest.last().unwrap_or(self.last_seq);
+        self.last_seq = newest.next_back().unwrap_or(self.last_seq);
         self.rows.clear();
         self.orders.clear();
         self.executions.clear();
