@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -44,6 +46,21 @@ SEALED = "sealed_trades"
 """Metric of a run that has opened its sealed window."""
 
 
+_ADDRESS = threading.Lock()
+
+
+@contextmanager
+def _at(tracking_uri: str) -> Iterator[None]:
+    """Set MLflow's address, which is one for the whole process, and put it back."""
+    with _ADDRESS:
+        before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None  # type: ignore[no-untyped-call]
+        mlflow.set_tracking_uri(tracking_uri)
+        try:
+            yield
+        finally:
+            mlflow.set_tracking_uri(before)  # type: ignore[arg-type]
+
+
 class RegistryError(CrucibleError, RuntimeError):
     """The registry cannot be reached, or refuses; the message names model, version and reason."""
 
@@ -62,7 +79,6 @@ class Registry:
     def __init__(self, tracking_uri: str, key: str | None = None) -> None:
         self.tracking_uri = tracking_uri
         self._key = key
-        mlflow.set_tracking_uri(tracking_uri)
         self._client = MlflowClient(tracking_uri)
         self.forgings_experiment = Experiment(
             self._client, EXPERIMENT, HOW_TO_READ, experiment_tags()
@@ -250,7 +266,7 @@ class Registry:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / STRATEGY_FILE
             path.write_text(json.dumps(strategy, sort_keys=True, indent=1))
-            with mlflow.start_run(run_id=run_id):
+            with _at(self.tracking_uri), mlflow.start_run(run_id=run_id):
                 info = mlflow.pyfunc.log_model(
                     name="strategy",
                     python_model=str(Path(__file__).with_name("pyfunc_model.py")),

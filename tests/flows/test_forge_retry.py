@@ -132,9 +132,9 @@ def require_evidence(plant, run, slot):
     }  # fmt: skip
     (data,) = made.inputs.dataset_inputs
     assert data.dataset.digest == made.data.params["market_hash"][:36]
-    # The client's address is one for the whole process, and other tests have servers of their own.
     mlflow.set_tracking_uri(plant.registry.tracking_uri)
     model = mlflow.pyfunc.load_model(f"models:/{slot}/1")
+    mlflow.set_tracking_uri(None)
     example = model.input_example
     assert list(model.metadata.get_input_schema().input_names()) == list(example.columns)
     assert set(model.predict(example)) <= {0, 1, 2}

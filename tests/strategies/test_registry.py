@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,6 +27,16 @@ STRATEGY = {
     "exits": {"stop": 0.01, "target": 0.02, "timeout": 60},
     "program": ["trade", ["gt", ["mean", "x", 3], 0.5], ["lt", "x", -0.5]],
 }
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch):
+    """MLflow's own address, one for the whole process, names another server than the registry's."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    mlflow.set_tracking_uri("http://127.0.0.1:9")
+    yield
+    assert mlflow.get_tracking_uri() == "http://127.0.0.1:9"
+    mlflow.set_tracking_uri(None)
 
 
 def forged(registry, key, tmp_path, trials=7.0):
@@ -65,9 +76,8 @@ def test_a_strategy_comes_back_as_it_was_stored(registry, tmp_path):
 
 
 def test_the_mlflow_model_scores_like_the_strategy_and_holds_no_pickle(registry, tmp_path):
-    import mlflow
-
     version = forged(registry, "c", tmp_path)
+    mlflow.set_tracking_uri(registry.tracking_uri)
     model = mlflow.pyfunc.load_model(f"models:/{SLOT.name}/{version.version}")
     random = np.random.default_rng(1)
     table = pd.DataFrame(random.normal(size=(200, 2)), columns=["x", "y"])
@@ -81,6 +91,7 @@ def test_the_mlflow_model_scores_like_the_strategy_and_holds_no_pickle(registry,
     assert model.predict(table).tolist() == expected.tolist()
     assert set(expected.tolist()) == {0, 1, 2}
     folder = mlflow.artifacts.download_artifacts(f"models:/{SLOT.name}/{version.version}")
+    mlflow.set_tracking_uri("http://127.0.0.1:9")
     suffixes = {path.suffix for path in Path(folder).rglob("*") if path.is_file()}
     assert not suffixes & {".pkl", ".pickle", ".joblib", ".dill"}
 
