@@ -95,6 +95,15 @@ class PrefectServer:
         if not found:
             self._ask("POST", "/work_pools/", {"name": name, "type": "process"})
 
+    def ensure_queue(self, pool: str, name: str, limit: int) -> None:
+        """Make a queue of a pool from which at most `limit` runs are worked on at a time."""
+        path = f"/work_pools/{pool}/queues"
+        found = self._ask("POST", f"{path}/filter", {"limit": PAGE})
+        if not any(item["name"] == name for item in found):
+            self._ask("POST", path, {"name": name, "concurrency_limit": limit})
+            return
+        self._ask("PATCH", f"{path}/{name}", {"concurrency_limit": limit})
+
     def online_worker(self, pool: str, worker: str) -> bool:
         """Whether that worker has reported to its pool."""
         found = self._ask("POST", f"/work_pools/{pool}/workers/filter", {"limit": PAGE})

@@ -22,6 +22,7 @@ from crucible.sqlite import LINKED, sqlalchemy_url
 # In the order in which a person thinks of them; the arena is a flow run inside the worker.
 NAMES = ("prefect", "worker", "mlflow", "paper_venue", "cerebellum", "arena", "dashboard")
 POOL = "crucible"
+FORGE_QUEUE = "forge"
 TESTNET_URL = "https://api-testnet.bybit.com"
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -149,7 +150,10 @@ def environment(
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         "PREFECT_WORKER_QUERY_SECONDS": "3",
-        # A forging that waits for the one before it looks again soon, not after half a minute.
+        # Without it a run that is cancelled before its process has begun stays Cancelling for ever.
+        "PREFECT_WORKER_ENABLE_CANCELLATION": "true",
+        "PREFECT_WORKER_CANCELLATION_POLL_SECONDS": "5",
+        # An ingestion that waits for the one before it looks again soon, not after half a minute.
         "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",
         "MLFLOW_TRACKING_URI": ports.mlflow_url,
         # One process instead of fifteen.

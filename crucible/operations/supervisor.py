@@ -31,7 +31,7 @@ from crucible.operations.home import Home, Run, write_json
 from crucible.operations.ports import claim
 from crucible.operations.room import Room
 from crucible.operations.servers import TERMINAL, PrefectServer, market_clock, prepare_forgings
-from crucible.operations.services import POOL, REPOSITORY, Ports
+from crucible.operations.services import FORGE_QUEUE, POOL, REPOSITORY, Ports
 from crucible.operations.shutdown import SCHEDULED, attempt, shut_down
 from crucible.operations.stack import Stack, clear_leftovers
 from crucible.operations.status import read_status
@@ -221,6 +221,7 @@ class Supervisor:
         )
         self._wait(lambda: stack.up("prefect"), "Prefect")
         self._prefect.ensure_pool(POOL)
+        self._prefect.ensure_queue(POOL, FORGE_QUEUE, limit=1)
         stale = self._prefect.clear("left behind by an earlier run")
         if stale:
             self._display.say(
