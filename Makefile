@@ -29,11 +29,14 @@ setup:
 up: setup
 	@exec .venv/bin/crucible up $(ARGS)
 
+# Tests that share servers stay in one process; no more than four, since each may start a whole stack.
+PARALLEL := -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+
 # Both languages run even when one fails; the runners' own closing lines come last.
 test: setup
 	@status=0; \
 	$(CARGO) test --release --locked --workspace $(MANIFEST) || status=1; \
-	$(PY) -m pytest $(ARGS) || status=1; \
+	$(PY) -m pytest $(PARALLEL) --durations 20 $(ARGS) || status=1; \
 	exit $$status
 
 lint: setup

@@ -32,3 +32,21 @@ def plant(tmp_path_factory):
 
     with running_plant(tmp_path_factory.mktemp("plant")) as running:
         yield running
+
+
+# The longest groups first, so that no process is left with one of them at the end.
+LONG = ("tests/e2e/", "plant", "tests/browser/", "tests/chaos/", "tests/features/test_radar_giotto")
+
+
+# First, because pytest-xdist reads the marks in its own.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give tests that share servers to one process, and begin with those that take long."""
+    places = {}
+    for item in items:
+        used = getattr(item, "fixturenames", ())
+        group = next((name for name in ("plant", "registry") if name in used), item.location[0])
+        item.add_marker(pytest.mark.xdist_group(group))
+        place = (number for number, start in enumerate(LONG) if group.startswith(start))
+        places[item] = next(place, len(LONG))
+    items.sort(key=places.__getitem__)

@@ -76,7 +76,9 @@ def test_only_locked_files_are_installed_and_by_the_locked_uv(tmp_path: Path):
     pinned = (ROOT / "tools/uv.lock").read_text().split()[0].removeprefix("uv==")
     stand_ins = {
         "bin/uv": "echo uv 0.0.1",  # not the locked one
-        "made/uv": f'echo uv {pinned}; echo "uv $*" >> {log}',
+        "made/uv": (
+            f'echo uv {pinned}; echo "uv $*" >> {log}; mkdir -p .venv/bin; cp {path}/cc .venv/bin/python'
+        ),
         "made/python": f'echo "pip $*" >> {log}; cp {tmp_path}/made/uv "${{0%/*}}/uv"',
         "bin/python3.11": (
             f'[ "$1" = -m ] || exit 0; mkdir -p "$3/bin"; cp {tmp_path}/made/python "$3/bin"'

@@ -75,6 +75,15 @@ if ! fresh package "$package" || ! [ -x .venv/bin/crucible ]; then
   echo "$package" > "$stamps/package"
 fi
 
+# Without bytecode every process that starts compiles thousands of files again, wherever Python is told
+# not to write it (PYTHONDONTWRITEBYTECODE, a read-only folder). A few templates are no Python.
+if ! fresh bytecode "$packages"; then
+  echo "set-up: compiling the packages, once"
+  .venv/bin/python -m compileall -qq -j 0 .venv/lib || true
+  echo "$packages" > "$stamps/bytecode"
+fi
+.venv/bin/python -m compileall -qq crucible flows tests benchmarks
+
 # cargo knows by itself what is up to date.
 if ! [ -x "${CARGO_TARGET_DIR:-cerebellum_core/target}/release/cerebellum" ]; then
   echo "set-up: building the Rust binaries (some minutes the first time)"
