@@ -70,6 +70,31 @@ def test_a_parameter_that_is_not_known_is_refused_by_name(ask, path):
     assert refused.value.status_code == 10001
 
 
+ORDERS = {
+    "/v5/order/create": BTC | {"side": "Buy", "orderType": "Market", "qty": "0.01"},
+    "/v5/order/amend": BTC | {"orderLinkId": "none", "qty": "0.01"},
+    "/v5/order/cancel": BTC | {"orderLinkId": "none"},
+    "/v5/order/cancel-all": BTC,
+    "/v5/position/set-leverage": BTC | {"buyLeverage": "3", "sellLeverage": "3"},
+    "/v5/position/switch-mode": BTC | {"mode": 0},
+    "/v5/position/trading-stop": BTC | {"positionIdx": 0, "stopLoss": "1"},
+}
+
+
+@pytest.mark.parametrize("path", ORDERS)
+def test_an_order_with_a_field_that_is_not_known_is_refused_and_nothing_is_done(
+    venue, session, path
+):
+    """A misspelt stop, passed over, would leave a position without one."""
+    before = session.get_positions(**BTC)["result"]["list"]
+    with pytest.raises(InvalidRequestError, match="stopLos is not known here") as refused:
+        session._submit_request(
+            method="POST", path=venue.rest + path, query=ORDERS[path] | {"stopLos": "1"}, auth=True
+        )
+    assert refused.value.status_code == 10001
+    assert session.get_positions(**BTC)["result"]["list"] == before
+
+
 def test_admin_queries_refuse_what_they_do_not_know(venue):
     assert "ky is not known here" in venue.get("/admin/ledger?ky=key-one")["error"]
     assert "key is not known here" in venue.get("/admin/status?key=key-one")["error"]

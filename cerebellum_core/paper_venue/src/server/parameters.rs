@@ -1,5 +1,5 @@
-//! Which parameters a query takes. One that is not known is refused: to ignore it would answer another
-//! question than the one that was asked.
+//! Which parameters a request takes. One that is not known is refused: to ignore it would answer another
+//! question than the one that was asked, or place an order without the stop that it was to have.
 
 use crate::exchange::Refusal;
 use protocol::bybit::codes;
@@ -82,6 +82,97 @@ const PRIVATE: [(&str, &[&str]); 9] = [
     ("/v5/asset/coin/query-info", &["coin"]),
 ];
 
+/// Fields of the private orders, by path: those of the exchange for linear perpetuals.
+const ORDERS: [(&str, &[&str]); 7] = [
+    (
+        "/v5/order/create",
+        &[
+            "category",
+            "symbol",
+            "side",
+            "orderType",
+            "qty",
+            "price",
+            "timeInForce",
+            "orderLinkId",
+            "orderFilter",
+            "reduceOnly",
+            "closeOnTrigger",
+            "positionIdx",
+            "triggerPrice",
+            "triggerDirection",
+            "triggerBy",
+            "takeProfit",
+            "stopLoss",
+            "tpTriggerBy",
+            "slTriggerBy",
+            "tpslMode",
+            "tpOrderType",
+            "slOrderType",
+            "tpLimitPrice",
+            "slLimitPrice",
+            "smpType",
+            "slippageToleranceType",
+            "slippageTolerance",
+            "bboSideType",
+            "bboLevel",
+            "isLeverage",
+            "marketUnit",
+            "mmp",
+            "orderIv",
+        ],
+    ),
+    (
+        "/v5/order/amend",
+        &[
+            "category",
+            "symbol",
+            "orderId",
+            "orderLinkId",
+            "qty",
+            "price",
+            "triggerPrice",
+            "triggerBy",
+            "takeProfit",
+            "stopLoss",
+            "tpTriggerBy",
+            "slTriggerBy",
+            "tpslMode",
+            "tpLimitPrice",
+            "slLimitPrice",
+            "orderIv",
+        ],
+    ),
+    ("/v5/order/cancel", &["category", "symbol", "orderId", "orderLinkId", "orderFilter"]),
+    (
+        "/v5/order/cancel-all",
+        &["category", "symbol", "baseCoin", "settleCoin", "orderFilter", "stopOrderType"],
+    ),
+    ("/v5/position/set-leverage", &["category", "symbol", "buyLeverage", "sellLeverage"]),
+    ("/v5/position/switch-mode", &["category", "symbol", "coin", "mode"]),
+    (
+        "/v5/position/trading-stop",
+        &[
+            "category",
+            "symbol",
+            "positionIdx",
+            "takeProfit",
+            "stopLoss",
+            "trailingStop",
+            "activePrice",
+            "tpTriggerBy",
+            "slTriggerBy",
+            "tpslMode",
+            "tpSize",
+            "slSize",
+            "tpLimitPrice",
+            "slLimitPrice",
+            "tpOrderType",
+            "slOrderType",
+        ],
+    ),
+];
+
 /// Refuses a parameter that a query of market data does not take.
 ///
 /// # Errors
@@ -90,12 +181,13 @@ pub fn check_public(path: &str, query: &Value) -> Result<(), Refusal> {
     check(&PUBLIC, path, query)
 }
 
-/// Refuses a parameter that a private query does not take; a path that is no query takes any.
+/// Refuses a parameter that a private query, or a field that a private order, does not take.
 ///
 /// # Errors
 /// The parameter by name, and those that there are.
 pub fn check_private(path: &str, query: &Value) -> Result<(), Refusal> {
-    check(&PRIVATE, path, query)
+    check(&PRIVATE, path, query)?;
+    check(&ORDERS, path, query)
 }
 
 fn check(table: &[(&str, &[&str])], path: &str, query: &Value) -> Result<(), Refusal> {
@@ -125,9 +217,11 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn every_private_query_says_which_parameters_it_takes() {
-        for (path, _) in PRIVATE {
-            assert!(private::bucket("GET", path).is_some(), "{path}");
+    fn every_private_request_says_what_it_takes() {
+        let queries = PRIVATE.map(|(path, _)| ("GET", path));
+        let orders = ORDERS.map(|(path, _)| ("POST", path));
+        for (method, path) in queries.into_iter().chain(orders) {
+            assert!(private::bucket(method, path).is_some(), "{path}");
             let refused = check_private(path, &json!({"ordrStatus": "Filled"}));
             let refused = refused.expect_err("misspelt");
             assert!(refused.code == codes::PARAMETER, "{path}");
