@@ -18,13 +18,14 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.deployments import run_deployment
 
+from crucible.arena.roster import QUARANTINED
 from crucible.market.exchange import ExchangeError
 from crucible.strategies.registry import RegistryError
 from crucible.watchtower.records import Records
 from crucible.watchtower.seats import SeatAction, fill_seats
 from crucible.watchtower.turns import Past
 from flows.house import House, open_house
-from flows.promotion import promotion
+from flows.promotion import PromotionError, promotion
 
 UNFINISHED = [
     StateType.SCHEDULED,
@@ -47,7 +48,12 @@ def singularity() -> list[str]:
     house = open_house()
     logger = get_run_logger()
     done = notice(house)
-    done += [carry_out(house, action) for action in plan(house)]
+    for action in plan(house):
+        try:
+            done.append(carry_out(house, action))
+        except (PromotionError, RegistryError, MlflowException) as error:
+            # One slot's trouble is no other's; this one is looked at again by the next run.
+            logger.warning("%s: not done: %s: %s", action.slot, action.action, error)
     if not unfinished_runs("arena"):
         run_deployment("arena/arena", timeout=0, as_subflow=False)
         done.append("arena started: none was running")
@@ -84,6 +90,17 @@ def plan(house: House) -> list[SeatAction]:
         for slot, held in aliases.items()
         if "challenger" in held and "production" not in held
     }
+    seated = [
+        (slot, version)
+        for slot, held in aliases.items()
+        for alias, version in held.items()
+        if alias in {"production", "challenger"}
+    ]
+    quarantined = {
+        place: tags[QUARANTINED]
+        for place in seated
+        if QUARANTINED in (tags := house.registry.version(*place).tags)
+    }
     past = {slot.name: Past.of(house.registry.ended(slot.name)) for slot in slots}
     now_ts = market_now(house)
     actions = fill_seats(
@@ -94,6 +111,7 @@ def plan(house: House) -> list[SeatAction]:
         proven=waiting,
         past=past,
         now_ts=now_ts,
+        quarantined=quarantined,
     )
     create_table_artifact(
         key="slots",
@@ -123,7 +141,16 @@ def market_now(house: House) -> int | None:
 
 
 def carry_out(house: House, action: SeatAction) -> str:
-    """Seat a version, or order a forging."""
+    """Retire or seat a version, or order a forging."""
+    if action.action == "retire" and action.version is not None:
+        promotion(
+            action.slot,
+            action.version,
+            "retire",
+            reason=action.reason,
+            decided_by="singularity",
+        )
+        return f"{action.slot}: version {action.version} retired: {action.reason}"
     if action.action == "seat" and action.version is not None:
         promotion(
             action.slot,

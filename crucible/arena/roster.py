@@ -29,7 +29,7 @@ LONGEST_REASON = 400
 
 
 QUARANTINED = "arena_quarantined"
-"""Tag of a version that failed while it traded. Whoever takes it away lets it trade again."""
+"""Tag of a version that failed while it traded. Whoever takes it away may promote it again."""
 REFUSED = "arena_refused"
 
 
@@ -45,7 +45,7 @@ class RegistryReader(Protocol):
         """Fetch a version's strategy file."""
 
     def tag(self, slot: str, version: str, tags: Mapping[str, str]) -> None:
-        """Tag a version."""
+        """Tag a version; an empty text takes the tag away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +267,7 @@ class Roster:
         if QUARANTINED in version.tags:
             return (
                 f"quarantined: {told(version.tags[QUARANTINED])}; "
-                f"take the tag {QUARANTINED} away to let it trade again"
+                f"take the tag {QUARANTINED} away and promote it to let it trade again"
             )
         strategy, digest = loaded
         # Tags change under a version that is seated; what its proof says is asked every time.
@@ -308,6 +308,8 @@ class Roster:
                 self._loaded[key] = reason
                 return reason
             self._loaded[key] = strategy, digest
+            if REFUSED in version.tags:  # by an arena with other features, or at another venue
+                self._to_be_told(version, REFUSED, "")
             if version.tags.get("proven") == "true" and (doubt := version.doubt_of(digest)):
                 # The tag is a word; whoever reads it in MLflow is told what it is worth.
                 logger.warning("%s version %s: %s", version.slot, version.version, doubt)

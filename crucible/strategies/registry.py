@@ -419,10 +419,13 @@ class Registry:
             self._client.delete_registered_model_alias(slot, alias)
 
     def tag(self, slot: str, version: str, tags: Mapping[str, str]) -> None:
-        """Tag a version."""
+        """Tag a version; an empty text takes the tag away."""
         try:
             for name, value in tags.items():
-                self._client.set_model_version_tag(slot, version, name, value)
+                if value:
+                    self._client.set_model_version_tag(slot, version, name, value)
+                else:
+                    self._client.delete_model_version_tag(slot, version, name)
         except MlflowException as error:
             message = f"{self.tracking_uri}: {slot} version {version} cannot be tagged: {error}"
             raise RegistryError(message) from error

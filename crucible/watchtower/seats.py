@@ -14,7 +14,7 @@ from crucible.watchtower.turns import Past, Wish, next_turns
 class SeatAction:
     """What the Singularity is to do for one slot."""
 
-    action: Literal["seat", "forge"]
+    action: Literal["retire", "seat", "forge"]
     slot: str
     version: str | None
     reason: str
@@ -29,10 +29,11 @@ def fill_seats(
     proven: Mapping[tuple[str, str], bool],
     past: Mapping[str, Past],
     now_ts: int | None,
+    quarantined: Mapping[tuple[str, str], str] | None = None,
 ) -> list[SeatAction]:
     """Say what has to be done so that every slot is filled.
 
-    An empty production seat is given to the slot's challenger where the venue allows it: always on
+    A quarantined version trades no more: it is retired, and its seat counts as empty. An empty production seat is given to the slot's challenger where the venue allows it: always on
     the paper venue under ``explore``, elsewhere only to a proven version. What is still empty, and
     every production version without a rival, wishes for a forging; `next_turns` says whose turn it is.
 
@@ -49,11 +50,21 @@ def fill_seats(
         What its forgings came to.
     now_ts : int or None
         Market time, epoch milliseconds.
+    quarantined : mapping of (slot, version) to str, optional
+        Why the arena has quarantined a version.
     """
+    barred = quarantined or {}
+    retire: list[SeatAction] = []
     seat: list[SeatAction] = []
     wishes: list[Wish] = []
     for slot in slots:
-        held = aliases.get(slot.name, {})
+        held = {}
+        for alias, version in aliases.get(slot.name, {}).items():
+            if alias in {"production", "challenger"} and (slot.name, version) in barred:
+                why = f"quarantined: {barred[slot.name, version]}"
+                retire.append(SeatAction("retire", slot.name, version, why))
+            else:
+                held[alias] = version
         production, challenger = held.get("production"), held.get("challenger")
         if production is None and challenger is not None:
             if may_seat_unproven or proven.get((slot.name, challenger), False):
@@ -66,4 +77,4 @@ def fill_seats(
         elif challenger is None:
             wishes.append(Wish(slot.name, "production has no challenger", is_empty=False))
     turns = next_turns(wishes, past, forging, now_ts)
-    return seat + [SeatAction("forge", wish.slot, None, wish.reason) for wish in turns]
+    return retire + seat + [SeatAction("forge", wish.slot, None, wish.reason) for wish in turns]

@@ -129,6 +129,13 @@ def test_a_version_that_cannot_be_served_is_refused_and_tagged_with_the_reason(f
     assert reason in shelf.tags["1"]["arena_refused"]
 
 
+def test_a_version_that_another_arena_refused_loses_the_tag_where_it_is_seated():
+    shelf = Shelf({"1": document()}, [("production", "1")])
+    shelf.tags["1"] = {"arena_refused": "born with another feature schema"}
+    assert [seated.seat.agent for seated in roster(shelf).refresh()] == ["BTCUSDT-gp-1@1"]
+    assert shelf.tags["1"]["arena_refused"] == ""
+
+
 def sealed(file, *, key=KEY, version="1", gate=0.99, edge=None):
     gates = (Gate("deflated_sharpe", gate, 0.95, "higher"),)
     facts = ("strict", SCHEMA.hash, "data", "code", 100, gates, edge)

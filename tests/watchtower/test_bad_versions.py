@@ -9,6 +9,9 @@ from crucible.arena.ledger import AgentRow, Ledger
 from crucible.settings import Settings
 from crucible.strategies.contract import StrategyError
 from crucible.strategies.registry import RegistryError, Version
+from crucible.watchtower.seats import SeatAction
+from flows import singularity
+from flows.promotion import PromotionError
 from flows.watchtower import judge_all
 
 EXITS = {"stop": 0.02, "target": 0.02, "timeout": 600}
@@ -63,3 +66,20 @@ def test_everybody_else_is_judged(tmp_path, bad):
 def test_a_registry_that_does_not_answer_is_asked_again_later(tmp_path):
     with pytest.raises(RegistryError):
         judged(tmp_path, {"a": {"exits": EXITS}, "b": RegistryError("not now")})
+
+
+def test_a_slot_that_cannot_be_filled_keeps_no_other_empty(monkeypatch):
+    def carry_out(_house, action):
+        if action.slot == "a":
+            message = "a version 1 is quarantined"
+            raise PromotionError(message)
+        return f"{action.slot} filled"
+
+    actions = [SeatAction("seat", slot, "1", "the seat was empty") for slot in ("a", "b")]
+    monkeypatch.setattr(singularity, "open_house", SimpleNamespace)
+    monkeypatch.setattr(singularity, "notice", lambda _house: [])
+    monkeypatch.setattr(singularity, "plan", lambda _house: actions)
+    monkeypatch.setattr(singularity, "carry_out", carry_out)
+    monkeypatch.setattr(singularity, "unfinished_runs", lambda _name: ["an arena"])
+    with disable_run_logger():
+        assert singularity.singularity.fn() == ["b filled"]

@@ -86,7 +86,7 @@ def test_drawdown_is_the_largest_fall_from_a_peak(path, expected):
 BTC, ETH = Slot.parse("BTCUSDT-gp-1"), Slot.parse("ETHUSDT-boosted-1")
 
 
-def seats(aliases, *, forging=(), explore=True, proven=None, past=None, now_ts=0):
+def seats(aliases, *, forging=(), explore=True, proven=None, past=None, now_ts=0, quarantined=None):
     return [
         (item.action, item.slot)
         for item in fill_seats(
@@ -97,6 +97,7 @@ def seats(aliases, *, forging=(), explore=True, proven=None, past=None, now_ts=0
             proven=proven or {},
             past=past or {},
             now_ts=now_ts,
+            quarantined=quarantined,
         )
     ]
 
@@ -118,6 +119,14 @@ def test_a_slot_that_is_being_forged_is_left_alone():
 def test_an_empty_production_seat_goes_to_the_challenger_on_the_paper_venue():
     held = {BTC.name: {"challenger": "1"}, ETH.name: {"production": "1", "challenger": "2"}}
     assert seats(held) == [("seat", BTC.name), ("forge", BTC.name)]
+
+
+def test_a_quarantined_version_is_retired_and_its_seat_is_filled():
+    held = {BTC.name: {"production": "1", "challenger": "2"}, ETH.name: {"production": "1"}}
+    bad = {(BTC.name, "1"): "raised", (ETH.name, "9"): "of another time"}
+    assert seats(held, quarantined=bad)[:2] == [("retire", BTC.name), ("seat", BTC.name)]
+    worse = {**bad, (BTC.name, "2"): "raised too"}
+    assert seats(held, quarantined=worse) == [("retire", BTC.name)] * 2 + [("forge", BTC.name)]
 
 
 def test_an_unproven_challenger_is_never_seated_where_money_is_real():
