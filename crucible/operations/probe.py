@@ -1,4 +1,4 @@
-"""Does an address answer? With the standard library only: importing a full client costs a second."""
+"""What does an address answer? With the standard library only: importing a full client costs a second."""
 
 from __future__ import annotations
 
@@ -16,15 +16,21 @@ def answers(url: str, timeout_s: float = 1.0) -> bool:
     Whoever else takes a port before a service of ours has it must not be taken for the service: the
     next request would carry the home's password.
     """
+    return page(url, timeout_s) is not None
+
+
+def page(url: str, timeout_s: float = 1.0) -> bytes | None:
+    """Give what such an address answers with 200; None where it does not."""
     parts = urlsplit(url)
     if parts.hostname is None or parts.port is None:
-        return False
+        return None
     connection = HTTPConnection(parts.hostname, parts.port, timeout=timeout_s)
     try:
         connection.request("GET", parts.path or "/")
-        fine = connection.getresponse().status == HTTPStatus.OK
-        return fine and listener_of(parts.port) == os.getuid()
+        answer = connection.getresponse()
+        fine = answer.status == HTTPStatus.OK and listener_of(parts.port) == os.getuid()
+        return answer.read() if fine else None
     except (OSError, HTTPException):
-        return False
+        return None
     finally:
         connection.close()

@@ -15,7 +15,7 @@ from crucible.operations.home import Home, read_json
 from crucible.operations.probe import answers
 from crucible.operations.process import Identity, memory_mb
 from crucible.operations.services import NAMES
-from crucible.operations.trading import Trading, read_trading
+from crucible.operations.trading import Trading, journal_trouble, read_trading
 
 State = Literal["up", "starting", "down"]
 # Where a service answers 200, below its address.
@@ -144,6 +144,8 @@ def read_status(home: Home, *, ask: bool = True) -> Status:
     ]
     supervisor = Identity.from_json(document.get("supervisor"))
     run = home.current()
+    metrics = str(known.get("cerebellum", {}).get("address") or "")
+    trouble = journal_trouble(metrics) if "cerebellum" in identities else 0
     arena = (read_json(run.arena) if run else None) or {}
     return Status(
         run=run.run_id if run else None,
@@ -152,6 +154,7 @@ def read_status(home: Home, *, ask: bool = True) -> Status:
             run.journal if run else None,
             cerebellum="cerebellum" in identities,
             arena="arena" in identities,
+            trouble=trouble,
         ),
         market_ts=arena.get("market_ts"),
         services=services,

@@ -35,7 +35,7 @@ from crucible.operations.services import FORGE_QUEUE, POOL, REPOSITORY, Ports
 from crucible.operations.shutdown import SCHEDULED, attempt, shut_down
 from crucible.operations.stack import Stack, clear_leftovers
 from crucible.operations.status import read_status
-from crucible.operations.trading import read_trading
+from crucible.operations.trading import journal_trouble, read_trading
 from crucible.operations.world import World, open_outside, open_world
 from crucible.settings import MINUTE_MS, Settings, load_settings
 
@@ -139,7 +139,7 @@ class Supervisor:
         self._room = Room(home.path)
         self._failing: dict[str, str] = {}
         self._shown = self._remembered = 0.0
-        self._trading: str | None = None
+        self._trading: tuple[str, int] | None = None
         self._footer = "starting"
 
     def run(self) -> None:
@@ -368,12 +368,16 @@ class Supervisor:
     def _tell_trading(self) -> None:
         """Say when entries are held back, and when they are no more: a log has no table."""
         up = self._stack.up
-        now = read_trading(self._run.journal, cerebellum=up("cerebellum"), arena=up("arena"))
-        if now.state == self._trading or now.state not in {"ACTIVE", "REDUCE_ONLY", "HALTED"}:
+        trouble = journal_trouble(self._stack.services["cerebellum"].address)
+        now = read_trading(
+            self._run.journal, cerebellum=up("cerebellum"), arena=up("arena"), trouble=trouble
+        )
+        told = (now.state, trouble)
+        if told == self._trading or now.state not in {"ACTIVE", "REDUCE_ONLY", "HALTED"}:
             return
-        if now.state != "ACTIVE" or self._trading is not None:
+        if told != ("ACTIVE", 0) or self._trading is not None:
             self._display.say(f"trading: {now.lines[0]}")
-        self._trading = now.state
+        self._trading = told
 
     def _worker_online(self) -> bool:
         try:

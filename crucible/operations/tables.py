@@ -33,7 +33,8 @@ def trading_line(trading: Trading) -> Text:
     """Show the trading state, and the command that lifts it."""
     first, *others = trading.lines
     text = Text("Trading: ", style="bold")
-    text.append(first, style=_TRADING.get(trading.state, "bold red"))
+    held = trading.state == "ACTIVE" and trading.why
+    text.append(first, style=_TRADING.get("REDUCE_ONLY" if held else trading.state, "bold red"))
     for line in others:
         text.append(f"\n  {line}", style="bold yellow")
     return text

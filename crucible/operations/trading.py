@@ -1,6 +1,7 @@
 """May agents trade? Cerebellum's own answer, read from the journal that it commits before it tells anyone.
 
-No other process is asked: what the arena or a page believes of the state decides nothing.
+While it cannot write its journal, it says so in its metrics. No other process is asked: what the arena
+or a page believes of the state decides nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, Literal
 
 from crucible import sqlite
 from crucible.operations.errors import BooksError
+from crucible.operations.probe import page
 from crucible.operations.record_books import open_records
 
 State = Literal["ACTIVE", "REDUCE_ONLY", "HALTED", "STOPPED", "UNKNOWN"]
@@ -22,6 +24,11 @@ NEWEST_EVENTS = 50_000
 _WORDS = {
     "deadman": "the dead-man switch: no arena was heard",
     "daily_loss": "the limit on a day's loss; it can be lifted from the next market day",
+}
+# Levels of `cerebellum_journal_trouble`.
+_UNWRITTEN = {
+    1: "no disk space is left but the reserve that exits need",
+    2: "the journal cannot be written: the disk is full, or another program holds the file",
 }
 _MEANS = {
     "ACTIVE": "orders may leave",
@@ -140,7 +147,30 @@ def unknown(why: str) -> Trading:
     return Trading(Scope(None, None, "UNKNOWN"), why=why)
 
 
-def read_trading(journal: Path | None, *, cerebellum: bool, arena: bool) -> Trading:
+def journal_trouble(metrics: str) -> int:
+    """Ask Cerebellum how well it can write its journal.
+
+    Parameters
+    ----------
+    metrics : str
+        Address of its metrics; empty where it is not known.
+
+    Returns
+    -------
+    int
+        0: it can, or does not answer. 1: into its reserve only. 2: not at all.
+    """
+    told = page(metrics, timeout_s=0.5) if metrics else None
+    for line in (told or b"").splitlines():
+        name, _, value = line.partition(b" ")
+        if name == b"cerebellum_journal_trouble":
+            return int(float(value))
+    return 0
+
+
+def read_trading(
+    journal: Path | None, *, cerebellum: bool, arena: bool, trouble: int = 0
+) -> Trading:
     """Tell what may be sent now.
 
     Parameters
@@ -149,6 +179,8 @@ def read_trading(journal: Path | None, *, cerebellum: bool, arena: bool) -> Trad
         Cerebellum's journal of the run; None when nothing has run.
     cerebellum, arena : bool
         Whether their processes live.
+    trouble : int
+        As `journal_trouble` says.
     """
     if not cerebellum:
         return Trading(Scope(None, None, "STOPPED"), *_kept(journal))
@@ -160,6 +192,9 @@ def read_trading(journal: Path | None, *, cerebellum: bool, arena: bool) -> Trad
         return unknown(str(error))
     whole = scopes.pop((None, None), Scope(None, None, "ACTIVE"))
     why = "" if arena or whole.state != "ACTIVE" else "but no arena runs, so nothing is decided"
+    if trouble:
+        refused = f"but entries are refused, exits go on: {_UNWRITTEN[trouble]}"
+        why = "; ".join(filter(None, (refused, why)))
     return Trading(whole, _held(scopes), why)
 
 

@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +46,12 @@ class Desk:
     def page(self) -> dict:
         return TestClient(make_app(self.home)).get("/api/state").json()["status"]["trading"]
 
+    def until(self, check: Callable[[dict], bool]) -> None:
+        end = time.monotonic() + 30
+        while not check(told := self.status()["trading"]):
+            assert time.monotonic() < end, told
+            time.sleep(0.1)
+
     def hold_back(self, agent: str | None, symbol: str | None, state: str) -> None:
         with CerebellumLink(self.addresses) as link:
             link.ask(
@@ -75,7 +81,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         identity = Identity.of(process.pid)
         assert identity is not None
         held = {**identity.to_json(), "state": "up"}
-        services = {"cerebellum": {**held, "ready": ready}, "arena": {**held, "event": "ready"}}
+        cerebellum = {**held, "ready": ready, "address": ready["metrics"]}
+        services = {"cerebellum": cerebellum, "arena": {**held, "event": "ready"}}
         write_json(home.services_file, {"run": run.run_id, "services": services})
         yield Desk(home, run, Addresses(ready["commands"], ready["events"], ready["market"]))
 
@@ -101,6 +108,27 @@ def test_after_a_kill_every_place_says_halted_first_and_names_the_command_that_l
     assert lifted.stdout.startswith("everything is ACTIVE again; it was HALTED")
     told = desk.status()["trading"]
     assert (told["state"], told["lift"], told["scopes"]) == ("ACTIVE", None, [])
+
+
+def test_a_journal_that_cannot_be_written_is_told_wherever_a_person_looks(desk: Desk):
+    assert desk.status()["trading"]["why"] == ""
+    other = sqlite3.connect(desk.run.journal, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        desk.hold_back(AGENT, None, "REDUCE_ONLY")
+        desk.until(lambda told: told["why"] != "")
+        told = desk.status()["trading"]
+        assert told["state"] == "ACTIVE"
+        assert "entries are refused, exits go on: the journal cannot be written" in told["text"][0]
+        assert "entries are refused" in " ".join(desk.crucible("status").stdout.split())
+        # At the end: the page reads the journal in this process, and what closes a file in a process
+        # takes all of its locks on it away.
+        assert told == desk.page()
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+    desk.until(lambda told: told["why"] == "")
+    desk.hold_back(AGENT, None, "ACTIVE")
 
 
 def test_an_agent_that_is_held_back_alone_is_named_with_the_command_for_it_alone(desk: Desk):
