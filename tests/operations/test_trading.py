@@ -112,21 +112,27 @@ def test_after_a_kill_every_place_says_halted_first_and_names_the_command_that_l
 
 def test_a_journal_that_cannot_be_written_is_told_wherever_a_person_looks(desk: Desk):
     assert desk.status()["trading"]["why"] == ""
-    other = sqlite3.connect(desk.run.journal, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    try:
+    # A process of its own: two copies of SQLite must never have one file open in the same process.
+    code = (
+        "import sqlite3, sys; other = sqlite3.connect(sys.argv[1], isolation_level=None);"
+        "other.execute('BEGIN IMMEDIATE'); print('held', flush=True); sys.stdin.read()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, desk.run.journal],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with other:
+        assert other.stdout.readline() == "held\n"
         desk.hold_back(AGENT, None, "REDUCE_ONLY")
         desk.until(lambda told: told["why"] != "")
         told = desk.status()["trading"]
         assert told["state"] == "ACTIVE"
         assert "entries are refused, exits go on: the journal cannot be written" in told["text"][0]
         assert "entries are refused" in " ".join(desk.crucible("status").stdout.split())
-        # At the end: the page reads the journal in this process, and what closes a file in a process
-        # takes all of its locks on it away.
         assert told == desk.page()
-    finally:
-        other.execute("ROLLBACK")
-        other.close()
+        other.stdin.close()
     desk.until(lambda told: told["why"] == "")
     desk.hold_back(AGENT, None, "ACTIVE")
 

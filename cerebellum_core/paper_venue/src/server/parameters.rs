@@ -82,7 +82,8 @@ const PRIVATE: [(&str, &[&str]); 9] = [
     ("/v5/asset/coin/query-info", &["coin"]),
 ];
 
-/// Fields of the private orders, by path: those of the exchange for linear perpetuals.
+/// Fields of the private orders, by path: those of the exchange for linear perpetuals, and what ccxt
+/// passes on of its own (`trigger`, `stop`, and `reduceOnly` with the exits of a position).
 const ORDERS: [(&str, &[&str]); 7] = [
     (
         "/v5/order/create",
@@ -143,10 +144,22 @@ const ORDERS: [(&str, &[&str]); 7] = [
             "orderIv",
         ],
     ),
-    ("/v5/order/cancel", &["category", "symbol", "orderId", "orderLinkId", "orderFilter"]),
+    (
+        "/v5/order/cancel",
+        &["category", "symbol", "orderId", "orderLinkId", "orderFilter", "trigger", "stop"],
+    ),
     (
         "/v5/order/cancel-all",
-        &["category", "symbol", "baseCoin", "settleCoin", "orderFilter", "stopOrderType"],
+        &[
+            "category",
+            "symbol",
+            "baseCoin",
+            "settleCoin",
+            "orderFilter",
+            "stopOrderType",
+            "trigger",
+            "stop",
+        ],
     ),
     ("/v5/position/set-leverage", &["category", "symbol", "buyLeverage", "sellLeverage"]),
     ("/v5/position/switch-mode", &["category", "symbol", "coin", "mode"]),
@@ -169,6 +182,7 @@ const ORDERS: [(&str, &[&str]); 7] = [
             "slLimitPrice",
             "tpOrderType",
             "slOrderType",
+            "reduceOnly",
         ],
     ),
 ];
