@@ -219,7 +219,11 @@ def test_strategies_are_forged_traded_judged_and_replaced_on_real_candles(tmp_pa
             lambda: "loses" in registry.version(BAD_SLOT, bad).tags.get("retired", ""),
             400,
         )
-        assert registry.aliases(BAD_SLOT).get("production") != bad
+        stack.wait(
+            "it is production no more",
+            lambda: registry.aliases(BAD_SLOT).get("production") != bad,
+            30,
+        )
         stack.wait(
             "its replacement is forged",
             lambda: [

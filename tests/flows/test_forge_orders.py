@@ -10,6 +10,7 @@ import flows.forge
 import flows.singularity
 from crucible.market.exchange import ExchangeError
 from crucible.settings import Slot
+from crucible.strategies.version import Version
 from flows.forge import forge, open_job, score_line
 from flows.house import HouseError
 
@@ -89,7 +90,11 @@ def test_singularity_gives_the_turn_to_the_slot_that_waited_and_lets_the_refused
 
     house = SimpleNamespace(
         settings=SimpleNamespace(slots=slots),
-        registry=SimpleNamespace(aliases=aliases.get, ended=ended.get),
+        registry=SimpleNamespace(
+            aliases=aliases.get,
+            ended=ended.get,
+            version=lambda slot, number: Version(slot, number, "run", {}),
+        ),
         seats_unproven=True,
         symbols=("BTCUSDT",),
         exchange=SimpleNamespace(closed_until=lambda symbol: 10 * hour),
