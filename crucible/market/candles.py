@@ -16,7 +16,13 @@ import numpy.typing as npt
 
 from crucible.errors import CrucibleError
 from crucible.market.parquet import read_columns, write_columns
-from crucible.market.plausible import implausible_steps, implausible_year
+from crucible.market.plausible import (
+    LARGEST_PRICE,
+    LARGEST_VOLUME,
+    LEAST_PRICE,
+    implausible_steps,
+    implausible_year,
+)
 from crucible.settings import MINUTE_MS, is_symbol
 
 Floats = npt.NDArray[np.float64]
@@ -133,7 +139,7 @@ def check(candles: Candles, source: str) -> Candles:
     CandleError
         Naming `source`, the first bad row and its value: a time of another century (in another unit,
         most likely), not increasing or not aligned, a value that is not finite, a price that is not
-        positive, a high below or a low above the body.
+        positive or not plausible, a high below or a low above the body.
     """
     if len(candles) == 0:
         message = f"{source}: no candles"
@@ -156,7 +162,11 @@ def check(candles: Candles, source: str) -> Candles:
     for name in PRICE_COLUMNS:
         column = getattr(candles, name)
         refuse(column <= 0, f"{name} is not positive", column)
+        beyond = (column < LEAST_PRICE) | (column > LARGEST_PRICE)
+        refuse(beyond, f"{name} is no plausible price (1e-12 to 1e12)", column)
     refuse(candles.volume < 0, "volume is negative", candles.volume)
+    beyond = candles.volume > LARGEST_VOLUME
+    refuse(beyond, "volume is not plausible (at most 1e18)", candles.volume)
     top = np.maximum(candles.open, candles.close)
     bottom = np.minimum(candles.open, candles.close)
     refuse(candles.high < top, "high is below the body", candles.high)

@@ -1,4 +1,4 @@
-"""Are these times plausible? Asked of every file and every answer before anything is computed from it.
+"""Are these times and sizes plausible? Asked of every file and every answer before anything is computed from it.
 
 A time in another unit is still a number: microseconds read as milliseconds are the year 57000, and a
 table with a row for every minute until then does not fit into any machine. The bounds are in
@@ -29,6 +29,10 @@ FEWEST_STEPS = 5
 SPARSE_SPAN_MS = 30 * DAY_MS
 SPARSEST = 10
 """Over more than `SPARSE_SPAN_MS` at least one candle in so many is there."""
+LEAST_PRICE, LARGEST_PRICE = 1e-12, 1e12
+"""A coin in satoshi is 1e-8, one in the smallest currency about 1e9."""
+LARGEST_VOLUME = 1e18
+"""Of a minute; the supply of the most numerous coins is about 1e15."""
 MOST_ROWS = (END_MS - FIRST_MS) // MINUTE_MS
 
 _YEAR_MS = 31_556_952_000

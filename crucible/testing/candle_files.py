@@ -290,6 +290,11 @@ def _bad_values() -> Iterator[Case]:
         "negative-volume", with_value("volume", 12, -0.5), "row 12", "volume is negative", "-0.5"
     )
     yield bad(
+        "price-of-nothing", with_value("low", 12, 1e-13), "row 12", "low is no plausible price"
+    )
+    yield bad("price-of-everything", with_value("high", 12, 1e13), "row 12", "no plausible price")
+    yield bad("volume-of-everything", with_value("volume", 12, 1e300), "row 12", "not plausible")
+    yield bad(
         "high-below-the-body",
         with_value("high", 31, 1_000.0),
         "row 31",

@@ -32,6 +32,7 @@ GROUPS = {
     "not-finite": "not-a-number infinite infinite-volume",
     "not-positive": "zero-price negative-price",
     "negative-volume": "negative-volume",
+    "not-plausible": "price-of-nothing price-of-everything volume-of-everything",
     "outside-the-body": "high-below-the-body low-above-the-body",
     "lost-digits": "float32-prices float32-volume float16-volume funding-in-float32",
     "kind-of-number": "decimal-prices prices-as-text yes-or-no-volume column-of-lists",

@@ -2,7 +2,9 @@
 
 use super::candle::MINUTE_MS;
 use super::columns::{guarded, Table};
-use super::plausible::{implausible_steps, implausible_year};
+use super::plausible::{
+    implausible_steps, implausible_year, LARGEST_PRICE, LARGEST_VOLUME, LEAST_PRICE,
+};
 use std::path::Path;
 
 /// Names of the columns, in the order in which they are read.
@@ -68,6 +70,15 @@ pub fn check(columns: &Columns) -> Result<(), String> {
         let low = |value: &f64| if price { *value <= 0.0 } else { *value < 0.0 };
         if let Some(row) = column.iter().position(low) {
             let what = if price { "not positive" } else { "negative" };
+            return refuse(row, format!("{name} is {what}: {}", column[row]));
+        }
+        let plausible = if price { LEAST_PRICE..=LARGEST_PRICE } else { 0.0..=LARGEST_VOLUME };
+        if let Some(row) = column.iter().position(|value| !plausible.contains(value)) {
+            let what = if price {
+                "no plausible price (1e-12 to 1e12)"
+            } else {
+                "not plausible (at most 1e18)"
+            };
             return refuse(row, format!("{name} is {what}: {}", column[row]));
         }
     }

@@ -1,4 +1,4 @@
-//! Are these times plausible? Asked of every file before anything is computed from it.
+//! Are these times and sizes plausible? Asked of every file before anything is computed from it.
 //!
 //! A time in another unit is still a number: microseconds read as milliseconds are the year 57000. The
 //! bounds are in `data/schema.md`, word for word; `crucible/market/plausible.py` asks the same.
@@ -19,6 +19,12 @@ const FEWEST_STEPS: usize = 5;
 const SPARSE_SPAN_MS: i64 = 30 * DAY_MS;
 /// Over a longer span at least one candle in so many is there.
 const SPARSEST: i64 = 10;
+/// A coin in satoshi is 1e-8, one in the smallest currency about 1e9.
+pub const LEAST_PRICE: f64 = 1e-12;
+/// See `LEAST_PRICE`.
+pub const LARGEST_PRICE: f64 = 1e12;
+/// Of a minute; the supply of the most numerous coins is about 1e15.
+pub const LARGEST_VOLUME: f64 = 1e18;
 /// Minutes of all years in which candles can be.
 pub const MOST_ROWS: i64 = (END_MS - FIRST_MS) / MINUTE_MS;
 
