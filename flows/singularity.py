@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Literal
 
 from mlflow.exceptions import MlflowException
 from prefect import flow, get_client, get_run_logger, task
@@ -83,23 +84,21 @@ def plan(house: House) -> list[SeatAction]:
     slots = house.settings.slots
     aliases = {slot.name: house.registry.aliases(slot.name) for slot in slots}
     forging = [str(run.parameters.get("slot")) for run in unfinished_runs("forge")]
+    seated = {
+        (slot, held[alias]): house.registry.version(slot, held[alias])
+        for slot, held in aliases.items()
+        for alias in ("production", "challenger")
+        if alias in held
+    }
+    quarantined = {
+        place: version.tags[QUARANTINED]
+        for place, version in seated.items()
+        if QUARANTINED in version.tags
+    }
     waiting = {
-        (slot, held["challenger"]): not house.doubt(
-            house.registry.version(slot, held["challenger"])
-        )
+        (slot, held["challenger"]): not house.doubt(seated[slot, held["challenger"]])
         for slot, held in aliases.items()
         if "challenger" in held and "production" not in held
-    }
-    seated = [
-        (slot, version)
-        for slot, held in aliases.items()
-        for alias, version in held.items()
-        if alias in {"production", "challenger"}
-    ]
-    quarantined = {
-        place: tags[QUARANTINED]
-        for place in seated
-        if QUARANTINED in (tags := house.registry.version(*place).tags)
     }
     past = {slot.name: Past.of(house.registry.ended(slot.name)) for slot in slots}
     now_ts = market_now(house)
@@ -142,24 +141,11 @@ def market_now(house: House) -> int | None:
 
 def carry_out(house: House, action: SeatAction) -> str:
     """Retire or seat a version, or order a forging."""
-    if action.action == "retire" and action.version is not None:
-        promotion(
-            action.slot,
-            action.version,
-            "retire",
-            reason=action.reason,
-            decided_by="singularity",
-        )
-        return f"{action.slot}: version {action.version} retired: {action.reason}"
-    if action.action == "seat" and action.version is not None:
-        promotion(
-            action.slot,
-            action.version,
-            "promote",
-            reason=action.reason,
-            decided_by="singularity",
-        )
-        return f"{action.slot}: version {action.version} seated in production: {action.reason}"
+    if action.version is not None:
+        verb: Literal["retire", "promote"] = "retire" if action.action == "retire" else "promote"
+        promotion(action.slot, action.version, verb, reason=action.reason, decided_by="singularity")
+        done = "retired" if verb == "retire" else "seated in production"
+        return f"{action.slot}: version {action.version} {done}: {action.reason}"
     # A refusal has no version, and the next forging must not be the same again.
     number = house.registry.forgings(action.slot) + 1
     run_deployment(

@@ -77,8 +77,9 @@ def test_only_locked_files_are_installed_and_by_the_locked_uv(tmp_path: Path):
     stand_ins = {
         "bin/uv": "echo uv 0.0.1",  # not the locked one
         "made/uv": (
-            f'echo uv {pinned}; echo "uv $*" >> {log}; mkdir -p .venv/bin; cp {path}/cc .venv/bin/python'
+            f'echo uv {pinned}; echo "uv $*" >> {log}; mkdir -p .venv/bin; cp {tmp_path}/made/own .venv/bin/python'
         ),
+        "made/own": f'echo "own $*" >> {log}',
         "made/python": f'echo "pip $*" >> {log}; cp {tmp_path}/made/uv "${{0%/*}}/uv"',
         "bin/python3.11": (
             f'[ "$1" = -m ] || exit 0; mkdir -p "$3/bin"; cp {tmp_path}/made/python "$3/bin"'
@@ -107,6 +108,9 @@ def test_only_locked_files_are_installed_and_by_the_locked_uv(tmp_path: Path):
     assert "--require-hashes" in installs[1]
     assert installs[1].endswith("requirements.lock")
     assert "--no-deps --no-build-isolation" in installs[2]
+    (packages, own) = [call for call in calls if call.startswith("own -m compileall")]
+    assert packages.endswith(".venv/lib")
+    assert "crucible" in own
 
 
 @pytest.mark.parametrize(

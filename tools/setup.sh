@@ -76,10 +76,11 @@ if ! fresh package "$package" || ! [ -x .venv/bin/crucible ]; then
 fi
 
 # Without bytecode every process that starts compiles thousands of files again, wherever Python is told
-# not to write it (PYTHONDONTWRITEBYTECODE, a read-only folder). A few templates are no Python.
+# not to write it (PYTHONDONTWRITEBYTECODE, a read-only folder). One file of torch is for a later Python.
 if ! fresh bytecode "$packages"; then
   echo "set-up: compiling the packages, once"
-  .venv/bin/python -m compileall -qq -j 0 .venv/lib || true
+  .venv/bin/python -m compileall -q -j 0 -x '/py312_intrinsics' .venv/lib \
+    || echo "set-up: what could not be compiled is compiled again by every process" >&2
   echo "$packages" > "$stamps/bytecode"
 fi
 .venv/bin/python -m compileall -qq crucible flows tests benchmarks

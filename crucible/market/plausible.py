@@ -1,4 +1,4 @@
-"""Are these times and sizes plausible? Asked of every file and every answer before anything is computed from it.
+"""Are these times, prices and volumes plausible? Asked of all data before anything is computed from it.
 
 A time in another unit is still a number: microseconds read as milliseconds are the year 57000, and a
 table with a row for every minute until then does not fit into any machine. The bounds are in

@@ -22,13 +22,17 @@ def answers(url: str, timeout_s: float = 1.0) -> bool:
 def page(url: str, timeout_s: float = 1.0) -> bytes | None:
     """Give what such an address answers with 200; None where it does not."""
     parts = urlsplit(url)
-    if parts.hostname is None or parts.port is None:
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError:  # a port that is no number, or beyond every port
         return None
-    connection = HTTPConnection(parts.hostname, parts.port, timeout=timeout_s)
+    if host is None or port is None:
+        return None
+    connection = HTTPConnection(host, port, timeout=timeout_s)
     try:
         connection.request("GET", parts.path or "/")
         answer = connection.getresponse()
-        fine = answer.status == HTTPStatus.OK and listener_of(parts.port) == os.getuid()
+        fine = answer.status == HTTPStatus.OK and listener_of(port) == os.getuid()
         return answer.read() if fine else None
     except (OSError, HTTPException):
         return None

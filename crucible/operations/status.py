@@ -145,7 +145,7 @@ def read_status(home: Home, *, ask: bool = True) -> Status:
     supervisor = Identity.from_json(document.get("supervisor"))
     run = home.current()
     metrics = str(known.get("cerebellum", {}).get("address") or "")
-    trouble = journal_trouble(metrics) if "cerebellum" in identities else 0
+    trouble = journal_trouble(metrics) if "cerebellum" in identities else None
     arena = (read_json(run.arena) if run else None) or {}
     return Status(
         run=run.run_id if run else None,

@@ -139,7 +139,7 @@ class Supervisor:
         self._room = Room(home.path)
         self._failing: dict[str, str] = {}
         self._shown = self._remembered = 0.0
-        self._trading: tuple[str, int] | None = None
+        self._trading: tuple[str, int | None] | None = None
         self._footer = "starting"
 
     def run(self) -> None:

@@ -147,7 +147,7 @@ def unknown(why: str) -> Trading:
     return Trading(Scope(None, None, "UNKNOWN"), why=why)
 
 
-def journal_trouble(metrics: str) -> int:
+def journal_trouble(metrics: str) -> int | None:
     """Ask Cerebellum how well it can write its journal.
 
     Parameters
@@ -157,19 +157,18 @@ def journal_trouble(metrics: str) -> int:
 
     Returns
     -------
-    int
-        0: it can, or does not answer. 1: into its reserve only. 2: not at all.
+    int or None
+        0: it can. 1: into its reserve only. 2: not at all. None: it does not say.
     """
-    told = page(metrics, timeout_s=0.5) if metrics else None
-    for line in (told or b"").splitlines():
+    for line in (page(metrics) or b"").splitlines():
         name, _, value = line.partition(b" ")
         if name == b"cerebellum_journal_trouble":
             return int(float(value))
-    return 0
+    return None
 
 
 def read_trading(
-    journal: Path | None, *, cerebellum: bool, arena: bool, trouble: int = 0
+    journal: Path | None, *, cerebellum: bool, arena: bool, trouble: int | None
 ) -> Trading:
     """Tell what may be sent now.
 
@@ -179,7 +178,7 @@ def read_trading(
         Cerebellum's journal of the run; None when nothing has run.
     cerebellum, arena : bool
         Whether their processes live.
-    trouble : int
+    trouble : int or None
         As `journal_trouble` says.
     """
     if not cerebellum:
@@ -191,11 +190,14 @@ def read_trading(
     except BooksError as error:
         return unknown(str(error))
     whole = scopes.pop((None, None), Scope(None, None, "ACTIVE"))
-    why = "" if arena or whole.state != "ACTIVE" else "but no arena runs, so nothing is decided"
-    if trouble:
-        refused = f"but entries are refused, exits go on: {_UNWRITTEN[trouble]}"
-        why = "; ".join(filter(None, (refused, why)))
-    return Trading(whole, _held(scopes), why)
+    idle = "" if arena or whole.state != "ACTIVE" else "but no arena runs, so nothing is decided"
+    return Trading(whole, _held(scopes), "; ".join(filter(None, (_unwritten(trouble), idle))))
+
+
+def _unwritten(trouble: int | None) -> str:
+    if trouble is None:
+        return "but Cerebellum's metrics do not answer: whether its journal can be written is not known"
+    return f"but entries are refused, exits go on: {_UNWRITTEN[trouble]}" if trouble else ""
 
 
 def _kept(journal: Path | None) -> tuple[tuple[Scope, ...], str]:

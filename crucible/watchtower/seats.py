@@ -29,13 +29,14 @@ def fill_seats(
     proven: Mapping[tuple[str, str], bool],
     past: Mapping[str, Past],
     now_ts: int | None,
-    quarantined: Mapping[tuple[str, str], str] | None = None,
+    quarantined: Mapping[tuple[str, str], str],
 ) -> list[SeatAction]:
     """Say what has to be done so that every slot is filled.
 
-    A quarantined version trades no more: it is retired, and its seat counts as empty. An empty production seat is given to the slot's challenger where the venue allows it: always on
-    the paper venue under ``explore``, elsewhere only to a proven version. What is still empty, and
-    every production version without a rival, wishes for a forging; `next_turns` says whose turn it is.
+    A quarantined version trades no more: it is retired, and its seat counts as empty. An empty
+    production seat is given to the slot's challenger where the venue allows it: always on the paper
+    venue under ``explore``, elsewhere only to a proven version. What is still empty, and every
+    production version without a rival, wishes for a forging; `next_turns` says whose turn it is.
 
     Parameters
     ----------
@@ -50,18 +51,17 @@ def fill_seats(
         What its forgings came to.
     now_ts : int or None
         Market time, epoch milliseconds.
-    quarantined : mapping of (slot, version) to str, optional
+    quarantined : mapping of (slot, version) to str
         Why the arena has quarantined a version.
     """
-    barred = quarantined or {}
     retire: list[SeatAction] = []
     seat: list[SeatAction] = []
     wishes: list[Wish] = []
     for slot in slots:
         held = {}
         for alias, version in aliases.get(slot.name, {}).items():
-            if alias in {"production", "challenger"} and (slot.name, version) in barred:
-                why = f"quarantined: {barred[slot.name, version]}"
+            if alias in {"production", "challenger"} and (slot.name, version) in quarantined:
+                why = f"quarantined: {quarantined[slot.name, version]}"
                 retire.append(SeatAction("retire", slot.name, version, why))
             else:
                 held[alias] = version

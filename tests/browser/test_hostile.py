@@ -42,7 +42,10 @@ def test_hostile_text_stays_text_and_no_link_leads_to_another_machine(tmp_path, 
     }
     entries["worker"] = {**entries["mlflow"], "address": "http://127.0.0.1:9/runs"}
     write_json(home.services_file, {"run": run.run_id, "services": entries})
-    write_json(run.facts, {"prefect": AWAY[0], "mlflow": AWAY[3], "market": MARKUP})
+    write_json(
+        run.facts,
+        {"prefect": AWAY[0], "mlflow": AWAY[3], "market": MARKUP, "unknown_funding": [MARKUP]},
+    )
     agent = {
         **dict.fromkeys(("agent", "role", "symbol", "last_signal", "last_event"), MARKUP),
         "pnl": "1",
@@ -60,6 +63,7 @@ def test_hostile_text_stays_text_and_no_link_leads_to_another_machine(tmp_path, 
         with browsing(chromium) as page:
             page.goto(f"http://127.0.0.1:{port}/")
             page.get_by_text("<img src=x").first.wait_for()
+            assert "no funding rates known of <img src=x" in page.locator("#market").inner_text()
             links = page.eval_on_selector_all("a", "all => all.map((a) => a.href)")
             assert "http://127.0.0.1:9/runs" in links
             allowed = (f"http://127.0.0.1:{port}/", "http://127.0.0.1:9/")

@@ -224,18 +224,27 @@ def test_strategies_are_forged_traded_judged_and_replaced_on_real_candles(tmp_pa
             lambda: registry.aliases(BAD_SLOT).get("production") != bad,
             30,
         )
-        stack.wait(
-            "its replacement is forged",
+        ordered = stack.wait(
+            "the forging that the cull ordered has ended",
             lambda: [
                 run
                 for run in forge_runs(stack)
                 if run["name"] == f"forge {BAD_SLOT}"
-                and run["state_type"] == "COMPLETED"
+                and run["state_type"] in {"COMPLETED", "CANCELLED", "FAILED", "CRASHED"}
                 and "was culled" in str(run["parameters"].get("reason"))
             ],
             400,
         )
-        assert int(registry.versions(BAD_SLOT)[-1].version) > int(bad)
+        assert len(ordered) == 1
+        if ordered[0]["state_type"] != "COMPLETED":
+            # A rival was forged in the quarter of an hour before: it is the replacement.
+            assert ordered[0]["state"]["name"] == "Refused"
+            assert "became its challenger meanwhile" in ordered[0]["state"]["message"]
+        stack.wait(
+            "a version that was forged after it has its place",
+            lambda: int(registry.aliases(BAD_SLOT).get("production", 0)) > int(bad),
+            120,
+        )
         lives = registry.other_experiment("evaluations", "").all(
             f"tags.agent = '{BAD_SLOT}@{bad}' and tags.role = 'production'"
         )

@@ -295,17 +295,18 @@ def running_plant(folder):
         yield plant
 
 
-def deploy(plant):
+def deploy(plant, name="forge", **more):
     """Deploy the flow with its faults as prefect.yaml deploys it without."""
     flow = plant.ask("POST", "/flows/", {"name": "forge"})
     body = {
-        "name": "forge",
+        "name": name,
         "flow_id": flow["id"],
         "entrypoint": "tests/flows/faulty_forge.py:forge",
         "work_pool_name": services.POOL,
         "pull_steps": [
             {"prefect.deployments.steps.set_working_directory": {"directory": str(REPOSITORY)}}
         ],
+        **more,
     }
     return plant.ask("POST", "/deployments/", body)["id"]
 

@@ -8,6 +8,7 @@ from prefect.logging import disable_run_logger
 
 import flows.forge
 import flows.singularity
+from crucible.arena.roster import QUARANTINED
 from crucible.market.exchange import ExchangeError
 from crucible.settings import Slot
 from crucible.strategies.version import Version
@@ -71,14 +72,14 @@ def test_a_generation_is_told_in_one_line():
     assert "nobody traded enough" in score_line({**row, "best_score": None}, 8)
 
 
-def test_singularity_gives_the_turn_to_the_slot_that_waited_and_lets_the_refused_one_rest(
+def test_singularity_gives_turns_lets_the_refused_rest_and_retires_the_quarantined(
     monkeypatch,
 ):
     slots = (Slot.parse("BTCUSDT-gp-1"), Slot.parse("ETHUSDT-gp-1"))
     hour = 3_600_000
     ended = {"BTCUSDT-gp-1": [(False, 9 * hour)] * 9, "ETHUSDT-gp-1": [(True, hour)]}
     aliases = {"BTCUSDT-gp-1": {}, "ETHUSDT-gp-1": {"production": "1"}}
-    shown = []
+    tags, shown, asked = {}, [], []
     monkeypatch.setattr(flows.singularity, "unfinished_runs", lambda _: [])
     monkeypatch.setattr(
         flows.singularity, "create_table_artifact", lambda **given: shown.extend(given["table"])
@@ -93,7 +94,7 @@ def test_singularity_gives_the_turn_to_the_slot_that_waited_and_lets_the_refused
         registry=SimpleNamespace(
             aliases=aliases.get,
             ended=ended.get,
-            version=lambda slot, number: Version(slot, number, "run", {}),
+            version=lambda slot, number: Version(slot, number, "run", tags),
         ),
         seats_unproven=True,
         symbols=("BTCUSDT",),
@@ -104,5 +105,19 @@ def test_singularity_gives_the_turn_to_the_slot_that_waited_and_lets_the_refused
         # Without market time a slot that rests goes on resting.
         house.exchange.closed_until = closed_until
         assert [one.slot for one in flows.singularity.plan.fn(house)] == ["ETHUSDT-gp-1"]
-    assert [row["rests"] for row in shown] == [True, False, True, False]
+        # What the arena has quarantined is retired through the one door to production.
+        tags[QUARANTINED] = "it raised"
+        retire = flows.singularity.plan.fn(house)[0]
+        monkeypatch.setattr(
+            flows.singularity, "promotion", lambda *what, **why: asked.append((what, why))
+        )
+        told = flows.singularity.carry_out(house, retire)
+    assert told == "ETHUSDT-gp-1: version 1 retired: quarantined: it raised"
+    assert asked == [
+        (
+            ("ETHUSDT-gp-1", "1", "retire"),
+            {"reason": "quarantined: it raised", "decided_by": "singularity"},
+        )
+    ]
+    assert [row["rests"] for row in shown] == [True, False] * 3
     assert shown[0]["forgings without a version"] == 9

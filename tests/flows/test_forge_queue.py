@@ -10,6 +10,7 @@ import yaml
 
 from crucible.operations import services
 from crucible.operations.servers import PrefectServer
+from tests.flows.plant import deploy
 from tests.processes import REPOSITORY
 
 pytestmark = pytest.mark.timeout(600)
@@ -29,18 +30,7 @@ def line(plant):
     for limit in (7, 1):
         server.ensure_queue(services.POOL, services.FORGE_QUEUE, limit=limit)
     server.close()
-    flow = plant.ask("POST", "/flows/", {"name": "forge"})
-    body = {
-        "name": "forge in line",
-        "flow_id": flow["id"],
-        "entrypoint": "tests/flows/faulty_forge.py:forge",
-        "work_pool_name": services.POOL,
-        "work_queue_name": services.FORGE_QUEUE,
-        "pull_steps": [
-            {"prefect.deployments.steps.set_working_directory": {"directory": str(REPOSITORY)}}
-        ],
-    }
-    deployment = plant.ask("POST", "/deployments/", body)["id"]
+    deployment = deploy(plant, "forge in line", work_queue_name=services.FORGE_QUEUE)
 
     def start(slot, **parameters):
         path = f"/deployments/{deployment}/create_flow_run"

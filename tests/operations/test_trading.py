@@ -18,7 +18,7 @@ from crucible.execution.cerebellum_link import Addresses, CerebellumLink
 from crucible.execution.messages import SetState
 from crucible.operations.home import Home, Run, write_json
 from crucible.operations.process import Identity
-from crucible.operations.trading import read_trading
+from crucible.operations.trading import journal_trouble, read_trading
 from tests.processes import cerebellum_command, running, venue_command, write_keys
 
 AGENT = "BTCUSDT-gp-1@3"
@@ -137,6 +137,17 @@ def test_a_journal_that_cannot_be_written_is_told_wherever_a_person_looks(desk: 
     desk.hold_back(AGENT, None, "ACTIVE")
 
 
+def test_metrics_that_do_not_answer_leave_the_journal_unknown_not_sound(tmp_path: Path):
+    assert journal_trouble("") is None
+    assert journal_trouble("http://127.0.0.1:9/metrics") is None
+    journal = kept(tmp_path / "j")
+    told = read_trading(journal, cerebellum=True, arena=True, trouble=None)
+    assert told.state == "ACTIVE"
+    assert "whether its journal can be written is not known" in told.lines[0]
+    reserve = read_trading(journal, cerebellum=True, arena=True, trouble=1)
+    assert "entries are refused, exits go on: no disk space is left" in reserve.lines[0]
+
+
 def test_an_agent_that_is_held_back_alone_is_named_with_the_command_for_it_alone(desk: Desk):
     desk.hold_back(AGENT, None, "REDUCE_ONLY")
     desk.hold_back(None, "BTCUSDT", "HALTED")
@@ -161,9 +172,9 @@ def test_an_agent_that_is_held_back_alone_is_named_with_the_command_for_it_alone
 
 def test_a_journal_that_cannot_be_read_means_unknown_never_trading(tmp_path: Path):
     journal = tmp_path / "journal.sqlite"
-    assert read_trading(journal, cerebellum=True, arena=True).state == "UNKNOWN"
+    assert read_trading(journal, cerebellum=True, arena=True, trouble=0).state == "UNKNOWN"
     journal.write_text("this is not a database, it is a long enough text")
-    told = read_trading(journal, cerebellum=True, arena=True)
+    told = read_trading(journal, cerebellum=True, arena=True, trouble=0)
     assert told.state == "UNKNOWN"
     assert "cannot be read" in told.lines[0]
     assert told.to_json()["lift"] is None
@@ -186,24 +197,28 @@ def kept(path: Path, *moves: tuple[str, str, str]) -> Path:
 
 def test_without_cerebellum_nothing_trades_and_what_its_journal_keeps_is_told(tmp_path: Path):
     journal = kept(tmp_path / "j", ("", "HALTED", "ada"), ("a@1", "REDUCE_ONLY", "daily_loss"))
-    told = read_trading(journal, cerebellum=False, arena=True)
+    told = read_trading(journal, cerebellum=False, arena=True, trouble=0)
     assert told.state == "STOPPED"
     assert "its journal says HALTED (since 1970-01-01 00:00 UTC, ada)" in told.lines[0]
     assert "a@1 is REDUCE_ONLY" in told.lines[1]
-    assert read_trading(None, cerebellum=False, arena=False).state == "STOPPED"
+    assert read_trading(None, cerebellum=False, arena=False, trouble=0).state == "STOPPED"
 
 
 def test_the_newest_move_is_the_one_that_is_told(tmp_path: Path):
     moves = (("", "HALTED", "ada"), ("", "ACTIVE", "ada"), ("", "REDUCE_ONLY", "deadman"))
-    told = read_trading(kept(tmp_path / "j", *moves), cerebellum=True, arena=True)
+    told = read_trading(kept(tmp_path / "j", *moves), cerebellum=True, arena=True, trouble=0)
     assert (told.state, told.whole.since_ts, told.whole.reason) == ("REDUCE_ONLY", 3000, "deadman")
     assert "dead-man switch" in told.lines[0]
 
 
 def test_a_state_that_lets_orders_leave_says_when_nobody_decides(tmp_path: Path):
     journal = kept(tmp_path / "j")
-    assert read_trading(journal, cerebellum=True, arena=True).lines == ["ACTIVE: orders may leave"]
-    assert "no arena runs" in read_trading(journal, cerebellum=True, arena=False).lines[0]
+    assert read_trading(journal, cerebellum=True, arena=True, trouble=0).lines == [
+        "ACTIVE: orders may leave"
+    ]
+    assert (
+        "no arena runs" in read_trading(journal, cerebellum=True, arena=False, trouble=0).lines[0]
+    )
 
 
 def test_the_reason_of_an_old_state_is_not_looked_for_for_ever(tmp_path: Path):
@@ -215,6 +230,6 @@ def test_the_reason_of_an_old_state_is_not_looked_for_for_ever(tmp_path: Path):
         )
     database.close()
     began = time.monotonic()
-    told = read_trading(journal, cerebellum=True, arena=True)
+    told = read_trading(journal, cerebellum=True, arena=True, trouble=0)
     assert time.monotonic() - began < 0.5
     assert (told.state, told.whole.since_ts) == ("HALTED", None)

@@ -99,6 +99,7 @@ def test_nine_refusals_of_one_slot_keep_no_other_waiting():
         found = fill_seats(
             slots, {"ETHUSDT-gp-1": {"production": "1"}}, [], may_seat_unproven=True, proven={},
             past={"BTCUSDT-gp-1": refused, "ETHUSDT-gp-1": Past(1, 0, HOUR)}, now_ts=now_ts,
+            quarantined={},
         )  # fmt: skip
         return [item.slot for item in found]
 

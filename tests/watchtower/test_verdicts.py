@@ -86,7 +86,7 @@ def test_drawdown_is_the_largest_fall_from_a_peak(path, expected):
 BTC, ETH = Slot.parse("BTCUSDT-gp-1"), Slot.parse("ETHUSDT-boosted-1")
 
 
-def seats(aliases, *, forging=(), explore=True, proven=None, past=None, now_ts=0, quarantined=None):
+def seats(aliases, *, forging=(), explore=True, proven=None, past=None, now_ts=0, quarantined=()):
     return [
         (item.action, item.slot)
         for item in fill_seats(
@@ -97,7 +97,7 @@ def seats(aliases, *, forging=(), explore=True, proven=None, past=None, now_ts=0
             proven=proven or {},
             past=past or {},
             now_ts=now_ts,
-            quarantined=quarantined,
+            quarantined=dict(quarantined),
         )
     ]
 
