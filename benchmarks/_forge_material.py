@@ -9,10 +9,10 @@ import numpy as np
 from scipy.signal import lfilter
 
 from crucible.features.frame import FeatureFrame, FeatureSchema
-from crucible.forge.backtest import REGIME, VOLATILITY, Market
-from crucible.forge.genome import Genome, Thresholds, fits
-from crucible.forge.growing import toolbox
-from crucible.forge.population import FeatureTable, evaluate_programs
+from crucible.forge.backtest.engine import REGIME, VOLATILITY, Market
+from crucible.forge.backtest.population import FeatureTable, evaluate_programs
+from crucible.forge.genetic.genome import Genome, Thresholds, fits
+from crucible.forge.genetic.operators import toolbox
 from crucible.market.candles import Candles
 from crucible.settings import MINUTE_MS, Costs
 from crucible.strategies.contract import Exits

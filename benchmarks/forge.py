@@ -34,9 +34,9 @@ from benchmarks._forge_material import (
 from benchmarks._harness import Benchmark, BenchmarkError, Row, alternate, ratio_row
 from benchmarks._machine import gain_of_two_threads
 from benchmarks._peers import Peer
-from crucible.forge.backtest import Books
-from crucible.forge.evolution import Forging
-from crucible.forge.population import FeatureTable, evaluate_programs
+from crucible.forge.backtest.engine import Books
+from crucible.forge.backtest.population import FeatureTable, evaluate_programs
+from crucible.forge.evolution.run import Forging
 from crucible.settings import ForgeSettings, Slot
 from crucible.strategies import kernels
 from crucible.strategies.interpreter import Lines, Runner

@@ -26,8 +26,8 @@ import numpy as np
 from benchmarks._harness import RESULTS, Benchmark, Row
 from crucible.features.frame import FeatureFrame, FeatureSchema
 from crucible.features.pipeline import FeaturePipeline
-from crucible.forge.backtest import Market, backtest
-from crucible.forge.evolution import Forging
+from crucible.forge.backtest.engine import Market, backtest
+from crucible.forge.evolution.run import Forging
 from crucible.forge.result import ForgeResult
 from crucible.market.candles import Candles, Floats
 from crucible.settings import FeatureSettings, ForgeSettings, Slot

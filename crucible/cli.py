@@ -289,7 +289,7 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Tell a strategy in words, how it was judged, and where it comes from."""
-    from crucible.forge.explain import explain_file, explain_version, version_number
+    from crucible.forge.reporting.explain import explain_file, explain_version, version_number
 
     path = Path(version)
     if path.is_file() or path.suffix == ".json":

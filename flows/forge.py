@@ -28,9 +28,9 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Running
 
 from crucible.files import make_folder, move_folder, write_json
-from crucible.forge.importance import with_importance
-from crucible.forge.islands import Islands, IslandsState
-from crucible.forge.spread import Recipe, spread
+from crucible.forge.evolution.distributed import Recipe, spread
+from crucible.forge.evolution.islands import Islands, IslandsState
+from crucible.forge.reporting.importance import with_importance
 from crucible.interruption import interruptible
 from crucible.market.candles import Candles, folder_hash, write_candles
 from crucible.market.funding import write_funding

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from crucible.features.frame import FeatureFrame
-from crucible.forge.novelty import Living, earned
+from crucible.forge.validation.novelty import Living, earned
 from crucible.market.candles import Candles
 from crucible.market.funding import Funding
 from crucible.settings import ForgeSettings, Slot

@@ -12,8 +12,8 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from crucible.arena.sizing import Edge
-from crucible.forge.evidence import headline, note, verdict, write_evidence
-from crucible.forge.evolution import Forging
+from crucible.forge.evolution.run import Forging
+from crucible.forge.reporting.evidence import headline, note, verdict, write_evidence
 from crucible.forge.result import ForgeResult, finite
 from crucible.strategies.proof import Gate, MeasuredEdge, Proof, digest
 from crucible.strategies.registry import Version

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from crucible.files import WriteError
-from crucible.forge import report
-from crucible.forge.report import write_folder
+from crucible.forge.reporting import folder as report
+from crucible.forge.reporting.folder import write_folder
 from crucible.market.candles import write_candles
 from crucible.market.simulator import simulate
 from crucible.outputs import OutputError, ask_for_file, ask_for_folder

@@ -19,13 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from crucible.forge.backtest import DAY_MS, ForgeError, daily_returns
+from crucible.forge.backtest.engine import DAY_MS, ForgeError, daily_returns
+from crucible.forge.backtest.statistics import max_drawdown, sharpe
 from crucible.forge.command import forge_to_folder
-from crucible.forge.evidence import hold_return, verdict
-from crucible.forge.report import CHAMPION, REFUSAL
+from crucible.forge.reporting.description import exits_in_words, rules
+from crucible.forge.reporting.evidence import hold_return, verdict
+from crucible.forge.reporting.folder import CHAMPION, REFUSAL
 from crucible.forge.result import Curve, ForgeResult, WindowReport, finite
-from crucible.forge.statistics import max_drawdown, sharpe
-from crucible.forge.words import exits_in_words, rules
 from crucible.market.candles import CandleError, folder_hash, read_folder
 from crucible.settings import FeatureSettings, ForgeSettings, Settings, SettingsError
 from tools.results_forge_page import PICTURE, page, picture

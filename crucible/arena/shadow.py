@@ -2,7 +2,7 @@
 
 A decision at a close fills at the next candle's open with slippage; a stop comes before a target
 when one candle touches both; a gap through a stop or a target fills at the open; a position that has been
-held for its timeout is due to leave at the next open. Agreement with `crucible.forge.backtest` is tested in ``tests/parity``.
+held for its timeout is due to leave at the next open. Agreement with `crucible.forge.backtest.engine` is tested in ``tests/parity``.
 """
 
 from __future__ import annotations

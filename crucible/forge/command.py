@@ -14,12 +14,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from crucible.features.frame import FeatureFrame
 from crucible.features.influence import InfluenceArrays
 from crucible.features.pipeline import FeaturePipeline
-from crucible.forge.backtest import Backtest, ForgeError, Market, backtest
-from crucible.forge.importance import with_importance
-from crucible.forge.islands import IslandsState
-from crucible.forge.report import write_folder
+from crucible.forge.backtest.engine import Backtest, ForgeError, Market, backtest
+from crucible.forge.evolution.distributed import Recipe, spread
+from crucible.forge.evolution.islands import IslandsState
+from crucible.forge.reporting.folder import write_folder
+from crucible.forge.reporting.importance import with_importance
 from crucible.forge.result import ForgeResult
-from crucible.forge.spread import Recipe, spread
 from crucible.interruption import interruptible
 from crucible.market.candles import Candles, read_folder
 from crucible.market.funding import Funding, FundingError, charged, funding_path, read_funding

@@ -38,8 +38,8 @@ def source_hash() -> str:
     package = Path(crucible.__file__).resolve().parent
     digest = hashlib.sha256()
     for folder in DECIDING:
-        for path in sorted((package / folder).glob("*.py")):
-            digest.update(path.name.encode())
+        for path in sorted((package / folder).rglob("*.py")):
+            digest.update(path.relative_to(package).as_posix().encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()[:8]
 

@@ -8,7 +8,7 @@ import os
 import time
 from pathlib import Path
 
-from crucible.forge.islands import Islands
+from crucible.forge.evolution.islands import Islands
 from flows import publication
 from flows.forge import forge
 

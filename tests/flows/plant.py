@@ -13,10 +13,10 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 
-from crucible.forge.evolution import Forging
-from crucible.forge.importance import with_importance
-from crucible.forge.islands import Islands
-from crucible.forge.report import write_folder
+from crucible.forge.evolution.islands import Islands
+from crucible.forge.evolution.run import Forging
+from crucible.forge.reporting.folder import write_folder
+from crucible.forge.reporting.importance import with_importance
 from crucible.market.exchange import Exchange
 from crucible.operations import services
 from crucible.operations.home import Home, Run, write_json

@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 import pytest
 
-from crucible.forge.islands import IslandsState
+from crucible.forge.evolution.islands import IslandsState
 from crucible.market.candles import folder_hash, write_candles
 from crucible.market.funding import Funding, write_funding
 from crucible.market.lake import Lake

@@ -46,7 +46,7 @@ def agent(slot, schema):
 
 
 def test_the_living_earn_what_their_registered_strategies_do_on_the_same_candles():
-    from crucible.forge.backtest import Market, backtest
+    from crucible.forge.backtest.engine import Market, backtest
 
     candles, frame = make_market()
     own = agent("XUSDT-gp-1", frame.schema.hash)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from crucible.forge.evolution import Forging
+from crucible.forge.evolution.run import Forging
 from crucible.forge.result import ForgeResult
 from crucible.settings import ForgeSettings
 from tests.forge.markets import forging_of, make_market

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from crucible.features.frame import FeatureFrame, FeatureSchema
-from crucible.forge.evolution import Forging
+from crucible.forge.evolution.run import Forging
 from crucible.market.candles import Candles
 from crucible.settings import MINUTE_MS, ForgeSettings, Slot
 

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from crucible.forge.backtest import ForgeError
+from crucible.forge.backtest.engine import ForgeError
 from crucible.forge.command import backtest_command, forge_to_folder, goes_on, seconds_of
 from crucible.market.candles import read_folder, write_candles
 from crucible.market.funding import Funding, write_funding

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from crucible.forge.report import CHAMPION, REFUSAL
+from crucible.forge.reporting.folder import CHAMPION, REFUSAL
 from crucible.market.candles import write_candles
 from crucible.market.simulator import simulate
 

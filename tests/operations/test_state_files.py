@@ -14,7 +14,7 @@ from crucible.arena.ledger import Ledger
 from crucible.dashboard.app import make_app
 from crucible.errors import CrucibleError
 from crucible.features.influence import InfluenceArrays
-from crucible.forge.checkpoint import read_checked
+from crucible.forge.evolution.checkpoint import read_checked
 from crucible.operations.errors import HomeError
 from crucible.operations.home import Home, read_json, write_json
 from crucible.operations.world import open_outside, open_world

@@ -9,7 +9,7 @@ import pytest
 from crucible.arena.agent import Agent, Context, Seat
 from crucible.arena.sized import sized
 from crucible.features.frame import FeatureFrame, FeatureSchema
-from crucible.forge.backtest import Market, backtest
+from crucible.forge.backtest.engine import Market, backtest
 from crucible.market.candles import Candles
 from crucible.market.instruments import Instrument
 from crucible.settings import ArenaSettings, Costs

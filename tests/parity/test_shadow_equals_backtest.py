@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from crucible.arena.agent import Agent, Context, Seat
 from crucible.features.frame import FeatureFrame, FeatureSchema
-from crucible.forge.backtest import Market, backtest
+from crucible.forge.backtest.engine import Market, backtest
 from crucible.market.candles import Candles
 from crucible.market.funding import Funding
 from crucible.market.instruments import Instrument

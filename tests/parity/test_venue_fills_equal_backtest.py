@@ -14,7 +14,7 @@ import pybit.unified_trading
 import pytest
 
 from crucible.features.frame import FeatureFrame, FeatureSchema
-from crucible.forge.backtest import Market, Reason, backtest
+from crucible.forge.backtest.engine import Market, Reason, backtest
 from crucible.market.candles import Candles, write_candles
 from crucible.market.exchange import Exchange
 from crucible.market.funding import Funding, charged, write_funding

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from crucible import cli
 from crucible.features.frame import FeatureFrame, FeatureSchema
-from crucible.forge.explain import explain_file
+from crucible.forge.reporting.explain import explain_file
 from crucible.strategies.contract import StrategyError
 from crucible.strategies.document import DEEPEST, LARGEST_FILE, MOST_VALUES, parse_document
 from crucible.strategies.load import load_strategy, read_strategy

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from crucible.forge.backtest import DAY_MS, Market, backtest
+from crucible.forge.backtest.engine import DAY_MS, Market, backtest
 from crucible.market.candles import check
 from crucible.settings import Costs
 from crucible.testing.planted import OTHER, RULES, TRADED, permuted, planted

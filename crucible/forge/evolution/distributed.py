@@ -1,0 +1,161 @@
+"""Islands on Dask workers: one task for each island and generation, never one for each candidate.
+
+The workers hold the candles and features once; a state travels to them and back every generation.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from crucible.features.frame import FeatureFrame
+from crucible.forge.backtest.engine import ForgeError
+from crucible.forge.evolution.checkpoint import ForgeState
+from crucible.forge.evolution.islands import Advance, Islands, next_of
+from crucible.forge.evolution.run import Forging
+from crucible.forge.validation.novelty import Living
+from crucible.market.candles import Candles
+from crucible.market.funding import Funding
+from crucible.settings import ForgeSettings, Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that a forging is made of; see `Forging`."""
+
+    slot: Slot
+    candles: Candles
+    frame: FeatureFrame
+    settings: ForgeSettings
+    seed: int
+    prior_trials: int = 0
+    living: Living | None = None
+    funding: Funding | None = None
+
+    def forging(self) -> Forging:
+        """Make the forging."""
+        return Forging(
+            self.slot,
+            self.candles,
+            self.frame,
+            self.settings,
+            self.seed,
+            self.prior_trials,
+            living=self.living,
+            funding=self.funding,
+        )
+
+
+@contextmanager
+def spread(recipe: Recipe, forging: Forging) -> Iterator[Islands]:
+    """Give the islands of a forging, computed where its settings say.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What the workers make the forging of.
+    forging : Forging
+        The same forging, here.
+
+    Raises
+    ------
+    ForgeError
+        If the scheduler does not answer, or its workers run other code.
+    """
+    address = recipe.settings.dask
+    if not address:
+        yield Islands(forging)
+        return
+    # Imported here: only who asks for workers waits a second for it.
+    from distributed import Client, LocalCluster
+
+    connect: Any = Client
+    with ExitStack() as stack:
+        if address == "local":
+            make: Any = LocalCluster
+            cluster = make(
+                n_workers=min(recipe.settings.islands, os.cpu_count() or 1),
+                threads_per_worker=1,
+                # Who reaches a scheduler runs code in it: certificates of its own keep other users out.
+                security=True,
+                dashboard_address=None,
+            )
+            stack.enter_context(cluster)
+            client = stack.enter_context(connect(cluster, set_as_default=False))
+        else:
+            try:
+                client = connect(address, timeout=30, set_as_default=False)
+            except (OSError, TimeoutError) as error:
+                message = (
+                    f"forge.dask = {address}: no scheduler answers; start one or set it to local"
+                )
+                raise ForgeError(message) from error
+            stack.enter_context(client)
+        yield Islands(forging, on_workers(client, recipe, forging.identity))
+
+
+def on_workers(client: Any, recipe: Recipe, identity: str) -> Advance:  # noqa: ANN401 - Dask's client
+    """Compute every island on a worker, the same island on the same worker while it lives.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    recipe : Recipe
+    identity : str
+        Of the forging here; a worker whose forging has another refuses.
+    """
+    held = client.scatter(recipe, broadcast=True, hash=False)
+
+    def advance(islands: Sequence[ForgeState | None]) -> list[ForgeState]:
+        workers = sorted(client.scheduler_info(n_workers=-1)["workers"])
+        if not workers:
+            message = f"forge.dask = {recipe.settings.dask}: its scheduler has no worker; start one"
+            raise ForgeError(message)
+        futures = [
+            client.submit(
+                on_worker,
+                held,
+                identity,
+                number,
+                state,
+                pure=False,
+                workers=[workers[number % len(workers)]],
+                allow_other_workers=True,
+            )
+            for number, state in enumerate(islands)
+        ]
+        done: list[ForgeState] = client.gather(futures)
+        return done
+
+    return advance
+
+
+# One forging at a time: DEAP draws from the process's one generator.
+_busy = threading.Lock()
+_made: dict[str, Forging] = {}
+
+
+def on_worker(recipe: Recipe, identity: str, number: int, state: ForgeState | None) -> ForgeState:
+    """Take one island one generation on, in a worker's process.
+
+    Raises
+    ------
+    ForgeError
+        If this process makes another forging of the recipe: it runs other code.
+    """
+    with _busy:
+        if identity not in _made:
+            forging = recipe.forging()
+            if forging.identity != identity:
+                message = (
+                    f"the worker on {os.uname().nodename} makes forging {forging.identity} of what "
+                    f"is {identity} here; install the same Crucible there"
+                )
+                raise ForgeError(message)
+            _made.clear()
+            _made[identity] = forging
+        return next_of(_made[identity], number, state)

@@ -1,0 +1,253 @@
+"""`crucible explain`: a version in words, how it was judged, and where it comes from."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crucible.forge.backtest.engine import ForgeError
+from crucible.forge.reporting.description import exits_in_words, rules
+from crucible.strategies.boosted import BoostedStrategy
+from crucible.strategies.contract import Strategy, StrategyError
+from crucible.strategies.document import read_document, shown
+from crucible.strategies.load import load_strategy, read_strategy
+from crucible.strategies.proof import digest
+
+if TYPE_CHECKING:
+    from crucible.strategies.registry import Registry
+
+TOP_FEATURES = 12
+UNKNOWN = "not known"
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What is known of one strategy.
+
+    Attributes
+    ----------
+    name : str
+        ``SLOT/VERSION``, or the file.
+    strategy : Strategy
+    judged : mapping
+        The lineage that its forging wrote: seed, trials, gates, windows, importance; empty if none.
+    lineage : mapping
+        From the version back to the seed, in that order; a step that is not known says so.
+    agents : sequence of mapping or None
+        Who traded it, as the ledger knows; None where no ledger was asked.
+    doubt : str
+        Why a version of the registry is not proven; empty if it is, or if it is a file.
+    """
+
+    name: str
+    strategy: Strategy
+    judged: Mapping[str, Any]
+    lineage: Mapping[str, str]
+    agents: Sequence[Mapping[str, Any]] | None = None
+    doubt: str = ""
+
+    @property
+    def proven(self) -> bool:
+        """Whether every gate passed and, of a version, its home's seal says so."""
+        return bool(self.judged.get("proven")) and not self.doubt
+
+    def features(self) -> list[dict[str, Any]]:
+        """Tell what the features matter: by shuffling, else a classifier's shares of gain."""
+        measured = self.judged.get("importance") or []
+        if measured:
+            return [dict(row) for row in measured[:TOP_FEATURES]]
+        if isinstance(self.strategy, BoostedStrategy):
+            gains = list(self.strategy.importance().items())[:TOP_FEATURES]
+            return [{"feature": name, "gain": share} for name, share in gains]
+        return []
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able."""
+        exits = self.strategy.exits
+        return {
+            "name": self.name,
+            "kind": self.strategy.kind,
+            "symbol": self.strategy.symbol,
+            "rules": rules(self.strategy),
+            "exits": {"stop": exits.stop, "target": exits.target, "timeout": exits.timeout},
+            "features": self.features(),
+            "gates": list(self.judged.get("gates", ())),
+            "windows": list(self.judged.get("windows", ())),
+            "proven": self.proven,
+            "not_proven_because": self.doubt or None,
+            "agents": None if self.agents is None else [dict(agent) for agent in self.agents],
+            "lineage": dict(self.lineage),
+        }
+
+    def to_text(self) -> str:
+        """Tell everything, for a person."""
+        return "\n".join(
+            [
+                *self._what_it_does(),
+                *self._what_it_listens_to(),
+                *self._how_it_was_judged(),
+                *self._where_it_comes_from(),
+            ]
+        )
+
+    def _what_it_does(self) -> list[str]:
+        told = rules(self.strategy)
+        kind = "a genetic program" if self.strategy.kind == "gp" else "a boosted classifier"
+        lines = [f"{self.name}: {kind} that trades {self.strategy.symbol}", ""]
+        for name, begin in (("buy", "It buys when"), ("exit", "It exits when")):
+            first, *rest = told[name]
+            lines += [f"{begin} {first}", *rest]
+        return [*lines, exits_in_words(self.strategy.exits)]
+
+    def _what_it_listens_to(self) -> list[str]:
+        features = self.features()
+        if not features:
+            return []
+        if "gain" in features[0]:
+            lines = ["", "Features by their share of the model's gain:"]
+            return [*lines, *(f"  {row['gain']:7.1%}  {row['feature']}" for row in features)]
+        lines = [
+            "",
+            "Features, each shuffled over the validation window: signals that change, return lost",
+        ]
+        return lines + [
+            f"  {row['signals_changed']:7.2%}  {row['return_lost']:+8.2%}  {row['feature']}"
+            for row in features
+        ]
+
+    def _how_it_was_judged(self) -> list[str]:
+        gates = self.judged.get("gates")
+        if not gates:
+            return ["", "Gates: not known; no forging's record comes with it."]
+        proven = "proven: every gate passed" if self.proven else "unproven"
+        if self.doubt and self.judged.get("proven"):
+            proven = f"unproven: {self.doubt}"
+        lines = ["", f"Gates ({proven}; {self.judged.get('trials')} candidates were evaluated):"]
+        for gate in gates:
+            value = "not measured" if gate["value"] is None else f"{gate['value']:.4g}"
+            side = "at least" if gate["better"] == "higher" else "at most"
+            mark = "passed" if gate["passed"] else "FAILED"
+            limit = f"{side} {gate['threshold']:g}"
+            lines.append(f"  {mark}  {gate['name']:<18} {value:>12}  {limit:<15} {gate['meaning']}")
+        return lines
+
+    def _where_it_comes_from(self) -> list[str]:
+        lines = ["", "Where it comes from:"]
+        for agent in self.agents or ():
+            until = "still seated" if agent["until_ts"] is None else f"until {agent['until_ts']}"
+            lines.append(
+                f"  agent            {agent['agent']}, {agent['role']}, from {agent['since_ts']}, "
+                f"{until}: {agent['orders']} orders (last {agent['last_order'] or 'none'}), "
+                f"{agent['fills']} fills at the venue, {agent.get('simulated_fills', 0)} simulated"
+            )
+        if not self.agents:
+            none = UNKNOWN if self.agents is None else "none has traded it in this run"
+            lines.append(f"  agent            {none}")
+        return lines + [f"  {name:<16} {value}" for name, value in self.lineage.items()]
+
+
+def explain_file(path: Path) -> Explanation:
+    """Explain a strategy file.
+
+    Raises
+    ------
+    StrategyError
+        Naming the file, and what is wrong with it.
+    """
+    strategy = read_strategy(path)
+    judged = read_document(path).get("lineage", {})
+    slot = str(judged.get("slot", UNKNOWN))
+    lineage = {"file": str(path), "slot": slot, **_origin(judged)}
+    return _told(Explanation(str(path), strategy, judged, lineage))
+
+
+def explain_version(
+    registry: Registry, name: str, agents: Sequence[Mapping[str, Any]] = ()
+) -> Explanation:
+    """Explain a version of the registry.
+
+    Parameters
+    ----------
+    registry : Registry
+    name : str
+        ``SLOT/VERSION`` with a number or an alias.
+    agents : sequence of mapping
+        Who traded it; see `Explanation`.
+
+    Raises
+    ------
+    ForgeError
+        If the name is none, or the slot has no such alias.
+    RegistryError, StrategyError
+        If there is no such version, or it has no usable strategy.
+    """
+    slot, number = version_number(registry, name)
+    version = registry.version(slot, number)
+    document = registry.strategy(version)
+    strategy = load_strategy(document)
+    judged: Mapping[str, Any] = {}
+    # Registered by hand it has none: there is no forging to tell of.
+    with contextlib.suppress(StrategyError):
+        told = registry.document(version, "champion.json").get("lineage")
+        judged = told if isinstance(told, dict) else {}
+    facts = registry.run_facts(version.run_id)
+    held = [alias for alias, held in registry.aliases(slot).items() if held == number]
+    flow_run = facts.get("prefect_link") or facts.get("prefect_flow_run") or UNKNOWN
+    lineage = {
+        "version": f"{slot} version {number}{', ' + ', '.join(held) if held else ''}",
+        "forge run": registry.page_of_run(version.run_id),
+        "flow run": flow_run,
+        "ordered because": facts.get("reason", UNKNOWN),
+        **_origin(judged),
+    }
+    doubt = version.doubt_of(digest(document))
+    return _told(Explanation(f"{slot}/{number}", strategy, judged, lineage, agents, doubt))
+
+
+def _told(explanation: Explanation) -> Explanation:
+    """Refuse a lineage that cannot be told: loading ignores it, so it may be anything."""
+    try:
+        explanation.to_json()
+        explanation.to_text()
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        message = (
+            f"{explanation.name}: lineage: not what a forging writes "
+            f"({type(error).__name__}: {shown(error)}); take it out of the file"
+        )
+        raise StrategyError(message) from error
+    return explanation
+
+
+def version_number(registry: Registry, name: str) -> tuple[str, str]:
+    """Read ``SLOT/VERSION``, an alias turned into its number.
+
+    Raises
+    ------
+    ForgeError
+        If it is neither.
+    """
+    slot, slash, version = name.rpartition("/")
+    if not slash or not slot or not version:
+        message = f"{name!r} is neither a file nor SLOT/VERSION; write for example BTCUSDT-gp-1/3"
+        raise ForgeError(message)
+    if version.isdigit():
+        return slot, version
+    aliases = registry.aliases(slot)
+    if version not in aliases:
+        message = f"{slot} has no alias {version!r}; it has {', '.join(aliases) or 'none'}"
+        raise ForgeError(message)
+    return slot, aliases[version]
+
+
+def _origin(judged: Mapping[str, Any]) -> dict[str, str]:
+    """Give what a forging depended on, down to its seed."""
+    return {
+        "data hash": str(judged.get("data_hash", UNKNOWN)),
+        "funding": str(judged.get("funding", UNKNOWN)),
+        "feature schema": str(judged.get("feature_schema", UNKNOWN)),
+        "code revision": str(judged.get("code_revision", UNKNOWN)),
+        "seed": str(judged.get("seed", UNKNOWN)),
+    }

@@ -1,0 +1,145 @@
+"""Write a forging's outcome to a folder: the strategy or the refusal, the table, the report."""
+
+from __future__ import annotations
+
+import json
+import math
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crucible.files import make_folder, replacing
+from crucible.forge.reporting.charts import Line, chart, drawdown, equity_picture, window_marks
+from crucible.forge.reporting.description import strategy_in_words
+from crucible.forge.reporting.tree import program_tree
+from crucible.forge.result import ForgeResult
+from crucible.strategies.gp import GpStrategy
+
+CHAMPION = "champion.json"
+REFUSAL = "refusal.json"
+GENERATIONS = "generations.parquet"
+REPORT = "report.html"
+PICTURE = "equity.png"
+
+
+def write_folder(result: ForgeResult, folder: Path, *, picture: bool = False) -> None:
+    """Write exactly one of champion.json and refusal.json, the generations and the report.
+
+    The same result gives the same bytes; a file of the other outcome, left by an earlier forging, is
+    removed. All files are written before the first takes its name: a disk that fills up leaves those of
+    an earlier forging as they were, and no half of these.
+
+    Parameters
+    ----------
+    result : ForgeResult
+    folder : Path
+        Created if missing.
+    picture : bool
+        Write equity.png as well.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    ending = result.champion if result.champion is not None else result.refusal
+    assert ending is not None
+    names = (CHAMPION, REFUSAL) if result.champion is not None else (REFUSAL, CHAMPION)
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(result.generations, schema=_columns(result)), sink)
+    # Renamed from the last to the first: the verdict comes when everything that it stands on is there.
+    contents = {
+        names[0]: _json({**ending.to_json(), "lineage": result.lineage()}),
+        REPORT: html_report(result).encode(),
+        GENERATIONS: sink.getvalue().to_pybytes(),
+    }
+    if picture:
+        contents[PICTURE] = equity_picture(result)
+    make_folder(folder)
+    (folder / names[1]).unlink(missing_ok=True)
+    with ExitStack() as parts:
+        for name, data in contents.items():
+            parts.enter_context(replacing(folder / name)).write_bytes(data)
+
+
+def html_report(result: ForgeResult) -> str:
+    """Return the report as one self-contained page."""
+    import jinja2
+    from markupsafe import Markup
+
+    template = jinja2.Environment(
+        autoescape=True, undefined=jinja2.ChainableUndefined, trim_blocks=True, lstrip_blocks=True
+    ).from_string(
+        resources.files("crucible.forge.reporting").joinpath(REPORT).read_text(encoding="utf-8")
+    )
+    equity, fall = _equity_charts(result)
+    candidate = result.candidate
+    tree = program_tree(candidate.program) if isinstance(candidate, GpStrategy) else ""
+    return template.render(
+        result=result,
+        words="" if candidate is None else strategy_in_words(candidate),
+        tree=Markup(tree),  # noqa: S704
+        equity=Markup(equity),  # noqa: S704 - our own SVG, its texts escaped
+        fall=Markup(fall),  # noqa: S704
+        generations=Markup(_generation_chart(result)),  # noqa: S704
+        columns=list(result.generations[0]) if result.generations else [],
+        number=_number,
+        percent=_percent,
+        moment=_moment,
+    )
+
+
+def _equity_charts(result: ForgeResult) -> tuple[str, str]:
+    curve = result.curve
+    if curve is None:
+        return "", ""
+    x = curve.ts.astype(np.float64)
+    ends = (_moment(int(curve.ts[0])), _moment(int(curve.ts[-1])))
+    marks = window_marks(result, curve)
+    lines = {"strategy": curve.equity, "buy and hold": curve.hold}
+    upper = chart([Line(name, x, y) for name, y in lines.items()], "{:.3f}", ends, marks)
+    falls = [Line(name, x, drawdown(y)) for name, y in lines.items()]
+    return upper, chart(falls, "{:.1%}", ends, marks)
+
+
+def _generation_chart(result: ForgeResult) -> str:
+    rows = result.generations
+    x = np.array([row["generation"] for row in rows], dtype=np.float64)
+    lines = [
+        Line(name, x, np.array([row[key] for row in rows], dtype=np.float64))
+        for name, key in (("best score", "best_score"), ("median score", "median_score"))
+    ]
+    last = f"generation {int(x[-1])}" if len(x) else ""
+    return chart(lines, "{:.2f}", ("generation 0", last))
+
+
+def _columns(result: ForgeResult) -> Any:  # noqa: ANN401 - pyarrow has no types
+    """Give every column one type, also where a generation has no value for it."""
+    import pyarrow as pa
+
+    whole = {"generation", "trials", "population", "judged", "front"}
+    names = list(result.generations[0]) if result.generations else []
+    return pa.schema([(name, pa.int64() if name in whole else pa.float64()) for name in names])
+
+
+def _json(document: dict[str, Any]) -> bytes:
+    text = json.dumps(document, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    return f"{text}\n".encode()
+
+
+def _number(value: object) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
+    if not isinstance(value, float) or not math.isfinite(value):
+        return "-"
+    return f"{value:.4g}"
+
+
+def _percent(value: object) -> str:
+    return f"{value:.2%}" if isinstance(value, (int, float)) and math.isfinite(value) else "-"
+
+
+def _moment(ts: int) -> str:
+    return datetime.fromtimestamp(ts / 1000, UTC).strftime("%Y-%m-%d %H:%M")
