@@ -16,7 +16,7 @@ from crucible.forge.genetic.operators import toolbox
 from crucible.market.candles import Candles
 from crucible.settings import MINUTE_MS, Costs
 from crucible.strategies.contract import Exits
-from crucible.strategies.program import OPERATORS, Expression, ValueType
+from crucible.vm.program import OPERATORS, Expression, ValueType
 
 COSTS = Costs()
 EXITS = Exits(0.004, 0.006, 240)

@@ -38,10 +38,10 @@ from crucible.forge.backtest.engine import Books
 from crucible.forge.backtest.population import FeatureTable, evaluate_programs
 from crucible.forge.evolution.run import Forging
 from crucible.settings import ForgeSettings, Slot
-from crucible.strategies import kernels
-from crucible.strategies.interpreter import Lines, Runner
-from crucible.strategies.linear import LinearProgram, compile_programs
-from crucible.strategies.program import lookback
+from crucible.vm import kernels
+from crucible.vm.interpreter import Lines, Runner
+from crucible.vm.linear import LinearProgram, compile_programs
+from crucible.vm.program import lookback
 
 ROWS = 500_000
 FEATURES = 60

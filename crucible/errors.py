@@ -11,3 +11,7 @@ class CrucibleError(Exception):
     shows where it is. Subclasses derive from a built-in error as well, `ValueError` for input and
     `RuntimeError` for the world.
     """
+
+
+class StrategyError(CrucibleError, ValueError):
+    """A strategy file that cannot be used; the message names the field, the value and why."""

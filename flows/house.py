@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 
 from prefect import runtime
 
-from crucible.errors import CrucibleError
+from crucible.errors import CrucibleError, StrategyError
 from crucible.locks import HeldError, held
 from crucible.operations.belonging import refuse_another
 from crucible.operations.home import Home, Run, read_json
 from crucible.settings import Settings, load_settings
-from crucible.strategies.contract import StrategyError
 from crucible.strategies.proof import digest
 from crucible.strategies.registry import Registry, Version
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from crucible.errors import StrategyError
 from crucible.features.frame import FeatureFrame
 from crucible.forge.validation.novelty import Living, earned
 from crucible.market.candles import Candles
 from crucible.market.funding import Funding
 from crucible.settings import ForgeSettings, Slot
-from crucible.strategies.contract import Strategy, StrategyError
+from crucible.strategies.contract import Strategy
 from crucible.strategies.document import shown
 from crucible.strategies.load import load_strategy
 from crucible.strategies.registry import Active, Registry, Version

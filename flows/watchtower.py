@@ -14,12 +14,13 @@ from prefect.cache_policies import NO_CACHE
 from prefect.events import emit_event
 
 from crucible.arena.ledger import AgentRow, Ledger, LedgerError
+from crucible.errors import StrategyError
 from crucible.execution.trades import Mode, pair
 from crucible.files import WriteError, append_line
 from crucible.market.exchange import ExchangeError
 from crucible.market.funding import Funding, FundingError
 from crucible.settings import MINUTE_MS
-from crucible.strategies.contract import Exits, StrategyError
+from crucible.strategies.contract import Exits
 from crucible.strategies.registry import Registry, RegistryError, Version
 from crucible.watchtower.holding import marks_after_settlements, with_settlements
 from crucible.watchtower.records import Records

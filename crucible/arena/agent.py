@@ -26,7 +26,8 @@ from crucible.features.frame import FeatureRow
 from crucible.market.candles import Candle
 from crucible.market.instruments import Instrument
 from crucible.settings import MINUTE_MS, ArenaSettings, Costs
-from crucible.strategies.contract import Signal, Strategy
+from crucible.strategies.contract import Strategy
+from crucible.vm.signals import Signal
 
 Role = Literal["production", "challenger", "leaving"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import crucible
 
 # What a forging's outcome depends on; a change of the dashboard is not another revision.
-DECIDING = ("market", "features", "strategies", "forge")
+DECIDING = ("market", "features", "vm", "strategies", "forge")
 
 
 @cache

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from crucible.strategies.contract import StrategyError
+from crucible.errors import StrategyError
 from crucible.strategies.document import LARGEST_FILE
 
 

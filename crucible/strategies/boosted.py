@@ -8,13 +8,15 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from crucible.errors import StrategyError
 from crucible.features.frame import FeatureFrame, FeatureRow, FeatureSchema
 from crucible.settings import Kind
-from crucible.strategies.contract import FORMAT, Exits, Signal, Signals, StrategyError
+from crucible.strategies.contract import FORMAT, Exits
 from crucible.strategies.forest import Forest
 from crucible.strategies.forest_text import parse_forest
 from crucible.strategies.gp import describe_exits, exits_to_json, require_schema
-from crucible.strategies.interpreter import columns_of
+from crucible.vm.interpreter import columns_of
+from crucible.vm.signals import Signal, Signals
 
 TOP_FEATURES = 5
 

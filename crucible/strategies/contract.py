@@ -3,31 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
-from crucible.errors import CrucibleError
 from crucible.features.frame import FeatureFrame, FeatureRow
 from crucible.settings import Kind
+from crucible.vm.signals import Signal, Signals
 
 FORMAT = "crucible.strategy/1"
-
-Signals = npt.NDArray[np.int8]
-
-
-class StrategyError(CrucibleError, ValueError):
-    """A strategy file that cannot be used; the message names the field, the value and why."""
-
-
-class Signal(IntEnum):
-    """What a strategy wants at a close; carried out at the next open."""
-
-    HOLD = 0
-    BUY = 1
-    EXIT = 2
 
 
 @dataclass(frozen=True, slots=True)

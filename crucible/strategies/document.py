@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any, NoReturn
 
-from crucible.strategies.contract import StrategyError
+from crucible.errors import StrategyError
 from crucible.text import visible
 
 LARGEST_FILE = 8 * 2**20

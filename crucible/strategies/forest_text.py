@@ -16,7 +16,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from crucible.strategies.contract import StrategyError
+from crucible.errors import StrategyError
 from crucible.strategies.forest import MISSING_NAN, Forest
 
 LONGEST_TEXT = 4 * 2**20

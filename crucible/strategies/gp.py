@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from crucible.errors import StrategyError
 from crucible.features.frame import FeatureFrame, FeatureRow, FeatureSchema
 from crucible.settings import Kind
-from crucible.strategies.contract import FORMAT, Exits, Signal, Signals, StrategyError
-from crucible.strategies.interpreter import Lines, Runner, columns_of, feature_lines
-from crucible.strategies.linear import LinearProgram, compile_programs
-from crucible.strategies.program import Expression, expression_to_json, in_words
+from crucible.strategies.contract import FORMAT, Exits
+from crucible.vm.interpreter import Lines, Runner, columns_of, feature_lines
+from crucible.vm.linear import LinearProgram, compile_programs
+from crucible.vm.program import Expression, expression_to_json, in_words
+from crucible.vm.signals import Signal, Signals
 
 
 @dataclass(eq=False)

@@ -8,13 +8,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from crucible.errors import StrategyError
 from crucible.settings import Slot
 from crucible.strategies.boosted import BoostedStrategy
-from crucible.strategies.contract import FORMAT, Exits, Strategy, StrategyError
+from crucible.strategies.contract import FORMAT, Exits, Strategy
 from crucible.strategies.document import check_document, read_document, shown
 from crucible.strategies.gp import GpStrategy
-from crucible.strategies.program import features_of, parse_program
 from crucible.text import visible
+from crucible.vm.program import features_of, parse_program
 
 Validator: TypeAlias = Any
 """A jsonschema validator."""

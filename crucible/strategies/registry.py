@@ -23,11 +23,10 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec
 from mlflow.types import Schema as MlflowSchema
 
-from crucible.errors import CrucibleError
+from crucible.errors import CrucibleError, StrategyError
 from crucible.settings import Slot
 from crucible.strategies import proof as proofs
 from crucible.strategies.artifacts import fetch
-from crucible.strategies.contract import StrategyError
 from crucible.strategies.document import parse_document
 from crucible.strategies.experiments import Experiment, parameter
 from crucible.strategies.forgings_page import EXPERIMENT, HOW_TO_READ, experiment_tags

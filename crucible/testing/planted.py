@@ -16,7 +16,8 @@ from numba import njit
 
 from crucible.market.candles import Candles, Floats, Integers
 from crucible.market.simulator import START_MS, simulate
-from crucible.strategies.contract import Exits, Signal, Signals
+from crucible.strategies.contract import Exits
+from crucible.vm.signals import Signal, Signals
 
 TRADED, OTHER = "BTCUSDT", "ETHUSDT"
 HOLD = 60

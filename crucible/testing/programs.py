@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from crucible.strategies.program import OPERATORS, ValueType
+from crucible.vm.program import OPERATORS, ValueType
 
 WINDOWS = st.one_of(st.integers(2, 12), st.sampled_from((55, 240)))
 

@@ -15,7 +15,8 @@ from crucible.features.frame import FeatureRow, FeatureSchema
 from crucible.market.candles import Candle
 from crucible.market.instruments import Instrument
 from crucible.settings import ArenaSettings, Costs
-from crucible.strategies.contract import Exits, Signal
+from crucible.strategies.contract import Exits
+from crucible.vm.signals import Signal
 
 SCHEMA = FeatureSchema(("regime_change_detected", "volatility_ratio"), {})
 INSTRUMENT = Instrument("BTCUSDT", *(Decimal(x) for x in ("0.1", "0.001", "0.001", "5")))

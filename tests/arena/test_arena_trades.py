@@ -22,7 +22,8 @@ from crucible.features.pipeline import FeaturePipeline
 from crucible.market.exchange import Exchange
 from crucible.market.lake import Lake
 from crucible.settings import FeatureSettings, Settings
-from crucible.strategies.contract import Exits, Signal
+from crucible.strategies.contract import Exits
+from crucible.vm.signals import Signal
 from tests.disks import fill, mounted
 from tests.processes import ORIGIN_MS, cerebellum_command, running, venue_command, write_keys
 

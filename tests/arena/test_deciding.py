@@ -15,7 +15,8 @@ from crucible.features.frame import FeatureRow, FeatureSchema
 from crucible.market.candles import Candle
 from crucible.market.instruments import Instrument
 from crucible.settings import Settings
-from crucible.strategies.contract import Exits, Signal
+from crucible.strategies.contract import Exits
+from crucible.vm.signals import Signal
 
 SCHEMA = FeatureSchema(("regime_change_detected", "volatility_ratio"), {})
 SYMBOLS = ("BTCUSDT", "ETHUSDT")

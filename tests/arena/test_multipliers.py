@@ -18,7 +18,8 @@ from crucible.features.frame import FeatureRow, FeatureSchema
 from crucible.market.candles import Candle
 from crucible.market.instruments import Instrument
 from crucible.settings import ArenaSettings, Costs, MultiplierSettings, load_settings
-from crucible.strategies.contract import Exits, Signal
+from crucible.strategies.contract import Exits
+from crucible.vm.signals import Signal
 
 NAMES = ("regime_change_detected", "volatility_ratio", *RADAR, *INFLUENCE, *MICRO_CAUSALITY)
 SETTINGS = MultiplierSettings()

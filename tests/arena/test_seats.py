@@ -13,7 +13,8 @@ from crucible.arena.roster import Seated
 from crucible.arena.seats import Seats
 from crucible.execution.cerebellum_link import LinkError
 from crucible.settings import Costs
-from crucible.strategies.contract import Exits, Signal
+from crucible.strategies.contract import Exits
+from crucible.vm.signals import Signal
 from tests.arena.test_ledger import fill_event
 
 NAME = "BTCUSDT-gp-1@1"

@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from crucible.errors import StrategyError
 from crucible.settings import Slot
-from crucible.strategies.contract import Exits, StrategyError
+from crucible.strategies.contract import Exits
 from crucible.strategies.gp import GpStrategy
 from crucible.strategies.registry import Active, RegistryError, Version
 from flows.forge import Job

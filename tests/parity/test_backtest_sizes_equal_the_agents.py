@@ -13,7 +13,8 @@ from crucible.forge.backtest.engine import Market, backtest
 from crucible.market.candles import Candles
 from crucible.market.instruments import Instrument
 from crucible.settings import ArenaSettings, Costs
-from crucible.strategies.contract import Exits, Signal
+from crucible.strategies.contract import Exits
+from crucible.vm.signals import Signal
 
 NAMES = ("regime_change_detected", "volatility_ratio", "radar_distance", "radar_age")
 NAMES += ("influence_in", "influence_age", "mce_skew", "mce_pressure", "mce_tier")

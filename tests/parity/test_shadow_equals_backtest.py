@@ -15,7 +15,8 @@ from crucible.market.candles import Candles
 from crucible.market.funding import Funding
 from crucible.market.instruments import Instrument
 from crucible.settings import ArenaSettings, Costs
-from crucible.strategies.contract import Exits, Signal
+from crucible.strategies.contract import Exits
+from crucible.vm.signals import Signal
 from crucible.watchtower.holding import with_settlements
 
 SCHEMA = FeatureSchema(("regime_change_detected", "volatility_ratio"), {})

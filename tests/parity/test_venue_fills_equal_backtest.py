@@ -19,7 +19,8 @@ from crucible.market.candles import Candles, write_candles
 from crucible.market.exchange import Exchange
 from crucible.market.funding import Funding, charged, write_funding
 from crucible.settings import MINUTE_MS, Costs
-from crucible.strategies.contract import Exits, Signal
+from crucible.strategies.contract import Exits
+from crucible.vm.signals import Signal
 from tests.paper_venue.conftest import fresh as _fresh
 from tests.paper_venue.venue import KEYS
 

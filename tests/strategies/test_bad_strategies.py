@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crucible import cli
+from crucible.errors import StrategyError
 from crucible.features.frame import FeatureFrame, FeatureSchema
 from crucible.forge.reporting.explain import explain_file
-from crucible.strategies.contract import StrategyError
 from crucible.strategies.document import DEEPEST, LARGEST_FILE, MOST_VALUES, parse_document
 from crucible.strategies.load import load_strategy, read_strategy
 from crucible.testing.programs import programs

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crucible.strategies.contract import StrategyError
+from crucible.errors import StrategyError
 from crucible.strategies.forest import Forest
 from crucible.strategies.forest_text import LONGEST_TEXT, MOST_FEATURES, parse_forest
 

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from crucible.errors import StrategyError
 from crucible.features.frame import FeatureFrame, FeatureSchema
 from crucible.strategies.boosted import BoostedStrategy
-from crucible.strategies.contract import Exits, StrategyError
+from crucible.strategies.contract import Exits
 from crucible.strategies.gp import GpStrategy
 from crucible.strategies.load import SCHEMA_FILE, load_strategy, read_strategy
-from crucible.strategies.program import parse_program
 from crucible.testing.programs import programs
+from crucible.vm.program import parse_program
 
 SCHEMA = FeatureSchema(("a", "b", "c"), {"version": 1})
 EXITS = Exits(0.01, 0.02, 60)

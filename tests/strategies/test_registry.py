@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from crucible.errors import StrategyError
 from crucible.features.frame import FeatureFrame, FeatureSchema
 from crucible.settings import Slot
-from crucible.strategies.contract import StrategyError
 from crucible.strategies.document import LARGEST_FILE
 from crucible.strategies.load import load_strategy
 from crucible.strategies.proof import Gate, Proof, digest

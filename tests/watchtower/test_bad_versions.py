@@ -6,8 +6,8 @@ import pytest
 from prefect.logging import disable_run_logger
 
 from crucible.arena.ledger import AgentRow, Ledger
+from crucible.errors import StrategyError
 from crucible.settings import Settings
-from crucible.strategies.contract import StrategyError
 from crucible.strategies.registry import RegistryError, Version
 from crucible.watchtower.seats import SeatAction
 from flows import singularity

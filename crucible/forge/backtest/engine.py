@@ -22,8 +22,9 @@ from crucible.forge.backtest.kernel import CASH, EXPOSURE, PEAK, STATE, TRADES, 
 from crucible.forge.backtest.statistics import max_drawdown, sharpe
 from crucible.market.candles import Candles, Floats, Integers
 from crucible.settings import Costs
-from crucible.strategies.contract import Exits, Signals
-from crucible.strategies.interpreter import packed
+from crucible.strategies.contract import Exits
+from crucible.vm.interpreter import packed
+from crucible.vm.signals import Signals
 
 DAY_MS = 86_400_000
 REGIME = "regime_change_detected"
@@ -371,7 +372,7 @@ class Books:
         ----------
         market : Market
         buys, leaves : ndarray of uint64, shape (roots, words)
-            See `crucible.strategies.interpreter.packed`; never both of a row.
+            See `crucible.vm.interpreter.packed`; never both of a row.
         roots : ndarray of int64, shape (strategies,)
             The signals that each strategy trades.
         row, count : int

@@ -19,12 +19,12 @@ from numba import njit
 from crucible.forge.backtest import kernel as trading
 from crucible.forge.backtest.kernel import trade_block
 from crucible.market.candles import Floats, Integers
-from crucible.strategies import kernels, vectors
-from crucible.strategies.compiled import sources
-from crucible.strategies.interpreter import Lines, Scratch, Workspace
-from crucible.strategies.kernels import MARKS, SPACING, Doubles, Singles, Table, Words, run_block
-from crucible.strategies.linear import LinearProgram
-from crucible.strategies.vectors import LANES
+from crucible.vm import kernels, vectors
+from crucible.vm.compiled import sources
+from crucible.vm.interpreter import Lines, Scratch, Workspace
+from crucible.vm.kernels import MARKS, SPACING, Doubles, Singles, Table, Words, run_block
+from crucible.vm.linear import LinearProgram
+from crucible.vm.vectors import LANES
 
 # Strategies that a thread takes at a time.
 HANDFUL = 16

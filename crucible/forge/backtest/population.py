@@ -20,10 +20,10 @@ from crucible.forge.backtest.parallel import Span, trade_together
 from crucible.market.candles import Floats, Integers
 from crucible.settings import Costs
 from crucible.strategies.contract import Exits
-from crucible.strategies.graph import Graph
-from crucible.strategies.interpreter import BLOCK, Lines, columns_of
-from crucible.strategies.linear import emit
-from crucible.strategies.program import Expression
+from crucible.vm.graph import Graph
+from crucible.vm.interpreter import BLOCK, Lines, columns_of
+from crucible.vm.linear import emit
+from crucible.vm.program import Expression
 
 # Programs times rows below which another thread costs more than it brings.
 WORTH_A_THREAD = 2_000_000

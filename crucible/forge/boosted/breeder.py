@@ -27,8 +27,9 @@ from crucible.forge.validation.windows import Limits, Windows
 from crucible.market.candles import Floats
 from crucible.settings import ForgeSettings, Slot
 from crucible.strategies.boosted import BoostedStrategy
-from crucible.strategies.contract import Exits, Signals
+from crucible.strategies.contract import Exits
 from crucible.strategies.gp import exits_to_json
+from crucible.vm.signals import Signals
 
 FIRST_FITS = 16
 NEW_FITS = 4

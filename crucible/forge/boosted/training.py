@@ -26,9 +26,10 @@ from crucible.forge.boosted.screening import Terrain, chances, screen
 from crucible.market.candles import Floats, Integers
 from crucible.settings import Costs
 from crucible.strategies.boosted import threshold_signals
-from crucible.strategies.contract import Exits, Signals
+from crucible.strategies.contract import Exits
 from crucible.strategies.forest import Forest
 from crucible.strategies.forest_text import parse_forest
+from crucible.vm.signals import Signals
 
 FOLDS = 4
 MOST_ROWS = 24_000

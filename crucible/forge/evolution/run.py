@@ -45,7 +45,8 @@ from crucible.forge.validation.windows import cut, limits_for
 from crucible.market.candles import Candles, Floats
 from crucible.market.funding import Funding, charged
 from crucible.settings import ForgeSettings, Slot
-from crucible.strategies.contract import Signals, Strategy
+from crucible.strategies.contract import Strategy
+from crucible.vm.signals import Signals
 
 # Fewer training days than this, and Sharpe ratios are of trades.
 FEWEST_DAYS = 10

@@ -23,14 +23,15 @@ from crucible.forge.validation.novelty import Novelty
 from crucible.forge.validation.windows import Limits, Windows
 from crucible.market.candles import Floats
 from crucible.settings import ForgeSettings, Slot
-from crucible.strategies.contract import Exits, Signals, Strategy
+from crucible.strategies.contract import Exits, Strategy
 from crucible.strategies.gp import GpStrategy, exits_to_json
-from crucible.strategies.program import (
+from crucible.vm.program import (
     OPERATORS,
     Expression,
     ValueType,
     expression_to_json,
 )
+from crucible.vm.signals import Signals
 
 Candidate: TypeAlias = Any
 """A candidate of any kind; it has a DEAP ``fitness``."""

@@ -13,7 +13,7 @@ from deap import base, gp
 from crucible.features.frame import FeatureFrame
 from crucible.market.candles import Floats
 from crucible.strategies.contract import Exits
-from crucible.strategies.program import (
+from crucible.vm.program import (
     OPERATORS,
     Expression,
     ValueType,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from crucible.strategies.boosted import BoostedStrategy
 from crucible.strategies.contract import Exits, Strategy
 from crucible.strategies.gp import GpStrategy
-from crucible.strategies.program import Expression
+from crucible.vm.program import Expression
 
 PHRASES = {
     "gt": "{0} is above {1}",

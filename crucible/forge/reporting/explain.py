@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crucible.errors import StrategyError
 from crucible.forge.backtest.engine import ForgeError
 from crucible.forge.reporting.description import exits_in_words, rules
 from crucible.strategies.boosted import BoostedStrategy
-from crucible.strategies.contract import Strategy, StrategyError
+from crucible.strategies.contract import Strategy
 from crucible.strategies.document import read_document, shown
 from crucible.strategies.load import load_strategy, read_strategy
 from crucible.strategies.proof import digest

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html import escape
 
-from crucible.strategies.program import OPERATORS, Expression, ValueType
+from crucible.vm.program import OPERATORS, Expression, ValueType
 
 ROW, GAP, MARGIN = 26, 34, 14
 LETTER, PADDING = 7.2, 9

@@ -20,7 +20,8 @@ from crucible.forge.validation.policy import Policy
 from crucible.forge.validation.windows import Windows
 from crucible.market.candles import Floats
 from crucible.settings import Costs
-from crucible.strategies.contract import Exits, Signals, Strategy
+from crucible.strategies.contract import Exits, Strategy
+from crucible.vm.signals import Signals
 
 CUTS = 3
 PROBED_ROWS = 2_000

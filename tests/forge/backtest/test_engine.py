@@ -13,8 +13,8 @@ from crucible.forge.backtest.population import FeatureTable, evaluate_programs
 from crucible.market.candles import Candles
 from crucible.settings import MINUTE_MS, Costs
 from crucible.strategies.contract import Exits
-from crucible.strategies.program import parse_program
 from crucible.testing.reference_backtest import reference_trades
+from crucible.vm.program import parse_program
 
 COSTS = Costs(fee=0.001, slippage=0.0005)
 

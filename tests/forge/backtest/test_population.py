@@ -12,9 +12,9 @@ from crucible.forge.backtest.population import FeatureTable, evaluate_programs
 from crucible.settings import Costs
 from crucible.strategies.contract import Exits
 from crucible.strategies.gp import GpStrategy
-from crucible.strategies.graph import Graph
-from crucible.strategies.program import parse_program
 from crucible.testing.programs import programs
+from crucible.vm.graph import Graph
+from crucible.vm.program import parse_program
 from tests.forge.markets import NAMES, make_market
 
 CANDLES, FRAME = make_market(rows=5_000, seed=3)

@@ -24,7 +24,7 @@ from crucible.market.funding import Funding
 from crucible.settings import MINUTE_MS
 from crucible.strategies.contract import Exits
 from crucible.strategies.load import load_strategy
-from crucible.strategies.program import lookback, parse_program
+from crucible.vm.program import lookback, parse_program
 from tests.forge.markets import SMALL, forging_of, make_market
 
 KINDS = ["gp", "boosted"]

@@ -10,14 +10,14 @@ import pytest
 from typer.testing import CliRunner
 
 from crucible.cli import app
+from crucible.errors import StrategyError
 from crucible.forge.reporting.description import PHRASES, conditions, sentence
 from crucible.forge.reporting.evidence import headline, hold_return, note, verdict, write_evidence
 from crucible.forge.reporting.explain import explain_file, version_number
 from crucible.forge.reporting.folder import write_folder
 from crucible.forge.reporting.importance import permutation_importance, with_importance
 from crucible.forge.reporting.tree import program_tree
-from crucible.strategies.contract import StrategyError
-from crucible.strategies.program import OPERATORS, features_of, node_count, parse_program
+from crucible.vm.program import OPERATORS, features_of, node_count, parse_program
 from tests.forge.markets import SMALL, forging_of
 
 KINDS = ["gp", "boosted"]

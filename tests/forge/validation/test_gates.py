@@ -16,7 +16,7 @@ from crucible.forge.validation.windows import cut
 from crucible.settings import Costs, ForgeSettings
 from crucible.strategies.contract import Exits
 from crucible.strategies.gp import GpStrategy
-from crucible.strategies.program import parse_program
+from crucible.vm.program import parse_program
 from tests.forge.markets import make_market
 
 ROWS = 30_000

@@ -7,9 +7,10 @@ import pytest
 
 from crucible.forge.validation.gates import changed_by_the_future, differs_live
 from crucible.forge.validation.policy import PolicyError, read_policy
-from crucible.strategies.contract import Exits, Signal
+from crucible.strategies.contract import Exits
 from crucible.strategies.gp import GpStrategy
-from crucible.strategies.program import parse_program
+from crucible.vm.program import parse_program
+from crucible.vm.signals import Signal
 from tests.forge.markets import make_market
 
 

@@ -4,12 +4,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crucible.strategies import kernels as k
-from crucible.strategies.graph import NOTHING, Graph
-from crucible.strategies.linear import emit
-from crucible.strategies.program import lookback, node_count, parse_program
-from crucible.strategies.schedule import NOBODY, schedule
 from crucible.testing.programs import programs
+from crucible.vm import kernels as k
+from crucible.vm.graph import NOTHING, Graph
+from crucible.vm.linear import emit
+from crucible.vm.program import lookback, node_count, parse_program
+from crucible.vm.schedule import NOBODY, schedule
 
 NAMES = ("a", "b", "c")
 SEVERAL = st.lists(programs(NAMES).map(parse_program), min_size=1, max_size=12)

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from crucible.errors import StrategyError
 from crucible.features.frame import FeatureFrame, FeatureSchema
-from crucible.strategies.contract import Signals, StrategyError
-from crucible.strategies.kernels import SPACING, Singles, Words, run_block
-from crucible.strategies.linear import LinearProgram
-from crucible.strategies.program import LONGEST_LOOKBACK
-from crucible.strategies.vectors import LANES
+from crucible.vm.kernels import SPACING, Singles, Words, run_block
+from crucible.vm.linear import LinearProgram
+from crucible.vm.program import LONGEST_LOOKBACK
+from crucible.vm.signals import Signals
+from crucible.vm.vectors import LANES
 
 # Rows that are computed together: few enough that 60 features, the registers and the numbers of 200
 # trees stay in a core's second cache, enough that copying a lookback's tail is cheap beside them.

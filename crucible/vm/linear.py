@@ -14,14 +14,14 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from crucible.strategies import graph as graphs
-from crucible.strategies import kernels as k
-from crucible.strategies import schedule as schedules
-from crucible.strategies.compiled import sources
-from crucible.strategies.graph import CELLS, CONSTANT_FORMS, FEATURE, NOTHING, WINDOWED, Graph
-from crucible.strategies.kernels import Integers, Singles, Table
-from crucible.strategies.program import Expression
-from crucible.strategies.schedule import schedule
+from crucible.vm import graph as graphs
+from crucible.vm import kernels as k
+from crucible.vm import schedule as schedules
+from crucible.vm.compiled import sources
+from crucible.vm.graph import CELLS, CONSTANT_FORMS, FEATURE, NOTHING, WINDOWED, Graph
+from crucible.vm.kernels import Integers, Singles, Table
+from crucible.vm.program import Expression
+from crucible.vm.schedule import schedule
 
 # Registers of roots that are numbers, until it is known how many others there are.
 LATER = 1 << 24

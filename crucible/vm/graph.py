@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from crucible.strategies import kernels as k
-from crucible.strategies.kernels import Doubles, Integers
-from crucible.strategies.program import EMA_MEMORY, Expression
+from crucible.vm import kernels as k
+from crucible.vm.kernels import Doubles, Integers
+from crucible.vm.program import EMA_MEMORY, Expression
 
 Node: TypeAlias = tuple[int, int, int, int, int]
 """Step, the numbers of up to three nodes it reads, window. A feature or a constant (``FILL``) reads
@@ -92,7 +92,7 @@ class Graph:
     roots : list of int
         Node of each program.
     lookbacks : ndarray of int64, shape (nodes,)
-        Rows that each node looks at, as `crucible.strategies.program.lookback` counts them.
+        Rows that each node looks at, as `crucible.vm.program.lookback` counts them.
     sizes : ndarray of int64, shape (nodes,)
         Nodes of the tree below each node, itself included, shared subtrees counted each time.
     costs : ndarray of float64, shape (nodes,)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeAlias, TypeGuard
 
-from crucible.strategies.contract import StrategyError
+from crucible.errors import StrategyError
 
 SHORTEST_LOOKBACK = 2
 LONGEST_LOOKBACK = 240

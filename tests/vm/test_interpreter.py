@@ -6,12 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crucible.features.frame import FeatureFrame, FeatureSchema
-from crucible.strategies.contract import Exits, Signal
+from crucible.strategies.contract import Exits
 from crucible.strategies.gp import GpStrategy
-from crucible.strategies.interpreter import Lines, Runner, feature_lines
-from crucible.strategies.linear import compile_programs
-from crucible.strategies.program import OPERATORS, lookback, parse_program
 from crucible.testing.programs import expressions, programs
+from crucible.vm.interpreter import Lines, Runner, feature_lines
+from crucible.vm.linear import compile_programs
+from crucible.vm.program import OPERATORS, lookback, parse_program
+from crucible.vm.signals import Signal
 
 NAMES = ("a", "b", "c")
 SCHEMA = FeatureSchema(NAMES, {})

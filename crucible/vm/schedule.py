@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from crucible.strategies.graph import NOTHING, Graph
-from crucible.strategies.kernels import Doubles, Integers
+from crucible.vm.graph import NOTHING, Graph
+from crucible.vm.kernels import Doubles, Integers
 
 NOBODY, SEVERAL = -1, -2
 # A common node stays beside what it reads while that thread is ahead by so many of it.

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from crucible.strategies import vectors
-from crucible.strategies.compiled import sources
-from crucible.strategies.vectors import GROUP, LANES
+from crucible.vm import vectors
+from crucible.vm.compiled import sources
+from crucible.vm.vectors import GROUP, LANES
 
 # Float64 cells that an ema carries: mean at the segment's start, newest mean, values present,
 # length of the segment, and the segment's values.
