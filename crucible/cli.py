@@ -297,8 +297,8 @@ def explain(
     else:
         from crucible.operations.belonging import address_of
         from crucible.operations.home import Home
+        from crucible.registry.models import Registry
         from crucible.settings import load_settings
-        from crucible.strategies.registry import Registry
 
         # A person waits for this answer: a server that is down is told at once.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")

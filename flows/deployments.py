@@ -9,7 +9,7 @@ from typing import Any
 from mlflow.exceptions import MlflowException
 from prefect import get_run_logger
 
-from crucible.strategies.registry import RegistryError, Version
+from crucible.registry.models import RegistryError, Version
 from crucible.watchtower.records import Action, Deployment, Records
 from flows.house import House, page_of_flow_run
 

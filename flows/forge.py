@@ -35,8 +35,8 @@ from crucible.interruption import interruptible
 from crucible.market.candles import Candles, folder_hash, write_candles
 from crucible.market.funding import write_funding
 from crucible.market.lake import Lake
+from crucible.registry.models import TRIALS
 from crucible.settings import MINUTE_MS, Slot
-from crucible.strategies.registry import TRIALS
 from flows.house import House, HouseError, only_one, open_house, page_of_flow_run
 from flows.ingest import refresh
 from flows.living import living_names, living_of

@@ -16,9 +16,9 @@ from crucible.errors import CrucibleError, StrategyError
 from crucible.locks import HeldError, held
 from crucible.operations.belonging import refuse_another
 from crucible.operations.home import Home, Run, read_json
+from crucible.registry.models import Registry, Version
+from crucible.registry.proof import digest
 from crucible.settings import Settings, load_settings
-from crucible.strategies.proof import digest
-from crucible.strategies.registry import Registry, Version
 
 if TYPE_CHECKING:
     from crucible.features.pipeline import FeaturePipeline

@@ -10,11 +10,11 @@ from crucible.features.frame import FeatureFrame
 from crucible.forge.validation.novelty import Living, earned
 from crucible.market.candles import Candles
 from crucible.market.funding import Funding
+from crucible.registry.models import Active, Registry, Version
 from crucible.settings import ForgeSettings, Slot
 from crucible.strategies.contract import Strategy
 from crucible.strategies.document import shown
 from crucible.strategies.load import load_strategy
-from crucible.strategies.registry import Active, Registry, Version
 
 
 class ActiveRegistry(Protocol):

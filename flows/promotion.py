@@ -13,7 +13,7 @@ from prefect import flow, get_run_logger, runtime
 
 from crucible.arena.roster import QUARANTINED, REFUSED
 from crucible.errors import CrucibleError
-from crucible.strategies.registry import Version
+from crucible.registry.models import Version
 from flows.deployments import Decision, promote, refuse, retire
 from flows.house import House, open_house
 

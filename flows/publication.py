@@ -15,8 +15,8 @@ from crucible.arena.sizing import Edge
 from crucible.forge.evolution.run import Forging
 from crucible.forge.reporting.evidence import headline, note, verdict, write_evidence
 from crucible.forge.result import ForgeResult, finite
-from crucible.strategies.proof import Gate, MeasuredEdge, Proof, digest
-from crucible.strategies.registry import Version
+from crucible.registry.models import Version
+from crucible.registry.proof import Gate, MeasuredEdge, Proof, digest
 from flows.deployments import Decision, promote
 from flows.house import House, page_of_flow_run
 

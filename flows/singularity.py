@@ -21,7 +21,7 @@ from prefect.deployments import run_deployment
 
 from crucible.arena.roster import QUARANTINED
 from crucible.market.exchange import ExchangeError
-from crucible.strategies.registry import RegistryError
+from crucible.registry.models import RegistryError
 from crucible.watchtower.records import Records
 from crucible.watchtower.seats import SeatAction, fill_seats
 from crucible.watchtower.turns import Past

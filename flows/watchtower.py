@@ -19,9 +19,9 @@ from crucible.execution.trades import Mode, pair
 from crucible.files import WriteError, append_line
 from crucible.market.exchange import ExchangeError
 from crucible.market.funding import Funding, FundingError
+from crucible.registry.models import Registry, RegistryError, Version
 from crucible.settings import MINUTE_MS
 from crucible.strategies.contract import Exits
-from crucible.strategies.registry import Registry, RegistryError, Version
 from crucible.watchtower.holding import marks_after_settlements, with_settlements
 from crucible.watchtower.records import Records
 from crucible.watchtower.scorecard import Scorecard, score

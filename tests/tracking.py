@@ -13,8 +13,8 @@ from pathlib import Path
 
 import httpx
 
+from crucible.registry.models import Registry
 from crucible.sqlite import LINKED, sqlalchemy_url
-from crucible.strategies.registry import Registry
 
 KEY = "a key of this home"
 
@@ -30,7 +30,7 @@ def running_registry(folder: Path) -> Iterator[Registry]:
     home.mkdir()
     server = subprocess.Popen(
         [
-            sys.executable, "-m", "crucible.strategies.registry_server",
+            sys.executable, "-m", "crucible.registry.server",
             "--host", "127.0.0.1", "--port", str(port),
             "--backend-store-uri", sqlalchemy_url(home / "mlflow.db"),
             "--artifacts-destination", (home / "artifacts").as_uri(),

@@ -16,12 +16,12 @@ from crucible.arena.agent import Seat
 from crucible.arena.sizing import Edge
 from crucible.errors import CrucibleError
 from crucible.features.frame import FeatureSchema
+from crucible.registry.models import Active, RegistryError, Version
+from crucible.registry.proof import digest as strategy_digest
 from crucible.settings import Slot
 from crucible.strategies.contract import Strategy
 from crucible.strategies.document import shown
 from crucible.strategies.load import load_strategy
-from crucible.strategies.proof import digest as strategy_digest
-from crucible.strategies.registry import Active, RegistryError, Version
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from crucible.dashboard.state import mlflow_address, read_state
 from crucible.operations.errors import OperationsError
 from crucible.operations.home import Home
 from crucible.operations.servers import forgings_experiment
-from crucible.strategies.forgings_page import experiments_page, models_page, runs_page
+from crucible.registry.pages import experiments_page, models_page, runs_page
 
 PAGE = Path(__file__).with_name("page.html")
 # The page needs nothing but itself; a script that slipped into a name could load nothing.

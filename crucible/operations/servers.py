@@ -15,7 +15,7 @@ from typing import Any, cast
 import httpx
 
 from crucible.operations.errors import ServerError
-from crucible.strategies.forgings_page import EXPERIMENT, experiment_tags
+from crucible.registry.pages import EXPERIMENT, experiment_tags
 
 TERMINAL = ("COMPLETED", "FAILED", "CANCELLED", "CRASHED")
 NOT_FOUND = 404

@@ -221,7 +221,7 @@ def mlflow(home: Home, ports: Ports) -> ServiceSpec:
     return ServiceSpec(
         "mlflow",
         (
-            *(sys.executable, "-m", "crucible.strategies.registry_server"),
+            *(sys.executable, "-m", "crucible.registry.server"),
             *("--host", HOST, "--port", str(ports.mlflow), "--backend-store-uri", store),
             *("--artifacts-destination", (home.mlflow / "artifacts").as_uri()),
         ),

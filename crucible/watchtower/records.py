@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from crucible.registry.experiments import MetricRow
+from crucible.registry.models import Registry, Version
 from crucible.settings import MINUTE_MS
-from crucible.strategies.experiments import MetricRow
-from crucible.strategies.registry import Registry, Version
 
 EVALUATIONS = "evaluations"
 DEPLOYMENTS = "deployments"

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from crucible.arena.roster import QUARANTINED, Requirements, Roster, edge_of
 from crucible.arena.sizing import Edge
 from crucible.features.frame import FeatureSchema
-from crucible.settings import Slot
-from crucible.strategies.proof import (
+from crucible.registry.models import Active, RegistryError, Version
+from crucible.registry.proof import (
     Gate,
     MeasuredEdge,
     Proof,
@@ -21,7 +21,7 @@ from crucible.strategies.proof import (
     open_sealed,
     seal,
 )
-from crucible.strategies.registry import Active, RegistryError, Version
+from crucible.settings import Slot
 from tests.documented import answers
 
 SLOT = Slot.parse("BTCUSDT-gp-1")

@@ -16,7 +16,7 @@ import pytest
 
 from crucible.operations import services
 from crucible.operations.process import ServiceProcess, stop_trees
-from crucible.strategies.proof import Gate, Proof, digest
+from crucible.registry.proof import Gate, Proof, digest
 from tests.browser.test_pages import browsing, chromium, enter_prefect  # noqa: F401
 from tests.flows.plant import answer
 from tests.processes import REPOSITORY

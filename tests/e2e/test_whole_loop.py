@@ -151,8 +151,8 @@ def bad_strategy(schema_hash: str) -> dict[str, Any]:
 
 def register(stack: Stack, strategy: dict[str, Any]) -> str:
     """Put a strategy into production by hand, as a person may in the MLflow page."""
+    from crucible.registry.models import Registry
     from crucible.strategies.load import load_strategy
-    from crucible.strategies.registry import Registry
 
     load_strategy(strategy)
     registry = Registry(stack.environment["CRUCIBLE_E2E_MLFLOW"])
@@ -180,7 +180,7 @@ def forge_runs(stack: Stack) -> list[dict[str, Any]]:
 
 
 def test_strategies_are_forged_traded_judged_and_replaced_on_real_candles(tmp_path, shared_data):
-    from crucible.strategies.registry import Registry
+    from crucible.registry.models import Registry
 
     candles = shared_data / "candles" / "binance-um-2025-05"
     deployment = {"BTCUSDT": {"gp": 2, "boosted": 1}, "ETHUSDT": {"gp": 1}}

@@ -25,8 +25,8 @@ from crucible.operations.process import ServiceProcess, stop_trees
 from crucible.operations.servers import authorization
 from crucible.operations.services import Ports
 from crucible.operations.world import World
+from crucible.registry.models import Registry
 from crucible.settings import MINUTE_MS, Settings, Slot
-from crucible.strategies.registry import Registry
 from tests.processes import DAY_MS, ORIGIN_MS, REPOSITORY
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")

@@ -10,8 +10,8 @@ import flows.forge
 import flows.singularity
 from crucible.arena.roster import QUARANTINED
 from crucible.market.exchange import ExchangeError
+from crucible.registry.version import Version
 from crucible.settings import Slot
-from crucible.strategies.version import Version
 from flows.forge import forge, open_job, score_line
 from flows.house import HouseError
 

@@ -18,9 +18,9 @@ from crucible.market.funding import Funding, write_funding
 from crucible.market.lake import Lake
 from crucible.operations.home import Home
 from crucible.operations.world import World
+from crucible.registry.models import SEALED, TRIALS, Version
+from crucible.registry.proof import digest
 from crucible.settings import MINUTE_MS, Settings, Slot
-from crucible.strategies.proof import digest
-from crucible.strategies.registry import SEALED, TRIALS, Version
 from flows.forge import (
     Job,
     candles_of,

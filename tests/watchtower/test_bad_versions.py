@@ -7,8 +7,8 @@ from prefect.logging import disable_run_logger
 
 from crucible.arena.ledger import AgentRow, Ledger
 from crucible.errors import StrategyError
+from crucible.registry.models import RegistryError, Version
 from crucible.settings import Settings
-from crucible.strategies.registry import RegistryError, Version
 from crucible.watchtower.seats import SeatAction
 from flows import singularity
 from flows.promotion import PromotionError

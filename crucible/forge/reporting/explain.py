@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from crucible.errors import StrategyError
 from crucible.forge.backtest.engine import ForgeError
 from crucible.forge.reporting.description import exits_in_words, rules
+from crucible.registry.proof import digest
 from crucible.strategies.boosted import BoostedStrategy
 from crucible.strategies.contract import Strategy
 from crucible.strategies.document import read_document, shown
 from crucible.strategies.load import load_strategy, read_strategy
-from crucible.strategies.proof import digest
 
 if TYPE_CHECKING:
-    from crucible.strategies.registry import Registry
+    from crucible.registry.models import Registry
 
 TOP_FEATURES = 12
 UNKNOWN = "not known"

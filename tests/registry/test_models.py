@@ -10,11 +10,11 @@ import pytest
 
 from crucible.errors import StrategyError
 from crucible.features.frame import FeatureFrame, FeatureSchema
+from crucible.registry.models import TRIALS, Registry, RegistryError, Version
+from crucible.registry.proof import Gate, Proof, digest
 from crucible.settings import Slot
 from crucible.strategies.document import LARGEST_FILE
 from crucible.strategies.load import load_strategy
-from crucible.strategies.proof import Gate, Proof, digest
-from crucible.strategies.registry import TRIALS, Registry, RegistryError, Version
 
 SLOT = Slot.parse("BTCUSDT-gp-1")
 STRATEGY = {

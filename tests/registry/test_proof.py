@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crucible.strategies.proof import (
+from crucible.registry.proof import (
     Gate,
     MeasuredEdge,
     Proof,

@@ -24,14 +24,14 @@ from mlflow.types import ColSpec
 from mlflow.types import Schema as MlflowSchema
 
 from crucible.errors import CrucibleError, StrategyError
+from crucible.registry import proof as proofs
+from crucible.registry.artifacts import fetch
+from crucible.registry.experiments import Experiment, parameter
+from crucible.registry.pages import EXPERIMENT, HOW_TO_READ, experiment_tags
+from crucible.registry.proof import Proof
+from crucible.registry.version import Active, Alias, Version
 from crucible.settings import Slot
-from crucible.strategies import proof as proofs
-from crucible.strategies.artifacts import fetch
 from crucible.strategies.document import parse_document
-from crucible.strategies.experiments import Experiment, parameter
-from crucible.strategies.forgings_page import EXPERIMENT, HOW_TO_READ, experiment_tags
-from crucible.strategies.proof import Proof
-from crucible.strategies.version import Active, Alias, Version
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,4 +1,4 @@
-"""`python -m crucible.strategies.registry_server`: MLflow's server behind the gate.
+"""`python -m crucible.registry.server`: MLflow's server behind the gate.
 
 MLflow lets every page of ``localhost`` and every user of the machine write, whatever it is told to
 allow (docs/decisions/0083); this serves the same application, and nothing else, behind `crucible.gate`.
@@ -19,9 +19,7 @@ ARTIFACTS = "mlflow-artifacts:/"
 
 def main() -> None:
     """Serve until stopped."""
-    parser = argparse.ArgumentParser(
-        prog="crucible.strategies.registry_server", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="crucible.registry.server", description=__doc__)
     parser.add_argument("--host", required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--backend-store-uri", required=True)

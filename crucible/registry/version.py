@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from crucible.strategies.proof import Proof
+from crucible.registry.proof import Proof
 
 Alias = Literal["production", "challenger", "retired"]
 
