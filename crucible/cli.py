@@ -421,7 +421,7 @@ def _cerebellum() -> Addresses:
 
 def _agents(home: Home, agent: str) -> list[dict[str, object]]:
     """Tell what the newest run's ledger knows of an agent; nothing where there is none."""
-    from crucible.arena.ledger import Ledger
+    from crucible.ledger.ledger import Ledger
 
     run = home.current()
     if run is None or not run.ledger.exists():

@@ -13,16 +13,16 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.events import emit_event
 
-from crucible.arena.ledger import AgentRow, Ledger, LedgerError
 from crucible.errors import StrategyError
-from crucible.execution.trades import Mode, pair
 from crucible.files import WriteError, append_line
+from crucible.ledger.funding_charges import marks_after_settlements, with_settlements
+from crucible.ledger.ledger import AgentRow, Ledger, LedgerError
+from crucible.ledger.trades import Mode, pair
 from crucible.market.exchange import ExchangeError
 from crucible.market.funding import Funding, FundingError
 from crucible.registry.models import Registry, RegistryError, Version
 from crucible.settings import MINUTE_MS
 from crucible.strategies.contract import Exits
-from crucible.watchtower.holding import marks_after_settlements, with_settlements
 from crucible.watchtower.records import Records
 from crucible.watchtower.scorecard import Scorecard, score
 from crucible.watchtower.verdicts import Verdict, judge, loss_bound

@@ -13,7 +13,8 @@ from typing import Literal
 from crucible.arena.multipliers import NO_MULTIPLIERS, RiskMultipliers, risk_multipliers
 from crucible.arena.shadow import ShadowPosition
 from crucible.arena.sizing import Edge, Size, current_edge, size_entry, within_gross_limit
-from crucible.execution.trades import (
+from crucible.features.frame import FeatureRow
+from crucible.ledger.trades import (
     ZERO,
     Fill,
     Mode,
@@ -22,7 +23,6 @@ from crucible.execution.trades import (
     Trade,
     with_funding,
 )
-from crucible.features.frame import FeatureRow
 from crucible.market.candles import Candle
 from crucible.market.instruments import Instrument
 from crucible.settings import MINUTE_MS, ArenaSettings, Costs

@@ -9,8 +9,8 @@ from decimal import Decimal
 from crucible.arena.agent import Agent, Context, Decision
 from crucible.arena.alignment import Minute
 from crucible.arena.desk import Desk
-from crucible.execution.trades import Mode
 from crucible.features.frame import FeatureRow
+from crucible.ledger.trades import Mode
 from crucible.market.instruments import Instrument
 from crucible.settings import Settings
 

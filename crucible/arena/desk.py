@@ -10,7 +10,7 @@ from random import Random
 from crucible.arena.agent import Agent, IntentWanted
 from crucible.execution.cerebellum_link import new_intent_id
 from crucible.execution.messages import TERMINAL, Ack, ErrorReply, Order, Protect, Submit
-from crucible.execution.trades import ZERO, Fill
+from crucible.ledger.trades import ZERO, Fill
 
 
 @dataclass(slots=True)

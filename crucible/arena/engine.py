@@ -21,7 +21,6 @@ from crucible.arena.deciding import Deciders
 from crucible.arena.desk import Desk
 from crucible.arena.gaps import Backfill, GapFiller, closed_minutes
 from crucible.arena.incoming import BookRecorder, candle_of
-from crucible.arena.patient_ledger import PatientLedger
 from crucible.arena.publication import ArenaFiles, SideFiles, timing
 from crucible.arena.roster import Roster, Seated
 from crucible.arena.seats import Seats
@@ -41,10 +40,11 @@ from crucible.execution.messages import (
     SnapshotReply,
     StateEvent,
 )
-from crucible.execution.trades import Fill, Payment
 from crucible.features.book_store import BookStore
 from crucible.features.frame import FeatureRow
 from crucible.features.pipeline import FeaturePipeline
+from crucible.ledger.buffered import BufferedLedger
+from crucible.ledger.trades import Fill, Payment
 from crucible.market.candles import Candles
 from crucible.market.instruments import Instrument
 from crucible.settings import MINUTE_MS, Settings
@@ -94,7 +94,7 @@ class Arena:
         self._instruments = instruments
         self._roster = roster
         self._side = SideFiles(files)
-        self._ledger = PatientLedger(files.ledger)
+        self._ledger = BufferedLedger(files.ledger)
         self._desk = Desk(settings.arena.ttl_ms, random.Random(f"{seed}:{self._ledger.last_seq()}"))
         self._aligner = MinuteAligner(pipeline.symbols)
         self._books = BookRecorder(pipeline.symbols, BookStore(files.lake))

@@ -14,8 +14,8 @@ from typing import Any
 from crucible.arena.agent import Agent
 from crucible.arena.incoming import BookRecorder
 from crucible.errors import CrucibleError
-from crucible.execution.trades import Trade
 from crucible.files import append_line, show_text
+from crucible.ledger.trades import Trade
 
 logger = logging.getLogger(__name__)
 

@@ -14,12 +14,12 @@ from typing import Final
 
 from crucible import sqlite
 from crucible.arena.agent import Agent, Seat
-from crucible.arena.ledger import AgentRow, Ledger, LedgerError
 from crucible.arena.publication import SideFiles
 from crucible.arena.roster import Roster, Seated, told
 from crucible.execution.cerebellum_link import CerebellumLink, LinkError
 from crucible.execution.messages import Flatten
 from crucible.features.frame import FeatureRow
+from crucible.ledger.ledger import AgentRow, Ledger, LedgerError
 from crucible.settings import Costs
 
 logger = logging.getLogger(__name__)

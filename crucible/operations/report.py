@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from crucible.execution.trades import Fill, Mode, pair
+from crucible.ledger.trades import Fill, Mode, pair
 from crucible.operations.books import EXACT, ZERO, Book, differences, plain
 from crucible.operations.errors import BooksError, HomeError, ServerError
 from crucible.operations.home import Home, Run, read_json

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from crucible.execution.trades import Trade
+from crucible.ledger.trades import Trade
 from crucible.settings import MINUTE_MS
 from crucible.watchtower.sequential import wealth_against_no_gain, wealth_against_no_loss
 

@@ -10,8 +10,8 @@ import pytest
 from crucible.arena.agent import Agent, Context, Seat
 from crucible.arena.multipliers import NO_MULTIPLIERS
 from crucible.arena.sizing import Edge, kelly_fraction, size_entry
-from crucible.execution.trades import Fill, Payment
 from crucible.features.frame import FeatureRow, FeatureSchema
+from crucible.ledger.trades import Fill, Payment
 from crucible.market.candles import Candle
 from crucible.market.instruments import Instrument
 from crucible.settings import ArenaSettings, Costs

@@ -14,11 +14,11 @@ import zmq
 
 from crucible.arena.agent import Seat
 from crucible.arena.engine import Arena
-from crucible.arena.ledger import Ledger
 from crucible.arena.publication import ArenaFiles
 from crucible.arena.roster import Seated
 from crucible.execution.cerebellum_link import Addresses, CerebellumLink
 from crucible.features.pipeline import FeaturePipeline
+from crucible.ledger.ledger import Ledger
 from crucible.market.exchange import Exchange
 from crucible.market.lake import Lake
 from crucible.settings import FeatureSettings, Settings

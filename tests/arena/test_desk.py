@@ -9,7 +9,7 @@ import pytest
 from crucible.arena.agent import IntentWanted
 from crucible.arena.desk import Desk
 from crucible.execution.messages import Ack, Order
-from crucible.execution.trades import Fill
+from crucible.ledger.trades import Fill
 
 INTENT = IntentWanted("buy", Decimal("0.01"), False, "entry", Decimal(50_000), Decimal(49_000))
 

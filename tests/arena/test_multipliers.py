@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crucible.arena.agent import Agent, Context, Seat
-from crucible.arena.ledger import Ledger
 from crucible.arena.multipliers import INFLUENCE, MICRO_CAUSALITY, RADAR, risk_multipliers
 from crucible.arena.sizing import Edge, entry_fraction, size_entry
 from crucible.features.frame import FeatureRow, FeatureSchema
+from crucible.ledger.ledger import Ledger
 from crucible.market.candles import Candle
 from crucible.market.instruments import Instrument
 from crucible.settings import ArenaSettings, Costs, MultiplierSettings, load_settings

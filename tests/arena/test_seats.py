@@ -5,17 +5,17 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 import pytest
+from tests.arena.test_ledger import fill_event
 
 from crucible.arena.agent import Agent, Seat
-from crucible.arena.ledger import Ledger
 from crucible.arena.publication import ArenaFiles, SideFiles, write_status
 from crucible.arena.roster import Seated
 from crucible.arena.seats import Seats
 from crucible.execution.cerebellum_link import LinkError
+from crucible.ledger.ledger import Ledger
 from crucible.settings import Costs
 from crucible.strategies.contract import Exits
 from crucible.vm.signals import Signal
-from tests.arena.test_ledger import fill_event
 
 NAME = "BTCUSDT-gp-1@1"
 OTHER = "BTCUSDT-gp-2@1"

@@ -22,7 +22,6 @@ from typing import Any
 import msgspec
 import requests
 
-from crucible.arena.ledger import Ledger
 from crucible.execution.cerebellum_link import Addresses, CerebellumLink, LinkError
 from crucible.execution.messages import (
     TERMINAL,
@@ -44,6 +43,7 @@ from crucible.execution.messages import (
     Submit,
     TopMessage,
 )
+from crucible.ledger.ledger import Ledger
 from tests.chaos.schedule import START_MS, SYMBOLS, Order, read
 
 TICKS = {"BTCUSDT": Decimal("0.1"), "ETHUSDT": Decimal("0.01")}

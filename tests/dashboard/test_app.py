@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from crucible.arena.ledger import AgentRow, Ledger
 from crucible.dashboard.app import PAGE, make_app
 from crucible.dashboard.state import SPARK_POINTS, thin
-from crucible.execution.trades import Fill
+from crucible.ledger.ledger import AgentRow, Ledger
+from crucible.ledger.trades import Fill
 from crucible.operations.home import Home, write_json
 
 NAME = "BTCUSDT-gp-1@1"

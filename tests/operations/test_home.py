@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from crucible.arena.ledger import Ledger
+from crucible.ledger.ledger import Ledger
 from crucible.operations.errors import AlreadyRunningError, HomeError
 from crucible.operations.home import Home, Run, read_json, write_json
 
@@ -80,7 +80,7 @@ def test_a_run_that_cannot_be_locked_is_named(home: Home):
 ARENA = """
 import sys, time
 from pathlib import Path
-from crucible.arena.ledger import Ledger
+from crucible.ledger.ledger import Ledger
 from crucible.operations.home import Run
 run = Run("0001", Path({path!r}))
 with run.only_arena(), Ledger(run.ledger) as ledger:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from crucible.arena.ledger import AgentRow, Ledger
-from crucible.execution.trades import Fill
+from crucible.ledger.ledger import AgentRow, Ledger
+from crucible.ledger.trades import Fill
 from crucible.operations.errors import HomeError
 from crucible.operations.home import Home, Run, write_json
 from crucible.operations.report import make_report

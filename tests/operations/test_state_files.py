@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from crucible.arena.ledger import Ledger
 from crucible.dashboard.app import make_app
 from crucible.errors import CrucibleError
 from crucible.features.influence import InfluenceArrays
 from crucible.forge.evolution.checkpoint import read_checked
+from crucible.ledger.ledger import Ledger
 from crucible.operations.errors import HomeError
 from crucible.operations.home import Home, read_json, write_json
 from crucible.operations.world import open_outside, open_world

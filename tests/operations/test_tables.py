@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from crucible.arena.ledger import AgentRow, Ledger
-from crucible.execution.trades import Fill, Mode
+from crucible.ledger.ledger import AgentRow, Ledger
+from crucible.ledger.trades import Fill, Mode
 from crucible.operations.home import Home, write_json
 from crucible.operations.report import agent_sums
 from crucible.operations.sheet import Column, Sheet

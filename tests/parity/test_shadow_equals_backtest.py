@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from crucible.arena.agent import Agent, Context, Seat
 from crucible.features.frame import FeatureFrame, FeatureSchema
 from crucible.forge.backtest.engine import Market, backtest
+from crucible.ledger.funding_charges import with_settlements
 from crucible.market.candles import Candles
 from crucible.market.funding import Funding
 from crucible.market.instruments import Instrument
 from crucible.settings import ArenaSettings, Costs
 from crucible.strategies.contract import Exits
 from crucible.vm.signals import Signal
-from crucible.watchtower.holding import with_settlements
 
 SCHEMA = FeatureSchema(("regime_change_detected", "volatility_ratio"), {})
 INSTRUMENT = Instrument("BTCUSDT", *(Decimal(x) for x in ("0.1", "0.001", "0.001", "5")))

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 from prefect.logging import disable_run_logger
 
-from crucible.arena.ledger import AgentRow, Ledger
 from crucible.errors import StrategyError
+from crucible.ledger.ledger import AgentRow, Ledger
 from crucible.registry.models import RegistryError, Version
 from crucible.settings import Settings
 from crucible.watchtower.seats import SeatAction

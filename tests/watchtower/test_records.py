@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from crucible.arena.ledger import Ledger
+from crucible.ledger.ledger import Ledger
 from crucible.settings import Slot
 from crucible.watchtower.records import DEPLOYMENTS, EVALUATIONS, Deployment, Records
 

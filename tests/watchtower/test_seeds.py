@@ -7,7 +7,7 @@ from prefect.logging import disable_run_logger
 
 import flows.singularity
 import flows.watchtower
-from crucible.arena.ledger import AgentRow, Ledger
+from crucible.ledger.ledger import AgentRow, Ledger
 from crucible.watchtower.scorecard import score
 from crucible.watchtower.seats import SeatAction
 from crucible.watchtower.verdicts import Verdict

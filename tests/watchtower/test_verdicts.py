@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from crucible.execution.trades import Trade
+from crucible.ledger.trades import Trade
 from crucible.settings import Slot, WatchtowerSettings
 from crucible.strategies.contract import Exits
 from crucible.watchtower.scorecard import drawdown, score

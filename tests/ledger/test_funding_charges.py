@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from prefect.logging import disable_run_logger
 
-from crucible.arena.ledger import AgentRow, Ledger
 from crucible.execution.messages import FillEvent, FundingEvent
-from crucible.execution.trades import Fill
+from crucible.ledger.ledger import AgentRow, Ledger
+from crucible.ledger.trades import Fill
 from crucible.market.exchange import ExchangeError
 from crucible.market.funding import Funding, write_funding
 from crucible.market.lake import Lake

@@ -25,8 +25,8 @@ from crucible.execution.messages import (
     RiskEvent,
     StateEvent,
 )
-from crucible.execution.trades import Fill, Mode, Payment, Trade, pair, with_funding
 from crucible.files import make_folder
+from crucible.ledger.trades import Fill, Mode, Payment, Trade, pair, with_funding
 
 SCHEMA_VERSION = 2
 READABLE_SINCE = 1

@@ -7,7 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Literal
 
-from crucible.execution.trades import ZERO, PositionBook, Trade
+from crucible.ledger.trades import ZERO, PositionBook, Trade
 from crucible.market.candles import Integers
 from crucible.market.funding import Funding
 from crucible.settings import MINUTE_MS

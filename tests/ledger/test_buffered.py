@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from crucible import sqlite
-from crucible.arena.ledger import AgentRow, Ledger, LedgerError
-from crucible.arena.patient_ledger import PatientLedger
 from crucible.execution.messages import FillEvent, StateEvent
+from crucible.ledger.buffered import BufferedLedger
+from crucible.ledger.ledger import AgentRow, Ledger, LedgerError
 from tests.disks import fill, mounted
 
 AGENT = "BTCUSDT-gp-1@1"
@@ -70,7 +70,7 @@ def tables(path: Path) -> dict[str, list[tuple]]:
         }
 
 
-def wait_until_written(ledger: PatientLedger) -> None:
+def wait_until_written(ledger: BufferedLedger) -> None:
     deadline = time.monotonic() + 20
     while ledger.trouble:
         assert time.monotonic() < deadline
@@ -84,7 +84,7 @@ def test_a_full_disk_loses_nothing_and_doubles_nothing(small_disk: Path, tmp_pat
     live(plain, range(1, 40))
     plain.close()
 
-    ledger = PatientLedger(small_disk / "ledger.sqlite")
+    ledger = BufferedLedger(small_disk / "ledger.sqlite")
     ledger.seat(ROW)
     assert live(ledger, range(1, 10)) == [f"e{seq}" for seq in range(1, 10)]
     filler = fill(small_disk)
@@ -109,14 +109,14 @@ def test_a_full_disk_loses_nothing_and_doubles_nothing(small_disk: Path, tmp_pat
 def test_an_end_on_a_full_disk_is_told_and_the_next_start_books_from_the_journal(
     small_disk: Path, caplog: pytest.LogCaptureFixture
 ):
-    ledger = PatientLedger(small_disk / "ledger.sqlite")
+    ledger = BufferedLedger(small_disk / "ledger.sqlite")
     live(ledger, range(1, 10))
     filler = fill(small_disk)
     live(ledger, range(10, 40))
     ledger.close()
     assert "entries could not be written before the end" in caplog.text
     filler.unlink()
-    again = PatientLedger(small_disk / "ledger.sqlite")
+    again = BufferedLedger(small_disk / "ledger.sqlite")
     booked = again.last_seq()
     assert 9 <= booked < 39
     assert live(again, range(booked + 1, 40)) == [f"e{seq}" for seq in range(booked + 1, 40)]
@@ -126,7 +126,7 @@ def test_an_end_on_a_full_disk_is_told_and_the_next_start_books_from_the_journal
 
 
 def test_another_program_that_holds_the_file_keeps_no_heartbeat_waiting(tmp_path: Path):
-    ledger = PatientLedger(tmp_path / "ledger.sqlite")
+    ledger = BufferedLedger(tmp_path / "ledger.sqlite")
     other = sqlite.connect(ledger.path)
     other.execute("BEGIN IMMEDIATE")
     began = time.monotonic()
@@ -142,7 +142,7 @@ def test_another_program_that_holds_the_file_keeps_no_heartbeat_waiting(tmp_path
 
 
 def test_a_move_of_the_state_is_known_before_it_is_written(tmp_path: Path):
-    ledger = PatientLedger(tmp_path / "ledger.sqlite")
+    ledger = BufferedLedger(tmp_path / "ledger.sqlite")
     other = sqlite.connect(ledger.path)
     other.execute("BEGIN IMMEDIATE")
     moved = StateEvent(ts=1, seq=1, agent=None, symbol=None, state="REDUCE_ONLY", reason="deadman")
@@ -160,17 +160,17 @@ def test_a_file_that_is_no_ledger_is_named(tmp_path: Path, content: bytes):
     path = tmp_path / "ledger.sqlite"
     path.write_bytes(content)
     with pytest.raises(LedgerError, match=r"ledger\.sqlite: cannot be opened as a ledger"):
-        PatientLedger(path)
+        BufferedLedger(path)
 
 
-def fail_halfway(ledger: PatientLedger) -> None:
+def fail_halfway(ledger: BufferedLedger) -> None:
     with ledger.transaction():
         ledger.set_market_ts(5)
         raise ZeroDivisionError
 
 
 def test_a_group_is_kept_whole_or_not_at_all(tmp_path: Path):
-    ledger = PatientLedger(tmp_path / "ledger.sqlite")
+    ledger = BufferedLedger(tmp_path / "ledger.sqlite")
     with pytest.raises(ZeroDivisionError):
         fail_halfway(ledger)
     assert ledger.market_ts() is None

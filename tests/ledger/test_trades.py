@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crucible.execution.trades import (
+from crucible.ledger.trades import (
     BookkeepingError,
     Fill,
     Payment,

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from crucible import sqlite
-from crucible.arena.ledger import AgentRow, Ledger, fill_of
 from crucible.execution.messages import FillEvent, JournalEvent, StateEvent
-from crucible.execution.trades import Fill, Mode
+from crucible.ledger.ledger import AgentRow, Ledger, fill_of
+from crucible.ledger.trades import Fill, Mode
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ AT_ONCE = 500
 RETRY_S = 1.0
 
 
-class PatientLedger(Ledger):
+class BufferedLedger(Ledger):
     """A ledger whose writes may wait.
 
     Reads show what is in the file, except for what `book_event` took.

@@ -5,9 +5,9 @@ from decimal import Decimal
 
 import pytest
 
-from crucible.arena.ledger import AgentRow, Ledger, LedgerError
 from crucible.execution.messages import FillEvent, FundingEvent, RiskEvent
-from crucible.execution.trades import Fill
+from crucible.ledger.ledger import AgentRow, Ledger, LedgerError
+from crucible.ledger.trades import Fill
 
 
 def fill_event(seq: int, exec_id: str, side: str = "buy", price: str = "100.5") -> FillEvent:
