@@ -19,7 +19,7 @@ from crucible.arena.roster import Requirements, Roster
 from crucible.execution.cerebellum_link import Addresses, CerebellumLink
 from crucible.interruption import interruptible
 from crucible.market.candles import Candles
-from flows.house import House, open_house
+from flows.context import House, open_house
 
 ALIVE_SECONDS = 60.0
 

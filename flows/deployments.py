@@ -9,9 +9,9 @@ from typing import Any
 from mlflow.exceptions import MlflowException
 from prefect import get_run_logger
 
+from crucible.lifecycle.records import Action, Deployment, Records
 from crucible.registry.models import RegistryError, Version
-from crucible.watchtower.records import Action, Deployment, Records
-from flows.house import House, page_of_flow_run
+from flows.context import House, page_of_flow_run
 
 
 @dataclass(frozen=True, slots=True)

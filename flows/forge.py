@@ -32,14 +32,14 @@ from crucible.forge.evolution.distributed import Recipe, spread
 from crucible.forge.evolution.islands import Islands, IslandsState
 from crucible.forge.reporting.importance import with_importance
 from crucible.interruption import interruptible
+from crucible.lifecycle.incumbents import living_names, living_of
 from crucible.market.candles import Candles, folder_hash, write_candles
 from crucible.market.funding import write_funding
 from crucible.market.lake import Lake
 from crucible.registry.models import TRIALS
 from crucible.settings import MINUTE_MS, Slot
-from flows.house import House, HouseError, only_one, open_house, page_of_flow_run
+from flows.context import House, HouseError, only_one, open_house, page_of_flow_run
 from flows.ingest import refresh
-from flows.living import living_names, living_of
 from flows.publication import publish
 
 CHECKPOINT = "checkpoint.json"

@@ -14,7 +14,7 @@ from prefect.artifacts import (
 from prefect.cache_policies import NO_CACHE
 
 from crucible.market.lake import Ingestion
-from flows.house import House, open_house
+from flows.context import House, open_house
 
 HISTORY_MS = 86_400_000
 INFLUENCE_FRACTION = 0.4

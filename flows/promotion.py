@@ -14,8 +14,8 @@ from prefect import flow, get_run_logger, runtime
 from crucible.arena.roster import QUARANTINED, REFUSED
 from crucible.errors import CrucibleError
 from crucible.registry.models import Version
+from flows.context import House, open_house
 from flows.deployments import Decision, promote, refuse, retire
-from flows.house import House, open_house
 
 
 class PromotionError(CrucibleError, RuntimeError):

@@ -17,8 +17,8 @@ from crucible.forge.reporting.evidence import headline, note, verdict, write_evi
 from crucible.forge.result import ForgeResult, finite
 from crucible.registry.models import Version
 from crucible.registry.proof import Gate, MeasuredEdge, Proof, digest
+from flows.context import House, page_of_flow_run
 from flows.deployments import Decision, promote
-from flows.house import House, page_of_flow_run
 
 EXAMPLE_ROWS = 5
 OPENINGS = "sealed_openings"

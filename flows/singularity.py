@@ -20,12 +20,12 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.deployments import run_deployment
 
 from crucible.arena.roster import QUARANTINED
+from crucible.lifecycle.records import Records
+from crucible.lifecycle.seats import SeatAction, fill_seats
+from crucible.lifecycle.turns import Past
 from crucible.market.exchange import ExchangeError
 from crucible.registry.models import RegistryError
-from crucible.watchtower.records import Records
-from crucible.watchtower.seats import SeatAction, fill_seats
-from crucible.watchtower.turns import Past
-from flows.house import House, open_house
+from flows.context import House, open_house
 from flows.promotion import PromotionError, promotion
 
 UNFINISHED = [

@@ -18,15 +18,15 @@ from crucible.files import WriteError, append_line
 from crucible.ledger.funding_charges import marks_after_settlements, with_settlements
 from crucible.ledger.ledger import AgentRow, Ledger, LedgerError
 from crucible.ledger.trades import Mode, pair
+from crucible.lifecycle.records import Records
 from crucible.market.exchange import ExchangeError
 from crucible.market.funding import Funding, FundingError
 from crucible.registry.models import Registry, RegistryError, Version
 from crucible.settings import MINUTE_MS
 from crucible.strategies.contract import Exits
-from crucible.watchtower.records import Records
 from crucible.watchtower.scorecard import Scorecard, score
 from crucible.watchtower.verdicts import Verdict, judge, loss_bound
-from flows.house import House, open_house
+from flows.context import House, open_house
 from flows.promotion import PromotionError, promotion
 from flows.singularity import forging_seed
 

@@ -12,8 +12,8 @@ from crucible.arena.roster import QUARANTINED
 from crucible.market.exchange import ExchangeError
 from crucible.registry.version import Version
 from crucible.settings import Slot
+from flows.context import HouseError
 from flows.forge import forge, open_job, score_line
-from flows.house import HouseError
 
 SLOT = "ETHUSDT-gp-7"
 

@@ -21,6 +21,7 @@ from crucible.operations.world import World
 from crucible.registry.models import SEALED, TRIALS, Version
 from crucible.registry.proof import digest
 from crucible.settings import MINUTE_MS, Settings, Slot
+from flows.context import House, HouseError, only_one
 from flows.forge import (
     Job,
     candles_of,
@@ -29,7 +30,6 @@ from flows.forge import (
     require_same,
     require_unchanged,
 )
-from flows.house import House, HouseError, only_one
 from flows.publication import offer
 from tests.flows.plant import SYMBOLS
 from tests.forge.markets import make_market

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from flows.context import HouseError
 from flows.forge import Job
-from flows.house import HouseError
 
 JOB = Job("BTCUSDT-gp-1", 1, 2, "run", 3, ["BTCUSDT-gp-2/1"])
 

@@ -7,9 +7,9 @@ from prefect.logging import disable_run_logger
 
 from crucible.errors import StrategyError
 from crucible.ledger.ledger import AgentRow, Ledger
+from crucible.lifecycle.seats import SeatAction
 from crucible.registry.models import RegistryError, Version
 from crucible.settings import Settings
-from crucible.watchtower.seats import SeatAction
 from flows import singularity
 from flows.promotion import PromotionError
 from flows.watchtower import judge_all

@@ -5,10 +5,10 @@ from decimal import Decimal
 import pytest
 
 from crucible.ledger.trades import Trade
+from crucible.lifecycle.seats import fill_seats
 from crucible.settings import Slot, WatchtowerSettings
 from crucible.strategies.contract import Exits
 from crucible.watchtower.scorecard import drawdown, score
-from crucible.watchtower.seats import fill_seats
 from crucible.watchtower.verdicts import judge, loss_bound
 
 SETTINGS = WatchtowerSettings()

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from crucible.lifecycle.turns import Past, Wish, next_turns
 from crucible.settings import Slot
-from crucible.watchtower.turns import Past, Wish, next_turns
 
 
 @dataclass(frozen=True, slots=True)

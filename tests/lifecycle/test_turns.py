@@ -5,9 +5,9 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crucible.lifecycle.seats import fill_seats
+from crucible.lifecycle.turns import LONGEST_PAUSE_MS, Past, Wish, next_turns
 from crucible.settings import Slot
-from crucible.watchtower.seats import fill_seats
-from crucible.watchtower.turns import LONGEST_PAUSE_MS, Past, Wish, next_turns
 
 HOUR = 3_600_000
 NAMES = [f"S{number}" for number in range(6)]

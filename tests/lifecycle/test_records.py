@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from crucible.ledger.ledger import Ledger
+from crucible.lifecycle.records import DEPLOYMENTS, EVALUATIONS, Deployment, Records
 from crucible.settings import Slot
-from crucible.watchtower.records import DEPLOYMENTS, EVALUATIONS, Deployment, Records
 
 numbers = itertools.count(1)
 STRATEGY = {"format": "crucible.strategy/1"}

@@ -8,8 +8,8 @@ from prefect.logging import disable_run_logger
 import flows.singularity
 import flows.watchtower
 from crucible.ledger.ledger import AgentRow, Ledger
+from crucible.lifecycle.seats import SeatAction
 from crucible.watchtower.scorecard import score
-from crucible.watchtower.seats import SeatAction
 from crucible.watchtower.verdicts import Verdict
 from flows.singularity import forging_seed
 from flows.watchtower import Judged
