@@ -147,7 +147,7 @@ def latencies_ms(observer: Observer, journal: Path, since: int) -> list[float]:
 def programs(schema_hash: str) -> list[Any]:
     """Give two agents a symbol whose programs buy and exit by what the last minutes did."""
     from crucible.arena.agent import Seat
-    from crucible.arena.roster import Seated
+    from crucible.arena.registry_watcher import Seated
     from crucible.strategies.contract import FORMAT
     from crucible.strategies.load import load_strategy
 
@@ -193,7 +193,7 @@ class FixedRoster:
 def main() -> None:
     """Run the arena until SIGTERM; prints one line when it trades."""
     from crucible.arena.engine import Arena
-    from crucible.arena.publication import ArenaFiles
+    from crucible.arena.status_file import ArenaFiles
     from crucible.execution.cerebellum_link import Addresses, CerebellumLink
     from crucible.features.pipeline import FeaturePipeline
     from crucible.market.exchange import Exchange

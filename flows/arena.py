@@ -14,8 +14,8 @@ from prefect.events import emit_event
 from prefect.exceptions import TerminationSignal
 
 from crucible.arena.engine import Arena
-from crucible.arena.publication import ArenaFiles
-from crucible.arena.roster import Requirements, Roster
+from crucible.arena.registry_watcher import Requirements, Roster
+from crucible.arena.status_file import ArenaFiles
 from crucible.execution.cerebellum_link import Addresses, CerebellumLink
 from crucible.interruption import interruptible
 from crucible.market.candles import Candles

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from prefect import flow, get_run_logger, runtime
 
-from crucible.arena.roster import QUARANTINED, REFUSED
+from crucible.arena.registry_watcher import QUARANTINED, REFUSED
 from crucible.errors import CrucibleError
 from crucible.registry.models import Version
 from flows.context import House, open_house

@@ -19,7 +19,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.deployments import run_deployment
 
-from crucible.arena.roster import QUARANTINED
+from crucible.arena.registry_watcher import QUARANTINED
 from crucible.lifecycle.records import Records
 from crucible.lifecycle.seats import SeatAction, fill_seats
 from crucible.lifecycle.turns import Past

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Literal
 
 from crucible.arena.multipliers import NO_MULTIPLIERS, RiskMultipliers, risk_multipliers
-from crucible.arena.shadow import ShadowPosition
+from crucible.arena.simulated_fills import ShadowPosition
 from crucible.arena.sizing import Edge, Size, current_edge, size_entry, within_gross_limit
 from crucible.features.frame import FeatureRow
 from crucible.ledger.trades import (

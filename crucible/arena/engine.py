@@ -17,13 +17,13 @@ from functools import partial
 
 from crucible.arena.agent import Agent, Decision
 from crucible.arena.alignment import Minute, MinuteAligner
-from crucible.arena.deciding import Deciders
-from crucible.arena.desk import Desk
+from crucible.arena.decisions import Deciders
 from crucible.arena.gaps import Backfill, GapFiller, closed_minutes
-from crucible.arena.incoming import BookRecorder, candle_of
-from crucible.arena.publication import ArenaFiles, SideFiles, timing
-from crucible.arena.roster import Roster, Seated
+from crucible.arena.market_input import BookRecorder, candle_of
+from crucible.arena.orders_in_flight import Desk
+from crucible.arena.registry_watcher import Roster, Seated
 from crucible.arena.seats import Seats
+from crucible.arena.status_file import ArenaFiles, SideFiles, timing
 from crucible.execution.cerebellum_link import CerebellumLink, LinkError
 from crucible.execution.messages import (
     Ack,

@@ -14,8 +14,8 @@ from typing import Final
 
 from crucible import sqlite
 from crucible.arena.agent import Agent, Seat
-from crucible.arena.publication import SideFiles
-from crucible.arena.roster import Roster, Seated, told
+from crucible.arena.registry_watcher import Roster, Seated, told
+from crucible.arena.status_file import SideFiles
 from crucible.execution.cerebellum_link import CerebellumLink, LinkError
 from crucible.execution.messages import Flatten
 from crucible.features.frame import FeatureRow

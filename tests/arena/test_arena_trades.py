@@ -14,8 +14,8 @@ import zmq
 
 from crucible.arena.agent import Seat
 from crucible.arena.engine import Arena
-from crucible.arena.publication import ArenaFiles
-from crucible.arena.roster import Seated
+from crucible.arena.registry_watcher import Seated
+from crucible.arena.status_file import ArenaFiles
 from crucible.execution.cerebellum_link import Addresses, CerebellumLink
 from crucible.features.pipeline import FeaturePipeline
 from crucible.ledger.ledger import Ledger

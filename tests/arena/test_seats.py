@@ -8,9 +8,9 @@ import pytest
 from tests.arena.test_ledger import fill_event
 
 from crucible.arena.agent import Agent, Seat
-from crucible.arena.publication import ArenaFiles, SideFiles, write_status
-from crucible.arena.roster import Seated
+from crucible.arena.registry_watcher import Seated
 from crucible.arena.seats import Seats
+from crucible.arena.status_file import ArenaFiles, SideFiles, write_status
 from crucible.execution.cerebellum_link import LinkError
 from crucible.ledger.ledger import Ledger
 from crucible.settings import Costs

@@ -8,7 +8,7 @@ from prefect.logging import disable_run_logger
 
 import flows.forge
 import flows.singularity
-from crucible.arena.roster import QUARANTINED
+from crucible.arena.registry_watcher import QUARANTINED
 from crucible.market.exchange import ExchangeError
 from crucible.registry.version import Version
 from crucible.settings import Slot

@@ -212,7 +212,7 @@ def test_the_arena_says_of_every_agent_whether_its_figures_are_simulated(tmp_pat
     from types import SimpleNamespace
 
     from crucible.arena.agent import Agent, Seat
-    from crucible.arena.publication import write_status
+    from crucible.arena.status_file import write_status
 
     strategy = SimpleNamespace(symbol="BTCUSDT", kind="gp")
     agents = [

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from crucible.arena.agent import Agent, Context, Seat
-from crucible.arena.sized import sized
+from crucible.arena.sized_backtest import sized
 from crucible.features.frame import FeatureFrame, FeatureSchema
 from crucible.forge.backtest.engine import Market, backtest
 from crucible.market.candles import Candles

@@ -9,8 +9,8 @@ import pytest
 
 from crucible.arena.agent import Agent, Seat
 from crucible.arena.alignment import Minute
-from crucible.arena.deciding import Deciders
-from crucible.arena.desk import Desk
+from crucible.arena.decisions import Deciders
+from crucible.arena.orders_in_flight import Desk
 from crucible.features.frame import FeatureRow, FeatureSchema
 from crucible.market.candles import Candle
 from crucible.market.instruments import Instrument

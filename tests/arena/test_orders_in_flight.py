@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from crucible.arena.agent import IntentWanted
-from crucible.arena.desk import Desk
+from crucible.arena.orders_in_flight import Desk
 from crucible.execution.messages import Ack, Order
 from crucible.ledger.trades import Fill
 

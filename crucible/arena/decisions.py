@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from crucible.arena.agent import Agent, Context, Decision
 from crucible.arena.alignment import Minute
-from crucible.arena.desk import Desk
+from crucible.arena.orders_in_flight import Desk
 from crucible.features.frame import FeatureRow
 from crucible.ledger.trades import Mode
 from crucible.market.instruments import Instrument

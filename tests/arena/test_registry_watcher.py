@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crucible.arena.roster import QUARANTINED, Requirements, Roster, edge_of
+from crucible.arena.registry_watcher import QUARANTINED, Requirements, Roster, edge_of
 from crucible.arena.sizing import Edge
 from crucible.features.frame import FeatureSchema
 from crucible.registry.models import Active, RegistryError, Version

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from crucible.arena.agent import Agent
-from crucible.arena.incoming import BookRecorder
+from crucible.arena.market_input import BookRecorder
 from crucible.errors import CrucibleError
 from crucible.files import append_line, show_text
 from crucible.ledger.trades import Trade
