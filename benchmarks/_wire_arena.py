@@ -198,7 +198,7 @@ def main() -> None:
     from crucible.features.pipeline import FeaturePipeline
     from crucible.market.exchange import Exchange
     from crucible.market.lake import Lake
-    from crucible.operations.services import BEHIND
+    from crucible.operations.supervision.services import BEHIND
     from crucible.settings import FeatureSettings, Settings
 
     parser = argparse.ArgumentParser(description=__doc__)

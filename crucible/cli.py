@@ -21,7 +21,7 @@ from crucible.text import let_every_text_through, terminal, visible
 
 if TYPE_CHECKING:
     from crucible.execution.cerebellum_link import Addresses
-    from crucible.operations.home import Home
+    from crucible.operations.workspace import Home
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -109,8 +109,8 @@ def up(
     browser: Annotated[bool, typer.Option(help="Open Crucible's page.")] = True,
 ) -> None:
     """Start everything on this machine and watch it; Ctrl-C stops it in order."""
-    from crucible.operations.supervisor import UpOptions, options_settings
-    from crucible.operations.supervisor import up as run_up
+    from crucible.operations.supervision.supervisor import UpOptions, options_settings
+    from crucible.operations.supervision.supervisor import up as run_up
     from crucible.setting_names import SettingsError
     from crucible.settings import read_symbols
 
@@ -153,8 +153,8 @@ def report(
     run: Annotated[str | None, typer.Option(help="A run's number; the newest otherwise.")] = None,
 ) -> None:
     """Sum up a run and compare its three books."""
-    from crucible.operations.home import Home
-    from crucible.operations.report import make_report
+    from crucible.operations.reconciliation.report import make_report
+    from crucible.operations.workspace import Home
     from crucible.settings import load_settings
 
     made = make_report(Home.at(load_settings().home), run)
@@ -295,8 +295,8 @@ def explain(
     if path.is_file() or path.suffix == ".json":
         told = explain_file(path)
     else:
-        from crucible.operations.belonging import address_of
-        from crucible.operations.home import Home
+        from crucible.operations.supervision.ownership import address_of
+        from crucible.operations.workspace import Home
         from crucible.registry.models import Registry
         from crucible.settings import load_settings
 
@@ -324,7 +324,7 @@ def kill(
     wait: Annotated[float, typer.Option(help="Seconds to wait for flat positions.")] = 10.0,
 ) -> None:
     """Halt every agent, cancel every order and close every position, now."""
-    from crucible.operations.halt import halt_and_flatten
+    from crucible.operations.control import halt_and_flatten
 
     addresses = _cerebellum()
     if not yes:
@@ -347,7 +347,7 @@ def resume(
     symbol: Annotated[str | None, typer.Option(help="Only this symbol.")] = None,
 ) -> None:
     """Let trading go on after a halt, a kill, a tripped dead-man switch or a day's loss."""
-    from crucible.operations.halt import resume as move_up
+    from crucible.operations.control import resume as move_up
 
     resumed = move_up(_cerebellum(), operator, agent, symbol)
     scope = " in ".join(filter(None, (agent, symbol))) or "everything"
@@ -401,7 +401,7 @@ def radar_picture(
 
 def _home() -> Home:
     """Find the home without the settings: what stops and shows must not need them to be in order."""
-    from crucible.operations.home import Home
+    from crucible.operations.workspace import Home
     from crucible.whereabouts import find_home
 
     found = find_home()
@@ -411,7 +411,7 @@ def _home() -> Home:
 
 
 def _cerebellum() -> Addresses:
-    from crucible.operations.reach import reach
+    from crucible.operations.control_link import reach
 
     addresses, doubt = reach(_home())
     if doubt:

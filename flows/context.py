@@ -14,8 +14,8 @@ from prefect import runtime
 
 from crucible.errors import CrucibleError, StrategyError
 from crucible.locks import HeldError, held
-from crucible.operations.belonging import refuse_another
-from crucible.operations.home import Home, Run, read_json
+from crucible.operations.supervision.ownership import refuse_another
+from crucible.operations.workspace import Home, Run, read_json
 from crucible.registry.models import Registry, Version
 from crucible.registry.proof import digest
 from crucible.settings import Settings, load_settings

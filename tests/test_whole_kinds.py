@@ -22,7 +22,7 @@ ALLOWED = {
     ("crucible/files.py", "replace"): "it is the one place",
     ("crucible/files.py", "rename"): "it is the one place",
     ("crucible/files.py", "write_bytes"): "it is the one place",
-    ("crucible/operations/process.py", "replace"): "an old log beside the new one",
+    ("crucible/operations/supervision/process.py", "replace"): "an old log beside the new one",
     ("crucible/registry/models.py", "write_text"): "a temporary folder, on its way to MLflow",
     (
         "crucible/forge/reporting/folder.py",
@@ -82,7 +82,7 @@ def test_only_one_module_gives_files_their_bytes_and_names():
         # A lock; a service's output.
         ("crucible/files.py", "open"),
         ("crucible/market/lake.py", "open"),
-        ("crucible/operations/process.py", "open"),
+        ("crucible/operations/supervision/process.py", "open"),
     }
     assert found - ALLOWED.keys() - opened == set()
 

@@ -8,8 +8,8 @@ import uvicorn
 
 from crucible.dashboard.app import make_app
 from crucible.gate import Gate
-from crucible.operations.home import Home
-from crucible.operations.ports import HOST
+from crucible.operations.supervision.ports import HOST
+from crucible.operations.workspace import Home
 from crucible.settings import load_settings
 
 

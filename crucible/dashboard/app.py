@@ -19,8 +19,8 @@ from starlette.routing import Route
 
 from crucible.dashboard.state import mlflow_address, read_state
 from crucible.operations.errors import OperationsError
-from crucible.operations.home import Home
-from crucible.operations.servers import forgings_experiment
+from crucible.operations.supervision.servers import forgings_experiment
+from crucible.operations.workspace import Home
 from crucible.registry.pages import experiments_page, models_page, runs_page
 
 PAGE = Path(__file__).with_name("page.html")

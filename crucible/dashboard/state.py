@@ -8,11 +8,11 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from crucible.operations.books import plain
 from crucible.operations.errors import BooksError, HomeError
-from crucible.operations.home import Home, read_json
-from crucible.operations.record_books import ledger_rows
+from crucible.operations.reconciliation.accounts import plain
+from crucible.operations.reconciliation.own_accounts import ledger_rows
 from crucible.operations.status import market_time, read_status
+from crucible.operations.workspace import Home, read_json
 
 SPARK_POINTS = 120
 NEWEST = 30

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from crucible.operations.home import Home, read_json
-from crucible.operations.probe import answers
-from crucible.operations.process import Identity, memory_mb
-from crucible.operations.services import NAMES
-from crucible.operations.trading import Trading, journal_trouble, read_trading
+from crucible.operations.supervision.probe import answers
+from crucible.operations.supervision.process import Identity, memory_mb
+from crucible.operations.supervision.services import NAMES
+from crucible.operations.trading_state import Trading, journal_trouble, read_trading
+from crucible.operations.workspace import Home, read_json
 
 State = Literal["up", "starting", "down"]
 # Where a service answers 200, below its address.

@@ -9,11 +9,11 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from crucible.operations.books import plain
-from crucible.operations.report import Report
+from crucible.operations.reconciliation.accounts import plain
+from crucible.operations.reconciliation.report import Report
 from crucible.operations.sheet import Column, Sheet
 from crucible.operations.status import ServiceStatus, Status, market_time
-from crucible.operations.trading import Trading
+from crucible.operations.trading_state import Trading
 
 _TRADING = {"ACTIVE": "green", "REDUCE_ONLY": "bold yellow", "STOPPED": "bold"}
 _COLOURS = {"up": "green", "starting": "yellow", "down": "red"}

@@ -11,10 +11,10 @@ import pytest
 import uvicorn
 
 from crucible.dashboard.app import make_app
-from crucible.operations.home import Home, write_json
-from crucible.operations.ports import claim
-from crucible.operations.process import Identity
-from crucible.operations.servers import forgings_experiment, prepare_forgings
+from crucible.operations.supervision.ports import claim
+from crucible.operations.supervision.process import Identity
+from crucible.operations.supervision.servers import forgings_experiment, prepare_forgings
+from crucible.operations.workspace import Home, write_json
 from tests.browser.test_pages import browsing, chromium
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]

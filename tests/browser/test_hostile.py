@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from crucible.operations.home import Home, write_json
-from crucible.operations.ports import claim
-from crucible.operations.process import Identity, ServiceProcess
+from crucible.operations.supervision.ports import claim
+from crucible.operations.supervision.process import Identity, ServiceProcess
+from crucible.operations.workspace import Home, write_json
 from tests.browser.test_pages import browsing, chromium  # noqa: F401
 from tests.flows.plant import answer
 from tests.processes import REPOSITORY

@@ -14,8 +14,8 @@ import httpx
 import psutil
 import pytest
 
-from crucible.operations import services
-from crucible.operations.process import ServiceProcess, stop_trees
+from crucible.operations.supervision import services
+from crucible.operations.supervision.process import ServiceProcess, stop_trees
 from crucible.registry.proof import Gate, Proof, digest
 from tests.browser.test_pages import browsing, chromium, enter_prefect  # noqa: F401
 from tests.flows.plant import answer

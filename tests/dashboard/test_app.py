@@ -10,7 +10,7 @@ from crucible.dashboard.app import PAGE, make_app
 from crucible.dashboard.state import SPARK_POINTS, thin
 from crucible.ledger.ledger import AgentRow, Ledger
 from crucible.ledger.trades import Fill
-from crucible.operations.home import Home, write_json
+from crucible.operations.workspace import Home, write_json
 
 NAME = "BTCUSDT-gp-1@1"
 

@@ -23,8 +23,8 @@ import httpx
 import psutil
 import pytest
 
-from crucible.operations.home import Home
-from crucible.operations.servers import authorization
+from crucible.operations.supervision.servers import authorization
+from crucible.operations.workspace import Home
 from crucible.settings import Slot
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2_700)]

@@ -18,13 +18,13 @@ from crucible.forge.evolution.run import Forging
 from crucible.forge.reporting.folder import write_folder
 from crucible.forge.reporting.importance import with_importance
 from crucible.market.exchange import Exchange
-from crucible.operations import services
-from crucible.operations.home import Home, Run, write_json
-from crucible.operations.ports import claim
-from crucible.operations.process import ServiceProcess, stop_trees
-from crucible.operations.servers import authorization
-from crucible.operations.services import Ports
-from crucible.operations.world import World
+from crucible.operations.market_configuration import World
+from crucible.operations.supervision import services
+from crucible.operations.supervision.ports import claim
+from crucible.operations.supervision.process import ServiceProcess, stop_trees
+from crucible.operations.supervision.servers import authorization
+from crucible.operations.supervision.services import Ports
+from crucible.operations.workspace import Home, Run, write_json
 from crucible.registry.models import Registry
 from crucible.settings import MINUTE_MS, Settings, Slot
 from tests.processes import DAY_MS, ORIGIN_MS, REPOSITORY

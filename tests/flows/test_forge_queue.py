@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from crucible.operations import services
-from crucible.operations.servers import PrefectServer
+from crucible.operations.supervision import services
+from crucible.operations.supervision.servers import PrefectServer
 from tests.flows.plant import deploy
 from tests.processes import REPOSITORY
 

@@ -16,8 +16,8 @@ from crucible.forge.evolution.islands import IslandsState
 from crucible.market.candles import folder_hash, write_candles
 from crucible.market.funding import Funding, write_funding
 from crucible.market.lake import Lake
-from crucible.operations.home import Home
-from crucible.operations.world import World
+from crucible.operations.market_configuration import World
+from crucible.operations.workspace import Home
 from crucible.registry.models import SEALED, TRIALS, Version
 from crucible.registry.proof import digest
 from crucible.settings import MINUTE_MS, Settings, Slot

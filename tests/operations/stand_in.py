@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from crucible.operations import services, supervisor
 from crucible.operations.errors import ServerError
-from crucible.operations.services import ServiceSpec
-from crucible.operations.supervisor import UpOptions
+from crucible.operations.supervision import services, supervisor
+from crucible.operations.supervision.services import ServiceSpec
+from crucible.operations.supervision.supervisor import UpOptions
 from crucible.settings import load_settings
 from crucible.text import terminal
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from rich.console import Console
 
 from crucible.operations.display import Display
-from crucible.operations.home import Home
 from crucible.operations.status import read_status
+from crucible.operations.workspace import Home
 
 
 def test_a_file_gets_one_plain_line_per_event():

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from crucible.execution.cerebellum_link import Addresses, CerebellumLink
-from crucible.operations.home import Home
+from crucible.operations.workspace import Home
 from tests.documented import answers, lacking
 from tests.processes import cerebellum_command, running, venue_command, write_keys
 

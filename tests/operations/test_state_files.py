@@ -16,8 +16,8 @@ from crucible.features.influence import InfluenceArrays
 from crucible.forge.evolution.checkpoint import read_checked
 from crucible.ledger.ledger import Ledger
 from crucible.operations.errors import HomeError
-from crucible.operations.home import Home, read_json, write_json
-from crucible.operations.world import open_outside, open_world
+from crucible.operations.market_configuration import open_outside, open_world
+from crucible.operations.workspace import Home, read_json, write_json
 from tests.disks import fill, mounted
 from tests.documented import answers, lacking
 

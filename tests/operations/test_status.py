@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from crucible.operations.home import Home, write_json
-from crucible.operations.process import Identity
-from crucible.operations.services import NAMES
 from crucible.operations.status import read_status
+from crucible.operations.supervision.process import Identity
+from crucible.operations.supervision.services import NAMES
+from crucible.operations.workspace import Home, write_json
 
 AGENT = {"agent": "BTCUSDT-gp-1@1", "proven": False, "pnl": "1.5", "position": "0"}
 

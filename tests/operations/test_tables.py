@@ -20,10 +20,10 @@ from rich.console import Console
 
 from crucible.ledger.ledger import AgentRow, Ledger
 from crucible.ledger.trades import Fill, Mode
-from crucible.operations.home import Home, write_json
-from crucible.operations.report import agent_sums
+from crucible.operations.reconciliation.report import agent_sums
 from crucible.operations.sheet import Column, Sheet
 from crucible.operations.tables import agents_tables, figures_table
+from crucible.operations.workspace import Home, write_json
 
 PROMOTED, RIVAL = "SOLUSDT-boosted-12@345", "SOLUSDT-boosted-12@346"
 # Figures of real length; each must be found whole.

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from crucible.operations.home import Home, read_json
-from crucible.operations.process import Identity, marked
+from crucible.operations.supervision.process import Identity, marked
+from crucible.operations.workspace import Home, read_json
 from tests.disks import fill, mounted
 
 STAND_IN = Path(__file__).with_name("stand_in.py")

@@ -1,0 +1,316 @@
+"""What a run came to: agents, versions, fills, fees and profit, and whether the three books agree.
+
+The venue, Cerebellum's journal and the arena's ledger are each read from their own source; nothing
+is taken from one to fill in another.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from crucible.ledger.trades import Fill, Mode, pair
+from crucible.operations.errors import BooksError, HomeError, ServerError
+from crucible.operations.reconciliation.accounts import EXACT, ZERO, Book, differences, plain
+from crucible.operations.reconciliation.own_accounts import journal_book, ledger_book, ledger_rows
+from crucible.operations.reconciliation.venue_statement import Statement, VenueAccount
+from crucible.operations.supervision.process import Identity
+from crucible.operations.supervision.servers import registered_versions
+from crucible.operations.workspace import Home, Run, read_json
+from crucible.settings import load_settings
+
+# While agents trade, a fill is on its way from one book to the next for some milliseconds.
+SETTLING_READS = 8
+SETTLING_PAUSE_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One run's sums.
+
+    Attributes
+    ----------
+    run : str
+    agents : list of dict
+    versions : int or None
+        In the model registry; None when it cannot be asked and was never counted.
+    books : dict
+        Keeper to book; None where a keeper has nothing to show.
+    marks : dict
+        Price that values each open position: the venue's own.
+    disagreements : list of str
+        Empty when all three books are there and equal.
+    notes : list of str
+        What could not be read, and where a figure comes from instead.
+    """
+
+    run: str
+    agents: list[dict[str, Any]]
+    versions: int | None
+    books: dict[str, Book | None]
+    marks: dict[str, Decimal]
+    disagreements: list[str]
+    notes: list[str]
+
+    @property
+    def books_agree(self) -> bool:
+        """Whether three books were read and are equal to the last unit."""
+        return not self.disagreements
+
+    @property
+    def best(self) -> Book | None:
+        """The book that the headline figures come from: the venue's, else the next one."""
+        return next((book for book in self.books.values() if book is not None), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the report as JSON values, money as decimal strings."""
+        best = self.best
+        pnl = best.pnl(self.marks) if best else None
+        return {
+            "run": self.run,
+            "agents": self.agents,
+            "versions": self.versions,
+            "fills": best.fills if best else 0,
+            "fees": plain(best.fees) if best else "0",
+            "pnl": None if pnl is None else plain(pnl),
+            "books_agree": self.books_agree,
+            "books": {
+                keeper: None if book is None else book.to_json(self.marks)
+                for keeper, book in self.books.items()
+            },
+            "differences": self.disagreements,
+            "notes": self.notes,
+        }
+
+
+def make_report(home: Home, run_id: str | None = None) -> Report:
+    """Read the three books of a run, the newest one by default.
+
+    Raises
+    ------
+    HomeError
+        If nothing has run in this home, or there is no such run.
+    """
+    run = home.current() if run_id is None else home.run(run_id)
+    if run is None or not run.path.is_dir():
+        known = ", ".join(sorted(path.name for path in home.runs.glob("*"))) or "none"
+        message = f"{home.path} has no run {run_id or ''}(it has: {known}); start one: crucible up"
+        raise HomeError(message)
+    services = _live_services(home, run)
+    notes: list[str] = []
+    for attempt in range(SETTLING_READS):
+        notes.clear()
+        books, marks, statement = _read_books(home, run, services, notes)
+        found = _disagreements(books, statement)
+        if not found or "paper_venue" not in services:
+            break
+        if attempt + 1 < SETTLING_READS:
+            time.sleep(SETTLING_PAUSE_S)
+    unknown = (read_json(run.facts) or {}).get("unknown_funding")
+    if unknown:
+        notes.append(f"funding: no rates are known for {', '.join(unknown)}: none is charged")
+    return Report(
+        run=run.run_id,
+        agents=agent_sums(run),
+        versions=_versions(run, services, notes),
+        books=books,
+        marks=marks,
+        disagreements=found,
+        notes=notes,
+    )
+
+
+def agent_sums(run: Run) -> list[dict[str, Any]]:
+    """Sum up every agent of a run's ledger.
+
+    ``fees``, ``trades``, ``pnl`` (realised, funding charged) and ``position`` are of its fills at the
+    venue alone: those of a promoted agent begin with its promotion. What the arena simulated for it
+    as a challenger stands apart under ``simulated``, None where there was nothing.
+    """
+    agents = ledger_rows(run.ledger, "SELECT * FROM agents ORDER BY since_ts, agent")
+    rows = ledger_rows(run.ledger, "SELECT * FROM fills ORDER BY exec_ts, seq, rowid")
+    paid = ledger_rows(run.ledger, "SELECT agent, amount FROM funding WHERE mode = 'live'")
+    fills = [_fill(row) for row in rows]
+    sums = []
+    for row in agents:
+        name = row["agent"]
+        mine = [fill for fill in fills if fill.agent == name]
+        live = _mode_sums(mine, "live")
+        shadow = _mode_sums(mine, "shadow")
+        funding = _total(Decimal(item["amount"]) for item in paid if item["agent"] == name)
+        sums.append(
+            {
+                "agent": name,
+                "slot": row["slot"],
+                "version": row["version"],
+                "role": row["role"],
+                "symbol": row["symbol"],
+                "kind": row["kind"],
+                "proven": bool(row["proven"]),
+                "active": row["until_ts"] is None,
+                "fills": {"live": live.fills, "shadow": shadow.fills},
+                **live.to_json(funding),
+                "simulated": (
+                    shadow.to_json() if shadow.fills or row["role"] == "challenger" else None
+                ),
+            }
+        )
+    return sums
+
+
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """What the fills of one agent in one mode come to."""
+
+    fills: int
+    trades: int
+    fees: Decimal
+    pnl: Decimal
+    position: Decimal
+
+    def to_json(self, funding: Decimal = ZERO) -> dict[str, Any]:
+        return {
+            "trades": self.trades,
+            "fees": plain(self.fees),
+            "pnl": plain(EXACT.subtract(self.pnl, funding)),
+            "position": plain(self.position),
+        }
+
+
+def _mode_sums(fills: Iterable[Fill], mode: Mode) -> _Sums:
+    own = [fill for fill in fills if fill.mode == mode]
+    trades, books = pair(own)
+    return _Sums(
+        fills=len(own),
+        trades=len(trades),
+        fees=_total(fill.fee for fill in own),
+        pnl=_total(trade.pnl for trade in trades),
+        position=_total(book.qty for book in books.values()),
+    )
+
+
+def _live_services(home: Home, run: Run) -> dict[str, dict[str, Any]]:
+    """Services that are alive and belong to this very run."""
+    document = read_json(home.services_file) or {}
+    if document.get("run") != run.run_id:
+        return {}
+    return {
+        name: entry
+        for name, entry in document.get("services", {}).items()
+        if entry.get("state") == "up"
+        and (identity := Identity.from_json(entry)) is not None
+        and identity.alive
+    }
+
+
+def _read_books(
+    home: Home, run: Run, services: dict[str, dict[str, Any]], notes: list[str]
+) -> tuple[dict[str, Book | None], dict[str, Decimal], Statement | None]:
+    # The ledger learns of a fill last: read first, it is the one that may lag, and is read again.
+    books: dict[str, Book | None] = {"venue": None, "journal": None, "ledger": None}
+    for keeper, read, path in (
+        ("ledger", ledger_book, run.ledger),
+        ("journal", journal_book, run.journal),
+    ):
+        try:
+            books[keeper] = read(path)
+            if books[keeper] is None:
+                notes.append(f"{keeper}: {path} does not exist yet")
+        except BooksError as error:
+            notes.append(f"{keeper}: {error}")
+    statement: Statement | None = None
+    try:
+        statement = _statement(home, run, services, notes)
+        books["venue"] = statement.book() if statement else None
+    except BooksError as error:
+        notes.append(f"venue: {error}")
+    return books, statement.marks if statement else {}, statement
+
+
+def _statement(
+    home: Home, run: Run, services: dict[str, dict[str, Any]], notes: list[str]
+) -> Statement | None:
+    if "paper_venue" in services:
+        account = VenueAccount.from_keys(services["paper_venue"]["address"], home.keys_file)
+        return account.statement(initial_deposit(home))
+    saved = Statement.read(run.statement)
+    venue = load_settings().execution.venue
+    if saved is None and venue != "paper":
+        notes.append(f"venue: {venue} was not asked; only the paper venue's books are compared")
+    elif saved is None:
+        notes.append("venue: paper_venue is down and left no statement; its account ended with it")
+    else:
+        notes.append("venue: the statement taken when the run stopped")
+    return saved
+
+
+def initial_deposit(home: Home) -> Decimal:
+    """Give what the paper account started with.
+
+    Raises
+    ------
+    BooksError
+        If the keys file does not say: the wallet could then not be checked against the fills.
+    """
+    accounts = read_json(home.keys_file)
+    try:
+        return Decimal(accounts[0]["usdt"])
+    except (TypeError, KeyError, IndexError, ArithmeticError) as error:
+        message = (
+            f"{home.keys_file} does not say how much usdt the paper account started with; "
+            "remove it while stopped, and the next start writes a new one"
+        )
+        raise BooksError(message) from error
+
+
+def _disagreements(books: dict[str, Book | None], statement: Statement | None) -> list[str]:
+    missing = [keeper for keeper, book in books.items() if book is None]
+    found = [f"{keeper}: not there, so nothing can agree with it" for keeper in missing]
+    found += differences({keeper: book for keeper, book in books.items() if book is not None})
+    if statement is not None and (gap := statement.wallet_difference()) != 0:
+        found.append(f"wallet: the venue's balance is {plain(gap)} away from its own executions")
+    return found
+
+
+def _versions(run: Run, services: dict[str, dict[str, Any]], notes: list[str]) -> int | None:
+    if "mlflow" in services:
+        try:
+            return registered_versions(services["mlflow"]["address"])
+        except ServerError as error:
+            notes.append(f"versions: {error}")
+            return None
+    counted = (read_json(run.facts) or {}).get("versions")
+    notes.append(
+        "versions: mlflow is down; "
+        + ("not known" if counted is None else "counted when the run stopped")
+    )
+    return None if counted is None else int(counted)
+
+
+def _fill(row: dict[str, Any]) -> Fill:
+    mode: Mode = row["mode"]
+    return Fill(
+        exec_id=row["exec_id"],
+        agent=row["agent"],
+        version=row["version"],
+        symbol=row["symbol"],
+        side=row["side"],
+        qty=Decimal(row["qty"]),
+        price=Decimal(row["price"]),
+        fee=Decimal(row["fee"]),
+        exec_ts=row["exec_ts"],
+        reason=row["reason"],
+        intent_id=row["intent_id"],
+        mode=mode,
+        seq=row["seq"],
+    )
+
+
+def _total(values: Iterable[Decimal]) -> Decimal:
+    total = ZERO
+    for value in values:
+        total = EXACT.add(total, value)
+    return total

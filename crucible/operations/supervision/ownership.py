@@ -1,0 +1,97 @@
+"""Does a server belong to this home? Asked before any command believes what one says.
+
+Several homes live on one machine, ports are given to the next who asks, and a file outlives the
+process that it names. A server belongs to a home when the home's ``services.json`` names it and the
+very process that was started for it still lives: whoever holds its port is that process.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from crucible.operations.errors import HomeError
+from crucible.operations.supervision.process import Identity
+from crucible.operations.workspace import Home, read_json
+
+# What the tools of a server take its address from, whatever home it belongs to.
+ADDRESS_VARIABLES = {"mlflow": "MLFLOW_TRACKING_URI", "prefect": "PREFECT_API_URL"}
+_PATHS = {"prefect": "/api"}
+
+
+def living(home: Home, service: str) -> dict[str, Any]:
+    """Give what ``services.json`` says of a service of this home whose process lives.
+
+    Raises
+    ------
+    HomeError
+        If nothing was started here, or its process has ended: another program, of another home
+        perhaps, may have its address by now.
+    """
+    known = _services(home).get(service)
+    if not isinstance(known, dict) or not known.get("address"):
+        message = (
+            f"{home.path}: no {_TITLES.get(service, service)} server is known; start the stack "
+            "(crucible up), or name the home that you mean: CRUCIBLE_HOME=FOLDER"
+        )
+        raise HomeError(message)
+    identity = Identity.from_json(known)
+    if identity is None or not identity.alive:
+        message = (
+            f"{home.path}: its {_TITLES.get(service, service)} server at {known['address']} has ended; "
+            "whatever answers there now belongs to somebody else. Start the stack (crucible up), or "
+            "name the home that you mean: CRUCIBLE_HOME=FOLDER"
+        )
+        raise HomeError(message)
+    return known
+
+
+def address_of(home: Home, service: str) -> str:
+    """Give the address of a living server of this home.
+
+    Raises
+    ------
+    HomeError
+        If there is none, or the environment names another one.
+    """
+    address = str(living(home, service)["address"])
+    refuse_another(home, service, address)
+    return address
+
+
+def refuse_another(home: Home, service: str, address: str | None = None) -> None:
+    """Refuse to go on where the environment names a server that is not this home's.
+
+    Parameters
+    ----------
+    home : Home
+    service : str
+    address : str, optional
+        Of this home's server; None takes what ``services.json`` says, alive or not.
+
+    Raises
+    ------
+    HomeError
+        Naming both servers.
+    """
+    variable = ADDRESS_VARIABLES[service]
+    asked = os.environ.get(variable)
+    if address is None:
+        known = _services(home).get(service)
+        address = str(known.get("address") or "") if isinstance(known, dict) else ""
+    own = address + _PATHS.get(service, "")
+    if asked and address and asked.rstrip("/") != own.rstrip("/"):
+        message = (
+            f"{variable} is {asked}, but the server of {home.path} is {own}; unset {variable}, or "
+            "name the home that you mean: CRUCIBLE_HOME=FOLDER"
+        )
+        raise HomeError(message)
+
+
+_TITLES = {"mlflow": "MLflow", "prefect": "Prefect", "paper_venue": "paper venue"}
+
+
+def _services(home: Home) -> dict[str, Any]:
+    document = read_json(home.services_file)
+    services = document.get("services") if isinstance(document, dict) else None
+    return services if isinstance(services, dict) else {}

@@ -1,0 +1,505 @@
+"""`crucible up`: start everything in order, watch it, and stop it in order.
+
+The sequence reads top to bottom in `Supervisor`; while it waits for one thing it keeps watching all
+the others.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+import traceback
+import webbrowser
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from crucible.errors import CrucibleError
+from crucible.files import append_line
+from crucible.operations.display import Display
+from crucible.operations.errors import OperationsError, ServiceError
+from crucible.operations.market_configuration import World, open_outside, open_world
+from crucible.operations.status import read_status
+from crucible.operations.supervision import services
+from crucible.operations.supervision.arena_run import ArenaRun
+from crucible.operations.supervision.disk_space import Room
+from crucible.operations.supervision.ports import claim
+from crucible.operations.supervision.servers import (
+    TERMINAL,
+    PrefectServer,
+    market_clock,
+    prepare_forgings,
+)
+from crucible.operations.supervision.services import FORGE_QUEUE, POOL, REPOSITORY, Ports
+from crucible.operations.supervision.shutdown import SCHEDULED, attempt, shut_down
+from crucible.operations.supervision.stack import Stack, clear_leftovers
+from crucible.operations.trading_state import journal_trouble, read_trading
+from crucible.operations.workspace import Home, Run, write_json
+from crucible.settings import MINUTE_MS, Settings, load_settings
+
+TICK_S = 0.25
+TABLE_EVERY_S = 2.0
+WORLD_EVERY_S = 5.0
+# First starts on a loaded machine are slow: they create databases.
+START_LIMIT_S = 300.0
+INGEST_LIMIT_S = 900.0
+# A flow run costs some seconds of a core before its first line: fast markets are judged in batches.
+WATCHTOWER_SHORTEST_S = 30.0
+SINGULARITY_SHORTEST_S = 60.0
+SINGULARITY_EVERY_MINUTES = 15
+
+
+class StopRequested(BaseException):
+    """Ctrl-C, SIGTERM or the end of ``--run-for``: unwinds from whatever was being waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """What the command line can say.
+
+    Attributes
+    ----------
+    candles : Path or None
+        Replay this folder instead of simulating.
+    start_ms : int or None
+        Market time to start at.
+    symbols : tuple of str or None
+    funding : Path or None
+        Folder of the rates of funding of a replay; None is that of the candles.
+    run_for_s : float or None
+        Seconds to run once everything is up; None until stopped.
+    browser : bool
+        Open Crucible's page when it is there and this is a terminal.
+    """
+
+    candles: Path | None = None
+    start_ms: int | None = None
+    symbols: tuple[str, ...] | None = None
+    funding: Path | None = None
+    run_for_s: float | None = None
+    browser: bool = True
+
+
+def up(settings: Settings, options: UpOptions, console: Console) -> None:
+    """Run the whole stack until it is told to stop; it leaves no process behind.
+
+    Raises
+    ------
+    OperationsError
+        If it cannot start, or something that cannot be had again ended.
+    """
+    home = Home.at(settings.home)
+    home.create()
+    with home.lock(), Display(console) as display:
+        clear_leftovers(home, display.say)
+        Supervisor(settings, options, home, display).run()
+
+
+class Supervisor:
+    """One `up`, from the first process to the last.
+
+    Parameters
+    ----------
+    settings : Settings
+    options : UpOptions
+    home : Home
+        Locked by the caller.
+    display : Display
+    """
+
+    def __init__(
+        self, settings: Settings, options: UpOptions, home: Home, display: Display
+    ) -> None:
+        self._options = options
+        self._home = home
+        self._display = display
+        self._world = world_of(settings, options, home)
+        for line in self._world.says():
+            display.say(line)
+        _refuse_foreign_slots(settings, self._world)
+        self._settings = settings
+        self._ports = Ports(
+            prefect=claim(settings.ports.prefect, "prefect"),
+            mlflow=claim(settings.ports.mlflow, "mlflow"),
+            dashboard=claim(settings.ports.dashboard, "dashboard"),
+            paper_venue=claim(settings.ports.paper_venue, "paper_venue"),
+        )
+        # Outside, positions outlive a stop: the next start must know them, so it keeps the journal.
+        held = home.current() if settings.execution.venue != "paper" else None
+        self._run = held or home.new_run()
+        self._environment = services.environment(
+            settings, home, self._run, self._ports, self._world, os.environ
+        )
+        self._stack = Stack(home, self._run, self._environment, REPOSITORY, display.say)
+        self._prefect = PrefectServer(self._ports.prefect_api, home.password())
+        self._arena = ArenaRun(self._stack, self._prefect, self._run)
+        self._signals = 0
+        self._room = Room(home.path)
+        self._failing: dict[str, str] = {}
+        self._shown = self._remembered = 0.0
+        self._trading: tuple[str, int | None] | None = None
+        self._footer = "starting"
+
+    def run(self) -> None:
+        """Start, watch, stop.
+
+        Raises
+        ------
+        CrucibleError
+            Why it ended, where nobody asked for it; every process has been stopped by then.
+        """
+        self._describe_run()
+        with self._signals_asked():
+            try:
+                self._bring_up()
+                self._watch()
+            except StopRequested:
+                self._display.say("stopping everything in order; this takes some seconds")
+            except CrucibleError as error:
+                self._display.say(f"{error}; stopping everything in order")
+                raise
+            except Exception as error:
+                raise self._defect(error) from error
+            finally:
+                self._end()
+        self._display.say(
+            f"stopped; run {self._run.run_id} is kept: crucible report --run {self._run.run_id}"
+        )
+
+    def _end(self) -> None:
+        show = partial(self._show, time.monotonic(), always=True)
+        self._footer = "stopping"
+        attempt("the table", show, self._display.say)
+        attempt("the market's time", self._remember, self._display.say)
+        shut_down(self._stack, self._prefect, self._arena, self._display.say)
+        self._footer = f"run {self._run.run_id} has stopped"
+        self._prefect.close()
+        attempt("the table", show, self._display.say)
+
+    def _defect(self, error: Exception) -> ServiceError:
+        """Tell a defect of the code in one line; its trace goes to a file."""
+        where = self._home.logs / "up.log"
+        trace = "".join(traceback.format_exception(error))
+        self._aside("the trace", partial(append_line, where, trace))
+        message = f"crucible up ended by {type(error).__name__}: {error}; the whole trace: {where}"
+        self._display.say(f"{message}; stopping everything in order")
+        return ServiceError(message)
+
+    def _aside(self, what: str, step: Callable[[], None]) -> None:
+        """Keep books and tell people; where that fails it is said once, and everything goes on."""
+        try:
+            step()
+        except (CrucibleError, OSError) as error:
+            if self._failing.get(what) != str(error):
+                self._failing[what] = str(error)
+                self._display.say(f"{what}: {error}")
+        else:
+            if self._failing.pop(what, None):
+                self._display.say(f"{what}: as it should be again")
+
+    # --- the sequence ----------------------------------------------------------------------------
+
+    def _bring_up(self) -> None:
+        stack, ports = self._stack, self._ports
+        paper = self._settings.execution.venue == "paper"
+        stack.start(services.prefect(ports))
+        stack.start(services.mlflow(self._home, ports))
+        if paper:
+            stack.start(services.paper_venue(self._settings, self._home, ports, self._world))
+            self._wait(lambda: stack.up("paper_venue"), "the paper venue")
+        self._aside("the market's time", self._remember)
+        stack.start(
+            services.cerebellum(
+                self._settings,
+                self._home,
+                self._run,
+                self._world,
+                stack.services["paper_venue"].ready if paper else None,
+            )
+        )
+        self._wait(lambda: stack.up("prefect"), "Prefect")
+        self._prefect.ensure_pool(POOL)
+        self._prefect.ensure_queue(POOL, FORGE_QUEUE, limit=1)
+        stale = self._prefect.clear("left behind by an earlier run")
+        if stale:
+            self._display.say(
+                f"prefect: {stale} unfinished runs of an earlier start marked crashed"
+            )
+        stack.start(services.worker(self._run), self._worker_online)
+        stack.start(services.dashboard(ports))
+        self._deploy()
+        # Nothing is judged or forged before there is history.
+        for deployment in SCHEDULED:
+            self._prefect.rest(deployment)
+        for name in ("worker", "mlflow", "cerebellum", "dashboard"):
+            self._wait(partial(stack.up, name), name)
+        try:
+            prepare_forgings(ports.mlflow_url)
+        except OperationsError as error:
+            self._display.say(f"mlflow: its table of forgings shows no metrics: {error}")
+        self._ingest()
+        self._arena.start()
+        self._set_schedules()
+        self._prefect.start(
+            "singularity/singularity", f"singularity at start of {self._run.run_id}"
+        )
+        self._wait(lambda: stack.up("arena"), "the arena")
+        self._open_browser()
+
+    def _watch(self) -> None:
+        self._footer = (
+            f"run {self._run.run_id}   Crucible {self._ports.dashboard_url}   "
+            f"forgings {self._ports.dashboard_url}/forgings   "
+            f"models {self._ports.dashboard_url}/models   Prefect {self._ports.prefect_url}   "
+            "Ctrl-C stops everything"
+        )
+        self._display.say(
+            f"everything is up: Crucible {self._ports.dashboard_url}  "
+            f"forgings and models in MLflow {self._ports.dashboard_url}/forgings "
+            f"{self._ports.dashboard_url}/models  Prefect {self._ports.prefect_url}"
+        )
+        self._display.say("Prefect's page asks once for a password: crucible password prints it")
+        until = self._options.run_for_s
+        began = time.monotonic()
+        while until is None or time.monotonic() - began < until:
+            self._tick()
+            time.sleep(TICK_S)
+        self._display.say(f"ran for {until:g} s as asked")
+        raise StopRequested
+
+    def _deploy(self) -> None:
+        """Deploy every flow of ``prefect.yaml``; the command ends by itself."""
+        self._display.say("prefect: deploying the flows")
+        process = self._stack.helper("deploy", services.deploy_command())
+        self._wait(lambda: process.poll() is not None, "the flows' deployment")
+        code = process.poll()
+        if code != 0:
+            message = (
+                f"the flows could not be deployed (code {code}): {process.last_words()}; "
+                f"the whole log: {process.log} and {process.output}"
+            )
+            raise ServiceError(message)
+
+    def _ingest(self) -> None:
+        """Fill the lake; nothing can be forged or traded without history."""
+        name = f"ingest at start of {self._run.run_id}"
+        run_id = self._prefect.start("ingest/ingest", name)
+        self._display.say("prefect: reading the market's history into the lake")
+        seen: dict[str, str] = {}
+
+        def ended() -> bool:
+            seen.update(_state_of(self._prefect, run_id))
+            return seen["type"] in TERMINAL
+
+        self._wait(ended, "the candles' ingestion", INGEST_LIMIT_S, every_s=1.0)
+        if seen["type"] != "COMPLETED":
+            message = (
+                f"ingest ended {seen['type']}: {seen['message']}; see "
+                f"{self._ports.prefect_url}/runs/flow-run/{run_id} or {self._home.logs}/worker.log"
+            )
+            raise ServiceError(message)
+        self._display.say("prefect: the lake is filled")
+
+    def _set_schedules(self) -> None:
+        speed = self._settings.market.speed
+        judging = self._settings.watchtower.every_minutes * 60 / speed
+        seating = SINGULARITY_EVERY_MINUTES * 60 / speed
+        self._prefect.set_interval("watchtower/watchtower", max(WATCHTOWER_SHORTEST_S, judging))
+        self._prefect.set_interval("singularity/singularity", max(SINGULARITY_SHORTEST_S, seating))
+
+    # --- while waiting ---------------------------------------------------------------------------
+
+    def _wait(
+        self,
+        done: Callable[[], bool],
+        what: str,
+        limit_s: float = START_LIMIT_S,
+        every_s: float = TICK_S,
+    ) -> None:
+        deadline = time.monotonic() + limit_s
+        looked = 0.0
+        while True:
+            self._tick()
+            now = time.monotonic()
+            if now - looked >= every_s:
+                looked = now
+                if done():
+                    return
+            if now > deadline:
+                message = f"{what} was not ready after {limit_s:g} s; logs: {self._home.logs}"
+                raise ServiceError(message)
+            time.sleep(TICK_S)
+
+    def _tick(self) -> None:
+        if self._signals:
+            raise StopRequested
+        now = time.monotonic()
+        self._stack.tick(now)
+        self._arena.tick(now)
+        self._aside("the table", partial(self._show, now))
+        if now - self._remembered > WORLD_EVERY_S:
+            self._remembered = now
+            self._aside("the market's time", self._remember)
+            self._room.look(self._display.say)
+            self._aside("the trading state", self._tell_trading)
+
+    def _show(self, now: float, *, always: bool = False) -> None:
+        if self._display.interactive and (always or now - self._shown > TABLE_EVERY_S):
+            self._shown = now
+            self._display.show(read_status(self._home, ask=False), self._footer)
+
+    def _remember(self) -> None:
+        """Write down how far the market has come, so that the next start goes on from there."""
+        if self._world.market == "venue":
+            self._world.save(self._home, self._world.start_ms)
+            return
+        venue = self._stack.services["paper_venue"]
+        if venue.state != "up":
+            return
+        market_ms, ended = market_clock(venue.address)
+        if market_ms is not None:
+            # A minute more: the next start must not relive an instant that was already seen.
+            self._world.save(self._home, market_ms + MINUTE_MS)
+        if ended:
+            self._stack.event("paper_venue", "the recording has ended; nothing trades any more")
+
+    def _tell_trading(self) -> None:
+        """Say when entries are held back, and when they are no more: a log has no table."""
+        up = self._stack.up
+        trouble = journal_trouble(self._stack.services["cerebellum"].address)
+        now = read_trading(
+            self._run.journal, cerebellum=up("cerebellum"), arena=up("arena"), trouble=trouble
+        )
+        told = (now.state, trouble)
+        if told == self._trading or now.state not in {"ACTIVE", "REDUCE_ONLY", "HALTED"}:
+            return
+        if told != ("ACTIVE", 0) or self._trading is not None:
+            self._display.say(f"trading: {now.lines[0]}")
+        self._trading = told
+
+    def _worker_online(self) -> bool:
+        try:
+            return self._prefect.online_worker(POOL, services.worker_name(self._run))
+        except OperationsError:
+            return False
+
+    def _open_browser(self) -> None:
+        if self._options.browser and self._display.interactive:
+            # Some systems wait for the browser to end.
+            opener = threading.Thread(
+                target=webbrowser.open, args=(self._ports.dashboard_url,), daemon=True
+            )
+            opener.start()
+
+    def _describe_run(self) -> None:
+        world = self._world
+        facts = {
+            "run": self._run.run_id,
+            "market": world.market,
+            "candles": world.candles,
+            "symbols": list(world.symbols),
+            "seed": world.seed,
+            "speed": self._settings.market.speed,
+            "origin_ms": world.origin_ms,
+            "start_ms": world.start_ms,
+            "unknown_funding": list(world.unknown_funding),
+            "venue": self._settings.execution.venue,
+            "prefect": self._ports.prefect_url,
+            "mlflow": self._ports.mlflow_url,
+            "dashboard": self._ports.dashboard_url,
+        }
+        write_json(self._run.facts, facts)
+
+    @contextmanager
+    def _signals_asked(self) -> Iterator[None]:
+        def ask(_number: int, _frame: FrameType | None) -> None:
+            self._signals += 1
+
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = {number: signal.signal(number, ask) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def world_of(settings: Settings, options: UpOptions, home: Home) -> World:
+    """Give the market that the settings and the command line ask for.
+
+    Raises
+    ------
+    HomeError
+        If the home lives in another one, or there is no such market.
+    """
+    market = settings.market
+    if settings.execution.venue != "paper":
+        return open_outside(
+            home,
+            symbols=options.symbols or market.symbols,
+            seed=market.seed,
+            history_days=market.history_days,
+            now_ms=time.time_ns() // 1_000_000,
+        )
+    # Symbols that the settings name are asked for; those that they have by default are not.
+    named = market.symbols if "symbols" in market.model_fields_set else None
+    return open_world(
+        home,
+        symbols=options.symbols or named,
+        default_symbols=market.symbols,
+        seed=market.seed,
+        history_days=market.history_days,
+        candles=options.candles,
+        funding=options.funding,
+        start_ms=options.start_ms,
+    )
+
+
+def _state_of(prefect: PrefectServer, run_id: str) -> dict[str, str]:
+    try:
+        run = prefect.run(run_id)
+    except OperationsError:
+        # A server that restarts is the stack's business; the run goes on without it.
+        return {"type": "UNKNOWN", "message": ""}
+    state = run["state"] or {}
+    return {"type": str(run["state_type"]), "message": str(state.get("message") or "")}
+
+
+def _refuse_foreign_slots(settings: Settings, world: World) -> None:
+    foreign = [symbol for symbol in settings.deployment if symbol not in world.symbols]
+    if foreign:
+        message = (
+            f"the deployment strategy trades {foreign[0]}, which is not among the market's "
+            f"symbols {', '.join(world.symbols)}; add it with --symbols, or change `deployment`"
+        )
+        raise ServiceError(message)
+
+
+def options_settings(speed: float | None, seed: int | None) -> Settings:
+    """Read the settings with the command line's speed and seed on top.
+
+    Raises
+    ------
+    SettingsError
+        If one is out of range.
+    """
+    settings = load_settings()
+    asked: dict[str, float | None] = {"speed": speed, "seed": seed}
+    changes = {name: value for name, value in asked.items() if value is not None}
+    if settings.execution.venue != "paper":
+        # An exchange outside runs in real time.
+        changes["speed"] = 1.0
+    if not changes:
+        return settings
+    given = settings.market.model_dump(exclude_unset=True)
+    return load_settings(market={**given, **changes})
+
+
+__all__ = ["Run", "StopRequested", "Supervisor", "UpOptions", "options_settings", "up"]

@@ -1,0 +1,102 @@
+"""The operator's hand, on the real executor and the real paper venue."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from crucible.execution.cerebellum_link import Addresses, CerebellumLink, LinkError, new_intent_id
+from crucible.execution.messages import Ack, Submit
+from crucible.operations.control import halt_and_flatten
+from crucible.operations.reconciliation.accounts import differences
+from crucible.operations.reconciliation.own_accounts import journal_book
+from crucible.operations.reconciliation.venue_statement import VenueAccount
+from tests.processes import cerebellum_command, running, venue_command, write_keys
+
+SYMBOLS = "BTCUSDT,ETHUSDT"
+
+
+@dataclass
+class Desk:
+    link: CerebellumLink
+    addresses: Addresses
+    account: VenueAccount
+    journal: Path
+    sent: int = 0
+
+    def submit(self, symbol: str, side: str, qty: str) -> Ack:
+        self.sent += 1
+        now = self.link.snapshot().ts
+        reply = self.link.ask(
+            Submit(
+                ts=now,
+                request_id=self.link.request_id(),
+                intent_id=new_intent_id(now, self.sent),
+                agent=f"{symbol}-gp-1@1",
+                version="1",
+                symbol=symbol,
+                side=side,  # type: ignore[arg-type]
+                kind="market",
+                qty=qty,
+                limit_price=None,
+                reduce_only=False,
+                ttl_ms=60_000,
+                protect=None,
+                reason="test",
+            )
+        )
+        assert isinstance(reply, Ack)
+        return reply
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    keys = write_keys(tmp_path)
+    log = tmp_path / "processes.log"
+    venue_words = venue_command(tmp_path, keys, SYMBOLS, speed=10, days=1)
+    with (
+        running(venue_words, log) as (_, venue),
+        running(cerebellum_command(tmp_path, keys, SYMBOLS, venue), log) as (_, ready),
+    ):
+        addresses = Addresses(ready["commands"], ready["events"], ready["market"])
+        with CerebellumLink(addresses) as link:
+            deadline = time.monotonic() + 15
+            while link.snapshot().ts == 0:
+                assert time.monotonic() < deadline, log.read_text()[-2000:]
+                time.sleep(0.1)
+            time.sleep(1.0)
+            account = VenueAccount.from_keys(venue["rest"], keys)
+            yield Desk(link, addresses, account, tmp_path / "journal.sqlite")
+
+
+def test_a_halt_closes_everything_refuses_what_follows_and_leaves_equal_books(desk: Desk):
+    for symbol, side, qty in (("BTCUSDT", "buy", "0.02"), ("ETHUSDT", "sell", "0.5")):
+        assert desk.submit(symbol, side, qty).status == "accepted"
+    deadline = time.monotonic() + 15
+    while len(desk.link.snapshot().positions) < 2:
+        assert time.monotonic() < deadline, desk.link.snapshot()
+        time.sleep(0.1)
+
+    halted = halt_and_flatten(desk.addresses, "test", timeout_s=15)
+
+    assert halted.flat
+    assert halted.cancels == "0 cancels requested"
+    assert halted.fills >= 4
+    refused = desk.submit("BTCUSDT", "buy", "0.02")
+    assert (refused.status, refused.code) == ("rejected", "halted")
+    statement = desk.account.statement(Decimal(100_000))
+    journal = journal_book(desk.journal)
+    assert journal is not None
+    assert journal.positions == {}
+    assert differences({"venue": statement.book(), "journal": journal}) == []
+    assert statement.wallet_difference() == 0
+    assert statement.wallet - 100_000 == journal.cash
+
+
+def test_a_halt_without_cerebellum_says_so(tmp_path: Path):
+    nobody = Addresses(*(f"ipc://{tmp_path}/{name}" for name in ("c", "e", "m")))
+    with pytest.raises(LinkError, match="is Cerebellum running"):
+        halt_and_flatten(nobody, "test")
