@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks._harness import Benchmark, BenchmarkError, Row, alternate, ratio_row
 from crucible.features.pipeline import FeaturePipeline
-from crucible.features.rips import (
+from crucible.features.topology.rips import (
     Diagrams,
     Singles,
     distances_of,

@@ -369,7 +369,7 @@ def radar_training_set(
     as_json: AsJson = False,
 ) -> None:
     """Write what the radar measures, by giotto-tda: of candles, or labelled of simulated changes."""
-    from crucible.features.radar_giotto import write_training_set
+    from crucible.features.topology.giotto import write_training_set
     from crucible.settings import load_settings
 
     told = write_training_set(out, candles, markets, seed, load_settings().features)
@@ -389,7 +389,7 @@ def radar_picture(
     as_json: AsJson = False,
 ) -> None:
     """Draw one window as the radar sees it: its cloud and its persistence diagram."""
-    from crucible.features.radar_giotto import write_picture
+    from crucible.features.topology.giotto import write_picture
     from crucible.settings import load_settings
 
     told = write_picture(out, candles, at, load_settings().features)

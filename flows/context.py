@@ -120,7 +120,7 @@ class House:
 
     def pipeline(self) -> FeaturePipeline:
         """Make the feature pipeline that every forging and the arena share."""
-        from crucible.features.influence import InfluenceArrays
+        from crucible.features.influence.mapper import InfluenceArrays
         from crucible.features.pipeline import FeaturePipeline
 
         influence = None

@@ -102,7 +102,7 @@ def train() -> str:
     It learns from the oldest part of the lake only. Where it learned, its features have no value,
     so that a forging never sees what the model was fitted to.
     """
-    from crucible.features.influence_training import train_influence
+    from crucible.features.influence.training import train_influence
 
     house = open_house()
     held = house.lake.read_all(house.symbols)

@@ -35,7 +35,13 @@ def plant(tmp_path_factory):
 
 
 # The longest groups first, so that no process is left with one of them at the end.
-LONG = ("tests/e2e/", "plant", "tests/browser/", "tests/chaos/", "tests/features/test_radar_giotto")
+LONG = (
+    "tests/e2e/",
+    "plant",
+    "tests/browser/",
+    "tests/chaos/",
+    "tests/features/topology/test_giotto",
+)
 
 
 # First, because pytest-xdist reads the marks in its own.

@@ -40,8 +40,8 @@ from crucible.execution.messages import (
     SnapshotReply,
     StateEvent,
 )
-from crucible.features.book_store import BookStore
 from crucible.features.frame import FeatureRow
+from crucible.features.order_books.store import BookStore
 from crucible.features.pipeline import FeaturePipeline
 from crucible.ledger.buffered import BufferedLedger
 from crucible.ledger.trades import Fill, Payment

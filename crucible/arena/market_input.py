@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from crucible.arena.alignment import Minute
 from crucible.execution.messages import BookMessage, CandleMessage
-from crucible.features.book_store import BookStore
-from crucible.features.microstructure import BookMinute, BookSecond, OpenBookMinute
+from crucible.features.order_books.microstructure import BookMinute, BookSecond, OpenBookMinute
+from crucible.features.order_books.store import BookStore
 from crucible.market.candles import Candle
 from crucible.settings import MINUTE_MS
 

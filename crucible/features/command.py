@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from rich.progress import Progress
 
 from crucible.features.frame import FeatureFrame, FeatureSchema
-from crucible.features.influence import InfluenceArrays
+from crucible.features.influence.mapper import InfluenceArrays
 from crucible.features.pipeline import FeaturePipeline
 from crucible.files import make_folder, replacing
 from crucible.market.candles import Candles, files_of, read_folder

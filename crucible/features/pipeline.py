@@ -15,16 +15,16 @@ import numpy as np
 from crucible.errors import CrucibleError
 from crucible.features.frame import FeatureFrame, FeatureRow, FeatureSchema
 from crucible.features.grid import Grid, State, build_grid
-from crucible.features.influence import INFLUENCE, InfluenceArrays, InfluenceMapper
-from crucible.features.microstructure import (
+from crucible.features.influence.mapper import INFLUENCE, InfluenceArrays, InfluenceMapper
+from crucible.features.order_books.microstructure import (
     MICROSTRUCTURE,
     BookMinute,
     BookMinutes,
     Microstructure,
 )
-from crucible.features.radar import RADAR, TopologicalRadar
 from crucible.features.rings import NONE
 from crucible.features.technical import TECHNICAL, WARMUP, TechnicalState
+from crucible.features.topology.radar import RADAR, TopologicalRadar
 from crucible.market.candles import Candle, Candles
 from crucible.market.plausible import DAY_MS, SPARSE_SPAN_MS, SPARSEST
 from crucible.settings import MINUTE_MS, FeatureSettings

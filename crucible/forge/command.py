@@ -12,7 +12,7 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from crucible.features.frame import FeatureFrame
-from crucible.features.influence import InfluenceArrays
+from crucible.features.influence.mapper import InfluenceArrays
 from crucible.features.pipeline import FeaturePipeline
 from crucible.forge.backtest.engine import Backtest, ForgeError, Market, backtest
 from crucible.forge.evolution.distributed import Recipe, spread

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from crucible.features.orderflow import Book
+from crucible.testing.orderflow import Book
 
 
 @st.composite

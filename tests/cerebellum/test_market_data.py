@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from crucible.features.orderflow import Book, book_second
+from crucible.testing.orderflow import Book, book_second
 from tests.cerebellum.client import Cerebellum
 from tests.processes import binary
 

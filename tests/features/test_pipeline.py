@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crucible.features.frame import FeatureFrame
-from crucible.features.microstructure import BookMinutes
+from crucible.features.order_books.microstructure import BookMinutes
 from crucible.features.pipeline import FeatureError, FeaturePipeline
 from crucible.features.technical import TECHNICAL, WARMUP
 from crucible.market.candles import Candles
@@ -26,7 +26,7 @@ def replay(
     books: dict[str, BookMinutes] | None = None,
 ) -> dict[str, list[np.ndarray]]:
     """Feed candles minute by minute, as the live loop does."""
-    from crucible.features.microstructure import BookMinute
+    from crucible.features.order_books.microstructure import BookMinute
 
     by_minute: dict[int, dict[str, int]] = {}
     for symbol, own in candles.items():

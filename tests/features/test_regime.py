@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from crucible.features.radar import EMBEDDING, RADAR, TopologicalRadar
 from crucible.features.regime import (
     COOLDOWN,
     LONGEST,
@@ -13,6 +12,7 @@ from crucible.features.regime import (
     robust_deviations,
 )
 from crucible.features.technical import market_grid
+from crucible.features.topology.radar import EMBEDDING, RADAR, TopologicalRadar
 from crucible.market.simulator import Change, simulate
 from crucible.settings import FeatureSettings
 

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from crucible.dashboard.app import make_app
 from crucible.errors import CrucibleError
-from crucible.features.influence import InfluenceArrays
+from crucible.features.influence.mapper import InfluenceArrays
 from crucible.forge.evolution.checkpoint import read_checked
 from crucible.ledger.ledger import Ledger
 from crucible.operations.errors import HomeError

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from crucible.features.microstructure import BookSecond
+from crucible.features.order_books.microstructure import BookSecond
 
 LEVELS = 10
 SECOND_MS = 1_000

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from crucible.features.grid import Grid
-from crucible.features.radar import (
+from crucible.features.technical import market_grid
+from crucible.features.topology.radar import (
     EMBEDDING,
     EVALUATION,
     TTL,
@@ -15,8 +16,7 @@ from crucible.features.radar import (
     landscape_norms,
     persistence_entropy,
 )
-from crucible.features.rips import persistence
-from crucible.features.technical import market_grid
+from crucible.features.topology.rips import persistence
 from crucible.market.simulator import simulate
 from crucible.settings import FeatureSettings
 
@@ -115,7 +115,7 @@ def test_whole_days_come_from_the_cache_bit_for_bit(tmp_path: Path, monkeypatch)
         calls.append(window)
         return evaluate_window(window, embedded=embedded)
 
-    monkeypatch.setattr("crucible.features.radar.evaluate_window", count)
+    monkeypatch.setattr("crucible.features.topology.radar.evaluate_window", count)
     assert cached.evaluate(own, minutes).tobytes() == plain.tobytes()
     assert len(calls) == len(minutes) - 72
     changed = own.returns.copy()

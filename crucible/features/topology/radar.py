@@ -18,7 +18,7 @@ import numpy as np
 from crucible.features.grid import Grid, Matrix, State, hold
 from crucible.features.regime import RegimeWatch
 from crucible.features.rings import NONE
-from crucible.features.rips import persistence
+from crucible.features.topology.rips import persistence
 from crucible.files import make_folder, replacing
 from crucible.market.candles import Integers
 from crucible.market.mtfa import COVERAGE

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crucible.features.microstructure import (
+from crucible.features.order_books.microstructure import (
     BOOK_TIER,
     CANDLE_TIER,
     MINIMUM_SECONDS,

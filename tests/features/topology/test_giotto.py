@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from crucible.cli import app
-from crucible.features.radar import EVALUATION, evaluate_window
-from crucible.features.radar_giotto import (
+from crucible.features.topology.giotto import (
     giotto_evaluations,
     giotto_lifetimes,
     simulated_training_set,
     training_set,
 )
-from crucible.features.rips import persistence
+from crucible.features.topology.radar import EVALUATION, evaluate_window
+from crucible.features.topology.rips import persistence
 from crucible.market.candles import write_candles
 from crucible.market.simulator import simulate
 from crucible.settings import FeatureSettings

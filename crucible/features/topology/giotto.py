@@ -1,6 +1,6 @@
 """The radar by giotto-tda: its training set and its pictures.
 
-The live path computes the same lifetimes in compiled code (`crucible.features.rips`), since it stands
+The live path computes the same lifetimes in compiled code (`crucible.features.topology.rips`), since it stands
 between a closed candle and every order; here the library itself does the topology, for whole spans
 of history at once, and a test holds the two equal. giotto-tda takes seconds to import: only these
 functions import it.
@@ -18,14 +18,14 @@ import numpy as np
 
 from crucible.errors import CrucibleError
 from crucible.features.grid import Grid, Matrix
-from crucible.features.radar import (
+from crucible.features.technical import market_grid
+from crucible.features.topology.radar import (
     EVALUATION,
     RADAR,
     TopologicalRadar,
     evaluate_window,
     point_clouds,
 )
-from crucible.features.technical import market_grid
 from crucible.files import make_folder, replacing, write_text
 from crucible.market.candles import Candles, Integers, read_folder
 from crucible.market.simulator import Change, ChangeKind, simulate
@@ -64,7 +64,7 @@ def giotto_lifetimes(clouds: Sequence[Matrix]) -> list[tuple[Matrix, Matrix]]:
     Returns
     -------
     list of (connected, loops)
-        As `crucible.features.rips.persistence` gives them, in single precision.
+        As `crucible.features.topology.rips.persistence` gives them, in single precision.
     """
     found = []
     for diagram in _diagrams(clouds):

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crucible.features.orderflow import (
+from crucible.testing.books import books
+from crucible.testing.orderflow import (
     Book,
     book_second,
     depth,
@@ -15,7 +16,6 @@ from crucible.features.orderflow import (
     order_flow_imbalance,
     skew,
 )
-from crucible.testing.books import books
 
 BOOK = Book(bids=((99.5, 4.0), (99.0, 2.0)), asks=((100.5, 1.0), (101.0, 3.0)))
 

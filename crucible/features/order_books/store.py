@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from crucible.errors import CrucibleError
-from crucible.features.microstructure import BookMinute, BookMinutes
+from crucible.features.order_books.microstructure import BookMinute, BookMinutes
 from crucible.market.parquet import read_columns, write_columns
 from crucible.market.plausible import implausible_year
 

@@ -14,7 +14,7 @@ import torch
 from torch_geometric.nn import MessagePassing
 
 from crucible.features.grid import Grid, Matrix
-from crucible.features.influence import (
+from crucible.features.influence.mapper import (
     CLIP,
     InfluenceArrays,
     InfluenceError,

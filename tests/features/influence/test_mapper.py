@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crucible.features.influence import (
+from crucible.features.influence.mapper import (
     CLIP,
     RIDGE,
     Edges,
@@ -57,7 +57,7 @@ def some_edges(seed: int = 2) -> Edges:
 def test_served_messages_equal_the_torch_geometric_forward() -> None:
     import torch
 
-    from crucible.features.influence_training import InfluenceLayer
+    from crucible.features.influence.training import InfluenceLayer
 
     torch.manual_seed(3)
     layer = InfluenceLayer(LAGS)
@@ -85,7 +85,7 @@ def test_served_messages_equal_the_torch_geometric_forward() -> None:
 
 
 def test_training_finds_the_planted_leader_and_repeats_itself() -> None:
-    from crucible.features.influence_training import train_influence
+    from crucible.features.influence.training import train_influence
 
     candles = simulate(SYMBOLS, 1_440 * 5, 5, null=True, leader=Leader("B", share=0.03))
     arrays = train_influence(candles, SETTINGS, seed=6)
@@ -105,7 +105,7 @@ def test_training_finds_the_planted_leader_and_repeats_itself() -> None:
 
 
 def test_a_null_market_has_no_influence_rather_than_noise() -> None:
-    from crucible.features.influence_training import train_influence
+    from crucible.features.influence.training import train_influence
 
     arrays = train_influence(simulate(SYMBOLS, 1_440 * 4, 9, null=True), SETTINGS, seed=1)
     noisy = graphs = 0
@@ -125,7 +125,7 @@ def served_always(arrays: InfluenceArrays) -> InfluenceArrays:
 
 
 def test_too_little_to_learn_from_is_refused_with_a_next_step() -> None:
-    from crucible.features.influence_training import train_influence
+    from crucible.features.influence.training import train_influence
 
     with pytest.raises(InfluenceError, match="at least 3 days"):
         train_influence(simulate(SYMBOLS, 2_000, 1), SETTINGS, seed=1)

@@ -4,7 +4,7 @@ import hypothesis.strategies as st
 import numpy as np
 from hypothesis import given, settings
 
-from crucible.features.rips import SMALL, giotto_diagrams, persistence, small_diagrams
+from crucible.features.topology.rips import SMALL, giotto_diagrams, persistence, small_diagrams
 
 SEEDS = st.integers(0, 2**32 - 1)
 
