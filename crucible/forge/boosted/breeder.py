@@ -20,8 +20,8 @@ from crucible.features.frame import FeatureFrame
 from crucible.forge.backtest.engine import Books, Market
 from crucible.forge.backtest.population import Outcomes
 from crucible.forge.boosted.training import Fit, Fitted, Fitter
-from crucible.forge.genetic.breeder import Score, Variant, moved_exits, score_of
-from crucible.forge.genetic.genome import TIMEOUTS, Quality, nudge_exits, random_exits
+from crucible.forge.candidates import Quality, Score, Variant, score_of
+from crucible.forge.exits import TIMEOUTS, moved_exits, nudge_exits, random_exits
 from crucible.forge.validation.novelty import Novelty
 from crucible.forge.validation.windows import Limits, Windows
 from crucible.market.candles import Floats

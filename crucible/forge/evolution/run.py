@@ -20,6 +20,7 @@ from crucible.features.frame import FeatureFrame
 from crucible.forge.backtest.engine import Market, backtest, daily_returns
 from crucible.forge.backtest.statistics import sharpe
 from crucible.forge.boosted.breeder import BoostedBreeder
+from crucible.forge.candidates import Breeder, Candidate, Variant, fewest_trades
 from crucible.forge.evolution.checkpoint import (
     CheckpointError,
     ForgeState,
@@ -28,13 +29,7 @@ from crucible.forge.evolution.checkpoint import (
 )
 from crucible.forge.evolution.generator import drawing_from
 from crucible.forge.evolution.selection import Selection
-from crucible.forge.genetic.breeder import (
-    Breeder,
-    Candidate,
-    ProgramBreeder,
-    Variant,
-    fewest_trades,
-)
+from crucible.forge.genetic.breeder import ProgramBreeder
 from crucible.forge.result import Curve, ForgeResult, Gate, Refusal, WindowReport
 from crucible.forge.revision import code_revision, source_hash
 from crucible.forge.validation.cross_validation import cross_validate, groups_of

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 from deap import tools
 
+from crucible.forge.candidates import Breeder, Candidate, NovelQuality, Quality, Score
 from crucible.forge.evolution.checkpoint import ForgeState
-from crucible.forge.genetic.breeder import Breeder, Candidate, Score
-from crucible.forge.genetic.genome import NovelQuality, Quality
 from crucible.settings import ForgeSettings
 
 # Share of a population that may buy by the same features.

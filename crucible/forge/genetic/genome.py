@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
-from deap import base, gp
+from deap import gp
 
 from crucible.features.frame import FeatureFrame
+from crucible.forge.candidates import Quality
 from crucible.market.candles import Floats
 from crucible.strategies.contract import Exits
 from crucible.vm.program import (
@@ -31,9 +31,6 @@ T = TypeVar("T", int, float)
 LOOKBACKS = (2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 240)
 # Quantiles of a feature below which (or above one minus which) something rare happens.
 TAIL = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.07)
-STOPS = (0.003, 0.005, 0.008, 0.012, 0.02, 0.03)
-TARGETS = (0.004, 0.006, 0.01, 0.015, 0.025, 0.04)
-TIMEOUTS = (15, 30, 60, 120, 240, 480)
 
 MOST_GENOME_NODES = 48
 MOST_HEIGHT = 8
@@ -66,18 +63,6 @@ TYPES: dict[ValueType, type] = {
     ValueType.WINDOW: Window,
     ValueType.SIGNAL: Wish,
 }
-
-
-class Quality(base.Fitness):
-    """Score up, drawdown down, size down."""
-
-    weights = (1.0, -1.0, -1.0)
-
-
-class NovelQuality(base.Fitness):
-    """Score up, drawdown down, size down, novelty up."""
-
-    weights = (1.0, -1.0, -1.0, 1.0)
 
 
 class Genome(gp.PrimitiveTree):
@@ -189,30 +174,6 @@ def feature(name: str) -> Node:
 def window(rows: int) -> Node:
     """Return the terminal of a lookback."""
     return gp.Terminal(rows, False, Window)  # noqa: FBT003
-
-
-def random_exits() -> Exits:
-    """Return exits drawn from the ladders above."""
-    return Exits(random.choice(STOPS), random.choice(TARGETS), random.choice(TIMEOUTS))
-
-
-def nudge_exits(exits: Exits) -> Exits:
-    """One of the three exits moved one step along its ladder."""
-    stop, target, timeout = exits.stop, exits.target, exits.timeout
-    which = random.randrange(3)
-    if which == 0:
-        stop = step(STOPS, stop)
-    elif which == 1:
-        target = step(TARGETS, target)
-    else:
-        timeout = step(TIMEOUTS, timeout)
-    return Exits(stop, target, timeout)
-
-
-def step(ladder: Sequence[T], value: float) -> T:
-    """Return the rung above or below the one nearest to a value."""
-    nearest = min(range(len(ladder)), key=lambda i: abs(ladder[i] - value))
-    return ladder[max(0, min(len(ladder) - 1, nearest + random.choice((-1, 1))))]
 
 
 def _to_expression(nodes: Sequence[Node], index: int) -> tuple[Expression, int]:

@@ -12,12 +12,11 @@ from functools import partial
 
 from deap import base, gp
 
+from crucible.forge.exits import STOPS, TARGETS, nudge_exits, random_exits, step
 from crucible.forge.genetic.event_study import Finding
 from crucible.forge.genetic.genome import (
     LOOKBACKS,
-    STOPS,
     TAIL,
-    TARGETS,
     Boolean,
     Genome,
     Node,
@@ -29,10 +28,7 @@ from crucible.forge.genetic.genome import (
     constant,
     feature,
     from_expression,
-    nudge_exits,
     primitives,
-    random_exits,
-    step,
     window,
     words_of,
 )

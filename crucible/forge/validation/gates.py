@@ -13,7 +13,7 @@ from crucible.forge.backtest.statistics import (
     overfitting_probability,
     superior_probability,
 )
-from crucible.forge.genetic.breeder import Variant
+from crucible.forge.candidates import Variant
 from crucible.forge.result import Gate
 from crucible.forge.validation.cross_validation import CrossValidation
 from crucible.forge.validation.policy import Policy

@@ -17,9 +17,9 @@ import pytest
 
 import crucible.forge
 from crucible.forge.backtest.engine import ForgeError, backtest
+from crucible.forge.candidates import Variant
 from crucible.forge.evolution.checkpoint import CheckpointError, ForgeState
 from crucible.forge.evolution.generator import drawing, drawing_from
-from crucible.forge.genetic.breeder import Variant
 from crucible.market.funding import Funding
 from crucible.settings import MINUTE_MS
 from crucible.strategies.contract import Exits
@@ -96,7 +96,7 @@ def test_every_module_that_draws_is_lent_the_forgings_generator():
     for info in pkgutil.walk_packages(crucible.forge.__path__, "crucible.forge."):
         importlib.import_module(info.name)
     names = {module.__name__ for module in drawing()}
-    assert names >= {"deap.gp", "crucible.forge.genetic.breeder", "crucible.forge.genetic.genome"}
+    assert names >= {"deap.gp", "crucible.forge.genetic.breeder", "crucible.forge.exits"}
     own = random.Random(1)
     with drawing_from(own):
         assert drawing() == []

@@ -13,12 +13,12 @@ import pytest
 from deap import base
 
 from crucible.forge.backtest.engine import ForgeError
+from crucible.forge.candidates import Score
 from crucible.forge.evolution.checkpoint import CheckpointError, ForgeState
 from crucible.forge.evolution.distributed import Recipe, on_worker
 from crucible.forge.evolution.generator import drawing_from
 from crucible.forge.evolution.islands import Islands, IslandsState
 from crucible.forge.evolution.selection import Selection
-from crucible.forge.genetic.breeder import Score
 from crucible.forge.validation.novelty import FEWEST_COMMON_DAYS, Living, Novelty, earned
 from crucible.settings import ForgeSettings, Slot
 from crucible.strategies.contract import Exits

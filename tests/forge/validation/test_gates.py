@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from crucible.forge.backtest.engine import Market
-from crucible.forge.genetic.breeder import Variant
+from crucible.forge.candidates import Variant
 from crucible.forge.validation.cross_validation import cross_validate, groups_of
 from crucible.forge.validation.gates import Evidence, judge
 from crucible.forge.validation.policy import read_policy
