@@ -421,12 +421,12 @@ def _cerebellum() -> Addresses:
 
 def _agents(home: Home, agent: str) -> list[dict[str, object]]:
     """Tell what the newest run's ledger knows of an agent; nothing where there is none."""
-    from crucible.ledger.ledger import Ledger
+    from crucible.ledger.reader import LedgerReader
 
     run = home.current()
     if run is None or not run.ledger.exists():
         return []
-    with Ledger(run.ledger, read_only=True) as ledger:
+    with LedgerReader(run.ledger) as ledger:
         return [
             {
                 "agent": row.agent,

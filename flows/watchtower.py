@@ -16,7 +16,8 @@ from prefect.events import emit_event
 from crucible.errors import StrategyError
 from crucible.files import WriteError, append_line
 from crucible.ledger.funding_charges import marks_after_settlements, with_settlements
-from crucible.ledger.ledger import AgentRow, Ledger, LedgerError
+from crucible.ledger.ledger import Ledger
+from crucible.ledger.reader import AgentRow, LedgerError
 from crucible.ledger.trades import Mode, pair
 from crucible.lifecycle.records import Records
 from crucible.market.exchange import ExchangeError

@@ -19,7 +19,8 @@ from crucible.arena.status_file import SideFiles
 from crucible.execution.cerebellum_link import CerebellumLink, LinkError
 from crucible.execution.messages import Flatten
 from crucible.features.frame import FeatureRow
-from crucible.ledger.ledger import AgentRow, Ledger, LedgerError
+from crucible.ledger.ledger import Ledger
+from crucible.ledger.reader import AgentRow, LedgerError
 from crucible.settings import Costs
 
 logger = logging.getLogger(__name__)

@@ -5,12 +5,13 @@ Everything is read from the files of the newest run and from the processes that 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 from crucible.operations.errors import BooksError, HomeError
 from crucible.operations.reconciliation.accounts import plain
-from crucible.operations.reconciliation.own_accounts import ledger_rows
+from crucible.operations.reconciliation.own_accounts import open_ledger
 from crucible.operations.status import market_time, read_status
 from crucible.operations.workspace import Home, read_json
 
@@ -49,29 +50,17 @@ def read_state(home: Home) -> dict[str, Any]:
     if run is None:
         return state
     try:
-        state["equity"] = _equity(ledger_rows(run.ledger, _EQUITY))
-        state["verdicts"] = ledger_rows(run.ledger, _VERDICTS, (NEWEST,))
-        state["fills"] = [
-            {**row, "value": plain(Decimal(row["qty"]) * Decimal(row["price"]))}
-            for row in ledger_rows(run.ledger, _FILLS, (NEWEST,))
-        ]
+        with open_ledger(run.ledger) as ledger:
+            if ledger is not None:
+                state["equity"] = _equity(ledger.equity_in_role())
+                state["verdicts"] = ledger.newest_verdicts(NEWEST)
+                state["fills"] = [
+                    {**row, "value": plain(Decimal(row["qty"]) * Decimal(row["price"]))}
+                    for row in ledger.newest_fills(NEWEST)
+                ]
     except BooksError as error:
         state["note"] = str(error)
     return state
-
-
-# A promoted agent's line begins with its promotion: what was simulated before is no money.
-_EQUITY = (
-    "SELECT agent, ts, equity FROM equity JOIN agents USING (agent) WHERE mode = "
-    "CASE role WHEN 'challenger' THEN 'shadow' ELSE 'live' END ORDER BY agent, ts"
-)
-_VERDICTS = (
-    "SELECT ts, agent, version, verdict, reason FROM verdicts ORDER BY ts DESC, agent LIMIT ?"
-)
-_FILLS = (
-    "SELECT exec_ts AS ts, mode, agent, version, symbol, side, qty, price, fee, reason "
-    "FROM fills ORDER BY exec_ts DESC, rowid DESC LIMIT ?"
-)
 
 
 def mlflow_address(home: Home) -> str:
@@ -90,11 +79,11 @@ def mlflow_address(home: Home) -> str:
     return str(address)
 
 
-def _equity(rows: list[dict[str, Any]]) -> dict[str, list[list[float]]]:
-    series: dict[str, list[list[float]]] = {}
-    for row in rows:
-        series.setdefault(row["agent"], []).append([row["ts"], float(row["equity"])])
-    return {agent: thin(points, SPARK_POINTS) for agent, points in series.items()}
+def _equity(marks: Mapping[str, list[tuple[int, Decimal]]]) -> dict[str, list[list[float]]]:
+    return {
+        agent: thin([[float(ts), float(value)] for ts, value in points], SPARK_POINTS)
+        for agent, points in marks.items()
+    }
 
 
 def thin(points: list[list[float]], most: int) -> list[list[float]]:

@@ -18,7 +18,8 @@ from typing import Any
 
 from crucible import sqlite
 from crucible.execution.messages import FillEvent, JournalEvent, StateEvent
-from crucible.ledger.ledger import AgentRow, Ledger, fill_of
+from crucible.ledger.ledger import Ledger, fill_of
+from crucible.ledger.reader import AgentRow
 from crucible.ledger.trades import Fill, Mode
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class BufferedLedger(Ledger):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self._file = Ledger(path, busy_s=BUSY_S)
+        self._file = Ledger(path, wait_s=BUSY_S)
         self._waiting: list[Callable[[], None]] = []
         self._group: list[Callable[[], None]] | None = None
         self._taken: set[str] = set()

@@ -10,13 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from crucible import sqlite
-from crucible.errors import CrucibleError
 from crucible.execution.messages import (
     FillEvent,
     FundingEvent,
@@ -26,11 +24,8 @@ from crucible.execution.messages import (
     StateEvent,
 )
 from crucible.files import make_folder
-from crucible.ledger.trades import Fill, Mode, Payment, Trade, pair, with_funding
-
-SCHEMA_VERSION = 2
-READABLE_SINCE = 1
-"""Oldest version that a reader takes as it is: a run that has ended stays readable."""
+from crucible.ledger.reader import SCHEMA_VERSION, AgentRow, LedgerReader
+from crucible.ledger.trades import Fill, Mode
 
 _MIGRATIONS = (
     """
@@ -71,88 +66,38 @@ _MIGRATIONS = (
 )
 
 
-class LedgerError(CrucibleError, RuntimeError):
-    """The ledger cannot be opened or was written by a newer Crucible."""
-
-
-@dataclass(frozen=True, slots=True)
-class AgentRow:
-    """One agent as the ledger knows it; `agent` is ``SLOT@VERSION``."""
-
-    agent: str
-    slot: str
-    version: str
-    role: str
-    symbol: str
-    kind: str
-    proven: bool
-    since_ts: int
-    until_ts: int | None
-
-
-class Ledger:
-    """A ledger file.
+class Ledger(LedgerReader):
+    """A ledger file, open for writing: made where there is none, brought up to date where it is older.
 
     Parameters
     ----------
     path : Path
-    read_only : bool
-        Readers never create, migrate or lock the file.
-    busy_s : float
+    wait_s : float
         How long a write waits for another program that writes.
 
     Raises
     ------
     LedgerError
-        If the file is missing (read only), cannot be opened or is newer than this code.
+        If the file cannot be opened or is newer than this code.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False, busy_s: float = 30.0) -> None:
-        self.path = path
-        try:
-            self._open(path, read_only=read_only, busy_s=busy_s)
-        except (sqlite.Error, OSError) as error:
-            message = (
-                f"{path}: cannot be opened as a ledger: {error}; free some space if its disk is full, and "
-                "put a copy back if the file is damaged"
-            )
-            raise LedgerError(message) from error
+    def __init__(self, path: Path, *, wait_s: float = 30.0) -> None:
+        super().__init__(path, wait_s=wait_s)
 
-    def _open(self, path: Path, *, read_only: bool, busy_s: float) -> None:
-        if read_only:
-            if not path.exists():
-                message = f"{path}: no ledger here; start the arena first: crucible up"
-                raise LedgerError(message)
-            self._db = sqlite.connect_to_read(path)
-        else:
-            make_folder(path.parent)
-            self._db = sqlite.connect(path, timeout_s=busy_s)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-        self._db.row_factory = sqlite.Row
-        self._migrate(read_only=read_only)
+    def _connect(self, wait_s: float) -> sqlite.Connection:
+        make_folder(self.path.parent)
+        database = sqlite.connect(self.path, timeout_s=wait_s)
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")
+        return database
 
-    def _migrate(self, *, read_only: bool) -> None:
-        found = int(self._db.execute("PRAGMA user_version").fetchone()[0])
-        if found > SCHEMA_VERSION or (read_only and found < READABLE_SINCE):
-            message = f"{self.path}: ledger version {found}, this Crucible reads {SCHEMA_VERSION}"
-            raise LedgerError(message)
-        if read_only:
-            return
+    def _check(self, found: int) -> None:
+        if found > SCHEMA_VERSION:
+            super()._check(found)
         for number in range(found, SCHEMA_VERSION):
             self._db.executescript(
                 f"BEGIN; {_MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;"
             )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._db.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -166,8 +111,6 @@ class Ledger:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
-
-    # --- writing -------------------------------------------------------------------------------
 
     def book_event(self, event: JournalEvent) -> Fill | None:
         """Book one event of Cerebellum's journal; a fill seen before gives None.
@@ -324,147 +267,9 @@ class Ledger:
     def _set_meta(self, key: str, value: str) -> None:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
-    # --- reading -------------------------------------------------------------------------------
-
-    def _text(self, key: str) -> str | None:
-        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return None if row is None else str(row[0])
-
-    def _meta(self, key: str) -> int | None:
-        text = self._text(key)
-        return None if text is None else int(text)
-
-    def state_reason(self) -> str | None:
-        """Give the reason of the newest move of Cerebellum's global state; None before the first."""
-        return self._text("state_reason")
-
-    def last_seq(self) -> int:
-        """Newest place of Cerebellum's journal that is booked."""
-        return self._meta("last_seq") or 0
-
-    def market_ts(self) -> int | None:
-        """Newest market time that was decided upon; None before the first candle."""
-        return self._meta("market_ts")
-
-    def agents(self, *, active: bool = False) -> list[AgentRow]:
-        """Agents in the order they were seated; only those still trading if `active`."""
-        where = "WHERE until_ts IS NULL" if active else ""
-        rows = self._db.execute(f"SELECT * FROM agents {where} ORDER BY since_ts, agent")  # noqa: S608
-        return [AgentRow(**{**dict(row), "proven": bool(row["proven"])}) for row in rows]
-
-    def fills(self, agent: str | None = None, until_ts: int | None = None) -> list[Fill]:
-        """Give fills in execution order, of one agent or all, executed before `until_ts`."""
-        rows = self._db.execute(
-            "SELECT * FROM fills WHERE (?1 IS NULL OR agent = ?1) AND (?2 IS NULL OR exec_ts < ?2) "
-            "ORDER BY exec_ts, seq, rowid",
-            (agent, until_ts),
-        )
-        return [
-            Fill(
-                exec_id=row["exec_id"],
-                agent=row["agent"],
-                version=row["version"],
-                symbol=row["symbol"],
-                side=row["side"],
-                qty=Decimal(row["qty"]),
-                price=Decimal(row["price"]),
-                fee=Decimal(row["fee"]),
-                exec_ts=row["exec_ts"],
-                reason=row["reason"],
-                intent_id=row["intent_id"],
-                mode=row["mode"],
-                seq=row["seq"],
-            )
-            for row in rows
-        ]
-
-    def decisions(self, agent: str) -> list[dict[str, Any]]:
-        """Give an agent's decisions, oldest first; `sizing` says what made the size of an entry."""
-        rows = self._db.execute("SELECT * FROM decisions WHERE agent = ? ORDER BY ts", (agent,))
-        found = [dict(row) for row in rows]
-        for row in found:
-            row["sizing"] = None if not row.get("sizing") else json.loads(row["sizing"])
-        return found
-
-    def orders(self, agent: str) -> list[str]:
-        """Give the intents behind an agent's orders, in the journal's order."""
-        rows = self._db.execute(
-            "SELECT intent_id FROM orders WHERE agent = ? ORDER BY seq", (agent,)
-        )
-        return [str(row["intent_id"]) for row in rows]
-
-    def kept_shadow(self, agent: str) -> dict[str, Any] | None:
-        """Give what `keep_shadow` kept; None for an agent that kept nothing."""
-        text = self._text(f"shadow:{agent}")
-        return None if text is None else dict(json.loads(text))
-
-    def payments(self, agent: str | None = None) -> list[Payment]:
-        """Give what was paid for holding, by one agent or all, in the journal's order."""
-        rows = self._db.execute(
-            "SELECT agent, symbol, exec_ts, amount FROM funding WHERE ?1 IS NULL OR agent = ?1 "
-            "ORDER BY seq",
-            (agent,),
-        )
-        return [
-            Payment(row["agent"], row["symbol"], row["exec_ts"], Decimal(row["amount"]))
-            for row in rows
-        ]
-
-    def open_intent(self, agent: str) -> str | None:
-        """Name an order of an agent that has not ended, be it its own or a protective exit."""
-        row = self._db.execute(
-            "SELECT intent_id FROM orders WHERE agent = ? "
-            "AND status NOT IN ('filled', 'cancelled', 'rejected') LIMIT 1",
-            (agent,),
-        ).fetchone()
-        return None if row is None else str(row[0])
-
-    def trades(self, agent: str | None = None, until_ts: int | None = None) -> list[Trade]:
-        """Give closed trades, of one agent or all, whose last fill came before `until_ts`.
-
-        Live ones with the funding that the venue charged while they were open.
-        """
-        return with_funding(pair(self.fills(agent, until_ts))[0], self.payments(agent))
-
-    def live_position(self, agent: str, symbol: str) -> Decimal:
-        """Sum the sizes of an agent's fills at the venue, with their signs."""
-        fills = (fill for fill in self.fills(agent) if fill.mode == "live")
-        return sum((fill.signed_qty for fill in fills if fill.symbol == symbol), Decimal(0))
-
-    def equity(
-        self, agent: str, until_ts: int | None = None, mode: Mode | None = None
-    ) -> list[tuple[int, Decimal]]:
-        """Equity marks of one agent, oldest first, of one mode or both."""
-        rows = self._db.execute(
-            "SELECT ts, equity FROM equity WHERE agent = ?1 AND (?2 IS NULL OR ts <= ?2) "
-            "AND (?3 IS NULL OR mode = ?3) ORDER BY ts",
-            (agent, until_ts, mode),
-        )
-        return [(row["ts"], Decimal(row["equity"])) for row in rows]
-
-    def verdicts(self, agent: str | None = None) -> list[dict[str, Any]]:
-        """Verdicts, newest first."""
-        rows = self._db.execute(
-            "SELECT * FROM verdicts WHERE (?1 IS NULL OR agent = ?1) ORDER BY ts DESC, agent",
-            (agent,),
-        )
-        return [{**dict(row), "details": json.loads(row["details"])} for row in rows]
-
-    def unrecorded(self) -> list[dict[str, Any]]:
-        """Verdicts that have no run in MLflow yet, oldest first."""
-        rows = self._db.execute(
-            "SELECT * FROM verdicts WHERE ts > ? ORDER BY ts, agent",
-            (self._meta("recorded_ts") or 0,),
-        )
-        return [{**dict(row), "details": json.loads(row["details"])} for row in rows]
-
     def set_recorded(self, ts: int) -> None:
         """Record that every verdict up to a market instant has its run in MLflow."""
         self._set_meta("recorded_ts", str(ts))
-
-    def last_judged(self) -> int | None:
-        """Market instant of the newest completed judgement; None before the first."""
-        return self._meta("judged_ts")
 
     def set_last_judged(self, ts: int) -> None:
         """Record that every agent was judged at a market instant."""

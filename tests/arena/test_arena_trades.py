@@ -18,7 +18,7 @@ from crucible.arena.registry_watcher import Seated
 from crucible.arena.status_file import ArenaFiles
 from crucible.execution.cerebellum_link import Addresses, CerebellumLink
 from crucible.features.pipeline import FeaturePipeline
-from crucible.ledger.ledger import Ledger
+from crucible.ledger.reader import LedgerReader
 from crucible.market.exchange import Exchange
 from crucible.market.lake import Lake
 from crucible.settings import FeatureSettings, Settings
@@ -171,7 +171,7 @@ def test_decisions_become_fills_and_every_book_agrees(floor):
             assert time.monotonic() < deadline, f"the wallet moved by {moved}: {snapshot.totals}"
             time.sleep(0.05)
     assert all(Decimal(position.qty) == 0 for position in snapshot.positions)
-    with Ledger(floor.folder / "ledger.sqlite", read_only=True) as ledger:
+    with LedgerReader(floor.folder / "ledger.sqlite") as ledger:
         live = [fill for fill in ledger.fills() if fill.mode == "live"]
         assert len(live) == snapshot.totals.fills
         assert sum(fill.fee for fill in live) == Decimal(snapshot.totals.fees)
@@ -212,7 +212,7 @@ def test_a_full_disk_stops_entries_and_no_exit_and_the_books_are_whole_again(flo
         assert arena._ledger.trouble == ""
         arena.close()
         snapshot = link.snapshot(arena.market_ts)
-        with Ledger(disk / "ledger.sqlite", read_only=True) as ledger:
+        with LedgerReader(disk / "ledger.sqlite") as ledger:
             live = [fill for fill in ledger.fills() if fill.mode == "live"]
             assert len(live) == snapshot.totals.fills
             assert sum(fill.cash for fill in live) == Decimal(snapshot.totals.cash)
@@ -320,7 +320,7 @@ def test_whoever_raises_is_closed_and_kept_out_while_the_others_trade_on(floor):
     assert sorted(roster.told) == sorted(
         (one.seat.slot, "1", reason) for one, reason in zip(bad, reasons, strict=True)
     )
-    with Ledger(floor.folder / "ledger.sqlite", read_only=True) as ledger:
+    with LedgerReader(floor.folder / "ledger.sqlite") as ledger:
         for name in names[:2]:
             fills = ledger.fills(name)
             assert sum(fill.qty if fill.side == "buy" else -fill.qty for fill in fills) == 0

@@ -15,6 +15,7 @@ from crucible.arena.multipliers import INFLUENCE, MICRO_CAUSALITY, RADAR, risk_m
 from crucible.arena.sizing import Edge, entry_fraction, size_entry
 from crucible.features.frame import FeatureRow, FeatureSchema
 from crucible.ledger.ledger import Ledger
+from crucible.ledger.reader import LedgerReader
 from crucible.market.candles import Candle
 from crucible.market.instruments import Instrument
 from crucible.settings import ArenaSettings, Costs, MultiplierSettings, load_settings
@@ -195,7 +196,7 @@ def test_a_ledger_of_an_ended_run_stays_readable(tmp_path):
         ledger.book_decision(60_000, "a", "buy", "entry", Decimal(1), Decimal(1), "i")
         ledger._db.execute("ALTER TABLE decisions DROP COLUMN sizing")
         ledger._db.execute("PRAGMA user_version = 1")
-    with Ledger(path, read_only=True) as old:
+    with LedgerReader(path) as old:
         assert [row["sizing"] for row in old.decisions("a")] == [None]
     with Ledger(path) as migrated:
         assert migrated.decisions("a")[0]["intent_id"] == "i"

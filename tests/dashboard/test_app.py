@@ -8,7 +8,8 @@ from starlette.testclient import TestClient
 
 from crucible.dashboard.app import PAGE, make_app
 from crucible.dashboard.state import SPARK_POINTS, thin
-from crucible.ledger.ledger import AgentRow, Ledger
+from crucible.ledger.ledger import Ledger
+from crucible.ledger.reader import AgentRow
 from crucible.ledger.trades import Fill
 from crucible.operations.workspace import Home, write_json
 

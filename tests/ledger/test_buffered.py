@@ -11,7 +11,8 @@ import pytest
 from crucible import sqlite
 from crucible.execution.messages import FillEvent, StateEvent
 from crucible.ledger.buffered import BufferedLedger
-from crucible.ledger.ledger import AgentRow, Ledger, LedgerError
+from crucible.ledger.ledger import Ledger
+from crucible.ledger.reader import AgentRow, LedgerError, LedgerReader
 from tests.disks import fill, mounted
 
 AGENT = "BTCUSDT-gp-1@1"
@@ -121,7 +122,7 @@ def test_an_end_on_a_full_disk_is_told_and_the_next_start_books_from_the_journal
     assert 9 <= booked < 39
     assert live(again, range(booked + 1, 40)) == [f"e{seq}" for seq in range(booked + 1, 40)]
     again.close()
-    with Ledger(small_disk / "ledger.sqlite", read_only=True) as ledger:
+    with LedgerReader(small_disk / "ledger.sqlite") as ledger:
         assert len(ledger.fills()) == 39
 
 
@@ -137,7 +138,7 @@ def test_another_program_that_holds_the_file_keeps_no_heartbeat_waiting(tmp_path
     other.close()
     wait_until_written(ledger)
     ledger.close()
-    with Ledger(ledger.path, read_only=True) as written:
+    with LedgerReader(ledger.path) as written:
         assert len(written.fills()) == 19
 
 
@@ -184,5 +185,5 @@ def test_a_strange_path_leads_to_its_own_file(tmp_path: Path, name: str):
     folder = tmp_path / name
     with Ledger(folder / "ledger.sqlite") as ledger:
         ledger.set_market_ts(7)
-    with Ledger(folder / "ledger.sqlite", read_only=True) as ledger:
+    with LedgerReader(folder / "ledger.sqlite") as ledger:
         assert ledger.market_ts() == 7

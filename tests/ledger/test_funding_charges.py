@@ -8,7 +8,8 @@ import pytest
 from prefect.logging import disable_run_logger
 
 from crucible.execution.messages import FillEvent, FundingEvent
-from crucible.ledger.ledger import AgentRow, Ledger
+from crucible.ledger.ledger import Ledger
+from crucible.ledger.reader import AgentRow
 from crucible.ledger.trades import Fill
 from crucible.market.exchange import ExchangeError
 from crucible.market.funding import Funding, write_funding

@@ -6,7 +6,8 @@ from decimal import Decimal
 import pytest
 
 from crucible.execution.messages import FillEvent, FundingEvent, RiskEvent
-from crucible.ledger.ledger import AgentRow, Ledger, LedgerError
+from crucible.ledger.ledger import Ledger
+from crucible.ledger.reader import AgentRow, LedgerError, LedgerReader
 from crucible.ledger.trades import Fill
 
 
@@ -66,11 +67,11 @@ def test_a_reopened_ledger_goes_on_where_it_was(tmp_path):
 
 def test_a_reader_sees_what_the_writer_wrote_and_never_creates_a_file(tmp_path):
     with pytest.raises(LedgerError, match="no ledger here"):
-        Ledger(tmp_path / "none.sqlite", read_only=True)
+        LedgerReader(tmp_path / "none.sqlite")
     assert not (tmp_path / "none.sqlite").exists()
     with (
         Ledger(tmp_path / "l.sqlite") as writer,
-        Ledger(tmp_path / "l.sqlite", read_only=True) as reader,
+        LedgerReader(tmp_path / "l.sqlite") as reader,
     ):
         writer.book_event(fill_event(1, "a"))
         assert len(reader.fills()) == 1

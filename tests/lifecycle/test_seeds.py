@@ -7,7 +7,8 @@ from prefect.logging import disable_run_logger
 
 import flows.singularity
 import flows.watchtower
-from crucible.ledger.ledger import AgentRow, Ledger
+from crucible.ledger.ledger import Ledger
+from crucible.ledger.reader import AgentRow
 from crucible.lifecycle.seats import SeatAction
 from crucible.watchtower.scorecard import score
 from crucible.watchtower.verdicts import Verdict

@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from crucible.ledger.ledger import AgentRow, Ledger
+from crucible.ledger.ledger import Ledger
+from crucible.ledger.reader import AgentRow
 from crucible.ledger.trades import Fill, Mode
 from crucible.operations.reconciliation.report import agent_sums
 from crucible.operations.sheet import Column, Sheet

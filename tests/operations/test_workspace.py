@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from crucible.ledger.ledger import Ledger
+from crucible.ledger.reader import LedgerReader
 from crucible.operations.errors import AlreadyRunningError, HomeError
 from crucible.operations.workspace import Home, Run, read_json, write_json
 
@@ -116,7 +116,7 @@ def test_a_second_arena_is_refused_by_every_path_and_whatever_the_clock_says(
         holder.stdout.close()
 
     enter(run)
-    with Ledger(run.ledger, read_only=True) as ledger:
+    with LedgerReader(run.ledger) as ledger:
         assert ledger.market_ts() == 1
 
 

@@ -6,7 +6,8 @@ import pytest
 from prefect.logging import disable_run_logger
 
 from crucible.errors import StrategyError
-from crucible.ledger.ledger import AgentRow, Ledger
+from crucible.ledger.ledger import Ledger
+from crucible.ledger.reader import AgentRow
 from crucible.lifecycle.seats import SeatAction
 from crucible.registry.models import RegistryError, Version
 from crucible.settings import Settings

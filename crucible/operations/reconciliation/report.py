@@ -15,7 +15,7 @@ from typing import Any
 from crucible.ledger.trades import Fill, Mode, pair
 from crucible.operations.errors import BooksError, HomeError, ServerError
 from crucible.operations.reconciliation.accounts import EXACT, ZERO, Book, differences, plain
-from crucible.operations.reconciliation.own_accounts import journal_book, ledger_book, ledger_rows
+from crucible.operations.reconciliation.own_accounts import journal_book, ledger_book, open_ledger
 from crucible.operations.reconciliation.venue_statement import Statement, VenueAccount
 from crucible.operations.supervision.process import Identity
 from crucible.operations.supervision.servers import registered_versions
@@ -130,31 +130,32 @@ def agent_sums(run: Run) -> list[dict[str, Any]]:
     venue alone: those of a promoted agent begin with its promotion. What the arena simulated for it
     as a challenger stands apart under ``simulated``, None where there was nothing.
     """
-    agents = ledger_rows(run.ledger, "SELECT * FROM agents ORDER BY since_ts, agent")
-    rows = ledger_rows(run.ledger, "SELECT * FROM fills ORDER BY exec_ts, seq, rowid")
-    paid = ledger_rows(run.ledger, "SELECT agent, amount FROM funding WHERE mode = 'live'")
-    fills = [_fill(row) for row in rows]
+    with open_ledger(run.ledger) as ledger:
+        if ledger is None:
+            return []
+        with ledger.one_instant():
+            agents, fills, paid = ledger.agents(), ledger.fills(), ledger.payments()
     sums = []
     for row in agents:
-        name = row["agent"]
+        name = row.agent
         mine = [fill for fill in fills if fill.agent == name]
         live = _mode_sums(mine, "live")
         shadow = _mode_sums(mine, "shadow")
-        funding = _total(Decimal(item["amount"]) for item in paid if item["agent"] == name)
+        funding = _total(item.amount for item in paid if item.agent == name)
         sums.append(
             {
                 "agent": name,
-                "slot": row["slot"],
-                "version": row["version"],
-                "role": row["role"],
-                "symbol": row["symbol"],
-                "kind": row["kind"],
-                "proven": bool(row["proven"]),
-                "active": row["until_ts"] is None,
+                "slot": row.slot,
+                "version": row.version,
+                "role": row.role,
+                "symbol": row.symbol,
+                "kind": row.kind,
+                "proven": row.proven,
+                "active": row.until_ts is None,
                 "fills": {"live": live.fills, "shadow": shadow.fills},
                 **live.to_json(funding),
                 "simulated": (
-                    shadow.to_json() if shadow.fills or row["role"] == "challenger" else None
+                    shadow.to_json() if shadow.fills or row.role == "challenger" else None
                 ),
             }
         )
@@ -288,25 +289,6 @@ def _versions(run: Run, services: dict[str, dict[str, Any]], notes: list[str]) -
         + ("not known" if counted is None else "counted when the run stopped")
     )
     return None if counted is None else int(counted)
-
-
-def _fill(row: dict[str, Any]) -> Fill:
-    mode: Mode = row["mode"]
-    return Fill(
-        exec_id=row["exec_id"],
-        agent=row["agent"],
-        version=row["version"],
-        symbol=row["symbol"],
-        side=row["side"],
-        qty=Decimal(row["qty"]),
-        price=Decimal(row["price"]),
-        fee=Decimal(row["fee"]),
-        exec_ts=row["exec_ts"],
-        reason=row["reason"],
-        intent_id=row["intent_id"],
-        mode=mode,
-        seq=row["seq"],
-    )
 
 
 def _total(values: Iterable[Decimal]) -> Decimal:

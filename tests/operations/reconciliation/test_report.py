@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from crucible.ledger.ledger import AgentRow, Ledger
+from crucible.ledger.ledger import Ledger
+from crucible.ledger.reader import AgentRow
 from crucible.ledger.trades import Fill
 from crucible.operations.errors import HomeError
 from crucible.operations.reconciliation.report import make_report

@@ -1,0 +1,276 @@
+"""Reading the ledger: fills, trades, decisions, orders, verdicts and equity marks of a run.
+
+Readers never create, migrate or lock the file. Every question that anybody asks of a ledger stands here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Self
+
+from crucible import sqlite
+from crucible.errors import CrucibleError
+from crucible.ledger.trades import Fill, Mode, Payment, Trade, pair, with_funding
+
+SCHEMA_VERSION = 2
+READABLE_SINCE = 1
+"""Oldest version that a reader takes as it is: a run that has ended stays readable."""
+
+
+class LedgerError(CrucibleError, RuntimeError):
+    """The ledger cannot be opened or was written by a newer Crucible."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRow:
+    """One agent as the ledger knows it; `agent` is ``SLOT@VERSION``."""
+
+    agent: str
+    slot: str
+    version: str
+    role: str
+    symbol: str
+    kind: str
+    proven: bool
+    since_ts: int
+    until_ts: int | None
+
+
+class LedgerReader:
+    """A ledger file, open for reading.
+
+    Parameters
+    ----------
+    path : Path
+    wait_s : float
+        How long a question waits for a program that writes.
+
+    Raises
+    ------
+    LedgerError
+        If the file is missing, cannot be opened or is newer than this code.
+    """
+
+    def __init__(self, path: Path, *, wait_s: float = 10.0) -> None:
+        self.path = path
+        try:
+            self._db = self._connect(wait_s)
+            self._db.row_factory = sqlite.Row
+            self._check(int(self._db.execute("PRAGMA user_version").fetchone()[0]))
+        except (sqlite.Error, OSError) as error:
+            message = (
+                f"{path}: cannot be opened as a ledger: {error}; free some space if its disk is full, and "
+                "put a copy back if the file is damaged"
+            )
+            raise LedgerError(message) from error
+
+    def _connect(self, wait_s: float) -> sqlite.Connection:
+        if not self.path.exists():
+            message = f"{self.path}: no ledger here; start the arena first: crucible up"
+            raise LedgerError(message)
+        return sqlite.connect_to_read(self.path, timeout_s=wait_s)
+
+    def _check(self, found: int) -> None:
+        if not READABLE_SINCE <= found <= SCHEMA_VERSION:
+            message = f"{self.path}: ledger version {found}, this Crucible reads {SCHEMA_VERSION}"
+            raise LedgerError(message)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    @contextmanager
+    def one_instant(self) -> Iterator[None]:
+        """Answer every question within from the file as it was at one instant."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.execute("COMMIT")
+
+    def _text(self, key: str) -> str | None:
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def _meta(self, key: str) -> int | None:
+        text = self._text(key)
+        return None if text is None else int(text)
+
+    def state_reason(self) -> str | None:
+        """Give the reason of the newest move of Cerebellum's global state; None before the first."""
+        return self._text("state_reason")
+
+    def last_seq(self) -> int:
+        """Newest place of Cerebellum's journal that is booked."""
+        return self._meta("last_seq") or 0
+
+    def market_ts(self) -> int | None:
+        """Newest market time that was decided upon; None before the first candle."""
+        return self._meta("market_ts")
+
+    def agents(self, *, active: bool = False) -> list[AgentRow]:
+        """Agents in the order they were seated; only those still trading if `active`."""
+        where = "WHERE until_ts IS NULL" if active else ""
+        rows = self._db.execute(f"SELECT * FROM agents {where} ORDER BY since_ts, agent")  # noqa: S608
+        return [AgentRow(**{**dict(row), "proven": bool(row["proven"])}) for row in rows]
+
+    def fills(self, agent: str | None = None, until_ts: int | None = None) -> list[Fill]:
+        """Give fills in execution order, of one agent or all, executed before `until_ts`."""
+        rows = self._db.execute(
+            "SELECT * FROM fills WHERE (?1 IS NULL OR agent = ?1) AND (?2 IS NULL OR exec_ts < ?2) "
+            "ORDER BY exec_ts, seq, rowid",
+            (agent, until_ts),
+        )
+        return [
+            Fill(
+                exec_id=row["exec_id"],
+                agent=row["agent"],
+                version=row["version"],
+                symbol=row["symbol"],
+                side=row["side"],
+                qty=Decimal(row["qty"]),
+                price=Decimal(row["price"]),
+                fee=Decimal(row["fee"]),
+                exec_ts=row["exec_ts"],
+                reason=row["reason"],
+                intent_id=row["intent_id"],
+                mode=row["mode"],
+                seq=row["seq"],
+            )
+            for row in rows
+        ]
+
+    def decisions(self, agent: str) -> list[dict[str, Any]]:
+        """Give an agent's decisions, oldest first; `sizing` says what made the size of an entry."""
+        rows = self._db.execute("SELECT * FROM decisions WHERE agent = ? ORDER BY ts", (agent,))
+        found = [dict(row) for row in rows]
+        for row in found:
+            row["sizing"] = None if not row.get("sizing") else json.loads(row["sizing"])
+        return found
+
+    def orders(self, agent: str) -> list[str]:
+        """Give the intents behind an agent's orders, in the journal's order."""
+        rows = self._db.execute(
+            "SELECT intent_id FROM orders WHERE agent = ? ORDER BY seq", (agent,)
+        )
+        return [str(row["intent_id"]) for row in rows]
+
+    def kept_shadow(self, agent: str) -> dict[str, Any] | None:
+        """Give what `keep_shadow` kept; None for an agent that kept nothing."""
+        text = self._text(f"shadow:{agent}")
+        return None if text is None else dict(json.loads(text))
+
+    def payments(self, agent: str | None = None) -> list[Payment]:
+        """Give what was paid for holding, by one agent or all, in the journal's order."""
+        rows = self._db.execute(
+            "SELECT agent, symbol, exec_ts, amount FROM funding WHERE ?1 IS NULL OR agent = ?1 "
+            "ORDER BY seq",
+            (agent,),
+        )
+        return [
+            Payment(row["agent"], row["symbol"], row["exec_ts"], Decimal(row["amount"]))
+            for row in rows
+        ]
+
+    def open_intent(self, agent: str) -> str | None:
+        """Name an order of an agent that has not ended, be it its own or a protective exit."""
+        row = self._db.execute(
+            "SELECT intent_id FROM orders WHERE agent = ? "
+            "AND status NOT IN ('filled', 'cancelled', 'rejected') LIMIT 1",
+            (agent,),
+        ).fetchone()
+        return None if row is None else str(row[0])
+
+    def trades(self, agent: str | None = None, until_ts: int | None = None) -> list[Trade]:
+        """Give closed trades, of one agent or all, whose last fill came before `until_ts`.
+
+        Live ones with the funding that the venue charged while they were open.
+        """
+        return with_funding(pair(self.fills(agent, until_ts))[0], self.payments(agent))
+
+    def live_position(self, agent: str, symbol: str) -> Decimal:
+        """Sum the sizes of an agent's fills at the venue, with their signs."""
+        fills = (fill for fill in self.fills(agent) if fill.mode == "live")
+        return sum((fill.signed_qty for fill in fills if fill.symbol == symbol), Decimal(0))
+
+    def equity(
+        self, agent: str, until_ts: int | None = None, mode: Mode | None = None
+    ) -> list[tuple[int, Decimal]]:
+        """Equity marks of one agent, oldest first, of one mode or both."""
+        rows = self._db.execute(
+            "SELECT ts, equity FROM equity WHERE agent = ?1 AND (?2 IS NULL OR ts <= ?2) "
+            "AND (?3 IS NULL OR mode = ?3) ORDER BY ts",
+            (agent, until_ts, mode),
+        )
+        return [(row["ts"], Decimal(row["equity"])) for row in rows]
+
+    def verdicts(self, agent: str | None = None) -> list[dict[str, Any]]:
+        """Verdicts, newest first."""
+        rows = self._db.execute(
+            "SELECT * FROM verdicts WHERE (?1 IS NULL OR agent = ?1) ORDER BY ts DESC, agent",
+            (agent,),
+        )
+        return [{**dict(row), "details": json.loads(row["details"])} for row in rows]
+
+    def unrecorded(self) -> list[dict[str, Any]]:
+        """Verdicts that have no run in MLflow yet, oldest first."""
+        rows = self._db.execute(
+            "SELECT * FROM verdicts WHERE ts > ? ORDER BY ts, agent",
+            (self._meta("recorded_ts") or 0,),
+        )
+        return [{**dict(row), "details": json.loads(row["details"])} for row in rows]
+
+    def last_judged(self) -> int | None:
+        """Market instant of the newest completed judgement; None before the first."""
+        return self._meta("judged_ts")
+
+    def count_live_fills(self) -> int:
+        """Count the fills at the venue."""
+        return int(self._db.execute("SELECT count(*) FROM fills WHERE mode = 'live'").fetchone()[0])
+
+    def funding_by_execution(self) -> list[tuple[str, Decimal]]:
+        """Give the execution ids and amounts of every funding payment at the venue, quote paid."""
+        rows = self._db.execute("SELECT exec_id, amount FROM funding WHERE mode = 'live'")
+        return [(str(row["exec_id"]), Decimal(row["amount"])) for row in rows]
+
+    def newest_verdicts(self, limit: int) -> list[dict[str, Any]]:
+        """Give the newest verdicts without their details, newest first."""
+        rows = self._db.execute(
+            "SELECT ts, agent, version, verdict, reason FROM verdicts ORDER BY ts DESC, agent LIMIT ?",
+            (limit,),
+        )
+        return [dict(row) for row in rows]
+
+    def newest_fills(self, limit: int) -> list[dict[str, Any]]:
+        """Give the newest fills of both modes as JSON values, newest first."""
+        rows = self._db.execute(
+            "SELECT exec_ts AS ts, mode, agent, version, symbol, side, qty, price, fee, reason "
+            "FROM fills ORDER BY exec_ts DESC, rowid DESC LIMIT ?",
+            (limit,),
+        )
+        return [dict(row) for row in rows]
+
+    def equity_in_role(self) -> dict[str, list[tuple[int, Decimal]]]:
+        """Give every agent's equity marks in the mode of its role now, oldest first.
+
+        A promoted agent's marks begin with its promotion: what was simulated before is no money.
+        """
+        rows = self._db.execute(
+            "SELECT agent, ts, equity FROM equity JOIN agents USING (agent) WHERE mode = "
+            "CASE role WHEN 'challenger' THEN 'shadow' ELSE 'live' END ORDER BY agent, ts"
+        )
+        marks: dict[str, list[tuple[int, Decimal]]] = {}
+        for row in rows:
+            marks.setdefault(str(row["agent"]), []).append((row["ts"], Decimal(row["equity"])))
+        return marks
