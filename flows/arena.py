@@ -18,8 +18,8 @@ from crucible.arena.registry_watcher import Requirements, Roster
 from crucible.arena.status_file import ArenaFiles
 from crucible.execution.cerebellum_link import Addresses, CerebellumLink
 from crucible.interruption import interruptible
+from crucible.lifecycle.context import Context, load_context
 from crucible.market.candles import Candles
-from flows.context import House, open_house
 
 ALIVE_SECONDS = 60.0
 
@@ -33,38 +33,44 @@ def arena() -> int:
     int
         Market minutes that were traded.
     """
-    house = open_house()
-    with house.run.only_arena():
-        return trade(house)
+    context = load_context(get_run_logger())
+    with context.run.only_arena():
+        return trade(context)
 
 
-def trade(house: House) -> int:
+def trade(context: Context) -> int:
     """Build the arena and run it until it is told to stop; give the minutes it traded."""
     logger = get_run_logger()
-    pipeline = house.pipeline()
+    pipeline = context.pipeline()
     topics = tuple(f"{symbol}.{kind}" for symbol in pipeline.symbols for kind in ("candle", "book"))
-    requirements = Requirements(pipeline.schema, pipeline.symbols, house.real_money)
+    requirements = Requirements(pipeline.schema, pipeline.symbols, context.rules)
     roster = Roster(
-        house.registry,
-        house.settings.slots,
+        context.registry,
+        context.settings.slots,
         requirements,
-        house.settings.arena.registry_poll_seconds,
+        context.settings.arena.registry_poll_seconds,
     )
     files = ArenaFiles(
-        ledger=house.run.ledger,
-        performance_log=house.run.path / "performance_log.jsonl",
-        status=house.run.arena,
-        lake=house.lake_folder,
+        ledger=context.run.ledger,
+        performance_log=context.run.performance_log,
+        status=context.run.arena,
+        lake=context.lake_folder,
     )
-    instruments = {symbol: house.exchange.instrument(symbol) for symbol in pipeline.symbols}
-    addresses = Addresses.read(house.home.services_file)
+    instruments = {symbol: context.exchange.instrument(symbol) for symbol in pipeline.symbols}
+    addresses = Addresses.read(context.home.services_file)
     with CerebellumLink(addresses, topics) as link:
         engine = Arena(
-            house.settings, link, pipeline, instruments, roster, files, house.settings.market.seed
+            context.settings,
+            link,
+            pipeline,
+            instruments,
+            roster,
+            files,
+            context.settings.market.seed,
         )
         try:
             with interruptible():
-                engine.warm(house.lake.read_all(pipeline.symbols), backfill(house))
+                engine.warm(context.lake.read_all(pipeline.symbols), backfill(context))
                 roster.start()
                 logger.info("trading %s from %d", ", ".join(pipeline.symbols), engine.market_ts)
                 engine.run(should_stop=alive(engine))
@@ -76,11 +82,11 @@ def trade(house: House) -> int:
     return engine.minutes
 
 
-def backfill(house: House) -> Callable[[str, int, int], list[Candles]]:
+def backfill(context: Context) -> Callable[[str, int, int], list[Candles]]:
     """Fetch closed candles that the lake does not hold yet."""
 
     def fetch(symbol: str, start_ms: int, end_ms: int) -> list[Candles]:
-        return list(house.exchange.pages(symbol, start_ms, end_ms))
+        return list(context.exchange.pages(symbol, start_ms, end_ms))
 
     return fetch
 

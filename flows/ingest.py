@@ -13,8 +13,8 @@ from prefect.artifacts import (
 )
 from prefect.cache_policies import NO_CACHE
 
+from crucible.lifecycle.context import Context, load_context
 from crucible.market.lake import Ingestion
-from flows.context import House, open_house
 
 HISTORY_MS = 86_400_000
 INFLUENCE_FRACTION = 0.4
@@ -35,8 +35,8 @@ def ingest(symbols: list[str] | None = None) -> dict[str, int]:
     dict of str to int
         Candles added per symbol.
     """
-    house = open_house()
-    wanted = symbols or list(house.symbols)
+    context = load_context(get_run_logger())
+    wanted = symbols or list(context.symbols)
     results = [refresh.with_options(task_run_name=f"candles {name}")(name) for name in wanted]
     create_table_artifact(
         key="lake",
@@ -53,7 +53,7 @@ def ingest(symbols: list[str] | None = None) -> dict[str, int]:
         ],
         description="Candles in the data lake; times are open times in epoch milliseconds.",
     )
-    if symbols is None and not house.influence_file.exists():
+    if symbols is None and not context.influence_file.exists():
         train()
     return {result.symbol: result.added for result in results}
 
@@ -61,7 +61,7 @@ def ingest(symbols: list[str] | None = None) -> dict[str, int]:
 @task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=3)
 def refresh(symbol: str) -> Ingestion:
     """Fetch what is missing of one symbol; gaps that stay are logged, never filled."""
-    house = open_house()
+    context = load_context(get_run_logger())
     logger = get_run_logger()
     progress = cast(
         "UUID",
@@ -69,15 +69,15 @@ def refresh(symbol: str) -> Ingestion:
             progress=0.0, key=f"ingest-{symbol.lower()}", description=f"Candles of {symbol}"
         ),
     )
-    end_ms = house.exchange.closed_until(symbol)
-    start_ms = _start(house, end_ms)
+    end_ms = context.exchange.closed_until(symbol)
+    start_ms = _start(context, end_ms)
 
     def report(done: int, expected: int) -> None:
         if done % 10_000 < 1_000 or done >= expected:
             update_progress_artifact(progress, min(100.0, 100.0 * done / max(1, expected)))
 
-    result = house.lake.refresh(house.exchange, symbol, start_ms, end_ms, report)
-    settled = house.lake.refresh_funding(house.exchange, symbol, result.first_ts, end_ms)
+    result = context.lake.refresh(context.exchange, symbol, start_ms, end_ms, report)
+    settled = context.lake.refresh_funding(context.exchange, symbol, result.first_ts, end_ms)
     update_progress_artifact(progress, 100.0)
     logger.info("%s: %d candles added, %d in all", symbol, result.added, result.total)
     if len(settled):
@@ -89,10 +89,10 @@ def refresh(symbol: str) -> Ingestion:
     return result
 
 
-def _start(house: House, end_ms: int) -> int:
-    if house.real_money:
-        return end_ms - house.settings.market.history_days * HISTORY_MS
-    return house.origin_ms
+def _start(context: Context, end_ms: int) -> int:
+    if context.real_money:
+        return end_ms - context.settings.market.history_days * HISTORY_MS
+    return context.origin_ms
 
 
 @task(cache_policy=NO_CACHE, task_run_name="train the influence model")
@@ -104,13 +104,13 @@ def train() -> str:
     """
     from crucible.features.influence.training import train_influence
 
-    house = open_house()
-    held = house.lake.read_all(house.symbols)
+    context = load_context(get_run_logger())
+    held = context.lake.read_all(context.symbols)
     first = max(int(candles.ts[0]) for candles in held.values())
     last = min(int(candles.close_ts[-1]) for candles in held.values())
     until = first + int((last - first) * INFLUENCE_FRACTION)
     candles = {symbol: own.between(first, until) for symbol, own in held.items()}
-    arrays = train_influence(candles, house.settings.features, house.settings.market.seed)
-    house.influence_file.parent.mkdir(parents=True, exist_ok=True)
-    arrays.save(house.influence_file)
+    arrays = train_influence(candles, context.settings.features, context.settings.market.seed)
+    context.influence_file.parent.mkdir(parents=True, exist_ok=True)
+    arrays.save(context.influence_file)
     return arrays.hash

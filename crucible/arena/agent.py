@@ -12,8 +12,9 @@ from typing import Literal
 
 from crucible.arena.multipliers import NO_MULTIPLIERS, RiskMultipliers, risk_multipliers
 from crucible.arena.simulated_fills import ShadowPosition
-from crucible.arena.sizing import Edge, Size, current_edge, size_entry, within_gross_limit
+from crucible.arena.sizing import Size, current_edge, size_entry, within_gross_limit
 from crucible.features.frame import FeatureRow
+from crucible.ledger.edge import Edge
 from crucible.ledger.trades import (
     ZERO,
     Fill,
@@ -29,7 +30,7 @@ from crucible.settings import MINUTE_MS, ArenaSettings, Costs
 from crucible.strategies.contract import Strategy
 from crucible.vm.signals import Signal
 
-Role = Literal["production", "challenger", "leaving"]
+Role = Literal["production", "challenger", "draining"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,13 +217,13 @@ class Agent:
         reason = self._exit_reason(signal, regime=regime)
         if holding and reason is not None:
             return self._leave(row.ts, signal, reason, price, tuple(fills), context)
-        if not holding and signal is Signal.BUY and not regime and self.seat.role != "leaving":
+        if not holding and signal is Signal.BUY and not regime and self.seat.role != "draining":
             return self._enter(row, signal, price, tuple(fills), context)
         return Decision(row.ts, signal, "hold", "", price, shadow_fills=tuple(fills))
 
     def _exit_reason(self, signal: Signal, *, regime: bool) -> str | None:
         """Say why to leave, if there is a reason; a live deadline is Cerebellum's to keep."""
-        if self.seat.role == "leaving":
+        if self.seat.role == "draining":
             return "retired"
         if regime:
             return "regime_change"

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from crucible.arena.agent import Seat
-from crucible.arena.sizing import Edge
 from crucible.errors import CrucibleError
 from crucible.features.frame import FeatureSchema
+from crucible.ledger.edge import Edge
+from crucible.registry.admission import QUARANTINED, REFUSED, Rules, refusal
 from crucible.registry.models import Active, RegistryError, Version
 from crucible.registry.proof import digest as strategy_digest
 from crucible.settings import Slot
@@ -26,11 +27,6 @@ from crucible.strategies.load import load_strategy
 logger = logging.getLogger(__name__)
 
 LONGEST_REASON = 400
-
-
-QUARANTINED = "arena_quarantined"
-"""Tag of a version that failed while it traded. Whoever takes it away may promote it again."""
-REFUSED = "arena_refused"
 
 
 class RegistryReader(Protocol):
@@ -57,13 +53,13 @@ class Requirements:
     schema : FeatureSchema
         What is served.
     symbols : tuple of str
-    real_money : bool
-        On a real venue only proven versions are seated.
+    rules : Rules
+        Venue and policy.
     """
 
     schema: FeatureSchema
     symbols: tuple[str, ...]
-    real_money: bool
+    rules: Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +70,12 @@ class Seated:
     strategy: Strategy
 
 
-def refusal(
-    strategy: Strategy, version: Version, digest: str, requirements: Requirements
-) -> str | None:
-    """Say why a version cannot be seated; None if it can.
+def mismatch(strategy: Strategy, requirements: Requirements) -> str | None:
+    """Say why the arena cannot serve a strategy; None if it can.
 
     Parameters
     ----------
-    strategy, version
-    digest : str
-        Of the strategy file that was fetched.
+    strategy
     requirements
     """
     served = requirements.schema
@@ -94,8 +86,6 @@ def refusal(
         return f"reads {told(', '.join(unknown))}, which no feature of schema {served.hash} is"
     if strategy.symbol not in requirements.symbols:
         return f"trades {strategy.symbol}, which is not tracked"
-    if requirements.real_money and (doubt := version.doubt_of(digest)):
-        return f"is not proven ({doubt}), and this venue is not paper"
     return None
 
 
@@ -264,16 +254,21 @@ class Roster:
         loaded = self._strategy(version)
         if isinstance(loaded, str):
             return loaded
+        strategy, digest = loaded
+        # Tags change under a version that is seated: its proof and its quarantine are asked every time.
         if QUARANTINED in version.tags:
             return (
                 f"quarantined: {told(version.tags[QUARANTINED])}; "
                 f"take the tag {QUARANTINED} away and promote it to let it trade again"
             )
-        strategy, digest = loaded
-        # Tags change under a version that is seated; what its proof says is asked every time.
-        reason = refusal(strategy, version, digest, self._requirements)
-        if reason is not None:
+        reason = refusal(version, self._requirements.rules, digest, asked_by_arena=True)
+        if reason:
+            if version.tags.get(REFUSED) != reason:
+                logger.warning("%s version %s %s", version.slot, version.version, reason)
+                self._to_be_told(version, REFUSED, reason)
             return reason
+        if REFUSED in version.tags:  # by an arena with other features, or at another venue
+            self._to_be_told(version, REFUSED, "")
         seat = Seat(
             slot=version.slot,
             version=version.version,
@@ -297,7 +292,7 @@ class Roster:
                 document = self._registry.strategy(version)
                 strategy = load_strategy(document)
                 digest = strategy_digest(document)
-                reason = refusal(strategy, version, digest, self._requirements)
+                reason = mismatch(strategy, self._requirements)
             except RegistryError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever a file does to its reader
@@ -308,8 +303,6 @@ class Roster:
                 self._loaded[key] = reason
                 return reason
             self._loaded[key] = strategy, digest
-            if REFUSED in version.tags:  # by an arena with other features, or at another venue
-                self._to_be_told(version, REFUSED, "")
             if version.tags.get("proven") == "true" and (doubt := version.doubt_of(digest)):
                 # The tag is a word; whoever reads it in MLflow is told what it is worth.
                 logger.warning("%s version %s: %s", version.slot, version.version, doubt)

@@ -106,7 +106,8 @@ class Seats:
         logger.error("%s is quarantined: %s", agent.name, reason, exc_info=error)
         if agent.mode == "live":
             seat = agent.seat
-            agent.seat = Seat(seat.slot, seat.version, "leaving", seat.proven, seat.edge)
+            agent.seat = Seat(seat.slot, seat.version, "draining", seat.proven, seat.edge)
+            self._ledger.set_role(agent.name, "draining")
             self._flatten(agent.name, agent.strategy.symbol, "quarantined", ts)
         self._roster.quarantine(agent.seat.slot, agent.seat.version, reason)
         price = self._prices.get(agent.strategy.symbol)
@@ -119,7 +120,7 @@ class Seats:
             if agent.quarantined and agent.mode == "shadow":
                 self._close_failed_shadow(agent, ts)
                 self._dismiss(agent, ts)
-            elif agent.seat.role == "leaving" and self._is_flat(agent):
+            elif agent.seat.role == "draining" and self._is_flat(agent):
                 self._dismiss(agent, ts)
             elif agent.quarantined:
                 # Cerebellum closes it once, however often it is asked.
@@ -220,8 +221,9 @@ class Seats:
             self._dismiss(agent, ts)
             return
         seat = agent.seat
-        agent.seat = Seat(seat.slot, seat.version, "leaving", seat.proven, seat.edge)
-        agent.last_event = "leaving"
+        agent.seat = Seat(seat.slot, seat.version, "draining", seat.proven, seat.edge)
+        agent.last_event = "draining"
+        self._ledger.set_role(agent.name, "draining")
 
     def _close_shadow(self, agent: Agent, reason: str, ts: int) -> None:
         price = self._prices.get(agent.strategy.symbol)

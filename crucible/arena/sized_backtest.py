@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from crucible.arena.multipliers import risk_multipliers
-from crucible.arena.sizing import Edge, current_edge, entry_fraction
+from crucible.arena.sizing import current_edge, entry_fraction
 from crucible.features.frame import FeatureFrame
+from crucible.ledger.edge import Edge
 from crucible.settings import ArenaSettings
 
 

@@ -14,7 +14,8 @@ from typing import Any
 from crucible.arena.agent import Agent
 from crucible.arena.market_input import BookRecorder
 from crucible.errors import CrucibleError
-from crucible.files import append_line, show_text
+from crucible.files import show_text
+from crucible.ledger.performance_log import log_trade
 from crucible.ledger.trades import Trade
 
 logger = logging.getLogger(__name__)
@@ -57,8 +58,7 @@ class SideFiles:
 
     def log(self, trade: Trade) -> None:
         """Add a closed trade to the performance log."""
-        line = json.dumps(trade_line(trade), sort_keys=True)
-        self._try("log", partial(append_line, self._files.performance_log, line))
+        self._try("log", partial(log_trade, self._files.performance_log, trade))
 
     def store_books(self, books: BookRecorder) -> None:
         """Write recorded book minutes; what cannot be written is kept for the next time."""
@@ -160,23 +160,4 @@ def timing(minutes: int, decide_ms: Collection[float]) -> dict[str, Any]:
         "minutes": minutes,
         "decide_ms_p50": ordered[len(ordered) // 2],
         "decide_ms_p99": ordered[int(len(ordered) * 0.99)],
-    }
-
-
-def trade_line(trade: Trade) -> dict[str, Any]:
-    """Give a closed trade as a line of the performance log."""
-    return {
-        "event": "trade",
-        "ts": trade.exit_ts,
-        "agent": trade.agent,
-        "version": trade.version,
-        "symbol": trade.symbol,
-        "mode": trade.mode,
-        "entry_ts": trade.entry_ts,
-        "entry_price": str(trade.entry_price),
-        "exit_price": str(trade.exit_price),
-        "qty": str(trade.qty),
-        "fees": str(trade.fees),
-        "pnl": str(trade.pnl),
-        "reason": trade.reason,
     }

@@ -15,11 +15,10 @@ from crucible.features.frame import FeatureFrame
 from crucible.features.influence.mapper import InfluenceArrays
 from crucible.features.pipeline import FeaturePipeline
 from crucible.forge.backtest.engine import Backtest, ForgeError, Market, backtest
-from crucible.forge.evolution.distributed import Recipe, spread
-from crucible.forge.evolution.islands import IslandsState
+from crucible.forge.evolution.distributed import Recipe
 from crucible.forge.reporting.folder import write_folder
-from crucible.forge.reporting.importance import with_importance
 from crucible.forge.result import ForgeResult
+from crucible.forge.session import CHECKPOINT, open_session
 from crucible.interruption import interruptible
 from crucible.market.candles import Candles, read_folder
 from crucible.market.funding import Funding, FundingError, charged, funding_path, read_funding
@@ -27,8 +26,6 @@ from crucible.outputs import ask_for_file, ask_for_folder
 from crucible.settings import Settings, Slot, changed
 from crucible.strategies.load import read_strategy
 from crucible.text import terminal
-
-CHECKPOINT = "checkpoint.json"
 
 
 def forge_to_folder(
@@ -101,20 +98,18 @@ def forge_to_folder(
         candles, frame = _features(seat.symbol, candles_dir, settings, influence, forge.max_candles)
         funding = _funding(funding_dir, candles_dir, seat.symbol)
         recipe = Recipe(seat, candles, frame, forge, seed, prior_trials, funding=funding)
-        forging = recipe.forging()
-        progress.update(task, description="generation 0 (the first compiles)", advance=1)
-        with spread(recipe, forging) as islands:
+        with open_session(recipe, path) as session:
+            progress.update(task, description="generation 0 (the first compiles)", advance=1)
             if path.exists() and (resume or checkpoint is not None):
-                state = IslandsState.resume(path, forging.identity)
+                state = session.resume()
             else:
-                state = islands.start()
+                state = session.start()
             while goes_on(state.generation, last, clock() - began, budget_s):
                 number = state.generation + 1
                 progress.update(task, description=f"generation {number}", completed=number + 1)
-                state = islands.advance(state)
-                state.save(path)
+                state = session.advance()
             progress.update(task, description="gates")
-            result = with_importance(islands.finish(state), forging)
+            result = session.finish()
         write_folder(result, out)
         if checkpoint is None and budget_s is None:
             path.unlink(missing_ok=True)

@@ -167,6 +167,10 @@ class BufferedLedger(Ledger):
         """Record that an agent trades no more."""
         self._write(partial(self._file.unseat, agent, ts))
 
+    def set_role(self, agent: str, role: str) -> None:
+        """Record that an agent changed its role without being seated anew."""
+        self._write(partial(self._file.set_role, agent, role))
+
     def set_market_ts(self, ts: int) -> None:
         """Record the newest market time that was decided upon."""
         self._write(partial(self._file.set_market_ts, ts))

@@ -223,12 +223,28 @@ class Ledger(LedgerReader):
     def book_verdict(
         self, ts: int, agent: str, version: str, verdict: str, reason: str, details: dict[str, Any]
     ) -> bool:
-        """Record a verdict; False if this agent was already judged at this instant."""
-        cursor = self._db.execute(
-            "INSERT OR IGNORE INTO verdicts VALUES (?, ?, ?, ?, ?, ?)",
-            (ts, agent, version, verdict, reason, json.dumps(details, sort_keys=True)),
-        )
-        return cursor.rowcount == 1
+        """Record a verdict; False if this agent was already judged at this instant.
+
+        One that is more than "keep" waits from then on, see `waiting_verdicts`.
+        """
+        with self.transaction():
+            cursor = self._db.execute(
+                "INSERT OR IGNORE INTO verdicts VALUES (?, ?, ?, ?, ?, ?)",
+                (ts, agent, version, verdict, reason, json.dumps(details, sort_keys=True)),
+            )
+            fresh = cursor.rowcount == 1
+            if fresh and verdict != "keep":
+                self._set_waiting([*self._waiting_verdicts(), (ts, agent)])
+        return fresh
+
+    def set_carried_out(self, ts: int, agent: str) -> None:
+        """Record that a verdict was carried out."""
+        with self.transaction():
+            waiting = [place for place in self._waiting_verdicts() if place != (ts, agent)]
+            self._set_waiting(waiting)
+
+    def _set_waiting(self, places: list[tuple[int, str]]) -> None:
+        self._set_meta("waiting_verdicts", json.dumps(places))
 
     def keep_shadow(self, agent: str, state: dict[str, Any]) -> None:
         """Keep what a challenger's restart needs beyond its fills."""
@@ -259,6 +275,10 @@ class Ledger(LedgerReader):
     def unseat(self, agent: str, ts: int) -> None:
         """Record that an agent trades no more."""
         self._db.execute("UPDATE agents SET until_ts = ? WHERE agent = ?", (ts, agent))
+
+    def set_role(self, agent: str, role: str) -> None:
+        """Record that an agent changed its role without being seated anew."""
+        self._db.execute("UPDATE agents SET role = ? WHERE agent = ?", (role, agent))
 
     def set_market_ts(self, ts: int) -> None:
         """Record the newest market time that was decided upon."""

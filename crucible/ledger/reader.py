@@ -223,6 +223,21 @@ class LedgerReader:
         )
         return [{**dict(row), "details": json.loads(row["details"])} for row in rows]
 
+    def waiting_verdicts(self) -> list[dict[str, Any]]:
+        """Verdicts that were booked and not carried out yet, oldest first."""
+        waiting = set(self._waiting_verdicts())
+        return (
+            [row for row in reversed(self.verdicts()) if (row["ts"], row["agent"]) in waiting]
+            if waiting
+            else []
+        )
+
+    def _waiting_verdicts(self) -> list[tuple[int, str]]:
+        return [
+            (int(ts), str(agent))
+            for ts, agent in json.loads(self._text("waiting_verdicts") or "[]")
+        ]
+
     def unrecorded(self) -> list[dict[str, Any]]:
         """Verdicts that have no run in MLflow yet, oldest first."""
         rows = self._db.execute(

@@ -1,21 +1,24 @@
-"""Where a flow finds things: settings, the home, the services' addresses, the registry."""
+"""The context of a decision: settings, workspace, venue, lake and registry, read once.
+
+Flows and the walk-forward pass it to the functions of this package; nothing here knows an orchestrator.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from prefect import runtime
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from crucible.errors import CrucibleError, StrategyError
 from crucible.locks import HeldError, held
 from crucible.operations.supervision.ownership import refuse_another
 from crucible.operations.workspace import Home, Run, read_json
+from crucible.registry.admission import Rules, refusal
 from crucible.registry.models import Registry, Version
 from crucible.registry.proof import digest
 from crucible.settings import Settings, load_settings
@@ -26,16 +29,20 @@ if TYPE_CHECKING:
     from crucible.market.lake import Lake
 
 
-class HouseError(CrucibleError, RuntimeError):
-    """The stack that a flow needs is not there; the message says what and how to start it."""
+Log: TypeAlias = "logging.Logger | logging.LoggerAdapter[Any]"
+
+
+class ContextError(CrucibleError, RuntimeError):
+    """What a decision needs is not there; the message says what, and how to start it."""
 
 
 @dataclass(frozen=True)
-class House:
-    """Everything a flow needs, read once from ``CRUCIBLE_HOME`` and the environment."""
+class Context:
+    """Everything a decision needs, read once from ``CRUCIBLE_HOME`` and the environment."""
 
     settings: Settings
     home: Home
+    log: Log = field(default=logging.getLogger(__name__), compare=False)
 
     @cached_property
     def run(self) -> Run:
@@ -44,7 +51,7 @@ class House:
         run = self.home.run(run_id) if run_id else self.home.current()
         if run is None:
             message = f"{self.home.path}: nothing has run here; start the stack: crucible up"
-            raise HouseError(message)
+            raise ContextError(message)
         return run
 
     @cached_property
@@ -52,7 +59,7 @@ class House:
         world = read_json(self.home.world_file)
         if not isinstance(world, dict):
             message = f"{self.home.world_file}: no market here yet; start the stack: crucible up"
-            raise HouseError(message)
+            raise ContextError(message)
         return world
 
     @property
@@ -61,7 +68,7 @@ class House:
         symbols = self._world["symbols"]
         if not isinstance(symbols, list):
             message = f"{self.home.world_file}: symbols is {symbols!r}, not a list"
-            raise HouseError(message)
+            raise ContextError(message)
         return tuple(map(str, symbols))
 
     @property
@@ -99,24 +106,40 @@ class House:
         uri = os.environ.get("MLFLOW_TRACKING_URI")
         if not uri:
             message = "MLFLOW_TRACKING_URI is not set; start the stack: crucible up"
-            raise HouseError(message)
+            raise ContextError(message)
         refuse_another(self.home, "mlflow")
         return Registry(uri, self.home.proof_key())
 
-    def doubt(self, version: Version) -> str:
-        """Say why a version is not proven, its strategy file looked at; empty if it is.
+    @property
+    def rules(self) -> Rules:
+        """Venue and policy, for `crucible.registry.admission.refusal`."""
+        return Rules.of(self.settings)
+
+    def refusal(self, version: Version) -> str:
+        """Say why a version may not trade here, its strategy file looked at; empty if it may.
 
         Raises
         ------
         RegistryError
             If the registry does not answer.
         """
-        if not version.proven:
-            return version.unproven_because
+        strategy = None
+        if self.rules.only_proven and version.proven:
+            try:
+                strategy = digest(self.registry.strategy(version))
+            except StrategyError as error:
+                return str(error)
+        return refusal(version, self.rules, strategy)
+
+    def market_ts(self) -> int | None:
+        """Ask the venue for market time, epoch milliseconds; None while it does not answer."""
+        from crucible.market.exchange import ExchangeError
+
         try:
-            return version.doubt_of(digest(self.registry.strategy(version)))
-        except StrategyError as error:
-            return str(error)
+            return self.exchange.closed_until(self.symbols[0])
+        except ExchangeError as error:
+            self.log.warning("market time is not known, so slots that rest go on: %s", error)
+            return None
 
     def pipeline(self) -> FeaturePipeline:
         """Make the feature pipeline that every forging and the arena share."""
@@ -142,22 +165,17 @@ class House:
         """Whether the venue is anything but our own paper venue."""
         return self.settings.execution.venue != "paper"
 
-    @property
-    def seats_unproven(self) -> bool:
-        """Whether an empty production seat may go to an unproven version."""
-        return self.settings.forge.policy == "explore" and not self.real_money
 
+def load_context(log: Log | None = None) -> Context:
+    """Read settings and workspace.
 
-def open_house() -> House:
-    """Read settings and home."""
+    Parameters
+    ----------
+    log : Logger, optional
+        Where decisions are reported: in a flow, its run's logger.
+    """
     settings = load_settings()
-    return House(settings, Home.at(settings.home))
-
-
-def page_of_flow_run() -> str:
-    """Address of this flow run in Prefect's page; empty outside a flow run."""
-    found = str(runtime.flow_run.ui_url or "")
-    return found.replace("/flow-runs/flow-run/", "/runs/flow-run/")
+    return Context(settings, Home.at(settings.home), log or logging.getLogger(__name__))
 
 
 @contextmanager
@@ -176,12 +194,12 @@ def only_one(lock: Path, refusal: str, wait_s: float = 0.0) -> Iterator[None]:
 
     Raises
     ------
-    HouseError
+    ContextError
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         try:
             stack.enter_context(held(lock, wait_s))
         except HeldError as error:
-            raise HouseError(refusal) from error
+            raise ContextError(refusal) from error
         yield

@@ -1,60 +1,140 @@
-"""Changes of production, each carried out in the registry and left as a run in MLflow."""
+"""Changes of production: promote, roll back, retire, each through admission and left as a run in MLflow.
+
+Entry points: `change_production` (what a person, the Watchtower and Singularity ask for), `promote` (for a version
+that was just published). This is the one door to production.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from mlflow.exceptions import MlflowException
-from prefect import get_run_logger
 
+from crucible.errors import CrucibleError
+from crucible.lifecycle.context import Context
 from crucible.lifecycle.records import Action, Deployment, Records
 from crucible.registry.models import RegistryError, Version
-from flows.context import House, page_of_flow_run
+
+Change = Literal["promote", "roll back", "retire"]
+
+
+class PromotionError(CrucibleError, RuntimeError):
+    """A version that may not go to production, and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Who decided a change, why, on which evidence; `key` is the same when it is carried out again."""
+    """Who decided a change, and why.
+
+    Attributes
+    ----------
+    decided_by : str
+        ``watchtower``, ``singularity``, ``forge`` or a person.
+    reason : str
+        Kept as a tag on the version.
+    key : str
+        The same when the decision is carried out again.
+    evidence : mapping
+        The scorecard behind it, where there is one.
+    links : mapping of str to str
+        Tags that lead to where it was made.
+    """
 
     decided_by: str
     reason: str
-    evidence: Mapping[str, Any]
     key: str
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+
+
+def change_production(
+    context: Context, slot: str, version: str, change: Change, decision: Decision
+) -> str:
+    """Promote a version, roll back to the version that production replaced, or retire one.
+
+    Parameters
+    ----------
+    context : Context
+    slot : str
+    version : str
+        A version's number, or an alias such as ``challenger``. Ignored when rolling back.
+    change : {'promote', 'roll back', 'retire'}
+    decision : Decision
+
+    Returns
+    -------
+    str
+        The version's number.
+
+    Raises
+    ------
+    PromotionError
+        If there is no such version, or it may not trade here; the refusal is recorded.
+    """
+    number = _number(context, slot, version, change)
+    candidate = context.registry.version(slot, number)
+    if change == "retire":
+        retire(context, candidate, decision)
+        context.log.info("%s: version %s is retired: %s", slot, number, decision.reason)
+        return number
+    refusal = context.refusal(candidate)
+    if refusal:
+        message = f"{slot} version {number} {refusal}"
+        _refuse(context, candidate, replace(decision, reason=message))
+        raise PromotionError(message)
+    replaced = promote(context, candidate, decision, back=change == "roll back")
+    context.log.info(
+        "%s: version %s is production, in place of %s", slot, number, replaced or "none"
+    )
+    return number
 
 
 def promote(
-    house: House, version: Version, decision: Decision, *, back: bool = False
+    context: Context, version: Version, decision: Decision, *, back: bool = False
 ) -> str | None:
-    """Make a version production; give the version that it replaces."""
-    before = house.registry.aliases(version.slot).get("production")
-    replaced = house.registry.promote(version.slot, version.version, decision.reason)
+    """Make an admitted version production; give the version that it replaces."""
+    before = context.registry.aliases(version.slot).get("production")
+    replaced = context.registry.promote(version.slot, version.version, decision.reason)
     action: Action = "rolled back" if back else "promoted"
-    write(house, change_of(version, action, before, version.version, decision))
+    _record(context, _deployment(version, action, before, version.version, decision))
     return replaced
 
 
-def retire(house: House, version: Version, decision: Decision) -> None:
+def retire(context: Context, version: Version, decision: Decision) -> None:
     """Take a version out of trading."""
-    before = house.registry.aliases(version.slot).get("production")
-    house.registry.retire(version.slot, version.version, decision.reason)
+    before = context.registry.aliases(version.slot).get("production")
+    context.registry.retire(version.slot, version.version, decision.reason)
     after = None if before == version.version else before
     action: Action = "culled" if decision.decided_by == "watchtower" else "retired"
-    write(house, change_of(version, action, before, after, decision))
+    _record(context, _deployment(version, action, before, after, decision))
 
 
-def refuse(house: House, version: Version, decision: Decision) -> None:
+def _number(context: Context, slot: str, version: str, change: Change) -> str:
+    aliases = context.registry.aliases(slot)
+    number: str | None
+    if change in {"promote", "retire"}:
+        number = aliases.get(version, version)
+    elif "production" in aliases:
+        number = context.registry.version(slot, aliases["production"]).tags.get("replaced")
+    else:
+        number = aliases.get("retired")
+    if number is None or not number.isdigit():
+        message = f"{slot}: nothing to {change}: aliases are {aliases or 'none'}"
+        raise PromotionError(message)
+    return number
+
+
+def _refuse(context: Context, version: Version, decision: Decision) -> None:
     """Leave a record of a version that was not let through."""
-    before = house.registry.aliases(version.slot).get("production")
-    write(house, change_of(version, "refused", before, before, decision))
+    before = context.registry.aliases(version.slot).get("production")
+    _record(context, _deployment(version, "refused", before, before, decision))
 
 
-def change_of(
+def _deployment(
     version: Version, action: Action, before: str | None, after: str | None, decision: Decision
 ) -> Deployment:
-    """Put a change together with the links to where it was made."""
-    page = page_of_flow_run()
     return Deployment(
         slot=version.slot,
         action=action,
@@ -65,16 +145,16 @@ def change_of(
         reason=decision.reason,
         key=f"{version.slot}@{version.version}:{action}:{decision.key}",
         evidence=decision.evidence,
-        links={"prefect_link": page} if page else {},
+        links=decision.links,
     )
 
 
-def write(house: House, change: Deployment) -> None:
-    """Write a change that was made; one that cannot be written now is noticed by the Singularity."""
+def _record(context: Context, change: Deployment) -> None:
+    """Write a change that was made; one that cannot be written now is noticed by Singularity."""
     try:
-        Records(house.registry).deploy(change)
+        Records(context.registry).deploy(change)
     except (MlflowException, RegistryError) as error:
-        get_run_logger().warning(
+        context.log.warning(
             "%s: version %s %s; its record is written later: %s",
             change.slot,
             change.version,

@@ -1,54 +1,83 @@
-"""What a finished forging leaves behind: an MLflow run with its evidence, and at most one version."""
+"""Publishing: what a finished forge run leaves in MLflow, its evidence and at most one version.
+
+Entry points: `publish`, `offer`. Doing either twice leaves what doing it once leaves.
+"""
 
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from prefect import runtime, task
-from prefect.artifacts import create_markdown_artifact
-from prefect.cache_policies import NO_CACHE
 
-from crucible.arena.sizing import Edge
 from crucible.forge.evolution.run import Forging
 from crucible.forge.reporting.evidence import headline, note, verdict, write_evidence
 from crucible.forge.result import ForgeResult, finite
+from crucible.ledger.edge import Edge
+from crucible.lifecycle.admission import serving
+from crucible.lifecycle.context import Context
+from crucible.lifecycle.production import Decision, promote
 from crucible.registry.models import Version
 from crucible.registry.proof import Gate, MeasuredEdge, Proof, digest
-from flows.context import House, page_of_flow_run
-from flows.deployments import Decision, promote
 
 EXAMPLE_ROWS = 5
 OPENINGS = "sealed_openings"
 
 
-@task(cache_policy=NO_CACHE, task_run_name="publish {result.slot.name}")
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What came of a forge run: one sentence, and a page of Markdown."""
+
+    outcome: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class MadeBy:
+    """The flow run that made something: its id and its page; empty outside an orchestrator."""
+
+    flow_run: str = ""
+    page: str = ""
+
+
 def publish(
-    house: House,
+    context: Context,
     forging: Forging,
     result: ForgeResult,
     run: str,
     folder: Path,
-) -> str:
+    made_by: MadeBy,
+) -> Published:
     """Log everything to MLflow, and register the champion if the policy lets it.
 
     Done twice, after a crash in between, it leaves what doing it once leaves.
+
+    Parameters
+    ----------
+    context : Context
+    forging : Forging
+    result : ForgeResult
+    run : str
+        Its run in MLflow.
+    folder : Path
+        Where files may be written on their way to MLflow.
+    made_by : MadeBy
     """
     output = folder / "result"
     shutil.rmtree(output, ignore_errors=True)
     write_evidence(result, output)
-    registry = house.registry
+    registry = context.registry
     registry.log_folder(run, output)
     held = registry.metrics(run)
-    # The windows of a slot's forgings overlap: how often were such candles looked at?
+    # The windows of a slot's forge runs overlap: how often were such candles looked at?
     openings = registry.openings(result.slot.name, without=run) + (result.candidate is not None)
     metrics = [(OPENINGS, float(openings), 0), *final_metrics(result)]
     metrics = [row for row in metrics if row[0] not in held]
-    page, file = page_of_flow_run(), registry.file_of_run(run, "{}")
+    file = registry.file_of_run(run, "{}")
     # Without host and port: the page may be served elsewhere tomorrow.
-    text = note(result, file.removeprefix(registry.tracking_uri), page)
+    text = note(result, file.removeprefix(registry.tracking_uri), made_by.page)
     registry.log(run, metrics=metrics, tags={**run_tags(result), "mlflow.note.content": text})
     outcome = f"{result.slot.name}: {verdict(result)}"
     if result.champion is not None:
@@ -58,17 +87,16 @@ def publish(
                 run,
                 result.slot,
                 result.champion.to_json(),
-                {**version_tags(result), OPENINGS: str(openings)},
+                {**version_tags(result, made_by), OPENINGS: str(openings)},
                 example=example_of(forging),
                 note=text,
             )
         # A crash may have come between the two: a version without its proof gets it now.
         version = registry.prove(version, proof_of(result, version))
-        role = offer(house, version)
+        role = offer(context, version, made_by)
         outcome = f"{outcome}; version {version.version} is {role}"
     registry.close_run(run, "FINISHED")
-    create_markdown_artifact(key="outcome", markdown=f"{outcome}\n\n{note(result, file, page)}")
-    return outcome
+    return Published(outcome, note(result, file, made_by.page))
 
 
 def example_of(forging: Forging) -> pd.DataFrame:
@@ -77,22 +105,22 @@ def example_of(forging: Forging) -> pd.DataFrame:
     return pd.DataFrame(frame.values[-EXAMPLE_ROWS:], columns=list(frame.schema.names))
 
 
-def offer(house: House, version: Version) -> str:
-    """Make a new version the challenger; give it an empty production seat, where that is allowed.
+def offer(context: Context, version: Version, made_by: MadeBy) -> str:
+    """Make a new version the challenger; give it an empty production seat, where it may trade.
 
-    A forging that was resumed late finds its slot served: it registers, and takes nobody's seat.
+    A forge run that was resumed late finds its slot served: it registers, and takes nobody's seat.
     """
     slot = version.slot
-    held = house.registry.aliases(slot)
-    if version.version not in held.values() and "challenger" in held:
-        return f"registered; version {held['challenger']} stays the challenger"
-    seated = held.get("production")
-    if seated != version.version:
-        house.registry.set_alias(slot, "challenger", version.version)
-        if seated is not None or not (house.seats_unproven or not house.doubt(version)):
+    held, others = context.registry.aliases(slot), serving(context, slot)
+    if version.version not in held.values() and "challenger" in others:
+        return f"registered; version {others['challenger']} stays the challenger"
+    if held.get("production") != version.version:
+        context.registry.set_alias(slot, "challenger", version.version)
+        if "production" in others or context.refusal(version):
             return "the challenger"
         reason = "the production seat was empty"
-        promote(house, version, Decision("forge", reason, {}, version.run_id))
+        links = {"prefect_link": made_by.page} if made_by.page else {}
+        promote(context, version, Decision("forge", reason, version.run_id, links=links))
     return "in production, since the seat was empty"
 
 
@@ -146,15 +174,15 @@ def run_tags(result: ForgeResult) -> dict[str, str]:
     }
 
 
-def version_tags(result: ForgeResult) -> dict[str, str]:
+def version_tags(result: ForgeResult, made_by: MadeBy) -> dict[str, str]:
     """Give the tags of the version: its lineage, its marks and its measured edge."""
     tags: dict[str, Any] = {
         **run_tags(result),
         "seed": result.seed,
         "trials": result.trials,
         "policy": result.policy,
-        "prefect_flow_run": runtime.flow_run.id or "",
-        "prefect_link": page_of_flow_run(),
+        "prefect_flow_run": made_by.flow_run,
+        "prefect_link": made_by.page,
     }
     edge = Edge.of_summary(result.window("validation").summary)
     if edge is not None:

@@ -11,8 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mlflow.exceptions import MlflowException
+
+from crucible.lifecycle.context import Context
+from crucible.registry.admission import REFUSED
 from crucible.registry.experiments import MetricRow
-from crucible.registry.models import Registry, Version
+from crucible.registry.models import Registry, RegistryError, Version
 from crucible.settings import MINUTE_MS
 
 EVALUATIONS = "evaluations"
@@ -175,7 +179,7 @@ class Records:
         if (production or "") != before:
             change = self._unwritten(slot, before or None, production, after)
         elif production is not None and not refused:
-            reason = self._registry.version(slot, production).tags.get("arena_refused")
+            reason = self._registry.version(slot, production).tags.get(REFUSED)
             if reason is not None:
                 change = Deployment(
                     slot, "refused", production, production, production, "arena", reason, after
@@ -229,3 +233,24 @@ def _figures(row: Mapping[str, Any], since_ts: int) -> list[MetricRow]:
         for name in METRICS
         if details.get(name) is not None
     ]
+
+
+def notice_changes(context: Context) -> list[str]:
+    """Record changes of production that nobody recorded, such as an alias set in MLflow's page.
+
+    Returns
+    -------
+    list of str
+        One sentence each.
+    """
+    records = Records(context.registry)
+    done = []
+    for slot in context.settings.slots:
+        try:
+            change = records.notice(slot.name)
+        except (MlflowException, RegistryError) as error:
+            context.log.warning("%s: production is looked at later: %s", slot.name, error)
+            continue
+        if change is not None:
+            done.append(f"{slot.name}: version {change.version} {change.action}: {change.reason}")
+    return done

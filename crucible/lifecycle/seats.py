@@ -1,12 +1,17 @@
-"""Seats: what each slot of the deployment strategy lacks."""
+"""Seats: what each slot of the deployment strategy lacks, and what is to be done about it.
+
+Entry points: `plan_seats` (asks the registry), `fill_seats` (the pure rule).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from crucible.lifecycle.context import Context
 from crucible.lifecycle.turns import Past, Wish, next_turns
+from crucible.registry.admission import QUARANTINED
 from crucible.settings import Slot
 
 
@@ -20,61 +25,127 @@ class SeatAction:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class SeatPlan:
+    """What is to be done, and what each slot looked like: one row a slot, JSON values."""
+
+    actions: list[SeatAction]
+    rows: list[dict[str, Any]]
+
+
+def plan_seats(context: Context, under_way: Collection[str], now_ts: int | None) -> SeatPlan:
+    """Compare the deployment strategy with the registry and with the forge runs under way.
+
+    Parameters
+    ----------
+    context : Context
+    under_way : collection of str
+        Slots for which a forge run is scheduled or running.
+    now_ts : int or None
+        Market time, epoch milliseconds; None while it is not known: slots that rest go on resting.
+
+    Raises
+    ------
+    RegistryError
+        If the registry does not answer.
+    """
+    slots, registry = context.settings.slots, context.registry
+    aliases = {slot.name: registry.aliases(slot.name) for slot in slots}
+    seated = {
+        (slot, held[alias]): registry.version(slot, held[alias])
+        for slot, held in aliases.items()
+        for alias in ("production", "challenger")
+        if alias in held
+    }
+    quarantined = {
+        place: version.tags[QUARANTINED]
+        for place, version in seated.items()
+        if QUARANTINED in version.tags
+    }
+    refused = {place: context.refusal(version) for place, version in seated.items()}
+    past = {slot.name: Past.of(registry.ended(slot.name)) for slot in slots}
+    actions = fill_seats(
+        slots,
+        aliases,
+        under_way,
+        refused={place: reason for place, reason in refused.items() if reason},
+        quarantined=quarantined,
+        past=past,
+        now_ts=now_ts,
+    )
+    rows = [
+        {
+            "slot": slot.name,
+            "production": aliases[slot.name].get("production", ""),
+            "challenger": aliases[slot.name].get("challenger", ""),
+            "forging": slot.name in under_way,
+            "forgings without a version": past[slot.name].fruitless,
+            "rests": past[slot.name].rests(now_ts),
+        }
+        for slot in slots
+    ]
+    return SeatPlan(actions, rows)
+
+
 def fill_seats(
     slots: Iterable[Slot],
     aliases: Mapping[str, Mapping[str, str]],
-    forging: Iterable[str],
+    under_way: Iterable[str],
     *,
-    may_seat_unproven: bool,
-    proven: Mapping[tuple[str, str], bool],
+    refused: Mapping[tuple[str, str], str],
+    quarantined: Mapping[tuple[str, str], str],
     past: Mapping[str, Past],
     now_ts: int | None,
-    quarantined: Mapping[tuple[str, str], str],
 ) -> list[SeatAction]:
     """Say what has to be done so that every slot is filled.
 
-    A quarantined version trades no more: it is retired, and its seat counts as empty. An empty
-    production seat is given to the slot's challenger where the venue allows it: always on the paper
-    venue under ``explore``, elsewhere only to a proven version. What is still empty, and every
-    production version without a rival, wishes for a forging; `next_turns` says whose turn it is.
+    A quarantined version trades no more: it is retired. The seat of any version that may not trade
+    here counts as empty: its alias stays, since it may trade elsewhere, until another version takes it.
+    An empty production seat is given to the slot's challenger. What is still empty, and every
+    production version without a challenger, asks for a forge run; `next_turns` says whose turn it is.
 
     Parameters
     ----------
     slots : iterable of Slot
     aliases : mapping of str to mapping
         Per slot, alias to version.
-    forging : iterable of str
-        Slots for which a forging is scheduled or running.
-    may_seat_unproven : bool
-    proven : mapping of (slot, version) to bool
-    past : mapping of slot to Past
-        What its forgings came to.
-    now_ts : int or None
-        Market time, epoch milliseconds.
+    under_way : iterable of str
+        Slots for which a forge run is scheduled or running.
+    refused : mapping of (slot, version) to str
+        Why a version may not trade here.
     quarantined : mapping of (slot, version) to str
         Why the arena has quarantined a version.
+    past : mapping of slot to Past
+        What its forge runs came to.
+    now_ts : int or None
+        Market time, epoch milliseconds.
     """
     retire: list[SeatAction] = []
     seat: list[SeatAction] = []
     wishes: list[Wish] = []
     for slot in slots:
         held = {}
+        empty = "the slot is empty"
         for alias, version in aliases.get(slot.name, {}).items():
-            if alias in {"production", "challenger"} and (slot.name, version) in quarantined:
-                why = f"quarantined: {quarantined[slot.name, version]}"
+            place = slot.name, version
+            if alias not in {"production", "challenger"}:
+                continue
+            if place in quarantined:
+                why = f"quarantined: {quarantined[place]}"
                 retire.append(SeatAction("retire", slot.name, version, why))
+            elif place in refused:
+                if alias == "production":
+                    empty = f"version {version} {refused[place]}"
             else:
                 held[alias] = version
         production, challenger = held.get("production"), held.get("challenger")
         if production is None and challenger is not None:
-            if may_seat_unproven or proven.get((slot.name, challenger), False):
-                why = "the production seat was empty"
-                seat.append(SeatAction("seat", slot.name, challenger, why))
-                challenger = None
-            production = "seated or waiting"
+            why = empty if empty != "the slot is empty" else "the production seat was empty"
+            seat.append(SeatAction("seat", slot.name, challenger, why))
+            production, challenger = challenger, None
         if production is None:
-            wishes.append(Wish(slot.name, "the slot is empty", is_empty=True))
+            wishes.append(Wish(slot.name, empty, is_empty=True))
         elif challenger is None:
             wishes.append(Wish(slot.name, "production has no challenger", is_empty=False))
-    turns = next_turns(wishes, past, forging, now_ts)
+    turns = next_turns(wishes, past, under_way, now_ts)
     return retire + seat + [SeatAction("forge", wish.slot, None, wish.reason) for wish in turns]

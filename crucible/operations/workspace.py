@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crucible.files import make_folder, remove_parts, write_json, write_text
+from crucible.ledger import performance_log
 from crucible.locks import HeldError, held
 from crucible.operations.errors import AlreadyRunningError, HomeError
 from crucible.operations.state_files import read_json
@@ -250,6 +251,11 @@ class Run:
     def ledger(self) -> Path:
         """The arena's record (SQLite)."""
         return self.path / "ledger.sqlite"
+
+    @property
+    def performance_log(self) -> Path:
+        """Closed trades and verdicts, one JSON line each."""
+        return self.path / performance_log.FILE
 
     @contextlib.contextmanager
     def only_arena(self) -> Iterator[None]:

@@ -9,8 +9,9 @@ import pytest
 
 from crucible.arena.agent import Agent, Context, Seat
 from crucible.arena.multipliers import NO_MULTIPLIERS
-from crucible.arena.sizing import Edge, kelly_fraction, size_entry
+from crucible.arena.sizing import kelly_fraction, size_entry
 from crucible.features.frame import FeatureRow, FeatureSchema
+from crucible.ledger.edge import Edge
 from crucible.ledger.trades import Fill, Payment
 from crucible.market.candles import Candle
 from crucible.market.instruments import Instrument
@@ -90,7 +91,7 @@ def test_a_held_position_is_never_added_to():
     [
         (Signal.EXIT, 0.0, "production", "exit"),
         (Signal.HOLD, 1.0, "production", "regime_change"),
-        (Signal.BUY, 0.0, "leaving", "retired"),
+        (Signal.BUY, 0.0, "draining", "retired"),
     ],
 )
 def test_a_position_is_left_whole_and_reduce_only(signal, regime, role, reason):
@@ -105,9 +106,9 @@ def test_a_regime_change_never_opens_a_position():
     assert agent(Signal.BUY).decide_and_execute(row(regime=1.0), CANDLE, CONTEXT).intent is None
 
 
-def test_a_leaving_agent_never_opens_a_position():
-    leaving = agent(Signal.BUY, role="leaving")
-    assert leaving.decide_and_execute(row(), CANDLE, CONTEXT).intent is None
+def test_a_draining_agent_never_opens_a_position():
+    draining = agent(Signal.BUY, role="draining")
+    assert draining.decide_and_execute(row(), CANDLE, CONTEXT).intent is None
 
 
 def test_nothing_is_asked_for_while_catching_up_on_history():

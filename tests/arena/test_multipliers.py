@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from crucible.arena.agent import Agent, Context, Seat
 from crucible.arena.multipliers import INFLUENCE, MICRO_CAUSALITY, RADAR, risk_multipliers
-from crucible.arena.sizing import Edge, entry_fraction, size_entry
+from crucible.arena.sizing import entry_fraction, size_entry
 from crucible.features.frame import FeatureRow, FeatureSchema
+from crucible.ledger.edge import Edge
 from crucible.ledger.ledger import Ledger
 from crucible.ledger.reader import LedgerReader
 from crucible.market.candles import Candle

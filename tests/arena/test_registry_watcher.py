@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crucible.arena.registry_watcher import QUARANTINED, Requirements, Roster, edge_of
-from crucible.arena.sizing import Edge
 from crucible.features.frame import FeatureSchema
+from crucible.ledger.edge import Edge
 from crucible.registry.models import Active, RegistryError, Version
 from crucible.registry.proof import (
     Gate,

@@ -121,7 +121,7 @@ def test_who_is_kept_out_stands_in_the_status_file_with_the_reason(made, tmp_pat
     rows = json.loads((tmp_path / "status").read_text())["agents"]
     # Whoever is still being closed stands there as an agent that leaves.
     assert [(row["agent"], row["role"]) for row in rows] == [
-        (NAME, "leaving"),
+        (NAME, "draining"),
         (OTHER, "production"),
         ("ETHUSDT-gp-1@3", "refused"),
     ]

@@ -218,12 +218,12 @@ def test_the_arena_says_of_every_agent_whether_its_figures_are_simulated(tmp_pat
     strategy = SimpleNamespace(symbol="BTCUSDT", kind="gp")
     agents = [
         Agent(Seat("BTCUSDT-gp-1", str(number), role, proven=False, edge=None), strategy)  # type: ignore[arg-type]
-        for number, role in enumerate(("production", "challenger", "leaving"))
+        for number, role in enumerate(("production", "challenger", "draining"))
     ]
     write_status(tmp_path / "arena.json", 0, agents, {}, Decimal(1000), {})
     rows = json.loads((tmp_path / "arena.json").read_text())["agents"]
     assert {row["role"]: row["simulated"] for row in rows} == {
         "production": False,
         "challenger": True,
-        "leaving": False,
+        "draining": False,
     }

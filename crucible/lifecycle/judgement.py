@@ -1,0 +1,307 @@
+"""Judgement: who is due, how each agent is scored, and how a verdict is carried out, once and surely.
+
+Entry points: `due`, `judge_all`, `book`, `carry_out`. A verdict is booked first and carried out then; what a crash
+or a server that is away leaves undone stays in the ledger and is carried out by the next judgement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal, Protocol
+
+from mlflow.exceptions import MlflowException
+
+from crucible.errors import StrategyError
+from crucible.files import WriteError
+from crucible.ledger import performance_log
+from crucible.ledger.funding_charges import marks_after_settlements, with_settlements
+from crucible.ledger.ledger import Ledger
+from crucible.ledger.reader import AgentRow, LedgerReader
+from crucible.ledger.trades import Mode, pair
+from crucible.lifecycle.context import Context
+from crucible.lifecycle.production import PromotionError
+from crucible.lifecycle.records import Records
+from crucible.lifecycle.replacement import forge_order
+from crucible.market.exchange import ExchangeError
+from crucible.market.funding import Funding, FundingError
+from crucible.registry.models import Registry, RegistryError, Version
+from crucible.settings import MINUTE_MS
+from crucible.strategies.contract import Exits
+from crucible.watchtower.scorecard import Scorecard, score
+from crucible.watchtower.verdicts import Verdict, judge, loss_bound
+
+DRAINING = "draining"
+"""Role of an agent that is on its way out: it is judged no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One agent, its scorecard and its verdict."""
+
+    row: AgentRow
+    card: Scorecard
+    verdict: Verdict
+    equity: Decimal | None = None
+
+
+def due(ledger: LedgerReader, every_minutes: int) -> list[int]:
+    """Give the market instants that are to be judged and have not been, epoch milliseconds, in order."""
+    now, step = ledger.market_ts(), every_minutes * MINUTE_MS
+    agents = ledger.agents()
+    if now is None or not agents:
+        return []
+    first = ledger.last_judged()
+    if first is None:
+        first = agents[0].since_ts // step * step
+    return list(range(first + step, now + 1, step))
+
+
+def settlements(context: Context, until_ts: int) -> dict[str, Funding]:
+    """Give each symbol's funding up to a market instant; what the lake holds if the venue is away."""
+    found = {}
+    for symbol in context.symbols:
+        rates = context.lake.read_funding(symbol)
+        if len(rates) and until_ts >= int(rates.ts[-1]) + rates.interval_ms:
+            try:
+                start_ms = int(rates.ts[0])
+                rates = context.lake.refresh_funding(
+                    context.exchange, symbol, start_ms, until_ts + 1
+                )
+            except (ExchangeError, FundingError) as error:
+                context.log.warning("funding of challengers is charged as known: %s", error)
+        found[symbol] = rates
+    return found
+
+
+def judge_all(
+    context: Context, ledger: LedgerReader, ts: int, rates: Mapping[str, Funding]
+) -> list[Judged]:
+    """Score and judge every agent that was trading at one market instant.
+
+    The venue charges funding to production agents; challengers are charged it here by its rates.
+
+    Raises
+    ------
+    RegistryError
+        If the registry does not answer.
+    """
+    judged = []
+    for row in ledger.agents(active=True):
+        if row.since_ts >= ts or row.role == DRAINING:
+            continue
+        version = context.registry.version(row.slot, row.version)
+        if not is_active(context.registry, row.slot, row.version):
+            continue
+        try:
+            exits = exits_of(context.registry, version)
+        except StrategyError as error:
+            # The others are judged all the same; whoever has no file that can be read is not.
+            context.log.warning("%s is not judged: %s", row.agent, error)
+            continue
+        judged.append(_judge_one(context, ledger, row, exits, ts, rates.get(row.symbol)))
+    return judged
+
+
+def _judge_one(
+    context: Context,
+    ledger: LedgerReader,
+    row: AgentRow,
+    exits: Exits,
+    ts: int,
+    rates: Funding | None,
+) -> Judged:
+    role: Literal["production", "challenger"] = (
+        "challenger" if row.role == "challenger" else "production"
+    )
+    mode: Mode = "shadow" if role == "challenger" else "live"
+    trades = [trade for trade in ledger.trades(row.agent, ts) if trade.mode == mode]
+    fills = [fill for fill in ledger.fills(row.agent, ts) if fill.mode == mode]
+    marks = ledger.equity(row.agent, ts, mode)
+    if mode == "shadow" and rates is not None:
+        held = pair(fills)[1].get((row.agent, row.symbol, mode))
+        marks = marks_after_settlements(marks, trades, held, rates)
+        trades = with_settlements(trades, rates)
+    costs = context.settings.forge.costs
+    card = score(
+        row.agent,
+        ts,
+        trades,
+        marks,
+        since_ts=row.since_ts,
+        last_fill_ts=max((fill.exec_ts for fill in fills), default=None),
+        bound=loss_bound(exits, costs.fee, costs.slippage),
+    )
+    verdict = judge(card, role, context.settings.watchtower)
+    return Judged(row, card, verdict, marks[-1][1] if marks else None)
+
+
+def is_active(registry: Registry, slot: str, version: str) -> bool:
+    """Whether a version is in production or a challenger."""
+    aliases = registry.aliases(slot)
+    return version in {aliases.get("production"), aliases.get("challenger")}
+
+
+def exits_of(registry: Registry, version: Version) -> Exits:
+    """Read a version's exits from its strategy file.
+
+    Raises
+    ------
+    StrategyError
+        If there is no such file, or no exits are in it.
+    RegistryError
+        If the registry does not answer.
+    """
+    document = registry.strategy(version)
+    try:
+        exits = document["exits"]
+        return Exits(float(exits["stop"]), float(exits["target"]), int(exits["timeout"]))
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
+        message = f"{version.slot} version {version.version}: no exits in its file: {error!r}"
+        raise StrategyError(message) from error
+
+
+def book(context: Context, ledger: Ledger, judged: Judged) -> None:
+    """Book a verdict, once; one that is more than "keep" waits in the ledger to be carried out."""
+    row, card, verdict = judged.row, judged.card, judged.verdict
+    details = {
+        **card.to_json(),
+        "equity": None if judged.equity is None else str(judged.equity),
+        "role": row.role,
+        "since_ts": row.since_ts,
+    }
+    fresh = ledger.book_verdict(
+        card.ts, row.agent, row.version, verdict.judgement, verdict.reason, details
+    )
+    if not fresh or verdict.judgement == "keep":
+        return
+    context.log.info("%s: %s: %s", row.agent, verdict.judgement, verdict.reason)
+    try:
+        performance_log.log_verdict(
+            context.run.performance_log, verdict.judgement, card.ts, row.agent, verdict.reason
+        )
+    except WriteError as error:  # the log only reports; the verdict is carried out all the same
+        context.log.error("%s", error)
+
+
+class Door(Protocol):
+    """How production is changed: the promotion flow, or `change_production` itself."""
+
+    def __call__(
+        self,
+        slot: str,
+        version: str,
+        action: Literal["promote", "retire"],
+        *,
+        reason: str,
+        decided_by: str,
+        evidence: dict[str, Any],
+        key: str,
+    ) -> object:
+        """Promote or retire a version."""
+
+
+def carry_out(
+    context: Context,
+    ledger: Ledger,
+    door: Door,
+    order_replacement: Callable[[str, dict[str, Any]], object],
+) -> None:
+    """Act on every verdict that waits: retire and order a replacement, or promote.
+
+    What fails for one agent stays for the next judgement; the others are acted upon.
+
+    Parameters
+    ----------
+    context : Context
+    ledger : Ledger
+    door : callable
+    order_replacement : callable
+        Takes the agent and the parameters of the forge run.
+    """
+    for row in ledger.waiting_verdicts():
+        try:
+            _carry_out_one(context, row, door, order_replacement)
+        except (RegistryError, MlflowException) as error:
+            context.log.error(
+                "%s: not carried out yet: %s: %s", row["agent"], row["verdict"], error
+            )
+        else:
+            ledger.set_carried_out(int(row["ts"]), str(row["agent"]))
+
+
+def _carry_out_one(
+    context: Context,
+    row: Mapping[str, Any],
+    door: Door,
+    order_replacement: Callable[[str, dict[str, Any]], object],
+) -> None:
+    agent, version, reason = str(row["agent"]), str(row["version"]), str(row["reason"])
+    slot = agent.rpartition("@")[0]
+    evidence = {
+        name: value
+        for name, value in row["details"].items()
+        if name not in {"equity", "role", "since_ts"}
+    }
+    key = f"{context.run.run_id}:{row['ts']}"
+    if row["verdict"] == "promote":
+        if not is_active(context.registry, slot, version):
+            return  # retired since: there is nobody to promote
+        try:
+            door(
+                slot,
+                version,
+                "promote",
+                reason=reason,
+                decided_by="watchtower",
+                evidence=evidence,
+                key=key,
+            )
+        except PromotionError as error:
+            context.log.warning("not promoted: %s", error)
+        return
+    if is_active(context.registry, slot, version):
+        door(
+            slot,
+            version,
+            "retire",
+            reason=reason,
+            decided_by="watchtower",
+            evidence=evidence,
+            key=key,
+        )
+    order = forge_order(context, slot, f"version {version} was culled: {reason}")
+    order_replacement(agent, order)
+
+
+def record(context: Context, ledger: Ledger) -> None:
+    """Write what was judged to MLflow; what cannot be written now is written at the next judgement."""
+    waiting = ledger.unrecorded()
+    if not waiting:
+        return
+    try:
+        Records(context.registry).evaluate(context.run.run_id, waiting)
+    except (MlflowException, RegistryError) as error:
+        context.log.warning("%d judgements are recorded later: %s", len(waiting), error)
+    else:
+        ledger.set_recorded(int(waiting[-1]["ts"]))
+
+
+def scorecard_rows(judged: list[Judged]) -> list[dict[str, Any]]:
+    """Give scorecards as rows of a table for people, one an agent."""
+    return [
+        {
+            "agent": item.row.agent,
+            "role": item.row.role,
+            "figures": "simulated" if item.row.role == "challenger" else "at the venue",
+            "verdict": item.verdict.judgement,
+            "reason": item.verdict.reason,
+            "trades": item.card.trades,
+            "pnl": str(item.card.pnl),
+            "drawdown": f"{item.card.drawdown:.2%}",
+            "gain evidence": round(item.card.gain_evidence, 2),
+            "loss evidence": round(item.card.loss_evidence, 2),
+        }
+        for item in judged
+    ]

@@ -1,0 +1,33 @@
+"""Orders for forge runs: the parameters of the next one of a slot, so that none repeats another."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from crucible.lifecycle.context import Context
+
+
+def forge_order(context: Context, slot: str, reason: str) -> dict[str, Any]:
+    """Give the parameters of a slot's next forge run, as Singularity and the Watchtower order it.
+
+    A refused forge run leaves no version, and the next one must not be the same again: all are counted.
+
+    Raises
+    ------
+    RegistryError
+        If the registry does not answer.
+    """
+    number = context.registry.forgings(slot) + 1
+    return {
+        "slot": slot,
+        "seed": forge_seed(slot, number),
+        "reason": reason,
+        "only_without_challenger": True,
+    }
+
+
+def forge_seed(slot: str, number: int) -> int:
+    """Seed of a slot's n-th forge run: the same for everyone, different for every slot and number."""
+    digest = hashlib.sha256(f"{slot}:{number}".encode()).digest()
+    return int.from_bytes(digest[:4], "big")

@@ -1,0 +1,71 @@
+"""May this version trade here? One answer from version, venue and policy, whoever asks.
+
+Promotion, seating, publishing, the arena's registry watcher and Singularity all ask `refusal`; what the arena adds
+is only whether it can serve the version (features, symbol), which it leaves as the tag `REFUSED`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from crucible.registry.version import Version
+from crucible.settings import Settings
+
+QUARANTINED = "arena_quarantined"
+"""Tag of a version that failed while it traded. Whoever takes it away may promote it again."""
+REFUSED = "arena_refused"
+"""Tag of a version that the arena cannot serve or may not trade; the arena takes it away again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Where versions are to trade, and under which policy.
+
+    Attributes
+    ----------
+    venue : str
+        ``paper``, ``testnet`` or ``live``.
+    policy : str
+        ``explore`` or ``strict``.
+    """
+
+    venue: str
+    policy: str
+
+    @classmethod
+    def of(cls, settings: Settings) -> Rules:
+        """Take them from the settings."""
+        return cls(settings.execution.venue, settings.forge.policy)
+
+    @property
+    def only_proven(self) -> bool:
+        """Whether a version needs proof to trade: everywhere but on paper under ``explore``."""
+        return self.venue != "paper" or self.policy != "explore"
+
+
+def refusal(
+    version: Version, rules: Rules, strategy: str | None, *, asked_by_arena: bool = False
+) -> str:
+    """Say why a version may not trade; empty if it may.
+
+    Parameters
+    ----------
+    version : Version
+    rules : Rules
+    strategy : str or None
+        Digest of its strategy file as it was fetched; None where it was not looked at, which is enough
+        where no proof is needed.
+    asked_by_arena : bool
+        The arena finds out by itself whether it can serve a version: it heeds no older tag of its own.
+    """
+    if QUARANTINED in version.tags:
+        return f"is quarantined: {version.tags[QUARANTINED]}"
+    if REFUSED in version.tags and not asked_by_arena:
+        return f"was refused by the arena: {version.tags[REFUSED]}"
+    if not rules.only_proven:
+        return ""
+    doubt = version.unproven_because if strategy is None else version.doubt_of(strategy)
+    if not doubt:
+        return ""
+    where = "the venue is not paper" if rules.venue != "paper" else f"the policy is {rules.policy}"
+    return f"is not proven ({doubt}), and {where}"
