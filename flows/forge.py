@@ -116,7 +116,7 @@ def begin(context: Context, slot: Slot, seed: int, reason: str, key: str) -> Job
 
 
 def made_by() -> MadeBy:
-    """This flow run."""
+    """Name this flow run and its page."""
     return MadeBy(runtime.flow_run.id or "", page_of_flow_run())
 
 
