@@ -267,7 +267,7 @@ class Roster:
                 logger.warning("%s version %s %s", version.slot, version.version, reason)
                 self._to_be_told(version, REFUSED, reason)
             return reason
-        if REFUSED in version.tags:  # by an arena with other features, or at another venue
+        if version.tags.get(REFUSED):  # by an arena with other features, or at another venue
             self._to_be_told(version, REFUSED, "")
         seat = Seat(
             slot=version.slot,

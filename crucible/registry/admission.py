@@ -60,7 +60,7 @@ def refusal(
     """
     if QUARANTINED in version.tags:
         return f"is quarantined: {version.tags[QUARANTINED]}"
-    if REFUSED in version.tags and not asked_by_arena:
+    if version.tags.get(REFUSED) and not asked_by_arena:
         return f"was refused by the arena: {version.tags[REFUSED]}"
     if not rules.only_proven:
         return ""

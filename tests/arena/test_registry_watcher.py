@@ -96,8 +96,15 @@ class Shelf:
         self.tags.setdefault(version, {}).update(tags)
 
 
-def roster(shelf, *, real_money=False, symbols=("BTCUSDT",), poll=0.05):
-    return Roster(shelf, [SLOT], Requirements(SCHEMA, symbols, real_money), poll)
+PAPER, REAL, STRICT = (
+    Rules("paper", "explore"),
+    Rules("testnet", "strict"),
+    Rules("paper", "strict"),
+)
+
+
+def roster(shelf, *, rules=PAPER, symbols=("BTCUSDT",), poll=0.05):
+    return Roster(shelf, [SLOT], Requirements(SCHEMA, symbols, rules), poll)
 
 
 def test_production_and_challenger_are_seated_in_their_roles():
@@ -157,14 +164,19 @@ def sealed(file, *, key=KEY, version="1", gate=0.99, edge=None):
         ({"proven": "true", **sealed(document(symbol="ETHUSDT"))}, "not the one that was judged"),
     ],
 )
-def test_only_evidence_under_the_homes_seal_admits_to_real_money(tags, reason):
-    shelf = Shelf({"1": document()}, [("production", "1")], {"1": tags}, KEY)
-    watched = roster(shelf, real_money=True)
+@pytest.mark.parametrize("rules", [REAL, STRICT])
+def test_only_evidence_under_the_homes_seal_admits_to_real_money_and_to_the_strict_policy(
+    rules, tags, reason
+):
+    shelf = Shelf({"1": document()}, [("production", "1")], {"1": dict(tags)}, KEY)
+    watched = roster(shelf, rules=rules)
     assert watched.refresh() == []
     assert reason in watched.refused["BTCUSDT-gp-1@1"]
+    assert reason in shelf.tags["1"]["arena_refused"]
     (on_paper,) = roster(shelf).refresh()
     assert not on_paper.seat.proven
-    assert (reason in tags.get("not_proven", "")) == ("proven" in tags)
+    assert not shelf.tags["1"]["arena_refused"]
+    assert (reason in shelf.tags["1"].get("not_proven", "")) == ("proven" in tags)
 
 
 def test_a_proven_version_trades_where_money_is_real_with_the_edge_that_was_measured():
@@ -172,7 +184,7 @@ def test_a_proven_version_trades_where_money_is_real_with_the_edge_that_was_meas
     larger = {"edge_trades": "9000", "edge_win_rate": "1", "edge_payoff": "100"}
     tags = {**larger, **sealed(document(), edge=edge)}
     shelf = Shelf({"1": document()}, [("production", "1")], {"1": tags}, KEY)
-    (seated,) = roster(shelf, real_money=True).refresh()
+    (seated,) = roster(shelf, rules=REAL).refresh()
     assert seated.seat.proven
     assert seated.seat.edge == Edge(40, 0.6, 1.5)
 
@@ -180,7 +192,7 @@ def test_a_proven_version_trades_where_money_is_real_with_the_edge_that_was_meas
 def test_a_version_whose_proof_goes_away_under_it_leaves():
     tags = sealed(document())
     shelf = Shelf({"1": document()}, [("production", "1")], {"1": tags}, KEY)
-    watched = roster(shelf, real_money=True)
+    watched = roster(shelf, rules=REAL)
     assert len(watched.refresh()) == 1
     shelf.tags["1"] = {"proven": "true"}
     assert watched.refresh() == []

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from crucible.forge.evolution.islands import Islands
-from flows import publication
+from crucible.lifecycle import publishing
 from flows.forge import forge
 
 __all__ = ["forge"]
@@ -46,11 +46,11 @@ def take(name):
 Islands.advance = advance
 
 
-def offer(house, version):
+def offer(context, version, made_by):
     if take(f"raise-{version.slot}-offer"):
         message = "an injected fault between registering and seating"
         raise RuntimeError(message)
-    return sound_offer(house, version)
+    return sound_offer(context, version, made_by)
 
 
-sound_offer, publication.offer = publication.offer, offer
+sound_offer, publishing.offer = publishing.offer, offer

@@ -13,6 +13,17 @@ import numpy as np
 import pytest
 
 from crucible.forge.evolution.islands import IslandsState
+from crucible.lifecycle.context import Context, ContextError, only_one
+from crucible.lifecycle.forge_runs import (
+    Job,
+    candles_of,
+    kept_lake,
+    require_resumable,
+    require_same,
+    require_unchanged,
+)
+from crucible.lifecycle.publishing import MadeBy
+from crucible.lifecycle.publishing import offer as offer_by
 from crucible.market.candles import folder_hash, write_candles
 from crucible.market.funding import Funding, write_funding
 from crucible.market.lake import Lake
@@ -21,16 +32,6 @@ from crucible.operations.workspace import Home
 from crucible.registry.models import SEALED, TRIALS, Version
 from crucible.registry.proof import digest
 from crucible.settings import MINUTE_MS, Settings, Slot
-from flows.context import House, HouseError, only_one
-from flows.forge import (
-    Job,
-    candles_of,
-    kept_lake,
-    require_resumable,
-    require_same,
-    require_unchanged,
-)
-from flows.publication import offer
 from tests.flows.plant import SYMBOLS
 from tests.forge.markets import make_market
 from tests.processes import ORIGIN_MS
@@ -238,7 +239,7 @@ def test_islands_on_local_workers_are_retried_and_end_as_those_computed_in_one_p
 
 def test_a_forging_that_is_resumed_late_takes_nobodys_seat(plant, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", plant.ports.mlflow_url)
-    house = House(plant.settings, plant.home)
+    context = Context(plant.settings, plant.home)
     client, slot = plant.registry._client, "ETHUSDT-gp-9"
     run = plant.registry.open_run("late", "forge", {"slot": slot})
     client.create_registered_model(slot)
@@ -246,46 +247,46 @@ def test_a_forging_that_is_resumed_late_takes_nobodys_seat(plant, monkeypatch):
         Version(slot, client.create_model_version(slot, f"runs:/{run}", run).version, run, {})
         for _ in range(3)
     )
-    assert offer(house, first) == "in production, since the seat was empty"
-    assert offer(house, second) == "the challenger"
-    assert offer(house, third) == "registered; version 2 stays the challenger"
-    assert offer(house, second) == "the challenger"
-    assert offer(house, first) == "in production, since the seat was empty"
+    assert offer_by(context, first, MadeBy()) == "in production, since the seat was empty"
+    assert offer_by(context, second, MadeBy()) == "the challenger"
+    assert offer_by(context, third, MadeBy()) == "registered; version 2 stays the challenger"
+    assert offer_by(context, second, MadeBy()) == "the challenger"
+    assert offer_by(context, first, MadeBy()) == "in production, since the seat was empty"
     assert plant.registry.aliases(slot) == {"production": "1", "challenger": "2"}
 
 
 def test_a_forging_does_not_go_on_under_other_code(plant, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", plant.ports.mlflow_url)
-    house = House(plant.settings, plant.home)
+    context = Context(plant.settings, plant.home)
     slot = "ETHUSDT-gp-8"
     run = plant.registry.open_run("coded", "forge", {"slot": slot})
     job = Job(slot, 1, 0, run, 0)
-    require_same(house, job, "what it was")
-    require_same(house, job, "what it was")
-    with pytest.raises(HouseError, match="ETHUSDT-gp-8: the code has changed since"):
-        require_same(house, job, "another")
+    require_same(context, job, "what it was")
+    require_same(context, job, "what it was")
+    with pytest.raises(ContextError, match="ETHUSDT-gp-8: the code has changed since"):
+        require_same(context, job, "another")
 
 
 def test_a_key_that_cannot_be_resumed_is_refused_with_those_that_can(tmp_path):
-    house = House(Settings(home=tmp_path), Home.at(tmp_path))
+    context = Context(Settings(home=tmp_path), Home.at(tmp_path))
     job = Job("ETHUSDT-gp-1", 1, 60_000, "run", 0)
-    job.write(house.forge_folder("waiting"))
-    with pytest.raises(HouseError, match=r"no unfinished forging has the key 'gone'.*: waiting"):
-        require_resumable(house, None, Slot.parse("ETHUSDT-gp-1"), "gone")
-    with pytest.raises(HouseError, match="a forging of ETHUSDT-gp-1, not of BTCUSDT-gp-1"):
-        require_resumable(house, job, Slot.parse("BTCUSDT-gp-1"), "waiting")
+    job.write(context.forge_folder("waiting"))
+    with pytest.raises(ContextError, match=r"no unfinished forging has the key 'gone'.*: waiting"):
+        require_resumable(context, None, Slot.parse("ETHUSDT-gp-1"), "gone")
+    with pytest.raises(ContextError, match="a forging of ETHUSDT-gp-1, not of BTCUSDT-gp-1"):
+        require_resumable(context, job, Slot.parse("BTCUSDT-gp-1"), "waiting")
 
 
 @pytest.fixture
-def lone_house(tmp_path):
+def lone_context(tmp_path):
     home = Home.at(tmp_path / "home")
     home.create()
     World("simulated", SYMBOLS, 7, 0, 0, 0).save(home, 0)
-    return House(Settings(home=home.path), home)
+    return Context(Settings(home=home.path), home)
 
 
-def kept(house, folder, start_ms, until_ms):
-    return candles_of(kept_lake(house, folder, start_ms, until_ms), house.symbols)
+def kept(context, folder, start_ms, until_ms):
+    return candles_of(kept_lake(context, folder, start_ms, until_ms), context.symbols)
 
 
 def market_of(rows):
@@ -295,17 +296,17 @@ def market_of(rows):
 
 
 def test_a_retry_sees_the_candles_of_the_first_attempt_whatever_the_lake_learned_since(
-    lone_house, tmp_path
+    lone_context, tmp_path
 ):
     whole = market_of(100)
     late = {"BTCUSDT": whole["BTCUSDT"], "ETHUSDT": whole["ETHUSDT"][:-1]}
     for symbol, candles in late.items():
-        write_candles(candles, lone_house.lake.path(symbol))
+        write_candles(candles, lone_context.lake.path(symbol))
     until_ms = int(whole["BTCUSDT"].close_ts[-1])
     span = (until_ms - 50 * MINUTE_MS, until_ms)
-    first = kept(lone_house, tmp_path / "forging", *span)
-    write_candles(whole["ETHUSDT"], lone_house.lake.path("ETHUSDT"))
-    again = kept(lone_house, tmp_path / "forging", *span)
+    first = kept(lone_context, tmp_path / "forging", *span)
+    write_candles(whole["ETHUSDT"], lone_context.lake.path("ETHUSDT"))
+    again = kept(lone_context, tmp_path / "forging", *span)
     assert {symbol: len(candles) for symbol, candles in again.items()} == {
         "BTCUSDT": 50,
         "ETHUSDT": 49,
@@ -313,48 +314,50 @@ def test_a_retry_sees_the_candles_of_the_first_attempt_whatever_the_lake_learned
     assert folder_hash(again) == folder_hash(first)
 
 
-def test_a_retry_is_charged_the_funding_of_the_first_attempt(lone_house, tmp_path):
+def test_a_retry_is_charged_the_funding_of_the_first_attempt(lone_context, tmp_path):
     whole = market_of(100)
     for symbol, candles in whole.items():
-        write_candles(candles, lone_house.lake.path(symbol))
+        write_candles(candles, lone_context.lake.path(symbol))
     first_ms, until_ms = int(whole["BTCUSDT"].ts[0]), int(whole["BTCUSDT"].close_ts[-1])
     hour_ms = 60 * MINUTE_MS
     settled = np.array([first_ms - hour_ms, first_ms, until_ms - hour_ms // 2, until_ms])
     rates = np.array([1e-4, 2e-4, 3e-4, 4e-4])
-    folder = lone_house.lake.funding_folder
+    folder = lone_context.lake.funding_folder
     write_funding(Funding("BTCUSDT", settled[:2], rates[:2]), folder)
-    first = kept_lake(lone_house, tmp_path / "forging", first_ms, until_ms)
+    first = kept_lake(lone_context, tmp_path / "forging", first_ms, until_ms)
     write_funding(Funding("BTCUSDT", settled, rates), folder)
-    again = kept_lake(lone_house, tmp_path / "forging", first_ms, until_ms)
-    anew = kept_lake(lone_house, tmp_path / "another", first_ms, until_ms)
+    again = kept_lake(lone_context, tmp_path / "forging", first_ms, until_ms)
+    anew = kept_lake(lone_context, tmp_path / "another", first_ms, until_ms)
     told = [lake.read_funding("BTCUSDT").rate.tolist() for lake in (first, again, anew)]
     assert told == [[2e-4], [2e-4], [2e-4, 3e-4]]
     assert len(anew.read_funding("ETHUSDT")) == 0
 
 
-def test_candles_that_were_half_kept_are_taken_anew(lone_house, tmp_path):
+def test_candles_that_were_half_kept_are_taken_anew(lone_context, tmp_path):
     whole, folder = market_of(100), tmp_path / "forging"
     write_candles(whole["BTCUSDT"][:7], Lake(folder / "part").path("BTCUSDT"))
     for symbol, candles in whole.items():
-        write_candles(candles, lone_house.lake.path(symbol))
-    found = kept(lone_house, folder, 0, int(whole["BTCUSDT"].close_ts[-1]))
+        write_candles(candles, lone_context.lake.path(symbol))
+    found = kept(lone_context, folder, 0, int(whole["BTCUSDT"].close_ts[-1]))
     assert folder_hash(found) == folder_hash(whole)
 
 
-def test_a_symbol_that_did_not_trade_in_a_forgings_time_stays_without_candles(lone_house, tmp_path):
+def test_a_symbol_that_did_not_trade_in_a_forgings_time_stays_without_candles(
+    lone_context, tmp_path
+):
     whole, folder = market_of(100), tmp_path / "forging"
-    write_candles(whole["BTCUSDT"], lone_house.lake.path("BTCUSDT"))
-    write_candles(whole["ETHUSDT"][:7], lone_house.lake.path("ETHUSDT"))
+    write_candles(whole["BTCUSDT"], lone_context.lake.path("BTCUSDT"))
+    write_candles(whole["ETHUSDT"][:7], lone_context.lake.path("ETHUSDT"))
     until_ms = int(whole["BTCUSDT"].close_ts[-1])
     for _ in range(2):
-        found = kept(lone_house, folder, until_ms - 50 * MINUTE_MS, until_ms)
+        found = kept(lone_context, folder, until_ms - 50 * MINUTE_MS, until_ms)
         assert (len(found["BTCUSDT"]), len(found["ETHUSDT"])) == (50, 0)
 
 
 def test_a_forging_goes_on_under_its_own_settings_but_for_more_generations():
     require_unchanged("BTCUSDT-gp-1", {"generations": ("8", "12")})
     changed = {"generations": ("8", "12"), "population": ("200", "100"), "fee": ("0.1", "0.2")}
-    with pytest.raises(HouseError) as told:
+    with pytest.raises(ContextError) as told:
         require_unchanged("BTCUSDT-gp-1", changed)
     assert "population was 200 and is 100, fee was 0.1 and is 0.2" in str(told.value)
     assert "generations" not in str(told.value)
@@ -363,7 +366,7 @@ def test_a_forging_goes_on_under_its_own_settings_but_for_more_generations():
 def test_two_living_processes_never_work_on_one_forging(tmp_path):
     with (
         only_one(tmp_path / "key.lock", "held"),
-        pytest.raises(HouseError, match="held"),
+        pytest.raises(ContextError, match="held"),
         only_one(tmp_path / "key.lock", "held", wait_s=0.1),
     ):
         pass

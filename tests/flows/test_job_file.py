@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.context import HouseError
-from flows.forge import Job
+from crucible.lifecycle.context import ContextError
+from crucible.lifecycle.forge_runs import Job
 
 JOB = Job("BTCUSDT-gp-1", 1, 2, "run", 3, ["BTCUSDT-gp-2/1"])
 
@@ -17,5 +17,5 @@ def test_a_damaged_job_is_named_with_the_next_step(tmp_path: Path, content: byte
     JOB.write(folder)
     assert Job.read(folder) == JOB
     (folder / "job.json").write_bytes(content)
-    with pytest.raises(HouseError, match=rf"job\.json: .*; remove {folder} to begin anew"):
+    with pytest.raises(ContextError, match=rf"job\.json: .*; remove {folder} to begin anew"):
         Job.read(folder)

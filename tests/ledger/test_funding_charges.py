@@ -1,21 +1,21 @@
 """What holding costs is part of what an agent is judged by, live and in shadow."""
 
 from decimal import Decimal
-from types import SimpleNamespace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from prefect.logging import disable_run_logger
 
 from crucible.execution.messages import FillEvent, FundingEvent
 from crucible.ledger.ledger import Ledger
 from crucible.ledger.reader import AgentRow
 from crucible.ledger.trades import Fill
+from crucible.lifecycle.judgement import judge_all, settlements
 from crucible.market.exchange import ExchangeError
 from crucible.market.funding import Funding, write_funding
 from crucible.market.lake import Lake
 from crucible.settings import Settings
-from flows.watchtower import judge_all, settlements
+from tests.support.contexts import context_of
 
 HOUR_MS = 3_600_000
 ORIGIN_MS = 1_735_689_600_000  # 2025-01-01
@@ -46,8 +46,8 @@ class OneSeat:
         return {"exits": {"stop": 0.02, "target": 0.02, "timeout": 600}}
 
 
-def house(alias):
-    return SimpleNamespace(registry=OneSeat(alias), settings=Settings())
+def context(alias):
+    return context_of(Path("unused"), Settings(), registry=OneSeat(alias))
 
 
 def seat(ledger, role):
@@ -90,11 +90,11 @@ def test_a_challenger_that_earns_less_than_its_funding_is_judged_a_loser(ledger)
             mode="shadow",
         )
         ledger.book_shadow_fill(fill)
-    (judged,) = judge_all.fn(house("challenger"), ledger, at(18), {"BTCUSDT": RATES})
+    (judged,) = judge_all(context("challenger"), ledger, at(18), {"BTCUSDT": RATES})
     assert judged.card.funding == Decimal("0.5")
     assert judged.card.pnl == Decimal("-0.1")
     assert judged.card.mean_return == pytest.approx(-0.001)
-    (free,) = judge_all.fn(house("challenger"), ledger, at(18), {})
+    (free,) = judge_all(context("challenger"), ledger, at(18), {})
     assert free.card.pnl == Decimal("0.4")
 
 
@@ -114,7 +114,7 @@ def test_a_challengers_drawdown_counts_what_it_owed_for_holding_by_each_mark(
         ledger.book_equity(at(hour), [("s@1", "shadow", Decimal(1_000))])
 
     def drawdown(hour, rates):
-        (judged,) = judge_all.fn(house("challenger"), ledger, at(hour), rates)
+        (judged,) = judge_all(context("challenger"), ledger, at(hour), rates)
         return judged.card.drawdown
 
     known = {"BTCUSDT": RATES}
@@ -153,7 +153,7 @@ def test_a_production_agent_is_judged_by_what_the_venue_charged_and_by_that_alon
         )
         ledger.book_event(event)
         ledger.book_event(paid)
-    (judged,) = judge_all.fn(house("production"), ledger, at(18), {"BTCUSDT": RATES})
+    (judged,) = judge_all(context("production"), ledger, at(18), {"BTCUSDT": RATES})
     assert judged.card.funding == Decimal("0.6")
     assert judged.card.pnl == Decimal("-0.2")
 
@@ -178,16 +178,17 @@ def test_rates_are_asked_for_once_one_is_due_and_a_venue_that_is_away_stops_no_j
 ):
     lake, venue = Lake(tmp_path), Venue(away=away)
     write_funding(RATES, lake.funding_folder)
-    place = SimpleNamespace(lake=lake, exchange=venue, symbols=("BTCUSDT",))
+    place = context_of(tmp_path, lake=lake, exchange=venue, _world={"symbols": ["BTCUSDT"]})
     assert len(settlements(place, at(23))["BTCUSDT"]) == 2
     assert venue.asked == []
-    with disable_run_logger():
-        assert len(settlements(place, at(24))["BTCUSDT"]) == known
+    assert len(settlements(place, at(24))["BTCUSDT"]) == known
     assert venue.asked == [(at(16) + 1, at(24) + 1)]
 
 
 def test_a_symbol_without_any_known_rate_is_not_asked_for(tmp_path):
     venue = Venue()
-    place = SimpleNamespace(lake=Lake(tmp_path), exchange=venue, symbols=("BTCUSDT",))
+    place = context_of(
+        tmp_path, lake=Lake(tmp_path), exchange=venue, _world={"symbols": ["BTCUSDT"]}
+    )
     assert len(settlements(place, at(24))["BTCUSDT"]) == 0
     assert venue.asked == []

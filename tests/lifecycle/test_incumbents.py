@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from crucible.errors import StrategyError
+from crucible.lifecycle.forge_runs import Job
 from crucible.lifecycle.incumbents import living_names, living_of
 from crucible.registry.models import Active, RegistryError, Version
 from crucible.settings import Slot
 from crucible.strategies.contract import Exits
 from crucible.strategies.gp import GpStrategy
-from flows.forge import Job
 from tests.forge.markets import SMALL, make_market
 
 

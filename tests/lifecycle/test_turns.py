@@ -97,7 +97,7 @@ def test_nine_refusals_of_one_slot_keep_no_other_waiting():
 
     def turn(now_ts):
         found = fill_seats(
-            slots, {"ETHUSDT-gp-1": {"production": "1"}}, [], may_seat_unproven=True, proven={},
+            slots, {"ETHUSDT-gp-1": {"production": "1"}}, [], refused={},
             past={"BTCUSDT-gp-1": refused, "ETHUSDT-gp-1": Past(1, 0, HOUR)}, now_ts=now_ts,
             quarantined={},
         )  # fmt: skip

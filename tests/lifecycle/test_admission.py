@@ -1,0 +1,131 @@
+"""May this version trade here? One answer, whoever asks."""
+
+import itertools
+
+import pytest
+
+from crucible.lifecycle.admission import refusals, serving
+from crucible.lifecycle.production import Decision, PromotionError, change_production
+from crucible.lifecycle.publishing import MadeBy, offer
+from crucible.registry.admission import QUARANTINED, REFUSED, Rules, refusal
+from crucible.registry.proof import Gate, Proof, digest
+from crucible.registry.version import Version
+from crucible.settings import Settings
+from tests.support.contexts import context_of
+
+SLOT = "BTCUSDT-gp-1"
+FILE = {"exits": {"stop": 0.02}}
+GATES = (Gate("deflated_sharpe", 0.99, 0.95, "higher"),)
+PROOF = Proof(SLOT, "1", "run", digest(FILE), "strict", "schema", "data", "code", 100, GATES)
+UNPROVEN = Version(SLOT, "1", "run", {}, None, "it has no proof")
+PROVEN = Version(SLOT, "1", "run", {}, PROOF)
+
+
+@pytest.mark.parametrize(
+    ("venue", "policy"),
+    itertools.product(("paper", "testnet", "live"), ("explore", "strict")),
+)
+def test_only_paper_under_explore_trades_what_is_not_proven(venue, policy):
+    rules = Rules(venue, policy)
+    free = (venue, policy) == ("paper", "explore")
+    assert rules.only_proven is not free
+    assert bool(refusal(UNPROVEN, rules, None)) is not free
+    assert refusal(PROVEN, rules, digest(FILE)) == ""
+    assert bool(refusal(PROVEN, rules, digest({"other": 1}))) is not free
+
+
+@pytest.mark.parametrize("rules", [Rules("paper", "explore"), Rules("live", "strict")])
+def test_a_quarantined_version_trades_nowhere_and_a_refused_one_until_the_arena_has_looked(rules):
+    quarantined = Version(SLOT, "1", "run", {QUARANTINED: "it raised"}, PROOF)
+    assert "it raised" in refusal(quarantined, rules, digest(FILE))
+    assert "it raised" in refusal(quarantined, rules, digest(FILE), asked_by_arena=True)
+    refused = Version(SLOT, "1", "run", {REFUSED: "other schema"}, PROOF)
+    assert "other schema" in refusal(refused, rules, digest(FILE))
+    assert refusal(refused, rules, digest(FILE), asked_by_arena=True) == ""
+
+
+class Registry:
+    """A slot with a version in production and one that challenges it."""
+
+    def __init__(self, **held):
+        self.held = held
+        self.proven: set[str] = set()
+        self.promoted: list[str] = []
+
+    def aliases(self, slot):
+        return self.held
+
+    def version(self, slot, number):
+        proof = Proof(slot, number, "run", digest(FILE), "strict", "s", "d", "c", 1, GATES)
+        return Version(slot, number, "run", {}, proof if number in self.proven else None)
+
+    def strategy(self, version):
+        return FILE
+
+    def set_alias(self, slot, alias, version):
+        self.held[alias] = version
+
+    def promote(self, slot, version, reason):
+        self.promoted.append(version)
+        replaced, self.held["production"] = self.held.get("production"), version
+        return replaced
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    """What is left in MLflow of every change."""
+    changes = []
+
+    class Kept:
+        def __init__(self, registry):
+            pass
+
+        def deploy(self, change):
+            changes.append(change)
+
+    monkeypatch.setattr("crucible.lifecycle.production.Records", Kept)
+    return changes
+
+
+def strict(folder, registry):
+    return context_of(folder, Settings(home=folder, forge={"policy": "strict"}), registry=registry)
+
+
+def test_on_paper_under_strict_no_unproven_version_is_promoted_and_the_refusal_is_recorded(
+    tmp_path, recorded
+):
+    registry = Registry(challenger="2")
+    decision = Decision("a person", "it looks good", "key", {}, {"prefect_link": "page"})
+    with pytest.raises(PromotionError, match="version 2 is not proven .* the policy is strict"):
+        change_production(strict(tmp_path, registry), SLOT, "challenger", "promote", decision)
+    assert registry.promoted == []
+    (change,) = recorded
+    assert (change.action, change.version, change.after) == ("refused", "2", None)
+    assert change.links == {"prefect_link": "page"}
+    registry.proven.add("2")
+    change_production(strict(tmp_path, registry), SLOT, "challenger", "promote", decision)
+    assert registry.promoted == ["2"]
+    assert recorded[-1].action == "promoted"
+
+
+def test_on_paper_under_strict_an_unproven_version_takes_no_empty_seat_and_blocks_no_proven_one(
+    tmp_path, recorded
+):
+    registry = Registry()
+    context = strict(tmp_path, registry)
+    assert offer(context, registry.version(SLOT, "1"), MadeBy()) == "the challenger"
+    assert (refusals(context, SLOT).keys(), serving(context, SLOT)) == ({"challenger"}, {})
+    registry.proven.add("2")
+    told = offer(context, registry.version(SLOT, "2"), MadeBy("run", "page"))
+    assert told == "in production, since the seat was empty"
+    assert registry.held["production"] == "2"
+    assert serving(context, SLOT) == {"challenger": "2", "production": "2"}
+
+
+@pytest.mark.parametrize(
+    ("version", "change"), [("challenger", "promote"), ("9x", "retire"), ("", "roll back")]
+)
+def test_what_does_not_exist_is_named_with_what_there_is(tmp_path, version, change):
+    context = context_of(tmp_path, registry=Registry())
+    with pytest.raises(PromotionError, match=f"nothing to {change}: aliases are none"):
+        change_production(context, SLOT, version, change, Decision("a person", "", "key"))

@@ -1,0 +1,124 @@
+"""What each slot lacks, and what is to be done about it."""
+
+import pytest
+
+from crucible.lifecycle.seats import SeatPlan, fill_seats, plan_seats
+from crucible.market.exchange import ExchangeError
+from crucible.registry.admission import QUARANTINED, REFUSED
+from crucible.registry.version import Version
+from crucible.settings import Settings, Slot
+from tests.support.contexts import context_of
+
+HOUR = 3_600_000
+
+
+BTC, ETH = Slot.parse("BTCUSDT-gp-1"), Slot.parse("ETHUSDT-boosted-1")
+
+
+def seats(aliases, *, forging=(), refused=(), past=None, now_ts=0, quarantined=()):
+    return [
+        (item.action, item.slot)
+        for item in fill_seats(
+            [BTC, ETH],
+            aliases,
+            forging,
+            refused=dict(refused),
+            past=past or {},
+            now_ts=now_ts,
+            quarantined=dict(quarantined),
+        )
+    ]
+
+
+def test_rivals_are_forged_one_at_a_time_and_never_while_a_slot_is_empty():
+    held = {BTC.name: {"production": "3"}}
+    assert seats(held) == [("forge", ETH.name)]
+    assert seats(held, forging=[ETH.name]) == []
+    filled = {BTC.name: {"production": "3"}, ETH.name: {"production": "1"}}
+    assert seats(filled) == [("forge", BTC.name)]
+    rival = {**filled, BTC.name: {"production": "3", "challenger": "4"}}
+    assert seats(rival) == [("forge", ETH.name)]
+
+
+def test_a_slot_that_is_being_forged_is_left_alone():
+    assert seats({}, forging=[BTC.name, ETH.name]) == []
+
+
+def test_an_empty_production_seat_goes_to_the_challenger_on_the_paper_venue():
+    held = {BTC.name: {"challenger": "1"}, ETH.name: {"production": "1", "challenger": "2"}}
+    assert seats(held) == [("seat", BTC.name), ("forge", BTC.name)]
+
+
+def test_a_quarantined_version_is_retired_and_its_seat_is_filled():
+    held = {BTC.name: {"production": "1", "challenger": "2"}, ETH.name: {"production": "1"}}
+    bad = {(BTC.name, "1"): "raised", (ETH.name, "9"): "of another time"}
+    assert seats(held, quarantined=bad)[:2] == [("retire", BTC.name), ("seat", BTC.name)]
+    worse = {**bad, (BTC.name, "2"): "raised too"}
+    assert seats(held, quarantined=worse) == [("retire", BTC.name)] * 2 + [("forge", BTC.name)]
+
+
+def test_a_version_that_may_not_trade_here_is_never_seated_and_its_seat_counts_as_empty():
+    held = {BTC.name: {"challenger": "1"}, ETH.name: {"production": "1", "challenger": "2"}}
+    unproven = {(BTC.name, "1"): "is not proven"}
+    assert seats(held, refused=unproven) == [("forge", BTC.name)]
+    assert ("seat", BTC.name) in seats(held)
+    # Its alias stays, since it may trade elsewhere; the challenger takes its seat.
+    assert seats(held, refused={(ETH.name, "1"): "born with another schema"}) == [
+        ("seat", BTC.name),
+        ("seat", ETH.name),
+        ("forge", BTC.name),
+    ]
+
+
+class Registry:
+    """Two slots: one that was refused nine times, one with a version in production."""
+
+    def __init__(self):
+        self.held = {BTC.name: {}, ETH.name: {"production": "1"}}
+        self.tags = {}
+
+    def aliases(self, slot):
+        return self.held[slot]
+
+    def ended(self, slot):
+        return {BTC.name: [(False, 9 * HOUR)] * 9, ETH.name: [(True, HOUR)]}[slot]
+
+    def version(self, slot, number):
+        return Version(slot, number, "run", self.tags)
+
+
+@pytest.fixture
+def context(tmp_path):
+    settings = Settings(home=tmp_path, deployment={"BTCUSDT": {"gp": 1}, "ETHUSDT": {"boosted": 1}})
+    return context_of(tmp_path, settings, registry=Registry())
+
+
+def wanted(plan: SeatPlan):
+    return [(item.action, item.slot) for item in plan.actions]
+
+
+@pytest.mark.parametrize("now_ts", [10 * HOUR, None])
+def test_a_slot_that_was_refused_rests_and_the_other_has_its_turn(context, now_ts):
+    plan = plan_seats(context, [], now_ts)
+    assert wanted(plan) == [("forge", ETH.name)]
+    assert [row["rests"] for row in plan.rows] == [True, False]
+    assert plan.rows[0]["forgings without a version"] == 9
+
+
+def test_market_time_of_a_venue_that_is_away_is_not_known(tmp_path):
+    class Venue:
+        def closed_until(self, symbol):
+            message = "away"
+            raise ExchangeError(message)
+
+    assert context_of(tmp_path, exchange=Venue(), _world={"symbols": ["B"]}).market_ts() is None
+
+
+def test_what_the_arena_has_quarantined_is_retired_and_what_it_refuses_is_replaced(context):
+    context.registry.tags[QUARANTINED] = "it raised"
+    (retire, *_) = plan_seats(context, [], 0).actions
+    assert (retire.action, retire.reason) == ("retire", "quarantined: it raised")
+    context.registry.tags = {REFUSED: "born with another schema"}
+    (forge,) = plan_seats(context, [], 0).actions
+    assert (forge.action, forge.slot) == ("forge", ETH.name)
+    assert "born with another schema" in forge.reason
