@@ -226,11 +226,10 @@ class LedgerReader:
     def waiting_verdicts(self) -> list[dict[str, Any]]:
         """Verdicts that were booked and not carried out yet, oldest first."""
         waiting = set(self._waiting_verdicts())
-        return (
-            [row for row in reversed(self.verdicts()) if (row["ts"], row["agent"]) in waiting]
-            if waiting
-            else []
-        )
+        if not waiting:
+            return []
+        found = [row for row in self.verdicts() if (row["ts"], row["agent"]) in waiting]
+        return sorted(found, key=lambda row: (row["ts"], row["agent"]))
 
     def _waiting_verdicts(self) -> list[tuple[int, str]]:
         return [

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from crucible.arena.registry_watcher import QUARANTINED, Requirements, Roster, edge_of
 from crucible.features.frame import FeatureSchema
 from crucible.ledger.edge import Edge
+from crucible.registry.admission import Rules
 from crucible.registry.models import Active, RegistryError, Version
 from crucible.registry.proof import (
     Gate,
@@ -335,7 +336,7 @@ def test_a_slot_that_is_not_answered_keeps_its_seats_and_hides_no_other():
             return shelves[slots[0]].active(slots, unread)
 
     watched = Roster(
-        Both({"1": document()}, []), [SLOT, other], Requirements(SCHEMA, ("BTCUSDT",), False), 1
+        Both({"1": document()}, []), [SLOT, other], Requirements(SCHEMA, ("BTCUSDT",), PAPER), 1
     )
     assert versions(watched.refresh()) == ["1"]
     shelves[SLOT].down = True

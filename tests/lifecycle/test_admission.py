@@ -23,7 +23,7 @@ PROVEN = Version(SLOT, "1", "run", {}, PROOF)
 
 @pytest.mark.parametrize(
     ("venue", "policy"),
-    itertools.product(("paper", "testnet", "live"), ("explore", "strict")),
+    [*itertools.product(("paper", "testnet", "live"), ("explore", "strict"))],
 )
 def test_only_paper_under_explore_trades_what_is_not_proven(venue, policy):
     rules = Rules(venue, policy)
@@ -96,7 +96,7 @@ def test_on_paper_under_strict_no_unproven_version_is_promoted_and_the_refusal_i
 ):
     registry = Registry(challenger="2")
     decision = Decision("a person", "it looks good", "key", {}, {"prefect_link": "page"})
-    with pytest.raises(PromotionError, match="version 2 is not proven .* the policy is strict"):
+    with pytest.raises(PromotionError, match=r"version 2 is not proven .* the policy is strict"):
         change_production(strict(tmp_path, registry), SLOT, "challenger", "promote", decision)
     assert registry.promoted == []
     (change,) = recorded
