@@ -5,7 +5,6 @@ The same code reads Bybit and the paper venue; only the base address differs.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from functools import partial
@@ -20,12 +19,13 @@ from crucible.market.candles import Candles, check
 from crucible.market.funding import Funding
 from crucible.market.instruments import Instrument
 from crucible.market.plausible import implausible_year
+from crucible.retries import attempts
 from crucible.settings import MINUTE_MS
 
 PAGE = 1_000
 # A venue settles once an hour at most, and tells 200 settlements at once.
 FUNDING_PAGE_MS = 200 * 60 * MINUTE_MS
-ATTEMPTS = 5
+PAUSES_S = (0.4, 0.8, 1.6, 3.2)
 
 
 class ExchangeError(CrucibleError, RuntimeError):
@@ -55,14 +55,13 @@ class Exchange:
 
     def _ask(self, what: str, call: Callable[[], Any]) -> Any:  # noqa: ANN401
         """Call ccxt, trying again after a network fault with growing pauses."""
-        for attempt in range(1, ATTEMPTS + 1):
+        for is_last in attempts(PAUSES_S):
             try:
                 return call()
             except (ccxt.NetworkError, ccxt.ExchangeNotAvailable) as error:
-                if attempt == ATTEMPTS:
+                if is_last:
                     message = f"{self._base_url}: {what}: {error}; is the venue running?"
                     raise ExchangeError(message) from error
-                time.sleep(0.2 * 2**attempt)
             except ccxt.BaseError as error:
                 message = f"{self._base_url}: {what}: {error}"
                 raise ExchangeError(message) from error

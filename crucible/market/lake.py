@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from crucible.locks import held as lock_held
 from crucible.market import funding
 from crucible.market.candles import (
     COLUMNS,
@@ -22,6 +22,9 @@ from crucible.market.candles import (
 from crucible.market.exchange import Exchange
 from crucible.market.funding import Funding, read_funding, write_funding
 from crucible.settings import MINUTE_MS
+
+LOCK_WAIT_S = 3_600.0
+"""A download of years by another process is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +167,7 @@ class Lake:
     def _lock(self, symbol: str) -> Iterator[None]:
         """Let one process at a time write a symbol's file."""
         self.candles_folder.mkdir(parents=True, exist_ok=True)
-        with (self.candles_folder / f".{symbol}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with lock_held(self.candles_folder / f".{symbol}.lock", LOCK_WAIT_S):
             yield
 
 

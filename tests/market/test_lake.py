@@ -61,7 +61,7 @@ def test_an_unknown_symbol_is_named_with_what_there_is(exchange):
 
 
 def test_a_venue_that_is_not_there_is_named(monkeypatch):
-    monkeypatch.setattr("crucible.market.exchange.ATTEMPTS", 1)
+    monkeypatch.setattr("crucible.market.exchange.PAUSES_S", ())
     with pytest.raises(ExchangeError, match=r"127\.0\.0\.1:9.*is the venue running"):
         Exchange("http://127.0.0.1:9").closed_until("BTCUSDT")
 

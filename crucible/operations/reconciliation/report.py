@@ -6,7 +6,6 @@ is taken from one to fill in another.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -20,11 +19,11 @@ from crucible.operations.reconciliation.venue_statement import Statement, VenueA
 from crucible.operations.supervision.process import Identity
 from crucible.operations.supervision.servers import registered_versions
 from crucible.operations.workspace import Home, Run, read_json
+from crucible.retries import attempts
 from crucible.settings import load_settings
 
 # While agents trade, a fill is on its way from one book to the next for some milliseconds.
-SETTLING_READS = 8
-SETTLING_PAUSE_S = 0.25
+SETTLING_PAUSES_S = (0.25,) * 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +100,12 @@ def make_report(home: Home, run_id: str | None = None) -> Report:
         raise HomeError(message)
     services = _live_services(home, run)
     notes: list[str] = []
-    for attempt in range(SETTLING_READS):
+    for _ in attempts(SETTLING_PAUSES_S):
         notes.clear()
         books, marks, statement = _read_books(home, run, services, notes)
         found = _disagreements(books, statement)
         if not found or "paper_venue" not in services:
             break
-        if attempt + 1 < SETTLING_READS:
-            time.sleep(SETTLING_PAUSE_S)
     unknown = (read_json(run.facts) or {}).get("unknown_funding")
     if unknown:
         notes.append(f"funding: no rates are known for {', '.join(unknown)}: none is charged")

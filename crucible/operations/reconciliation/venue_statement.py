@@ -28,13 +28,13 @@ from crucible.operations.reconciliation.accounts import (
     plain,
 )
 from crucible.operations.workspace import read_json
+from crucible.retries import attempts
 
 WINDOW_MS = "5000"
 PAGE = 100
 # The venue limits requests per second and account, as the real one does.
 RATE_LIMIT = 10006
-ATTEMPTS = 15
-PAUSE_S = 0.2
+PAUSES_S = (0.2,) * 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,11 +210,10 @@ class VenueAccount:
 
     def _get(self, path: str, query: Mapping[str, str]) -> dict[str, Any]:
         answer: dict[str, Any] = {}
-        for _ in range(ATTEMPTS):
+        for _ in attempts(PAUSES_S):
             answer = self._ask(path, urlencode(query))
             if answer.get("retCode") != RATE_LIMIT:
                 break
-            time.sleep(PAUSE_S)
         if answer.get("retCode") != 0:
             message = f"the venue refused {path}: {answer.get('retCode')} {answer.get('retMsg')}"
             raise BooksError(message)

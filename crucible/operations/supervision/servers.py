@@ -6,7 +6,6 @@ Importing their clients would cost seconds and a hundred megabytes for a handful
 from __future__ import annotations
 
 import base64
-import time
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ import httpx
 
 from crucible.operations.errors import ServerError
 from crucible.registry.pages import EXPERIMENT, experiment_tags
+from crucible.retries import attempts
 
 TERMINAL = ("COMPLETED", "FAILED", "CANCELLED", "CRASHED")
 NOT_FOUND = 404
@@ -59,11 +59,10 @@ class PrefectServer:
         self._client.close()
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401
-        for pause in (*BUSY_PAUSES_S, None):
+        for is_last in attempts(BUSY_PAUSES_S):
             try:
                 response = self._client.request(method, path, json=body)
-                if response.status_code == httpx.codes.SERVICE_UNAVAILABLE and pause is not None:
-                    time.sleep(pause)
+                if response.status_code == httpx.codes.SERVICE_UNAVAILABLE and not is_last:
                     continue
                 response.raise_for_status()
             except httpx.HTTPStatusError as error:
