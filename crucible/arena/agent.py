@@ -28,6 +28,7 @@ from crucible.market.candles import Candle
 from crucible.market.instruments import Instrument
 from crucible.settings import MINUTE_MS, ArenaSettings, Costs
 from crucible.strategies.contract import Strategy
+from crucible.strategies.exit_reasons import ExitReason
 from crucible.vm.signals import Signal
 
 Role = Literal["production", "challenger", "draining"]
@@ -221,15 +222,15 @@ class Agent:
             return self._enter(row, signal, price, tuple(fills), context)
         return Decision(row.ts, signal, "hold", "", price, shadow_fills=tuple(fills))
 
-    def _exit_reason(self, signal: Signal, *, regime: bool) -> str | None:
+    def _exit_reason(self, signal: Signal, *, regime: bool) -> ExitReason | None:
         """Say why to leave, if there is a reason; a live deadline is Cerebellum's to keep."""
         if self.seat.role == "draining":
-            return "retired"
+            return ExitReason.RETIRED
         if regime:
-            return "regime_change"
+            return ExitReason.REGIME_CHANGE
         if signal is Signal.EXIT:
-            return "exit"
-        return "deadline" if self.shadow.is_due else None
+            return ExitReason.SIGNAL
+        return ExitReason.DEADLINE if self.shadow.is_due else None
 
     def _leave(
         self,

@@ -22,6 +22,7 @@ from crucible.features.frame import FeatureRow
 from crucible.ledger.ledger import Ledger
 from crucible.ledger.reader import AgentRow, LedgerError
 from crucible.settings import Costs
+from crucible.strategies.exit_reasons import ExitReason
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ class Seats:
             seat = agent.seat
             agent.seat = Seat(seat.slot, seat.version, "draining", seat.proven, seat.edge)
             self._ledger.set_role(agent.name, "draining")
-            self._flatten(agent.name, agent.strategy.symbol, "quarantined", ts)
+            self._flatten(agent.name, agent.strategy.symbol, ExitReason.QUARANTINED, ts)
         self._roster.quarantine(agent.seat.slot, agent.seat.version, reason)
         price = self._prices.get(agent.strategy.symbol)
         if price is not None:
@@ -124,7 +125,7 @@ class Seats:
                 self._dismiss(agent, ts)
             elif agent.quarantined:
                 # Cerebellum closes it once, however often it is asked.
-                self._flatten(agent.name, agent.strategy.symbol, "quarantined", ts)
+                self._flatten(agent.name, agent.strategy.symbol, ExitReason.QUARANTINED, ts)
         self._close_orphans(ts)
 
     def kept_out(self) -> list[tuple[str, str, str, Decimal, int]]:
@@ -204,7 +205,7 @@ class Seats:
     def _change_role(self, agent: Agent, item: Seated, ts: int) -> None:
         """Give a promoted agent flat live books; its shadow trade is closed where it stands."""
         if agent.mode == "shadow":
-            self._close_shadow(agent, "promoted", ts)
+            self._close_shadow(agent, ExitReason.PROMOTED, ts)
             self._seat(item, ts)
         elif item.seat.role == "challenger":
             self._leave(agent, ts)
@@ -217,7 +218,7 @@ class Seats:
     def _leave(self, agent: Agent, ts: int) -> None:
         """Take an agent out: a challenger at once, a production agent when it is flat."""
         if agent.mode == "shadow":
-            self._close_shadow(agent, "retired", ts)
+            self._close_shadow(agent, ExitReason.RETIRED, ts)
             self._dismiss(agent, ts)
             return
         seat = agent.seat
@@ -225,7 +226,7 @@ class Seats:
         agent.last_event = "draining"
         self._ledger.set_role(agent.name, "draining")
 
-    def _close_shadow(self, agent: Agent, reason: str, ts: int) -> None:
+    def _close_shadow(self, agent: Agent, reason: ExitReason, ts: int) -> None:
         price = self._prices.get(agent.strategy.symbol)
         if agent.book.qty > 0 and price is not None:
             fill = agent.close_shadow(price, ts, reason, self._costs)
@@ -239,7 +240,7 @@ class Seats:
         recorded = Agent(agent.seat, agent.strategy)
         try:
             self._restore(recorded)
-            self._close_shadow(recorded, "quarantined", ts)
+            self._close_shadow(recorded, ExitReason.QUARANTINED, ts)
         except OF_THE_WORLD:
             raise
         except Exception:
@@ -254,11 +255,11 @@ class Seats:
             if kept or row.agent in self.agents:
                 continue
             if self._ledger.live_position(row.agent, row.symbol) == 0 or self._flatten(
-                row.agent, row.symbol, "retired", ts
+                row.agent, row.symbol, ExitReason.RETIRED, ts
             ):
                 self._ledger.unseat(row.agent, ts)
 
-    def _flatten(self, agent: str, symbol: str, reason: str, ts: int) -> bool:
+    def _flatten(self, agent: str, symbol: str, reason: ExitReason, ts: int) -> bool:
         """Have an agent's orders cancelled and its position closed; False if it has to be asked again."""
         request = self._link.request_id()
         command = Flatten(ts=ts, request_id=request, agent=agent, symbol=symbol, reason=reason)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from crucible.market.candles import Candle
 from crucible.settings import Costs
 from crucible.strategies.contract import Exits
+from crucible.strategies.exit_reasons import ExitReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +79,13 @@ class ShadowPosition:
         self.held += 1
         stop, target = self.entry * (1.0 - exits.stop), self.entry * (1.0 + exits.target)
         if candle.low <= stop:
-            fills.append(ShadowFill("sell", min(candle.open, stop) * sell, close_ts, "stop"))
+            fills.append(
+                ShadowFill("sell", min(candle.open, stop) * sell, close_ts, ExitReason.STOP)
+            )
             self._close()
         elif candle.high >= target:
             price = max(candle.open, target) * sell
-            fills.append(ShadowFill("sell", price, close_ts, "take_profit"))
+            fills.append(ShadowFill("sell", price, close_ts, ExitReason.TAKE_PROFIT))
             self._close()
         return fills
 

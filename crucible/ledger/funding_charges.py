@@ -11,8 +11,7 @@ from crucible.ledger.trades import ZERO, PositionBook, Trade
 from crucible.market.candles import Integers
 from crucible.market.funding import Funding
 from crucible.settings import MINUTE_MS
-
-INSIDE_A_CANDLE = frozenset({"stop", "take_profit"})
+from crucible.strategies.exit_reasons import WITHIN_A_CANDLE
 
 
 def with_settlements(trades: Iterable[Trade], funding: Funding) -> list[Trade]:
@@ -70,7 +69,7 @@ def marks_after_settlements(
 
 def _owed_by(trade: Trade, funding: Funding) -> Sequence[tuple[int, Decimal]]:
     # A stop's fill is stamped with the close of its candle, which is the next one's open.
-    side: Literal["left", "right"] = "left" if trade.reason in INSIDE_A_CANDLE else "right"
+    side: Literal["left", "right"] = "left" if trade.reason in WITHIN_A_CANDLE else "right"
     end = int(_opens(funding).searchsorted(trade.exit_ts, side=side))
     return _owed(trade.entry_ts, end, trade.notional, funding)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from crucible.market.candles import Candles
 from crucible.settings import Costs
 from crucible.strategies.contract import Exits
+from crucible.strategies.exit_reasons import ExitReason
 
 Trade = tuple[int, float, int, float, str, float]
 
@@ -62,11 +63,17 @@ def reference_trades(
             held["candles"] += 1
             stop, target = held["stop"], held["target"]
             if candle.high >= stop if short else candle.low <= stop:
-                sold = (max(candle.open, stop) if short else min(candle.open, stop), "stop")
+                sold = (
+                    max(candle.open, stop) if short else min(candle.open, stop),
+                    ExitReason.STOP,
+                )
             elif candle.low <= target if short else candle.high >= target:
-                sold = (min(candle.open, target) if short else max(candle.open, target), "target")
+                sold = (
+                    min(candle.open, target) if short else max(candle.open, target),
+                    ExitReason.TAKE_PROFIT,
+                )
             elif row == len(signals) - 1:
-                sold = (candle.close, "end")
+                sold = (candle.close, ExitReason.END)
         if sold is not None:
             assert held is not None
             price = sold[0] * (1 - side * costs.slippage)
@@ -81,9 +88,9 @@ def reference_trades(
             continue
         equity.append(cash * worth(candle.close * (1 - side * costs.slippage)))
         if regime[row]:
-            order = ("sell", "regime")
+            order = ("sell", ExitReason.REGIME_CHANGE)
         elif signals[row] == 2:
-            order = ("sell", "signal")
+            order = ("sell", ExitReason.SIGNAL)
         elif held["candles"] >= held["timeout"]:
-            order = ("sell", "timeout")
+            order = ("sell", ExitReason.DEADLINE)
     return trades, equity

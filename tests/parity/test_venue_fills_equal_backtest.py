@@ -14,12 +14,13 @@ import pybit.unified_trading
 import pytest
 
 from crucible.features.frame import FeatureFrame, FeatureSchema
-from crucible.forge.backtest.engine import Market, Reason, backtest
+from crucible.forge.backtest.engine import Market, backtest
 from crucible.market.candles import Candles, write_candles
 from crucible.market.exchange import Exchange
 from crucible.market.funding import Funding, charged, write_funding
 from crucible.settings import MINUTE_MS, Costs
 from crucible.strategies.contract import Exits
+from crucible.strategies.exit_reasons import ExitReason
 from crucible.vm.signals import Signal
 from tests.paper_venue.conftest import fresh as _fresh
 from tests.paper_venue.venue import KEYS
@@ -190,13 +191,13 @@ def test_the_venue_fills_what_the_backtest_fills_and_never_for_less(fresh, tmp_p
     assert [trade.entry_ts for trade in made] == expected.entry_ts[: len(made)].tolist()
     compared = [number for number in range(len(made)) if clear(candles, number, expected)]
     assert len(compared) > 0.8 * len(made)
-    reasons = {Reason(int(expected.reason[number])) for number in compared}
-    assert {Reason.SIGNAL, Reason.STOP} <= reasons
+    reasons = {ExitReason.of_code(expected.reason[number]) for number in compared}
+    assert {ExitReason.SIGNAL, ExitReason.STOP} <= reasons
     for number in compared:
         trade = made[number]
         assert trade.exit_ts == expected.exit_ts[number]
         assert trade.entry == pytest.approx(bare.entry_price[number], abs=SPREAD)
-        if expected.reason[number] == Reason.SIGNAL:
+        if expected.reason[number] == ExitReason.SIGNAL.code:
             assert trade.exit == pytest.approx(bare.exit_price[number], abs=SPREAD)
         # A stop is a market order once the price has passed it, a target is filled there or above.
         assert trade.exit >= bare.exit_price[number] * (1 - 2 * COSTS.slippage)

@@ -11,7 +11,6 @@ buys. What is open at the last close is sold there.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +22,7 @@ from crucible.forge.backtest.statistics import max_drawdown, sharpe
 from crucible.market.candles import Candles, Floats, Integers
 from crucible.settings import Costs
 from crucible.strategies.contract import Exits
+from crucible.strategies.exit_reasons import ExitReason
 from crucible.vm.interpreter import packed
 from crucible.vm.signals import Signals
 
@@ -33,17 +33,6 @@ VOLATILITY = "volatility_ratio"
 
 class ForgeError(CrucibleError, ValueError):
     """A forging or a backtest that cannot be done; the message names what and why."""
-
-
-class Reason(IntEnum):
-    """Why a position was closed."""
-
-    STOP = 1
-    TARGET = 2
-    SIGNAL = 3
-    TIMEOUT = 4
-    REGIME = 5
-    END = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +105,7 @@ class Trades:
     entry_price, exit_price : ndarray of float64
         Slippage included, fees not.
     reason : ndarray of int64
-        `Reason` of the exit.
+        Code of the `ExitReason`.
     net_return : ndarray of float64
         Of the capital in the position, both fees included.
     """
@@ -139,7 +128,7 @@ class Trades:
                 "entry_price": float(self.entry_price[i]),
                 "exit_ts": int(self.exit_ts[i]),
                 "exit_price": float(self.exit_price[i]),
-                "reason": Reason(int(self.reason[i])).name.lower(),
+                "reason": str(ExitReason.of_code(int(self.reason[i]))),
                 "net_return": float(self.net_return[i]),
             }
             for i in range(len(self))

@@ -15,12 +15,16 @@ from llvmlite import ir
 from numba import extending, njit, types
 
 from crucible.market.candles import Floats, Integers
+from crucible.strategies.exit_reasons import ExitReason
 
 Words = npt.NDArray[np.uint64]
 
 intrinsic: Any = extending.intrinsic
 
 # Columns of the state that is carried from block to block, one row for each strategy.
+BY_STOP, BY_TARGET = ExitReason.STOP.code, ExitReason.TAKE_PROFIT.code
+BY_SIGNAL, BY_DEADLINE = ExitReason.SIGNAL.code, ExitReason.DEADLINE.code
+BY_REGIME, BY_END = ExitReason.REGIME_CHANGE.code, ExitReason.END.code
 (POSITION, PENDING, ENTRY, STOP, TARGET, HELD, TIMEOUT, CASH, PEAK, DRAWDOWN) = range(10)
 (TRADES, WINS, SUM, SQUARES, EXPOSURE, ENTRY_ROW, PAID) = range(10, 17)
 STATE = 17
@@ -277,20 +281,20 @@ def trade_block(
                         t = limit
                         if limit == out + 1:
                             changed = regime[(out - first) >> 6] >> np.uint64((out - first) & 63)
-                            pending = -5 if changed & np.uint64(1) else -3
+                            pending = -BY_REGIME if changed & np.uint64(1) else -BY_SIGNAL
                         elif held >= timeout:
-                            pending = -4
+                            pending = -BY_DEADLINE
                         continue
                     t = still
                     if over:
-                        reason = 6
+                        reason = BY_END
                         price = closes[t] * leaving
                     elif highs[t] >= stop if short else lows[t] <= stop:
-                        reason = 1
+                        reason = BY_STOP
                         price = max(opens[t], stop) if short else min(opens[t], stop)
                         price *= leaving
                     else:
-                        reason = 2
+                        reason = BY_TARGET
                         price = min(opens[t], target) if short else max(opens[t], target)
                         price *= leaving
                 ratio = _worth(price, entry, net, paid, short)

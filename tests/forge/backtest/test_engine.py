@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crucible.features.frame import FeatureFrame, FeatureSchema
-from crucible.forge.backtest.engine import Books, ForgeError, Market, Reason, backtest
+from crucible.forge.backtest.engine import Books, ForgeError, Market, backtest
 from crucible.forge.backtest.population import FeatureTable, evaluate_programs
 from crucible.market.candles import Candles
 from crucible.settings import MINUTE_MS, Costs
 from crucible.strategies.contract import Exits
+from crucible.strategies.exit_reasons import ExitReason
 from crucible.testing.reference_backtest import reference_trades
 from crucible.vm.program import parse_program
 
@@ -89,7 +90,7 @@ def test_the_kernel_trades_as_the_plain_description_says(case):
     ts = market.candles.ts
     assert found.trades.entry_ts.tolist() == [ts[t[0]] for t in trades]
     assert found.trades.exit_ts.tolist() == [ts[t[2]] for t in trades]
-    assert [Reason(r).name.lower() for r in found.trades.reason] == [t[4] for t in trades]
+    assert [ExitReason.of_code(r) for r in found.trades.reason] == [t[4] for t in trades]
     assert found.trades.entry_price.tolist() == [t[1] for t in trades]
     assert found.trades.exit_price.tolist() == [t[3] for t in trades]
     assert found.trades.net_return.tolist() == [t[5] for t in trades]
@@ -150,7 +151,7 @@ def test_a_signal_fills_at_the_next_open_with_slippage():
     test = backtest(np.array([1, 0, 2, 0], np.int8), market, Exits(0.5, 1, 99), COSTS)
     assert test.trades.entry_price[0] == 10 * 1.0005
     assert test.trades.exit_price[0] == 12 * (1 - 0.0005)
-    assert test.trades.rows()[0]["reason"] == "signal"
+    assert test.trades.rows()[0]["reason"] == "exit"
 
 
 def test_the_stop_comes_first_when_one_candle_touches_both():
@@ -182,7 +183,7 @@ def test_a_decision_before_missing_minutes_fills_at_the_next_existing_open():
 def test_a_position_leaves_at_the_open_after_a_regime_change_and_none_begins_at_it():
     market = market_of([100] * 6, regime=[0, 0, 1, 0, 0, 0])
     test = backtest(np.ones(6, np.int8), market, Exits(0.5, 0.5, 99), COSTS)
-    assert test.trades.rows()[0]["reason"] == "regime"
+    assert test.trades.rows()[0]["reason"] == "regime_change"
     assert test.trades.exit_ts[0] == 3 * MINUTE_MS
     assert test.trades.entry_ts[1] == 4 * MINUTE_MS
 

@@ -4,10 +4,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crucible.forge.backtest.engine import Market, Reason, backtest
+from crucible.forge.backtest.engine import Market, backtest
 from crucible.forge.boosted.labels import label, uniqueness
 from crucible.settings import Costs
 from crucible.strategies.contract import Exits
+from crucible.strategies.exit_reasons import ExitReason
 from tests.forge.markets import make_market
 
 COSTS = Costs()
@@ -30,7 +31,7 @@ def test_a_label_is_what_the_backtest_earns(seed, stop, target, timeout):
         signals = np.zeros(120, np.int8)
         signals[10 + row] = 1
         trades = backtest(signals, market, exits, COSTS, slice(10, 110)).trades
-        if len(trades) == 0 or trades.reason[0] == Reason.END:
+        if len(trades) == 0 or trades.reason[0] == ExitReason.END.code:
             assert not labels.known[row]
         else:
             assert labels.net_return[row] == trades.net_return[0]
