@@ -146,7 +146,7 @@ def latencies_ms(observer: Observer, journal: Path, since: int) -> list[float]:
 
 def programs(schema_hash: str) -> list[Any]:
     """Give two agents a symbol whose programs buy and exit by what the last minutes did."""
-    from crucible.arena.agent import Seat
+    from crucible.arena.execution import Seat
     from crucible.arena.registry_watcher import Seated
     from crucible.strategies.contract import FORMAT
     from crucible.strategies.load import load_strategy

@@ -1,4 +1,4 @@
-"""An agent: one model version trading one symbol on its own account.
+"""An agent: one model version trading one symbol on its own account, live or simulated.
 
 `decide_and_execute` is a function of what the agent knows and one closed candle; it returns what it
 wants done and touches no socket, file or clock.
@@ -8,11 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Literal
 
+from crucible.arena.execution import (
+    Context,
+    Entry,
+    Execution,
+    IntentWanted,
+    LiveExecution,
+    Seat,
+    SimulatedExecution,
+)
 from crucible.arena.multipliers import NO_MULTIPLIERS, RiskMultipliers, risk_multipliers
-from crucible.arena.simulated_fills import ShadowPosition
-from crucible.arena.sizing import Size, current_edge, size_entry, within_gross_limit
+from crucible.arena.sizing import Size, current_edge, size_entry
 from crucible.features.frame import FeatureRow
 from crucible.ledger.edge import Edge
 from crucible.ledger.trades import (
@@ -25,69 +32,10 @@ from crucible.ledger.trades import (
     with_funding,
 )
 from crucible.market.candles import Candle
-from crucible.market.instruments import Instrument
-from crucible.settings import MINUTE_MS, ArenaSettings, Costs
+from crucible.settings import Costs
 from crucible.strategies.contract import Strategy
 from crucible.strategies.exit_reasons import ExitReason
 from crucible.vm.signals import Signal
-
-Role = Literal["production", "challenger", "draining"]
-
-
-@dataclass(frozen=True, slots=True)
-class Seat:
-    """Which version an agent trades and in which role."""
-
-    slot: str
-    version: str
-    role: Role
-    proven: bool
-    edge: Edge | None
-
-    @property
-    def agent(self) -> str:
-        """The agent's name, ``SLOT@VERSION``."""
-        return f"{self.slot}@{self.version}"
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What an agent may know beyond its own affairs at one decision.
-
-    Attributes
-    ----------
-    instrument : Instrument
-    costs : Costs
-    settings : ArenaSettings
-    gross, capital : Decimal
-        Absolute exposure and capital of all production agents together, quote asset.
-    act : bool
-        False while history is caught up on: decisions are then computed but not acted upon.
-    no_entries : str
-        Why nothing is opened at the venue now; empty where it may be.
-    """
-
-    instrument: Instrument
-    costs: Costs
-    settings: ArenaSettings
-    gross: Decimal
-    capital: Decimal
-    act: bool = True
-    no_entries: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class IntentWanted:
-    """An order that an agent wants Cerebellum to place."""
-
-    side: Literal["buy", "sell"]
-    qty: Decimal
-    reduce_only: bool
-    reason: str
-    price: Decimal
-    stop: Decimal | None = None
-    take_profit: Decimal | None = None
-    deadline_ts: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +60,8 @@ class Agent:
     ----------
     book : PositionBook
         Built from its fills, live or simulated.
-    in_flight : str or None
-        Intent whose outcome is awaited; no second one is sent meanwhile.
+    execution : Execution
+        Who executes for it: the venue for a production agent, a simulation for a challenger.
     cash : Decimal
         Sum of the cash of all its fills and funding.
     trades : list of Trade
@@ -129,8 +77,7 @@ class Agent:
     seat: Seat
     strategy: Strategy
     book: PositionBook = field(default_factory=PositionBook)
-    shadow: ShadowPosition = field(default_factory=ShadowPosition)
-    in_flight: str | None = None
+    execution: Execution = field(init=False)
     cash: Decimal = ZERO
     trades: list[Trade] = field(default_factory=list)
     payments: list[Payment] = field(default_factory=list)
@@ -140,9 +87,14 @@ class Agent:
     quarantined: str = ""
     _own_edge: Edge | None = None
     _is_measured: bool = False
-    _shadow_qty: Decimal = ZERO
-    _shadow_number: int = 0
     _told: int = 0
+
+    def __post_init__(self) -> None:
+        if self.seat.role == "challenger":
+            symbol = self.strategy.symbol
+            self.execution = SimulatedExecution(self.name, self.seat.version, symbol)
+        else:
+            self.execution = LiveExecution()
 
     @property
     def name(self) -> str:
@@ -152,7 +104,7 @@ class Agent:
     @property
     def mode(self) -> Mode:
         """Whether its fills are a venue's or simulated."""
-        return "shadow" if self.seat.role == "challenger" else "live"
+        return self.execution.mode
 
     def equity(self, capital: Decimal, price: Decimal | None) -> Decimal | None:
         """Capital, results and the open position at `price`; None where a price is needed and missing."""
@@ -208,47 +160,45 @@ class Agent:
         price = Decimal(repr(candle.close))
         # First, because it may raise: nothing has been filled then that nobody records.
         signal = self.strategy.decide(row)
-        fills: list[Fill] = []
-        if self.mode == "shadow":
-            fills = self._step_shadow(candle, context)
+        exits = self.strategy.exits
+        fills = tuple(self.execution.advance(candle, self.book.qty, exits, context.costs))
+        for fill in fills:
+            self.apply_fill(fill)
         self.last_signal = signal.name
         self.multipliers = risk_multipliers(row, "buy", context.settings.multipliers)
         regime = row["regime_change_detected"] == 1.0
-        holding = self.shadow.is_open if self.mode == "shadow" else self.book.qty > 0
+        holding = self.execution.is_holding(self.book.qty)
         reason = self._exit_reason(signal, regime=regime)
         if holding and reason is not None:
-            return self._leave(row.ts, signal, reason, price, tuple(fills), context)
+            return self._leave(row.ts, signal, reason, price, fills, context)
         if not holding and signal is Signal.BUY and not regime and self.seat.role != "draining":
-            return self._enter(row, signal, price, tuple(fills), context)
-        return Decision(row.ts, signal, "hold", "", price, shadow_fills=tuple(fills))
+            return self._enter(row, signal, price, fills, context)
+        return Decision(row.ts, signal, "hold", "", price, shadow_fills=fills)
 
     def _exit_reason(self, signal: Signal, *, regime: bool) -> ExitReason | None:
-        """Say why to leave, if there is a reason; a live deadline is Cerebellum's to keep."""
+        """Say why to leave, if there is a reason."""
         if self.seat.role == "draining":
             return ExitReason.RETIRED
         if regime:
             return ExitReason.REGIME_CHANGE
         if signal is Signal.EXIT:
             return ExitReason.SIGNAL
-        return ExitReason.DEADLINE if self.shadow.is_due else None
+        return ExitReason.DEADLINE if self.execution.is_due else None
 
     def _leave(
         self,
         ts: int,
         signal: Signal,
-        reason: str,
+        reason: ExitReason,
         price: Decimal,
         fills: tuple[Fill, ...],
         context: Context,
     ) -> Decision:
-        if self.mode == "shadow":
-            self.shadow.pending, self.shadow.pending_reason = "exit", reason
-            return Decision(ts, signal, "exit", reason, price, shadow_fills=fills)
-        if self.in_flight or not context.act:
-            waiting = f"waiting for {self.in_flight}" if self.in_flight else "catching up"
-            return Decision(ts, signal, "wait", waiting, price)
-        intent = IntentWanted("sell", self.book.qty, reduce_only=True, reason=reason, price=price)
-        return Decision(ts, signal, "exit", reason, price, intent)
+        hindrance = self.execution.hindrance(context)
+        if hindrance:
+            return Decision(ts, signal, "wait", hindrance, price, shadow_fills=fills)
+        intent = self.execution.leave(self.book.qty, reason, price)
+        return Decision(ts, signal, "exit", reason, price, intent, fills)
 
     def _enter(
         self,
@@ -262,14 +212,12 @@ class Agent:
             return Decision(row.ts, signal, "skip", reason, price, shadow_fills=fills, size=size)
 
         settings, exits = context.settings, self.strategy.exits
-        if self.in_flight or (self.mode == "live" and not context.act):
-            return skip(f"waiting for {self.in_flight}" if self.in_flight else "catching up")
-        if self.mode == "live" and context.no_entries:
-            return skip(context.no_entries)
-        equity = settings.capital_per_agent + self.cash
+        hindrance = self.execution.entry_hindrance(context)
+        if hindrance:
+            return skip(hindrance)
         size = size_entry(
             self.edge(),
-            equity,
+            settings.capital_per_agent + self.cash,
             price,
             context.instrument,
             settings,
@@ -279,82 +227,13 @@ class Agent:
         if size.qty == 0:
             return skip(size.reason, size)
         timeout = exits.timeout_at(row["volatility_ratio"])
-        if self.mode == "shadow":
-            self.shadow.pending, self.shadow.pending_reason = "buy", "entry"
-            self.shadow.pending_timeout = timeout
-            self._shadow_qty = size.qty
-            reason = size.reason
-            return Decision(row.ts, signal, "buy", reason, price, shadow_fills=fills, size=size)
-        if not within_gross_limit(size.qty * price, context.gross, context.capital, settings):
-            return skip("the portfolio's gross limit is reached", size)
-        intent = IntentWanted(
-            "buy",
-            size.qty,
-            reduce_only=False,
-            reason="entry",
-            price=price,
-            stop=context.instrument.round_price(price * Decimal(repr(1.0 - exits.stop))),
-            take_profit=context.instrument.round_price(price * Decimal(repr(1.0 + exits.target))),
-            deadline_ts=row.ts + timeout * MINUTE_MS,
-        )
-        return Decision(row.ts, signal, "buy", size.reason, price, intent, size=size)
+        intent = self.execution.enter(Entry(row.ts, size.qty, price, exits, timeout), context)
+        if isinstance(intent, str):
+            return skip(intent, size)
+        return Decision(row.ts, signal, "buy", size.reason, price, intent, fills, size)
 
-    def _step_shadow(self, candle: Candle, context: Context) -> list[Fill]:
-        fills = []
-        for simulated in self.shadow.step(candle, self.strategy.exits, context.costs):
-            qty = self._shadow_qty if simulated.side == "buy" else self.book.qty
-            price = Decimal(repr(simulated.price)).quantize(Decimal("1e-8"))
-            self._shadow_number += 1
-            fill = Fill(
-                exec_id=f"{self.name}:{simulated.ts}:{self._shadow_number}",
-                agent=self.name,
-                version=self.seat.version,
-                symbol=self.strategy.symbol,
-                side=simulated.side,
-                qty=qty,
-                price=price,
-                fee=(qty * price * Decimal(repr(context.costs.fee))).quantize(Decimal("1e-8")),
-                exec_ts=simulated.ts,
-                reason=simulated.reason,
-                intent_id="",
-                mode="shadow",
-            )
-            self.apply_fill(fill)
-            fills.append(fill)
-        return fills
-
-    def close_shadow(self, price: Decimal, ts: int, reason: str, costs: Costs) -> Fill:
+    def close_simulated(self, price: Decimal, ts: int, reason: ExitReason, costs: Costs) -> Fill:
         """End a challenger's simulated position at `price`; it must hold one."""
-        self._shadow_number += 1
-        fill = Fill(
-            exec_id=f"{self.name}:{ts}:{self._shadow_number}",
-            agent=self.name,
-            version=self.seat.version,
-            symbol=self.strategy.symbol,
-            side="sell",
-            qty=self.book.qty,
-            price=price,
-            fee=(self.book.qty * price * Decimal(repr(costs.fee))).quantize(Decimal("1e-8")),
-            exec_ts=ts,
-            reason=reason,
-            intent_id="",
-            mode="shadow",
-        )
-        self.shadow = ShadowPosition()
+        fill = self.execution.close(self.book.qty, price, ts, reason, costs)
         self.apply_fill(fill)
         return fill
-
-    def shadow_state(self) -> dict[str, object]:
-        """Give what a restart needs beyond the fills, as JSON values."""
-        return {
-            **self.shadow.to_json(),
-            "shadow_qty": str(self._shadow_qty),
-            "shadow_number": self._shadow_number,
-        }
-
-    def restore_shadow(self, values: dict[str, object]) -> None:
-        """Take back what `shadow_state` gave."""
-        state = dict(values)
-        self._shadow_qty = Decimal(str(state.pop("shadow_qty")))
-        self._shadow_number = int(str(state.pop("shadow_number")))
-        self.shadow = ShadowPosition.from_json(state)

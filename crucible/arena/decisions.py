@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from crucible.arena.agent import Agent, Context, Decision
+from crucible.arena.agent import Agent, Decision
 from crucible.arena.alignment import Minute
+from crucible.arena.execution import Context
 from crucible.arena.orders_in_flight import Desk
 from crucible.features.frame import FeatureRow
 from crucible.ledger.trades import Mode

@@ -363,8 +363,8 @@ class Arena:
     def _record(self, agent: Agent, decision: Decision) -> None:
         for fill in decision.shadow_fills:
             self._ledger.book_shadow_fill(fill)
-        if agent.mode == "shadow":
-            self._ledger.keep_shadow(agent.name, agent.shadow_state())
+        if (state := agent.execution.state()) is not None:
+            self._ledger.keep_shadow(agent.name, state)
             for trade in agent.new_trades():
                 self._side.log(trade)
         if decision.action in {"buy", "exit"}:
@@ -376,7 +376,7 @@ class Arena:
                 decision.reason,
                 decision.price,
                 qty,
-                agent.in_flight,
+                agent.execution.in_flight,
                 None if decision.size is None else decision.size.to_json(),
             )
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from random import Random
 
-from crucible.arena.agent import Agent, IntentWanted
+from crucible.arena.agent import Agent
+from crucible.arena.execution import IntentWanted
 from crucible.execution.cerebellum_link import new_intent_id
 from crucible.execution.messages import TERMINAL, Ack, ErrorReply, Order, Protect, Submit
 from crucible.ledger.trades import ZERO, Fill
@@ -71,7 +72,7 @@ class Desk:
             Any steady clock's seconds, for `unanswered`.
         """
         intent_id = new_intent_id(ts, self.random.getrandbits(74))
-        agent.in_flight = intent_id
+        agent.execution.in_flight = intent_id
         agent.last_event = f"{intent.side} {intent.qty} wanted ({intent.reason})"
         self._tickets[intent_id] = _Ticket(agent.name, intent.qty * intent.price)
         self._requests[request_id] = intent_id
@@ -119,8 +120,8 @@ class Desk:
 
     def withdraw(self, agent: Agent) -> None:
         """Forget an intent that never left."""
-        if agent.in_flight is not None:
-            self._finish(agent.in_flight, {agent.name: agent})
+        if agent.execution.in_flight is not None:
+            self._finish(agent.execution.in_flight, {agent.name: agent})
 
     def answered(
         self, reply: Ack | ErrorReply, agents: Mapping[str, Agent]
@@ -171,5 +172,5 @@ class Desk:
         if ticket is not None:
             self._reserved.pop(ticket.agent, None)
         for agent in agents.values():
-            if agent.in_flight == intent_id:
-                agent.in_flight = None
+            if agent.execution.in_flight == intent_id:
+                agent.execution.in_flight = None

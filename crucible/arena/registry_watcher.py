@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from crucible.arena.agent import Seat
+from crucible.arena.execution import Seat
 from crucible.errors import CrucibleError
 from crucible.features.frame import FeatureSchema
 from crucible.ledger.edge import Edge

@@ -13,7 +13,8 @@ from decimal import Decimal
 from typing import Final
 
 from crucible import sqlite
-from crucible.arena.agent import Agent, Seat
+from crucible.arena.agent import Agent
+from crucible.arena.execution import Seat
 from crucible.arena.registry_watcher import Roster, Seated, told
 from crucible.arena.status_file import SideFiles
 from crucible.execution.cerebellum_link import CerebellumLink, LinkError
@@ -194,13 +195,12 @@ class Seats:
                 agent.apply_fill(fill)
         agent.new_trades()
         if agent.mode == "shadow":
-            kept = self._ledger.kept_shadow(agent.name)
-            if kept is not None:
-                agent.restore_shadow(kept)
+            if (kept := self._ledger.kept_shadow(agent.name)) is not None:
+                agent.execution.restore(kept)
         else:
             for payment in self._ledger.payments(agent.name):
                 agent.pay(payment)
-            agent.in_flight = self._ledger.open_intent(agent.name)
+            agent.execution.in_flight = self._ledger.open_intent(agent.name)
 
     def _change_role(self, agent: Agent, item: Seated, ts: int) -> None:
         """Give a promoted agent flat live books; its shadow trade is closed where it stands."""
@@ -229,9 +229,10 @@ class Seats:
     def _close_shadow(self, agent: Agent, reason: ExitReason, ts: int) -> None:
         price = self._prices.get(agent.strategy.symbol)
         if agent.book.qty > 0 and price is not None:
-            fill = agent.close_shadow(price, ts, reason, self._costs)
+            fill = agent.close_simulated(price, ts, reason, self._costs)
             self._ledger.book_shadow_fill(fill)
-            self._ledger.keep_shadow(agent.name, agent.shadow_state())
+            if (state := agent.execution.state()) is not None:
+                self._ledger.keep_shadow(agent.name, state)
             for trade in agent.new_trades():
                 self._side.log(trade)
 
@@ -274,7 +275,7 @@ class Seats:
 
     def _is_flat(self, agent: Agent) -> bool:
         """Whether nothing is held or on its way; of whoever failed by the ledger, not its own books."""
-        if agent.in_flight:
+        if agent.execution.in_flight:
             return False
         if agent.quarantined:
             return self._ledger.live_position(agent.name, agent.strategy.symbol) == 0

@@ -17,7 +17,7 @@ from crucible.strategies.exit_reasons import ExitReason
 
 
 @dataclass(frozen=True, slots=True)
-class ShadowFill:
+class SimulatedFill:
     """A simulated execution: `price` includes slippage."""
 
     side: Literal["buy", "sell"]
@@ -27,7 +27,7 @@ class ShadowFill:
 
 
 @dataclass(slots=True)
-class ShadowPosition:
+class SimulatedPosition:
     """The state of one challenger's simulated position.
 
     Attributes
@@ -61,17 +61,17 @@ class ShadowPosition:
         """Whether the position has been held for its timeout."""
         return self.is_open and self.held >= self.timeout
 
-    def step(self, candle: Candle, exits: Exits, costs: Costs) -> list[ShadowFill]:
+    def step(self, candle: Candle, exits: Exits, costs: Costs) -> list[SimulatedFill]:
         """Carry the position over one closed candle and return what was filled in it."""
-        fills: list[ShadowFill] = []
+        fills: list[SimulatedFill] = []
         sell = 1.0 - costs.slippage
         close_ts = candle.ts + 60_000
         if self.pending == "buy" and not self.is_open:
             self.entry = candle.open * (1.0 + costs.slippage)
             self.held, self.timeout = 0, self.pending_timeout
-            fills.append(ShadowFill("buy", self.entry, candle.ts, self.pending_reason))
+            fills.append(SimulatedFill("buy", self.entry, candle.ts, self.pending_reason))
         elif self.pending == "exit" and self.is_open:
-            fills.append(ShadowFill("sell", candle.open * sell, candle.ts, self.pending_reason))
+            fills.append(SimulatedFill("sell", candle.open * sell, candle.ts, self.pending_reason))
             self._close()
         self.pending = ""
         if not self.is_open:
@@ -80,12 +80,12 @@ class ShadowPosition:
         stop, target = self.entry * (1.0 - exits.stop), self.entry * (1.0 + exits.target)
         if candle.low <= stop:
             fills.append(
-                ShadowFill("sell", min(candle.open, stop) * sell, close_ts, ExitReason.STOP)
+                SimulatedFill("sell", min(candle.open, stop) * sell, close_ts, ExitReason.STOP)
             )
             self._close()
         elif candle.high >= target:
             price = max(candle.open, target) * sell
-            fills.append(ShadowFill("sell", price, close_ts, ExitReason.TAKE_PROFIT))
+            fills.append(SimulatedFill("sell", price, close_ts, ExitReason.TAKE_PROFIT))
             self._close()
         return fills
 
@@ -97,6 +97,6 @@ class ShadowPosition:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> ShadowPosition:
+    def from_json(cls, values: dict[str, Any]) -> SimulatedPosition:
         """Restore a state that `to_json` gave."""
         return cls(**values)

@@ -7,7 +7,8 @@ from unittest.mock import ANY
 import numpy as np
 import pytest
 
-from crucible.arena.agent import Agent, Context, Seat
+from crucible.arena.agent import Agent
+from crucible.arena.execution import Context, Seat
 from crucible.arena.multipliers import NO_MULTIPLIERS
 from crucible.arena.sizing import kelly_fraction, size_entry
 from crucible.features.frame import FeatureRow, FeatureSchema
@@ -72,11 +73,11 @@ def test_the_timeout_of_an_entry_adapts_to_volatility():
 
 def test_nothing_is_asked_for_while_an_intent_is_in_flight():
     waiting = agent(Signal.BUY)
-    waiting.in_flight = "i1"
+    waiting.execution.in_flight = "i1"
     assert waiting.decide_and_execute(row(), CANDLE, CONTEXT).intent is None
     holder = agent(Signal.EXIT)
     holder.apply_fill(fill())
-    holder.in_flight = "i2"
+    holder.execution.in_flight = "i2"
     assert holder.decide_and_execute(row(), CANDLE, CONTEXT).intent is None
 
 
@@ -151,7 +152,7 @@ def test_a_challengers_state_survives_a_restart():
     shadow = agent(Signal.BUY, role="challenger")
     shadow.decide_and_execute(row(), CANDLE, CONTEXT)
     restarted = agent(Signal.BUY, role="challenger")
-    restarted.restore_shadow(shadow.shadow_state())
+    restarted.execution.restore(shadow.execution.state())
     later = Candle(60_000, 50_200.0, 50_300.0, 50_100.0, 50_250.0, 1.0)
     one = shadow.decide_and_execute(row(), later, CONTEXT)
     two = restarted.decide_and_execute(row(), later, CONTEXT)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import zmq
 
-from crucible.arena.agent import Seat
 from crucible.arena.engine import Arena
+from crucible.arena.execution import Seat
 from crucible.arena.registry_watcher import Seated
 from crucible.arena.status_file import ArenaFiles
 from crucible.execution.cerebellum_link import Addresses, CerebellumLink
@@ -190,17 +190,17 @@ def test_a_full_disk_stops_entries_and_no_exit_and_the_books_are_whole_again(flo
         run_until(arena, lambda: agent_of.seat.agent in arena.agents)
         agent = arena.agents[agent_of.seat.agent]
         run_until(arena, lambda: agent.trades)
-        run_until(arena, lambda: agent.book.qty > 0 and agent.in_flight is None)
+        run_until(arena, lambda: agent.book.qty > 0 and agent.execution.in_flight is None)
         filler = fill(disk)
 
         closed = len(agent.trades)
-        run_until(arena, lambda: len(agent.trades) > closed and agent.in_flight is None)
+        run_until(arena, lambda: len(agent.trades) > closed and agent.execution.in_flight is None)
         assert "full" in arena._ledger.trouble
         minutes = arena.minutes
         while arena.minutes < minutes + 8:  # more than a whole round of its metronome
             arena.step(50)
             assert agent.book.qty == 0
-            assert agent.in_flight is None
+            assert agent.execution.in_flight is None
         assert len(agent.trades) == closed + 1
         # A cull waits for the books, and nothing is opened meanwhile.
         roster.seats = []
@@ -353,7 +353,7 @@ def test_an_arena_that_was_away_finds_its_position_again_and_closes_it(floor):
             lambda: (
                 name in arena.agents
                 and arena.agents[name].book.qty > 0
-                and arena.agents[name].in_flight is None
+                and arena.agents[name].execution.in_flight is None
             ),
         )
         held = arena.agents[name].book.qty

@@ -7,9 +7,10 @@ from random import Random
 import numpy as np
 import pytest
 
-from crucible.arena.agent import Agent, Seat
+from crucible.arena.agent import Agent
 from crucible.arena.alignment import Minute
 from crucible.arena.decisions import Deciders
+from crucible.arena.execution import Seat
 from crucible.arena.orders_in_flight import Desk
 from crucible.features.frame import FeatureRow, FeatureSchema
 from crucible.market.candles import Candle

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crucible.arena.agent import Agent, Context, Seat
+from crucible.arena.agent import Agent
+from crucible.arena.execution import Context, Seat
 from crucible.arena.multipliers import INFLUENCE, MICRO_CAUSALITY, RADAR, risk_multipliers
 from crucible.arena.sizing import entry_fraction, size_entry
 from crucible.features.frame import FeatureRow, FeatureSchema

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from crucible.arena.agent import IntentWanted
+from crucible.arena.execution import IntentWanted
 from crucible.arena.orders_in_flight import Desk
 from crucible.execution.messages import Ack, Order
 from crucible.ledger.trades import Fill
@@ -18,7 +18,13 @@ INTENT = IntentWanted("buy", Decimal("0.01"), False, "entry", Decimal(50_000), D
 def agent():
     seat = SimpleNamespace(version="1")
     strategy = SimpleNamespace(symbol="BTCUSDT")
-    return SimpleNamespace(name="a@1", seat=seat, strategy=strategy, in_flight=None, last_event="")
+    return SimpleNamespace(
+        name="a@1",
+        seat=seat,
+        strategy=strategy,
+        last_event="",
+        execution=SimpleNamespace(in_flight=None),
+    )
 
 
 @pytest.fixture
@@ -53,14 +59,14 @@ def test_an_agent_waits_until_its_order_ended_and_every_fill_is_booked(desk, age
     agents = {agent.name: agent}
     desk.reserve(agent, INTENT)
     command = desk.submit(agent, INTENT, 1_000, "r1", now=0.0)
-    assert agent.in_flight == command.intent_id
+    assert agent.execution.in_flight == command.intent_id
     assert desk.reserved() == 500
     desk.answered(ack(command), agents)
     desk.filled(fill(command, "0.004"), agents)
     desk.order_changed(order(command, "filled", "0.01"), agents)
-    assert agent.in_flight == command.intent_id  # one fill is still on its way
+    assert agent.execution.in_flight == command.intent_id  # one fill is still on its way
     desk.filled(fill(command, "0.006"), agents)
-    assert agent.in_flight is None
+    assert agent.execution.in_flight is None
     assert desk.reserved() == 0
 
 
@@ -70,7 +76,7 @@ def test_a_rejected_intent_frees_its_agent_and_says_why(desk, agent):
     intent_id, problem = desk.answered(ack(command, "rejected"), agents)
     assert intent_id == command.intent_id
     assert "expired" in problem
-    assert agent.in_flight is None
+    assert agent.execution.in_flight is None
 
 
 def test_a_command_that_nobody_answered_is_sent_again_unchanged(desk, agent):

@@ -6,7 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from crucible.arena.agent import Agent, Seat
+from crucible.arena.agent import Agent
+from crucible.arena.execution import Seat
 from crucible.arena.registry_watcher import Seated
 from crucible.arena.seats import Seats
 from crucible.arena.status_file import ArenaFiles, SideFiles, write_status

@@ -212,7 +212,8 @@ def test_at_any_width_figures_are_whole_and_no_line_is_too_long(rows, width):
 def test_the_arena_says_of_every_agent_whether_its_figures_are_simulated(tmp_path: Path):
     from types import SimpleNamespace
 
-    from crucible.arena.agent import Agent, Seat
+    from crucible.arena.agent import Agent
+    from crucible.arena.execution import Seat
     from crucible.arena.status_file import write_status
 
     strategy = SimpleNamespace(symbol="BTCUSDT", kind="gp")

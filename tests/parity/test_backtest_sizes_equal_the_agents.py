@@ -6,7 +6,8 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from crucible.arena.agent import Agent, Context, Seat
+from crucible.arena.agent import Agent
+from crucible.arena.execution import Context, Seat
 from crucible.arena.sized_backtest import sized
 from crucible.features.frame import FeatureFrame, FeatureSchema
 from crucible.forge.backtest.engine import Market, backtest

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crucible.arena.agent import Agent, Context, Seat
+from crucible.arena.agent import Agent
+from crucible.arena.execution import Context, Seat
 from crucible.features.frame import FeatureFrame, FeatureSchema
 from crucible.forge.backtest.engine import Market, backtest
 from crucible.ledger.funding_charges import with_settlements
