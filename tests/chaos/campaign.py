@@ -217,13 +217,15 @@ class Campaign:
             self._turn()
         self._fault({"kind": "clear"})
         self.note("rest", "every fault is cleared")
-        self._settle()
+        settled = self._settle()
         seconds = time.time() - self.start_at
         self.trader.stop(10)
         code = self.cerebellum.stop(5)
         if code:
             self.errors.append(f"cerebellum ended with {code} when told to stop")
-        venue, journal, arena = self._records()
+        # Where all three agreed, that instant counts: the market goes on, and an exit that Cerebellum
+        # makes between the trader's end and its own is booked by no trader.
+        venue, journal, arena = settled or self._records()
         faults = books.faults(venue, journal, arena, self.schedule.orders)
         return Outcome(
             self.schedule, self.folder, venue, journal, arena, self.happenings, self.sent_at,
@@ -377,13 +379,17 @@ class Campaign:
             books.arena_record(self.folder),
         )
 
-    def _settle(self) -> None:
-        """Give rows on their way the time to arrive; what differs after that is a finding."""
+    def _settle(self) -> tuple[books.Record, books.Record, books.Record] | None:
+        """Give rows on their way the time to arrive; None if something differs after that."""
         self.moved_at = time.monotonic()
         while time.monotonic() < self.moved_at + SETTLE_S:
             self._turn()
-            if self.trader_is_done and not books.faults(*self._records(), self.schedule.orders):
-                return
+            if not self.trader_is_done:
+                continue
+            records = self._records()
+            if not books.faults(*records, self.schedule.orders):
+                return records
+        return None
 
     def _verify(self) -> dict[str, Any]:
         done = subprocess.run(
