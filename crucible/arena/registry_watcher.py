@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -331,6 +331,3 @@ class Roster:
         if self._silent.get(name) != text:
             self._silent[name] = text
             logger.warning("%s: %s", name, text)
-
-
-RosterFactory = Callable[[Requirements], Roster]

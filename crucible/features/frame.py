@@ -62,8 +62,6 @@ class FeatureRow:
     symbol : str
     ts : int
         Exclusive close time of the candle, epoch milliseconds.
-    known_at : int
-        Market time at which every input of the row was known; never later than `ts`.
     values : ndarray of float64, shape (features,)
         In the schema's order; NaN where a feature has no value.
     schema : FeatureSchema
@@ -71,7 +69,6 @@ class FeatureRow:
 
     symbol: str
     ts: int
-    known_at: int
     values: Matrix
     schema: FeatureSchema
 
@@ -103,7 +100,7 @@ class FeatureFrame:
     def row(self, index: int) -> FeatureRow:
         """One row as a value."""
         ts = int(self.ts[index])
-        return FeatureRow(self.symbol, ts, ts, self.values[index], self.schema)
+        return FeatureRow(self.symbol, ts, self.values[index], self.schema)
 
     def column(self, name: str) -> Matrix:
         """One feature over time, shape (n,)."""

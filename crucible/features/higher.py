@@ -12,7 +12,7 @@ from numba import njit
 from crucible.features.mtfa import WINDOW
 from crucible.features.rings import CLOSE, HIGH, LOW, VOLUME, deviation, ratio
 from crucible.market.candles import Floats
-from crucible.market.mtfa import COVERAGE
+from crucible.market.timeframes import COVERAGE
 
 HIGHER = (
     "return_z_1",

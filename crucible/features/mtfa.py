@@ -2,7 +2,7 @@
 
 A higher candle is visible only when its exclusive close time is at or before the minute's own. The
 compiled step calls `process_and_align_mtfa` for every minute, of history and live alike;
-`crucible.market.mtfa.higher_candles` is its plain twin over whole candles, equal to it in tests.
+`crucible.testing.higher_candles.higher_candles` is its plain twin over whole candles, equal to it in tests.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from numba import njit
 
 from crucible.features.rings import CLOSE, HIGH, LOW, OPEN, RING, VOLUME
 from crucible.market.candles import Floats, Integers
-from crucible.market.mtfa import COVERAGE
+from crucible.market.timeframes import COVERAGE
 
 WINDOW = 20
 """Higher candles in a window; one more is needed for the first return."""

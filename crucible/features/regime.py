@@ -12,7 +12,7 @@ import numpy as np
 from crucible.features.grid import Matrix, State
 from crucible.features.rings import NONE
 from crucible.market.candles import Integers
-from crucible.market.mtfa import COVERAGE
+from crucible.market.timeframes import COVERAGE
 
 REFERENCE = 1_440
 """Minutes of the trailing reference."""

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from crucible.market.candles import Floats, Integers
-from crucible.market.mtfa import COVERAGE
+from crucible.market.timeframes import COVERAGE
 
 RING = 2_048
 """Minutes kept; a power of two, longer than the longest window."""

@@ -35,7 +35,7 @@ from crucible.features.rings import (
     value_at,
     volume_sums,
 )
-from crucible.market import mtfa as market_mtfa
+from crucible.market import timeframes
 from crucible.market.candles import COLUMNS, Candles, Floats, Integers
 from crucible.settings import MINUTE_MS
 
@@ -170,7 +170,7 @@ def market_grid(candles: Mapping[str, Candles], carry: int = 0) -> Grid:
 def _sources() -> str:
     """Digest of the files whose functions and constants are compiled into the step."""
     digest = hashlib.sha256()
-    for module in (rings, mtfa, higher, market_mtfa):
+    for module in (rings, mtfa, higher, timeframes):
         digest.update(inspect.getsource(module).encode())
     return digest.hexdigest()
 

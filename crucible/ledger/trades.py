@@ -166,11 +166,6 @@ class PositionBook:
     _closed: list[Fill] = field(default_factory=list)
 
     @property
-    def average_price(self) -> Decimal | None:
-        """Average entry price, or None when flat."""
-        return None if self.qty == 0 else _EXACT.divide(self.cost, self.qty)
-
-    @property
     def entry_ts(self) -> int | None:
         """Market time of the first execution of the open trade."""
         return self._opened[0].exec_ts if self._opened else None

@@ -14,7 +14,7 @@ from crucible.settings import Kind
 from crucible.strategies.contract import FORMAT, Exits
 from crucible.strategies.forest import Forest
 from crucible.strategies.forest_text import parse_forest
-from crucible.strategies.gp import describe_exits, exits_to_json, require_schema
+from crucible.strategies.gp import exits_to_json, require_schema
 from crucible.vm.interpreter import columns_of
 from crucible.vm.signals import Signal, Signals
 
@@ -139,18 +139,6 @@ class BoostedStrategy:
             "exit_at": self.exit_at,
             "model": self.model,
         }
-
-    def describe(self) -> str:
-        """Return the model in words: thresholds, size, and the features that weigh most."""
-        shares = list(self.importance().items())[:TOP_FEATURES]
-        weighty = ", ".join(f"{name} {share:.0%}" for name, share in shares)
-        return (
-            f"{self.symbol}, a boosted classifier of {len(self._forest)} trees\n"
-            f"Buy when the probability of a paying trade is at least {self.buy_at:.3f}.\n"
-            f"Exit when it is at most {self.exit_at:.3f}.\n"
-            f"{describe_exits(self.exits)}\n"
-            f"It leans on {weighty or 'no feature'}."
-        )
 
     def _predict(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         # Infinity is as absent as NaN, in training (the Forge cleans alike) and here.

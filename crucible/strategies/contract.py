@@ -84,6 +84,3 @@ class Strategy(Protocol):
 
     def to_json(self) -> dict[str, Any]:
         """Give the strategy file: everything needed to load and run it, as JSON values."""
-
-    def describe(self) -> str:
-        """Tell the strategy in words a trader reads."""

@@ -11,7 +11,7 @@ from crucible.settings import Kind
 from crucible.strategies.contract import FORMAT, Exits
 from crucible.vm.interpreter import Lines, Runner, columns_of, feature_lines
 from crucible.vm.linear import LinearProgram, compile_programs
-from crucible.vm.program import Expression, expression_to_json, in_words
+from crucible.vm.program import Expression, expression_to_json
 from crucible.vm.signals import Signal, Signals
 
 
@@ -118,17 +118,6 @@ class GpStrategy:
             "program": expression_to_json(self.program),
         }
 
-    def describe(self) -> str:
-        """Return the program in words."""
-        assert isinstance(self.program, tuple)
-        _, buy, leave = self.program
-        return (
-            f"{self.symbol}, a genetic program\n"
-            f"Buy when {in_words(buy)}.\n"
-            f"Exit when {in_words(leave)}.\n"
-            f"{describe_exits(self.exits)}"
-        )
-
 
 def require_schema(schema_hash: str, schema: FeatureSchema) -> None:
     """Refuse features of another schema than a strategy was born with.
@@ -148,11 +137,3 @@ def require_schema(schema_hash: str, schema: FeatureSchema) -> None:
 def exits_to_json(exits: Exits) -> dict[str, float | int]:
     """Return exits as JSON values."""
     return {"stop": exits.stop, "target": exits.target, "timeout": exits.timeout}
-
-
-def describe_exits(exits: Exits) -> str:
-    """Return exits in words."""
-    return (
-        f"Stop {exits.stop:.2%} below entry, target {exits.target:.2%} above, "
-        f"timeout {exits.timeout} candles (half to twice that as volatility changes)."
-    )

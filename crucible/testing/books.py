@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hypothesis import strategies as st
 
+from crucible.features.order_books.microstructure import BookMinute, BookSecond, OpenBookMinute
+from crucible.settings import MINUTE_MS
 from crucible.testing.orderflow import Book
 
 
@@ -23,3 +27,20 @@ def books(draw: st.DrawFn, *, min_levels: int = 1, max_levels: int = 12) -> Book
         return tuple(levels)
 
     return Book(bids=side(-1), asks=side(1))
+
+
+def book_minute(close_ts: int, seconds: Sequence[BookSecond]) -> BookMinute:
+    """Fold the seconds of one candle.
+
+    Parameters
+    ----------
+    close_ts : int
+        Exclusive close time, epoch milliseconds.
+    seconds : sequence of BookSecond
+        Seconds outside the candle are ignored; of repeated seconds the last counts.
+    """
+    minute = OpenBookMinute()
+    for second in seconds:
+        if close_ts - MINUTE_MS <= second.second_ts < close_ts:
+            minute.add(second)
+    return minute.close(close_ts)

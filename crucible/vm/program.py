@@ -50,8 +50,6 @@ class Operator:
     arguments : tuple of ValueType
     returns : ValueType
         ``BOUNDED`` (within -1 and 1) may stand wherever a ``RATIO`` is wanted.
-    words : str
-        Template that prints it; ``{0}`` is the first argument.
     commutative : bool
         Whether the order of the arguments cannot change the result.
     """
@@ -60,7 +58,6 @@ class Operator:
     code: int
     arguments: tuple[ValueType, ...]
     returns: ValueType
-    words: str
     commutative: bool = False
 
 
@@ -69,33 +66,33 @@ _R, _B, _L, _W = ValueType.RATIO, ValueType.BOUNDED, ValueType.BOOLEAN, ValueTyp
 OPERATORS: dict[str, Operator] = {
     operator.name: operator
     for operator in (
-        Operator("add", 0, (_R, _R), _R, "({0} + {1})", commutative=True),
-        Operator("sub", 1, (_R, _R), _R, "({0} - {1})"),
-        Operator("mul", 2, (_R, _R), _R, "({0} x {1})", commutative=True),
-        Operator("div", 3, (_R, _R), _R, "({0} / sqrt(1 + {1}^2))"),
-        Operator("min", 4, (_R, _R), _R, "the smaller of {0} and {1}", commutative=True),
-        Operator("max", 5, (_R, _R), _R, "the larger of {0} and {1}", commutative=True),
-        Operator("gt", 6, (_R, _R), _L, "{0} > {1}"),
-        Operator("lt", 7, (_R, _R), _L, "{0} < {1}"),
-        Operator("and", 8, (_L, _L), _L, "({0} and {1})", commutative=True),
-        Operator("or", 9, (_L, _L), _L, "({0} or {1})", commutative=True),
-        Operator("cross_above", 10, (_R, _R), _L, "{0} crosses above {1}"),
-        Operator("cross_below", 11, (_R, _R), _L, "{0} crosses below {1}"),
-        Operator("abs", 20, (_R,), _R, "|{0}|"),
-        Operator("neg", 21, (_R,), _R, "-{0}"),
-        Operator("squash", 22, (_R,), _B, "squash({0})"),
-        Operator("not", 23, (_L,), _L, "not ({0})"),
-        Operator("if", 30, (_L, _R, _R), _R, "({1} if {0} else {2})"),
-        Operator("lag", 40, (_R, _W), _R, "{0} {1} candles ago"),
-        Operator("diff", 41, (_R, _W), _R, "the change of {0} over {1} candles"),
-        Operator("mean", 42, (_R, _W), _R, "the {1}-candle mean of {0}"),
-        Operator("std", 43, (_R, _W), _R, "the {1}-candle deviation of {0}"),
-        Operator("lowest", 44, (_R, _W), _R, "the {1}-candle low of {0}"),
-        Operator("highest", 45, (_R, _W), _R, "the {1}-candle high of {0}"),
-        Operator("rank", 46, (_R, _W), _B, "the {1}-candle rank of {0}"),
-        Operator("zscore", 47, (_R, _W), _R, "the {1}-candle z-score of {0}"),
-        Operator("ema", 48, (_R, _W), _R, "the {1}-candle exponential mean of {0}"),
-        Operator("trade", 60, (_L, _L), ValueType.SIGNAL, "buy when {0}; exit when {1}"),
+        Operator("add", 0, (_R, _R), _R, commutative=True),
+        Operator("sub", 1, (_R, _R), _R),
+        Operator("mul", 2, (_R, _R), _R, commutative=True),
+        Operator("div", 3, (_R, _R), _R),
+        Operator("min", 4, (_R, _R), _R, commutative=True),
+        Operator("max", 5, (_R, _R), _R, commutative=True),
+        Operator("gt", 6, (_R, _R), _L),
+        Operator("lt", 7, (_R, _R), _L),
+        Operator("and", 8, (_L, _L), _L, commutative=True),
+        Operator("or", 9, (_L, _L), _L, commutative=True),
+        Operator("cross_above", 10, (_R, _R), _L),
+        Operator("cross_below", 11, (_R, _R), _L),
+        Operator("abs", 20, (_R,), _R),
+        Operator("neg", 21, (_R,), _R),
+        Operator("squash", 22, (_R,), _B),
+        Operator("not", 23, (_L,), _L),
+        Operator("if", 30, (_L, _R, _R), _R),
+        Operator("lag", 40, (_R, _W), _R),
+        Operator("diff", 41, (_R, _W), _R),
+        Operator("mean", 42, (_R, _W), _R),
+        Operator("std", 43, (_R, _W), _R),
+        Operator("lowest", 44, (_R, _W), _R),
+        Operator("highest", 45, (_R, _W), _R),
+        Operator("rank", 46, (_R, _W), _B),
+        Operator("zscore", 47, (_R, _W), _R),
+        Operator("ema", 48, (_R, _W), _R),
+        Operator("trade", 60, (_L, _L), ValueType.SIGNAL),
     )
 }
 
@@ -179,14 +176,6 @@ def canonical(expression: Expression) -> Expression:
     if OPERATORS[expression[0]].commutative:
         parts.sort(key=repr)
     return (expression[0], *parts)
-
-
-def in_words(expression: Expression) -> str:
-    """One expression as a sentence a trader reads."""
-    if isinstance(expression, tuple):
-        parts = [in_words(part) for part in expression[1:]]
-        return OPERATORS[expression[0]].words.format(*parts)
-    return expression if isinstance(expression, str) else f"{expression:g}"
 
 
 def _leaves(expression: Expression) -> Iterator[Expression]:

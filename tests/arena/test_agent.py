@@ -47,7 +47,7 @@ def agent(signal: Signal, *, role="production", proven=False, edge=None) -> Agen
 
 
 def row(regime=0.0, volatility=1.0) -> FeatureRow:
-    return FeatureRow("BTCUSDT", 60_000, 60_000, np.array([regime, volatility]), SCHEMA)
+    return FeatureRow("BTCUSDT", 60_000, np.array([regime, volatility]), SCHEMA)
 
 
 def fill(side="buy", qty="0.004", price="50000") -> Fill:

@@ -23,9 +23,7 @@ SCHEMA = FeatureSchema(("regime_change_detected", "volatility_ratio"), {})
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 EXITS = Exits(0.01, 0.02, 60)
 MINUTE = Minute(60_000, {symbol: Candle(0, 100.0, 101.0, 99.0, 100.0, 1.0) for symbol in SYMBOLS})
-ROWS = {
-    symbol: FeatureRow(symbol, 60_000, 60_000, np.array([0.0, 1.0]), SCHEMA) for symbol in SYMBOLS
-}
+ROWS = {symbol: FeatureRow(symbol, 60_000, np.array([0.0, 1.0]), SCHEMA) for symbol in SYMBOLS}
 
 
 @dataclass

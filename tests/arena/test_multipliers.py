@@ -45,7 +45,7 @@ def row(*, books=True, influence="trained", without=(), **values) -> FeatureRow:
     names = tuple(name for name in NAMES if name not in without)
     schema = FeatureSchema(names, {"settings": {"books": books}, "influence": influence})
     found = np.array([{**CALM, **values}[name] for name in names])
-    return FeatureRow("BTCUSDT", 60_000, 60_000, found, schema)
+    return FeatureRow("BTCUSDT", 60_000, found, schema)
 
 
 def values(found) -> dict[str, float | None]:

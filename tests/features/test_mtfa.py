@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from crucible.features.mtfa import WINDOW, process_and_align_mtfa
 from crucible.features.rings import FIELDS, NONE, RING, push
 from crucible.market.candles import Candles
-from crucible.market.mtfa import higher_candles
 from crucible.testing.candles import candles
+from crucible.testing.higher_candles import higher_candles
 
 
 @settings(max_examples=60, deadline=None)

@@ -49,7 +49,7 @@ def replay(
         rows = pipeline.update(close_ts, minute, known)
         assert set(rows) == set(minute)
         for symbol, row in rows.items():
-            assert row.ts == row.known_at == close_ts
+            assert row.ts == close_ts
             values[symbol].append(row.values)
     return values
 

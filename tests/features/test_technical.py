@@ -10,9 +10,9 @@ from crucible.features.higher import HIGHER
 from crucible.features.pipeline import FeaturePipeline
 from crucible.features.technical import MINUTE_NAMES, TECHNICAL, TechnicalState
 from crucible.market.candles import Candles, read_candles
-from crucible.market.mtfa import higher_candles
 from crucible.market.simulator import simulate
 from crucible.settings import FeatureSettings
+from crucible.testing.higher_candles import higher_candles
 
 EXACT = {"rtol": 1e-8, "atol": 1e-9}
 

@@ -127,7 +127,7 @@ def test_what_is_read_from_a_file_never_reaches_lightgbm(trained):
         "import json, sys, numpy\n"
         "from crucible.strategies.load import load_strategy\n"
         "strategy = load_strategy(json.load(sys.stdin))\n"
-        "strategy.describe()\n"
+        "strategy.importance()\n"
         "assert 'lightgbm' not in sys.modules\n"
     )
     one = trained[1]

@@ -58,7 +58,6 @@ def test_a_program_survives_its_file(program):
     strategy = gp(program)
     loaded = load_strategy(json.loads(json.dumps(strategy.to_json())))
     assert loaded.to_json() == strategy.to_json()
-    assert loaded.describe() == strategy.describe()
     assert loaded.signals(frame_of()).tolist() == strategy.signals(frame_of()).tolist()
 
 
@@ -136,10 +135,3 @@ def test_a_file_that_is_not_a_strategy_is_named(tmp_path):
 def test_the_published_schema_is_the_one_that_is_checked():
     ours = (ROOT / "crucible" / "strategies" / SCHEMA_FILE).read_bytes()
     assert (ROOT / "docs" / "reference" / SCHEMA_FILE).read_bytes() == ours
-
-
-def test_a_program_is_told_in_words():
-    text = gp(("trade", ("gt", ("zscore", "a", 20), 1.5), ("cross_below", "b", "c"))).describe()
-    assert "Buy when the 20-candle z-score of a > 1.5." in text
-    assert "Exit when b crosses below c." in text
-    assert "Stop 1.00% below entry" in text

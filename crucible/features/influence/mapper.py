@@ -23,7 +23,7 @@ from crucible.features.grid import Grid, Matrix, State, hold
 from crucible.features.rings import NONE
 from crucible.files import make_folder, replacing
 from crucible.market.candles import Floats, Integers
-from crucible.market.mtfa import COVERAGE
+from crucible.market.timeframes import COVERAGE
 from crucible.settings import FeatureSettings
 
 # An empty file ends early, a file of one array is no archive, and parts may be cut or oddly packed.

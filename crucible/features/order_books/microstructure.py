@@ -123,23 +123,6 @@ class OpenBookMinute:
         )
 
 
-def book_minute(close_ts: int, seconds: Sequence[BookSecond]) -> BookMinute:
-    """Fold the seconds of one candle.
-
-    Parameters
-    ----------
-    close_ts : int
-        Exclusive close time, epoch milliseconds.
-    seconds : sequence of BookSecond
-        Seconds outside the candle are ignored; of repeated seconds the last counts.
-    """
-    minute = OpenBookMinute()
-    for second in seconds:
-        if close_ts - MINUTE_MS <= second.second_ts < close_ts:
-            minute.add(second)
-    return minute.close(close_ts)
-
-
 @dataclass(frozen=True, slots=True)
 class BookMinutes:
     """Book minutes of one symbol as columns, oldest first; shape (n,) each."""

@@ -21,7 +21,7 @@ from crucible.features.rings import NONE
 from crucible.features.topology.rips import persistence
 from crucible.files import make_folder, replacing
 from crucible.market.candles import Integers
-from crucible.market.mtfa import COVERAGE
+from crucible.market.timeframes import COVERAGE
 from crucible.settings import FeatureSettings
 
 RADAR = (

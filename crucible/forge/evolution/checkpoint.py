@@ -39,8 +39,6 @@ class ForgeState:
         Score of every candidate ever evaluated, by its key: the fitness cache.
     python_random : list
         State of the `random` generator.
-    numpy_random : dict
-        State of the numpy generator.
     trials : int
         Candidates evaluated in this forging; those before it are counted apart.
     table : list of dict
@@ -52,7 +50,6 @@ class ForgeState:
     population: list[Any]
     seen: dict[str, list[float | None]]
     python_random: list[Any]
-    numpy_random: dict[str, Any]
     trials: int
     table: list[dict[str, Any]] = field(default_factory=list)
 

@@ -148,7 +148,6 @@ class Forging:
             population=[],
             seen={},
             python_random=random_state(random.Random(own).getstate()),
-            numpy_random=dict(np.random.default_rng(self.seed).bit_generator.state),
             trials=0,
         )
         with _generators(state):

@@ -17,10 +17,10 @@ from crucible.features.order_books.microstructure import (
     BookSecond,
     Microstructure,
     OpenBookMinute,
-    book_minute,
 )
 from crucible.market.candles import Candles
 from crucible.settings import MINUTE_MS
+from crucible.testing.books import book_minute
 
 CLOSE = 1_746_057_660_000
 

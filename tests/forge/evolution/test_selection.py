@@ -137,7 +137,7 @@ class Shelf:
 
 def kept_of(scores, selection="lexicase", population=4, novel=False):
     settings = ForgeSettings(population=population, selection=selection)
-    state = ForgeState("", 0, [], {k: s.to_json() for k, s in scores.items()}, [], {}, 0)
+    state = ForgeState("", 0, [], {k: s.to_json() for k, s in scores.items()}, [], 0)
     with drawing_from(random.Random(3)):
         Selection(Shelf(), settings, with_novelty=novel).keep([Plain(k) for k in scores], state)
     return state

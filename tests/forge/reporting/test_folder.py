@@ -22,7 +22,7 @@ def test_a_champions_folder_holds_a_strategy_that_loads(kind, planted, tmp_path)
         "generations.parquet",
         "report.html",
     ]
-    assert read_strategy(tmp_path / "champion.json").describe() == result.champion.describe()
+    assert read_strategy(tmp_path / "champion.json").to_json() == result.champion.to_json()
     lineage = json.loads((tmp_path / "champion.json").read_text())["lineage"]
     assert lineage["trials"] == result.trials
     assert pq.read_table(tmp_path / "generations.parquet").to_pylist() == result.generations

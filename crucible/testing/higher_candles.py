@@ -1,4 +1,4 @@
-"""Higher candles, and which of them a minute may see: over whole candles, in plain numpy.
+"""Higher candles, and which of them a minute may see: over whole candles, in plain numpy, for tests.
 
 The pipeline's compiled step does the same minute by minute (`crucible.features.mtfa`).
 
@@ -14,13 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from crucible.market.candles import CandleError, Candles, Floats, Integers
+from crucible.market.timeframes import COVERAGE, TIMEFRAMES
 from crucible.settings import MINUTE_MS
-
-TIMEFRAMES = (15, 60)
-"""Higher timeframes of the feature pipeline, minutes."""
-
-COVERAGE = 0.9
-"""Share of a window's minutes that must be present before anything is said about the window."""
 
 
 @dataclass(frozen=True, slots=True)

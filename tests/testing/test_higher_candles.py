@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crucible.market.candles import CandleError, Candles
-from crucible.market.mtfa import COVERAGE, higher_candles, resample
 from crucible.market.simulator import simulate
+from crucible.market.timeframes import COVERAGE
 from crucible.settings import MINUTE_MS
 from crucible.testing.candles import candles
+from crucible.testing.higher_candles import higher_candles, resample
 
 
 @settings(max_examples=60, deadline=None)
