@@ -19,7 +19,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory):
     """The registry of a real MLflow server, for all tests at once: each uses slots of its own."""
-    from tests.tracking import running_registry
+    from tests.support.tracking import running_registry
 
     with running_registry(tmp_path_factory.mktemp("mlflow")) as running:
         yield running
@@ -28,7 +28,7 @@ def registry(tmp_path_factory):
 @pytest.fixture(scope="session")
 def plant(tmp_path_factory):
     """A real Prefect server and worker, a real MLflow server and a paper venue, for all tests at once."""
-    from tests.flows.plant import running_plant
+    from tests.support.plant import running_plant
 
     with running_plant(tmp_path_factory.mktemp("plant")) as running:
         yield running

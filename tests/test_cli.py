@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import call
+from tests.support.commands import call
 
 PROGRAM = Path(sys.executable).with_name("crucible")
 

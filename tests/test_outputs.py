@@ -14,8 +14,8 @@ from crucible.forge.reporting.folder import write_folder
 from crucible.market.candles import write_candles
 from crucible.market.simulator import simulate
 from crucible.outputs import OutputError, ask_for_file, ask_for_folder
-from tests.commands import call
-from tests.documented import answers, lacking
+from tests.support.commands import call
+from tests.support.documented import answers, lacking
 
 PROGRAM = Path(sys.executable).with_name("crucible")
 PROMISED = answers("Command lines")
@@ -136,7 +136,7 @@ def test_every_place_where_nothing_can_be_written_is_refused(tmp_path):
 
 
 def test_an_outcome_is_written_whole_or_the_earlier_one_stays(tmp_path, monkeypatch):
-    from tests.forge.markets import forging_of
+    from tests.support.markets import forging_of
 
     result = forging_of().run()
     write_folder(result, tmp_path)

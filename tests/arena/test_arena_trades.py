@@ -24,8 +24,14 @@ from crucible.market.lake import Lake
 from crucible.settings import FeatureSettings, Settings
 from crucible.strategies.contract import Exits
 from crucible.vm.signals import Signal
-from tests.disks import fill, mounted
-from tests.processes import ORIGIN_MS, cerebellum_command, running, venue_command, write_keys
+from tests.support.disks import fill, mounted
+from tests.support.processes import (
+    ORIGIN_MS,
+    cerebellum_command,
+    running,
+    venue_command,
+    write_keys,
+)
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 

@@ -22,7 +22,7 @@ from crucible.registry.proof import (
     seal,
 )
 from crucible.settings import Slot
-from tests.documented import answers
+from tests.support.documented import answers
 
 SLOT = Slot.parse("BTCUSDT-gp-1")
 SCHEMA = FeatureSchema(("x", "y"), {})

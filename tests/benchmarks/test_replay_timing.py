@@ -4,7 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from tests.processes import binary
+from tests.support.processes import binary
 
 
 def frame(kind: str, u: int, bids: list, asks: list) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import requests
 import zmq
 
-from tests.processes import binary
+from tests.support.processes import binary
 
 
 def uuid7() -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cerebellum.client import Cerebellum
-from tests.processes import cerebellum_command, running, venue_command, write_keys
+from tests.support.processes import cerebellum_command, running, venue_command, write_keys
 
 SYMBOLS = "BTCUSDT,ETHUSDT"
 

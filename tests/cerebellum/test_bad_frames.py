@@ -14,7 +14,7 @@ import zmq
 
 from tests.cerebellum.client import Cerebellum, Client, fault, uuid7
 from tests.cerebellum.conftest import SYMBOLS
-from tests.processes import REPOSITORY, cerebellum_command, running, venue_command
+from tests.support.processes import REPOSITORY, cerebellum_command, running, venue_command
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -15,7 +15,7 @@ import requests
 
 from tests.cerebellum.client import Cerebellum, Client, fault
 from tests.cerebellum.conftest import SYMBOLS
-from tests.processes import cerebellum_command, running, venue_command, write_keys
+from tests.support.processes import cerebellum_command, running, venue_command, write_keys
 
 pytestmark = pytest.mark.timeout(120)
 

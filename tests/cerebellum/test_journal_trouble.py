@@ -16,7 +16,7 @@ import pytest
 
 from tests.cerebellum.client import Cerebellum
 from tests.cerebellum.conftest import SYMBOLS
-from tests.processes import REPOSITORY, binary, cerebellum_command, running, venue_command
+from tests.support.processes import REPOSITORY, binary, cerebellum_command, running, venue_command
 
 pytestmark = pytest.mark.timeout(120)
 

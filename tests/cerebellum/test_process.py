@@ -11,7 +11,7 @@ import requests
 
 from tests.cerebellum.client import Cerebellum
 from tests.cerebellum.conftest import SYMBOLS
-from tests.processes import binary, cerebellum_command
+from tests.support.processes import binary, cerebellum_command
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -9,7 +9,7 @@ import pybit.unified_trading
 import pytest
 
 from tests.cerebellum.client import Cerebellum, fault
-from tests.processes import cerebellum_command
+from tests.support.processes import cerebellum_command
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -31,9 +31,9 @@ from flows.forge import (
     require_unchanged,
 )
 from flows.publication import offer
-from tests.flows.plant import SYMBOLS
-from tests.forge.markets import make_market
-from tests.processes import ORIGIN_MS
+from tests.support.markets import make_market
+from tests.support.plant import SYMBOLS
+from tests.support.processes import ORIGIN_MS
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -12,7 +12,7 @@ from crucible import sqlite
 from crucible.execution.messages import FillEvent, StateEvent
 from crucible.ledger.buffered import BufferedLedger
 from crucible.ledger.ledger import AgentRow, Ledger, LedgerError
-from tests.disks import fill, mounted
+from tests.support.disks import fill, mounted
 
 AGENT = "BTCUSDT-gp-1@1"
 ROW = AgentRow(AGENT, "BTCUSDT-gp-1", "1", "production", "BTCUSDT", "gp", False, 0, None)

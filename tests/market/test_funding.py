@@ -18,7 +18,7 @@ from crucible.market.funding import (
     write_funding,
 )
 from crucible.market.lake import Lake
-from tests.processes import DAY_MS, ORIGIN_MS, running, venue_command, write_keys
+from tests.support.processes import DAY_MS, ORIGIN_MS, running, venue_command, write_keys
 
 HOUR_MS = 3_600_000
 MINUTE_MS = 60_000

@@ -6,7 +6,7 @@ import pytest
 from crucible.market.candles import CandleError, Candles, read_candles, write_candles
 from crucible.market.exchange import Exchange, ExchangeError
 from crucible.market.lake import Lake, merge
-from tests.processes import DAY_MS, ORIGIN_MS, running, venue_command, write_keys
+from tests.support.processes import DAY_MS, ORIGIN_MS, running, venue_command, write_keys
 
 START_MS = ORIGIN_MS + 3 * DAY_MS
 

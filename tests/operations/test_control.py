@@ -14,7 +14,7 @@ from crucible.operations.control import halt_and_flatten
 from crucible.operations.reconciliation.accounts import differences
 from crucible.operations.reconciliation.own_accounts import journal_book
 from crucible.operations.reconciliation.venue_statement import VenueAccount
-from tests.processes import cerebellum_command, running, venue_command, write_keys
+from tests.support.processes import cerebellum_command, running, venue_command, write_keys
 
 SYMBOLS = "BTCUSDT,ETHUSDT"
 

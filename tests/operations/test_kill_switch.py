@@ -10,8 +10,8 @@ import pytest
 
 from crucible.execution.cerebellum_link import Addresses, CerebellumLink
 from crucible.operations.workspace import Home
-from tests.documented import answers, lacking
-from tests.processes import cerebellum_command, running, venue_command, write_keys
+from tests.support.documented import answers, lacking
+from tests.support.processes import cerebellum_command, running, venue_command, write_keys
 
 PROMISED = answers("Homes, secrets and proofs")
 PROGRAM = Path(sys.executable).with_name("crucible")

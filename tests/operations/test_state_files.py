@@ -18,8 +18,8 @@ from crucible.ledger.ledger import Ledger
 from crucible.operations.errors import HomeError
 from crucible.operations.market_configuration import open_outside, open_world
 from crucible.operations.workspace import Home, read_json, write_json
-from tests.disks import fill, mounted
-from tests.documented import answers, lacking
+from tests.support.disks import fill, mounted
+from tests.support.documented import answers, lacking
 
 WHOLE = {
     "services.json": {

@@ -19,7 +19,7 @@ from crucible.execution.messages import SetState
 from crucible.operations.supervision.process import Identity
 from crucible.operations.trading_state import journal_trouble, read_trading
 from crucible.operations.workspace import Home, Run, write_json
-from tests.processes import cerebellum_command, running, venue_command, write_keys
+from tests.support.processes import cerebellum_command, running, venue_command, write_keys
 
 AGENT = "BTCUSDT-gp-1@3"
 

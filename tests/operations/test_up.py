@@ -14,7 +14,7 @@ import pytest
 
 from crucible.operations.supervision.process import Identity, marked
 from crucible.operations.workspace import Home, read_json
-from tests.disks import fill, mounted
+from tests.support.disks import fill, mounted
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.paper_venue import venue as venues
+from tests.support import paper_venue as venues
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import requests
 import websocket
 from pybit.exceptions import InvalidRequestError
 
-from tests.paper_venue.venue import KEYS, ccxt_options, login, wait_for
+from tests.support.paper_venue import KEYS, ccxt_options, login, wait_for
 
 SYMBOL = "BTC/USDT:USDT"
 

@@ -9,7 +9,7 @@ import requests
 import websocket
 from pybit.exceptions import InvalidRequestError
 
-from tests.paper_venue.venue import KEYS, login, wait_for
+from tests.support.paper_venue import KEYS, login, wait_for
 
 ORDER = {
     "category": "linear",

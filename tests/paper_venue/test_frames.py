@@ -10,7 +10,7 @@ import pytest
 import websocket
 
 from tests.paper_venue.test_process import refuse
-from tests.paper_venue.venue import KEYS, wait_for, write_keys
+from tests.support.paper_venue import KEYS, wait_for, write_keys
 
 START = 1_704_067_200_000
 

@@ -13,7 +13,7 @@ from crucible.market.funding import Funding, write_funding
 from tests.paper_venue.test_frames import book, trade, write
 from tests.paper_venue.test_process import START as START_OF_CANDLES
 from tests.paper_venue.test_process import refuse, write_candles
-from tests.paper_venue.venue import KEYS, ccxt_options, wait_for, write_keys
+from tests.support.paper_venue import KEYS, ccxt_options, wait_for, write_keys
 
 HOUR = 3_600_000
 START = 1_704_067_200_000 + 7 * HOUR

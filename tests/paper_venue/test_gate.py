@@ -6,7 +6,7 @@ import pytest
 import requests
 import websocket
 
-from tests.paper_venue.venue import wait_for
+from tests.support.paper_venue import wait_for
 
 PATHS = ["/v5/market/time", "/admin/status", "/admin/ledger", "/v5/order/realtime", "/nowhere"]
 FOREIGN = [

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.paper_venue.test_process import START, refuse
-from tests.paper_venue.venue import write_keys
+from tests.support.paper_venue import write_keys
 
 # Prices of a coin that no table knows, on a grid of 0.0005.
 PRICES = [1.2345, 1.2350, 1.2355, 1.2405, 1.2390] * 8

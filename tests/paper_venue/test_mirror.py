@@ -10,7 +10,7 @@ import websocket
 from pybit.exceptions import InvalidRequestError
 
 from tests.paper_venue.test_process import refuse
-from tests.paper_venue.venue import KEYS, Venue, wait_for, write_keys
+from tests.support.paper_venue import KEYS, Venue, wait_for, write_keys
 
 SYMBOLS = "BTCUSDT,ETHUSDT"
 

@@ -11,7 +11,7 @@ import pytest
 import requests
 import websocket
 
-from tests.paper_venue.venue import binary, write_keys
+from tests.support.paper_venue import binary, write_keys
 
 START = 1_704_067_200_000
 

@@ -7,7 +7,7 @@ import pybit.unified_trading
 import pytest
 from pybit.exceptions import FailedRequestError, InvalidRequestError
 
-from tests.paper_venue.venue import KEYS, wait_for
+from tests.support.paper_venue import KEYS, wait_for
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from crucible.forge.backtest.engine import Market, Reason, backtest
 from crucible.forge.boosted.labels import label, uniqueness
 from crucible.settings import Costs
 from crucible.strategies.contract import Exits
-from tests.forge.markets import make_market
+from tests.support.markets import make_market
 
 COSTS = Costs()
 

@@ -10,7 +10,7 @@ from crucible.forge.evolution.checkpoint import CheckpointError
 from crucible.forge.evolution.distributed import Recipe, on_worker, spread
 from crucible.forge.evolution.islands import Islands, IslandsState
 from crucible.settings import Slot
-from tests.forge.markets import SMALL, forging_of, make_market
+from tests.support.markets import SMALL, forging_of, make_market
 
 THREE = SMALL.model_validate(
     {**SMALL.model_dump(), "islands": 3, "migrate_every": 1, "migrants": 2, "generations": 3}

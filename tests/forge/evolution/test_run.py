@@ -25,7 +25,7 @@ from crucible.settings import MINUTE_MS
 from crucible.strategies.contract import Exits
 from crucible.strategies.load import load_strategy
 from crucible.vm.program import lookback, parse_program
-from tests.forge.markets import SMALL, forging_of, make_market
+from tests.support.markets import SMALL, forging_of, make_market
 
 KINDS = ["gp", "boosted"]
 
@@ -47,7 +47,7 @@ def test_a_resumed_forging_ends_with_the_same_population(kind, tmp_path):
 def test_another_process_breeds_the_same_population():
     state = forging_of().advance(forging_of().start())
     code = (
-        "import json; from tests.forge.markets import forging_of;"
+        "import json; from tests.support.markets import forging_of;"
         "forging = forging_of(); state = forging.advance(forging.start());"
         "print(json.dumps(state.population))"
     )

@@ -23,7 +23,7 @@ from crucible.forge.validation.novelty import FEWEST_COMMON_DAYS, Living, Novelt
 from crucible.settings import ForgeSettings, Slot
 from crucible.strategies.contract import Exits
 from crucible.strategies.gp import GpStrategy
-from tests.forge.markets import SMALL, forging_of, make_market
+from tests.support.markets import SMALL, forging_of, make_market
 
 KINDS = ["gp", "boosted"]
 DAYS = np.arange(30, dtype=np.int64)
@@ -70,7 +70,7 @@ def test_another_process_selects_the_same_bytes(selection):
     forging = forging_of(settings=settings)
     state = forging.advance(forging.start())
     code = (
-        "import json; from tests.forge.markets import SMALL, forging_of;"
+        "import json; from tests.support.markets import SMALL, forging_of;"
         f"settings = SMALL.model_copy(update={{'selection': {selection!r}}});"
         "forging = forging_of(settings=settings); state = forging.advance(forging.start());"
         "print(json.dumps([state.population, state.seen, state.python_random]))"

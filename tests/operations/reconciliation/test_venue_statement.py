@@ -15,7 +15,7 @@ from crucible.operations.errors import BooksError
 from crucible.operations.reconciliation.venue_statement import Statement, VenueAccount
 from crucible.operations.supervision.servers import market_clock
 from crucible.operations.workspace import read_json, write_json
-from tests.processes import running, venue_command, write_keys
+from tests.support.processes import running, venue_command, write_keys
 
 INITIAL = Decimal(100_000)
 

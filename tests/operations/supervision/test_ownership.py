@@ -11,7 +11,7 @@ from crucible.operations.errors import HomeError
 from crucible.operations.supervision.ownership import address_of, refuse_another
 from crucible.operations.supervision.process import Identity
 from crucible.operations.workspace import Home, write_json
-from tests.documented import answers
+from tests.support.documented import answers
 
 PROMISED = answers("Homes, secrets and proofs")
 OURS, THEIRS = "http://127.0.0.1:5000", "http://127.0.0.1:5001"

@@ -27,7 +27,7 @@ from crucible.operations.supervision.services import Ports
 from crucible.operations.workspace import Home, Run, write_json
 from crucible.registry.models import Registry
 from crucible.settings import MINUTE_MS, Settings, Slot
-from tests.processes import DAY_MS, ORIGIN_MS, REPOSITORY
+from tests.support.processes import DAY_MS, ORIGIN_MS, REPOSITORY
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 DAYS = 2
