@@ -6,12 +6,12 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 import uvicorn
 
 from crucible.gate import Gate, owner_of
+from tests.support.polling import until
 
 PORT = 8400
 OURS = {"host": f"127.0.0.1:{PORT}"}
@@ -140,9 +140,7 @@ def test_the_other_end_of_a_real_connection_is_known(server, way):
         ends = client.getsockname(), client.getpeername()
         assert owner_of(*ends) == os.getuid()
         # The other half is there once the kernel has handled the last packet of the greeting.
-        end = time.monotonic() + 5
-        while owner_of(ends[1], ends[0]) is None and time.monotonic() < end:
-            time.sleep(0.01)
+        until(lambda: owner_of(ends[1], ends[0]) is not None, "its owner", seconds=5, pause=0.01)
         assert owner_of(ends[1], ends[0]) == os.getuid()
         assert owner_of(("127.0.0.1", server), ("127.0.0.1", ends[0][1] ^ 1)) is None
     assert owner_of(*ends) is None

@@ -14,6 +14,7 @@ import zmq
 
 from tests.cerebellum.client import Cerebellum, Client, fault, uuid7
 from tests.cerebellum.conftest import SYMBOLS
+from tests.support.polling import until
 from tests.support.processes import REPOSITORY, cerebellum_command, running, venue_command
 
 pytestmark = pytest.mark.timeout(180)
@@ -263,9 +264,7 @@ def journal_held(bench: Bench) -> list[str]:
     other.execute("BEGIN IMMEDIATE")
     # What shows that it is held: a change that wants to be written.
     bench.limits(order={"per_second_per_agent": 9})
-    end = time.monotonic() + 10.0
-    while bench.cerebellum.metric("cerebellum_journal_trouble") != 2:
-        assert time.monotonic() < end, "nobody noticed"
+    until(lambda: bench.cerebellum.metric("cerebellum_journal_trouble") == 2, "notice of it")
     seen = [answer(bench.submit()), answer(bench.amend(resting, qty="0.020"))]
     other.execute("ROLLBACK")
     other.close()

@@ -15,6 +15,7 @@ import requests
 
 from tests.cerebellum.client import Cerebellum, Client, fault
 from tests.cerebellum.conftest import SYMBOLS
+from tests.support.polling import until
 from tests.support.processes import cerebellum_command, running, venue_command, write_keys
 
 pytestmark = pytest.mark.timeout(120)
@@ -43,10 +44,7 @@ class Waiting:
         return found
 
     def line(self, text: str, count: int = 1) -> dict[str, Any]:
-        end = time.monotonic() + 15
-        while len(self.lines(text)) < count:
-            assert time.monotonic() < end, f"no line {text!r}"
-            time.sleep(0.05)
+        until(lambda: len(self.lines(text)) >= count, f"the line {text!r}", seconds=15, pause=0.05)
         return self.lines(text)[-1]
 
     def stop(self) -> None:

@@ -8,7 +8,6 @@ import resource
 import shutil
 import sqlite3
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 
 from tests.cerebellum.client import Cerebellum
 from tests.cerebellum.conftest import SYMBOLS
+from tests.support.polling import until
 from tests.support.processes import REPOSITORY, binary, cerebellum_command, running, venue_command
 
 pytestmark = pytest.mark.timeout(120)
@@ -52,13 +52,6 @@ def send_blind(cerebellum: Cerebellum, request: str, **fields: object) -> dict:
     return intent
 
 
-def until(check: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < end, f"{what}: not in {seconds} s"
-        time.sleep(0.02)
-
-
 def gapless(cerebellum: Cerebellum) -> list[dict]:
     events = cerebellum.client.replay()
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
@@ -76,16 +69,20 @@ def test_protection_goes_on_from_memory_and_every_row_is_written_afterwards(
     written = cerebellum.rows("SELECT count(*) FROM fills")
     with trouble(cerebellum):
         taken = send_blind(cerebellum, "taken")
-        until(lambda: cerebellum.metric("cerebellum_journal_trouble") == 2, "trouble is noticed")
+        until(
+            lambda: cerebellum.metric("cerebellum_journal_trouble") == 2,
+            "trouble is noticed",
+            seconds=20,
+        )
         assert not client.commands.poll(300), "nothing is promised that is not on disk"
         refused = client.submit("c", "buy", "0.010")
         assert (refused["status"], refused["code"]) == ("rejected", "journal_unwritable")
         # The deadline closes a position, the operator's command the other one.
-        until(lambda: ("a", "BTCUSDT") not in client.positions(), "the deadline closes")
+        until(lambda: ("a", "BTCUSDT") not in client.positions(), "the deadline closes", seconds=20)
         told = client.command("flatten", agent=None, symbol=None, reason="kill")
         assert told["status"] == "accepted"
         assert "in memory only" in told["text"]
-        until(lambda: client.positions() == {}, "the kill closes")
+        until(lambda: client.positions() == {}, "the kill closes", seconds=20)
         assert cerebellum.process.poll() is None
     # Whoever sent the entry hears of it once it is on disk.
     assert client.commands.poll(10_000)

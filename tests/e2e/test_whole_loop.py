@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +25,7 @@ import pytest
 from crucible.operations.supervision.servers import authorization
 from crucible.operations.workspace import Home
 from crucible.settings import Slot
+from tests.support.polling import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2_700)]
 
@@ -70,14 +70,11 @@ class Stack:
         return self.status().get("agents", [])
 
     def wait(self, what: str, done: Callable[[], Any], seconds: float) -> Any:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+        def found() -> Any:
             assert self.process.poll() is None, f"crucible up ended: {self.log()}"
-            found = done()
-            if found:
-                return found
-            time.sleep(2)
-        pytest.fail(f"{what}: not within {seconds:g} s\n{self.log()}")
+            return done()
+
+        return until(found, lambda: f"{what}\n{self.log()}", seconds=seconds, pause=1.0)
 
     def log(self) -> str:
         parts = [(self.home / "up.log").read_text()[-2_000:]]

@@ -13,6 +13,7 @@ from crucible.execution.messages import FillEvent, StateEvent
 from crucible.ledger.buffered import BufferedLedger
 from crucible.ledger.ledger import AgentRow, Ledger, LedgerError
 from tests.support.disks import fill, mounted
+from tests.support.polling import until
 
 AGENT = "BTCUSDT-gp-1@1"
 ROW = AgentRow(AGENT, "BTCUSDT-gp-1", "1", "production", "BTCUSDT", "gp", False, 0, None)
@@ -71,11 +72,11 @@ def tables(path: Path) -> dict[str, list[tuple]]:
 
 
 def wait_until_written(ledger: BufferedLedger) -> None:
-    deadline = time.monotonic() + 20
-    while ledger.trouble:
-        assert time.monotonic() < deadline
+    def written() -> bool:
         ledger.retry()
-        time.sleep(0.05)
+        return not ledger.trouble
+
+    until(written, "a ledger that can be written", seconds=20, pause=0.05)
 
 
 def test_a_full_disk_loses_nothing_and_doubles_nothing(small_disk: Path, tmp_path: Path):

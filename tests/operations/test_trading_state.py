@@ -19,6 +19,7 @@ from crucible.execution.messages import SetState
 from crucible.operations.supervision.process import Identity
 from crucible.operations.trading_state import journal_trouble, read_trading
 from crucible.operations.workspace import Home, Run, write_json
+from tests.support.polling import until
 from tests.support.processes import cerebellum_command, running, venue_command, write_keys
 
 AGENT = "BTCUSDT-gp-1@3"
@@ -47,10 +48,12 @@ class Desk:
         return TestClient(make_app(self.home)).get("/api/state").json()["status"]["trading"]
 
     def until(self, check: Callable[[dict], bool]) -> None:
-        end = time.monotonic() + 30
-        while not check(told := self.status()["trading"]):
-            assert time.monotonic() < end, told
-            time.sleep(0.1)
+        until(
+            lambda: check(self.status()["trading"]),
+            lambda: self.status()["trading"],
+            seconds=30,
+            pause=0.1,
+        )
 
     def hold_back(self, agent: str | None, symbol: str | None, state: str) -> None:
         with CerebellumLink(self.addresses) as link:

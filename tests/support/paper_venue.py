@@ -105,15 +105,3 @@ def ccxt_options(venue: Venue, account: int = 0) -> dict[str, Any]:
         },
         "options": {"fetchMarkets": {"types": ["linear"]}},
     }
-
-
-def wait_for(check, seconds: float = 10.0, what: str = "the condition"):
-    """Wait until ``check`` returns something true, and return it."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = check()
-        if found:
-            return found
-        time.sleep(0.02)
-    message = f"{what} did not come true within {seconds} s"
-    raise AssertionError(message)

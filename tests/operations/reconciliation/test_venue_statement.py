@@ -15,6 +15,7 @@ from crucible.operations.errors import BooksError
 from crucible.operations.reconciliation.venue_statement import Statement, VenueAccount
 from crucible.operations.supervision.servers import market_clock
 from crucible.operations.workspace import read_json, write_json
+from tests.support.polling import until
 from tests.support.processes import running, venue_command, write_keys
 
 INITIAL = Decimal(100_000)
@@ -62,13 +63,13 @@ class Trader:
 
     def settled(self) -> Statement:
         """A statement that holds every order sent."""
-        deadline = time.monotonic() + 20
-        while True:
+
+        def whole() -> Statement | None:
             statement = self.account.statement(INITIAL)
-            if len({row["orderLinkId"] for row in statement.executions}) >= self.sent:
-                return statement
-            assert time.monotonic() < deadline, "the venue did not fill"
-            time.sleep(0.05)
+            filled = {row["orderLinkId"] for row in statement.executions}
+            return statement if len(filled) >= self.sent else None
+
+        return until(whole, "the fills of all orders", seconds=20, pause=0.05)
 
 
 @pytest.fixture(scope="module")

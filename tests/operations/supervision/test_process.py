@@ -18,6 +18,7 @@ from crucible.operations.supervision.process import (
     memory_mb,
     stop_trees,
 )
+from tests.support.polling import until
 
 STUBBORN = """
 import signal, subprocess, sys, time
@@ -42,12 +43,12 @@ def start(tmp_path: Path, code: str, name: str = "tiny", nice: int = 0) -> Servi
 
 
 def ready(process: ServiceProcess) -> dict:
-    deadline = time.monotonic() + 20
-    while (line := process.ready_line()) is None:
-        assert time.monotonic() < deadline
-        assert process.poll() is None, process.last_words()
-        time.sleep(0.02)
-    return line
+    def line() -> dict | None:
+        found = process.ready_line()
+        assert found or process.poll() is None, process.last_words()
+        return found
+
+    return until(line, "the ready line", seconds=20)
 
 
 def test_a_meek_service_ends_in_order(tmp_path: Path):
