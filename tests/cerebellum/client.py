@@ -15,7 +15,7 @@ import requests
 import zmq
 
 from tests.support.polling import until
-from tests.support.processes import binary
+from tests.support.processes import binary, started
 
 
 def uuid7() -> str:
@@ -130,13 +130,7 @@ class Cerebellum:
         self.start()
 
     def start(self) -> None:
-        with self.log.open("a") as stderr:
-            self.process = subprocess.Popen(
-                self.command, stdout=subprocess.PIPE, stderr=stderr, text=True
-            )
-        line = self.process.stdout.readline()
-        assert line, self.log.read_text()[-2000:]
-        self.ready = json.loads(line)
+        self.process, self.ready = started(self.command, self.log)
         self.client = Client(self.ready)
 
     def kill(self) -> None:

@@ -16,7 +16,13 @@ import requests
 from tests.cerebellum.client import Cerebellum, Client, fault
 from tests.cerebellum.conftest import SYMBOLS
 from tests.support.polling import until
-from tests.support.processes import cerebellum_command, running, venue_command, write_keys
+from tests.support.processes import (
+    cerebellum_command,
+    free_ports,
+    running,
+    venue_command,
+    write_keys,
+)
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -57,9 +63,7 @@ class Waiting:
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+    return free_ports(1)[0]
 
 
 def test_a_venue_that_is_away_is_told_each_try_and_found_when_it_comes(

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -26,22 +25,13 @@ from crucible.operations.supervision.servers import authorization
 from crucible.operations.workspace import Home
 from crucible.settings import Slot
 from tests.support.polling import until
+from tests.support.processes import free_ports
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2_700)]
 
 SYMBOLS = "BTCUSDT,ETHUSDT,SOLUSDT"
 BAD_SLOT = "BTCUSDT-gp-2"
 START_MS = 1_748_736_000_000  # 2025-06-01, after four weeks of history
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 def crucible(*arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:

@@ -7,30 +7,24 @@ import time
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 import requests
 import websocket
 
-from tests.support.paper_venue import binary, write_keys
+from tests.support.paper_venue import write_keys
+from tests.support.processes import binary
 
 START = 1_704_067_200_000
 
 
 def refuse(*flags) -> str:
     done = subprocess.run(
-        [binary(), *flags], capture_output=True, text=True, timeout=10, check=False
+        [binary("paper_venue"), *flags], capture_output=True, text=True, timeout=10, check=False
     )
     assert done.returncode != 0
     assert done.stdout == ""
     line = done.stderr.strip()
     assert len(line.splitlines()) == 1 or "--help" in line
     return line
-
-
-@pytest.fixture(autouse=True)
-def _built():
-    if not binary().exists():
-        pytest.fail(f"{binary()} is missing: cargo build --release in cerebellum_core")
 
 
 def test_bad_settings_end_with_one_clear_line(tmp_path):
@@ -207,7 +201,7 @@ def test_bytes_that_are_no_candles_never_end_in_a_trace(tmp_path):
         # A start beyond the end is refused, too, so every run ends.
         flags = (*replay, "--candles", str(path.parent), "--start", str(START + 86_400_000))
         done = subprocess.run(
-            [binary(), *flags], capture_output=True, text=True, timeout=10, check=False
+            [binary("paper_venue"), *flags], capture_output=True, text=True, timeout=10, check=False
         )
         assert done.returncode == 2, done.stderr
         assert "panicked" not in done.stderr
@@ -215,7 +209,7 @@ def test_bytes_that_are_no_candles_never_end_in_a_trace(tmp_path):
 
 
 def test_a_log_that_cannot_be_written_ends_nothing(tmp_path):
-    flags = [binary(), "--keys", write_keys(tmp_path), "--history-days", "1"]
+    flags = [binary("paper_venue"), "--keys", write_keys(tmp_path), "--history-days", "1"]
     with open("/dev/full", "w") as full:  # noqa: PTH123
         process = subprocess.Popen(flags, stdout=subprocess.PIPE, stderr=full, text=True)
         rest = json.loads(process.stdout.readline())["rest"]

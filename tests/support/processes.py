@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import socket
 import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,26 +28,62 @@ def binary(name: str) -> str:
     return str(path)
 
 
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on, each another one."""
+    with ExitStack() as stack:
+        taken = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in taken:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in taken]
+
+
+def started(command: list[str], log: Path) -> tuple[subprocess.Popen[str], dict[str, Any]]:
+    """Start a process that prints a ready line, and read it; what it logs is added to `log`."""
+    with log.open("a") as stderr:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
+    try:
+        line = process.stdout.readline()
+        assert line, f"{command[0]} ended with {process.wait()}: {log.read_text()[-2000:]}"
+        return process, json.loads(line)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+
+
+def end(process: subprocess.Popen[Any], seconds: float = 8.0) -> int:
+    """End a process in order, or for certain; give its code."""
+    process.terminate()
+    try:
+        return process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
 @contextmanager
 def running(
     command: list[str], log: Path
 ) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """Start a process that prints a ready line; end it in order, or for certain."""
-    with log.open("a") as stderr:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
-        try:
-            line = process.stdout.readline()
-            if not line:
-                message = f"{command[0]} ended with {process.wait()}: {log.read_text()[-2000:]}"
-                raise RuntimeError(message)
-            yield process, json.loads(line)
-        finally:
-            process.terminate()
-            try:
-                process.wait(timeout=8)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    process, ready = started(command, log)
+    try:
+        yield process, ready
+    finally:
+        end(process)
+
+
+@contextmanager
+def python(code: str, *words: object, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """Run code as a program of its own, whose lines can be read; kill it in the end."""
+    command = [sys.executable, "-c", code, *map(str, words)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
 def write_keys(folder: Path, accounts: int = 1, usdt: str = "100000") -> Path:

@@ -1,8 +1,6 @@
 """No command takes another home's server for its own."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ from crucible.operations.supervision.ownership import address_of, refuse_another
 from crucible.operations.supervision.process import Identity
 from crucible.operations.workspace import Home, write_json
 from tests.support.documented import answers
+from tests.support.processes import python
 
 PROMISED = answers("Homes, secrets and proofs")
 OURS, THEIRS = "http://127.0.0.1:5000", "http://127.0.0.1:5001"
@@ -23,10 +22,8 @@ def promised(case: str) -> str:
 
 @pytest.fixture
 def process():
-    started = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    yield started
-    started.kill()
-    started.wait()
+    with python("import time; time.sleep(60)") as started:
+        yield started
 
 
 @pytest.fixture
