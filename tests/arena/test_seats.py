@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 import pytest
-from tests.arena.test_ledger import fill_event
 
 from crucible.arena.agent import Agent, Seat
 from crucible.arena.registry_watcher import Seated
@@ -16,6 +15,7 @@ from crucible.ledger.ledger import Ledger
 from crucible.settings import Costs
 from crucible.strategies.contract import Exits
 from crucible.vm.signals import Signal
+from tests.support.factories import fill_event
 
 NAME = "BTCUSDT-gp-1@1"
 OTHER = "BTCUSDT-gp-2@1"

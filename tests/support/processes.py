@@ -73,6 +73,15 @@ def running(
         end(process)
 
 
+def printed(code: str) -> str:
+    """What code prints as a program of its own, whose sets and dictionaries hash otherwise."""
+    environment = {**os.environ, "PYTHONHASHSEED": "77", "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=REPOSITORY, env=environment
+    ).stdout
+
+
 @contextmanager
 def python(code: str, *words: object, **options: Any) -> Iterator[subprocess.Popen[str]]:
     """Run code as a program of its own, whose lines can be read; kill it in the end."""

@@ -6,13 +6,14 @@ import pytest
 from prefect.logging import disable_run_logger
 
 from crucible.errors import StrategyError
-from crucible.ledger.ledger import AgentRow, Ledger
+from crucible.ledger.ledger import Ledger
 from crucible.lifecycle.seats import SeatAction
 from crucible.registry.models import RegistryError, Version
 from crucible.settings import Settings
 from flows import singularity
 from flows.promotion import PromotionError
 from flows.watchtower import judge_all
+from tests.support.factories import agent_row
 
 EXITS = {"stop": 0.02, "target": 0.02, "timeout": 600}
 HOUR_MS = 3_600_000
@@ -41,9 +42,7 @@ def judged(tmp_path, files):
     house = SimpleNamespace(registry=Files(files), settings=Settings())
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
         for slot in files:
-            ledger.seat(
-                AgentRow(f"{slot}@1", slot, "1", "production", "BTCUSDT", "gp", False, 0, None)
-            )
+            ledger.seat(agent_row(f"{slot}@1"))
         with disable_run_logger():
             return [one.row.slot for one in judge_all.fn(house, ledger, HOUR_MS, {})]
 

@@ -2,14 +2,11 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import pkgutil
 import random
-import subprocess
 import sys
 import threading
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -26,6 +23,7 @@ from crucible.strategies.contract import Exits
 from crucible.strategies.load import load_strategy
 from crucible.vm.program import lookback, parse_program
 from tests.support.markets import SMALL, forging_of, make_market
+from tests.support.processes import printed
 
 KINDS = ["gp", "boosted"]
 
@@ -51,15 +49,7 @@ def test_another_process_breeds_the_same_population():
         "forging = forging_of(); state = forging.advance(forging.start());"
         "print(json.dumps(state.population))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=Path(__file__).parents[3],
-        env={**os.environ, "PYTHONHASHSEED": "77"},
-    )
-    assert json.loads(done.stdout) == state.population
+    assert json.loads(printed(code)) == state.population
 
 
 def test_another_seed_breeds_another_population():

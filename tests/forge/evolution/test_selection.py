@@ -1,12 +1,8 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import subprocess
-import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +20,7 @@ from crucible.settings import ForgeSettings, Slot
 from crucible.strategies.contract import Exits
 from crucible.strategies.gp import GpStrategy
 from tests.support.markets import SMALL, forging_of, make_market
+from tests.support.processes import printed
 
 KINDS = ["gp", "boosted"]
 DAYS = np.arange(30, dtype=np.int64)
@@ -75,16 +72,8 @@ def test_another_process_selects_the_same_bytes(selection):
         "forging = forging_of(settings=settings); state = forging.advance(forging.start());"
         "print(json.dumps([state.population, state.seen, state.python_random]))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=Path(__file__).parents[3],
-        env={**os.environ, "PYTHONHASHSEED": "77"},
-    )
     expected = json.dumps([state.population, state.seen, state.python_random])
-    assert done.stdout.strip() == expected
+    assert printed(code).strip() == expected
 
 
 def test_lexicase_draws_from_the_forgings_generator_alone():
