@@ -7,10 +7,12 @@ import time
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 import requests
 import websocket
 
 from tests.support.paper_venue import write_keys
+from tests.support.polling import until
 from tests.support.processes import binary
 
 START = 1_704_067_200_000
@@ -27,6 +29,7 @@ def refuse(*flags) -> str:
     return line
 
 
+@pytest.mark.process
 def test_bad_settings_end_with_one_clear_line(tmp_path):
     keys = str(write_keys(tmp_path))
     assert "--keys" in refuse()
@@ -38,6 +41,7 @@ def test_bad_settings_end_with_one_clear_line(tmp_path):
     assert "nowhere" in refuse("--keys", keys, "--config", str(tmp_path / "nowhere.toml"))
 
 
+@pytest.mark.process
 def test_a_keys_file_that_others_can_read_is_refused_and_never_shown(tmp_path):
     line = refuse("--keys", str(write_keys(tmp_path, 0o644)))
     assert "chmod 600" in line
@@ -89,14 +93,18 @@ def test_a_venue_started_later_serves_the_same_history(fresh):
         "--seed",
         "3",
         "--speed",
-        "1000",
+        "10000",
+        "--step-ms",
+        "10000",
         "--symbols",
         "BTCUSDT,ETHUSDT",
     )
     early = fresh("--start", str(START + 3_600_000), *flags)
     late = fresh("--start", str(START + 6 * 3_600_000), *flags)
     path = f"/v5/market/kline?category=linear&symbol=ETHUSDT&interval=1&start={START}&limit=200"
-    time.sleep(9)
+    # The two hundred minutes that are asked for have passed in the venue that began with them.
+    passed = START + 200 * 60_000
+    until(lambda: early.get("/admin/status")["market_ts"] > passed, "200 minutes", seconds=30)
     rows = early.get(path)["result"]["list"]
     assert rows == late.get(path)["result"]["list"]
     assert len(rows) == 200
@@ -163,14 +171,15 @@ def test_a_replay_streams_exactly_the_recorded_candles_and_then_stands_still(fre
     assert all(second == first + 1 for first, second in pairs), (
         "all symbols' candles leave together"
     )
-    time.sleep(1)
-    status = venue.get("/admin/status")
-    assert status["ended"] is True
+    status = until(
+        lambda: (told := venue.get("/admin/status"))["ended"] and told, "the end", seconds=10
+    )
     assert status["market_ts"] == START + 90 * 60_000
     assert "the recording is over" in venue.errors.read_text()
     socket.close()
 
 
+@pytest.mark.process
 def test_a_start_that_cannot_be_meant_ends_with_one_line_and_no_trace(tmp_path):
     keys = ("--keys", str(write_keys(tmp_path)))
     candles = tmp_path / "candles"
@@ -188,6 +197,7 @@ def test_a_start_that_cannot_be_meant_ends_with_one_line_and_no_trace(tmp_path):
         assert str(broken / "x") in refuse(*flags, place, str(broken / "x"))
 
 
+@pytest.mark.process
 def test_bytes_that_are_no_candles_never_end_in_a_trace(tmp_path):
     write_candles(tmp_path / "candles", "BTCUSDT", 90)
     path = tmp_path / "candles" / "BTCUSDT-1m.parquet"
@@ -208,6 +218,7 @@ def test_bytes_that_are_no_candles_never_end_in_a_trace(tmp_path):
         assert done.stderr.splitlines()[-1].startswith("paper_venue: ")
 
 
+@pytest.mark.process
 def test_a_log_that_cannot_be_written_ends_nothing(tmp_path):
     flags = [binary("paper_venue"), "--keys", write_keys(tmp_path), "--history-days", "1"]
     with open("/dev/full", "w") as full:  # noqa: PTH123
