@@ -5,6 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from crucible.forge.revision import code_revision
+from tests.support import guard
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Git is asked which code this is before any test, and once: every forging writes it down.
+    code_revision()
+    config.pluginmanager.register(guard.Guard(), "process-guard")
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
@@ -47,12 +56,13 @@ LONG = (
 # First, because pytest-xdist reads the marks in its own.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give tests that share servers to one process, and begin with those that take long."""
+    """Mark tests that start something, give those that share servers to one process, begin with the long."""
     places = {}
     for item in items:
         used = getattr(item, "fixturenames", ())
         group = next((name for name in ("plant", "registry") if name in used), item.location[0])
         item.add_marker(pytest.mark.xdist_group(group))
+        guard.mark(item)
         place = (number for number, start in enumerate(LONG) if group.startswith(start))
         places[item] = next(place, len(LONG))
     items.sort(key=places.__getitem__)

@@ -134,6 +134,7 @@ def way(request, monkeypatch):
         monkeypatch.setattr("crucible.gate._TABLES", ())
 
 
+@pytest.mark.process
 def test_the_other_end_of_a_real_connection_is_known(server, way):
     assert asked_as(os.getuid(), server).startswith("HTTP/1.1 200 OK")
     with socket.create_connection(("127.0.0.1", server)) as client:
@@ -152,6 +153,7 @@ def test_the_other_end_of_a_real_connection_is_known(server, way):
         )
 
 
+@pytest.mark.process
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can ask as another user")
 def test_another_user_of_the_machine_is_refused_on_a_real_connection(server, way):
     told = asked_as(65_534, server)

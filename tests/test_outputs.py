@@ -96,6 +96,7 @@ def place(case: str, tmp_path: Path, candles: Path) -> tuple[tuple[object, ...],
     raise AssertionError(case)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("case", sorted(PROMISED))
 def test_a_bad_call_gets_what_the_reference_says_and_leaves_nothing(case, tmp_path, candles):
     words, before = place(case, tmp_path, candles)
@@ -106,6 +107,7 @@ def test_a_bad_call_gets_what_the_reference_says_and_leaves_nothing(case, tmp_pa
     assert (tmp_path / "file").read_text() == "kept"
 
 
+@pytest.mark.process
 def test_a_disk_that_fills_up_meanwhile_is_told_and_no_half_of_a_file_stays(tmp_path, candles):
     disk, before = small_disk(tmp_path, "size=1100k")
     listed = tmp_path / "listed"

@@ -337,6 +337,7 @@ def test_every_documented_bad_input_is_driven_and_no_other() -> None:
     assert sorted(DOCUMENTED) == sorted(DRIVERS)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("case", sorted(DRIVERS))
 def test_a_bad_input_gets_what_the_table_says_and_hurts_nobody(bench: Bench, case: str) -> None:
     seen = DRIVERS[case](bench)

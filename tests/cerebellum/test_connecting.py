@@ -24,7 +24,7 @@ from tests.support.processes import (
     write_keys,
 )
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
 
 
 class Waiting:

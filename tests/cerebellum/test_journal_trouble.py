@@ -111,6 +111,7 @@ def test_protection_goes_on_from_memory_and_every_row_is_written_afterwards(
     assert cerebellum.client.positions() == before
 
 
+@pytest.mark.process
 def test_a_log_that_cannot_be_written_ends_nothing(folder: Path, keys: Path) -> None:
     with Path("/dev/full").open("w") as full:
         start = subprocess.Popen

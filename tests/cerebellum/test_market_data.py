@@ -68,6 +68,7 @@ def replayed(tmp_path: Path, texts: list[str]) -> list[dict]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.process
 def test_recorded_frames_have_no_gap_and_the_features_equal_the_reference(
     tmp_path: Path, shared_data: Path
 ) -> None:

@@ -11,7 +11,7 @@ from tests.cerebellum.client import Cerebellum, fault
 from tests.cerebellum.conftest import SYMBOLS
 from tests.support.processes import cerebellum_command, running, venue_command
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.process, pytest.mark.timeout(60)]
 
 
 @pytest.fixture

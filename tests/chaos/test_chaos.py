@@ -23,7 +23,7 @@ SEED = int(os.environ.get("CHAOS_SEED", "1"))
 ORDERS = int(os.environ.get("CHAOS_ORDERS", "200"))
 OUT = Path(os.environ.get("CHAOS_OUT", REPOSITORY / "data" / "chaos"))
 
-pytestmark = pytest.mark.timeout(120 + 2 * ORDERS)
+pytestmark = [pytest.mark.process, pytest.mark.timeout(120 + 2 * ORDERS)]
 
 
 @pytest.fixture

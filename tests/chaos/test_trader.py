@@ -14,7 +14,7 @@ from tests.chaos import schedule
 from tests.chaos.campaign import STEPPED, Campaign
 from tests.chaos.schedule import Schedule
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = [pytest.mark.process, pytest.mark.timeout(90)]
 
 
 @pytest.fixture

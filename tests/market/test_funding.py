@@ -137,6 +137,7 @@ def test_real_rates_are_read_as_they_are(shared_data):
     assert funding.at(opens).sum() == pytest.approx(funding.rate[1:-1].sum())
 
 
+@pytest.mark.process
 def test_the_lake_learns_what_the_venue_settled_and_then_only_what_is_new(tmp_path):
     keys = write_keys(tmp_path)
     with running(venue_command(tmp_path, keys, "BTCUSDT,ETHUSDT", 1), tmp_path / "log") as (

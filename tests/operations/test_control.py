@@ -70,6 +70,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
             yield Desk(link, addresses, account, tmp_path / "journal.sqlite")
 
 
+@pytest.mark.process
 def test_a_halt_closes_everything_refuses_what_follows_and_leaves_equal_books(desk: Desk):
     for symbol, side, qty in (("BTCUSDT", "buy", "0.02"), ("ETHUSDT", "sell", "0.5")):
         assert desk.submit(symbol, side, qty).status == "accepted"

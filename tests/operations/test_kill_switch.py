@@ -13,6 +13,8 @@ from crucible.operations.workspace import Home
 from tests.support.documented import answers, lacking
 from tests.support.processes import cerebellum_command, python, running, venue_command, write_keys
 
+pytestmark = pytest.mark.process
+
 PROMISED = answers("Homes, secrets and proofs")
 PROGRAM = Path(sys.executable).with_name("crucible")
 BROKEN = 'home = "{home}"\n[market\nspeed = fast\n'

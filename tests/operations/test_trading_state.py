@@ -90,6 +90,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         yield Desk(home, run, Addresses(ready["commands"], ready["events"], ready["market"]))
 
 
+@pytest.mark.process
 def test_after_a_kill_every_place_says_halted_first_and_names_the_command_that_lifts_it(desk: Desk):
     assert desk.status()["trading"]["state"] == "ACTIVE"
     killed = desk.crucible("kill", "--yes")
@@ -113,6 +114,7 @@ def test_after_a_kill_every_place_says_halted_first_and_names_the_command_that_l
     assert (told["state"], told["lift"], told["scopes"]) == ("ACTIVE", None, [])
 
 
+@pytest.mark.process
 def test_a_journal_that_cannot_be_written_is_told_wherever_a_person_looks(desk: Desk):
     assert desk.status()["trading"]["why"] == ""
     # A process of its own: two copies of SQLite must never have one file open in the same process.
@@ -151,6 +153,7 @@ def test_metrics_that_do_not_answer_leave_the_journal_unknown_not_sound(tmp_path
     assert "entries are refused, exits go on: no disk space is left" in reserve.lines[0]
 
 
+@pytest.mark.process
 def test_an_agent_that_is_held_back_alone_is_named_with_the_command_for_it_alone(desk: Desk):
     desk.hold_back(AGENT, None, "REDUCE_ONLY")
     desk.hold_back(None, "BTCUSDT", "HALTED")

@@ -127,6 +127,7 @@ def test_a_full_disk_stops_no_service_and_everything_recovers_and_stops_in_order
         assert marked(home) == []
 
 
+@pytest.mark.process
 def test_a_defect_in_the_loop_stops_every_service_in_order_and_is_one_line(tmp_path: Path):
     with up(tmp_path / "home", STAND_IN_DEFECT="1") as running:
         code, errors = running.end()
@@ -142,6 +143,7 @@ def test_a_defect_in_the_loop_stops_every_service_in_order_and_is_one_line(tmp_p
         assert marked(tmp_path / "home") == []
 
 
+@pytest.mark.process
 def test_a_servers_message_full_of_markup_and_escapes_ends_up_in_order_to_the_letter(
     tmp_path: Path,
 ):
@@ -155,6 +157,7 @@ def test_a_servers_message_full_of_markup_and_escapes_ends_up_in_order_to_the_le
         assert marked(tmp_path / "home") == []
 
 
+@pytest.mark.process
 def test_a_terminal_that_is_gone_or_full_stops_nothing(tmp_path: Path):
     with up(tmp_path / "home", leave_at="everything is up") as running:
         running.wait_for("everything is up")
@@ -172,6 +175,7 @@ def test_a_terminal_that_is_gone_or_full_stops_nothing(tmp_path: Path):
         assert marked(tmp_path / "home") == []
 
 
+@pytest.mark.process
 def test_a_services_file_that_was_emptied_is_written_anew(tmp_path: Path):
     with up(tmp_path / "home") as running:
         running.wait_for("everything is up")

@@ -42,6 +42,7 @@ def test_a_new_run_never_reuses_a_number(home: Home):
     assert current.run_id == "0003"
 
 
+@pytest.mark.process
 def test_a_home_has_one_owner_and_is_free_again_when_the_owner_dies(home: Home):
     code = (
         "import sys, time; from pathlib import Path; from crucible.operations.workspace import Home\n"
@@ -83,6 +84,7 @@ with run.only_arena(), Ledger(run.ledger) as ledger:
 """
 
 
+@pytest.mark.process
 def test_a_second_arena_is_refused_by_every_path_and_whatever_the_clock_says(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -123,6 +123,7 @@ def test_orders_fill_against_the_recorded_book_level_by_level(fresh, tmp_path):
     assert session.get_executions(category="linear", orderLinkId="queue")["result"]["list"] == []
 
 
+@pytest.mark.process
 def test_recordings_that_cannot_be_meant_are_refused_by_name(tmp_path):
     keys = str(write_keys(tmp_path))
     base = ("--keys", keys, "--market", "replay", "--frames")

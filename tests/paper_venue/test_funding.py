@@ -151,6 +151,7 @@ def test_a_replay_charges_the_rates_that_it_was_given_and_no_other(fresh, tmp_pa
     assert unknown.says(opens) == "not charged, no rates are known"
 
 
+@pytest.mark.process
 def test_rates_that_cannot_be_charged_are_refused_by_name(tmp_path):
     candles, _ = replayed(tmp_path, "rates")
     keys = str(write_keys(tmp_path))

@@ -175,6 +175,7 @@ def test_a_gap_is_noticed_and_the_book_begins_again_with_a_snapshot(pair):
     assert abs(rest[0]["u"] - rest[1]["u"]) < 20
 
 
+@pytest.mark.process
 def test_a_mirror_without_an_upstream_says_so_and_ends(tmp_path):
     keys = str(write_keys(tmp_path))
     base = ("--keys", keys, "--market", "mirror")

@@ -83,6 +83,7 @@ def test_islands_of_another_forging_or_a_damaged_file_are_refused_by_name(tmp_pa
         IslandsState.load(path)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_workers_give_the_champion_of_one_process(workers):
     candles, frame = make_market()

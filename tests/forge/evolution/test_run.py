@@ -42,6 +42,7 @@ def test_a_resumed_forging_ends_with_the_same_population(kind, tmp_path):
     assert one.candidate.to_json() == other.candidate.to_json()
 
 
+@pytest.mark.process
 def test_another_process_breeds_the_same_population():
     state = forging_of().advance(forging_of().start())
     code = (

@@ -61,6 +61,7 @@ def test_a_resumed_forging_by_lexicase_ends_with_the_same_bytes(kind, tmp_path):
     assert whole.finish(state).lineage() == again.finish(resumed).lineage()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("selection", ["nsga2", "lexicase"])
 def test_another_process_selects_the_same_bytes(selection):
     settings = SMALL.model_copy(update={"selection": selection})

@@ -81,6 +81,7 @@ def trader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trader]:
         yield Trader(ready["rest"], keys)
 
 
+@pytest.mark.process
 def test_the_statement_is_complete_and_its_wallet_holds_to_the_last_unit(
     trader: Trader, monkeypatch: pytest.MonkeyPatch
 ):
@@ -110,6 +111,7 @@ def test_the_statement_is_complete_and_its_wallet_holds_to_the_last_unit(
     assert summed.pnl(statement.marks) is not None
 
 
+@pytest.mark.process
 def test_a_saved_statement_says_the_same(trader: Trader, tmp_path: Path):
     trader.order("BTCUSDT", "Buy", "0.01")
     statement = trader.settled()
@@ -125,6 +127,7 @@ def test_a_saved_statement_says_the_same(trader: Trader, tmp_path: Path):
     assert Statement.read(tmp_path / "none.json") is None
 
 
+@pytest.mark.process
 def test_a_wallet_that_lost_a_unit_is_seen(trader: Trader):
     trader.order("BTCUSDT", "Buy", "0.01")
     statement = trader.settled()
@@ -133,6 +136,7 @@ def test_a_wallet_that_lost_a_unit_is_seen(trader: Trader):
     assert short.wallet_difference() == -unit
 
 
+@pytest.mark.process
 def test_a_wrong_secret_is_refused_with_the_venues_words(trader: Trader):
     stranger = VenueAccount(trader.rest, read_json(trader.keys)[0]["key"], "wrong")
     with pytest.raises(BooksError, match="refused /v5/account/wallet-balance: 10004"):
@@ -145,6 +149,7 @@ def test_a_venue_that_is_gone_is_named():
         nobody.statement(INITIAL)
 
 
+@pytest.mark.process
 def test_the_venue_tells_how_far_its_market_is(trader: Trader):
     first, ended = market_clock(trader.rest)
     assert first is not None

@@ -42,6 +42,7 @@ def test_silence_is_no_answer_and_no_fault(url: str):
     assert not answers(url, timeout_s=0.5)
 
 
+@pytest.mark.process
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can listen as another user")
 def test_another_users_server_on_the_port_is_no_answer():
     code = (

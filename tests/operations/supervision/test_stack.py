@@ -17,6 +17,8 @@ from crucible.operations.supervision.stack import Stack, clear_leftovers
 from crucible.operations.workspace import Home, read_json
 from tests.support.polling import until
 
+pytestmark = pytest.mark.process
+
 LASTING = (
     'import time; print(\'{"event": "ready", "rest": "http://127.0.0.1:9"}\', flush=True)\n'
     "time.sleep(60)"
