@@ -64,7 +64,7 @@ class Stack:
             assert self.process.poll() is None, f"crucible up ended: {self.log()}"
             return done()
 
-        return until(found, lambda: f"{what}\n{self.log()}", seconds=seconds, pause=1.0)
+        return until(found, lambda: f"{what}\n{self.log()}", seconds=seconds, pause=2.0)
 
     def log(self) -> str:
         parts = [(self.home / "up.log").read_text()[-2_000:]]
