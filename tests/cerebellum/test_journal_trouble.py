@@ -2,10 +2,8 @@
 
 import contextlib
 import json
-import os
 import re
 import resource
-import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
@@ -15,6 +13,7 @@ import pytest
 
 from tests.cerebellum.client import Cerebellum
 from tests.cerebellum.conftest import SYMBOLS
+from tests.support.disks import mounted
 from tests.support.polling import until
 from tests.support.processes import REPOSITORY, binary, cerebellum_command, running, venue_command
 
@@ -154,16 +153,8 @@ def test_a_report_that_cannot_be_written_is_a_failure(cerebellum: Cerebellum) ->
 @pytest.fixture
 def small_disk(folder: Path) -> Iterator[Path]:
     """A disk of 40 MB of its own."""
-    disk = folder / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=40m", "none", str(disk)],
-        check=False, capture_output=True,
-    ) if os.geteuid() == 0 and shutil.which("mount") else None  # fmt: skip
-    if mounted is None or mounted.returncode:
-        pytest.skip("only root may mount a small disk; the other tests limit the size of files")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
+    with mounted(folder / "disk", "40m") as disk:
+        yield disk
 
 
 def test_a_full_disk_leaves_the_journal_a_reserve_for_exits(
