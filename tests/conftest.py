@@ -43,6 +43,8 @@ def plant(tmp_path_factory):
         yield running
 
 
+# Each is made once: whoever takes it runs in the process that made it.
+SHARED = ("plant", "registry", "planted")
 # The longest groups first, so that no process is left with one of them at the end.
 LONG = (
     "tests/e2e/",
@@ -60,7 +62,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {}
     for item in items:
         used = getattr(item, "fixturenames", ())
-        group = next((name for name in ("plant", "registry") if name in used), item.location[0])
+        group = next((name for name in SHARED if name in used), item.location[0])
         item.add_marker(pytest.mark.xdist_group(group))
         guard.mark(item)
         place = (number for number, start in enumerate(LONG) if group.startswith(start))
