@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup up test bench chaos fuzz soak results screenshots lint docs clean bench-charts
+.PHONY: help setup up test test-quick bench chaos fuzz soak results screenshots lint docs clean bench-charts
 
 CARGO := cargo
 MANIFEST := --manifest-path cerebellum_core/Cargo.toml
@@ -13,6 +13,7 @@ ARGS ?=
 help:
 	@echo "make up           start everything on this machine; Ctrl-C stops it"
 	@echo "make test         every test, Rust and Python"
+	@echo "make test-quick   the Python tests that start no process; under two minutes"
 	@echo "make lint         formatters, linters, types, floors"
 	@echo "make bench        every benchmark; make bench-NAME runs one; make bench-charts draws them"
 	@echo "make chaos        thousands of orders under faults and kills; SEED=1 ORDERS=2000"
@@ -36,8 +37,12 @@ PARALLEL := -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 test: setup
 	@status=0; \
 	$(CARGO) test --release --locked --workspace $(MANIFEST) || status=1; \
-	$(PY) -m pytest $(PARALLEL) --durations 20 $(ARGS) || status=1; \
+	$(PY) -m pytest $(PARALLEL) --durations 25 $(ARGS) || status=1; \
 	exit $$status
+
+# Neither a process nor a server: what is left are pure computations and files.
+test-quick: setup
+	@$(PY) -m pytest $(PARALLEL) --durations 25 -m "not process and not browser and not e2e" $(ARGS)
 
 lint: setup
 	@status=0; \

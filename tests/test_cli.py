@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import call
+from tests.support.commands import call
 
 PROGRAM = Path(sys.executable).with_name("crucible")
 
@@ -25,6 +25,7 @@ def crucible(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.process
 def test_help_names_every_command_and_loads_nothing_that_it_does_not_need(tmp_path: Path):
     done = crucible(tmp_path, "--help")
     assert done.returncode == 0
@@ -52,6 +53,7 @@ def test_help_names_every_command_and_loads_nothing_that_it_does_not_need(tmp_pa
     }
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("words", "named"),
     [
@@ -108,6 +110,7 @@ def test_with_json_a_fault_is_one_json_object_too(tmp_path, words):
     assert ended.stderr == f"crucible: {json.loads(ended.stdout)['error']}\n"
 
 
+@pytest.mark.process
 def test_an_answer_that_finds_no_room_is_no_success(tmp_path):
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
@@ -123,5 +126,6 @@ def test_an_answer_that_finds_no_room_is_no_success(tmp_path):
     assert "crucible: what was printed is not whole: No space left on device" in done.stderr
 
 
+@pytest.mark.process
 def test_an_unknown_option_is_a_usage_error(tmp_path: Path):
     assert crucible(tmp_path, "up", "--colour").returncode == 2

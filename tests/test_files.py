@@ -143,6 +143,7 @@ except OSError as error:
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("how", ["bytes", "arrays", "line"])
 def test_a_file_that_does_not_fit_is_named_and_the_old_one_stays(tmp_path: Path, how: str):
     path = tmp_path / "file"

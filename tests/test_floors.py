@@ -4,9 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.mark.process
 def test_no_import_goes_up_or_sideways():
     linter = Path(sys.executable).with_name("lint-imports")
 

@@ -6,12 +6,12 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 import uvicorn
 
 from crucible.gate import Gate, owner_of
+from tests.support.polling import until
 
 PORT = 8400
 OURS = {"host": f"127.0.0.1:{PORT}"}
@@ -134,15 +134,14 @@ def way(request, monkeypatch):
         monkeypatch.setattr("crucible.gate._TABLES", ())
 
 
+@pytest.mark.process
 def test_the_other_end_of_a_real_connection_is_known(server, way):
     assert asked_as(os.getuid(), server).startswith("HTTP/1.1 200 OK")
     with socket.create_connection(("127.0.0.1", server)) as client:
         ends = client.getsockname(), client.getpeername()
         assert owner_of(*ends) == os.getuid()
         # The other half is there once the kernel has handled the last packet of the greeting.
-        end = time.monotonic() + 5
-        while owner_of(ends[1], ends[0]) is None and time.monotonic() < end:
-            time.sleep(0.01)
+        until(lambda: owner_of(ends[1], ends[0]) is not None, "its owner", seconds=5, pause=0.01)
         assert owner_of(ends[1], ends[0]) == os.getuid()
         assert owner_of(("127.0.0.1", server), ("127.0.0.1", ends[0][1] ^ 1)) is None
     assert owner_of(*ends) is None
@@ -154,6 +153,7 @@ def test_the_other_end_of_a_real_connection_is_known(server, way):
         )
 
 
+@pytest.mark.process
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can ask as another user")
 def test_another_user_of_the_machine_is_refused_on_a_real_connection(server, way):
     told = asked_as(65_534, server)

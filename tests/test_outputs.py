@@ -14,8 +14,8 @@ from crucible.forge.reporting.folder import write_folder
 from crucible.market.candles import write_candles
 from crucible.market.simulator import simulate
 from crucible.outputs import OutputError, ask_for_file, ask_for_folder
-from tests.commands import call
-from tests.documented import answers, lacking
+from tests.support.commands import call
+from tests.support.documented import answers, lacking
 
 PROGRAM = Path(sys.executable).with_name("crucible")
 PROMISED = answers("Command lines")
@@ -96,6 +96,7 @@ def place(case: str, tmp_path: Path, candles: Path) -> tuple[tuple[object, ...],
     raise AssertionError(case)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("case", sorted(PROMISED))
 def test_a_bad_call_gets_what_the_reference_says_and_leaves_nothing(case, tmp_path, candles):
     words, before = place(case, tmp_path, candles)
@@ -106,6 +107,7 @@ def test_a_bad_call_gets_what_the_reference_says_and_leaves_nothing(case, tmp_pa
     assert (tmp_path / "file").read_text() == "kept"
 
 
+@pytest.mark.process
 def test_a_disk_that_fills_up_meanwhile_is_told_and_no_half_of_a_file_stays(tmp_path, candles):
     disk, before = small_disk(tmp_path, "size=1100k")
     listed = tmp_path / "listed"
@@ -136,7 +138,7 @@ def test_every_place_where_nothing_can_be_written_is_refused(tmp_path):
 
 
 def test_an_outcome_is_written_whole_or_the_earlier_one_stays(tmp_path, monkeypatch):
-    from tests.forge.markets import forging_of
+    from tests.support.markets import forging_of
 
     result = forging_of().run()
     write_folder(result, tmp_path)

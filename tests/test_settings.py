@@ -11,8 +11,8 @@ import pytest
 
 from crucible.setting_names import OTHER_VARIABLES, setting_names, variable_of
 from crucible.settings import Settings, SettingsError, Slot, load_settings
-from tests.documented import answers, lacking
-from tests.processes import REPOSITORY
+from tests.support.documented import answers, lacking
+from tests.support.processes import REPOSITORY
 
 
 @pytest.fixture(autouse=True)

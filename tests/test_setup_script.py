@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TOOLS = ("bash", "cat", "cksum", "dirname", "mkdir")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("missing", "named"),
     [
@@ -70,6 +71,7 @@ def clone_with(tmp_path: Path, *stand_ins: str) -> tuple[Path, Path]:
     return clone, path
 
 
+@pytest.mark.process
 def test_only_locked_files_are_installed_and_by_the_locked_uv(tmp_path: Path):
     clone, path = clone_with(tmp_path)
     log = tmp_path / "calls"

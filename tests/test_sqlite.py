@@ -19,6 +19,7 @@ def test_the_linked_sqlite_does_not_reset_a_log_too_early():
     assert sqlite.sqlite_version_info >= sqlite.FIRST_SOUND
 
 
+@pytest.mark.process
 def test_programs_of_others_link_the_same_where_services_run():
     told = subprocess.run(
         [sys.executable, "-c", "import aiosqlite, sqlite3; print(sqlite3.sqlite_version)"],

@@ -15,13 +15,13 @@ from crucible.features.frame import FeatureRow, FeatureSchema
 from crucible.ledger.edge import Edge
 from crucible.ledger.trades import Fill, Payment
 from crucible.market.candles import Candle
-from crucible.market.instruments import Instrument
 from crucible.settings import ArenaSettings, Costs
 from crucible.strategies.contract import Exits
 from crucible.vm.signals import Signal
+from tests.support.factories import fill, instrument
 
 SCHEMA = FeatureSchema(("regime_change_detected", "volatility_ratio"), {})
-INSTRUMENT = Instrument("BTCUSDT", *(Decimal(x) for x in ("0.1", "0.001", "0.001", "5")))
+INSTRUMENT = instrument()
 SETTINGS = ArenaSettings()
 EXITS = Exits(0.01, 0.02, 60)
 CONTEXT = Context(INSTRUMENT, Costs(), SETTINGS, Decimal(0), Decimal(10_000))
@@ -50,11 +50,9 @@ def row(regime=0.0, volatility=1.0) -> FeatureRow:
     return FeatureRow("BTCUSDT", 60_000, np.array([regime, volatility]), SCHEMA)
 
 
-def fill(side="buy", qty="0.004", price="50000") -> Fill:
-    return Fill(
-        "e1", "BTCUSDT-gp-1@3", "3", "BTCUSDT", side, Decimal(qty), Decimal(price), Decimal("0.11"),
-        60_500, "entry", "i1",
-    )  # fmt: skip
+def filled(side="buy", price="50000") -> Fill:
+    seat = {"agent": "BTCUSDT-gp-1@3", "version": "3", "exec_ts": 60_500, "reason": "entry"}
+    return fill(1, side, "0.004", price, "0.11", **seat)
 
 
 def test_an_entry_carries_its_protection_on_the_venues_grid():
@@ -76,14 +74,14 @@ def test_nothing_is_asked_for_while_an_intent_is_in_flight():
     waiting.execution.in_flight = "i1"
     assert waiting.decide_and_execute(row(), CANDLE, CONTEXT).intent is None
     holder = agent(Signal.EXIT)
-    holder.apply_fill(fill())
+    holder.apply_fill(filled())
     holder.execution.in_flight = "i2"
     assert holder.decide_and_execute(row(), CANDLE, CONTEXT).intent is None
 
 
 def test_a_held_position_is_never_added_to():
     holder = agent(Signal.BUY)
-    holder.apply_fill(fill())
+    holder.apply_fill(filled())
     assert holder.decide_and_execute(row(), CANDLE, CONTEXT).intent is None
 
 
@@ -97,7 +95,7 @@ def test_a_held_position_is_never_added_to():
 )
 def test_a_position_is_left_whole_and_reduce_only(signal, regime, role, reason):
     holder = agent(signal, role=role)
-    holder.apply_fill(fill())
+    holder.apply_fill(filled())
     intent = holder.decide_and_execute(row(regime), CANDLE, CONTEXT).intent
     assert (intent.side, intent.qty, intent.reduce_only) == ("sell", Decimal("0.004"), True)
     assert intent.reason == reason
@@ -123,7 +121,7 @@ def test_where_nothing_may_be_opened_it_is_said_and_a_position_is_left_all_the_s
     assert (decision.action, decision.reason) == ("skip", context.no_entries)
     assert decision.intent is None
     holder = agent(Signal.EXIT)
-    holder.apply_fill(fill())
+    holder.apply_fill(filled())
     intent = holder.decide_and_execute(row(), CANDLE, context).intent
     assert (intent.side, intent.reduce_only) == ("sell", True)
     shadow = agent(Signal.BUY, role="challenger")
@@ -186,7 +184,7 @@ def test_an_edge_is_measured_after_what_holding_cost():
     for number in range(20):
         at = 1_000_000 * number
         for side, price, ts in (("buy", "50000", at), ("sell", "50400", at + 500_000)):
-            trader.apply_fill(replace(fill(side, price=price), exec_ts=ts))
+            trader.apply_fill(replace(filled(side, price=price), exec_ts=ts))
         trader.edge()
         if number % 2:
             # 1.6 earned, 0.22 of fees, and more than what is left.

@@ -24,8 +24,15 @@ from crucible.market.lake import Lake
 from crucible.settings import FeatureSettings, Settings
 from crucible.strategies.contract import Exits
 from crucible.vm.signals import Signal
-from tests.disks import fill, mounted
-from tests.processes import ORIGIN_MS, cerebellum_command, running, venue_command, write_keys
+from tests.support.disks import fill, mounted
+from tests.support.polling import until
+from tests.support.processes import (
+    ORIGIN_MS,
+    cerebellum_command,
+    running,
+    venue_command,
+    write_keys,
+)
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 
@@ -160,16 +167,15 @@ def test_decisions_become_fills_and_every_book_agrees(floor):
         roster.seats = []  # everybody leaves, and positions are closed
         run_until(arena, lambda: not agents)
         arena.close()
+
         # The venue tells its balance apart from its fills and after them. Once flat, it has moved by
         # exactly the sum of the cash flows.
-        deadline = time.monotonic() + 40
-        while True:
+        def settled():
             snapshot = link.snapshot(arena.market_ts)
             moved = Decimal(snapshot.venue.wallet) - Decimal(100_000)
-            if moved == Decimal(snapshot.totals.cash):
-                break
-            assert time.monotonic() < deadline, f"the wallet moved by {moved}: {snapshot.totals}"
-            time.sleep(0.05)
+            return snapshot if moved == Decimal(snapshot.totals.cash) else None
+
+        snapshot = until(settled, lambda: link.snapshot(arena.market_ts), seconds=40, pause=0.05)
     assert all(Decimal(position.qty) == 0 for position in snapshot.positions)
     with LedgerReader(floor.folder / "ledger.sqlite") as ledger:
         live = [fill for fill in ledger.fills() if fill.mode == "live"]
@@ -379,12 +385,12 @@ def test_a_stop_protects_a_position_while_the_arena_is_dead(floor):
         run_until(arena, lambda: arena.agents[seat.agent].book.qty > 0)
         arena.close()
     with floor.link() as link:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            positions = link.snapshot().positions
-            if not [p for p in positions if Decimal(p.qty) != 0]:
-                break
-            time.sleep(0.5)
+        until(
+            lambda: all(Decimal(position.qty) == 0 for position in link.snapshot().positions),
+            "the stop",
+            seconds=60,
+            pause=0.1,
+        )
         reasons = {e.reason for e in link.replay(0) if type(e).__name__ == "FillEvent"}
     assert reasons & {"stop", "take_profit"}
 

@@ -1,7 +1,6 @@
 """What the stream did not bring is asked for before the next minute is decided upon."""
 
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from crucible.arena.gaps import GapFiller, closed_minutes
 from crucible.market.candles import Candle, Candles
 from crucible.market.exchange import ExchangeError
 from crucible.settings import MINUTE_MS
+from tests.support.polling import until
 
 SYMBOLS = ("A", "B")
 
@@ -46,10 +46,12 @@ class Venue:
 
 
 def filled(gaps: GapFiller, wanted: Minute) -> list[Minute]:
-    deadline = time.monotonic() + 10
-    while (minutes := gaps.fill(wanted)) is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
+    # An empty list is an answer, too.
+    (minutes,) = until(
+        lambda: [found for found in [gaps.fill(wanted)] if found is not None],
+        "the minutes before it",
+        pause=0.001,
+    )
     return minutes
 
 

@@ -19,10 +19,10 @@ from crucible.ledger.edge import Edge
 from crucible.ledger.ledger import Ledger
 from crucible.ledger.reader import LedgerReader
 from crucible.market.candles import Candle
-from crucible.market.instruments import Instrument
 from crucible.settings import ArenaSettings, Costs, MultiplierSettings, load_settings
 from crucible.strategies.contract import Exits
 from crucible.vm.signals import Signal
+from tests.support.factories import instrument
 
 NAMES = ("regime_change_detected", "volatility_ratio", *RADAR, *INFLUENCE, *MICRO_CAUSALITY)
 SETTINGS = MultiplierSettings()
@@ -140,7 +140,7 @@ def test_each_can_be_switched_off(name, monkeypatch):
 
 
 EDGE = Edge(100, 0.6, 1.0)  # a quarter of Kelly is 5%
-INSTRUMENT = Instrument("BTCUSDT", *(Decimal(x) for x in ("0.1", "0.001", "0.001", "5")))
+INSTRUMENT = instrument()
 
 
 @given(st.fixed_dictionaries(dict.fromkeys(CALM, any_number)), st.booleans())

@@ -23,7 +23,8 @@ from crucible.registry.proof import (
     seal,
 )
 from crucible.settings import Slot
-from tests.documented import answers
+from tests.support.documented import answers
+from tests.support.polling import until
 
 SLOT = Slot.parse("BTCUSDT-gp-1")
 SCHEMA = FeatureSchema(("x", "y"), {})
@@ -228,13 +229,7 @@ def test_the_thread_tells_only_of_changes_and_keeps_the_roster_while_the_registr
 
 
 def await_change(watched):
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        latest = watched.latest()
-        if latest is not None:
-            return latest
-        time.sleep(0.02)
-    pytest.fail("no roster within 5 s")
+    return until(watched.latest, "a roster", seconds=5)
 
 
 def test_the_edge_is_read_from_tags_or_missing_never_invented():

@@ -16,7 +16,7 @@ from crucible.ledger.ledger import Ledger
 from crucible.settings import Costs
 from crucible.strategies.contract import Exits
 from crucible.vm.signals import Signal
-from tests.ledger.test_ledger import fill_event
+from tests.support.factories import fill_event
 
 NAME = "BTCUSDT-gp-1@1"
 OTHER = "BTCUSDT-gp-2@1"

@@ -56,6 +56,7 @@ def test_results_keep_the_newest_and_the_best_of_every_machine(tmp_path: Path) -
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
+@pytest.mark.process
 def test_the_last_line_is_the_contract(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Benchmark("toy", tmp_path) as bench:
         bench.add(Row("t", 1.5, "ms", "lower", 2, n=7, note="why"))
@@ -84,6 +85,7 @@ def test_a_failure_ends_with_one_line_and_keeps_nothing(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.process
 def test_a_peer_answers_json_lines_even_when_it_prints(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

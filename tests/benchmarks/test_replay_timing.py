@@ -4,7 +4,11 @@ import json
 import subprocess
 from pathlib import Path
 
-from tests.processes import binary
+import pytest
+
+from tests.support.processes import binary
+
+pytestmark = pytest.mark.process
 
 
 def frame(kind: str, u: int, bids: list, asks: list) -> str:

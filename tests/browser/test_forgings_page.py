@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-import time
 
 import pytest
 import uvicorn
@@ -16,6 +15,7 @@ from crucible.operations.supervision.process import Identity
 from crucible.operations.supervision.servers import forgings_experiment, prepare_forgings
 from crucible.operations.workspace import Home, write_json
 from tests.browser.test_pages import browsing, chromium
+from tests.support.polling import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -63,10 +63,7 @@ def front(forged, tmp_path_factory):
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    deadline = time.monotonic() + 30
-    while not server.started:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: server.started, "our page", seconds=30)
     yield f"http://127.0.0.1:{port}"
     server.should_exit = True
     thread.join(timeout=10)

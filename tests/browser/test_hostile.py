@@ -11,8 +11,8 @@ from crucible.operations.supervision.ports import claim
 from crucible.operations.supervision.process import Identity, ServiceProcess
 from crucible.operations.workspace import Home, write_json
 from tests.browser.test_pages import browsing, chromium  # noqa: F401
-from tests.flows.plant import answer
-from tests.processes import REPOSITORY
+from tests.support.plant import answer
+from tests.support.processes import REPOSITORY
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 

@@ -18,8 +18,8 @@ from crucible.operations.supervision import services
 from crucible.operations.supervision.process import ServiceProcess, stop_trees
 from crucible.registry.proof import Gate, Proof, digest
 from tests.browser.test_pages import browsing, chromium, enter_prefect  # noqa: F401
-from tests.flows.plant import answer
-from tests.processes import REPOSITORY
+from tests.support.plant import answer
+from tests.support.processes import REPOSITORY
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 

@@ -14,7 +14,8 @@ from typing import Any
 import requests
 import zmq
 
-from tests.processes import binary
+from tests.support.polling import until
+from tests.support.processes import binary, started
 
 
 def uuid7() -> str:
@@ -106,10 +107,11 @@ class Client:
 
     def until_wallet(self, balance: Decimal, seconds: float = 40.0) -> None:
         """Wait for the venue's balance, which it tells apart from its fills and after them."""
-        end = time.monotonic() + seconds
-        while (wallet := Decimal(self.command("snapshot")["venue"]["wallet"])) != balance:
-            assert time.monotonic() < end, f"the wallet is {wallet}, not {balance}"
-            time.sleep(0.02)
+
+        def wallet() -> Decimal:
+            return Decimal(self.command("snapshot")["venue"]["wallet"])
+
+        until(lambda: wallet() == balance, lambda: f"{balance}, not {wallet()}", seconds=seconds)
 
     def positions(self) -> dict[tuple[str, str], str]:
         rows = self.command("snapshot")["positions"]
@@ -128,13 +130,7 @@ class Cerebellum:
         self.start()
 
     def start(self) -> None:
-        with self.log.open("a") as stderr:
-            self.process = subprocess.Popen(
-                self.command, stdout=subprocess.PIPE, stderr=stderr, text=True
-            )
-        line = self.process.stdout.readline()
-        assert line, self.log.read_text()[-2000:]
-        self.ready = json.loads(line)
+        self.process, self.ready = started(self.command, self.log)
         self.client = Client(self.ready)
 
     def kill(self) -> None:
@@ -160,10 +156,12 @@ class Cerebellum:
         return total
 
     def until_metric(self, name: str, at_least: float, seconds: float = 15.0) -> None:
-        end = time.monotonic() + seconds
-        while self.metric(name) < at_least:
-            assert time.monotonic() < end, f"{name} stays {self.metric(name)} after {seconds} s"
-            time.sleep(0.05)
+        until(
+            lambda: self.metric(name) >= at_least,
+            lambda: f"{name} of {at_least:g}, not {self.metric(name):g}",
+            seconds=seconds,
+            pause=0.05,
+        )
 
     def logged(self) -> list[dict[str, Any]]:
         """Every whole line of the log."""

@@ -1,24 +1,21 @@
 """Fixtures: a paper venue and a Cerebellum on it, fresh for every test that may break them."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cerebellum.client import Cerebellum
-from tests.processes import cerebellum_command, running, venue_command, write_keys
+from tests.support.disks import short_folder
+from tests.support.processes import cerebellum_command, running, venue_command, write_keys
 
 SYMBOLS = "BTCUSDT,ETHUSDT"
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder with a short path: sockets take 107 bytes."""
-    path = Path(tempfile.mkdtemp(prefix="cb-"))
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
+    with short_folder() as path:
+        yield path
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ import zmq
 
 from tests.cerebellum.client import Cerebellum, Client, fault, uuid7
 from tests.cerebellum.conftest import SYMBOLS
-from tests.processes import REPOSITORY, cerebellum_command, running, venue_command
+from tests.support.polling import until
+from tests.support.processes import REPOSITORY, cerebellum_command, running, venue_command
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -263,9 +264,7 @@ def journal_held(bench: Bench) -> list[str]:
     other.execute("BEGIN IMMEDIATE")
     # What shows that it is held: a change that wants to be written.
     bench.limits(order={"per_second_per_agent": 9})
-    end = time.monotonic() + 10.0
-    while bench.cerebellum.metric("cerebellum_journal_trouble") != 2:
-        assert time.monotonic() < end, "nobody noticed"
+    until(lambda: bench.cerebellum.metric("cerebellum_journal_trouble") == 2, "notice of it")
     seen = [answer(bench.submit()), answer(bench.amend(resting, qty="0.020"))]
     other.execute("ROLLBACK")
     other.close()
@@ -338,6 +337,7 @@ def test_every_documented_bad_input_is_driven_and_no_other() -> None:
     assert sorted(DOCUMENTED) == sorted(DRIVERS)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("case", sorted(DRIVERS))
 def test_a_bad_input_gets_what_the_table_says_and_hurts_nobody(bench: Bench, case: str) -> None:
     seen = DRIVERS[case](bench)

@@ -15,9 +15,16 @@ import requests
 
 from tests.cerebellum.client import Cerebellum, Client, fault
 from tests.cerebellum.conftest import SYMBOLS
-from tests.processes import cerebellum_command, running, venue_command, write_keys
+from tests.support.polling import until
+from tests.support.processes import (
+    cerebellum_command,
+    free_ports,
+    running,
+    venue_command,
+    write_keys,
+)
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
 
 
 class Waiting:
@@ -43,10 +50,7 @@ class Waiting:
         return found
 
     def line(self, text: str, count: int = 1) -> dict[str, Any]:
-        end = time.monotonic() + 15
-        while len(self.lines(text)) < count:
-            assert time.monotonic() < end, f"no line {text!r}"
-            time.sleep(0.05)
+        until(lambda: len(self.lines(text)) >= count, f"the line {text!r}", seconds=15, pause=0.05)
         return self.lines(text)[-1]
 
     def stop(self) -> None:
@@ -59,9 +63,7 @@ class Waiting:
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+    return free_ports(1)[0]
 
 
 def test_a_venue_that_is_away_is_told_each_try_and_found_when_it_comes(

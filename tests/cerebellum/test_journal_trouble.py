@@ -2,13 +2,10 @@
 
 import contextlib
 import json
-import os
 import re
 import resource
-import shutil
 import sqlite3
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +13,9 @@ import pytest
 
 from tests.cerebellum.client import Cerebellum
 from tests.cerebellum.conftest import SYMBOLS
-from tests.processes import REPOSITORY, binary, cerebellum_command, running, venue_command
+from tests.support.disks import mounted
+from tests.support.polling import until
+from tests.support.processes import REPOSITORY, binary, cerebellum_command, running, venue_command
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -52,13 +51,6 @@ def send_blind(cerebellum: Cerebellum, request: str, **fields: object) -> dict:
     return intent
 
 
-def until(check: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < end, f"{what}: not in {seconds} s"
-        time.sleep(0.02)
-
-
 def gapless(cerebellum: Cerebellum) -> list[dict]:
     events = cerebellum.client.replay()
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
@@ -76,16 +68,20 @@ def test_protection_goes_on_from_memory_and_every_row_is_written_afterwards(
     written = cerebellum.rows("SELECT count(*) FROM fills")
     with trouble(cerebellum):
         taken = send_blind(cerebellum, "taken")
-        until(lambda: cerebellum.metric("cerebellum_journal_trouble") == 2, "trouble is noticed")
+        until(
+            lambda: cerebellum.metric("cerebellum_journal_trouble") == 2,
+            "trouble is noticed",
+            seconds=20,
+        )
         assert not client.commands.poll(300), "nothing is promised that is not on disk"
         refused = client.submit("c", "buy", "0.010")
         assert (refused["status"], refused["code"]) == ("rejected", "journal_unwritable")
         # The deadline closes a position, the operator's command the other one.
-        until(lambda: ("a", "BTCUSDT") not in client.positions(), "the deadline closes")
+        until(lambda: ("a", "BTCUSDT") not in client.positions(), "the deadline closes", seconds=20)
         told = client.command("flatten", agent=None, symbol=None, reason="kill")
         assert told["status"] == "accepted"
         assert "in memory only" in told["text"]
-        until(lambda: client.positions() == {}, "the kill closes")
+        until(lambda: client.positions() == {}, "the kill closes", seconds=20)
         assert cerebellum.process.poll() is None
     # Whoever sent the entry hears of it once it is on disk.
     assert client.commands.poll(10_000)
@@ -114,6 +110,7 @@ def test_protection_goes_on_from_memory_and_every_row_is_written_afterwards(
     assert cerebellum.client.positions() == before
 
 
+@pytest.mark.process
 def test_a_log_that_cannot_be_written_ends_nothing(folder: Path, keys: Path) -> None:
     with Path("/dev/full").open("w") as full:
         start = subprocess.Popen
@@ -156,16 +153,8 @@ def test_a_report_that_cannot_be_written_is_a_failure(cerebellum: Cerebellum) ->
 @pytest.fixture
 def small_disk(folder: Path) -> Iterator[Path]:
     """A disk of 40 MB of its own."""
-    disk = folder / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=40m", "none", str(disk)],
-        check=False, capture_output=True,
-    ) if os.geteuid() == 0 and shutil.which("mount") else None  # fmt: skip
-    if mounted is None or mounted.returncode:
-        pytest.skip("only root may mount a small disk; the other tests limit the size of files")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
+    with mounted(folder / "disk", "40m") as disk:
+        yield disk
 
 
 def test_a_full_disk_leaves_the_journal_a_reserve_for_exits(

@@ -10,7 +10,7 @@ import zmq
 
 from tests.cerebellum.client import Cerebellum, Client, uuid7
 from tests.cerebellum.conftest import SYMBOLS
-from tests.processes import cerebellum_command
+from tests.support.processes import cerebellum_command
 
 pytestmark = pytest.mark.timeout(120)
 

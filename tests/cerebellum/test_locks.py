@@ -2,7 +2,7 @@
 
 import tomllib
 
-from tests.processes import REPOSITORY
+from tests.support.processes import REPOSITORY
 
 CORE = REPOSITORY / "cerebellum_core"
 

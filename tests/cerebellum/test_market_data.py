@@ -12,7 +12,7 @@ import pytest
 
 from crucible.testing.orderflow import Book, book_second
 from tests.cerebellum.client import Cerebellum
-from tests.processes import binary
+from tests.support.processes import binary
 
 RECORDED = "l2/bybit-v5/bybit_v5_capture_2026-08-09.jsonl.gz"
 PLACES = {"BTCUSDT": (1, 3), "ETHUSDT": (2, 2), "SOLUSDT": (3, 1), "DOGEUSDT": (5, 0)}
@@ -68,6 +68,7 @@ def replayed(tmp_path: Path, texts: list[str]) -> list[dict]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.process
 def test_recorded_frames_have_no_gap_and_the_features_equal_the_reference(
     tmp_path: Path, shared_data: Path
 ) -> None:

@@ -11,9 +11,9 @@ import requests
 
 from tests.cerebellum.client import Cerebellum
 from tests.cerebellum.conftest import SYMBOLS
-from tests.processes import binary, cerebellum_command
+from tests.support.processes import binary, cerebellum_command
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.process, pytest.mark.timeout(60)]
 
 
 def refused(command: list[str]) -> str:

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from tests.cerebellum.client import Cerebellum, Client, fault
+from tests.support.polling import until
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -14,19 +15,16 @@ pytestmark = pytest.mark.timeout(180)
 def settle(client: Client, intents: list[dict], seconds: float = 40.0) -> None:
     """Wait until the journal shows an end of every intent."""
     wanted = {intent["intent_id"] for intent in intents}
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        ended = {
+
+    def open_ones() -> set[str]:
+        return wanted - {
             event["order"]["intent_id"]
             for event in client.replay()
             if event["type"] == "order"
             and event["order"]["status"] in {"filled", "cancelled", "rejected"}
         }
-        if wanted <= ended:
-            return
-        time.sleep(0.3)
-    message = f"{wanted - ended} did not end"
-    raise AssertionError(message)
+
+    until(lambda: not open_ones(), lambda: f"the end of {open_ones()}", seconds=seconds, pause=0.1)
 
 
 def test_a_dropped_ack_is_resolved_and_not_doubled(cerebellum: Cerebellum, venue: dict) -> None:
@@ -131,13 +129,14 @@ def test_protection_survives_a_kill(cerebellum: Cerebellum) -> None:
     row = cerebellum.client.command("snapshot")["positions"]
     if row:
         assert row[0]["deadline_ts"] == deadline
-    fills = []
-    end = time.monotonic() + 30
-    while time.monotonic() < end and not fills:
-        fills = [
+    fills = until(
+        lambda: [
             event
             for event in cerebellum.client.replay()
             if event["type"] == "fill" and event["reason"] == "deadline"
-        ]
-        time.sleep(0.2)
+        ],
+        "the exit at the deadline",
+        seconds=30,
+        pause=0.1,
+    )
     assert len(fills) == 1

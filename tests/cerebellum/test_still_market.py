@@ -9,9 +9,9 @@ import requests
 
 from tests.cerebellum.client import Cerebellum, fault
 from tests.cerebellum.conftest import SYMBOLS
-from tests.processes import cerebellum_command, running, venue_command
+from tests.support.processes import cerebellum_command, running, venue_command
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.process, pytest.mark.timeout(60)]
 
 
 @pytest.fixture

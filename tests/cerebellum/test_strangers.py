@@ -1,7 +1,6 @@
 """Orders of the account that Cerebellum did not place: told once, and gone after a kill."""
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +8,8 @@ import pybit.unified_trading
 import pytest
 
 from tests.cerebellum.client import Cerebellum, fault
-from tests.processes import cerebellum_command
+from tests.support.polling import until
+from tests.support.processes import cerebellum_command
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -58,10 +58,12 @@ def test_a_kill_cancels_what_others_placed_and_tells_how_many(
 ) -> None:
     cerebellum, here, elsewhere = started
     client = cerebellum.client
-    end = time.monotonic() + 15
-    while not risks(cerebellum, "foreign_order"):
-        assert time.monotonic() < end, "the order at the start is not told"
-        time.sleep(0.05)
+    until(
+        lambda: risks(cerebellum, "foreign_order"),
+        "word of the order at the start",
+        seconds=15,
+        pause=0.05,
+    )
     later = place(hand, "BTCUSDT", 0.85)
     fault(venue, "cut", path="private")
     client.until(lambda event: event.get("code") == "foreign_order" and later in event["text"])

@@ -9,7 +9,8 @@ import pytest
 
 from tests.cerebellum.client import Cerebellum, fault
 from tests.cerebellum.conftest import SYMBOLS
-from tests.processes import cerebellum_command
+from tests.support.polling import until
+from tests.support.processes import cerebellum_command
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -46,18 +47,20 @@ def test_a_dead_stream_is_noticed_and_made_anew(
     ]  # fmt: skip
     if kind == "silent":
         assert any(text.startswith("silent for") for text in why), why
-    end = time.monotonic() + 20
-    while True:
+
+    def taken() -> dict | None:
         ack = watchful.client.submit("a", "buy", "0.010")
-        if ack["status"] == "accepted":
-            break
-        assert ack["code"] in {"not_ready", "stale_book"}
-        assert time.monotonic() < end
-        time.sleep(0.1)
+        assert ack["status"] == "accepted" or ack["code"] in {"not_ready", "stale_book"}
+        return ack if ack["status"] == "accepted" else None
+
+    ack = until(taken, "an order after it", seconds=20, pause=0.1)
     watchful.client.until_order(ack["intent"], "filled")
-    while len(ups(watchful)) < 4:
-        assert time.monotonic() < end, "three streams came up, and one of them again"
-        time.sleep(0.1)
+    until(
+        lambda: len(ups(watchful)) >= 4,
+        "three streams came up, and one of them again",
+        seconds=20,
+        pause=0.1,
+    )
 
 
 def test_pings_keep_a_quiet_stream_alive(watchful: Cerebellum) -> None:

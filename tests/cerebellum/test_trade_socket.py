@@ -7,7 +7,7 @@ import pytest
 
 from tests.cerebellum.client import Cerebellum, fault
 from tests.cerebellum.conftest import SYMBOLS
-from tests.processes import cerebellum_command
+from tests.support.processes import cerebellum_command
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -25,7 +25,7 @@ import requests
 
 from tests.chaos import books
 from tests.chaos.schedule import AGENTS, START_MS, SYMBOLS, Event, Schedule, write
-from tests.processes import ORIGIN_MS, REPOSITORY, binary, running, write_keys
+from tests.support.processes import ORIGIN_MS, REPOSITORY, binary, running, write_keys
 
 DEPOSIT = "10000000"
 # No order left for so long: something hangs.

@@ -13,7 +13,7 @@ from random import Random
 from typing import Any, Literal
 
 from crucible.execution.cerebellum_link import new_intent_id
-from tests.processes import DAY_MS, ORIGIN_MS
+from tests.support.processes import DAY_MS, ORIGIN_MS
 
 AGENTS = ("amber", "basil", "cedar", "dahlia", "elm")
 SYMBOLS = ("BTCUSDT", "ETHUSDT")

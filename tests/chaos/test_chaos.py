@@ -17,13 +17,13 @@ from tests.chaos import schedule
 from tests.chaos.campaign import LIVELY, Campaign
 from tests.chaos.schedule import FAULT_NAMES, KILLS
 from tests.chaos.story import tell, unforetold
-from tests.processes import REPOSITORY
+from tests.support.processes import REPOSITORY
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 ORDERS = int(os.environ.get("CHAOS_ORDERS", "200"))
 OUT = Path(os.environ.get("CHAOS_OUT", REPOSITORY / "data" / "chaos"))
 
-pytestmark = pytest.mark.timeout(120 + 2 * ORDERS)
+pytestmark = [pytest.mark.process, pytest.mark.timeout(120 + 2 * ORDERS)]
 
 
 @pytest.fixture

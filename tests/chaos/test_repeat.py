@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -46,15 +48,23 @@ def story(pace: Pace) -> Outcome:
     return outcome
 
 
+def twice(pace: Pace) -> Iterator[Outcome]:
+    """Two stories at once, each on processes of its own: most of their time they wait."""
+    with ThreadPoolExecutor(2) as pool:
+        return pool.map(story, (pace, pace))
+
+
+@pytest.mark.process
 def test_on_a_still_market_the_same_seed_repeats_every_end_and_every_fill() -> None:
-    first, second = story(STILL), story(STILL)
+    first, second = twice(STILL)
     assert unforetold(first) == []
     assert retold(first) == retold(second)
     assert first.venue.fills
 
 
+@pytest.mark.process
 def test_on_a_lively_market_that_waits_for_orders_the_same_seed_repeats_the_same_story() -> None:
-    first, second = story(STEPPED), story(STEPPED)
+    first, second = twice(STEPPED)
     assert unforetold(first) == []
     assert retold(first) == retold(second)
     prices = {fill.price for fill in first.venue.fills.values() if fill.symbol == "BTCUSDT"}

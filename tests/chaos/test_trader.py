@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,16 +11,15 @@ import pytest
 from tests.chaos import schedule
 from tests.chaos.campaign import STEPPED, Campaign
 from tests.chaos.schedule import Schedule
+from tests.support.disks import short_folder
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = [pytest.mark.process, pytest.mark.timeout(90)]
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder with a short path: sockets take 107 bytes."""
-    path = Path(tempfile.mkdtemp(prefix="ch-"))
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
+    with short_folder() as path:
+        yield path
 
 
 class Deaf(Campaign):

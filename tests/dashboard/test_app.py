@@ -9,9 +9,9 @@ from starlette.testclient import TestClient
 from crucible.dashboard.app import PAGE, make_app
 from crucible.dashboard.state import SPARK_POINTS, thin
 from crucible.ledger.ledger import Ledger
-from crucible.ledger.reader import AgentRow
 from crucible.ledger.trades import Fill
 from crucible.operations.workspace import Home, write_json
+from tests.support.factories import agent_row
 
 NAME = "BTCUSDT-gp-1@1"
 
@@ -30,9 +30,7 @@ def traded(home: Home) -> None:
         run.arena, {"market_ts": 1_735_689_600_000, "agents": [{"agent": NAME, "proven": False}]}
     )
     with Ledger(run.ledger) as ledger:
-        ledger.seat(
-            AgentRow(NAME, "BTCUSDT-gp-1", "1", "production", "BTCUSDT", "gp", False, 0, None)
-        )
+        ledger.seat(agent_row(NAME))
         for minute in range(500):
             ledger.book_equity(minute * 60_000, [(NAME, "live", Decimal(10_000 + minute))])
         ledger.book_verdict(900_000, NAME, "1", "keep", "too few trades", {})
@@ -123,7 +121,7 @@ def test_a_promoted_agents_line_begins_with_its_promotion(home: Home):
     assert run is not None
     with Ledger(run.ledger) as ledger:
         ledger.book_equity(600 * 60_000, [(NAME, "shadow", Decimal(1))])
-        rival = AgentRow("b@2", "b", "2", "challenger", "BTCUSDT", "gp", False, 0, None)
+        rival = agent_row("b@2", "challenger")
         ledger.seat(rival)
         ledger.book_equity(60_000, [("b@2", "shadow", Decimal(7))])
     equity = TestClient(make_app(home)).get("/api/state").json()["equity"]

@@ -10,10 +10,8 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,22 +24,14 @@ import pytest
 from crucible.operations.supervision.servers import authorization
 from crucible.operations.workspace import Home
 from crucible.settings import Slot
+from tests.support.polling import until
+from tests.support.processes import free_ports
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2_700)]
 
 SYMBOLS = "BTCUSDT,ETHUSDT,SOLUSDT"
 BAD_SLOT = "BTCUSDT-gp-2"
 START_MS = 1_748_736_000_000  # 2025-06-01, after four weeks of history
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 def crucible(*arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -70,14 +60,11 @@ class Stack:
         return self.status().get("agents", [])
 
     def wait(self, what: str, done: Callable[[], Any], seconds: float) -> Any:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+        def found() -> Any:
             assert self.process.poll() is None, f"crucible up ended: {self.log()}"
-            found = done()
-            if found:
-                return found
-            time.sleep(2)
-        pytest.fail(f"{what}: not within {seconds:g} s\n{self.log()}")
+            return done()
+
+        return until(found, lambda: f"{what}\n{self.log()}", seconds=seconds, pause=2.0)
 
     def log(self) -> str:
         parts = [(self.home / "up.log").read_text()[-2_000:]]

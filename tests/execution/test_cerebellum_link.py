@@ -11,6 +11,7 @@ import zmq
 
 from crucible.execution.cerebellum_link import Addresses, CerebellumLink
 from crucible.execution.messages import Ack, Order, OrderEvent, encode
+from tests.support.polling import until
 
 PATIENCE = 30.0
 
@@ -99,8 +100,6 @@ def test_a_venue_that_says_nothing_is_not_waited_for_longer_than_told(bare, link
 def test_a_frame_that_is_no_message_is_counted_and_the_next_one_read(bare, link):
     bare.events.send_multipart([b"event", b"{not json"])
     bare.tell("i1", "sent")
-    deadline, heard = time.monotonic() + PATIENCE, []
-    while not heard and time.monotonic() < deadline:
-        heard = link.poll(100)
+    heard = until(lambda: link.poll(100), "a message", seconds=PATIENCE, pause=0)
     assert told(heard) == [("i1", "sent")]
     assert link.bad_frames == 1

@@ -10,8 +10,8 @@ import yaml
 
 from crucible.operations.supervision import services
 from crucible.operations.supervision.servers import PrefectServer
-from tests.flows.plant import deploy
-from tests.processes import REPOSITORY
+from tests.support.plant import deploy
+from tests.support.processes import REPOSITORY
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -32,9 +32,9 @@ from crucible.operations.workspace import Home
 from crucible.registry.models import SEALED, TRIALS, Version
 from crucible.registry.proof import digest
 from crucible.settings import MINUTE_MS, Settings, Slot
-from tests.flows.plant import SYMBOLS
-from tests.forge.markets import make_market
-from tests.processes import ORIGIN_MS
+from tests.support.markets import make_market
+from tests.support.plant import SYMBOLS
+from tests.support.processes import ORIGIN_MS
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -7,7 +7,7 @@ import pytest
 from crucible.forge.evolution.run import Forging
 from crucible.forge.result import ForgeResult
 from crucible.settings import ForgeSettings
-from tests.forge.markets import forging_of, make_market
+from tests.support.markets import forging_of, make_market
 
 
 @dataclass(frozen=True)

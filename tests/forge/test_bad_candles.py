@@ -15,6 +15,8 @@ import pytest
 from crucible.market.simulator import simulate
 from crucible.settings import MINUTE_MS
 
+pytestmark = pytest.mark.process
+
 PROGRAM = Path(sys.executable).with_name("crucible")
 FILE = "BTCUSDT-1m.parquet"
 COLUMNS = ("ts", "open", "high", "low", "close", "volume")

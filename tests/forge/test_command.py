@@ -138,6 +138,7 @@ def test_a_budget_is_read_in_hours_minutes_and_seconds():
     assert [seconds_of(text) for text in ("90s", "5m", "1h30m", "2h")] == [90, 300, 5400, 7200]
 
 
+@pytest.mark.process
 def test_ctrl_c_leaves_a_folder_that_can_be_resumed(folder, settings, tmp_path):
     out = tmp_path / "out"
     command = [sys.executable, "-m", "crucible.cli", "forge", "--slot", "BTCUSDT-gp-1"]

@@ -14,6 +14,8 @@ from crucible.forge.reporting.folder import CHAMPION, REFUSAL
 from crucible.market.candles import write_candles
 from crucible.market.simulator import simulate
 
+pytestmark = pytest.mark.process
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 HEADINGS = {
     "train": "## Training window",

@@ -12,11 +12,12 @@ from crucible import sqlite
 from crucible.execution.messages import FillEvent, StateEvent
 from crucible.ledger.buffered import BufferedLedger
 from crucible.ledger.ledger import Ledger
-from crucible.ledger.reader import AgentRow, LedgerError, LedgerReader
-from tests.disks import fill, mounted
+from crucible.ledger.reader import LedgerError, LedgerReader
+from tests.support.disks import fill, mounted
+from tests.support.factories import AGENT, agent_row, fill_event
+from tests.support.polling import until
 
-AGENT = "BTCUSDT-gp-1@1"
-ROW = AgentRow(AGENT, "BTCUSDT-gp-1", "1", "production", "BTCUSDT", "gp", False, 0, None)
+ROW = agent_row()
 TABLES = ("agents", "fills", "decisions", "equity", "meta")
 
 
@@ -26,25 +27,18 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield disk
 
 
-def fill_event(seq: int) -> FillEvent:
-    return FillEvent(
-        ts=seq,
-        seq=seq,
+def execution(seq: int) -> FillEvent:
+    """One of an arena that buys and sells by turns, each with an intent of its own."""
+    return fill_event(
+        seq,
+        f"e{seq}",
         intent_id=f"i{seq}",
-        agent=AGENT,
-        version="1",
-        symbol="BTCUSDT",
-        exec_id=f"e{seq}",
         order_link_id=f"l{seq}",
         order_id=f"o{seq}",
-        fee_currency="USDT",
-        is_maker=False,
         side="buy" if seq % 2 else "sell",
         qty="0.5",
         price="100",
         fee="0.01",
-        exec_ts=seq * 1_000,
-        reason="entry",
     )
 
 
@@ -52,7 +46,7 @@ def live(ledger: Ledger, seqs: range) -> list[str]:
     """Some minutes of an arena; gives the executions that were new."""
     new = []
     for seq in seqs:
-        fill = ledger.book_event(fill_event(seq))
+        fill = ledger.book_event(execution(seq))
         new.append(fill.exec_id if fill else "")
         with ledger.transaction():
             ledger.book_decision(seq, AGENT, "buy", "why", Decimal(100), Decimal("0.5"), f"i{seq}")
@@ -72,11 +66,11 @@ def tables(path: Path) -> dict[str, list[tuple]]:
 
 
 def wait_until_written(ledger: BufferedLedger) -> None:
-    deadline = time.monotonic() + 20
-    while ledger.trouble:
-        assert time.monotonic() < deadline
+    def written() -> bool:
         ledger.retry()
-        time.sleep(0.05)
+        return not ledger.trouble
+
+    until(written, "a ledger that can be written", seconds=20, pause=0.05)
 
 
 def test_a_full_disk_loses_nothing_and_doubles_nothing(small_disk: Path, tmp_path: Path):

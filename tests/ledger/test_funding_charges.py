@@ -6,16 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crucible.execution.messages import FillEvent, FundingEvent
+from crucible.execution.messages import FundingEvent
 from crucible.ledger.ledger import Ledger
-from crucible.ledger.reader import AgentRow
-from crucible.ledger.trades import Fill
 from crucible.lifecycle.judgement import judge_all, settlements
 from crucible.market.exchange import ExchangeError
 from crucible.market.funding import Funding, write_funding
 from crucible.market.lake import Lake
 from crucible.settings import Settings
 from tests.support.contexts import context_of
+from tests.support.factories import agent_row, fill, fill_event
 
 HOUR_MS = 3_600_000
 ORIGIN_MS = 1_735_689_600_000  # 2025-01-01
@@ -51,19 +50,7 @@ def context(alias):
 
 
 def seat(ledger, role):
-    ledger.seat(
-        AgentRow(
-            agent="s@1",
-            slot="s",
-            version="1",
-            role=role,
-            symbol="BTCUSDT",
-            kind="gp",
-            proven=False,
-            since_ts=at(0),
-            until_ts=None,
-        )
-    )
+    ledger.seat(agent_row("s@1", role, since_ts=at(0)))
 
 
 @pytest.fixture
@@ -75,21 +62,14 @@ def ledger(tmp_path):
 def test_a_challenger_that_earns_less_than_its_funding_is_judged_a_loser(ledger):
     seat(ledger, "challenger")
     for number, (side, price, hour) in enumerate((("buy", "100", 7), ("sell", "100.4", 17))):
-        fill = Fill(
-            exec_id=f"x{number}",
-            agent="s@1",
-            version="1",
-            symbol="BTCUSDT",
-            side=side,
-            qty=Decimal(1),
-            price=Decimal(price),
-            fee=Decimal(0),
-            exec_ts=at(hour),
-            reason="exit",
-            intent_id="",
-            mode="shadow",
-        )
-        ledger.book_shadow_fill(fill)
+        shadow = {
+            "agent": "s@1",
+            "exec_ts": at(hour),
+            "reason": "exit",
+            "intent_id": "",
+            "mode": "shadow",
+        }
+        ledger.book_shadow_fill(fill(number, side, 1, price, **shadow))
     (judged,) = judge_all(context("challenger"), ledger, at(18), {"BTCUSDT": RATES})
     assert judged.card.funding == Decimal("0.5")
     assert judged.card.pnl == Decimal("-0.1")
@@ -105,11 +85,14 @@ def test_a_challengers_drawdown_counts_what_it_owed_for_holding_by_each_mark(
     seat(ledger, "challenger")
     sides = [("buy", 7, "entry")] + ([("sell", closed, reason)] if closed else [])
     for number, (side, hour, why) in enumerate(sides):
-        fill = Fill(
-            f"x{number}", "s@1", "1", "BTCUSDT", side, Decimal(1), Decimal(100), Decimal(0),
-            at(hour), why, "", "shadow",
-        )  # fmt: skip
-        ledger.book_shadow_fill(fill)
+        shadow = {
+            "agent": "s@1",
+            "exec_ts": at(hour),
+            "reason": why,
+            "intent_id": "",
+            "mode": "shadow",
+        }
+        ledger.book_shadow_fill(fill(number, side, 1, 100, **shadow))
     for hour in (7, 8, 15, 16, 18):
         ledger.book_equity(at(hour), [("s@1", "shadow", Decimal(1_000))])
 
@@ -130,24 +113,8 @@ def test_a_production_agent_is_judged_by_what_the_venue_charged_and_by_that_alon
     seat(ledger, "production")
     common = {"agent": "s@1", "symbol": "BTCUSDT"}
     for seq, (side, price, hour) in enumerate((("buy", "100", 7), ("sell", "100.4", 17)), start=1):
-        event = FillEvent(
-            ts=seq,
-            seq=2 * seq,
-            exec_id=f"x{seq}",
-            intent_id="i",
-            order_link_id="l",
-            order_id="o",
-            version="1",
-            side=side,
-            qty="1",
-            price=price,
-            fee="0",
-            fee_currency="USDT",
-            is_maker=False,
-            exec_ts=at(hour),
-            reason="exit",
-            **common,
-        )
+        more = {"price": price, "fee": "0", "exec_ts": at(hour), "reason": "exit"}
+        event = fill_event(2 * seq, f"x{seq}", ts=seq, side=side, qty="1", **more, **common)
         paid = FundingEvent(
             ts=seq, seq=2 * seq + 1, exec_id=f"f{seq}", amount="0.3", exec_ts=at(8), **common
         )

@@ -5,32 +5,11 @@ from decimal import Decimal
 
 import pytest
 
-from crucible.execution.messages import FillEvent, FundingEvent, RiskEvent
+from crucible.execution.messages import FundingEvent, RiskEvent
 from crucible.ledger.ledger import Ledger
 from crucible.ledger.reader import AgentRow, LedgerError, LedgerReader
 from crucible.ledger.trades import Fill
-
-
-def fill_event(seq: int, exec_id: str, side: str = "buy", price: str = "100.5") -> FillEvent:
-    return FillEvent(
-        ts=seq,
-        seq=seq,
-        exec_id=exec_id,
-        intent_id="i",
-        order_link_id="l",
-        order_id="o",
-        agent="BTCUSDT-gp-1@1",
-        version="1",
-        symbol="BTCUSDT",
-        side=side,
-        qty="0.3",
-        price=price,
-        fee="0.01658250",
-        fee_currency="USDT",
-        is_maker=False,
-        exec_ts=seq * 1_000,
-        reason="entry",
-    )
+from tests.support.factories import fill_event
 
 
 @pytest.fixture

@@ -8,29 +8,12 @@ from hypothesis import strategies as st
 
 from crucible.ledger.trades import (
     BookkeepingError,
-    Fill,
     Payment,
     PositionBook,
     pair,
     with_funding,
 )
-
-
-def fill(number: int, side: str, qty: str, price: str, fee: str = "0", agent: str = "a") -> Fill:
-    return Fill(
-        exec_id=f"e{number}",
-        agent=agent,
-        version="1",
-        symbol="BTCUSDT",
-        side=side,
-        qty=Decimal(qty),
-        price=Decimal(price),
-        fee=Decimal(fee),
-        exec_ts=number,
-        reason="test",
-        intent_id=f"i{number}",
-    )
-
+from tests.support.factories import fill
 
 decimals = st.decimals("0.001", "9", places=3)
 fills = st.lists(

@@ -10,7 +10,7 @@ from crucible.registry.models import Active, RegistryError, Version
 from crucible.settings import Slot
 from crucible.strategies.contract import Exits
 from crucible.strategies.gp import GpStrategy
-from tests.forge.markets import SMALL, make_market
+from tests.support.markets import SMALL, make_market
 
 
 class Held:

@@ -9,7 +9,7 @@ import pytest
 from crucible.market.candles import COLUMNS, CandleError, read_candles, read_folder
 from crucible.market.funding import FundingError, read_funding
 from crucible.testing import candle_files
-from tests.documented import answers, lacking
+from tests.support.documented import answers, lacking
 
 CASES = Path(__file__).resolve().parents[1] / "cases"
 TABLE = json.loads((CASES / candle_files.TABLE).read_text())["cases"]

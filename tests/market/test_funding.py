@@ -18,7 +18,7 @@ from crucible.market.funding import (
     write_funding,
 )
 from crucible.market.lake import Lake
-from tests.processes import DAY_MS, ORIGIN_MS, running, venue_command, write_keys
+from tests.support.processes import DAY_MS, ORIGIN_MS, running, venue_command, write_keys
 
 HOUR_MS = 3_600_000
 MINUTE_MS = 60_000
@@ -137,6 +137,7 @@ def test_real_rates_are_read_as_they_are(shared_data):
     assert funding.at(opens).sum() == pytest.approx(funding.rate[1:-1].sum())
 
 
+@pytest.mark.process
 def test_the_lake_learns_what_the_venue_settled_and_then_only_what_is_new(tmp_path):
     keys = write_keys(tmp_path)
     with running(venue_command(tmp_path, keys, "BTCUSDT,ETHUSDT", 1), tmp_path / "log") as (

@@ -6,7 +6,7 @@ import pytest
 from crucible.market.candles import CandleError, Candles, read_candles, write_candles
 from crucible.market.exchange import Exchange, ExchangeError
 from crucible.market.lake import Lake, merge
-from tests.processes import DAY_MS, ORIGIN_MS, running, venue_command, write_keys
+from tests.support.processes import DAY_MS, ORIGIN_MS, running, venue_command, write_keys
 
 START_MS = ORIGIN_MS + 3 * DAY_MS
 
@@ -19,6 +19,7 @@ def exchange(tmp_path_factory):
         yield Exchange(ready["rest"])
 
 
+@pytest.mark.process
 def test_history_arrives_whole_in_order_and_closed_only(exchange, tmp_path):
     lake = Lake(tmp_path)
     end = exchange.closed_until("BTCUSDT")
@@ -31,6 +32,7 @@ def test_history_arrives_whole_in_order_and_closed_only(exchange, tmp_path):
     assert int(candles.close_ts[-1]) <= end
 
 
+@pytest.mark.process
 def test_a_second_refresh_fetches_only_what_is_new_and_heals_a_gap(exchange, tmp_path):
     lake = Lake(tmp_path)
     lake.refresh(exchange, "ETHUSDT", ORIGIN_MS, START_MS)
@@ -49,12 +51,14 @@ def test_a_second_refresh_fetches_only_what_is_new_and_heals_a_gap(exchange, tmp
     )
 
 
+@pytest.mark.process
 def test_instruments_are_decimals_of_the_venues_grid(exchange):
     instrument = exchange.instrument("BTCUSDT")
     assert str(instrument.tick_size) == "0.1"
     assert str(instrument.round_qty(instrument.qty_step * 7 / 2)) == "0.003"
 
 
+@pytest.mark.process
 def test_an_unknown_symbol_is_named_with_what_there_is(exchange):
     with pytest.raises(ExchangeError, match=r"NOSUCH.*BTCUSDT"):
         exchange.instrument("NOSUCH")
@@ -126,6 +130,7 @@ def test_what_could_not_be_read_again_never_enters_the_lake(tmp_path, ts, named)
     assert lake.path("B").read_bytes() == before
 
 
+@pytest.mark.process
 def test_a_newest_candle_of_another_century_is_no_time_to_fetch_until(monkeypatch):
     exchange = Exchange("http://127.0.0.1:9")
     monkeypatch.setattr(exchange, "_market", lambda symbol: symbol)

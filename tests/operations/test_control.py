@@ -14,7 +14,8 @@ from crucible.operations.control import halt_and_flatten
 from crucible.operations.reconciliation.accounts import differences
 from crucible.operations.reconciliation.own_accounts import journal_book
 from crucible.operations.reconciliation.venue_statement import VenueAccount
-from tests.processes import cerebellum_command, running, venue_command, write_keys
+from tests.support.polling import until
+from tests.support.processes import cerebellum_command, running, venue_command, write_keys
 
 SYMBOLS = "BTCUSDT,ETHUSDT"
 
@@ -63,22 +64,17 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     ):
         addresses = Addresses(ready["commands"], ready["events"], ready["market"])
         with CerebellumLink(addresses) as link:
-            deadline = time.monotonic() + 15
-            while link.snapshot().ts == 0:
-                assert time.monotonic() < deadline, log.read_text()[-2000:]
-                time.sleep(0.1)
+            until(lambda: link.snapshot().ts, lambda: log.read_text()[-2000:], seconds=15)
             time.sleep(1.0)
             account = VenueAccount.from_keys(venue["rest"], keys)
             yield Desk(link, addresses, account, tmp_path / "journal.sqlite")
 
 
+@pytest.mark.process
 def test_a_halt_closes_everything_refuses_what_follows_and_leaves_equal_books(desk: Desk):
     for symbol, side, qty in (("BTCUSDT", "buy", "0.02"), ("ETHUSDT", "sell", "0.5")):
         assert desk.submit(symbol, side, qty).status == "accepted"
-    deadline = time.monotonic() + 15
-    while len(desk.link.snapshot().positions) < 2:
-        assert time.monotonic() < deadline, desk.link.snapshot()
-        time.sleep(0.1)
+    until(lambda: len(desk.link.snapshot().positions) >= 2, desk.link.snapshot, seconds=15)
 
     halted = halt_and_flatten(desk.addresses, "test", timeout_s=15)
 

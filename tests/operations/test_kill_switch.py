@@ -10,8 +10,10 @@ import pytest
 
 from crucible.execution.cerebellum_link import Addresses, CerebellumLink
 from crucible.operations.workspace import Home
-from tests.documented import answers, lacking
-from tests.processes import cerebellum_command, running, venue_command, write_keys
+from tests.support.documented import answers, lacking
+from tests.support.processes import cerebellum_command, python, running, venue_command, write_keys
+
+pytestmark = pytest.mark.process
 
 PROMISED = answers("Homes, secrets and proofs")
 PROGRAM = Path(sys.executable).with_name("crucible")
@@ -91,14 +93,9 @@ def test_a_home_without_cerebellum_names_the_homes_in_which_something_runs(tmp_p
     empty, other = Home.at(tmp_path / "empty"), tmp_path / "other"
     empty.create()
     environment = {**os.environ, "CRUCIBLE_HOME": str(other), "CRUCIBLE_SERVICE": "test"}
-    sleep = [sys.executable, "-c", "import time; print('here', flush=True); time.sleep(60)"]
-    process = subprocess.Popen(sleep, env=environment, stdout=subprocess.PIPE, text=True)
-    try:
+    code = "import time; print('here', flush=True); time.sleep(60)"
+    with python(code, env=environment) as process:
         assert process.stdout.readline() == "here\n"
         done = crucible(empty, tmp_path, "kill", "--yes")
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
     assert done.returncode == 1
     assert f"CRUCIBLE_HOME={other}" in done.stderr

@@ -18,8 +18,8 @@ from crucible.ledger.ledger import Ledger
 from crucible.operations.errors import HomeError
 from crucible.operations.market_configuration import open_outside, open_world
 from crucible.operations.workspace import Home, read_json, write_json
-from tests.disks import fill, mounted
-from tests.documented import answers, lacking
+from tests.support.disks import fill, mounted
+from tests.support.documented import answers, lacking
 
 WHOLE = {
     "services.json": {
@@ -136,6 +136,7 @@ def command(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.process
 def test_every_command_tells_a_damaged_file_in_one_line_and_the_page_goes_on(tmp_path: Path):
     home = Home.at(tmp_path / "home")
     home.create()
@@ -160,6 +161,7 @@ def test_every_command_tells_a_damaged_file_in_one_line_and_the_page_goes_on(tmp
         assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.process
 def test_status_shows_foreign_markup_and_escapes_to_the_letter(tmp_path: Path):
     home = Home.at(tmp_path / "home")
     home.create()
@@ -213,6 +215,7 @@ def test_what_comes_back_damaged_gets_the_answer_of_the_reference(tmp_path: Path
         assert lacking(PROMISED[case], told(tmp_path / name, content, read)) == []
 
 
+@pytest.mark.process
 def test_a_damaged_current_and_a_full_disk_get_the_answer_of_the_reference(tmp_path: Path):
     home = Home.at(tmp_path / "home")
     home.create()

@@ -75,6 +75,7 @@ def test_agents_are_those_of_the_newest_run(home: Home):
     assert status["run"] == "0002"
 
 
+@pytest.mark.process
 def test_the_command_answers_as_json_at_once_and_imports_nothing_heavy(home: Home):
     record(home, cerebellum=living())
     code = (

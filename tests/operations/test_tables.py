@@ -117,6 +117,7 @@ def typed(home: Home, width: int | None, *words: str) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text).replace("\r", "")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("width", [60, 80, 200, None])
 def test_report_and_status_show_every_figure_whole(home: Home, width: int | None):
     live, rival = agent_sums(home.current())  # type: ignore[arg-type]
@@ -152,6 +153,7 @@ def test_a_promoted_agents_profit_begins_at_its_promotion_and_sums_to_the_venues
     assert sum(agent["fills"]["live"] for agent in (live, rival)) == 2
 
 
+@pytest.mark.process
 def test_what_is_simulated_stands_apart_and_says_so(home: Home):
     told = typed(home, None, "report")
     real, simulated = told.split("Challengers: SIMULATED, no part of any sum above")

@@ -19,7 +19,8 @@ from crucible.execution.messages import SetState
 from crucible.operations.supervision.process import Identity
 from crucible.operations.trading_state import journal_trouble, read_trading
 from crucible.operations.workspace import Home, Run, write_json
-from tests.processes import cerebellum_command, running, venue_command, write_keys
+from tests.support.polling import until
+from tests.support.processes import cerebellum_command, running, venue_command, write_keys
 
 AGENT = "BTCUSDT-gp-1@3"
 
@@ -47,10 +48,12 @@ class Desk:
         return TestClient(make_app(self.home)).get("/api/state").json()["status"]["trading"]
 
     def until(self, check: Callable[[dict], bool]) -> None:
-        end = time.monotonic() + 30
-        while not check(told := self.status()["trading"]):
-            assert time.monotonic() < end, told
-            time.sleep(0.1)
+        until(
+            lambda: check(self.status()["trading"]),
+            lambda: self.status()["trading"],
+            seconds=30,
+            pause=0.1,
+        )
 
     def hold_back(self, agent: str | None, symbol: str | None, state: str) -> None:
         with CerebellumLink(self.addresses) as link:
@@ -87,6 +90,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         yield Desk(home, run, Addresses(ready["commands"], ready["events"], ready["market"]))
 
 
+@pytest.mark.process
 def test_after_a_kill_every_place_says_halted_first_and_names_the_command_that_lifts_it(desk: Desk):
     assert desk.status()["trading"]["state"] == "ACTIVE"
     killed = desk.crucible("kill", "--yes")
@@ -110,6 +114,7 @@ def test_after_a_kill_every_place_says_halted_first_and_names_the_command_that_l
     assert (told["state"], told["lift"], told["scopes"]) == ("ACTIVE", None, [])
 
 
+@pytest.mark.process
 def test_a_journal_that_cannot_be_written_is_told_wherever_a_person_looks(desk: Desk):
     assert desk.status()["trading"]["why"] == ""
     # A process of its own: two copies of SQLite must never have one file open in the same process.
@@ -148,6 +153,7 @@ def test_metrics_that_do_not_answer_leave_the_journal_unknown_not_sound(tmp_path
     assert "entries are refused, exits go on: no disk space is left" in reserve.lines[0]
 
 
+@pytest.mark.process
 def test_an_agent_that_is_held_back_alone_is_named_with_the_command_for_it_alone(desk: Desk):
     desk.hold_back(AGENT, None, "REDUCE_ONLY")
     desk.hold_back(None, "BTCUSDT", "HALTED")

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,8 @@ import pytest
 
 from crucible.operations.supervision.process import Identity, marked
 from crucible.operations.workspace import Home, read_json
-from tests.disks import fill, mounted
+from tests.support.disks import fill, mounted
+from tests.support.polling import until
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
 
@@ -127,6 +127,7 @@ def test_a_full_disk_stops_no_service_and_everything_recovers_and_stops_in_order
         assert marked(home) == []
 
 
+@pytest.mark.process
 def test_a_defect_in_the_loop_stops_every_service_in_order_and_is_one_line(tmp_path: Path):
     with up(tmp_path / "home", STAND_IN_DEFECT="1") as running:
         code, errors = running.end()
@@ -142,6 +143,7 @@ def test_a_defect_in_the_loop_stops_every_service_in_order_and_is_one_line(tmp_p
         assert marked(tmp_path / "home") == []
 
 
+@pytest.mark.process
 def test_a_servers_message_full_of_markup_and_escapes_ends_up_in_order_to_the_letter(
     tmp_path: Path,
 ):
@@ -155,29 +157,29 @@ def test_a_servers_message_full_of_markup_and_escapes_ends_up_in_order_to_the_le
         assert marked(tmp_path / "home") == []
 
 
+@pytest.mark.process
 def test_a_terminal_that_is_gone_or_full_stops_nothing(tmp_path: Path):
     with up(tmp_path / "home", leave_at="everything is up") as running:
         running.wait_for("everything is up")
         # Nobody reads any more: what is said from now on meets a broken pipe.
         second = running.pid("mlflow")
         os.kill(second, signal.SIGKILL)
-        deadline = time.monotonic() + 30
-        while running.pid_of_living("mlflow") in {None, second}:
-            assert time.monotonic() < deadline
+
+        def another() -> bool:
             assert running.process.poll() is None
-            time.sleep(0.1)
+            return running.pid_of_living("mlflow") not in {None, second}
+
+        until(another, "another mlflow", seconds=30, pause=0.1)
         running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(60) == 0
         assert marked(tmp_path / "home") == []
 
 
+@pytest.mark.process
 def test_a_services_file_that_was_emptied_is_written_anew(tmp_path: Path):
     with up(tmp_path / "home") as running:
         running.wait_for("everything is up")
         path = running.home.services_file
         path.write_text("")
-        deadline = time.monotonic() + 20
-        while not path.read_text():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(path.read_text, "the file", seconds=20, pause=0.05)
         assert read_json(path)["services"]["cerebellum"]["state"] == "up"

@@ -2,8 +2,6 @@
 
 import os
 import stat
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pytest
 from crucible.ledger.reader import LedgerReader
 from crucible.operations.errors import AlreadyRunningError, HomeError
 from crucible.operations.workspace import Home, Run, read_json, write_json
+from tests.support.processes import python
 
 
 @pytest.fixture
@@ -43,21 +42,16 @@ def test_a_new_run_never_reuses_a_number(home: Home):
     assert current.run_id == "0003"
 
 
+@pytest.mark.process
 def test_a_home_has_one_owner_and_is_free_again_when_the_owner_dies(home: Home):
     code = (
         "import sys, time; from pathlib import Path; from crucible.operations.workspace import Home\n"
         f"with Home(Path({str(home.path)!r})).lock(): print('held', flush=True); time.sleep(60)"
     )
-    holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert holder.stdout is not None
-    try:
+    with python(code) as holder:
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(AlreadyRunningError, match=f"pid {holder.pid}"), home.lock():
             pass
-    finally:
-        holder.kill()
-        holder.wait()
-        holder.stdout.close()
 
     with home.lock():
         assert (home.path / "up.lock").read_text() == str(os.getpid())
@@ -90,14 +84,13 @@ with run.only_arena(), Ledger(run.ledger) as ledger:
 """
 
 
+@pytest.mark.process
 def test_a_second_arena_is_refused_by_every_path_and_whatever_the_clock_says(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     run = home.new_run()
     code = ARENA.format(path=str(run.path))
-    holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert holder.stdout is not None
-    try:
+    with python(code) as holder:
         assert holder.stdout.readline() == "held\n"
         linked = tmp_path / "linked"
         linked.symlink_to(home.path)
@@ -110,10 +103,6 @@ def test_a_second_arena_is_refused_by_every_path_and_whatever_the_clock_says(
         for path in (run.path, linked / "runs" / "0001", Path(), Path("../0001"), copied.path):
             with pytest.raises(AlreadyRunningError, match="another arena trades this run"):
                 enter(Run("0001", path))
-    finally:
-        holder.kill()
-        holder.wait()
-        holder.stdout.close()
 
     enter(run)
     with LedgerReader(run.ledger) as ledger:

@@ -4,14 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.paper_venue import venue as venues
+from tests.support import paper_venue as venues
 
 
 @pytest.fixture(scope="module")
 def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[venues.Venue]:
     """A simulated market at 20 times wall speed, shared by a module's tests."""
-    if not venues.binary().exists():
-        pytest.fail(f"{venues.binary()} is missing: cargo build --release in cerebellum_core")
     running = venues.start(
         tmp_path_factory.mktemp("venue"), "--speed", "20", "--seed", "11", "--history-days", "3"
     )
@@ -22,8 +20,6 @@ def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[venues.Venue]:
 @pytest.fixture
 def fresh(tmp_path) -> Iterator:
     """Start venues with flags of the test's own."""
-    if not venues.binary().exists():
-        pytest.fail(f"{venues.binary()} is missing: cargo build --release in cerebellum_core")
     running: list[venues.Venue] = []
 
     def begin(*flags: str) -> venues.Venue:

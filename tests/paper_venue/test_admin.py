@@ -7,7 +7,7 @@ import pytest
 import requests
 from pybit.exceptions import InvalidRequestError
 
-from tests.paper_venue.venue import KEYS
+from tests.support.paper_venue import KEYS
 
 ORDER = {"category": "linear", "side": "Buy", "orderType": "Market"}
 

@@ -7,7 +7,7 @@ import ccxt
 import ccxt.pro
 import pytest
 
-from tests.paper_venue.venue import ccxt_options
+from tests.support.paper_venue import ccxt_options
 
 SYMBOL = "BTC/USDT:USDT"
 

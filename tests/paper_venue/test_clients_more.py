@@ -10,7 +10,8 @@ import requests
 import websocket
 from pybit.exceptions import InvalidRequestError
 
-from tests.paper_venue.venue import KEYS, ccxt_options, login, wait_for
+from tests.support.paper_venue import KEYS, ccxt_options, login
+from tests.support.polling import until
 
 SYMBOL = "BTC/USDT:USDT"
 
@@ -124,7 +125,7 @@ def test_fast_executions_come_without_the_clients_id_of_a_maker(venue, session, 
         qty="2",
         orderLinkId="fast-taker",
     )
-    wait_for(lambda: fast and whole, what="both streams")
+    until(lambda: fast and whole, what="both streams")
     assert fast[0]["orderLinkId"] == "fast-taker"
     assert {row["execId"] for row in fast} == {row["execId"] for row in whole}
     assert "execFee" not in fast[0]

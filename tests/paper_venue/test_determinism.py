@@ -9,7 +9,7 @@ import pybit.unified_trading
 import requests
 from pybit.exceptions import InvalidRequestError
 
-from tests.paper_venue.venue import KEYS
+from tests.support.paper_venue import KEYS
 
 START = 1_704_067_200_000 + 7 * 3_600_000 + 50 * 60_000
 FLAGS = ["--stepped", "--start", str(START), "--history-days", "1", "--address-limit", "0"]

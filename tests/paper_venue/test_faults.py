@@ -9,7 +9,8 @@ import requests
 import websocket
 from pybit.exceptions import InvalidRequestError
 
-from tests.paper_venue.venue import KEYS, login, wait_for
+from tests.support.paper_venue import KEYS, login
+from tests.support.polling import until
 
 ORDER = {
     "category": "linear",
@@ -185,7 +186,7 @@ def test_a_trade_socket_that_loses_its_ack_still_trades(clean, session):
     )
     with pytest.raises((websocket.WebSocketConnectionClosedException, ConnectionError)):
         receive_something(socket)
-    wait_for(lambda: fills(session, "trade-lost"), what="the fill")
+    until(lambda: fills(session, "trade-lost"), what="the fill")
 
 
 def test_an_unknown_fault_is_refused_by_name(clean):

@@ -10,7 +10,8 @@ import pytest
 import websocket
 
 from tests.paper_venue.test_process import refuse
-from tests.paper_venue.venue import KEYS, wait_for, write_keys
+from tests.support.paper_venue import KEYS, write_keys
+from tests.support.polling import until
 
 START = 1_704_067_200_000
 
@@ -73,9 +74,9 @@ def test_frames_are_sent_on_as_they_are_and_candles_are_made_of_the_trades(fresh
     venue = fresh("--market", "replay", "--frames", str(place), "--speed", "20")
     assert venue.ready["symbols"] == ["XRPUSDT"]
     heard = collect(venue, ["orderbook.200.XRPUSDT", "publicTrade.XRPUSDT", "kline.1.XRPUSDT"])
-    wait_for(lambda: venue.get("/admin/status")["ended"], seconds=20, what="the end")
+    until(lambda: venue.get("/admin/status")["ended"], seconds=20, what="the end")
     newest = frames[-1]["data"][0]
-    wait_for(
+    until(
         lambda: any(newest in one["data"] for one in heard if one["topic"].startswith("public")),
         what="the last trade",
     )
@@ -122,6 +123,7 @@ def test_orders_fill_against_the_recorded_book_level_by_level(fresh, tmp_path):
     assert session.get_executions(category="linear", orderLinkId="queue")["result"]["list"] == []
 
 
+@pytest.mark.process
 def test_recordings_that_cannot_be_meant_are_refused_by_name(tmp_path):
     keys = str(write_keys(tmp_path))
     base = ("--keys", keys, "--market", "replay", "--frames")
@@ -162,7 +164,7 @@ def test_a_capture_of_the_real_exchange_leads_to_its_own_last_book(
                             del kept[price]
                 update = frame["data"]["u"]
     venue = fresh("--market", "replay", "--frames", str(capture), "--speed", "60")
-    wait_for(lambda: venue.get("/admin/status")["ended"], seconds=30, what="the end")
+    until(lambda: venue.get("/admin/status")["ended"], seconds=30, what="the end")
     last = venue.get(f"/v5/market/orderbook?category=linear&symbol={symbol}&limit={depth}")
     last = last["result"]
     assert last["u"] == update

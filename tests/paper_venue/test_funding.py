@@ -13,7 +13,8 @@ from crucible.market.funding import Funding, write_funding
 from tests.paper_venue.test_frames import book, trade, write
 from tests.paper_venue.test_process import START as START_OF_CANDLES
 from tests.paper_venue.test_process import refuse, write_candles
-from tests.paper_venue.venue import KEYS, ccxt_options, wait_for, write_keys
+from tests.support.paper_venue import KEYS, ccxt_options, write_keys
+from tests.support.polling import until
 
 HOUR = 3_600_000
 START = 1_704_067_200_000 + 7 * HOUR
@@ -93,7 +94,7 @@ def recorded(folder, rate):
 def test_recorded_frames_are_charged_the_rate_that_was_told_and_no_other(fresh, tmp_path, rate):
     place, settled = recorded(tmp_path, rate)
     venue = fresh("--market", "replay", "--frames", str(place), "--speed", "20")
-    wait_for(lambda: venue.get("/admin/status")["ended"], seconds=20, what="the end")
+    until(lambda: venue.get("/admin/status")["ended"], seconds=20, what="the end")
     answer = venue.get("/v5/market/funding/history?category=linear&symbol=XRPUSDT")
     told = [(row["fundingRateTimestamp"], row["fundingRate"]) for row in answer["result"]["list"]]
     assert told == ([] if rate is None else [(str(settled), rate)])
@@ -150,6 +151,7 @@ def test_a_replay_charges_the_rates_that_it_was_given_and_no_other(fresh, tmp_pa
     assert unknown.says(opens) == "not charged, no rates are known"
 
 
+@pytest.mark.process
 def test_rates_that_cannot_be_charged_are_refused_by_name(tmp_path):
     candles, _ = replayed(tmp_path, "rates")
     keys = str(write_keys(tmp_path))

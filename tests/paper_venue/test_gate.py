@@ -6,7 +6,7 @@ import pytest
 import requests
 import websocket
 
-from tests.paper_venue.venue import wait_for
+from tests.support.polling import until
 
 PATHS = ["/v5/market/time", "/admin/status", "/admin/ledger", "/v5/order/realtime", "/nowhere"]
 FOREIGN = [
@@ -56,7 +56,7 @@ def test_a_foreign_page_opens_no_socket(venue, path):
     for own in ({"origin": f"http://localhost:{port}"}, {"suppress_origin": True}):
         socket = websocket.create_connection(venue.ws + path, timeout=5, **own)
         socket.send(json.dumps({"op": "ping"}))
-        assert "pong" in wait_for(socket.recv)
+        assert "pong" in until(socket.recv)
         socket.close()
 
 

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.paper_venue.test_process import START, refuse
-from tests.paper_venue.venue import write_keys
+from tests.support.paper_venue import write_keys
 
 # Prices of a coin that no table knows, on a grid of 0.0005.
 PRICES = [1.2345, 1.2350, 1.2355, 1.2405, 1.2390] * 8
@@ -77,6 +77,7 @@ def test_an_answer_of_instruments_info_is_a_file_of_instruments(fresh, tmp_path)
     assert filters(fresh(*replay(folder)), "NEWUSDT") == ("0.0001", "0.5")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("prices", "volume", "named"),
     [
@@ -101,6 +102,7 @@ def test_what_prices_cannot_tell_is_refused_with_the_next_step(tmp_path, prices,
     assert "--instruments" in line
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("text", "named"),
     [
@@ -122,6 +124,7 @@ def test_a_file_of_instruments_that_cannot_be_meant_is_refused(tmp_path, text, n
     assert "instruments.json" in line
 
 
+@pytest.mark.process
 def test_a_file_of_instruments_must_be_there_and_belongs_to_a_replay(tmp_path):
     write_prices(tmp_path / "candles", "NEWUSDT", PRICES)
     assert "nowhere.json" in refused(tmp_path, "--instruments", str(tmp_path / "nowhere.json"))

@@ -10,7 +10,8 @@ import websocket
 from pybit.exceptions import InvalidRequestError
 
 from tests.paper_venue.test_process import refuse
-from tests.paper_venue.venue import KEYS, Venue, wait_for, write_keys
+from tests.support.paper_venue import KEYS, Venue, write_keys
+from tests.support.polling import until
 
 SYMBOLS = "BTCUSDT,ETHUSDT"
 
@@ -143,7 +144,7 @@ def test_a_lost_upstream_refuses_orders_until_its_books_are_back(pair):
             return error.status_code == 110074
         return False
 
-    wait_for(refused, seconds=15, what="the refusal")
+    until(refused, seconds=15, what="the refusal")
 
     def accepted():
         try:
@@ -151,7 +152,7 @@ def test_a_lost_upstream_refuses_orders_until_its_books_are_back(pair):
         except InvalidRequestError:
             return False
 
-    wait_for(accepted, seconds=15, what="an order after the reconnect")
+    until(accepted, seconds=15, what="an order after the reconnect")
 
 
 def test_a_gap_is_noticed_and_the_book_begins_again_with_a_snapshot(pair):
@@ -163,7 +164,7 @@ def test_a_gap_is_noticed_and_the_book_begins_again_with_a_snapshot(pair):
     while json.loads(socket.recv())["type"] != "snapshot":
         assert time.monotonic() < end, "no snapshot after the gap"
     rest = [
-        wait_for(
+        until(
             lambda venue=venue: venue.get(
                 "/v5/market/orderbook?category=linear&symbol=ETHUSDT&limit=200"
             )["result"],
@@ -174,6 +175,7 @@ def test_a_gap_is_noticed_and_the_book_begins_again_with_a_snapshot(pair):
     assert abs(rest[0]["u"] - rest[1]["u"]) < 20
 
 
+@pytest.mark.process
 def test_a_mirror_without_an_upstream_says_so_and_ends(tmp_path):
     keys = str(write_keys(tmp_path))
     base = ("--keys", keys, "--market", "mirror")

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pybit.unified_trading
 
-from tests.paper_venue.venue import KEYS
+from tests.support.paper_venue import KEYS
 
 MIDNIGHT = 1_704_067_200_000
 

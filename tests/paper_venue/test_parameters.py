@@ -4,7 +4,7 @@ import pybit.unified_trading
 import pytest
 from pybit.exceptions import InvalidRequestError
 
-from tests.paper_venue.venue import KEYS
+from tests.support.paper_venue import KEYS
 
 LINEAR = {"category": "linear"}
 BTC = LINEAR | {"symbol": "BTCUSDT"}

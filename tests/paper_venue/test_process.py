@@ -11,14 +11,16 @@ import pytest
 import requests
 import websocket
 
-from tests.paper_venue.venue import binary, write_keys
+from tests.support.paper_venue import write_keys
+from tests.support.polling import until
+from tests.support.processes import binary
 
 START = 1_704_067_200_000
 
 
 def refuse(*flags) -> str:
     done = subprocess.run(
-        [binary(), *flags], capture_output=True, text=True, timeout=10, check=False
+        [binary("paper_venue"), *flags], capture_output=True, text=True, timeout=10, check=False
     )
     assert done.returncode != 0
     assert done.stdout == ""
@@ -27,12 +29,7 @@ def refuse(*flags) -> str:
     return line
 
 
-@pytest.fixture(autouse=True)
-def _built():
-    if not binary().exists():
-        pytest.fail(f"{binary()} is missing: cargo build --release in cerebellum_core")
-
-
+@pytest.mark.process
 def test_bad_settings_end_with_one_clear_line(tmp_path):
     keys = str(write_keys(tmp_path))
     assert "--keys" in refuse()
@@ -44,6 +41,7 @@ def test_bad_settings_end_with_one_clear_line(tmp_path):
     assert "nowhere" in refuse("--keys", keys, "--config", str(tmp_path / "nowhere.toml"))
 
 
+@pytest.mark.process
 def test_a_keys_file_that_others_can_read_is_refused_and_never_shown(tmp_path):
     line = refuse("--keys", str(write_keys(tmp_path, 0o644)))
     assert "chmod 600" in line
@@ -95,14 +93,18 @@ def test_a_venue_started_later_serves_the_same_history(fresh):
         "--seed",
         "3",
         "--speed",
-        "1000",
+        "10000",
+        "--step-ms",
+        "10000",
         "--symbols",
         "BTCUSDT,ETHUSDT",
     )
     early = fresh("--start", str(START + 3_600_000), *flags)
     late = fresh("--start", str(START + 6 * 3_600_000), *flags)
     path = f"/v5/market/kline?category=linear&symbol=ETHUSDT&interval=1&start={START}&limit=200"
-    time.sleep(9)
+    # The two hundred minutes that are asked for have passed in the venue that began with them.
+    passed = START + 200 * 60_000
+    until(lambda: early.get("/admin/status")["market_ts"] > passed, "200 minutes", seconds=30)
     rows = early.get(path)["result"]["list"]
     assert rows == late.get(path)["result"]["list"]
     assert len(rows) == 200
@@ -169,14 +171,15 @@ def test_a_replay_streams_exactly_the_recorded_candles_and_then_stands_still(fre
     assert all(second == first + 1 for first, second in pairs), (
         "all symbols' candles leave together"
     )
-    time.sleep(1)
-    status = venue.get("/admin/status")
-    assert status["ended"] is True
+    status = until(
+        lambda: (told := venue.get("/admin/status"))["ended"] and told, "the end", seconds=10
+    )
     assert status["market_ts"] == START + 90 * 60_000
     assert "the recording is over" in venue.errors.read_text()
     socket.close()
 
 
+@pytest.mark.process
 def test_a_start_that_cannot_be_meant_ends_with_one_line_and_no_trace(tmp_path):
     keys = ("--keys", str(write_keys(tmp_path)))
     candles = tmp_path / "candles"
@@ -194,6 +197,7 @@ def test_a_start_that_cannot_be_meant_ends_with_one_line_and_no_trace(tmp_path):
         assert str(broken / "x") in refuse(*flags, place, str(broken / "x"))
 
 
+@pytest.mark.process
 def test_bytes_that_are_no_candles_never_end_in_a_trace(tmp_path):
     write_candles(tmp_path / "candles", "BTCUSDT", 90)
     path = tmp_path / "candles" / "BTCUSDT-1m.parquet"
@@ -207,15 +211,16 @@ def test_bytes_that_are_no_candles_never_end_in_a_trace(tmp_path):
         # A start beyond the end is refused, too, so every run ends.
         flags = (*replay, "--candles", str(path.parent), "--start", str(START + 86_400_000))
         done = subprocess.run(
-            [binary(), *flags], capture_output=True, text=True, timeout=10, check=False
+            [binary("paper_venue"), *flags], capture_output=True, text=True, timeout=10, check=False
         )
         assert done.returncode == 2, done.stderr
         assert "panicked" not in done.stderr
         assert done.stderr.splitlines()[-1].startswith("paper_venue: ")
 
 
+@pytest.mark.process
 def test_a_log_that_cannot_be_written_ends_nothing(tmp_path):
-    flags = [binary(), "--keys", write_keys(tmp_path), "--history-days", "1"]
+    flags = [binary("paper_venue"), "--keys", write_keys(tmp_path), "--history-days", "1"]
     with open("/dev/full", "w") as full:  # noqa: PTH123
         process = subprocess.Popen(flags, stdout=subprocess.PIPE, stderr=full, text=True)
         rest = json.loads(process.stdout.readline())["rest"]

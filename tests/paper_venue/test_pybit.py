@@ -7,7 +7,8 @@ import pybit.unified_trading
 import pytest
 from pybit.exceptions import FailedRequestError, InvalidRequestError
 
-from tests.paper_venue.venue import KEYS, wait_for
+from tests.support.paper_venue import KEYS
+from tests.support.polling import until
 
 
 @pytest.fixture(scope="module")
@@ -146,11 +147,11 @@ def test_pybits_own_book_equals_the_rest_book_at_the_same_update(session, socket
     sockets("public").orderbook_stream(
         200, "BTCUSDT", lambda message: books.__setitem__(message["data"]["u"], message["data"])
     )
-    wait_for(lambda: len(books) > 20, what="twenty updates of the book")
+    until(lambda: len(books) > 20, what="twenty updates of the book")
     compared = 0
     for _ in range(20):
         rest = session.get_orderbook(category="linear", symbol="BTCUSDT", limit=200)["result"]
-        seen = wait_for(lambda update=rest["u"]: books.get(update), what="the same update")
+        seen = until(lambda update=rest["u"]: books.get(update), what="the same update")
         assert sorted(seen["b"]) == sorted(rest["b"])
         assert sorted(seen["a"]) == sorted(rest["a"])
         compared += 1
@@ -165,7 +166,7 @@ def test_private_rows_tell_the_story_of_a_fill(sockets, venue):
     for topic, rows in stories.items():
         getattr(private, f"{topic}_stream")(lambda message, rows=rows: rows.extend(message["data"]))
     trade = sockets("trade")
-    wait_for(lambda: True)
+    until(lambda: True)
     threading.Event().wait(0.5)
     acks = []
     trade.place_order(
@@ -177,7 +178,7 @@ def test_private_rows_tell_the_story_of_a_fill(sockets, venue):
         qty="0.02",
         orderLinkId="ws-1",
     )
-    wait_for(lambda: acks and stories["wallet"], what="the ack and the wallet")
+    until(lambda: acks and stories["wallet"], what="the ack and the wallet")
     order_id = acks[0]["data"]["orderId"]
     fills = [row for row in stories["execution"] if row["orderId"] == order_id]
     assert sum(float(row["execQty"]) for row in fills) == pytest.approx(0.02)
@@ -195,7 +196,7 @@ def test_private_rows_tell_the_story_of_a_fill(sockets, venue):
         qty="0.02",
         reduceOnly=True,
     )
-    wait_for(lambda: len(acks) == 2, what="the second ack")
+    until(lambda: len(acks) == 2, what="the second ack")
 
 
 def test_forty_subscriptions_in_a_row_lose_no_socket(sockets):
@@ -206,7 +207,7 @@ def test_forty_subscriptions_in_a_row_lose_no_socket(sockets):
         public.trade_stream("BTCUSDT", seen.append)
         public.ticker_stream("ETHUSDT", seen.append)
         public.kline_stream(1, "SOLUSDT", seen.append)
-        wait_for(
+        until(
             lambda seen=seen: len({message["topic"] for message in seen}) == 4,
             what="all four topics",
         )

@@ -1,6 +1,5 @@
 """The sized figures of a backtest have the sizes that an agent really gave the same trades."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 
 import numpy as np
@@ -11,41 +10,21 @@ from crucible.arena.execution import Context, Seat
 from crucible.arena.sized_backtest import sized
 from crucible.features.frame import FeatureFrame, FeatureSchema
 from crucible.forge.backtest.engine import Market, backtest
-from crucible.market.candles import Candles
-from crucible.market.instruments import Instrument
 from crucible.settings import ArenaSettings, Costs
 from crucible.strategies.contract import Exits
-from crucible.vm.signals import Signal
+from tests.support.factories import instrument, torn_walk
+from tests.support.strategies import Scripted
 
 NAMES = ("regime_change_detected", "volatility_ratio", "radar_distance", "radar_age")
 NAMES += ("influence_in", "influence_age", "mce_skew", "mce_pressure", "mce_tier")
 SCHEMA = FeatureSchema(NAMES, {"settings": {"books": False}, "influence": "trained"})
-INSTRUMENT = Instrument("BTCUSDT", *(Decimal(x) for x in ("0.1", "0.00000001", "0.00000001", "1")))
+INSTRUMENT = instrument("0.00000001", "1")
 EXITS = Exits(0.006, 0.008, 12)
-
-
-@dataclass
-class Scripted:
-    script: list[int]
-    exits: Exits = EXITS
-    kind: str = "gp"
-    symbol: str = "BTCUSDT"
-    schema_hash: str = SCHEMA.hash
-    at: int = 0
-
-    def decide(self, row):
-        self.at += 1
-        return Signal(self.script[self.at - 1])
 
 
 def market(seed, count=1_500):
     random = np.random.default_rng(seed)
-    close = 50_000 * np.exp(np.cumsum(random.normal(0.0004, 0.004, count)))
-    start = close * np.exp(random.normal(0, 0.002, count))
-    high = np.maximum(start, close) * (1 + np.abs(random.normal(0, 0.002, count)))
-    low = np.minimum(start, close) * (1 - np.abs(random.normal(0, 0.002, count)))
-    minutes = np.cumsum(random.choice([1, 1, 1, 1, 3], count))  # some minutes are missing
-    candles = Candles("BTCUSDT", minutes * 60_000, start, high, low, close, np.ones(count))
+    candles = torn_walk(random, count, 0.0004)
     columns = [
         (random.random(count) < 0.02).astype(float),
         np.ones(count),
@@ -67,7 +46,7 @@ def test_a_backtest_sizes_each_trade_as_the_agent_did(seed):
     trades = backtest(signals, Market.of(candles, frame), EXITS, Costs()).trades.rows()
     told = sized(trades, frame, ArenaSettings())
     seat = Seat("BTCUSDT-gp-1", "1", "challenger", proven=False, edge=None)
-    agent = Agent(seat, Scripted(signals.tolist()))
+    agent = Agent(seat, Scripted(signals.tolist(), EXITS, SCHEMA.hash))
     context = Context(INSTRUMENT, Costs(), ArenaSettings(), Decimal(0), Decimal(10_000))
     sizes = []
     for row in range(len(candles)):

@@ -1,6 +1,5 @@
 """What a challenger is credited with in the arena is what the backtest says it would have earned."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 
 import numpy as np
@@ -13,45 +12,23 @@ from crucible.arena.execution import Context, Seat
 from crucible.features.frame import FeatureFrame, FeatureSchema
 from crucible.forge.backtest.engine import Market, backtest
 from crucible.ledger.funding_charges import with_settlements
-from crucible.market.candles import Candles
 from crucible.market.funding import Funding
-from crucible.market.instruments import Instrument
 from crucible.settings import ArenaSettings, Costs
 from crucible.strategies.contract import Exits
 from crucible.strategies.exit_reasons import ExitReason
-from crucible.vm.signals import Signal
+from tests.support.factories import instrument, torn_walk
+from tests.support.strategies import Scripted
 
 SCHEMA = FeatureSchema(("regime_change_detected", "volatility_ratio"), {})
-INSTRUMENT = Instrument("BTCUSDT", *(Decimal(x) for x in ("0.1", "0.001", "0.001", "5")))
+INSTRUMENT = instrument()
 COSTS = Costs()
-
-
-@dataclass
-class Scripted:
-    """A strategy that says what it is told to say."""
-
-    script: list[int]
-    exits: Exits
-    kind: str = "gp"
-    symbol: str = "BTCUSDT"
-    schema_hash: str = SCHEMA.hash
-    at: int = 0
-
-    def decide(self, row):
-        self.at += 1
-        return Signal(self.script[self.at - 1])
 
 
 @st.composite
 def markets(draw):
     count = draw(st.integers(5, 120))
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    close = 50_000 * np.exp(np.cumsum(random.normal(0, 0.004, count)))
-    start = close * np.exp(random.normal(0, 0.002, count))
-    high = np.maximum(start, close) * (1 + np.abs(random.normal(0, 0.002, count)))
-    low = np.minimum(start, close) * (1 - np.abs(random.normal(0, 0.002, count)))
-    minutes = np.cumsum(random.choice([1, 1, 1, 1, 3], count))  # some minutes are missing
-    candles = Candles("BTCUSDT", minutes * 60_000, start, high, low, close, np.ones(count))
+    candles = torn_walk(random, count)
     regime = (random.random(count) < 0.05).astype(float)
     volatility = random.choice([np.nan, 0.3, 0.9, 1.4, 5.0], count)
     frame = FeatureFrame("BTCUSDT", candles.close_ts, np.column_stack([regime, volatility]), SCHEMA)
@@ -112,7 +89,7 @@ def funding_sums(funding, opens):
 def traded(candles, frame, signals, exits, expected):
     """Let a challenger trade; give its trades and the places of the same ones in the backtest."""
     seat = Seat("BTCUSDT-gp-1", "1", "challenger", proven=False, edge=None)
-    agent = Agent(seat, Scripted(signals.tolist(), exits))
+    agent = Agent(seat, Scripted(signals.tolist(), exits, SCHEMA.hash))
     context = Context(INSTRUMENT, COSTS, ArenaSettings(), Decimal(0), Decimal(10_000))
     for row in range(len(candles)):
         agent.decide_and_execute(frame.row(row), candles.candle(row), context)

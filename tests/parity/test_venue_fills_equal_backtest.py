@@ -23,7 +23,7 @@ from crucible.strategies.contract import Exits
 from crucible.strategies.exit_reasons import ExitReason
 from crucible.vm.signals import Signal
 from tests.paper_venue.conftest import fresh as _fresh
-from tests.paper_venue.venue import KEYS
+from tests.support.paper_venue import KEYS
 
 fresh = _fresh
 

@@ -21,7 +21,7 @@ from crucible.forge.reporting.explain import explain_file
 from crucible.strategies.document import DEEPEST, LARGEST_FILE, MOST_VALUES, parse_document
 from crucible.strategies.load import load_strategy, read_strategy
 from crucible.testing.programs import programs
-from tests.documented import answers, lacking
+from tests.support.documented import answers, lacking
 
 SCHEMA = FeatureSchema(("x", "y"), {})
 GOOD: dict[str, Any] = {

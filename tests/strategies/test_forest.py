@@ -122,6 +122,7 @@ def test_rows_of_another_width_are_refused(trained):
         trained[0].forest.probabilities(np.zeros((2, trained[0].forest.features + 1)))
 
 
+@pytest.mark.process
 def test_what_is_read_from_a_file_never_reaches_lightgbm(trained):
     program = (
         "import json, sys, numpy\n"

@@ -300,6 +300,7 @@ def test_the_schema_names_the_trained_arrays() -> None:
         FeaturePipeline(SYMBOLS, FeatureSettings(influence_lags=4), some_arrays())
 
 
+@pytest.mark.process
 def test_the_live_pipeline_never_imports_torch() -> None:
     code = "import sys, crucible.features.pipeline as p; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

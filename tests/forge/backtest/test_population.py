@@ -15,7 +15,7 @@ from crucible.strategies.gp import GpStrategy
 from crucible.testing.programs import programs
 from crucible.vm.graph import Graph
 from crucible.vm.program import parse_program
-from tests.forge.markets import NAMES, make_market
+from tests.support.markets import NAMES, make_market
 
 CANDLES, FRAME = make_market(rows=5_000, seed=3)
 MARKET = Market.of(CANDLES, FRAME)

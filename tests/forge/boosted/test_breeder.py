@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.forge.markets import forging_of, make_market
+from tests.support.markets import forging_of, make_market
 
 
 def forging_with_a_rule(seed=1):

@@ -9,7 +9,7 @@ from crucible.forge.boosted.labels import label, uniqueness
 from crucible.settings import Costs
 from crucible.strategies.contract import Exits
 from crucible.strategies.exit_reasons import ExitReason
-from tests.forge.markets import make_market
+from tests.support.markets import make_market
 
 COSTS = Costs()
 

@@ -11,7 +11,7 @@ from crucible.forge.boosted.labels import uniqueness
 from crucible.forge.boosted.training import FOLDS, MOST_DRAWN, Fit, Fitter
 from crucible.settings import Costs
 from crucible.strategies.contract import Exits
-from tests.forge.markets import make_market
+from tests.support.markets import make_market
 
 TRAIN = slice(0, 6_000)
 EMBARGO = 60

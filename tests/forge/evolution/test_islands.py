@@ -10,7 +10,7 @@ from crucible.forge.evolution.checkpoint import CheckpointError
 from crucible.forge.evolution.distributed import Recipe, on_worker, spread
 from crucible.forge.evolution.islands import Islands, IslandsState
 from crucible.settings import Slot
-from tests.forge.markets import SMALL, forging_of, make_market
+from tests.support.markets import SMALL, forging_of, make_market
 
 THREE = SMALL.model_validate(
     {**SMALL.model_dump(), "islands": 3, "migrate_every": 1, "migrants": 2, "generations": 3}
@@ -83,6 +83,7 @@ def test_islands_of_another_forging_or_a_damaged_file_are_refused_by_name(tmp_pa
         IslandsState.load(path)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_workers_give_the_champion_of_one_process(workers):
     candles, frame = make_market()

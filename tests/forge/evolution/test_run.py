@@ -2,14 +2,11 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import pkgutil
 import random
-import subprocess
 import sys
 import threading
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -25,7 +22,8 @@ from crucible.settings import MINUTE_MS
 from crucible.strategies.contract import Exits
 from crucible.strategies.load import load_strategy
 from crucible.vm.program import lookback, parse_program
-from tests.forge.markets import SMALL, forging_of, make_market
+from tests.support.markets import SMALL, forging_of, make_market
+from tests.support.processes import printed
 
 KINDS = ["gp", "boosted"]
 
@@ -44,22 +42,15 @@ def test_a_resumed_forging_ends_with_the_same_population(kind, tmp_path):
     assert one.candidate.to_json() == other.candidate.to_json()
 
 
+@pytest.mark.process
 def test_another_process_breeds_the_same_population():
     state = forging_of().advance(forging_of().start())
     code = (
-        "import json; from tests.forge.markets import forging_of;"
+        "import json; from tests.support.markets import forging_of;"
         "forging = forging_of(); state = forging.advance(forging.start());"
         "print(json.dumps(state.population))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=Path(__file__).parents[3],
-        env={**os.environ, "PYTHONHASHSEED": "77"},
-    )
-    assert json.loads(done.stdout) == state.population
+    assert json.loads(printed(code)) == state.population
 
 
 def test_another_seed_breeds_another_population():

@@ -1,12 +1,8 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import subprocess
-import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,7 +19,8 @@ from crucible.forge.validation.novelty import FEWEST_COMMON_DAYS, Living, Novelt
 from crucible.settings import ForgeSettings, Slot
 from crucible.strategies.contract import Exits
 from crucible.strategies.gp import GpStrategy
-from tests.forge.markets import SMALL, forging_of, make_market
+from tests.support.markets import SMALL, forging_of, make_market
+from tests.support.processes import printed
 
 KINDS = ["gp", "boosted"]
 DAYS = np.arange(30, dtype=np.int64)
@@ -64,27 +61,20 @@ def test_a_resumed_forging_by_lexicase_ends_with_the_same_bytes(kind, tmp_path):
     assert whole.finish(state).lineage() == again.finish(resumed).lineage()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("selection", ["nsga2", "lexicase"])
 def test_another_process_selects_the_same_bytes(selection):
     settings = SMALL.model_copy(update={"selection": selection})
     forging = forging_of(settings=settings)
     state = forging.advance(forging.start())
     code = (
-        "import json; from tests.forge.markets import SMALL, forging_of;"
+        "import json; from tests.support.markets import SMALL, forging_of;"
         f"settings = SMALL.model_copy(update={{'selection': {selection!r}}});"
         "forging = forging_of(settings=settings); state = forging.advance(forging.start());"
         "print(json.dumps([state.population, state.seen, state.python_random]))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=Path(__file__).parents[3],
-        env={**os.environ, "PYTHONHASHSEED": "77"},
-    )
     expected = json.dumps([state.population, state.seen, state.python_random])
-    assert done.stdout.strip() == expected
+    assert printed(code).strip() == expected
 
 
 def test_lexicase_draws_from_the_forgings_generator_alone():

@@ -4,7 +4,7 @@ import numpy as np
 
 from crucible.forge.genetic import breeder as breeding
 from crucible.forge.genetic.conditions import best_condition, looks
-from tests.forge.markets import forging_of
+from tests.support.markets import forging_of
 
 
 def test_the_condition_that_made_trades_pay_is_found():

@@ -5,7 +5,7 @@ import pytest
 
 from crucible.forge.genetic.conditions import looks
 from crucible.forge.genetic.event_study import HORIZONS, Event, returns_after, rows_of, study
-from tests.forge.markets import forging_of
+from tests.support.markets import forging_of
 
 ROWS = 60_000
 LEVELS = (0.02, 0.1, 0.5, 0.9, 0.98)

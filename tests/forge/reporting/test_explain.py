@@ -18,7 +18,7 @@ from crucible.forge.reporting.folder import write_folder
 from crucible.forge.reporting.importance import permutation_importance, with_importance
 from crucible.forge.reporting.tree import program_tree
 from crucible.vm.program import OPERATORS, features_of, node_count, parse_program
-from tests.forge.markets import SMALL, forging_of
+from tests.support.markets import SMALL, forging_of
 
 KINDS = ["gp", "boosted"]
 PROGRAM = parse_program(

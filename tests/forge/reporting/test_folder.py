@@ -9,7 +9,7 @@ import pytest
 from crucible.forge.reporting.charts import equity_picture
 from crucible.forge.reporting.folder import write_folder
 from crucible.strategies.load import read_strategy
-from tests.forge.markets import SMALL, forging_of
+from tests.support.markets import SMALL, forging_of
 
 
 @pytest.mark.parametrize("kind", ["gp", "boosted"])

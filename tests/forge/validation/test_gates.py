@@ -17,7 +17,7 @@ from crucible.settings import Costs, ForgeSettings
 from crucible.strategies.contract import Exits
 from crucible.strategies.gp import GpStrategy
 from crucible.vm.program import parse_program
-from tests.forge.markets import make_market
+from tests.support.markets import make_market
 
 ROWS = 30_000
 EXITS = Exits(0.05, 0.05, 30)

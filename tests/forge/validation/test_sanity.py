@@ -11,7 +11,7 @@ from crucible.strategies.contract import Exits
 from crucible.strategies.gp import GpStrategy
 from crucible.vm.program import parse_program
 from crucible.vm.signals import Signal
-from tests.forge.markets import make_market
+from tests.support.markets import make_market
 
 
 def honest(frame):

@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 
 from crucible.ledger.ledger import Ledger
-from crucible.ledger.reader import AgentRow
-from crucible.ledger.trades import Fill
 from crucible.operations.errors import HomeError
 from crucible.operations.reconciliation.report import make_report
 from crucible.operations.tables import report_view
 from crucible.operations.workspace import Home, Run, write_json
+from tests.support.factories import AGENT, agent_row, fill
 
 FILLS = (
     ("e1", "buy", "0.5", "100", "0.0275"),
@@ -35,28 +34,13 @@ def journal(run: Run, fills=FILLS) -> None:
 
 def ledger(run: Run, fills=FILLS) -> None:
     with Ledger(run.ledger) as book:
-        agent = "BTCUSDT-gp-1@1"
-        book.seat(
-            AgentRow(agent, "BTCUSDT-gp-1", "1", "production", "BTCUSDT", "gp", False, 0, None)
-        )
+        book.seat(agent_row())
         shadow = ("s1", "buy", "9", "100", "1")
         for number, (name, side, qty, price, fee) in enumerate([*fills, shadow]):
-            fill = Fill(
-                exec_id=name,
-                agent=agent if name != "s1" else "BTCUSDT-gp-1@2",
-                version="1",
-                symbol="BTCUSDT",
-                side=side,
-                qty=Decimal(qty),
-                price=Decimal(price),
-                fee=Decimal(fee),
-                exec_ts=number,
-                reason="signal",
-                intent_id=f"i{number}",
-                mode="shadow" if name == "s1" else "live",
-                seq=None if name == "s1" else number,
-            )
-            book.book_shadow_fill(fill)
+            mode = {"mode": "live", "seq": number, "agent": AGENT}
+            if name == "s1":
+                mode = {"mode": "shadow", "seq": None, "agent": "BTCUSDT-gp-1@2"}
+            book.book_shadow_fill(fill(number, side, qty, price, fee, exec_id=name, **mode))
 
 
 def statement(run: Run, fills=FILLS, wallet: str = "100001.433065") -> None:

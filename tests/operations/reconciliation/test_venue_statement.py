@@ -15,7 +15,8 @@ from crucible.operations.errors import BooksError
 from crucible.operations.reconciliation.venue_statement import Statement, VenueAccount
 from crucible.operations.supervision.servers import market_clock
 from crucible.operations.workspace import read_json, write_json
-from tests.processes import running, venue_command, write_keys
+from tests.support.polling import until
+from tests.support.processes import running, venue_command, write_keys
 
 INITIAL = Decimal(100_000)
 
@@ -62,13 +63,13 @@ class Trader:
 
     def settled(self) -> Statement:
         """A statement that holds every order sent."""
-        deadline = time.monotonic() + 20
-        while True:
+
+        def whole() -> Statement | None:
             statement = self.account.statement(INITIAL)
-            if len({row["orderLinkId"] for row in statement.executions}) >= self.sent:
-                return statement
-            assert time.monotonic() < deadline, "the venue did not fill"
-            time.sleep(0.05)
+            filled = {row["orderLinkId"] for row in statement.executions}
+            return statement if len(filled) >= self.sent else None
+
+        return until(whole, "the fills of all orders", seconds=20, pause=0.05)
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +81,7 @@ def trader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trader]:
         yield Trader(ready["rest"], keys)
 
 
+@pytest.mark.process
 def test_the_statement_is_complete_and_its_wallet_holds_to_the_last_unit(
     trader: Trader, monkeypatch: pytest.MonkeyPatch
 ):
@@ -109,6 +111,7 @@ def test_the_statement_is_complete_and_its_wallet_holds_to_the_last_unit(
     assert summed.pnl(statement.marks) is not None
 
 
+@pytest.mark.process
 def test_a_saved_statement_says_the_same(trader: Trader, tmp_path: Path):
     trader.order("BTCUSDT", "Buy", "0.01")
     statement = trader.settled()
@@ -124,6 +127,7 @@ def test_a_saved_statement_says_the_same(trader: Trader, tmp_path: Path):
     assert Statement.read(tmp_path / "none.json") is None
 
 
+@pytest.mark.process
 def test_a_wallet_that_lost_a_unit_is_seen(trader: Trader):
     trader.order("BTCUSDT", "Buy", "0.01")
     statement = trader.settled()
@@ -132,6 +136,7 @@ def test_a_wallet_that_lost_a_unit_is_seen(trader: Trader):
     assert short.wallet_difference() == -unit
 
 
+@pytest.mark.process
 def test_a_wrong_secret_is_refused_with_the_venues_words(trader: Trader):
     stranger = VenueAccount(trader.rest, read_json(trader.keys)[0]["key"], "wrong")
     with pytest.raises(BooksError, match="refused /v5/account/wallet-balance: 10004"):
@@ -144,6 +149,7 @@ def test_a_venue_that_is_gone_is_named():
         nobody.statement(INITIAL)
 
 
+@pytest.mark.process
 def test_the_venue_tells_how_far_its_market_is(trader: Trader):
     first, ended = market_clock(trader.rest)
     assert first is not None

@@ -14,6 +14,8 @@ from crucible.operations.supervision.arena_run import LOST_AFTER_S, ArenaRun
 from crucible.operations.supervision.stack import Stack
 from crucible.operations.workspace import Home
 
+pytestmark = pytest.mark.process
+
 
 class Prefect:
     """A server with one deployment, at will silent."""

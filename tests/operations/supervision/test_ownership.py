@@ -1,8 +1,6 @@
 """No command takes another home's server for its own."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +9,8 @@ from crucible.operations.errors import HomeError
 from crucible.operations.supervision.ownership import address_of, refuse_another
 from crucible.operations.supervision.process import Identity
 from crucible.operations.workspace import Home, write_json
-from tests.documented import answers
+from tests.support.documented import answers
+from tests.support.processes import python
 
 PROMISED = answers("Homes, secrets and proofs")
 OURS, THEIRS = "http://127.0.0.1:5000", "http://127.0.0.1:5001"
@@ -23,10 +22,8 @@ def promised(case: str) -> str:
 
 @pytest.fixture
 def process():
-    started = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    yield started
-    started.kill()
-    started.wait()
+    with python("import time; time.sleep(60)") as started:
+        yield started
 
 
 @pytest.fixture
@@ -41,12 +38,14 @@ def home(tmp_path: Path, process, monkeypatch) -> Home:
     return made
 
 
+@pytest.mark.process
 def test_a_living_server_of_the_home_is_its_own(home: Home, monkeypatch):
     assert address_of(home, "mlflow") == OURS
     monkeypatch.setenv("MLFLOW_TRACKING_URI", OURS + "/")
     assert address_of(home, "mlflow") == OURS
 
 
+@pytest.mark.process
 def test_whoever_took_the_port_of_a_server_that_ended_is_not_asked(home: Home, process):
     process.kill()
     process.wait()
@@ -59,6 +58,7 @@ def test_a_home_in_which_nothing_was_started_has_no_server(tmp_path: Path):
         address_of(Home.at(tmp_path), "mlflow")
 
 
+@pytest.mark.process
 def test_another_homes_server_named_by_the_environment_is_refused_by_name(home: Home, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", THEIRS)
     for ask in (address_of, refuse_another):
@@ -67,6 +67,7 @@ def test_another_homes_server_named_by_the_environment_is_refused_by_name(home: 
         assert f"{THEIRS}, but the server of {home.path} is {OURS}" in str(told.value)
 
 
+@pytest.mark.process
 def test_a_secret_is_made_once_and_is_yours_alone(home: Home):
     first = home.password()
     assert home.password() == first

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -11,6 +10,7 @@ import httpx
 import pytest
 
 from crucible.operations.supervision.probe import answers
+from tests.support.processes import python
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -42,6 +42,7 @@ def test_silence_is_no_answer_and_no_fault(url: str):
     assert not answers(url, timeout_s=0.5)
 
 
+@pytest.mark.process
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can listen as another user")
 def test_another_users_server_on_the_port_is_no_answer():
     code = (
@@ -53,15 +54,7 @@ def test_another_users_server_on_the_port_is_no_answer():
         "print(server.server_address[1], flush=True)\n"
         "server.serve_forever()\n"
     )
-    other = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    assert other.stdout is not None
-    try:
+    with python(code, stderr=subprocess.DEVNULL) as other:
         port = int(other.stdout.readline())
         assert httpx.get(f"http://127.0.0.1:{port}/").status_code == 200
         assert not answers(f"http://127.0.0.1:{port}/", timeout_s=5)
-    finally:
-        other.kill()
-        other.wait()
-        other.stdout.close()

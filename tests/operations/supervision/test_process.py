@@ -18,6 +18,7 @@ from crucible.operations.supervision.process import (
     memory_mb,
     stop_trees,
 )
+from tests.support.polling import until
 
 STUBBORN = """
 import signal, subprocess, sys, time
@@ -42,14 +43,15 @@ def start(tmp_path: Path, code: str, name: str = "tiny", nice: int = 0) -> Servi
 
 
 def ready(process: ServiceProcess) -> dict:
-    deadline = time.monotonic() + 20
-    while (line := process.ready_line()) is None:
-        assert time.monotonic() < deadline
-        assert process.poll() is None, process.last_words()
-        time.sleep(0.02)
-    return line
+    def line() -> dict | None:
+        found = process.ready_line()
+        assert found or process.poll() is None, process.last_words()
+        return found
+
+    return until(line, "the ready line", seconds=20)
 
 
+@pytest.mark.process
 def test_a_meek_service_ends_in_order(tmp_path: Path):
     process = start(tmp_path, MEEK)
     assert ready(process)["rest"] == "http://127.0.0.1:1"
@@ -58,6 +60,7 @@ def test_a_meek_service_ends_in_order(tmp_path: Path):
     assert process.last_words() == "last words"
 
 
+@pytest.mark.process
 def test_a_stubborn_service_and_its_child_are_ended_by_force(tmp_path: Path):
     process = start(tmp_path, STUBBORN)
     child = ready(process)["child"]
@@ -66,6 +69,7 @@ def test_a_stubborn_service_and_its_child_are_ended_by_force(tmp_path: Path):
     assert not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie"
 
 
+@pytest.mark.process
 def test_a_service_behind_others_and_what_it_starts_have_a_lower_priority(tmp_path: Path):
     process = start(tmp_path, STUBBORN, nice=3)
     child = ready(process)["child"]
@@ -74,6 +78,7 @@ def test_a_service_behind_others_and_what_it_starts_have_a_lower_priority(tmp_pa
     process.stop(0.3)
 
 
+@pytest.mark.process
 def test_an_orphan_is_found_by_its_marks_and_only_in_its_home(tmp_path: Path):
     process = start(tmp_path, STUBBORN, "mlflow")
     child = ready(process)["child"]
@@ -120,6 +125,7 @@ def test_what_is_no_identity_names_no_process(value: object):
     assert Identity.from_json(value) is None
 
 
+@pytest.mark.process
 def test_a_clock_that_is_set_changes_no_identity(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     process = start(tmp_path, MEEK)
     try:
@@ -141,6 +147,7 @@ def test_a_clock_that_is_set_changes_no_identity(monkeypatch: pytest.MonkeyPatch
         process.stop(0.2)
 
 
+@pytest.mark.process
 def test_a_program_with_a_strange_name_is_known(tmp_path: Path):
     program = tmp_path / "a) Z 1 (b"
     program.symlink_to("/bin/sleep")
@@ -159,6 +166,7 @@ def steady(identity: Identity) -> None:
         time.sleep(0.5)
 
 
+@pytest.mark.process
 def test_memory_counts_children_once_and_leaves_out_those_counted_elsewhere(tmp_path: Path):
     process = start(tmp_path, STUBBORN)
     child = Identity.of(ready(process)["child"])
@@ -174,6 +182,7 @@ def test_memory_counts_children_once_and_leaves_out_those_counted_elsewhere(tmp_
     assert memory_mb(process.identity) == 0.0
 
 
+@pytest.mark.process
 def test_a_program_that_does_not_exist_is_named(tmp_path: Path):
     with pytest.raises(ServiceError, match="tiny cannot be started"):
         ServiceProcess("tiny", ["/nonexistent/program"], {}, tmp_path, tmp_path)

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,9 @@ from crucible.operations.supervision.process import Identity, marked
 from crucible.operations.supervision.services import ServiceSpec
 from crucible.operations.supervision.stack import Stack, clear_leftovers
 from crucible.operations.workspace import Home, read_json
+from tests.support.polling import until
+
+pytestmark = pytest.mark.process
 
 LASTING = (
     'import time; print(\'{"event": "ready", "rest": "http://127.0.0.1:9"}\', flush=True)\n'
@@ -40,12 +42,14 @@ class Fixture:
         self.now = 0.0
 
     def tick_until(self, done: Callable[[], bool], step_s: float = 0.05) -> None:
-        deadline = time.monotonic() + 20
-        while not done():
-            assert time.monotonic() < deadline, self.said
+        def ticked() -> bool:
+            if done():
+                return True
             self.stack.tick(self.now)
             self.now += step_s
-            time.sleep(0.02)
+            return False
+
+        until(ticked, lambda: self.said, seconds=20)
 
 
 @pytest.fixture

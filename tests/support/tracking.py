@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +13,8 @@ import httpx
 
 from crucible.registry.models import Registry
 from crucible.sqlite import LINKED, sqlalchemy_url
+from tests.support.polling import until
+from tests.support.processes import REPOSITORY, end, free_ports
 
 KEY = "a key of this home"
 
@@ -22,9 +22,7 @@ KEY = "a key of this home"
 @contextmanager
 def running_registry(folder: Path) -> Iterator[Registry]:
     """Give the registry of a fresh server whose state is in `folder`."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     # As a home may be called: what is a letter of a path must not be read as part of an address.
     home = folder / "a?b#c%41"
     home.mkdir()
@@ -39,24 +37,23 @@ def running_registry(folder: Path) -> Iterator[Registry]:
         env={
             **os.environ,
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            "PYTHONPATH": str(LINKED),
+            "PYTHONPATH": os.pathsep.join((str(LINKED), str(REPOSITORY))),
         },
         stdout=subprocess.DEVNULL,
         stderr=(folder / "log").open("w"),
     )  # fmt: skip
     address = f"http://127.0.0.1:{port}"
+
+    def healthy() -> bool:
+        assert server.poll() is None, (folder / "log").read_text()[-2000:]
+        try:
+            return httpx.get(f"{address}/health", timeout=1).status_code == 200
+        except httpx.HTTPError:
+            return False
+
     try:
-        for _ in range(240):
-            try:
-                if httpx.get(f"{address}/health", timeout=1).status_code == 200:
-                    break
-            except httpx.HTTPError:
-                time.sleep(0.5)
-        else:
-            message = f"MLflow did not start: {(folder / 'log').read_text()[-2000:]}"
-            raise RuntimeError(message)
+        until(healthy, lambda: f"MLflow: {(folder / 'log').read_text()[-2000:]}", seconds=120)
         yield Registry(address, KEY)
         assert (home / "mlflow.db").stat().st_size > 0, "its database is where the path says"
     finally:
-        server.terminate()
-        server.wait(timeout=20)
+        end(server, 20)

@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import json
-import os
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -12,17 +11,12 @@ from typing import Any
 
 import requests
 
+from tests.support.processes import binary, started
+
 KEYS = [
     {"key": "key-one", "secret": "secret-one", "usdt": "100000"},
     {"key": "key-two", "secret": "secret-two", "usdt": "50000"},
 ]
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def binary() -> Path:
-    """Where cargo puts the venue."""
-    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "cerebellum_core" / "target"))
-    return target / "release" / "paper_venue"
 
 
 @dataclass
@@ -61,18 +55,8 @@ def write_keys(folder: Path, mode: int = 0o600) -> Path:
 def start(folder: Path, *flags: str) -> Venue:
     """Start a venue and wait for its ready line."""
     errors = folder / "venue.log"
-    with errors.open("w") as log:
-        process = subprocess.Popen(
-            [binary(), "--keys", write_keys(folder), *flags],
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
-    line = process.stdout.readline()
-    if not line:
-        message = f"the venue did not start: {errors.read_text()}"
-        raise RuntimeError(message)
-    ready = json.loads(line)
+    command = [binary("paper_venue"), "--keys", str(write_keys(folder)), *flags]
+    process, ready = started(command, errors)
     return Venue(process, ready["rest"], ready["ws"], ready, errors)
 
 
@@ -105,15 +89,3 @@ def ccxt_options(venue: Venue, account: int = 0) -> dict[str, Any]:
         },
         "options": {"fetchMarkets": {"types": ["linear"]}},
     }
-
-
-def wait_for(check, seconds: float = 10.0, what: str = "the condition"):
-    """Wait until ``check`` returns something true, and return it."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = check()
-        if found:
-            return found
-        time.sleep(0.02)
-    message = f"{what} did not come true within {seconds} s"
-    raise AssertionError(message)

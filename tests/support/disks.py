@@ -1,9 +1,10 @@
-"""A disk that is really small, and really full."""
+"""A disk that is really small, and really full; a folder whose path is short."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,13 @@ def mounted(folder: Path, size: str) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@contextmanager
+def short_folder() -> Iterator[Path]:
+    """A folder with a short path, gone afterwards: the path of a socket has 107 bytes at the most."""
+    with tempfile.TemporaryDirectory(prefix="cr-", ignore_cleanup_errors=True) as path:
+        yield Path(path)
 
 
 def fill(disk: Path) -> Path:

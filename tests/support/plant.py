@@ -11,7 +11,6 @@ from pathlib import Path
 
 import httpx
 import pyarrow.parquet as pq
-import pytest
 
 from crucible.forge.evolution.islands import Islands
 from crucible.forge.evolution.run import Forging
@@ -27,7 +26,8 @@ from crucible.operations.supervision.services import Ports
 from crucible.operations.workspace import Home, Run, write_json
 from crucible.registry.models import Registry
 from crucible.settings import MINUTE_MS, Settings, Slot
-from tests.processes import DAY_MS, ORIGIN_MS, REPOSITORY
+from tests.support.polling import until
+from tests.support.processes import DAY_MS, ORIGIN_MS, REPOSITORY
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 DAYS = 2
@@ -130,13 +130,7 @@ class Plant:
         self.wait(told, lambda: self.story(run))
 
     def wait(self, there, story):
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
-            found = there()
-            if found:
-                return found
-            time.sleep(0.3)
-        pytest.fail(f"not within {PATIENCE_S:g} s: {story()}")
+        return until(there, story, seconds=PATIENCE_S, pause=0.3)
 
     def story(self, run):
         body = {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC", "limit": 200}
@@ -312,13 +306,14 @@ def deploy(plant, name="forge", **more):
 
 
 def answer(url, process):
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
+    """Wait until a service answers; its end is a failure."""
+
+    def answers():
         assert process.poll() is None, process.log.read_text()[-3_000:]
         try:
-            if httpx.get(url, timeout=2).status_code == 200:
-                return
+            return httpx.get(url, timeout=2).status_code == 200
         except httpx.HTTPError:
-            pass
-        time.sleep(0.3)
-    pytest.fail(f"{url} does not answer: {process.log.read_text()[-3_000:]}")
+            return False
+
+    story = lambda: f"{url}: {process.log.read_text()[-3_000:]}"  # noqa: E731
+    until(answers, story, seconds=PATIENCE_S, pause=0.3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.processes import REPOSITORY
+from tests.support.processes import REPOSITORY
 
 _TEXT = (REPOSITORY / "docs/reference/bad-input.md").read_text(encoding="utf-8")
 _ROW = re.compile(r"^\| ([a-z0-9-]+) \| .* \| (`[^|]*`) \|$", re.MULTILINE)
