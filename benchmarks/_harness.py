@@ -240,12 +240,12 @@ def keep(path: Path, facts: dict[str, Any], rows: Iterable[Row]) -> None:
         kept["machines"].append(entry)
     day = datetime.now(UTC).date().isoformat()
     for row in rows:
-        told = {**asdict(row), "commit": facts["commit"], "day": day}
-        entry["newest"][row.name] = told
+        reported = {**asdict(row), "commit": facts["commit"], "day": day}
+        entry["newest"][row.name] = reported
         best = entry["best"].get(row.name)
         sign = 1 if row.better == "higher" else -1
         if best is None or sign * row.value > sign * best["value"]:
-            entry["best"][row.name] = told
+            entry["best"][row.name] = reported
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".part")
     partial.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")

@@ -98,16 +98,16 @@ def ours(given: Frames, repeat: int) -> dict[str, Any]:
     if done.returncode:
         message = f"cerebellum replay-frames failed: {done.stderr[-400:]}"
         raise BenchmarkError(message)
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    if told["levels"] != given.levels * repeat:
-        message = f"replay-frames applied {told['levels']} levels of {given.levels * repeat}"
+    reported: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    if reported["levels"] != given.levels * repeat:
+        message = f"replay-frames applied {reported['levels']} levels of {given.levels * repeat}"
         raise BenchmarkError(message)
-    return told
+    return reported
 
 
-def best(told: dict[str, Any]) -> dict[str, list[str | None]]:
+def best(reported: dict[str, Any]) -> dict[str, list[str | None]]:
     """Best prices at the end, as the peer tells them."""
     return {
         symbol: [side[0][0] if side else None for side in (book["bids"], book["asks"])]
-        for symbol, book in told["books"].items()
+        for symbol, book in reported["books"].items()
     }

@@ -139,13 +139,13 @@ def ask(tool: str, address: str, frames: Path, *, window: int = 1, accepted: boo
     if done.returncode:
         message = f"the client of {address} failed: {done.stderr[-400:]}"
         raise BenchmarkError(message)
-    told = json.loads(done.stdout)
-    if accepted and told["accepted"] * 2 != told["frames"]:
+    reported = json.loads(done.stdout)
+    if accepted and reported["accepted"] * 2 != reported["frames"]:
         message = (
-            f"{told['accepted']} of {told['frames'] // 2} intents were accepted; the first answer "
-            f"was {told['first_reply']}"
+            f"{reported['accepted']} of {reported['frames'] // 2} intents were accepted; the first answer "
+            f"was {reported['first_reply']}"
         )
         raise BenchmarkError(message)
-    timed = [nanoseconds / 1_000 for nanoseconds in told["timed_ns"]]
+    timed = [nanoseconds / 1_000 for nanoseconds in reported["timed_ns"]]
     p50 = statistics.median(timed) if timed else 0.0
-    return Answers(p50, told["frames"] / 2 / told["seconds"], told["reply_bytes"])
+    return Answers(p50, reported["frames"] / 2 / reported["seconds"], reported["reply_bytes"])

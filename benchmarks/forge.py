@@ -34,9 +34,9 @@ from benchmarks._forge_material import (
 from benchmarks._harness import Benchmark, BenchmarkError, Row, alternate, ratio_row
 from benchmarks._machine import gain_of_two_threads
 from benchmarks._peers import Peer
-from crucible.forge.backtest.engine import Books
+from crucible.forge.backtest.engine import Accounts
 from crucible.forge.backtest.population import FeatureTable, evaluate_programs
-from crucible.forge.evolution.run import Forging
+from crucible.forge.evolution.run import ForgeRun
 from crucible.settings import ForgeSettings, Slot
 from crucible.vm import kernels
 from crucible.vm.interpreter import Lines, Runner
@@ -404,7 +404,7 @@ def backtest_row(material: Material) -> Row:
 
     def ours() -> float:
         start = time.perf_counter()
-        books = Books.fresh([EXITS] * STRATEGIES, material.market, 0, ROWS)
+        books = Accounts.fresh([EXITS] * STRATEGIES, material.market, 0, ROWS)
         books.trade(material.market, material.signals, 0, COSTS)
         held["trades"] = books.state[:, 10].sum()
         return STRATEGIES * ROWS / (time.perf_counter() - start)
@@ -457,7 +457,7 @@ def forge_once() -> dict[str, float]:
     frame, market = market_of(ROWS, FEATURES)
     settings = ForgeSettings(population=PROGRAMS, generations=FORGED, max_candles=ROWS)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    result = Forging(Slot.parse("XUSDT-gp-1"), market.candles, frame, settings, seed=3).run()
+    result = ForgeRun(Slot.parse("XUSDT-gp-1"), market.candles, frame, settings, seed=3).run()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"before_mb": before, "peak_mb": peak, "trials": float(result.trials)}
 

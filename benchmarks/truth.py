@@ -27,7 +27,7 @@ from benchmarks._harness import RESULTS, Benchmark, Row
 from crucible.features.frame import FeatureFrame, FeatureSchema
 from crucible.features.pipeline import FeaturePipeline
 from crucible.forge.backtest.engine import Market, backtest
-from crucible.forge.evolution.run import Forging
+from crucible.forge.evolution.run import ForgeRun
 from crucible.forge.result import ForgeResult
 from crucible.market.candles import Candles, Floats
 from crucible.settings import FeatureSettings, ForgeSettings, Slot
@@ -123,7 +123,7 @@ def forge(task: Task) -> Answer:
         generations=task.generations,
     )
     slot = Slot.parse(f"{TRADED}-{task.kind}-1")
-    result = Forging(slot, candles[TRADED], frame, settings, task.seed).run()
+    result = ForgeRun(slot, candles[TRADED], frame, settings, task.seed).run()
     oracle = math.nan if task.null else oracle_sharpe(market, frame, settings)
     return Answer(
         oracle=oracle,
@@ -152,7 +152,7 @@ def number(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
-def tell(task: Task, answer: Answer) -> None:
+def publish(task: Task, answer: Answer) -> None:
     """Print one market."""
     what = "null of " if task.null else ""
     verdict = "registered" if answer.registered else "refused by " + ", ".join(answer.failed)
@@ -173,7 +173,7 @@ def plan(arguments: argparse.Namespace, kind: str) -> list[Task]:
         for index in range(count):
             rule = rules[index % len(rules)]
             seed = arguments.first_seed + index + 500 * null
-            edge = EDGES[rule] * arguments.strength
+            edge = EDGES[rule] * arguments.t_statistic
             sizes = arguments.days, edge, arguments.population, arguments.generations
             tasks.append(Task(rule, seed, null, kind, *sizes))
     return tasks
@@ -239,7 +239,7 @@ def main() -> None:
             with ProcessPoolExecutor(arguments.processes) as pool:
                 answers = []
                 for task, answer in zip(tasks, pool.map(forge, tasks), strict=True):
-                    tell(task, answer)
+                    publish(task, answer)
                     answers.append(answer)
             for row in rows(tasks, answers, kind):
                 bench.add(row)

@@ -175,12 +175,12 @@ def books(bench: Benchmark, peer: Peer, folder: Path) -> None:
     arguments = {"frames": str(given.path), "places": given.places}
 
     def ours() -> float:
-        told = _wire_books.ours(given, REPEAT)
-        return float(told["levels"] / told["seconds"])
+        reported = _wire_books.ours(given, REPEAT)
+        return float(reported["levels"] / reported["seconds"])
 
     def theirs() -> float:
-        told = peer.call("deltas", repeat=REPEAT // 10, **arguments)
-        return float(told["levels"] / told["seconds"])
+        reported = peer.call("deltas", repeat=REPEAT // 10, **arguments)
+        return float(reported["levels"] / reported["seconds"])
 
     once = _wire_books.best(_wire_books.ours(given, 1))
     other = peer.call("deltas", repeat=1, **arguments)["best"]

@@ -21,7 +21,7 @@ from crucible.text import let_every_text_through, terminal, visible
 
 if TYPE_CHECKING:
     from crucible.execution.cerebellum_link import Addresses
-    from crucible.operations.workspace import Home
+    from crucible.operations.workspace import Workspace
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -134,7 +134,7 @@ def status(as_json: AsJson = False) -> None:
     """Say what runs, where, with how much memory, and what every agent does."""
     from crucible.operations.status import read_status
 
-    found = read_status(_home())
+    found = read_status(_workspace())
     if as_json:
         _print_json(found.to_json())
     else:
@@ -154,10 +154,10 @@ def report(
 ) -> None:
     """Sum up a run and compare its three books."""
     from crucible.operations.reconciliation.report import make_report
-    from crucible.operations.workspace import Home
+    from crucible.operations.workspace import Workspace
     from crucible.settings import load_settings
 
-    made = make_report(Home.at(load_settings().home), run)
+    made = make_report(Workspace.at(load_settings().home), run)
     if as_json:
         _print_json(made.to_json())
     else:
@@ -293,29 +293,31 @@ def explain(
 
     path = Path(version)
     if path.is_file() or path.suffix == ".json":
-        told = explain_file(path)
+        reported = explain_file(path)
     else:
         from crucible.operations.supervision.ownership import address_of
-        from crucible.operations.workspace import Home
+        from crucible.operations.workspace import Workspace
         from crucible.registry.models import Registry
         from crucible.settings import load_settings
 
         # A person waits for this answer: a server that is down is told at once.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-        home = Home.at(load_settings().home)
-        registry = Registry(address_of(home, "mlflow"), home.proof_key())
+        workspace = Workspace.at(load_settings().home)
+        registry = Registry(address_of(workspace, "mlflow"), workspace.proof_key())
         slot, number = version_number(registry, version)
-        told = explain_version(registry, f"{slot}/{number}", _agents(home, f"{slot}@{number}"))
+        reported = explain_version(
+            registry, f"{slot}/{number}", _agents(workspace, f"{slot}@{number}")
+        )
     if as_json:
-        _print_json(told.to_json())
+        _print_json(reported.to_json())
     else:
-        print(visible(told.to_text(), lines=True))
+        print(visible(reported.to_text(), lines=True))
 
 
 @app.command()
 def password() -> None:
     """Print what Prefect's page asks for, once in each browser."""
-    print(_home().password())
+    print(_workspace().password())
 
 
 @app.command()
@@ -372,11 +374,13 @@ def radar_training_set(
     from crucible.features.topology.giotto import write_training_set
     from crucible.settings import load_settings
 
-    told = write_training_set(out, candles, markets, seed, load_settings().features)
+    reported = write_training_set(out, candles, markets, seed, load_settings().features)
     if as_json:
-        _print_json(told)
+        _print_json(reported)
     else:
-        print(f"{out}: {told['evaluations']} evaluations, {told['labelled']} within a change")
+        print(
+            f"{out}: {reported['evaluations']} evaluations, {reported['labelled']} within a change"
+        )
 
 
 @radar_app.command("picture")
@@ -392,38 +396,40 @@ def radar_picture(
     from crucible.features.topology.giotto import write_picture
     from crucible.settings import load_settings
 
-    told = write_picture(out, candles, at, load_settings().features)
+    reported = write_picture(out, candles, at, load_settings().features)
     if as_json:
-        _print_json(told)
+        _print_json(reported)
     else:
-        print(f"{out}: the window that closed at {told['ts']}")
+        print(f"{out}: the window that closed at {reported['ts']}")
 
 
-def _home() -> Home:
+def _workspace() -> Workspace:
     """Find the home without the settings: what stops and shows must not need them to be in order."""
-    from crucible.operations.workspace import Home
-    from crucible.whereabouts import find_home
+    from crucible.operations.workspace import Workspace
+    from crucible.whereabouts import find_workspace
 
-    found = find_home()
+    found = find_workspace()
     for doubt in found.doubts:
-        print(f"crucible: {doubt}; the home is {found.home}, by {found.source}", file=sys.stderr)
-    return Home(found.home)
+        print(
+            f"crucible: {doubt}; the home is {found.workspace}, by {found.source}", file=sys.stderr
+        )
+    return Workspace(found.workspace)
 
 
 def _cerebellum() -> Addresses:
     from crucible.operations.control_link import reach
 
-    addresses, doubt = reach(_home())
+    addresses, doubt = reach(_workspace())
     if doubt:
         print(f"crucible: {doubt}", file=sys.stderr)
     return addresses
 
 
-def _agents(home: Home, agent: str) -> list[dict[str, object]]:
+def _agents(workspace: Workspace, agent: str) -> list[dict[str, object]]:
     """Tell what the newest run's ledger knows of an agent; nothing where there is none."""
     from crucible.ledger.reader import LedgerReader
 
-    run = home.current()
+    run = workspace.current()
     if run is None or not run.ledger.exists():
         return []
     with LedgerReader(run.ledger) as ledger:

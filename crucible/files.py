@@ -134,7 +134,7 @@ def replacing(path: Path, *, mode: int = 0o666, lasting: bool = True) -> Iterato
         if lasting:
             _sync_folder(path.parent)
     except OSError as error:
-        raise _told(error, path) from error
+        raise _reported(error, path) from error
 
 
 def make_folder(path: Path, *, mode: int = 0o777) -> None:
@@ -151,7 +151,7 @@ def make_folder(path: Path, *, mode: int = 0o777) -> None:
         for made in reversed(missing):
             _sync_folder(made.parent)
     except OSError as error:
-        raise _told(error, path) from error
+        raise _reported(error, path) from error
 
 
 def move_folder(source: Path, target: Path) -> None:
@@ -177,7 +177,7 @@ def move_folder(source: Path, target: Path) -> None:
         source.rename(target)
         _sync_folder(target.parent)
     except OSError as error:
-        raise _told(error, target) from error
+        raise _reported(error, target) from error
 
 
 def append_line(path: Path, line: str) -> None:
@@ -206,7 +206,7 @@ def append_line(path: Path, line: str) -> None:
                     os.ftruncate(file.fileno(), end)
                 raise
     except OSError as error:
-        raise _told(error, path) from error
+        raise _reported(error, path) from error
 
 
 def require_room(folder: Path, size: int = 65_536) -> None:
@@ -224,7 +224,7 @@ def require_room(folder: Path, size: int = 65_536) -> None:
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
-        raise _told(error, folder) from error
+        raise _reported(error, folder) from error
 
 
 def remove_parts(folder: Path) -> int:
@@ -241,7 +241,7 @@ def remove_parts(folder: Path) -> int:
     return len(left)
 
 
-def _told(error: OSError, path: Path) -> WriteError:
+def _reported(error: OSError, path: Path) -> WriteError:
     if isinstance(error, WriteError):
         return error
     return WriteError(error.errno, error.strerror or str(error), str(path))

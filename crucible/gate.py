@@ -68,17 +68,17 @@ class Gate:
         client, server = scope.get("client"), scope.get("server")
         if client is None or server is None:
             return "a connection without addresses belongs to nobody"
-        told: dict[bytes, list[bytes]] = {}
+        reported: dict[bytes, list[bytes]] = {}
         for name, value in scope.get("headers", []):
-            told.setdefault(name.lower(), []).append(value.lower())
+            reported.setdefault(name.lower(), []).append(value.lower())
         hosts = [f"{name}:{server[1]}" for name in ("127.0.0.1", "localhost")]
-        if told.get(b"host", []) not in [[host.encode()] for host in hosts]:
+        if reported.get(b"host", []) not in [[host.encode()] for host in hosts]:
             return f"this page is asked for as {' or '.join(hosts)} only"
-        origin = told.get(b"origin", [])
+        origin = reported.get(b"origin", [])
         if origin and origin not in [[f"http://{host}".encode()] for host in hosts]:
             return "a page of another origin may not ask here"
-        site = told.get(b"sec-fetch-site", [])
-        if not set(site) <= _OWN_SITE and not _harmless(scope, told):
+        site = reported.get(b"sec-fetch-site", [])
+        if not set(site) <= _OWN_SITE and not _harmless(scope, reported):
             return "a page of another origin may not ask here"
         try:
             owner = self._owner(tuple(client), tuple(server))
@@ -87,17 +87,17 @@ class Gate:
         return "" if owner == os.getuid() else "another user of this machine may not ask here"
 
 
-def _harmless(scope: Scope, told: Mapping[bytes, list[bytes]]) -> bool:
+def _harmless(scope: Scope, reported: Mapping[bytes, list[bytes]]) -> bool:
     """Whether a link was followed to a page of ours, or another of our pages shows a picture of it.
 
     Neither changes anything, and the page that caused it cannot read what comes.
     """
     if scope["type"] != "http" or scope["method"] not in {"GET", "HEAD"}:
         return False
-    mode, target = told.get(b"sec-fetch-mode"), told.get(b"sec-fetch-dest")
+    mode, target = reported.get(b"sec-fetch-mode"), reported.get(b"sec-fetch-dest")
     if (mode, target) == ([b"navigate"], [b"document"]):
         return True
-    return target == [b"image"] and told.get(b"sec-fetch-site") == [b"same-site"]
+    return target == [b"image"] and reported.get(b"sec-fetch-site") == [b"same-site"]
 
 
 def owner_of(client: Address, server: Address) -> int | None:
@@ -139,13 +139,13 @@ def _asked_owner(client: Address, server: Address) -> int | None:
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG) as kernel:
         kernel.settimeout(1.0)
         kernel.sendall(head + body)
-        told = kernel.recv(4096)
-    if struct.unpack_from("=IH", told)[1] != _BY_FAMILY:
-        number = -struct.unpack_from("=i", told, _HEAD)[0]
+        reported = kernel.recv(4096)
+    if struct.unpack_from("=IH", reported)[1] != _BY_FAMILY:
+        number = -struct.unpack_from("=i", reported, _HEAD)[0]
         raise OSError(number, os.strerror(number))
-    state = told[_HEAD + 1]
-    user, inode = struct.unpack_from("=II", told, _HEAD + _USER)
-    same = told[_HEAD + 4 : _HEAD + 8] == ports
+    state = reported[_HEAD + 1]
+    user, inode = struct.unpack_from("=II", reported, _HEAD + _USER)
+    same = reported[_HEAD + 4 : _HEAD + 8] == ports
     return user if same and inode and state == int(_ESTABLISHED, 16) else None
 
 

@@ -447,14 +447,14 @@ def load_settings(**overrides: object) -> Settings:
         try:
             return Settings.model_validate(overrides) if overrides else Settings()
         except ValidationError as error:
-            faults = [_told(dict(item), overrides) for item in error.errors()]
+            faults = [_reported(dict(item), overrides) for item in error.errors()]
         except SourceError as error:
             faults = [str(error)]
     message = f"settings cannot be used; correct {settings_file()} or the environment: "
     raise SettingsError(message + "\n  ".join(["", *faults] if len(faults) > 1 else faults))
 
 
-def _told(fault: Mapping[str, Any], overrides: Mapping[str, object]) -> str:
+def _reported(fault: Mapping[str, Any], overrides: Mapping[str, object]) -> str:
     """Tell one fault of validation, with the variable where it came from there."""
     where = [str(part) for part in fault["loc"]]
     name = ".".join(where)

@@ -49,12 +49,12 @@ class Whereabouts:
         What could not be read on the way.
     """
 
-    home: Path
+    workspace: Path
     source: str
     doubts: tuple[str, ...] = ()
 
 
-def find_home() -> Whereabouts:
+def find_workspace() -> Whereabouts:
     """Find the home: by ``CRUCIBLE_HOME``, else by the settings file, else the default."""
     asked = _variable(HOME_VARIABLE)
     if asked:

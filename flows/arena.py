@@ -14,7 +14,7 @@ from prefect.events import emit_event
 from prefect.exceptions import TerminationSignal
 
 from crucible.arena.engine import Arena
-from crucible.arena.registry_watcher import Requirements, Roster
+from crucible.arena.registry_watcher import RegistryWatcher, Requirements
 from crucible.arena.status_file import ArenaFiles
 from crucible.execution.cerebellum_link import Addresses, CerebellumLink
 from crucible.interruption import interruptible
@@ -44,7 +44,7 @@ def trade(context: Context) -> int:
     pipeline = context.pipeline()
     topics = tuple(f"{symbol}.{kind}" for symbol in pipeline.symbols for kind in ("candle", "book"))
     requirements = Requirements(pipeline.schema, pipeline.symbols, context.rules)
-    roster = Roster(
+    roster = RegistryWatcher(
         context.registry,
         context.settings.slots,
         requirements,
@@ -57,7 +57,7 @@ def trade(context: Context) -> int:
         lake=context.lake_folder,
     )
     instruments = {symbol: context.exchange.instrument(symbol) for symbol in pipeline.symbols}
-    addresses = Addresses.read(context.home.services_file)
+    addresses = Addresses.read(context.workspace.services_file)
     with CerebellumLink(addresses, topics) as link:
         engine = Arena(
             context.settings,
@@ -93,9 +93,9 @@ def backfill(context: Context) -> Callable[[str, int, int], list[Candles]]:
 
 def alive(engine: Arena) -> Callable[[], bool]:
     """Never ask to stop; tell Prefect now and then, from a thread, how far the loop has come."""
-    told = {"at": 0.0}
+    reported = {"at": 0.0}
 
-    def tell() -> None:
+    def publish() -> None:
         emit_event(
             event="crucible.arena.alive",
             resource={"prefect.resource.id": "crucible.arena"},
@@ -103,9 +103,9 @@ def alive(engine: Arena) -> Callable[[], bool]:
         )
 
     def should_stop() -> bool:
-        if time.monotonic() - told["at"] >= ALIVE_SECONDS:
-            told["at"] = time.monotonic()
-            threading.Thread(target=tell, daemon=True).start()
+        if time.monotonic() - reported["at"] >= ALIVE_SECONDS:
+            reported["at"] = time.monotonic()
+            threading.Thread(target=publish, daemon=True).start()
         return False
 
     return should_stop

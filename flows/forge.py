@@ -128,17 +128,17 @@ def work(context: Context, job: Job, folder: Path, key: str) -> str:
     with forge_runs.closing(context, job):
         recipe = prepare(context, job, folder)
         with open_session(recipe, folder / CHECKPOINT) as session:
-            forge_runs.require_same(context, job, session.forging.identity)
-            registry.log(job.mlflow_run, tags={"novelty": session.forging.novelty.says()})
-            context.log.info(session.forging.novelty.says())
+            forge_runs.require_same(context, job, session.forge_run.identity)
+            registry.log(job.mlflow_run, tags={"novelty": session.forge_run.novelty.describe()})
+            context.log.info(session.forge_run.novelty.describe())
             evolve(context, session, job)
             # Resumed late, it is judged by everything that was tried for the slot meanwhile.
-            session.forging.count_earlier(registry.trials(job.slot, without=job.mlflow_run))
+            session.forge_run.count_earlier(registry.trials(job.slot, without=job.mlflow_run))
             result = session.finish()
         publish = task(cache_policy=NO_CACHE, task_run_name=f"publish {job.slot}")(
             publishing.publish
         )
-        published = publish(context, session.forging, result, job.mlflow_run, folder, made_by())
+        published = publish(context, session.forge_run, result, job.mlflow_run, folder, made_by())
         create_markdown_artifact(key="outcome", markdown=f"{published.outcome}\n\n{published.note}")
         return published.outcome
 

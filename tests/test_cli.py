@@ -13,13 +13,13 @@ from tests.support.commands import call
 PROGRAM = Path(sys.executable).with_name("crucible")
 
 
-def crucible(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def crucible(workspace: Path, *words: str) -> subprocess.CompletedProcess[str]:
     # MLflow's client leaves its address in the environment of a process that used it.
     inherited = {name: os.environ[name] for name in os.environ if name != "MLFLOW_TRACKING_URI"}
     return subprocess.run(
         [PROGRAM, *words],
         check=False,
-        env={**inherited, "CRUCIBLE_HOME": str(home)},
+        env={**inherited, "CRUCIBLE_HOME": str(workspace)},
         capture_output=True,
         text=True,
     )
@@ -32,14 +32,14 @@ def test_help_names_every_command_and_loads_nothing_that_it_does_not_need(tmp_pa
     for command in ("up", "status", "report", "features", "forge", "backtest", "explain", "kill"):
         assert f" {command} " in done.stdout
     # What takes seconds to import is what makes a help slow.
-    told = subprocess.run(
+    reported = subprocess.run(
         [sys.executable, "-X", "importtime", PROGRAM, "--help"],
         check=True,
         env={**os.environ, "CRUCIBLE_HOME": str(tmp_path)},
         capture_output=True,
         text=True,
     )
-    loaded = {line.split("|")[-1].strip() for line in told.stderr.splitlines()}
+    loaded = {line.split("|")[-1].strip() for line in reported.stderr.splitlines()}
     assert "crucible.cli" in loaded
     assert not loaded & {
         "pandas",

@@ -83,10 +83,10 @@ def test_only_our_own_user_passes(owner):
 
 
 def test_where_the_system_does_not_tell_who_asks_nobody_passes():
-    def untold():
+    def unreported():
         raise FileNotFoundError
 
-    assert ask(OURS, owner=untold) == 403
+    assert ask(OURS, owner=unreported) == 403
 
 
 def test_a_websocket_of_another_origin_is_closed_before_it_is_opened():
@@ -156,7 +156,7 @@ def test_the_other_end_of_a_real_connection_is_known(server, way):
 @pytest.mark.process
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can ask as another user")
 def test_another_user_of_the_machine_is_refused_on_a_real_connection(server, way):
-    told = asked_as(65_534, server)
-    assert told.startswith("HTTP/1.1 403 Forbidden")
-    assert "crucible: another user of this machine may not ask here" in told
-    assert "behind the gate" not in told
+    reported = asked_as(65_534, server)
+    assert reported.startswith("HTTP/1.1 403 Forbidden")
+    assert "crucible: another user of this machine may not ask here" in reported
+    assert "behind the gate" not in reported

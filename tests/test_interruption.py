@@ -41,9 +41,9 @@ def test_what_interrupts_a_compiled_call_is_raised_itself(interrupted):
     with pytest.raises(SystemError):
         interrupted(KeyboardInterrupt())
     for cause in (KeyboardInterrupt(), SystemExit(3)):
-        with pytest.raises(type(cause)) as told, interruptible():
+        with pytest.raises(type(cause)) as reported, interruptible():
             interrupted(cause)
-        assert told.value is cause
+        assert reported.value is cause
 
 
 def test_a_failure_stays_the_failure_it_is(interrupted):

@@ -30,10 +30,10 @@ def candles(tmp_path_factory) -> Path:
     return folder
 
 
-def crucible(home: Path, *words: object, before: tuple[str, ...] = ()) -> str:
+def crucible(workspace: Path, *words: object, before: tuple[str, ...] = ()) -> str:
     """Run a command that must end with 1 and one line on stderr; give the line."""
     if not before:
-        ended = call(home, *words)
+        ended = call(workspace, *words)
         assert (ended.code, ended.stdout) == (1, "")
         assert ended.stderr.startswith("crucible: ")
         assert len(ended.stderr.splitlines()) == 1
@@ -41,7 +41,7 @@ def crucible(home: Path, *words: object, before: tuple[str, ...] = ()) -> str:
     done = subprocess.run(
         [*before, PROGRAM, *map(str, words)],
         check=False,
-        env={**os.environ, "CRUCIBLE_HOME": str(home)},
+        env={**os.environ, "CRUCIBLE_HOME": str(workspace)},
         capture_output=True,
         text=True,
     )
@@ -138,9 +138,9 @@ def test_every_place_where_nothing_can_be_written_is_refused(tmp_path):
 
 
 def test_an_outcome_is_written_whole_or_the_earlier_one_stays(tmp_path, monkeypatch):
-    from tests.support.markets import forging_of
+    from tests.support.markets import forge_run_of
 
-    result = forging_of().run()
+    result = forge_run_of().run()
     write_folder(result, tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert {"report.html", "generations.parquet"} < set(before)

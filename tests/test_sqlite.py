@@ -21,14 +21,14 @@ def test_the_linked_sqlite_does_not_reset_a_log_too_early():
 
 @pytest.mark.process
 def test_programs_of_others_link_the_same_where_services_run():
-    told = subprocess.run(
+    reported = subprocess.run(
         [sys.executable, "-c", "import aiosqlite, sqlite3; print(sqlite3.sqlite_version)"],
         env={**os.environ, "PYTHONPATH": str(sqlite.LINKED)},
         capture_output=True,
         text=True,
         check=True,
     )
-    version = tuple(int(part) for part in told.stdout.strip().split("."))
+    version = tuple(int(part) for part in reported.stdout.strip().split("."))
     assert version >= sqlite.FIRST_SOUND
 
 

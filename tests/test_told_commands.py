@@ -59,7 +59,7 @@ def wrong(name: str, rest: str) -> str:
 
 def test_every_command_that_is_told_exists_and_is_whole():
     faults = []
-    told = 0
+    reported = 0
     for path in texts():
         for number, line in enumerate(path.read_text().splitlines(), 1):
             if IMPORT.match(line):
@@ -67,10 +67,10 @@ def test_every_command_that_is_told_exists_and_is_whole():
             for match in TOLD.finditer(line):
                 if match["name"] in PROSE:
                     continue
-                told += 1
+                reported += 1
                 if fault := wrong(match["name"], match["rest"]):
                     faults.append(f"{path.relative_to(ROOT)}:{number}: {fault}: {line.strip()}")
-    assert told > 40
+    assert reported > 40
     assert not faults, "\n".join(faults)
 
 
@@ -89,9 +89,9 @@ def test_nobody_is_told_to_resume_without_a_name():
 
 @pytest.mark.parametrize("word", ["set_state", "set_limits", "cancel_all"])
 def test_no_sentence_tells_a_person_to_send_a_message_of_the_wire(word: str):
-    told = re.compile(rf'operator can {word}|"[^"]*; (?:send|call|use) {word}')
+    reported = re.compile(rf'operator can {word}|"[^"]*; (?:send|call|use) {word}')
     for path in texts():
-        assert not told.search(path.read_text()), path
+        assert not reported.search(path.read_text()), path
 
 
 def test_the_check_sees_what_is_wrong():

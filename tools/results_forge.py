@@ -70,20 +70,20 @@ def main(arguments: list[str] | None = None) -> None:
     kept = options.out / ROWS
     try:
         if options.page_only:
-            told = json.loads(kept.read_text(encoding="utf-8"))
+            reported = json.loads(kept.read_text(encoding="utf-8"))
         else:
-            told = everything(options)
+            reported = everything(options)
             kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_text(json.dumps(told, indent=1, sort_keys=True), encoding="utf-8")
-        told["rows"] = [
-            {**row, **judged(options.out / row["span"] / row["slot"])} for row in told["rows"]
+            kept.write_text(json.dumps(reported, indent=1, sort_keys=True), encoding="utf-8")
+        reported["rows"] = [
+            {**row, **judged(options.out / row["span"] / row["slot"])} for row in reported["rows"]
         ]
     except (ForgeError, CandleError, SettingsError, OSError) as error:
         sys.exit(f"make results: {error}")
     options.docs.mkdir(parents=True, exist_ok=True)
-    (options.docs / PAGE).write_text(page(told), encoding="utf-8")
-    (options.docs / PICTURE).write_text(picture(told), encoding="utf-8")
-    print(f"{options.docs / PAGE}: {len(told['rows'])} forgings")
+    (options.docs / PAGE).write_text(page(reported), encoding="utf-8")
+    (options.docs / PICTURE).write_text(picture(reported), encoding="utf-8")
+    print(f"{options.docs / PAGE}: {len(reported['rows'])} forgings")
 
 
 def everything(options: argparse.Namespace) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def plan(spans: list[Path], options: argparse.Namespace) -> list[Job]:
 def forge(job: Job) -> dict[str, Any]:
     """Forge one slot as the command does, and tell what came of it."""
     settings = Settings(
-        home=job.out,
+        workspace=job.out,
         features=FeatureSettings(),
         forge=forge_settings(job.population, job.generations),
     )

@@ -20,7 +20,7 @@ EQUITY_COLOUR, HOLD_COLOUR = "#0b6e4f", "#8a8f98"
 MINUS = "-"
 
 
-def page(told: dict[str, Any]) -> str:
+def page(reported: dict[str, Any]) -> str:
     """Return the whole page.
 
     Parameters
@@ -28,7 +28,7 @@ def page(told: dict[str, Any]) -> str:
     told : dict
         What `tools.results_forge.everything` gathered.
     """
-    rows = told["rows"]
+    rows = reported["rows"]
     parts = [
         "# What the Forge found on real candles",
         (
@@ -44,7 +44,7 @@ def page(told: dict[str, Any]) -> str:
             "which begin flat."
         ),
         "## How it was made",
-        *_method(told),
+        *_method(reported),
         "## Sealed window",
         (
             "Opened once for each candidate, after the gates had judged it, to be reported here; it "
@@ -70,8 +70,8 @@ def page(told: dict[str, Any]) -> str:
         (
             "In words, long rules cut short. Each is what the gates judged, registered or not. A "
             "forging can be repeated alone: `crucible forge --slot SLOT --candles DIR/SPAN --seed "
-            f"{told['seed']} --population {told['settings']['population']} --generations "
-            f"{told['settings']['generations']} --out OUT` with `CRUCIBLE_FORGE__POLICY=strict`."
+            f"{reported['seed']} --population {reported['settings']['population']} --generations "
+            f"{reported['settings']['generations']} --out OUT` with `CRUCIBLE_FORGE__POLICY=strict`."
         ),
     ]
     for number, row in enumerate(rows, 1):
@@ -151,10 +151,10 @@ def _summary(rows: list[dict[str, Any]]) -> list[str]:
 _LUCK = "deflated_sharpe"
 
 
-def _method(told: dict[str, Any]) -> list[str]:
-    settings = told["settings"]
+def _method(reported: dict[str, Any]) -> list[str]:
+    settings = reported["settings"]
     costs = settings["costs"]
-    revisions = sorted({row["code_revision"] for row in told["rows"]})
+    revisions = sorted({row["code_revision"] for row in reported["rows"]})
     spans = [
         "| span | symbols | first candle | last close | SHA-256 of its candles |",
         "|---|---|---|---|---|",
@@ -162,12 +162,12 @@ def _method(told: dict[str, Any]) -> list[str]:
     spans += [
         f"| {span['name']} | {len(span['symbols'])} | {_moment(span['first_ts'])} | "
         f"{_moment(span['last_ts'])} | `{span['hash'][:HASH_DIGITS]}` |"
-        for span in told["spans"]
+        for span in reported["spans"]
     ]
     return [
-        f'```sh\nmake results ARGS="{told["command"]}"\n```',
+        f'```sh\nmake results ARGS="{reported["command"]}"\n```',
         (
-            f"Seed {told['seed']}, code {', '.join(f'`{name}`' for name in revisions)}, policy "
+            f"Seed {reported['seed']}, code {', '.join(f'`{name}`' for name in revisions)}, policy "
             f"`{settings['policy']}`. Population {settings['population']}, "
             f"generations {settings['generations']}, fee {float(costs['fee']):.4%} and slippage "
             f"{float(costs['slippage']):.4%} of each side, the newest {settings['max_candles']:,} candles "
@@ -177,7 +177,7 @@ def _method(told: dict[str, Any]) -> list[str]:
         (
             "Symbols are dealt out in turn over the spans in alphabetical order, so none was picked by "
             "its result; every forging of the run is on this page. All symbols of a span take part in "
-            f"its features. {_funding(told['rows'])} Forgings of one span are not independent: markets move together. A window is sealed to "
+            f"its features. {_funding(reported['rows'])} Forgings of one span are not independent: markets move together. A window is sealed to "
             "its forging, not to people: whoever changes the Forge after reading this page has "
             "seen these windows."
         ),
@@ -188,7 +188,9 @@ def _method(told: dict[str, Any]) -> list[str]:
 def _funding(rows: list[dict[str, Any]]) -> str:
     """Tell whether funding was charged, as each forging's own lineage says."""
     said = Counter(row["funding"] for row in rows)
-    counted = "; ".join(f"{says} ({count} forgings)" for says, count in sorted(said.items()))
+    counted = "; ".join(
+        f"{describe} ({count} forgings)" for describe, count in sorted(said.items())
+    )
     return f"Funding: {counted}; without rates none is charged on perpetual futures either."
 
 
@@ -244,12 +246,12 @@ def _gate_table(rows: list[dict[str, Any]], kind: str) -> str:
 def _gate(gate: dict[str, Any] | None, column: dict[str, Any], refused_by: str | None) -> str:
     if gate is None:
         return "not judged"
-    told = "not measured" if gate["value"] is None else f"{gate['value']:.4g}"
+    reported = "not measured" if gate["value"] is None else f"{gate['value']:.4g}"
     if gate["threshold"] != column["threshold"]:
-        told += f" (wanted {gate['threshold']:g})"
+        reported += f" (wanted {gate['threshold']:g})"
     if gate["passed"]:
-        return told
-    return f"**{told} x**" if gate["name"] == refused_by else f"{told} x"
+        return reported
+    return f"**{reported} x**" if gate["name"] == refused_by else f"{reported} x"
 
 
 def _candidate(number: int, row: dict[str, Any]) -> list[str]:
@@ -266,11 +268,11 @@ def _candidate(number: int, row: dict[str, Any]) -> list[str]:
     lines = [*_shortened("It buys when", words["buy"]), *_shortened("It exits when", words["exit"])]
     lines += textwrap.wrap(words["exits"], LONGEST_LINE)
     if listened := [each for each in row["importance"] if each["signals_changed"] > 0]:
-        told = [
+        reported = [
             f"{each['feature']} {each['signals_changed']:.1%}" for each in listened[:MOST_FEATURES]
         ]
         lines.append(
-            f"Share of its signals that change when a feature is shuffled: {', '.join(told)}"
+            f"Share of its signals that change when a feature is shuffled: {', '.join(reported)}"
         )
     return [heading, facts, "\n".join(["```text", *lines, "```"])]
 
@@ -278,18 +280,18 @@ def _candidate(number: int, row: dict[str, Any]) -> list[str]:
 def _shortened(begin: str, rule: list[str]) -> list[str]:
     first, *rest = rule
     lines = [f"{begin} {first}", *rest]
-    told = [
+    reported = [
         line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE].rstrip()} ..."
         for line in lines[:MOST_LINES]
     ]
     if len(lines) > MOST_LINES:
-        told.append(f"  ... and {len(lines) - MOST_LINES} more lines")
-    return told
+        reported.append(f"  ... and {len(lines) - MOST_LINES} more lines")
+    return reported
 
 
-def picture(told: dict[str, Any]) -> str:
+def picture(reported: dict[str, Any]) -> str:
     """Draw every sealed window as a panel of two lines, as an SVG document."""
-    rows = told["rows"]
+    rows = reported["rows"]
     step_x, step_y = PANEL_WIDE + GAP, PANEL_HIGH + TITLE + GAP
     wide = GAP + min(ACROSS, max(1, len(rows))) * step_x
     high = GAP + -(-len(rows) // ACROSS) * step_y

@@ -87,7 +87,7 @@ class Agent:
     quarantined: str = ""
     _own_edge: Edge | None = None
     _is_measured: bool = False
-    _told: int = 0
+    _reported: int = 0
 
     def __post_init__(self) -> None:
         if self.seat.role == "challenger":
@@ -114,8 +114,8 @@ class Agent:
 
     def new_trades(self) -> list[Trade]:
         """Give the trades that closed since the last call, each once."""
-        new = self.trades[self._told :]
-        self._told = len(self.trades)
+        new = self.trades[self._reported :]
+        self._reported = len(self.trades)
         return new
 
     def edge(self) -> Edge | None:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from crucible.arena.agent import Agent, Decision
 from crucible.arena.alignment import Minute
 from crucible.arena.execution import Context
-from crucible.arena.orders_in_flight import Desk
+from crucible.arena.orders_in_flight import OrdersInFlight
 from crucible.features.frame import FeatureRow
 from crucible.ledger.trades import Mode
 from crucible.market.instruments import Instrument
@@ -32,7 +32,7 @@ class Deciders:
     """
 
     agents: Mapping[str, Agent]
-    desk: Desk
+    orders_in_flight: OrdersInFlight
     instruments: Mapping[str, Instrument]
     settings: Settings
     failed: Callable[[Agent, Exception], None]
@@ -71,7 +71,7 @@ class Deciders:
                 instrument=self.instruments[row.symbol],
                 costs=self.settings.forge.costs,
                 settings=self.settings.arena,
-                gross=held + self.desk.reserved(),
+                gross=held + self.orders_in_flight.reserved(),
                 capital=capital,
                 act=act,
                 no_entries=no_entries,
@@ -79,7 +79,7 @@ class Deciders:
             try:
                 decision = agent.decide_and_execute(row, minute.candles[row.symbol], context)
                 if decision.intent is not None:
-                    self.desk.reserve(agent, decision.intent)
+                    self.orders_in_flight.reserve(agent, decision.intent)
             except Exception as error:  # noqa: BLE001 - whatever one raises, the others decide
                 self.failed(agent, error)
                 continue

@@ -20,8 +20,8 @@ from crucible.arena.alignment import Minute, MinuteAligner
 from crucible.arena.decisions import Deciders
 from crucible.arena.gaps import Backfill, GapFiller, closed_minutes
 from crucible.arena.market_input import BookRecorder, candle_of
-from crucible.arena.orders_in_flight import Desk
-from crucible.arena.registry_watcher import Roster, Seated
+from crucible.arena.orders_in_flight import OrdersInFlight
+from crucible.arena.registry_watcher import RegistryWatcher, Seated
 from crucible.arena.seats import Seats
 from crucible.arena.status_file import ArenaFiles, SideFiles, timing
 from crucible.execution.cerebellum_link import CerebellumLink, LinkError
@@ -84,7 +84,7 @@ class Arena:
         link: CerebellumLink,
         pipeline: FeaturePipeline,
         instruments: dict[str, Instrument],
-        roster: Roster,
+        roster: RegistryWatcher,
         files: ArenaFiles,
         seed: int = 0,
     ) -> None:
@@ -95,7 +95,9 @@ class Arena:
         self._roster = roster
         self._side = SideFiles(files)
         self._ledger = BufferedLedger(files.ledger)
-        self._desk = Desk(settings.arena.ttl_ms, random.Random(f"{seed}:{self._ledger.last_seq()}"))
+        self._orders = OrdersInFlight(
+            settings.arena.ttl_ms, random.Random(f"{seed}:{self._ledger.last_seq()}")
+        )
         self._aligner = MinuteAligner(pipeline.symbols)
         self._books = BookRecorder(pipeline.symbols, BookStore(files.lake))
         self._history: dict[str, deque[FeatureRow]] = {
@@ -222,7 +224,7 @@ class Arena:
             self._ledger.retry()
             request = self._link.request_id()
             commands: list[CommandMessage] = [Heartbeat(ts=self.market_ts, request_id=request)]
-            commands += self._desk.unanswered(now, UNANSWERED_S)
+            commands += self._orders.unanswered(now, UNANSWERED_S)
             # Its sequence number shows whether the newest events have come through.
             commands.append(Snapshot(ts=self.market_ts, request_id=self._link.request_id()))
             try:
@@ -279,10 +281,10 @@ class Arena:
             self.agents[event.agent].pay(payment)
         if isinstance(event, OrderEvent):
             self._ledger.book_outcome(event.order.intent_id, event.order.status)
-            self._desk.order_changed(event.order, self.agents)
+            self._orders.order_changed(event.order, self.agents)
         if fill is not None and isinstance(event, FillEvent):
             self._booked(fill)
-            self._desk.filled(fill, self.agents)
+            self._orders.filled(fill, self.agents)
 
     def _booked(self, fill: Fill) -> None:
         agent = self.agents.get(fill.agent)
@@ -299,7 +301,7 @@ class Arena:
             self._side.log(trade)
 
     def _answered(self, reply: Ack | ErrorReply) -> None:
-        intent_id, problem = self._desk.answered(reply, self.agents)
+        intent_id, problem = self._orders.answered(reply, self.agents)
         if intent_id is not None and problem is not None:
             self._ledger.book_outcome(intent_id, problem)
             logger.warning("intent %s: %s", intent_id, problem)
@@ -317,8 +319,8 @@ class Arena:
         # Whoever trades decides first, and every order of the minute leaves at once; until they have
         # arrived the processor is left to those who carry them. All else is done afterwards.
         failed = partial(self._seats.quarantine, ts=minute.close_ts)
-        deciders = Deciders(self.agents, self._desk, self._instruments, self._settings, failed)
-        shut = self._ledger.told_trouble
+        deciders = Deciders(self.agents, self._orders, self._instruments, self._settings, failed)
+        shut = self._ledger.reported_trouble
         decisions = deciders.decisions("live", rows, minute, act=act, no_entries=shut)
         orders = self._send(decisions)
         self._decide_ms.append(1_000 * (time.perf_counter() - started))
@@ -343,9 +345,9 @@ class Arena:
                 continue
             request = self._link.request_id()
             try:
-                command = self._desk.submit(agent, found.intent, found.ts, request, now)
+                command = self._orders.submit(agent, found.intent, found.ts, request, now)
             except Exception as error:  # noqa: BLE001 - the others' orders leave all the same
-                self._desk.withdraw(agent)
+                self._orders.withdraw(agent)
                 self._seats.quarantine(agent, error, found.ts)
             else:
                 commands.append((agent, command))
@@ -355,7 +357,7 @@ class Arena:
                 self._link.send(command)
                 left.add(command.intent_id)
             except LinkError as error:
-                self._desk.withdraw(agent)
+                self._orders.withdraw(agent)
                 agent.last_event = str(error)
                 logger.error("%s: %s", agent.name, error)
         return left
@@ -401,7 +403,7 @@ class Arena:
             "late_candles": self._aligner.late,
             "candles_filled": self._gaps.filled,
             "minutes_unfilled": self._gaps.unfilled,
-            "trouble": self._ledger.told_trouble,
+            "trouble": self._ledger.reported_trouble,
             "ledger_waiting": self._ledger.waiting,
         }
         agents, out = list(self.agents.values()), self._seats.kept_out()

@@ -135,10 +135,10 @@ class GapFiller:
         return request
 
     def _join(self, minute: Minute, found: dict[int, dict[str, Candle]]) -> list[Minute]:
-        told = dict(found)
+        reported = dict(found)
         # What the stream brought stands.
-        told[minute.close_ts] = {**told.get(minute.close_ts, {}), **minute.candles}
-        minutes = [Minute(ts, told[ts]) for ts in sorted(told)]
+        reported[minute.close_ts] = {**reported.get(minute.close_ts, {}), **minute.candles}
+        minutes = [Minute(ts, reported[ts]) for ts in sorted(reported)]
         count = sum(len(each.candles) for each in minutes) - len(minute.candles)
         self.filled += count
         logger.warning(

@@ -28,7 +28,7 @@ class _Ticket:
 
 
 @dataclass(slots=True)
-class Desk:
+class OrdersInFlight:
     """Keeps at most one intent per agent in flight.
 
     An intent is done when its order has ended and every fill of it has been booked; until then its

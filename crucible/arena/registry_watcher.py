@@ -83,7 +83,7 @@ def mismatch(strategy: Strategy, requirements: Requirements) -> str | None:
         return f"born with feature schema {strategy.schema_hash}, the arena serves {served.hash}"
     unknown = [name for name in strategy.features if name not in served]
     if unknown:
-        return f"reads {told(', '.join(unknown))}, which no feature of schema {served.hash} is"
+        return f"reads {reported(', '.join(unknown))}, which no feature of schema {served.hash} is"
     if strategy.symbol not in requirements.symbols:
         return f"trades {strategy.symbol}, which is not tracked"
     return None
@@ -97,8 +97,10 @@ def edge_of(version: Version) -> Edge | None:
     """
     tags = version.tags
     if version.proof is not None:
-        told = version.proof.edge
-        return None if told is None else Edge(told.trades, told.win_rate, told.payoff)
+        reported = version.proof.edge
+        return (
+            None if reported is None else Edge(reported.trades, reported.win_rate, reported.payoff)
+        )
     try:
         edge = Edge(
             trades=int(tags["edge_trades"]),
@@ -111,7 +113,7 @@ def edge_of(version: Version) -> Edge | None:
     return edge if sound else None
 
 
-def told(what: object) -> str:
+def reported(what: object) -> str:
     """Tell foreign text or an error in one line, within bounds and safe to show anywhere."""
     text = f"{type(what).__name__}: {what}" if isinstance(what, Exception) else what
     if isinstance(what, CrucibleError):
@@ -119,7 +121,7 @@ def told(what: object) -> str:
     return shown(text, LONGEST_REASON)
 
 
-class Roster:
+class RegistryWatcher:
     """Watches the registry.
 
     Parameters
@@ -143,7 +145,7 @@ class Roster:
         self._poll_seconds = poll_seconds
         self._loaded: dict[tuple[str, str], tuple[Strategy, str] | str] = {}
         self._seats: dict[Slot, list[Seated]] = {}
-        self._to_tell: dict[tuple[str, str], dict[str, str]] = {}
+        self._to_publish: dict[tuple[str, str], dict[str, str]] = {}
         self._silent: dict[str, str] = {}
         self._latest: list[Seated] | None = None
         self._lock = threading.Lock()
@@ -171,7 +173,7 @@ class Roster:
     def quarantine(self, slot: str, version: str, reason: str) -> None:
         """Have a version tagged as one that failed while it traded; the thread does it when it can."""
         with self._lock:
-            self._to_tell.setdefault((slot, version), {})[QUARANTINED] = reason
+            self._to_publish.setdefault((slot, version), {})[QUARANTINED] = reason
 
     def _watch(self) -> None:
         before: list[tuple[Seat, int]] | None = None
@@ -180,7 +182,7 @@ class Roster:
                 roster = self.refresh()
             except Exception as error:  # noqa: BLE001 - without this thread no cull is obeyed
                 if self.reachable:
-                    logger.warning("roster kept as it is: %s", told(error))
+                    logger.warning("roster kept as it is: %s", reported(error))
                 self.reachable = False
             else:
                 self.reachable = True
@@ -202,7 +204,7 @@ class Roster:
         RegistryError
             If nothing at all was answered.
         """
-        self._tell()
+        self._publish_waiting()
         refused: dict[str, str] = {}
         seats: dict[Slot, list[Seated]] = {}
         failures: list[Exception] = []
@@ -212,7 +214,7 @@ class Roster:
             except Exception as error:  # noqa: BLE001 - one slot's trouble is no other's
                 failures.append(error)
                 seats[slot] = self._seats.get(slot, [])
-                self._say(slot.name, f"its seats stay as they are: {told(error)}")
+                self._report(slot.name, f"its seats stay as they are: {reported(error)}")
             else:
                 self._silent.pop(slot.name, None)
         if failures and len(failures) == len(self._slots):
@@ -234,8 +236,8 @@ class Roster:
                 unread[version.slot, version.version] = str(error)
                 continue
             except Exception as error:  # noqa: BLE001 - a bad version hurts nobody else
-                answer = told(error)
-                self._say(name, answer)
+                answer = reported(error)
+                self._report(name, answer)
             if isinstance(answer, str):
                 refused[name] = answer
             else:
@@ -243,8 +245,8 @@ class Roster:
                 self._silent.pop(name, None)
         for (owner, number), reason in unread.items():
             name = f"{owner}@{number}"
-            refused[name] = f"cannot be looked up now: {told(reason)}"
-            self._say(name, refused[name])
+            refused[name] = f"cannot be looked up now: {reported(reason)}"
+            self._report(name, refused[name])
             seated += [held for held in self._seats.get(slot, ()) if held.seat.agent == name]
         return seated
 
@@ -258,17 +260,17 @@ class Roster:
         # Tags change under a version that is seated: its proof and its quarantine are asked every time.
         if QUARANTINED in version.tags:
             return (
-                f"quarantined: {told(version.tags[QUARANTINED])}; "
+                f"quarantined: {reported(version.tags[QUARANTINED])}; "
                 f"take the tag {QUARANTINED} away and promote it to let it trade again"
             )
         reason = refusal(version, self._requirements.rules, digest, asked_by_arena=True)
         if reason:
             if version.tags.get(REFUSED) != reason:
                 logger.warning("%s version %s %s", version.slot, version.version, reason)
-                self._to_be_told(version, REFUSED, reason)
+                self._to_be_published(version, REFUSED, reason)
             return reason
         if version.tags.get(REFUSED):  # by an arena with other features, or at another venue
-            self._to_be_told(version, REFUSED, "")
+            self._to_be_published(version, REFUSED, "")
         seat = Seat(
             slot=version.slot,
             version=version.version,
@@ -296,37 +298,37 @@ class Roster:
             except RegistryError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever a file does to its reader
-                reason = told(error)
+                reason = reported(error)
             if reason is not None:
                 logger.warning("%s version %s refused: %s", version.slot, version.version, reason)
-                self._to_be_told(version, REFUSED, reason)
+                self._to_be_published(version, REFUSED, reason)
                 self._loaded[key] = reason
                 return reason
             self._loaded[key] = strategy, digest
             if version.tags.get("proven") == "true" and (doubt := version.doubt_of(digest)):
                 # The tag is a word; whoever reads it in MLflow is told what it is worth.
                 logger.warning("%s version %s: %s", version.slot, version.version, doubt)
-                self._to_be_told(version, "not_proven", doubt)
+                self._to_be_published(version, "not_proven", doubt)
         return self._loaded[key]
 
-    def _to_be_told(self, version: Version, tag: str, text: str) -> None:
+    def _to_be_published(self, version: Version, tag: str, text: str) -> None:
         with self._lock:
-            self._to_tell.setdefault((version.slot, version.version), {})[tag] = text
-        self._tell()
+            self._to_publish.setdefault((version.slot, version.version), {})[tag] = text
+        self._publish_waiting()
 
-    def _tell(self) -> None:
+    def _publish_waiting(self) -> None:
         """Tag what is to be told, each once; what cannot be told now is told later."""
         with self._lock:
-            waiting, self._to_tell = self._to_tell, {}
+            waiting, self._to_publish = self._to_publish, {}
         for key, tags in waiting.items():
             try:
                 self._registry.tag(*key, tags)
             except Exception as error:  # noqa: BLE001 - a tag that is late hurts nobody
-                self._say("@".join(key), f"not tagged yet: {told(error)}")
+                self._report("@".join(key), f"not tagged yet: {reported(error)}")
                 with self._lock:
-                    self._to_tell[key] = {**tags, **self._to_tell.get(key, {})}
+                    self._to_publish[key] = {**tags, **self._to_publish.get(key, {})}
 
-    def _say(self, name: str, text: str) -> None:
+    def _report(self, name: str, text: str) -> None:
         """Log what is new, not every few seconds the same again."""
         if self._silent.get(name) != text:
             self._silent[name] = text

@@ -15,7 +15,7 @@ from typing import Final
 from crucible import sqlite
 from crucible.arena.agent import Agent
 from crucible.arena.execution import Seat
-from crucible.arena.registry_watcher import Roster, Seated, told
+from crucible.arena.registry_watcher import RegistryWatcher, Seated, reported
 from crucible.arena.status_file import SideFiles
 from crucible.execution.cerebellum_link import CerebellumLink, LinkError
 from crucible.execution.messages import Flatten
@@ -28,7 +28,7 @@ from crucible.strategies.exit_reasons import ExitReason
 logger = logging.getLogger(__name__)
 
 # Not an agent's doing: the disk, the ledger, the way to Cerebellum.
-OF_THE_WORLD: Final = (sqlite.Error, OSError, LedgerError, LinkError)
+OF_THE_ENVIRONMENT: Final = (sqlite.Error, OSError, LedgerError, LinkError)
 
 
 class Seats:
@@ -59,7 +59,7 @@ class Seats:
         self,
         link: CerebellumLink,
         ledger: Ledger,
-        roster: Roster,
+        roster: RegistryWatcher,
         side: SideFiles,
         costs: Costs,
         history: Mapping[str, Iterable[FeatureRow]],
@@ -101,7 +101,7 @@ class Seats:
         """
         if agent.quarantined:
             return
-        reason = told(error)
+        reason = reported(error)
         self.quarantined[agent.name] = agent.quarantined = reason
         self._gone.discard(agent.name)
         agent.last_event = f"quarantined: {reason}"
@@ -159,7 +159,7 @@ class Seats:
         agent = Agent(item.seat, item.strategy)
         try:
             self._restore(agent)
-        except OF_THE_WORLD:
+        except OF_THE_ENVIRONMENT:
             raise
         except Exception as error:  # noqa: BLE001 - one agent's books are no other's trouble
             # What it holds is not known here: it is closed as an orphan.
@@ -242,7 +242,7 @@ class Seats:
         try:
             self._restore(recorded)
             self._close_shadow(recorded, ExitReason.QUARANTINED, ts)
-        except OF_THE_WORLD:
+        except OF_THE_ENVIRONMENT:
             raise
         except Exception:
             logger.exception("%s: its simulated position stays open in the ledger", agent.name)

@@ -53,8 +53,8 @@ class SideFiles:
         kept_out: Iterable[tuple[str, str, str, Decimal, int]] = (),
     ) -> None:
         """Write the status file."""
-        told = market_ts, agents, prices, capital, extra, kept_out
-        self._try("status", partial(write_status, self._files.status, *told))
+        reported = market_ts, agents, prices, capital, extra, kept_out
+        self._try("status", partial(write_status, self._files.status, *reported))
 
     def log(self, trade: Trade) -> None:
         """Add a closed trade to the performance log."""

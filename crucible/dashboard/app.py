@@ -19,8 +19,8 @@ from starlette.routing import Route
 
 from crucible.dashboard.state import mlflow_address, read_state
 from crucible.operations.errors import OperationsError
-from crucible.operations.supervision.servers import forgings_experiment
-from crucible.operations.workspace import Home
+from crucible.operations.supervision.servers import forge_runs_experiment
+from crucible.operations.workspace import Workspace
 from crucible.registry.pages import experiments_page, models_page, runs_page
 
 PAGE = Path(__file__).with_name("page.html")
@@ -31,7 +31,7 @@ POLICY = (
 )
 
 
-def make_app(home: Home) -> Starlette:
+def make_app(workspace: Workspace) -> Starlette:
     """Build the application for one home.
 
     Parameters
@@ -46,40 +46,40 @@ def make_app(home: Home) -> Starlette:
 
     async def state(_request: Request) -> Response:
         try:
-            return JSONResponse(await asyncio.to_thread(read_state, home))
+            return JSONResponse(await asyncio.to_thread(read_state, workspace))
         except OperationsError as error:
             return JSONResponse({"error": str(error)}, status_code=503)
 
     async def health(_request: Request) -> Response:
         return PlainTextResponse("ok")
 
-    async def forgings(_request: Request) -> Response:
-        return await asyncio.to_thread(lead_on, home, forgings_address)
+    async def forge_runs(_request: Request) -> Response:
+        return await asyncio.to_thread(lead_on, workspace, forge_runs_address)
 
     async def models(_request: Request) -> Response:
-        return await asyncio.to_thread(lead_on, home, models_page)
+        return await asyncio.to_thread(lead_on, workspace, models_page)
 
     return Starlette(
         routes=[
             Route("/", index),
             Route("/api/state", state),
             Route("/health", health),
-            Route("/forgings", forgings),
+            Route("/forgings", forge_runs),
             Route("/models", models),
         ]
     )
 
 
-def lead_on(home: Home, page: Callable[[str], str]) -> Response:
+def lead_on(workspace: Workspace, page: Callable[[str], str]) -> Response:
     """Send a browser to a page of this home's MLflow, whose root opens on something else."""
     try:
-        address = mlflow_address(home)
+        address = mlflow_address(workspace)
         return RedirectResponse(page(address), status_code=302)
     except OperationsError as error:
         return PlainTextResponse(str(error), status_code=503)
 
 
-def forgings_address(mlflow_url: str) -> str:
+def forge_runs_address(mlflow_url: str) -> str:
     """Give the table of forgings; the list of experiments before there is one.
 
     Raises
@@ -87,5 +87,5 @@ def forgings_address(mlflow_url: str) -> str:
     ServerError
         If MLflow does not answer.
     """
-    experiment = forgings_experiment(mlflow_url)
+    experiment = forge_runs_experiment(mlflow_url)
     return experiments_page(mlflow_url) if experiment is None else runs_page(mlflow_url, experiment)

@@ -9,17 +9,17 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from crucible.operations.errors import BooksError, HomeError
+from crucible.operations.errors import BooksError, WorkspaceError
 from crucible.operations.reconciliation.accounts import plain
 from crucible.operations.reconciliation.own_accounts import open_ledger
 from crucible.operations.status import market_time, read_status
-from crucible.operations.workspace import Home, read_json
+from crucible.operations.workspace import Workspace, read_json
 
 SPARK_POINTS = 120
 NEWEST = 30
 
 
-def read_state(home: Home) -> dict[str, Any]:
+def read_state(workspace: Workspace) -> dict[str, Any]:
     """Give everything that the page needs.
 
     Returns
@@ -30,8 +30,8 @@ def read_state(home: Home) -> dict[str, Any]:
         `SPARK_POINTS`, simulated or at the venue as its role is now; ``verdicts`` and ``fills``, newest first; ``note`` when the ledger cannot
         be read.
     """
-    status = read_status(home, ask=False)
-    run = home.current()
+    status = read_status(workspace, ask=False)
+    run = workspace.current()
     facts = (read_json(run.facts) if run else None) or {}
     state: dict[str, Any] = {
         "status": status.to_json(),
@@ -63,7 +63,7 @@ def read_state(home: Home) -> dict[str, Any]:
     return state
 
 
-def mlflow_address(home: Home) -> str:
+def mlflow_address(workspace: Workspace) -> str:
     """Give the address of the newest run's MLflow.
 
     Raises
@@ -71,11 +71,11 @@ def mlflow_address(home: Home) -> str:
     HomeError
         If none is known.
     """
-    run = home.current()
+    run = workspace.current()
     address = ((read_json(run.facts) if run else None) or {}).get("mlflow")
     if not address:
-        message = f"{home.path}: no MLflow server is known; start the stack: crucible up"
-        raise HomeError(message)
+        message = f"{workspace.path}: no MLflow server is known; start the stack: crucible up"
+        raise WorkspaceError(message)
     return str(address)
 
 

@@ -199,7 +199,7 @@ def backtest_command(
             "symbol": strategy.symbol,
             "schema_hash": strategy.schema_hash,
         },
-        "funding": funding.says(candles.ts),
+        "funding": funding.describe(candles.ts),
         "summary": test.summary(),
         "fills": fills(test),
         "trades": test.trades.rows(),

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from crucible.forge.evolution.distributed import Recipe, spread
+from crucible.forge.evolution.distributed import Recipe, distribute
 from crucible.forge.evolution.islands import Islands, IslandsState
-from crucible.forge.evolution.run import Forging
+from crucible.forge.evolution.run import ForgeRun
 from crucible.forge.reporting.importance import with_importance
 from crucible.forge.result import ForgeResult
 from crucible.interruption import interruptible
@@ -33,8 +33,8 @@ class ForgeSession:
         Written after every generation.
     """
 
-    def __init__(self, forging: Forging, islands: Islands, checkpoint: Path) -> None:
-        self.forging = forging
+    def __init__(self, forge_run: ForgeRun, islands: Islands, checkpoint: Path) -> None:
+        self.forge_run = forge_run
         self.checkpoint = checkpoint
         self._islands = islands
         self._state: IslandsState | None = None
@@ -67,7 +67,7 @@ class ForgeSession:
         CheckpointError
             If it is not one of this forge run.
         """
-        self._state = IslandsState.resume(self.checkpoint, self.forging.identity)
+        self._state = IslandsState.resume(self.checkpoint, self.forge_run.identity)
         return self._state
 
     def advance(self) -> IslandsState:
@@ -80,7 +80,7 @@ class ForgeSession:
     def finish(self) -> ForgeResult:
         """Put the best to the gates, and measure which features the winner listens to."""
         with interruptible():
-            return with_importance(self._islands.finish(self.state), self.forging)
+            return with_importance(self._islands.finish(self.state), self.forge_run)
 
 
 @contextmanager
@@ -98,6 +98,6 @@ def open_session(recipe: Recipe, checkpoint: Path) -> Iterator[ForgeSession]:
     ForgeError
         If candles and features do not match or are too few, or workers cannot be reached.
     """
-    forging = recipe.forging()
-    with spread(recipe, forging) as islands:
-        yield ForgeSession(forging, islands, checkpoint)
+    forge_run = recipe.forge_run()
+    with distribute(recipe, forge_run) as islands:
+        yield ForgeSession(forge_run, islands, checkpoint)

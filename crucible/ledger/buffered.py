@@ -67,7 +67,7 @@ class BufferedLedger(Ledger):
         return len(self._waiting)
 
     @property
-    def told_trouble(self) -> str:
+    def reported_trouble(self) -> str:
         """The trouble in words for a decision's reason; empty where there is none."""
         return f"the ledger cannot be written: {self.trouble}" if self.trouble else ""
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from crucible.errors import CrucibleError, StrategyError
 from crucible.locks import HeldError, held
 from crucible.operations.supervision.ownership import refuse_another
-from crucible.operations.workspace import Home, Run, read_json
+from crucible.operations.workspace import Run, Workspace, read_json
 from crucible.registry.admission import Rules, refusal
 from crucible.registry.models import Registry, Version
 from crucible.registry.proof import digest
@@ -41,40 +41,40 @@ class Context:
     """Everything a decision needs, read once from ``CRUCIBLE_HOME`` and the environment."""
 
     settings: Settings
-    home: Home
+    workspace: Workspace
     log: Log = field(default=logging.getLogger(__name__), compare=False)
 
     @cached_property
     def run(self) -> Run:
         """The run that is on."""
         run_id = os.environ.get("CRUCIBLE_RUN")
-        run = self.home.run(run_id) if run_id else self.home.current()
+        run = self.workspace.run(run_id) if run_id else self.workspace.current()
         if run is None:
-            message = f"{self.home.path}: nothing has run here; start the stack: crucible up"
+            message = f"{self.workspace.path}: nothing has run here; start the stack: crucible up"
             raise ContextError(message)
         return run
 
     @cached_property
-    def _world(self) -> dict[str, object]:
-        world = read_json(self.home.world_file)
-        if not isinstance(world, dict):
-            message = f"{self.home.world_file}: no market here yet; start the stack: crucible up"
+    def _configuration(self) -> dict[str, object]:
+        configuration = read_json(self.workspace.configuration_file)
+        if not isinstance(configuration, dict):
+            message = f"{self.workspace.configuration_file}: no market here yet; start the stack: crucible up"
             raise ContextError(message)
-        return world
+        return configuration
 
     @property
     def symbols(self) -> tuple[str, ...]:
         """Tracked symbols."""
-        symbols = self._world["symbols"]
+        symbols = self._configuration["symbols"]
         if not isinstance(symbols, list):
-            message = f"{self.home.world_file}: symbols is {symbols!r}, not a list"
+            message = f"{self.workspace.configuration_file}: symbols is {symbols!r}, not a list"
             raise ContextError(message)
         return tuple(map(str, symbols))
 
     @property
     def origin_ms(self) -> int:
         """First market instant that has history."""
-        return int(str(self._world["origin_ms"]))
+        return int(str(self._configuration["origin_ms"]))
 
     @cached_property
     def exchange(self) -> Exchange:
@@ -93,12 +93,12 @@ class Context:
     @property
     def lake_folder(self) -> Path:
         """Folder of the data lake."""
-        return self.home.path / "lake"
+        return self.workspace.path / "lake"
 
     @property
     def influence_file(self) -> Path:
         """Frozen arrays of the influence model: part of every feature schema."""
-        return self.home.path / "models" / "influence.npz"
+        return self.workspace.path / "models" / "influence.npz"
 
     @cached_property
     def registry(self) -> Registry:
@@ -107,8 +107,8 @@ class Context:
         if not uri:
             message = "MLFLOW_TRACKING_URI is not set; start the stack: crucible up"
             raise ContextError(message)
-        refuse_another(self.home, "mlflow")
-        return Registry(uri, self.home.proof_key())
+        refuse_another(self.workspace, "mlflow")
+        return Registry(uri, self.workspace.proof_key())
 
     @property
     def rules(self) -> Rules:
@@ -153,12 +153,12 @@ class Context:
             self.symbols,
             self.settings.features,
             influence,
-            radar_cache=self.home.path / "cache" / "radar",
+            radar_cache=self.workspace.path / "cache" / "radar",
         )
 
     def forge_folder(self, key: str) -> Path:
         """Folder of a forging's job and checkpoint."""
-        return self.home.path / "forge" / key
+        return self.workspace.path / "forge" / key
 
     @property
     def real_money(self) -> bool:
@@ -175,7 +175,7 @@ def load_context(log: Log | None = None) -> Context:
         Where decisions are reported: in a flow, its run's logger.
     """
     settings = load_settings()
-    return Context(settings, Home.at(settings.home), log or logging.getLogger(__name__))
+    return Context(settings, Workspace.at(settings.home), log or logging.getLogger(__name__))
 
 
 @contextmanager

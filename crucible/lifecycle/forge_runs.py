@@ -19,7 +19,7 @@ from crucible.forge.evolution.islands import IslandsState
 from crucible.interruption import interruptible
 from crucible.lifecycle.admission import serving
 from crucible.lifecycle.context import Context, ContextError
-from crucible.lifecycle.incumbents import living_names, living_of
+from crucible.lifecycle.incumbents import incumbent_names, incumbents_of
 from crucible.lifecycle.publishing import MadeBy
 from crucible.market.candles import Candles, folder_hash, write_candles
 from crucible.market.funding import write_funding
@@ -40,7 +40,7 @@ class Job:
     until_ms: int
     mlflow_run: str
     prior_trials: int
-    living: list[str] = field(default_factory=list)
+    incumbents: list[str] = field(default_factory=list)
 
     @classmethod
     def read(cls, folder: Path) -> Job | None:
@@ -157,8 +157,8 @@ def open_job(
     }
     trials = context.registry.trials(slot.name)
     run = context.registry.open_run(key, f"forge {slot.name}", tags)
-    living = living_names(context.registry, context.settings.slots, slot.symbol)
-    return Job(slot.name, seed, int(newest.close_ts[-1]), run, trials, living)
+    incumbents = incumbent_names(context.registry, context.settings.slots, slot.symbol)
+    return Job(slot.name, seed, int(newest.close_ts[-1]), run, trials, incumbents)
 
 
 def kept_lake(context: Context, folder: Path, start_ms: int, until_ms: int) -> Lake:
@@ -198,7 +198,9 @@ def prepare(context: Context, job: Job, folder: Path) -> Recipe:
     own, funding = candles[slot.symbol], lake.read_funding(slot.symbol)
     with interruptible():
         frame = pipeline.batch(candles)[slot.symbol]
-    living, left_out = living_of(context.registry, job.living, own, frame, settings, funding)
+    incumbents, left_out = incumbents_of(
+        context.registry, job.incumbents, own, frame, settings, funding
+    )
     for name, reason in left_out.items():
         context.log.warning("%s is not compared with: %s", name, reason)
     digest = folder_hash(candles)
@@ -209,12 +211,12 @@ def prepare(context: Context, job: Job, folder: Path) -> Recipe:
         "generations": settings.generations,
         "islands": settings.islands,
         "selection": settings.selection,
-        "living_agents": ", ".join(living.names) or "none",
+        "living_agents": ", ".join(incumbents.names) or "none",
         "candles": len(own),
         "until_ms": job.until_ms,
         "fee": settings.costs.fee,
         "slippage": settings.costs.slippage,
-        "funding": funding.says(own.ts),
+        "funding": funding.describe(own.ts),
         "policy": settings.policy,
         "feature_schema": pipeline.schema.hash,
         "market_hash": digest,
@@ -229,7 +231,7 @@ def prepare(context: Context, job: Job, folder: Path) -> Recipe:
     context.registry.log_dataset(
         job.mlflow_run, "candles of all symbols", digest, str(context.lake.candles_folder)
     )
-    return Recipe(slot, own, frame, settings, job.seed, job.prior_trials, living, funding)
+    return Recipe(slot, own, frame, settings, job.seed, job.prior_trials, incumbents, funding)
 
 
 def require_unchanged(slot: str, changed: Mapping[str, tuple[str, str]]) -> None:
@@ -240,14 +242,14 @@ def require_unchanged(slot: str, changed: Mapping[str, tuple[str, str]]) -> None
     ContextError
         Naming each setting, what it was and what it is.
     """
-    told = [
+    reported = [
         f"{name} was {old} and is {new}"
         for name, (old, new) in changed.items()
         if name != "generations"
     ]
-    if told:
+    if reported:
         message = (
-            f"{slot}: not what this forging began with: {', '.join(told)}; "
+            f"{slot}: not what this forging began with: {', '.join(reported)}; "
             "set it back and retry, or begin a new forging"
         )
         raise ContextError(message)
@@ -293,10 +295,10 @@ def log_generations(context: Context, job: Job, state: IslandsState, logged: set
 def score_line(row: Mapping[str, object], total: int) -> str:
     """Tell one generation in one line."""
     best, trades = row.get("best_score"), row.get("best_trades")
-    told = "nobody traded enough to be judged"
+    reported = "nobody traded enough to be judged"
     if isinstance(best, int | float):
-        told = f"best score {best:.4g} with {trades} trades"
+        reported = f"best score {best:.4g} with {trades} trades"
     return (
-        f"generation {row['generation']} of {total}: {told}; "
+        f"generation {row['generation']} of {total}: {reported}; "
         f"{row.get('judged')} of {row.get('population')} judged, {row.get('trials')} tried so far"
     )

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from crucible.errors import StrategyError
 from crucible.features.frame import FeatureFrame
-from crucible.forge.validation.novelty import Living, earned
+from crucible.forge.validation.novelty import Incumbents, earned
 from crucible.market.candles import Candles
 from crucible.market.funding import Funding
 from crucible.registry.models import Active, Registry, Version
@@ -24,7 +24,7 @@ class ActiveRegistry(Protocol):
         """Every version under ``production`` or ``challenger``, for the given slots."""
 
 
-def living_names(registry: ActiveRegistry, slots: Sequence[Slot], symbol: str) -> list[str]:
+def incumbent_names(registry: ActiveRegistry, slots: Sequence[Slot], symbol: str) -> list[str]:
     """Name the versions in production or challenging on a symbol, for example ``BTCUSDT-gp-1/3``.
 
     Raises
@@ -37,14 +37,14 @@ def living_names(registry: ActiveRegistry, slots: Sequence[Slot], symbol: str) -
     return [f"{slot}/{version}" for slot, version in sorted(found)]
 
 
-def living_of(
+def incumbents_of(
     registry: Registry,
     names: Sequence[str],
     candles: Candles,
     frame: FeatureFrame,
     settings: ForgeSettings,
     funding: Funding | None = None,
-) -> tuple[Living, dict[str, str]]:
+) -> tuple[Incumbents, dict[str, str]]:
     """Backtest the registered strategies of versions on the candles that a forging looks at.
 
     Parameters

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from crucible.forge.evolution.run import Forging
+from crucible.forge.evolution.run import ForgeRun
 from crucible.forge.reporting.evidence import headline, note, verdict, write_evidence
 from crucible.forge.result import ForgeResult, finite
 from crucible.ledger.edge import Edge
@@ -44,7 +44,7 @@ class MadeBy:
 
 def publish(
     context: Context,
-    forging: Forging,
+    forge_run: ForgeRun,
     result: ForgeResult,
     run: str,
     folder: Path,
@@ -88,7 +88,7 @@ def publish(
                 result.slot,
                 result.champion.to_json(),
                 {**version_tags(result, made_by), OPENINGS: str(openings)},
-                example=example_of(forging),
+                example=example_of(forge_run),
                 note=text,
             )
         # A crash may have come between the two: a version without its proof gets it now.
@@ -99,9 +99,9 @@ def publish(
     return Published(outcome, note(result, file, made_by.page))
 
 
-def example_of(forging: Forging) -> pd.DataFrame:
+def example_of(forge_run: ForgeRun) -> pd.DataFrame:
     """Take the newest rows of features, as an example of what a version reads."""
-    frame = forging.frame
+    frame = forge_run.frame
     return pd.DataFrame(frame.values[-EXAMPLE_ROWS:], columns=list(frame.schema.names))
 
 

@@ -18,7 +18,7 @@ def forge_order(context: Context, slot: str, reason: str) -> dict[str, Any]:
     RegistryError
         If the registry does not answer.
     """
-    number = context.registry.forgings(slot) + 1
+    number = context.registry.forge_runs(slot) + 1
     return {
         "slot": slot,
         "seed": forge_seed(slot, number),

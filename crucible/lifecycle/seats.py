@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from crucible.lifecycle.context import Context
-from crucible.lifecycle.turns import Past, Wish, next_turns
+from crucible.lifecycle.turns import ForgeRequest, Past, next_turns
 from crucible.registry.admission import QUARANTINED
 from crucible.settings import Slot
 
@@ -122,7 +122,7 @@ def fill_seats(
     """
     retire: list[SeatAction] = []
     seat: list[SeatAction] = []
-    wishes: list[Wish] = []
+    requests: list[ForgeRequest] = []
     for slot in slots:
         held = {}
         empty = "the slot is empty"
@@ -144,8 +144,12 @@ def fill_seats(
             seat.append(SeatAction("seat", slot.name, challenger, why))
             production, challenger = challenger, None
         if production is None:
-            wishes.append(Wish(slot.name, empty, is_empty=True))
+            requests.append(ForgeRequest(slot.name, empty, is_empty=True))
         elif challenger is None:
-            wishes.append(Wish(slot.name, "production has no challenger", is_empty=False))
-    turns = next_turns(wishes, past, under_way, now_ts)
-    return retire + seat + [SeatAction("forge", wish.slot, None, wish.reason) for wish in turns]
+            requests.append(ForgeRequest(slot.name, "production has no challenger", is_empty=False))
+    turns = next_turns(requests, past, under_way, now_ts)
+    return (
+        retire
+        + seat
+        + [SeatAction("forge", request.slot, None, request.reason) for request in turns]
+    )

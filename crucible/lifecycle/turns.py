@@ -29,7 +29,7 @@ class Past:
         Market time up to which the newest one saw candles; None where that is not known.
     """
 
-    forgings: int = 0
+    forge_runs: int = 0
     fruitless: int = 0
     last_ts: int | None = None
 
@@ -61,7 +61,7 @@ class Past:
     @property
     def place(self) -> tuple[int, int]:
         """Place in the line, the smaller the earlier: who was forged longest ago, then least often."""
-        return self.last_ts or 0, self.forgings
+        return self.last_ts or 0, self.forge_runs
 
     def rests(self, now_ts: int | None) -> bool:
         """Whether the slot still waits; where market time is not known, it does."""
@@ -71,7 +71,7 @@ class Past:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ForgeRequest:
     """A slot that wants a forging, and why."""
 
     slot: str
@@ -80,11 +80,11 @@ class Wish:
 
 
 def next_turns(
-    wishes: Iterable[Wish],
+    requests: Iterable[ForgeRequest],
     past: Mapping[str, Past],
     busy: Iterable[str],
     now_ts: int | None,
-) -> list[Wish]:
+) -> list[ForgeRequest]:
     """Say which wishes are granted now, in the order in which they are to be forged.
 
     Empty slots that were never forged are granted at once, all of them: they wait in line. Everything
@@ -102,12 +102,16 @@ def next_turns(
         Market time, epoch milliseconds.
     """
     under_way = set(busy)
-    waiting = [wish for wish in wishes if wish.slot not in under_way]
+    waiting = [request for request in requests if request.slot not in under_way]
     none = Past()
-    new = [wish for wish in waiting if wish.is_empty and not past.get(wish.slot, none).forgings]
+    new = [
+        request
+        for request in waiting
+        if request.is_empty and not past.get(request.slot, none).forge_runs
+    ]
     if new or under_way:
         return new
-    ready = [wish for wish in waiting if not past.get(wish.slot, none).rests(now_ts)]
+    ready = [request for request in waiting if not past.get(request.slot, none).rests(now_ts)]
     # The sort is stable: among equals the deployment's order decides.
-    ready.sort(key=lambda wish: (*past.get(wish.slot, none).place, not wish.is_empty))
+    ready.sort(key=lambda request: (*past.get(request.slot, none).place, not request.is_empty))
     return ready[:1]

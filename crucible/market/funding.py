@@ -95,7 +95,7 @@ class Funding:
         since = opens - self.ts[np.maximum(row, 0)]
         return float(np.mean((row >= 0) & (since < self.interval_ms)))
 
-    def says(self, opens: Integers) -> str:
+    def describe(self, opens: Integers) -> str:
         """Tell how much of the funding of some candles is known, for a person."""
         share = self.covered(opens)
         if not share > 0:

@@ -71,8 +71,10 @@ def halt_and_flatten(addresses: Addresses, reason: str, timeout_s: float = 10.0)
                 operator=reason,
             )
         )
-        told = link.ask(CancelAll(ts=now, request_id=link.request_id(), agent=None, symbol=None))
-        cancels = told.text if isinstance(told, Ack) else ""
+        reported = link.ask(
+            CancelAll(ts=now, request_id=link.request_id(), agent=None, symbol=None)
+        )
+        cancels = reported.text if isinstance(reported, Ack) else ""
         link.ask(
             Flatten(ts=now, request_id=link.request_id(), agent=None, symbol=None, reason=reason)
         )

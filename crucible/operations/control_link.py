@@ -8,10 +8,10 @@ import psutil
 
 from crucible.execution.cerebellum_link import Addresses, LinkError
 from crucible.operations.supervision.process import HOME_MARK, SERVICE_MARK
-from crucible.operations.workspace import Home
+from crucible.operations.workspace import Workspace
 
 
-def reach(home: Home) -> tuple[Addresses, str]:
+def reach(workspace: Workspace) -> tuple[Addresses, str]:
     """Find Cerebellum's sockets; give them, and what was wrong with the file that names them.
 
     Without a usable ``services.json`` they are taken where every Cerebellum of this home makes them.
@@ -22,19 +22,19 @@ def reach(home: Home) -> tuple[Addresses, str]:
         If there are none, naming the homes in which something runs.
     """
     try:
-        return Addresses.read(home.services_file), ""
+        return Addresses.read(workspace.services_file), ""
     except LinkError as error:
-        for folder in home.socket_folders:
+        for folder in workspace.socket_folders:
             if (folder / "commands").is_socket():
                 names = (f"ipc://{folder / name}" for name in ("commands", "events", "market"))
                 return Addresses(*names), f"{error}; its sockets in {folder} are used"
-        elsewhere = sorted(str(path) for path in running_homes() - {home.path})
-        told = "; ".join(f"CRUCIBLE_HOME={path}" for path in elsewhere)
-        message = f"{error}; running now: {told}" if told else str(error)
+        elsewhere = sorted(str(path) for path in running_workspaces() - {workspace.path})
+        reported = "; ".join(f"CRUCIBLE_HOME={path}" for path in elsewhere)
+        message = f"{error}; running now: {reported}" if reported else str(error)
         raise LinkError(message) from error
 
 
-def running_homes() -> set[Path]:
+def running_workspaces() -> set[Path]:
     """Find the homes of every service of this user that lives."""
     found = set()
     for process in psutil.process_iter():

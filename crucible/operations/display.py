@@ -56,7 +56,7 @@ class Display:
         if self._live is not None:
             self._live.stop()
 
-    def say(self, text: str) -> None:
+    def report_line(self, text: str) -> None:
         """Tell one thing that happened."""
         clock = datetime.now().astimezone().strftime("%H:%M:%S")
         line = f"{clock}  {visible(text)}"

@@ -9,7 +9,7 @@ class OperationsError(CrucibleError, RuntimeError):
     """A fault of the operator's world: a file, a port, a process, a server."""
 
 
-class HomeError(OperationsError):
+class WorkspaceError(OperationsError):
     """``CRUCIBLE_HOME`` cannot be used as asked."""
 
 

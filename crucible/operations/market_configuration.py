@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from crucible.operations.errors import HomeError
-from crucible.operations.workspace import Home, read_json, write_json
+from crucible.operations.errors import WorkspaceError
+from crucible.operations.workspace import Workspace, read_json, write_json
 from crucible.settings import MINUTE_MS
 
 DAY_MS = 86_400_000
@@ -22,7 +22,7 @@ HISTORY_FRACTION = 0.6
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class MarketConfiguration:
     """One market.
 
     Attributes
@@ -64,7 +64,7 @@ class World:
             return ()
         return without_rates(Path(self.funding or self.candles), self.symbols)
 
-    def says(self) -> list[str]:
+    def describe(self) -> list[str]:
         """Tell a person what a recording replays, leaves out and does not know."""
         from crucible.operations.recorded_candles import open_recording
 
@@ -85,15 +85,15 @@ class World:
             )
         return lines
 
-    def save(self, home: Home, last_market_ms: int) -> None:
+    def save(self, workspace: Workspace, last_market_ms: int) -> None:
         """Remember how far the market has come; an older instant changes nothing."""
-        saved = read_json(home.world_file) or {}
+        saved = read_json(workspace.configuration_file) or {}
         newest = max(last_market_ms, self.last_market_ms, int(saved.get("last_market_ms", 0)))
-        write_json(home.world_file, asdict(replace(self, last_market_ms=newest)))
+        write_json(workspace.configuration_file, asdict(replace(self, last_market_ms=newest)))
 
 
-def open_world(
-    home: Home,
+def open_configuration(
+    workspace: Workspace,
     *,
     symbols: tuple[str, ...] | None,
     default_symbols: tuple[str, ...],
@@ -102,7 +102,7 @@ def open_world(
     candles: Path | None = None,
     funding: Path | None = None,
     start_ms: int | None = None,
-) -> World:
+) -> MarketConfiguration:
     """Give the world for the next start of a home.
 
     Parameters
@@ -134,12 +134,12 @@ def open_world(
     """
     from crucible.market.plausible import END_MS, FIRST_MS, likely_unit
 
-    saved = read_json(home.world_file)
+    saved = read_json(workspace.configuration_file)
     if candles is None:
         if funding is not None:
             message = f"--funding {funding} belongs to a replay; give --candles, or leave it out"
-            raise HomeError(message)
-        fresh = World(
+            raise WorkspaceError(message)
+        fresh = MarketConfiguration(
             market="simulated",
             symbols=symbols or default_symbols,
             seed=seed,
@@ -152,7 +152,7 @@ def open_world(
             symbols = tuple(saved["symbols"])
         fresh = _recording(candles, symbols, funding, seed)
     if saved is not None:
-        _refuse_other_world(home, saved, fresh)
+        _refuse_other_configuration(workspace, saved, fresh)
         fresh = replace(fresh, last_market_ms=int(saved.get("last_market_ms", 0)))
     start = start_ms if start_ms is not None else max(fresh.start_ms, fresh.last_market_ms)
     start = -(-start // MINUTE_MS) * MINUTE_MS
@@ -160,22 +160,22 @@ def open_world(
         unit = likely_unit(start)
         looks = "" if unit is None else f"; it looks like {unit}"
         message = f"--start {start}: no milliseconds since 1970 of the years 2000 to 2099{looks}"
-        raise HomeError(message)
+        raise WorkspaceError(message)
     if start <= fresh.origin_ms:
         message = f"--start {start} is not after the market's first instant {fresh.origin_ms}"
-        raise HomeError(message)
+        raise WorkspaceError(message)
     if fresh.end_ms is not None and start >= fresh.end_ms:
         message = (
             f"the recording {fresh.candles} ends at {fresh.end_ms}, before the start {start}; "
             "give an earlier --start, or a new CRUCIBLE_HOME to begin again"
         )
-        raise HomeError(message)
+        raise WorkspaceError(message)
     return replace(fresh, start_ms=start)
 
 
 def open_outside(
-    home: Home, *, symbols: tuple[str, ...], seed: int, history_days: int, now_ms: int
-) -> World:
+    workspace: Workspace, *, symbols: tuple[str, ...], seed: int, history_days: int, now_ms: int
+) -> MarketConfiguration:
     """Give the world of a venue outside: it starts now and has its own history.
 
     Raises
@@ -184,7 +184,7 @@ def open_outside(
         If the home has lived in another market.
     """
     now_ms = now_ms // MINUTE_MS * MINUTE_MS
-    fresh = World(
+    fresh = MarketConfiguration(
         market="venue",
         symbols=symbols,
         seed=seed,
@@ -192,9 +192,9 @@ def open_outside(
         start_ms=now_ms,
         last_market_ms=now_ms,
     )
-    saved = read_json(home.world_file)
+    saved = read_json(workspace.configuration_file)
     if saved is not None:
-        _refuse_other_world(home, saved, fresh)
+        _refuse_other_configuration(workspace, saved, fresh)
     return fresh
 
 
@@ -204,12 +204,12 @@ def _named(folder: Path) -> str:
 
 def _recording(
     folder: Path, symbols: tuple[str, ...] | None, funding: Path | None, seed: int
-) -> World:
+) -> MarketConfiguration:
     from crucible.operations.recorded_candles import check_funding, open_recording
 
     held = open_recording(folder, symbols)
     rates = None if funding is None else str(check_funding(funding, held.symbols))
-    return World(
+    return MarketConfiguration(
         market="replay",
         symbols=held.symbols,
         seed=seed,
@@ -222,13 +222,15 @@ def _recording(
     )
 
 
-def _refuse_other_world(home: Home, saved: dict[str, object], fresh: World) -> None:
+def _refuse_other_configuration(
+    workspace: Workspace, saved: dict[str, object], fresh: MarketConfiguration
+) -> None:
     for name in ("market", "seed", "candles", "symbols", "funding"):
         asked = getattr(fresh, name)
         before = saved.get(name)
         if (list(asked) if isinstance(asked, tuple) else asked) != before:
             message = (
-                f"{home.path} has lived in another market: {name} was {before}, now {asked}; "
+                f"{workspace.path} has lived in another market: {name} was {before}, now {asked}; "
                 "set CRUCIBLE_HOME to a new folder, or remove this one"
             )
-            raise HomeError(message)
+            raise WorkspaceError(message)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from crucible.market.candles import ENDING, files_of, read_candles
 from crucible.market.funding import funding_path, read_funding
-from crucible.operations.errors import HomeError
+from crucible.operations.errors import WorkspaceError
 from crucible.settings import FEWEST_CANDLES, MINUTE_MS
 
 # What the paper venue can serve: USDT perpetuals.
@@ -62,7 +62,7 @@ def open_recording(folder: Path, symbols: tuple[str, ...] | None) -> Recording:
         what = absent[0] if absent else "any symbol that ends in USDT"
         holds = ", ".join(held) or f"no SYMBOL{ENDING} at all"
         message = f"{folder} has no candles of {what}; it holds {holds}"
-        raise HomeError(message)
+        raise WorkspaceError(message)
     spans = []
     for name in wanted:
         candles = read_candles(held[name], name)
@@ -73,14 +73,14 @@ def open_recording(folder: Path, symbols: tuple[str, ...] | None) -> Recording:
             f"{folder}: no minute is in every file of {', '.join(wanted)}: one begins at {first_ms}, "
             f"another ends at {end_ms}; name symbols that were recorded at the same time with --symbols"
         )
-        raise HomeError(message)
+        raise WorkspaceError(message)
     minutes = (end_ms - first_ms) // MINUTE_MS
     if minutes < FEWEST_CANDLES:
         message = (
             f"{folder}: {minutes} minutes are in every file of {', '.join(wanted)}; nothing can be "
             f"forged on fewer than {FEWEST_CANDLES}: give a longer recording"
         )
-        raise HomeError(message)
+        raise WorkspaceError(message)
     left_out = tuple(name for name in held if name not in wanted)
     return Recording(folder, tuple(wanted), left_out, first_ms, end_ms)
 
@@ -96,11 +96,11 @@ def check_funding(folder: Path, symbols: tuple[str, ...]) -> Path:
     folder = folder.expanduser().absolute()
     if not folder.is_dir():
         message = f"--funding {folder}: no such folder; leave --funding out to charge what lies beside the candles"
-        raise HomeError(message)
+        raise WorkspaceError(message)
     if not any(funding_path(folder, name).exists() for name in symbols):
         files = ", ".join(funding_path(folder, name).name for name in symbols)
         message = f"--funding {folder} has none of {files}; without rates no funding is charged"
-        raise HomeError(message)
+        raise WorkspaceError(message)
     return folder
 
 

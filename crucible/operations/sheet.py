@@ -138,19 +138,19 @@ class Sheet:
     def _pairs(self, row: tuple[Text, ...], room: int) -> Iterator[RenderableType]:
         """Give a row's name, then its pairs, as many a line as fit; texts get lines of their own."""
         yield Text(row[0].plain, style="bold", overflow="fold")
-        told = [
+        reported = [
             (column.kind, Text.assemble((f"{column.name} ", "dim") if column.name else "", cell))
             for column, cell in zip(self._columns[1:], row[1:], strict=True)
             if cell.plain
         ]
         line = Text()
-        for pair in (pair for kind, pair in told if kind != "text"):
+        for pair in (pair for kind, pair in reported if kind != "text"):
             if line and cell_len(line.plain) + 3 + cell_len(pair.plain) > room - 2:
                 yield Padding(line, (0, 0, 0, 2))
                 line = Text()
             line = Text.assemble(line, "   ", pair) if line else pair
         if line:
             yield Padding(line, (0, 0, 0, 2))
-        for pair in (pair for kind, pair in told if kind == "text"):
+        for pair in (pair for kind, pair in reported if kind == "text"):
             for part in textwrap.wrap(pair.plain, max(8, room - 2)):
                 yield Padding(Text(part, overflow="fold"), (0, 0, 0, 2))

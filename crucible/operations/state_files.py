@@ -13,7 +13,7 @@ from typing import Any, TypedDict
 
 import msgspec
 
-from crucible.operations.errors import HomeError
+from crucible.operations.errors import WorkspaceError
 
 
 class _Entry(TypedDict, total=False):
@@ -123,18 +123,18 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON values
         return None
     except (OSError, UnicodeDecodeError) as error:
         message = f"{path}: cannot be read: {error}; {step}"
-        raise HomeError(message) from error
+        raise WorkspaceError(message) from error
     if not text.strip("\0 \n\t\r"):
         message = f"{path}: is empty, as after a loss of power; {step}"
-        raise HomeError(message)
+        raise WorkspaceError(message)
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         message = f"{path}: is not JSON: {error}; {step}"
-        raise HomeError(message) from error
+        raise WorkspaceError(message) from error
     try:
         msgspec.convert(value, shape)
     except (msgspec.ValidationError, ArithmeticError, ValueError) as error:
         message = f"{path}: is not what belongs there: {error}; {step}"
-        raise HomeError(message) from error
+        raise WorkspaceError(message) from error
     return value

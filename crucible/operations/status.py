@@ -15,7 +15,7 @@ from crucible.operations.supervision.probe import answers
 from crucible.operations.supervision.process import Identity, memory_mb
 from crucible.operations.supervision.services import NAMES
 from crucible.operations.trading_state import Trading, journal_trouble, read_trading
-from crucible.operations.workspace import Home, read_json
+from crucible.operations.workspace import Workspace, read_json
 
 State = Literal["up", "starting", "down"]
 # Where a service answers 200, below its address.
@@ -109,7 +109,7 @@ class Status:
         }
 
 
-def read_status(home: Home, *, ask: bool = True) -> Status:
+def read_status(workspace: Workspace, *, ask: bool = True) -> Status:
     """Look at a home's processes and files.
 
     Parameters
@@ -123,7 +123,7 @@ def read_status(home: Home, *, ask: bool = True) -> Status:
     HomeError
         If a file of the home is not JSON.
     """
-    document = read_json(home.services_file) or {}
+    document = read_json(workspace.services_file) or {}
     known: dict[str, dict[str, Any]] = document.get("services", {})
     identities = {
         name: identity
@@ -143,7 +143,7 @@ def read_status(home: Home, *, ask: bool = True) -> Status:
         if name in known or name in _expected(document)
     ]
     supervisor = Identity.from_json(document.get("supervisor"))
-    run = home.current()
+    run = workspace.current()
     metrics = str(known.get("cerebellum", {}).get("address") or "")
     trouble = journal_trouble(metrics) if "cerebellum" in identities else None
     arena = (read_json(run.arena) if run else None) or {}

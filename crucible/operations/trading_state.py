@@ -75,7 +75,7 @@ class Scope:
         return " ".join(words)
 
     @property
-    def told(self) -> str:
+    def reported(self) -> str:
         """Since when and why, in words; empty where neither is known."""
         since = "" if self.since_ts is None else f"since {_instant(self.since_ts)}"
         return ", ".join(filter(None, (since, _WORDS.get(self.reason, self.reason))))
@@ -121,14 +121,14 @@ class Trading:
         """Say it for people: the global state first, then everything that is held back on its own."""
         means = _MEANS.get(self.state, "")
         first = ": ".join(filter(None, (self.state, means)))
-        parts = [first, self.whole.told, self.why]
+        parts = [first, self.whole.reported, self.why]
         if self.whole.lift:
             parts.append(f"lift it: {self.whole.lift}")
         lines = ["; ".join(filter(None, parts))]
         for scope in self.scopes:
-            told = [f"{scope.name} is {scope.state}", scope.told]
-            told += [f"lift it: {scope.lift}"] if scope.lift else []
-            lines.append("; ".join(filter(None, told)))
+            reported = [f"{scope.name} is {scope.state}", scope.reported]
+            reported += [f"lift it: {scope.lift}"] if scope.lift else []
+            lines.append("; ".join(filter(None, reported)))
         return lines
 
     def to_json(self) -> dict[str, Any]:
@@ -211,8 +211,8 @@ def _kept(journal: Path | None) -> tuple[tuple[Scope, ...], str]:
         return (), f"{down}; {error}"
     whole = scopes.pop((None, None), None)
     if whole is not None and whole.state != "ACTIVE":
-        told = f" ({whole.told})" if whole.told else ""
-        down += f"; its journal says {whole.state}{told}"
+        reported = f" ({whole.reported})" if whole.reported else ""
+        down += f"; its journal says {whole.state}{reported}"
     return _held(scopes), down
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from crucible.files import make_folder, remove_parts, write_json, write_text
 from crucible.ledger import performance_log
 from crucible.locks import HeldError, held
-from crucible.operations.errors import AlreadyRunningError, HomeError
+from crucible.operations.errors import AlreadyRunningError, WorkspaceError
 from crucible.operations.state_files import read_json
 
 PAPER_USDT = "100000"
@@ -27,7 +27,7 @@ _LONGEST_RUN_FOLDER = 80
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
+class Workspace:
     """One system's folder.
 
     Parameters
@@ -39,7 +39,7 @@ class Home:
     path: Path
 
     @classmethod
-    def at(cls, path: Path) -> Home:
+    def at(cls, path: Path) -> Workspace:
         """Take any path; a relative one counts from the working directory."""
         return cls(path.expanduser().absolute())
 
@@ -79,7 +79,7 @@ class Home:
         return self.path / "password"
 
     @property
-    def world_file(self) -> Path:
+    def configuration_file(self) -> Path:
         """Which market this home has lived in, and until when."""
         return self.path / "world.json"
 
@@ -123,7 +123,7 @@ class Home:
                 return None
         except OSError as error:
             message = f"{path}: cannot be read: {error}; make it readable for you"
-            raise HomeError(message) from error
+            raise WorkspaceError(message) from error
         run = self.run(text)
         if not _is_number(text) or not run.path.is_dir():
             newest = f"{max(numbers):04d}" if numbers else "none"
@@ -131,7 +131,7 @@ class Home:
                 f"{path}: names no run of this home ({text!r}; the newest is {newest}); write the number "
                 f"of the run to go on with into it, for example: echo {newest} > {path}"
             )
-            raise HomeError(message)
+            raise WorkspaceError(message)
         return run
 
     def _numbers(self) -> list[int]:
@@ -162,14 +162,14 @@ class Home:
             sockets.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             message = f"{self.path} cannot be used as CRUCIBLE_HOME: {error}; name another folder"
-            raise HomeError(message) from error
+            raise WorkspaceError(message) from error
         owner = sockets.lstat()
         if sockets.is_symlink() or owner.st_uid != os.getuid() or owner.st_mode & 0o077:
             message = (
                 f"{sockets} is not a folder that only you can open; remove it, or set "
                 "XDG_RUNTIME_DIR to a private folder"
             )
-            raise HomeError(message)
+            raise WorkspaceError(message)
 
     def ensure_keys(self) -> Path:
         """Make the paper account's keys once, 0600; they open nothing outside this machine."""
@@ -226,7 +226,7 @@ class Home:
                 raise AlreadyRunningError(message) from error
             except OSError as error:
                 message = f"{path}: cannot be locked: {error}; make {self.path} writable for you"
-                raise HomeError(message) from error
+                raise WorkspaceError(message) from error
             # Who holds it is a word for the next one; the lock holds without it, on a full disk too.
             with contextlib.suppress(OSError):
                 os.ftruncate(descriptor, 0)
@@ -279,7 +279,7 @@ class Run:
                 raise AlreadyRunningError(message) from error
             except OSError as error:
                 message = f"{self.path}: cannot be locked: {error}; make it writable for you"
-                raise HomeError(message) from error
+                raise WorkspaceError(message) from error
             yield
 
     @property
@@ -317,17 +317,17 @@ def secret(path: Path) -> str:
         text = path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         message = f"{path} cannot be used: {error}; make its folder yours, or remove the file"
-        raise HomeError(message) from error
+        raise WorkspaceError(message) from error
     if not stat.S_ISREG(held.st_mode) or held.st_uid != os.getuid() or held.st_mode & 0o077:
         message = (
             f"{path} is a secret, but it is not a file that only you can open; somebody may know it: "
             "stop everything, remove it (a new one is made) and start again"
         )
-        raise HomeError(message)
+        raise WorkspaceError(message)
     if not text:
         message = f"{path} is empty; remove it, a new one is made at the next start"
-        raise HomeError(message)
+        raise WorkspaceError(message)
     return text
 
 
-__all__ = ["Home", "Run", "read_json", "secret", "write_json", "write_text"]
+__all__ = ["Run", "Workspace", "read_json", "secret", "write_json", "write_text"]

@@ -79,7 +79,7 @@ class Registry:
         self.tracking_uri = tracking_uri
         self._key = key
         self._client = MlflowClient(tracking_uri)
-        self.forgings_experiment = Experiment(
+        self.forge_runs_experiment = Experiment(
             self._client, EXPERIMENT, HOW_TO_READ, experiment_tags()
         )
 
@@ -111,7 +111,7 @@ class Registry:
         name : str
         tags : mapping
         """
-        return self.forgings_experiment.open_run(key, name, tags)
+        return self.forge_runs_experiment.open_run(key, name, tags)
 
     def log(
         self,
@@ -122,7 +122,7 @@ class Registry:
         tags: Mapping[str, str] | None = None,
     ) -> None:
         """Log parameters, ``(name, value, step)`` metrics and tags, as `Experiment.log`."""
-        self.forgings_experiment.log(run_id, parameters=parameters, metrics=metrics, tags=tags)
+        self.forge_runs_experiment.log(run_id, parameters=parameters, metrics=metrics, tags=tags)
 
     def metrics(self, run_id: str) -> dict[str, float]:
         """Newest value of every metric of a run."""
@@ -130,7 +130,7 @@ class Registry:
 
     def steps(self, run_id: str, metric: str) -> set[int]:
         """Give the steps at which a metric has been logged; a batch is stored whole or not at all."""
-        return self.forgings_experiment.steps(run_id, metric)
+        return self.forge_runs_experiment.steps(run_id, metric)
 
     def changed(self, run_id: str, parameters: Mapping[str, object]) -> dict[str, tuple[str, str]]:
         """Compare parameters with those of a run: what it was and what it would be, by name.
@@ -204,7 +204,7 @@ class Registry:
             SEALED in run.data.metrics and run.info.run_id != without for run in self._runs(slot)
         )
 
-    def forgings(self, slot: str) -> int:
+    def forge_runs(self, slot: str) -> int:
         """Count the forgings that a slot ever had, refused and failed ones included."""
         return len(self._runs(slot))
 
@@ -215,19 +215,19 @@ class Registry:
         milliseconds; None where the run does not say.
         """
         runs = sorted(self._runs(slot), key=lambda run: -run.info.start_time)
-        told = []
+        reported = []
         for run in runs:
             tags, until = run.data.tags, run.data.tags.get("until_ms", "")
             gave = run.info.status == "FINISHED" and not tags.get("refused_by")
-            told.append((gave, int(until) if until.isdigit() else None))
-        return told
+            reported.append((gave, int(until) if until.isdigit() else None))
+        return reported
 
     def _runs(self, slot: str) -> list[Run]:
-        return self.forgings_experiment.all(f"tags.slot = '{slot}'")
+        return self.forge_runs_experiment.all(f"tags.slot = '{slot}'")
 
     def experiment(self) -> str:
         """Give the id of the experiment that holds every forging."""
-        return self.forgings_experiment.id()
+        return self.forge_runs_experiment.id()
 
     # --- versions ------------------------------------------------------------------------------
 

@@ -117,9 +117,9 @@ def open_sealed(text: str | None, key: str | None, slot: str, version: str, run_
     if key is None:
         message = "its proof cannot be checked without this home's key"
         raise ProofError(message)
-    told, _, body = text.partition(" ")
-    if len(told) != _DIGITS or not hmac.compare_digest(
-        told.encode(*_ANY), _seal(body, key).encode()
+    reported, _, body = text.partition(" ")
+    if len(reported) != _DIGITS or not hmac.compare_digest(
+        reported.encode(*_ANY), _seal(body, key).encode()
     ):
         message = "its proof was not sealed by this home, or was altered"
         raise ProofError(message)

@@ -24,13 +24,13 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--backend-store-uri", required=True)
     parser.add_argument("--artifacts-destination", required=True)
-    told = parser.parse_args()
-    app = make_app(told.backend_store_uri, told.artifacts_destination)
+    reported = parser.parse_args()
+    app = make_app(reported.backend_store_uri, reported.artifacts_destination)
     # Who asks is told by the connection, never by a header.
     uvicorn.run(
         cast("Any", Gate(app)),
-        host=told.host,
-        port=told.port,
+        host=reported.host,
+        port=reported.port,
         log_level="warning",
         proxy_headers=False,
     )

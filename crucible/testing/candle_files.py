@@ -77,7 +77,7 @@ class Case:
         table = content if isinstance(content, pa.Table) else pa.table(dict(content))
         pq.write_table(table, path, **{"compression": "zstd", **self.options})
 
-    def told(self) -> dict[str, Any]:
+    def reported(self) -> dict[str, Any]:
         """Give its row of the table."""
         row: dict[str, Any] = {
             "name": self.name,
@@ -109,10 +109,10 @@ def cases() -> list[Case]:
 
 def write(folder: Path) -> None:
     """Write the table and every file."""
-    told = [case.told() for case in cases()]
+    reported = [case.reported() for case in cases()]
     for case in cases():
         case.write(folder)
-    text = json.dumps({"format": "crucible.candle-files/1", "cases": told}, indent=1)
+    text = json.dumps({"format": "crucible.candle-files/1", "cases": reported}, indent=1)
     (folder / TABLE).write_text(text + "\n")
 
 

@@ -49,13 +49,13 @@ class Planted:
     """
 
     candles: dict[str, Candles]
-    wish: npt.NDArray[np.int8]
+    request: npt.NDArray[np.int8]
 
     @property
     def oracle(self) -> Signals:
         """Signals of a trader who knows the rule: buy when it says up, exit when it says down."""
-        signals = np.where(self.wish > 0, Signal.BUY, Signal.HOLD)
-        return np.where(self.wish < 0, Signal.EXIT, signals).astype(np.int8)
+        signals = np.where(self.request > 0, Signal.BUY, Signal.HOLD)
+        return np.where(self.request < 0, Signal.EXIT, signals).astype(np.int8)
 
     @property
     def exits(self) -> Exits:
@@ -87,14 +87,14 @@ def planted(rule: str, minutes: int, seed: int, edge: float) -> Planted:
     base = simulate((TRADED, OTHER), minutes, seed, start_ms=START_MS)
     shapes = {symbol: _Shape.of(candles) for symbol, candles in base.items()}
     own, other = shapes[TRADED], shapes[OTHER]
-    moved, wish = _plant(
+    moved, request = _plant(
         _CODES[rule], own.change, other.change, own.volume, base[TRADED].ts, edge / HOLD, HOLD
     )
     candles = {
         TRADED: own.moved_to(moved).candles(base[TRADED]),
         OTHER: base[OTHER],
     }
-    return Planted(candles, wish)
+    return Planted(candles, request)
 
 
 def permuted(candles: dict[str, Candles], seed: int) -> dict[str, Candles]:
@@ -171,7 +171,7 @@ def _plant(
     """Add a rule's drift to the returns, minute by minute; say what it said at each close."""
     rows = len(own)
     moved = own.copy()
-    wish = np.zeros(rows, np.int8)
+    request = np.zeros(rows, np.int8)
     # Sums up to a row, the row before it excluded by taking differences.
     level = np.zeros(rows + 1)
     level_sum = np.zeros(rows + 1)
@@ -222,7 +222,7 @@ def _plant(
             minute = (ts[t] // 60_000 + 1) % 1_440
             said = 1 if minute == 840 else (-1 if minute == 120 else 0)
         if said != 0:
-            wish[t] = said
+            request[t] = said
             side = said
             left = hold
-    return moved, wish
+    return moved, request

@@ -121,14 +121,14 @@ def emit(graph: Graph, shares: Sequence[Sequence[int]]) -> LinearProgram:
     place[trades] = np.arange(len(trades))
     place[values] = np.arange(len(values))
     # A leaf is read elsewhere: a feature in its line, a constant laid out for each use.
-    home = np.where(steps == k.TRADE, place, LATER + place)
-    home[[node for _, node in features]] = -1 - np.arange(len(features))
+    workspace = np.where(steps == k.TRADE, place, LATER + place)
+    workspace[[node for _, node in features]] = -1 - np.arange(len(features))
     # What several threads read keeps its register for the whole block.
     common = order[(plan.marks[order] > 0) & ~rooted[order]]
     taken = np.zeros(2, np.int64)
     for bank in (NUMBERS, CONDITIONS):
         lasting = common[BANKS[steps[common]] == bank]
-        home[lasting] = np.arange(len(lasting))
+        workspace[lasting] = np.arange(len(lasting))
         taken[bank] = len(lasting)
     room = ROOM * len(steps) + len(plan.roots)
     code, constants = np.zeros((room, 7), np.int32), np.zeros(room, np.float32)
@@ -139,7 +139,7 @@ def emit(graph: Graph, shares: Sequence[Sequence[int]]) -> LinearProgram:
         *plan,
         leaves,
         (plan.marks > 0) | (rooted & ~graph.leaves),
-        home,
+        workspace,
         taken,
         code,
         constants,
@@ -236,7 +236,7 @@ def _step_writer(made_from: str) -> Callable[..., None]:
         readers: Integers,
         leaves: Integers,
         kept: npt.NDArray[np.bool_],
-        home: Integers,
+        workspace: Integers,
         taken: Integers,
         code: Table,
         constants: Singles,
@@ -255,7 +255,7 @@ def _step_writer(made_from: str) -> Callable[..., None]:
         for value, node in enumerate(leaves):
             code[row, 1] = LATER + value
             if nodes[node, 0] == FEATURE:
-                code[row, 0], code[row, 2] = k.VALUE, home[node]
+                code[row, 0], code[row, 2] = k.VALUE, workspace[node]
             else:
                 code[row, 0], constants[row] = k.FILL, numbers[nodes[node, 4]]
             row += 1
@@ -267,7 +267,7 @@ def _step_writer(made_from: str) -> Callable[..., None]:
                         row = _wait(code, row, child, thread, threads, marks, seen)
                 # Before its sources are freed: a step never writes what it reads.
                 if not kept[node]:
-                    home[node] = _take(BANKS[nodes[node, 0]], thread, taken, freed, before)
+                    workspace[node] = _take(BANKS[nodes[node, 0]], thread, taken, freed, before)
                 step, constant, first, second, third = _constant_form(nodes, numbers, node)
                 for index, child in enumerate((first, second, third)):
                     if child == NOTHING:
@@ -279,9 +279,9 @@ def _step_writer(made_from: str) -> Callable[..., None]:
                         constants[row] = numbers[nodes[child, 4]]
                         row += 1
                     else:
-                        read[index] = home[child]
+                        read[index] = workspace[child]
                 window = nodes[node, 4]
-                code[row, 0], code[row, 1], code[row, 2:5] = step, home[node], read
+                code[row, 0], code[row, 1], code[row, 2:5] = step, workspace[node], read
                 code[row, 5], constants[row] = window, constant
                 if CARRIED[step] > 0:
                     code[row, 6] = cells

@@ -55,19 +55,19 @@ class Metronome:
 
 
 @dataclass
-class Roster:
+class RegistryWatcher:
     """A roster that says what the test wants."""
 
     seats: list[Seated] | None
     reachable: bool = True
-    told: list[tuple[str, str, str]] = field(default_factory=list)
+    reported: list[tuple[str, str, str]] = field(default_factory=list)
 
     @property
     def refused(self):
         return {}
 
     def quarantine(self, slot, version, reason):
-        self.told.append((slot, version, reason))
+        self.reported.append((slot, version, reason))
 
     def latest(self):
         latest, self.seats = self.seats, None
@@ -83,7 +83,7 @@ class Floor:
     exchange: Exchange
     settings: Settings
 
-    def arena(self, roster: Roster, link: CerebellumLink) -> Arena:
+    def arena(self, roster: RegistryWatcher, link: CerebellumLink) -> Arena:
         pipeline = FeaturePipeline(SYMBOLS, FeatureSettings())
         files = ArenaFiles(
             self.folder / "ledger.sqlite",
@@ -148,7 +148,7 @@ def schema_hash() -> str:
 
 def test_decisions_become_fills_and_every_book_agrees(floor):
     schema = schema_hash()
-    roster = Roster(
+    roster = RegistryWatcher(
         [
             seated("BTCUSDT", 1, "production", schema),
             seated("BTCUSDT", 2, "production", schema, hold=2),
@@ -191,7 +191,7 @@ def test_a_full_disk_stops_entries_and_no_exit_and_the_books_are_whole_again(flo
     with mounted(tmp_path / "disk", "16m") as disk, floor.link() as link:
         agent_of = seated("BTCUSDT", 1, "production", schema_hash())
         shadow = seated("ETHUSDT", 1, "challenger", schema_hash())
-        roster = Roster([agent_of, shadow])
+        roster = RegistryWatcher([agent_of, shadow])
         arena = replace(floor, folder=disk).arena(roster, link)
         run_until(arena, lambda: agent_of.seat.agent in arena.agents)
         agent = arena.agents[agent_of.seat.agent]
@@ -222,8 +222,8 @@ def test_a_full_disk_stops_entries_and_no_exit_and_the_books_are_whole_again(flo
             live = [fill for fill in ledger.fills() if fill.mode == "live"]
             assert len(live) == snapshot.totals.fills
             assert sum(fill.cash for fill in live) == Decimal(snapshot.totals.cash)
-            told = {row["reason"] for row in ledger.decisions(agent_of.seat.agent)}
-            assert "exit" in told
+            reported = {row["reason"] for row in ledger.decisions(agent_of.seat.agent)}
+            assert "exit" in reported
         assert json.loads((disk / "arena.json").read_text())["trouble"] == ""
 
 
@@ -242,7 +242,7 @@ def test_whoever_trades_decides_before_whoever_only_shadows(floor):
             decide(row),
         )[1]
     with floor.link() as link:
-        arena = floor.arena(Roster(seats), link)
+        arena = floor.arena(RegistryWatcher(seats), link)
         run_until(arena, lambda: arena.agents)
         asked.clear()
         agents = arena.agents.values()
@@ -256,7 +256,7 @@ def test_the_collector_does_not_walk_through_what_was_there_while_orders_wait(tm
     files = ArenaFiles(*(tmp_path / name for name in ("l.sqlite", "log", "status", "lake")))
     pipeline = FeaturePipeline(SYMBOLS, FeatureSettings())
     with zmq.Context() as nobody:  # its loop ends before it listens
-        arena = Arena(Settings(home=tmp_path), nobody, pipeline, {}, Roster(None), files)
+        arena = Arena(Settings(home=tmp_path), nobody, pipeline, {}, RegistryWatcher(None), files)
         kept = []
         arena.run(lambda: bool(kept.append(gc.get_freeze_count()) or True))
         arena.close()
@@ -296,7 +296,7 @@ def test_whoever_raises_is_closed_and_kept_out_while_the_others_trade_on(floor):
     bad = [holder, shadow, stillborn]
     names = [one.seat.agent for one in bad]
     others = [one.seat.agent for one in sound]
-    roster = Roster([*sound, *bad])
+    roster = RegistryWatcher([*sound, *bad])
     with floor.link() as link:
         arena = floor.arena(roster, link)
         agents = arena.agents
@@ -323,7 +323,7 @@ def test_whoever_raises_is_closed_and_kept_out_while_the_others_trade_on(floor):
     assert not held & set(names)
     reasons = ["RecursionError: too deep", "OverflowError: 1e400", "MemoryError: "]
     assert status["quarantined"] == dict(zip(names, reasons, strict=True))
-    assert sorted(roster.told) == sorted(
+    assert sorted(roster.reported) == sorted(
         (one.seat.slot, "1", reason) for one, reason in zip(bad, reasons, strict=True)
     )
     with LedgerReader(floor.folder / "ledger.sqlite") as ledger:
@@ -332,15 +332,15 @@ def test_whoever_raises_is_closed_and_kept_out_while_the_others_trade_on(floor):
             assert sum(fill.qty if fill.side == "buy" else -fill.qty for fill in fills) == 0
             assert fills[-1].reason == "quarantined"
         for name, reason in zip(names, reasons, strict=True):
-            told = [row for row in ledger.decisions(name) if row["action"] == "quarantine"]
-            assert [row["reason"] for row in told] == [reason]
+            reported = [row for row in ledger.decisions(name) if row["action"] == "quarantine"]
+            assert [row["reason"] for row in reported] == [reason]
 
 
 def test_a_candle_that_history_and_the_stream_both_bring_is_taken_once(floor):
     with floor.link() as link:
         # Minutes close, and wait in the subscription, before the lake is filled past them.
         time.sleep(2.0)
-        arena = floor.arena(Roster([]), link)
+        arena = floor.arena(RegistryWatcher([]), link)
         first = arena.market_ts
         run_until(arena, lambda: arena.minutes >= 3)
         assert arena.market_ts > first
@@ -352,7 +352,7 @@ def test_an_arena_that_was_away_finds_its_position_again_and_closes_it(floor):
     production = seated("BTCUSDT", 1, "production", schema, hold=20)
     name = production.seat.agent
     with floor.link() as link:
-        arena = floor.arena(Roster([production]), link)
+        arena = floor.arena(RegistryWatcher([production]), link)
         # A market order may fill in parts: the position is whole when the order has ended.
         run_until(
             arena,
@@ -365,7 +365,7 @@ def test_an_arena_that_was_away_finds_its_position_again_and_closes_it(floor):
         held = arena.agents[name].book.qty
         arena.close()
     with floor.link() as link:
-        arena = floor.arena(Roster([production]), link)
+        arena = floor.arena(RegistryWatcher([production]), link)
         run_until(arena, lambda: name in arena.agents)
         assert arena.agents[name].book.qty in {held, Decimal(0)}
         run_until(arena, lambda: len(arena.agents[name].trades) >= 1)
@@ -379,7 +379,7 @@ def test_a_stop_protects_a_position_while_the_arena_is_dead(floor):
     seat = Seat("BTCUSDT-gp-1", "1", "production", proven=False, edge=None)
     tight = Metronome("BTCUSDT", schema, 500, Exits(0.0005, 0.0005, 600))
     with floor.link() as link:
-        arena = floor.arena(Roster([Seated(seat, tight)]), link)
+        arena = floor.arena(RegistryWatcher([Seated(seat, tight)]), link)
         tight.decide = lambda row: Signal.BUY
         run_until(arena, lambda: seat.agent in arena.agents)
         run_until(arena, lambda: arena.agents[seat.agent].book.qty > 0)
@@ -401,7 +401,7 @@ def test_an_arena_whose_cerebellum_was_away_sees_every_minute_once_and_decides_o
     decide = seat.strategy.decide
     seat.strategy.decide = lambda row: (seen.append(row.ts), decide(row))[1]
     with cerebellum(tmp_path, venue) as (process, floor), floor.link() as link:
-        arena = floor.arena(Roster([seat]), link)
+        arena = floor.arena(RegistryWatcher([seat]), link)
         run_until(arena, lambda: seat.seat.agent in arena.agents)
         warmed = len(seen)
         run_until(arena, lambda: len(seen) >= warmed + 3)

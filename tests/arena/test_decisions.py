@@ -11,7 +11,7 @@ from crucible.arena.agent import Agent
 from crucible.arena.alignment import Minute
 from crucible.arena.decisions import Deciders
 from crucible.arena.execution import Seat
-from crucible.arena.orders_in_flight import Desk
+from crucible.arena.orders_in_flight import OrdersInFlight
 from crucible.features.frame import FeatureRow, FeatureSchema
 from crucible.market.candles import Candle
 from crucible.market.instruments import Instrument
@@ -57,7 +57,7 @@ def deciders():
         steps = [Decimal(text) for text in ("0.01", "0.001", "0.001", "1")]
         return Deciders(
             {one.name: one for one in agents},
-            Desk(60_000, Random(1)),
+            OrdersInFlight(60_000, Random(1)),
             {symbol: Instrument(symbol, *steps) for symbol in SYMBOLS},
             Settings(arena=limits),
             lambda one, error: setattr(one, "quarantined", f"{type(error).__name__}: {error}"),

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from crucible.arena.execution import IntentWanted
-from crucible.arena.orders_in_flight import Desk
+from crucible.arena.orders_in_flight import OrdersInFlight
 from crucible.execution.messages import Ack, Order
 from crucible.ledger.trades import Fill
 
@@ -28,8 +28,8 @@ def agent():
 
 
 @pytest.fixture
-def desk():
-    return Desk(60_000, Random(1))
+def orders_in_flight():
+    return OrdersInFlight(60_000, Random(1))
 
 
 def order(command, status, filled):
@@ -55,40 +55,40 @@ def ack(command, status="accepted"):
     )  # fmt: skip
 
 
-def test_an_agent_waits_until_its_order_ended_and_every_fill_is_booked(desk, agent):
+def test_an_agent_waits_until_its_order_ended_and_every_fill_is_booked(orders_in_flight, agent):
     agents = {agent.name: agent}
-    desk.reserve(agent, INTENT)
-    command = desk.submit(agent, INTENT, 1_000, "r1", now=0.0)
+    orders_in_flight.reserve(agent, INTENT)
+    command = orders_in_flight.submit(agent, INTENT, 1_000, "r1", now=0.0)
     assert agent.execution.in_flight == command.intent_id
-    assert desk.reserved() == 500
-    desk.answered(ack(command), agents)
-    desk.filled(fill(command, "0.004"), agents)
-    desk.order_changed(order(command, "filled", "0.01"), agents)
+    assert orders_in_flight.reserved() == 500
+    orders_in_flight.answered(ack(command), agents)
+    orders_in_flight.filled(fill(command, "0.004"), agents)
+    orders_in_flight.order_changed(order(command, "filled", "0.01"), agents)
     assert agent.execution.in_flight == command.intent_id  # one fill is still on its way
-    desk.filled(fill(command, "0.006"), agents)
+    orders_in_flight.filled(fill(command, "0.006"), agents)
     assert agent.execution.in_flight is None
-    assert desk.reserved() == 0
+    assert orders_in_flight.reserved() == 0
 
 
-def test_a_rejected_intent_frees_its_agent_and_says_why(desk, agent):
+def test_a_rejected_intent_frees_its_agent_and_says_why(orders_in_flight, agent):
     agents = {agent.name: agent}
-    command = desk.submit(agent, INTENT, 1_000, "r1", now=0.0)
-    intent_id, problem = desk.answered(ack(command, "rejected"), agents)
+    command = orders_in_flight.submit(agent, INTENT, 1_000, "r1", now=0.0)
+    intent_id, problem = orders_in_flight.answered(ack(command, "rejected"), agents)
     assert intent_id == command.intent_id
     assert "expired" in problem
     assert agent.execution.in_flight is None
 
 
-def test_a_command_that_nobody_answered_is_sent_again_unchanged(desk, agent):
-    command = desk.submit(agent, INTENT, 1_000, "r1", now=0.0)
-    assert desk.unanswered(4.9, 5.0) == []
-    assert desk.unanswered(5.0, 5.0) == [command]
-    assert desk.unanswered(6.0, 5.0) == []
-    desk.answered(ack(command), {agent.name: agent})
-    assert desk.unanswered(99.0, 5.0) == []
+def test_a_command_that_nobody_answered_is_sent_again_unchanged(orders_in_flight, agent):
+    command = orders_in_flight.submit(agent, INTENT, 1_000, "r1", now=0.0)
+    assert orders_in_flight.unanswered(4.9, 5.0) == []
+    assert orders_in_flight.unanswered(5.0, 5.0) == [command]
+    assert orders_in_flight.unanswered(6.0, 5.0) == []
+    orders_in_flight.answered(ack(command), {agent.name: agent})
+    assert orders_in_flight.unanswered(99.0, 5.0) == []
 
 
 def test_the_same_seed_gives_the_same_intents(agent):
-    first = Desk(1, Random(3)).submit(agent, INTENT, 1_000, "r1", now=0.0)
-    second = Desk(1, Random(3)).submit(agent, INTENT, 1_000, "r1", now=9.0)
+    first = OrdersInFlight(1, Random(3)).submit(agent, INTENT, 1_000, "r1", now=0.0)
+    second = OrdersInFlight(1, Random(3)).submit(agent, INTENT, 1_000, "r1", now=9.0)
     assert first == second

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crucible.arena.registry_watcher import QUARANTINED, Requirements, Roster, edge_of
+from crucible.arena.registry_watcher import QUARANTINED, RegistryWatcher, Requirements, edge_of
 from crucible.features.frame import FeatureSchema
 from crucible.ledger.edge import Edge
 from crucible.registry.admission import Rules
@@ -106,7 +106,7 @@ PAPER, REAL, STRICT = (
 
 
 def roster(shelf, *, rules=PAPER, symbols=("BTCUSDT",), poll=0.05):
-    return Roster(shelf, [SLOT], Requirements(SCHEMA, symbols, rules), poll)
+    return RegistryWatcher(shelf, [SLOT], Requirements(SCHEMA, symbols, rules), poll)
 
 
 def test_production_and_challenger_are_seated_in_their_roles():
@@ -234,12 +234,12 @@ def await_change(watched):
 
 def test_the_edge_is_read_from_tags_or_missing_never_invented():
     tags = {"edge_trades": "12", "edge_win_rate": "0.5", "edge_payoff": "1.5"}
-    told = partial(Version, SLOT.name, "1", "run")
-    assert edge_of(told(tags)).trades == 12
+    reported = partial(Version, SLOT.name, "1", "run")
+    assert edge_of(reported(tags)).trades == 12
     for payoff in ("often", "nan", "inf", "0", "-1"):
-        assert edge_of(told({**tags, "edge_payoff": payoff})) is None
-    assert edge_of(told({**tags, "edge_win_rate": "nan"})) is None
-    assert edge_of(told({})) is None
+        assert edge_of(reported({**tags, "edge_payoff": payoff})) is None
+    assert edge_of(reported({**tags, "edge_win_rate": "nan"})) is None
+    assert edge_of(reported({})) is None
 
 
 @pytest.mark.parametrize(
@@ -330,7 +330,7 @@ def test_a_slot_that_is_not_answered_keeps_its_seats_and_hides_no_other():
         def active(self, slots, unread=None):
             return shelves[slots[0]].active(slots, unread)
 
-    watched = Roster(
+    watched = RegistryWatcher(
         Both({"1": document()}, []), [SLOT, other], Requirements(SCHEMA, ("BTCUSDT",), PAPER), 1
     )
     assert versions(watched.refresh()) == ["1"]

@@ -40,14 +40,14 @@ class Link:
 
 
 @dataclass
-class Told:
+class Reported:
     """A roster that is only told."""
 
-    told: list = field(default_factory=list)
+    reported: list = field(default_factory=list)
     refused: dict = field(default_factory=dict)
 
     def quarantine(self, slot, version, reason):
-        self.told.append((slot, version, reason))
+        self.reported.append((slot, version, reason))
 
 
 @dataclass
@@ -72,12 +72,12 @@ class Still:
 def made(tmp_path):
     files = ArenaFiles(*(tmp_path / name for name in ("ledger.sqlite", "log", "status", "lake")))
     with Ledger(files.ledger) as ledger:
-        link, told = Link(), Told()
+        link, reported = Link(), Reported()
         prices = {"BTCUSDT": Decimal(100)}
         yield (
-            Seats(link, ledger, told, SideFiles(files), Costs(), {"BTCUSDT": [None]}, prices),
+            Seats(link, ledger, reported, SideFiles(files), Costs(), {"BTCUSDT": [None]}, prices),
             link,
-            told,
+            reported,
             ledger,
         )
 
@@ -87,12 +87,12 @@ def seated(slot="BTCUSDT-gp-1", role="production", error=None):
 
 
 def test_whoever_fails_while_it_is_warmed_is_closed_with_what_it_held_and_others_are_seated(made):
-    seats, link, told, ledger = made
+    seats, link, reported, ledger = made
     ledger.book_event(fill_event(1, "a"))  # held from before a restart
     failing = seated(error=KeyError("no such feature"))
     seats.take([failing, seated("BTCUSDT-gp-2")], 60_000)
     assert link.sent == [(NAME, "BTCUSDT", "quarantined")]
-    assert told.told == [("BTCUSDT-gp-1", "1", "KeyError: 'no such feature'")]
+    assert reported.reported == [("BTCUSDT-gp-1", "1", "KeyError: 'no such feature'")]
     assert seats.quarantined == {NAME: "KeyError: 'no such feature'"}
     assert set(seats.agents) == {NAME, OTHER}
     seats.tidy(120_000)
@@ -101,14 +101,14 @@ def test_whoever_fails_while_it_is_warmed_is_closed_with_what_it_held_and_others
     seats.tidy(180_000)
     assert set(seats.agents) == {OTHER}
     assert len(link.sent) == 2
-    assert len(told.told) == 1
+    assert len(reported.reported) == 1
     assert [row["action"] for row in ledger.decisions(NAME)] == ["quarantine"]
 
 
 def test_who_is_kept_out_stands_in_the_status_file_with_the_reason(made, tmp_path):
-    seats, _, told, ledger = made
+    seats, _, reported, ledger = made
     seats.take([seated(error=KeyError("z")), seated("BTCUSDT-gp-2")], 60_000)
-    told.refused = {OTHER: "not now", "ETHUSDT-gp-1@3": "reads z"}
+    reported.refused = {OTHER: "not now", "ETHUSDT-gp-1@3": "reads z"}
     ledger.book_event(fill_event(1, "a"))
     write_status(
         tmp_path / "status",
@@ -137,13 +137,13 @@ def test_who_is_kept_out_stands_in_the_status_file_with_the_reason(made, tmp_pat
 
 
 def test_it_is_tried_again_only_after_it_has_left_the_roster(made):
-    seats, _, told, _ = made
+    seats, _, reported, _ = made
     failing, other = seated(error=RecursionError()), seated("BTCUSDT-gp-2")
     seats.take([failing, other], 60_000)
     seats.tidy(60_000)
     for _ in range(3):
         seats.take([failing, other], 120_000)
-    assert len(told.told) == 1
+    assert len(reported.reported) == 1
     seats.take([other], 180_000)
     assert NAME in seats.quarantined
     failing.strategy.error = None
@@ -217,7 +217,7 @@ def test_a_challenger_that_fails_is_closed_at_the_last_price_by_what_was_recorde
 
 
 def test_a_fault_of_the_disk_is_no_agents(made, monkeypatch):
-    seats, _, told, ledger = made
+    seats, _, reported, ledger = made
 
     def full(agent):
         raise OSError(28, "no space left on device")
@@ -225,4 +225,4 @@ def test_a_fault_of_the_disk_is_no_agents(made, monkeypatch):
     monkeypatch.setattr(ledger, "fills", full)
     with pytest.raises(OSError, match="no space"):
         seats.take([seated()], 60_000)
-    assert told.told == []
+    assert reported.reported == []

@@ -60,10 +60,10 @@ def test_results_keep_the_newest_and_the_best_of_every_machine(tmp_path: Path) -
 def test_the_last_line_is_the_contract(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Benchmark("toy", tmp_path) as bench:
         bench.add(Row("t", 1.5, "ms", "lower", 2, n=7, note="why"))
-    told = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert set(told) == {"bench", "commit", "machine", "rows"}
-    assert set(told["machine"]) == {"cpu", "cores"}
-    assert told["rows"] == [
+    reported = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert set(reported) == {"bench", "commit", "machine", "rows"}
+    assert set(reported["machine"]) == {"cpu", "cores"}
+    assert reported["rows"] == [
         {
             "name": "t", "value": 1.5, "unit": "ms", "better": "lower", "goal": 2, "peer": None,
             "ours": None, "theirs": None, "n": 7, "note": "why",

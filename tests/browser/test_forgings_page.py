@@ -12,8 +12,8 @@ import uvicorn
 from crucible.dashboard.app import make_app
 from crucible.operations.supervision.ports import claim
 from crucible.operations.supervision.process import Identity
-from crucible.operations.supervision.servers import forgings_experiment, prepare_forgings
-from crucible.operations.workspace import Home, write_json
+from crucible.operations.supervision.servers import forge_runs_experiment, prepare_forge_runs
+from crucible.operations.workspace import Workspace, write_json
 from tests.browser.test_pages import browsing, chromium
 from tests.support.polling import until
 
@@ -27,7 +27,7 @@ METRICS = {"gates_failed": 3.0, "deflated_sharpe": 0.4242, "sealed_net_return": 
 @pytest.fixture(scope="module")
 def forged(registry):
     """A forging and a model, on a server that `crucible up` has prepared."""
-    prepare_forgings(registry.tracking_uri)
+    prepare_forge_runs(registry.tracking_uri)
     run = registry.open_run("page", f"forge {SLOT}", {"slot": SLOT, "verdict": "refused"})
     rows = [(name, value, 0) for name, value in METRICS.items()]
     registry.log(run, metrics=[*rows, ("generation/best_score", 1.0, 0)])
@@ -39,9 +39,9 @@ def forged(registry):
 @pytest.fixture(scope="module")
 def front(forged, tmp_path_factory):
     """Our page, for a home whose Cerebellum lives and whose journal says HALTED."""
-    home = Home.at(tmp_path_factory.mktemp("home"))
-    home.create()
-    run = home.new_run()
+    workspace = Workspace.at(tmp_path_factory.mktemp("home"))
+    workspace.create()
+    run = workspace.new_run()
     write_json(run.facts, {"mlflow": forged.tracking_uri, "prefect": "http://127.0.0.1:9"})
     agents = [
         {"agent": "BTCUSDT-gp-1@1", "role": "production", "position": "0.5", "pnl": "1.25"},
@@ -50,8 +50,10 @@ def front(forged, tmp_path_factory):
     write_json(run.arena, {"market_ts": 1_735_689_600_000, "agents": agents})
     me = Identity.of(os.getpid())
     assert me is not None
-    living = {**me.to_json(), "state": "up", "address": ""}
-    write_json(home.services_file, {"services": {"cerebellum": living, "arena": living}})
+    incumbents = {**me.to_json(), "state": "up", "address": ""}
+    write_json(
+        workspace.services_file, {"services": {"cerebellum": incumbents, "arena": incumbents}}
+    )
     with sqlite3.connect(run.journal) as database:
         database.execute("CREATE TABLE states (agent, symbol, state)")
         database.execute("CREATE TABLE events (seq INTEGER PRIMARY KEY, ts, type, body)")
@@ -59,7 +61,7 @@ def front(forged, tmp_path_factory):
     database.close()
     port = claim(0, "dashboard")
     server = uvicorn.Server(
-        uvicorn.Config(make_app(home), host="127.0.0.1", port=port, log_level="error")
+        uvicorn.Config(make_app(workspace), host="127.0.0.1", port=port, log_level="error")
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -102,9 +104,9 @@ def test_our_page_says_halted_first_and_keeps_what_is_simulated_apart(front, chr
     with browsing(chromium) as page:
         page.goto(front)
         page.get_by_text("HALTED: no order of an agent leaves").wait_for()
-        told = page.locator("body").inner_text()
-        assert "lift it: crucible resume --operator NAME" in told
-        assert told.index("HALTED") < told.index("Services")
+        reported = page.locator("body").inner_text()
+        assert "lift it: crucible resume --operator NAME" in reported
+        assert reported.index("HALTED") < reported.index("Services")
         assert page.locator("#agents").inner_text().count("BTCUSDT-gp-1@") == 1
         assert "777.77" in page.locator("#challengers").inner_text()
         assert "777.77" not in page.locator("#agents").inner_text()
@@ -117,10 +119,10 @@ def test_our_page_says_halted_first_and_keeps_what_is_simulated_apart(front, chr
 
 def test_an_older_experiment_gets_the_view_and_keeps_what_a_person_wrote(forged):
     client = forged._client
-    experiment = forgings_experiment(forged.tracking_uri)
+    experiment = forge_runs_experiment(forged.tracking_uri)
     client.set_experiment_tag(experiment, "mlflow.note.content", "mine")
     client.set_experiment_tag(experiment, "mlflow.sharedViewState.crucible", "{}")
-    prepare_forgings(forged.tracking_uri)
+    prepare_forge_runs(forged.tracking_uri)
     tags = client.get_experiment(experiment).tags
     assert tags["mlflow.note.content"] == "mine"
     assert "gates_failed" in tags["mlflow.sharedViewState.crucible"]

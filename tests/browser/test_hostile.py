@@ -9,7 +9,7 @@ import pytest
 
 from crucible.operations.supervision.ports import claim
 from crucible.operations.supervision.process import Identity, ServiceProcess
-from crucible.operations.workspace import Home, write_json
+from crucible.operations.workspace import Workspace, write_json
 from tests.browser.test_pages import browsing, chromium  # noqa: F401
 from tests.support.plant import answer
 from tests.support.processes import REPOSITORY
@@ -31,9 +31,9 @@ AWAY = (
 
 
 def test_hostile_text_stays_text_and_no_link_leads_to_another_machine(tmp_path, chromium):  # noqa: F811
-    home = Home.at(tmp_path / "home")
-    home.create()
-    run = home.new_run()
+    workspace = Workspace.at(tmp_path / "home")
+    workspace.create()
+    run = workspace.new_run()
     me = Identity.of(os.getpid())
     names = ("prefect", "mlflow", "paper_venue", "cerebellum", "dashboard")
     entries = {
@@ -41,7 +41,7 @@ def test_hostile_text_stays_text_and_no_link_leads_to_another_machine(tmp_path, 
         for name, address in zip(names, AWAY, strict=False)
     }
     entries["worker"] = {**entries["mlflow"], "address": "http://127.0.0.1:9/runs"}
-    write_json(home.services_file, {"run": run.run_id, "services": entries})
+    write_json(workspace.services_file, {"run": run.run_id, "services": entries})
     write_json(
         run.facts,
         {"prefect": AWAY[0], "mlflow": AWAY[3], "market": MARKUP, "unknown_funding": [MARKUP]},
@@ -55,9 +55,9 @@ def test_hostile_text_stays_text_and_no_link_leads_to_another_machine(tmp_path, 
     }
     write_json(run.arena, {"market_ts": 60_000, "agents": [agent]})
     port = claim(0, "dashboard")
-    environment = {**os.environ, "CRUCIBLE_HOME": str(home.path)}
+    environment = {**os.environ, "CRUCIBLE_HOME": str(workspace.path)}
     command = (sys.executable, "-m", "crucible.dashboard", "--port", str(port))
-    process = ServiceProcess("dashboard", command, environment, home.logs, REPOSITORY)
+    process = ServiceProcess("dashboard", command, environment, workspace.logs, REPOSITORY)
     try:
         answer(f"http://127.0.0.1:{port}/health", process)
         with browsing(chromium) as page:

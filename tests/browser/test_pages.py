@@ -62,7 +62,7 @@ def test_a_failed_forging_is_retried_in_prefect_and_its_version_promoted_in_mlfl
 def enter_prefect(page, plant):
     """Paste what `crucible password` prints, once; the browser keeps it."""
     page.goto(plant.ports.prefect_url)
-    page.get_by_placeholder("admin:pass").fill(plant.home.password())
+    page.get_by_placeholder("admin:pass").fill(plant.workspace.password())
     page.get_by_role("button", name="Login").click()
     page.get_by_placeholder("admin:pass").wait_for(state="detached")
 

@@ -30,9 +30,9 @@ SLOT = "SOLUSDT-gp-1"
 @pytest.fixture(scope="module")
 def dashboard(plant):
     """Our own page for the plant's home; give its address."""
-    environment = {**os.environ, "CRUCIBLE_HOME": str(plant.home.path)}
+    environment = {**os.environ, "CRUCIBLE_HOME": str(plant.workspace.path)}
     spec = services.dashboard(plant.ports)
-    process = ServiceProcess(spec.name, spec.command, environment, plant.home.logs, REPOSITORY)
+    process = ServiceProcess(spec.name, spec.command, environment, plant.workspace.logs, REPOSITORY)
     try:
         answer(spec.ready_url, process)
         yield plant.ports.dashboard_url
@@ -109,7 +109,7 @@ def test_no_page_of_another_origin_gives_an_order_or_reads_an_answer(
     stranger,
     chromium,  # noqa: F811
 ):
-    ports, evil = plant.ports, plant.home.path / "evil"
+    ports, evil = plant.ports, plant.workspace.path / "evil"
     deployment = plant.deployments["forge"]
     order = {
         "name": "from a strange page",
@@ -129,12 +129,17 @@ def test_no_page_of_another_origin_gives_an_order_or_reads_an_answer(
         for theirs, ours in (("127.0.0.1", "127.0.0.1"), ("localhost", "127.0.0.1"), *LOCAL):
             page.goto(f"http://{theirs}:{stranger}/")
             for path, (port, body) in targets.items():
-                told = page.evaluate(ATTACK, [f"http://{ours}:{port}{path}", json.dumps(body)])
-                where = f"{theirs} asks {ours}:{port}{path}: {told}"
+                reported = page.evaluate(ATTACK, [f"http://{ours}:{port}{path}", json.dumps(body)])
+                where = f"{theirs} asks {ours}:{port}{path}: {reported}"
                 # "plain" is sent without asking; the page learns nothing, not even the status.
-                assert told[0] in {"plain 0 ", "plain refused"}, where
-                assert told[1:] == ["json refused", "known refused", "read refused", told[4]], where
-                assert told[4] == "socket refused", where
+                assert reported[0] in {"plain 0 ", "plain refused"}, where
+                assert reported[1:] == [
+                    "json refused",
+                    "known refused",
+                    "read refused",
+                    reported[4],
+                ], where
+                assert reported[4] == "socket refused", where
     runs = plant.ask("POST", "/flow_runs/filter", {"limit": 200})
     assert not [run for run in runs if run["name"] == order["name"]]
     assert not evil.exists()
@@ -164,13 +169,13 @@ def test_the_person_at_the_keyboard_pays_one_paste_and_every_page_works(
 
 
 def test_no_log_no_database_and_no_command_line_holds_the_password(plant):
-    password = plant.home.password().encode()
+    password = plant.workspace.password().encode()
     holding = [
         path
-        for path in plant.home.path.rglob("*")
+        for path in plant.workspace.path.rglob("*")
         if path.is_file() and password in path.read_bytes()
     ]
-    assert holding == [plant.home.password_file]
+    assert holding == [plant.workspace.password_file]
     for process in psutil.process_iter(["cmdline"]):
         assert password.decode() not in " ".join(process.info["cmdline"] or ())
 
@@ -179,9 +184,9 @@ def test_nothing_reports_to_anybody_outside(plant):
     settings = plant.ask("GET", "/admin/settings")
     assert settings["server"]["analytics_enabled"] is False
     assert settings["server"]["ui"]["show_promotional_content"] is False
-    told = httpx.get(f"{plant.ports.mlflow_url}/ajax-api/3.0/mlflow/ui-telemetry").json()
-    assert told["disable_ui_telemetry"] is True
-    assert told["ui_rollout_percentage"] == 0
+    reported = httpx.get(f"{plant.ports.mlflow_url}/ajax-api/3.0/mlflow/ui-telemetry").json()
+    assert reported["disable_ui_telemetry"] is True
+    assert reported["ui_rollout_percentage"] == 0
 
 
 # As nobody, with everything imported before: that user may not read this one's libraries.
@@ -214,9 +219,9 @@ print(json.dumps(told))
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can act as another user of the machine")
 def test_another_user_reads_no_secret_gives_no_order_and_makes_no_version_proven(plant, dashboard):
     version = registered(plant)
-    home, ports = plant.home, plant.ports
-    home.proof_key()
-    secrets = [home.password_file, home.path / "proof.key", home.keys_file]
+    workspace, ports = plant.workspace, plant.ports
+    workspace.proof_key()
+    secrets = [workspace.password_file, workspace.path / "proof.key", workspace.keys_file]
     assert all(path.is_file() for path in secrets)
     tag = {"name": SLOT, "version": version.version, "key": "proven", "value": "true"}
     proof = Proof(SLOT, version.version, version.run_id, digest(STRATEGY), *FACTS)
@@ -233,8 +238,12 @@ def test_another_user_reads_no_secret_gives_no_order_and_makes_no_version_proven
         "our page": (ports.dashboard, "/api/state", {}),
     }
     orders = {name: (port, path, json.dumps(body)) for name, (port, path, body) in orders.items()}
-    files = [*map(str, secrets), str(home.mlflow / "mlflow.db"), str(home.logs / "worker.log")]
-    with reachable(home.path), unix_socket(home.socket_folder / "commands") as sockets:
+    files = [
+        *map(str, secrets),
+        str(workspace.mlflow / "mlflow.db"),
+        str(workspace.logs / "worker.log"),
+    ]
+    with reachable(workspace.path), unix_socket(workspace.socket_folder / "commands") as sockets:
         asked = {"files": files, "sockets": sockets, "orders": orders}
         done = subprocess.run(
             [sys.executable, "-c", NOBODY],
@@ -245,8 +254,8 @@ def test_another_user_reads_no_secret_gives_no_order_and_makes_no_version_proven
             cwd="/",
         )
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told == dict.fromkeys([*files, *sockets], "refused") | {
+    reported = json.loads(done.stdout)
+    assert reported == dict.fromkeys([*files, *sockets], "refused") | {
         "a flow run": "401",
         "a tag": "403",
         "a proof": "403",
@@ -274,9 +283,9 @@ def registered(plant):
 
 
 @contextmanager
-def reachable(home):
+def reachable(workspace):
     """Let everybody through to the home itself, as in a usual home folder; pytest's own are shut."""
-    shut = [path for path in [home, *home.parents] if not path.stat().st_mode & 0o001]
+    shut = [path for path in [workspace, *workspace.parents] if not path.stat().st_mode & 0o001]
     modes = [path.stat().st_mode & 0o777 for path in shut]
     for path, mode in zip(shut, modes, strict=True):
         path.chmod(mode | 0o011)

@@ -202,8 +202,8 @@ def mark_unknown(bench: Bench) -> list[str]:
     bench.ended()
     bench.limits(daily_loss={"agent": "1000"}, position={"max_total_notional": "1000000"})
     silence(bench)
-    told = bench.client.until(lambda event: event.get("code") == "mark_unknown")
-    assert told["type"] == "risk"
+    reported = bench.client.until(lambda event: event.get("code") == "mark_unknown")
+    assert reported["type"] == "risk"
     return [answer(bench.submit())]
 
 

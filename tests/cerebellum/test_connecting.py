@@ -133,11 +133,11 @@ def test_a_wrong_key_ends_with_one_line_that_names_it_as_a_key(folder: Path, ven
     ],
 )
 def test_every_refusal_of_a_key_is_final_at_the_start_and_says_what_to_do(
-    folder: Path, keys: Path, venue: dict, code: int, told: str
+    folder: Path, keys: Path, venue: dict, code: int, reported: str
 ) -> None:
     fault(venue, "error", count=1, status=200, code=code, endpoint="position")
     line = failed(cerebellum_command(folder, keys, SYMBOLS, venue), folder)
-    assert told in line
+    assert reported in line
     assert str(code) in line
     assert f"keys file {keys}" in line
 
@@ -167,8 +167,8 @@ def test_a_key_that_is_refused_while_running_is_an_alarm_and_protection_goes_on(
         elsewhere.mkdir()
         command[command.index("--keys") + 1] = str(write_keys(elsewhere))
         with running(command, folder / "venue.log"):
-            told = one.client.until(lambda event: event.get("code") == "key_refused", 30)
-            assert f"keys file {keys}" in told["text"]
+            reported = one.client.until(lambda event: event.get("code") == "key_refused", 30)
+            assert f"keys file {keys}" in reported["text"]
             assert one.client.command("heartbeat")["status"] == "accepted"
             assert one.client.submit("a", "buy", "0.010")["code"] in {"not_ready", "stale_book"}
     finally:

@@ -78,9 +78,9 @@ def test_protection_goes_on_from_memory_and_every_row_is_written_afterwards(
         assert (refused["status"], refused["code"]) == ("rejected", "journal_unwritable")
         # The deadline closes a position, the operator's command the other one.
         until(lambda: ("a", "BTCUSDT") not in client.positions(), "the deadline closes", seconds=20)
-        told = client.command("flatten", agent=None, symbol=None, reason="kill")
-        assert told["status"] == "accepted"
-        assert "in memory only" in told["text"]
+        reported = client.command("flatten", agent=None, symbol=None, reason="kill")
+        assert reported["status"] == "accepted"
+        assert "in memory only" in reported["text"]
         until(lambda: client.positions() == {}, "the kill closes", seconds=20)
         assert cerebellum.process.poll() is None
     # Whoever sent the entry hears of it once it is on disk.
@@ -185,8 +185,8 @@ def test_a_full_disk_leaves_the_journal_a_reserve_for_exits(
     cerebellum.start()
     client = cerebellum.client
     assert client.submit("a", "buy", "0.010")["code"] == "journal_unwritable"
-    told = client.command("flatten", agent=None, symbol=None, reason="kill")
-    assert told["text"] == "1 positions to close", "it is on disk, as always"
+    reported = client.command("flatten", agent=None, symbol=None, reason="kill")
+    assert reported["text"] == "1 positions to close", "it is on disk, as always"
     client.until(lambda event: event["type"] == "fill" and event["reason"] == "kill")
     rows = cerebellum.rows("SELECT count(*) FROM fills WHERE qty = '0.01' AND side = 'sell'")
     assert rows == [(1,)], "an exit is on disk before it is told"

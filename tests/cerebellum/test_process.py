@@ -98,11 +98,11 @@ def test_keys_are_in_no_log_and_in_no_file(
     ],
 )
 def test_a_bad_setting_is_one_clear_line(
-    folder: Path, keys: Path, flag: str, value: str, told: str
+    folder: Path, keys: Path, flag: str, value: str, reported: str
 ) -> None:
     venue = {"rest": "http://127.0.0.1:9", "ws": "ws://127.0.0.1:9"}
     command = changed(cerebellum_command(folder, keys, SYMBOLS, venue), flag, value)
-    assert told in refused(command)
+    assert reported in refused(command)
 
 
 def test_real_money_and_loose_rights_are_refused(folder: Path, keys: Path) -> None:

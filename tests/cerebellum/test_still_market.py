@@ -54,7 +54,7 @@ def test_a_restart_is_ready_although_questions_fail_and_market_time_stands_still
         orders = one.client.command("snapshot")["orders"]
         assert [order["intent_id"] for order in orders] == [resting["intent_id"]]
         assert market_ts(stepped) == stood
-        told = [line["fields"]["message"] for line in one.logged()]
-        assert told.count("ready: reconciled with the venue") == 2
+        reported = [line["fields"]["message"] for line in one.logged()]
+        assert reported.count("ready: reconciled with the venue") == 2
     finally:
         one.stop()

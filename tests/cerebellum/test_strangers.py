@@ -67,9 +67,9 @@ def test_a_kill_cancels_what_others_placed_and_tells_how_many(
     later = place(hand, "BTCUSDT", 0.85)
     fault(venue, "cut", path="private")
     client.until(lambda event: event.get("code") == "foreign_order" and later in event["text"])
-    told = risks(cerebellum, "foreign_order")
-    assert len(told) == 2, "each is told once, at the start and at a reconciliation"
-    assert here in told[0]
+    reported = risks(cerebellum, "foreign_order")
+    assert len(reported) == 2, "each is told once, at the start and at a reconciliation"
+    assert here in reported[0]
     assert open_orders(hand) == {here, later, elsewhere}, "nothing is cancelled unasked"
 
     client.command("cancel_all", agent="a", symbol=None)

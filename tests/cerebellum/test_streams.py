@@ -73,8 +73,8 @@ def test_a_drifting_clock_is_an_alarm_and_orders_go_on(watchful: Cerebellum, ven
     client = watchful.client
     fault(venue, "clock_offset", ms=7_000)
     alarm = client.until(lambda e: e["type"] == "risk" and e["code"] == "clock_drift")
-    told = int(next(word for word in alarm["text"].split() if word.isdigit()))
-    assert 6_500 < told < 7_500
+    reported = int(next(word for word in alarm["text"].split() if word.isdigit()))
+    assert 6_500 < reported < 7_500
     ack = client.submit("a", "buy", "0.010")
     client.until_order(ack["intent"], "filled")
     fault(venue, "clock_offset", ms=-7_000)

@@ -27,8 +27,8 @@ def test_requests_rest_and_orders_take_the_trade_socket(asking: Cerebellum, venu
     client = asking.client
     asking.until_metric('cerebellum_rest_seconds_count{path="/v5/market/time"}', 5)
     fault(venue, "error", count=1, status=403, code=10018, endpoint="market")
-    told = client.until(lambda event: event.get("code") == "rest_paused")
-    assert "600 s" in told["text"]
+    reported = client.until(lambda event: event.get("code") == "rest_paused")
+    assert "600 s" in reported["text"]
     asked = asking.metric("cerebellum_rest_seconds_count")
     ack = client.submit("a", "buy", "0.010")
     client.until_order(ack["intent"], "filled")

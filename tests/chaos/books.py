@@ -322,13 +322,13 @@ def _orders(venue: Record, journal: Record, arena: Record) -> list[str]:
                 )
             if _terms(placed) != _terms(kept):
                 found.append(f"{link}: the venue has {placed}, the journal {kept}")
-        told = arena.orders.get(link)
-        if told is None or (told.status, told.filled, *_terms(told)) != (
+        reported = arena.orders.get(link)
+        if reported is None or (reported.status, reported.filled, *_terms(reported)) != (
             kept.status,
             kept.filled,
             *_terms(kept),
         ):
-            found.append(f"{link}: the arena has {told}, the journal {kept}")
+            found.append(f"{link}: the arena has {reported}, the journal {kept}")
     return found
 
 

@@ -131,7 +131,7 @@ class Process:
             self.news.put((self.name, life, json.loads(line)))
         self.news.put((self.name, life, {"event": "ended", "code": child.wait()}))
 
-    def say(self, **fields: Any) -> None:
+    def report_line(self, **fields: Any) -> None:
         """Write one JSON line to it; one that has just died does not hear it."""
         assert self.child is not None
         assert self.child.stdin is not None
@@ -332,7 +332,7 @@ class Campaign:
         now = time.monotonic()
         while self.timers and self.timers[0][0] <= now:
             heapq.heappop(self.timers)[2]()
-        self.trader.say(go=number)
+        self.trader.report_line(go=number)
 
     def later(self, ms: float, action: Callable[[], None]) -> None:
         """Do something in so many milliseconds."""

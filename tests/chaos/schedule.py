@@ -119,7 +119,7 @@ class Order:
     amend_qty: str | None
     deadline_ms: int | None
     stop_bps: int | None
-    foretold: str | None
+    predicted: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ def _spell(units: int, places: int) -> str:
 
 def _stilled(order: Order) -> Order:
     if order.style == "through":
-        order = replace(order, foretold="filled", cancel_at=None)
+        order = replace(order, predicted="filled", cancel_at=None)
     return replace(order, deadline_ms=None, stop_bps=None, amend_at=None, amend_qty=None)
 
 
@@ -204,7 +204,7 @@ def _order(random: Random, number: int, count: int, styles: tuple[tuple[Style, i
     amend_at = min(count + 1, number + random.randint(1, 12)) if amended else None
     amend_units = random.randint(5 if symbol == "BTCUSDT" else 1, most)
     protected = style == "market" and random.random() < 0.15
-    foretold = FORETOLD.get(style)
+    predicted = FORETOLD.get(style)
     return Order(
         number=number,
         intent_id=new_intent_id(ORIGIN_MS + number, random.getrandbits(74)),
@@ -220,7 +220,7 @@ def _order(random: Random, number: int, count: int, styles: tuple[tuple[Style, i
         amend_qty=_spell(amend_units, places) if amended else None,
         deadline_ms=random.randint(30_000, 600_000) if protected else None,
         stop_bps=random.randint(5, 60) if protected else None,
-        foretold="cancelled" if foretold == "resting" and cancel_at else foretold,
+        predicted="cancelled" if predicted == "resting" and cancel_at else predicted,
     )
 
 

@@ -54,8 +54,8 @@ def unforetold(outcome: Outcome) -> list[str]:
         ended = {"new": "resting", "partially_filled": "resting"}.get(row["status"], row["status"])
         refused = ended == "rejected" and row["code"] in MOMENTARY
         withdrawn = ended == "cancelled" and (order.agent, order.symbol) in protected
-        if order.foretold not in {None, ended} and not (refused or withdrawn):
-            found.append(f"order {order.number} ({order.style}): {ended}, not {order.foretold}")
+        if order.predicted not in {None, ended} and not (refused or withdrawn):
+            found.append(f"order {order.number} ({order.style}): {ended}, not {order.predicted}")
     return found
 
 
@@ -83,12 +83,12 @@ def figures(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def tell(outcome: Outcome, out: Path) -> dict[str, Any]:
+def publish(outcome: Outcome, out: Path) -> dict[str, Any]:
     """Write ``story.json``, ``timeline.png`` and the schedule into a folder; print the figures."""
     out.mkdir(parents=True, exist_ok=True)
-    told = figures(outcome)
+    reported = figures(outcome)
     story = {
-        **told,
+        **reported,
         "happenings": [asdict(happening) for happening in outcome.happenings],
         "rows": order_rows(outcome),
     }
@@ -96,12 +96,12 @@ def tell(outcome: Outcome, out: Path) -> dict[str, Any]:
     schedule = (outcome.folder / "schedule.jsonl").read_bytes()
     (out / "schedule.jsonl").write_bytes(schedule)
     draw(outcome, out / "timeline.png")
-    print(summary(told))
+    print(summary(reported))
     print(f"story, schedule and timeline: {out}")
-    return told
+    return reported
 
 
-def summary(told: dict[str, Any]) -> str:
+def summary(reported: dict[str, Any]) -> str:
     """Spell the figures as a table."""
 
     def row(name: str, value: Any) -> str:
@@ -109,10 +109,12 @@ def summary(told: dict[str, Any]) -> str:
             value = ", ".join(f"{key} {count}" for key, count in value.items()) or "none"
         return f"  {name:20} {value}"
 
-    lines = [f"chaos: seed {told['seed']}, {told['orders']} orders in {told['seconds']} s"]
-    lines += [row(name, told[name]) for name in list(told)[3:-1]]
-    lines.append(row("differences", len(told["differences"])))
-    lines += [f"    {difference}" for difference in told["differences"][:20]]
+    lines = [
+        f"chaos: seed {reported['seed']}, {reported['orders']} orders in {reported['seconds']} s"
+    ]
+    lines += [row(name, reported[name]) for name in list(reported)[3:-1]]
+    lines.append(row("differences", len(reported["differences"])))
+    lines += [f"    {difference}" for difference in reported["differences"][:20]]
     return "\n".join(lines)
 
 
@@ -143,11 +145,11 @@ def draw(outcome: Outcome, path: Path) -> None:
     above.set_yticks(range(len(agents)), agents)
     above.set_ylim(-0.6, len(agents) - 0.4)
     above.legend(loc="upper right", ncols=4, fontsize=8, markerscale=2)
-    told = figures(outcome)
-    differ = len(told["differences"])
+    reported = figures(outcome)
+    differ = len(reported["differences"])
     above.set_title(
-        f"seed {told['seed']}: {told['orders']} orders, {told['fills']} fills, "
-        f"{sum(told['kills'].values())} kills, {sum(told['faults'].values())} faults, "
+        f"seed {reported['seed']}: {reported['orders']} orders, {reported['fills']} fills, "
+        f"{sum(reported['kills'].values())} kills, {sum(reported['faults'].values())} faults, "
         f"{differ} differences between venue, journal and arena"
     )
     for height, name in enumerate(lanes):

@@ -16,7 +16,7 @@ import pytest
 from tests.chaos import schedule
 from tests.chaos.campaign import LIVELY, Campaign
 from tests.chaos.schedule import FAULT_NAMES, KILLS
-from tests.chaos.story import tell, unforetold
+from tests.chaos.story import publish, unforetold
 from tests.support.processes import REPOSITORY
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
@@ -38,9 +38,9 @@ def folder() -> Iterator[Path]:
 def test_nothing_is_lost_or_doubled_under_every_fault_and_kill(folder: Path) -> None:
     (folder / "keep").touch()
     outcome = Campaign(schedule.make(SEED, ORDERS), folder, LIVELY).run()
-    told = tell(outcome, OUT / f"seed-{SEED}-orders-{ORDERS}")
+    reported = publish(outcome, OUT / f"seed-{SEED}-orders-{ORDERS}")
     assert outcome.faults == [], f"{folder} holds every log and book"
     assert unforetold(outcome) == []
-    assert min(told["faults"][name] for name in FAULT_NAMES) >= 1
-    assert min(told["kills"][name] for name in KILLS) >= 1
+    assert min(reported["faults"][name] for name in FAULT_NAMES) >= 1
+    assert min(reported["kills"][name] for name in KILLS) >= 1
     (folder / "keep").unlink()

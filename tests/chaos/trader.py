@@ -156,8 +156,8 @@ class Trader:
     def run(self) -> None:
         """Go on until told to stop."""
         self.catch_up()
-        tell(event="up", place=self.place, last_seq=self.ledger.last_seq())
-        told = False
+        publish(event="up", place=self.place, last_seq=self.ledger.last_seq())
+        reported = False
         while not self.stopped:
             for message in self.link.poll(5):
                 self.take(message)
@@ -171,13 +171,13 @@ class Trader:
             self.take_back(now)
             while self.may_submit():
                 self.submit(self.schedule.orders[self.place])
-            if not told and self.is_done():
-                told = True
-                tell(event="done")
+            if not reported and self.is_done():
+                reported = True
+                publish(event="done")
         self.catch_up()
         self.ledger.close()
         self.link.close()
-        tell(event="stopped")
+        publish(event="stopped")
 
     # --- what arrives ------------------------------------------------------------------------------
 
@@ -202,7 +202,7 @@ class Trader:
             if message.intent_id and message.code not in {"not_ready", "not_amendable"}:
                 self.amended.add(message.intent_id)
         elif isinstance(message, ErrorReply):
-            tell(event="error", code=message.code, text=message.text, request=message.request_id)
+            publish(event="error", code=message.code, text=message.text, request=message.request_id)
 
     def answered(self, ack: Ack) -> None:
         """Take the answer to a submit; `not_ready` decides nothing."""
@@ -258,7 +258,7 @@ class Trader:
         if order.number in self.held:
             if self.held_told != order.number:
                 self.held_told = order.number
-                tell(event="reached", number=order.number)
+                publish(event="reached", number=order.number)
             return False
         return True
 
@@ -292,7 +292,7 @@ class Trader:
         self.outcome[order.intent_id] = None
         self.asked_at[order.intent_id] = time.monotonic()
         self.send(command)
-        tell(event="sent", number=order.number, at=now)
+        publish(event="sent", number=order.number, at=now)
 
     def command(self, order: Order) -> Submit:
         """Spell an order against the book of the moment."""
@@ -417,7 +417,7 @@ class Trader:
         try:
             self.link.send(command)
         except LinkError as error:
-            tell(event="full", text=str(error))
+            publish(event="full", text=str(error))
 
 
 _driver = bytearray()
@@ -439,7 +439,7 @@ def read_line() -> str | None:
     return head.decode()
 
 
-def tell(**fields: Any) -> None:
+def publish(**fields: Any) -> None:
     """Tell the driver something, one JSON line."""
     os.write(1, (json.dumps(fields) + "\n").encode())
 

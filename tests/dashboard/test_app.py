@@ -10,21 +10,21 @@ from crucible.dashboard.app import PAGE, make_app
 from crucible.dashboard.state import SPARK_POINTS, thin
 from crucible.ledger.ledger import Ledger
 from crucible.ledger.trades import Fill
-from crucible.operations.workspace import Home, write_json
+from crucible.operations.workspace import Workspace, write_json
 from tests.support.factories import agent_row
 
 NAME = "BTCUSDT-gp-1@1"
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    made = Home.at(tmp_path / "home")
+def workspace(tmp_path: Path) -> Workspace:
+    made = Workspace.at(tmp_path / "home")
     made.create()
     return made
 
 
-def traded(home: Home) -> None:
-    run = home.new_run()
+def traded(workspace: Workspace) -> None:
+    run = workspace.new_run()
     write_json(run.facts, {"prefect": "http://127.0.0.1:4200", "mlflow": "http://127.0.0.1:5000"})
     write_json(
         run.arena, {"market_ts": 1_735_689_600_000, "agents": [{"agent": NAME, "proven": False}]}
@@ -52,8 +52,8 @@ def traded(home: Home) -> None:
         )
 
 
-def test_an_empty_home_has_a_page_and_a_state(home: Home):
-    client = TestClient(make_app(home))
+def test_an_empty_home_has_a_page_and_a_state(workspace: Workspace):
+    client = TestClient(make_app(workspace))
     assert client.get("/").status_code == 200
     assert client.get("/health").text == "ok"
     state = client.get("/api/state").json()
@@ -61,9 +61,9 @@ def test_an_empty_home_has_a_page_and_a_state(home: Home):
     assert state["fills"] == state["verdicts"] == []
 
 
-def test_the_state_holds_agents_equity_verdicts_and_fills(home: Home):
-    traded(home)
-    state = TestClient(make_app(home)).get("/api/state").json()
+def test_the_state_holds_agents_equity_verdicts_and_fills(workspace: Workspace):
+    traded(workspace)
+    state = TestClient(make_app(workspace)).get("/api/state").json()
     assert state["status"]["agents"][0]["agent"] == NAME
     assert state["pages"] == {
         "Forgings": "/forgings",
@@ -78,31 +78,31 @@ def test_the_state_holds_agents_equity_verdicts_and_fills(home: Home):
     assert state["fills"][0]["value"] == "50"
 
 
-def test_a_ledger_that_cannot_be_read_is_said_on_the_page(home: Home):
-    run = home.new_run()
+def test_a_ledger_that_cannot_be_read_is_said_on_the_page(workspace: Workspace):
+    run = workspace.new_run()
     run.ledger.write_text("this is not a database, it is a long enough text")
-    state = TestClient(make_app(home)).get("/api/state").json()
+    state = TestClient(make_app(workspace)).get("/api/state").json()
     assert "ledger.sqlite cannot be read" in state["note"]
 
 
-def test_a_damaged_home_is_an_answer_not_a_crash(home: Home):
-    home.services_file.write_text("{")
-    answer = TestClient(make_app(home)).get("/api/state")
+def test_a_damaged_home_is_an_answer_not_a_crash(workspace: Workspace):
+    workspace.services_file.write_text("{")
+    answer = TestClient(make_app(workspace)).get("/api/state")
     assert answer.status_code == 503
     assert "services.json" in answer.json()["error"]
 
 
-def test_the_page_loads_nothing_from_outside_and_takes_no_markup_from_names(home: Home):
+def test_the_page_loads_nothing_from_outside_and_takes_no_markup_from_names(workspace: Workspace):
     page = PAGE.read_text()
     assert "src=" not in page
     assert "<link" not in page
     assert "innerHTML" not in page
-    policy = TestClient(make_app(home)).get("/").headers["content-security-policy"]
+    policy = TestClient(make_app(workspace)).get("/").headers["content-security-policy"]
     assert policy.startswith("default-src 'none'")
 
 
-def test_nothing_can_be_changed_through_the_page(home: Home):
-    client = TestClient(make_app(home))
+def test_nothing_can_be_changed_through_the_page(workspace: Workspace):
+    client = TestClient(make_app(workspace))
     for path in ("/", "/api/state", "/health"):
         assert client.post(path).status_code == 405
 
@@ -115,29 +115,29 @@ def test_thinning_keeps_the_ends():
     assert kept[-1] == points[-1]
 
 
-def test_a_promoted_agents_line_begins_with_its_promotion(home: Home):
-    traded(home)
-    run = home.current()
+def test_a_promoted_agents_line_begins_with_its_promotion(workspace: Workspace):
+    traded(workspace)
+    run = workspace.current()
     assert run is not None
     with Ledger(run.ledger) as ledger:
         ledger.book_equity(600 * 60_000, [(NAME, "shadow", Decimal(1))])
         rival = agent_row("b@2", "challenger")
         ledger.seat(rival)
         ledger.book_equity(60_000, [("b@2", "shadow", Decimal(7))])
-    equity = TestClient(make_app(home)).get("/api/state").json()["equity"]
+    equity = TestClient(make_app(workspace)).get("/api/state").json()["equity"]
     assert min(value for _, value in equity[NAME]) == 10_000.0
     assert equity["b@2"] == [[60_000, 7.0]]
 
 
-def test_the_way_to_mlflow_leads_nowhere_else_and_says_what_is_missing(home: Home):
-    client = TestClient(make_app(home), follow_redirects=False)
+def test_the_way_to_mlflow_leads_nowhere_else_and_says_what_is_missing(workspace: Workspace):
+    client = TestClient(make_app(workspace), follow_redirects=False)
     assert client.get("/models").status_code == 503
     assert "crucible up" in client.get("/models").text
-    traded(home)
+    traded(workspace)
     there = client.get("/models").headers["location"]
     assert there == "http://127.0.0.1:5000/#/models"
     # Nobody listens at that port of the test; the answer is a sentence, no traceback.
-    run = home.current()
+    run = workspace.current()
     assert run is not None
     write_json(run.facts, {"mlflow": "http://127.0.0.1:9"})
     assert "MLflow at http://127.0.0.1:9 did not tell" in client.get("/forgings").text

@@ -22,7 +22,7 @@ import psutil
 import pytest
 
 from crucible.operations.supervision.servers import authorization
-from crucible.operations.workspace import Home
+from crucible.operations.workspace import Workspace
 from crucible.settings import Slot
 from tests.support.polling import until
 from tests.support.processes import free_ports
@@ -44,8 +44,10 @@ def crucible(*arguments: str, environment: dict[str, str]) -> subprocess.Complet
 class Stack:
     """A running `crucible up` and the eyes of a person on it."""
 
-    def __init__(self, home: Path, environment: dict[str, str], process: subprocess.Popen) -> None:
-        self.home, self.environment, self.process = home, environment, process
+    def __init__(
+        self, workspace: Path, environment: dict[str, str], process: subprocess.Popen
+    ) -> None:
+        self.workspace, self.environment, self.process = workspace, environment, process
 
     def status(self) -> dict[str, Any]:
         done = crucible("status", "--json", environment=self.environment)
@@ -67,10 +69,10 @@ class Stack:
         return until(found, lambda: f"{what}\n{self.log()}", seconds=seconds, pause=2.0)
 
     def log(self) -> str:
-        parts = [(self.home / "up.log").read_text()[-2_000:]]
+        parts = [(self.workspace / "up.log").read_text()[-2_000:]]
         parts += [
             f"--- {log.name}\n{log.read_text(errors='replace')[-3_000:]}"
-            for log in sorted((self.home / "logs").glob("*.log"))
+            for log in sorted((self.workspace / "logs").glob("*.log"))
         ]
         return "\n".join(parts)
 
@@ -80,18 +82,18 @@ class Stack:
 
 
 @contextmanager
-def up(home: Path, *arguments: str, **settings: object) -> Iterator[Stack]:
+def up(workspace: Path, *arguments: str, **settings: object) -> Iterator[Stack]:
     prefect, mlflow, dashboard = free_ports(3)
     environment = {
         **os.environ,
-        "CRUCIBLE_HOME": str(home),
+        "CRUCIBLE_HOME": str(workspace),
         "CRUCIBLE_PORTS__PREFECT": str(prefect),
         "CRUCIBLE_PORTS__MLFLOW": str(mlflow),
         "CRUCIBLE_PORTS__DASHBOARD": str(dashboard),
         **{name: str(value) for name, value in settings.items()},
     }
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "up.log").open("w") as log:
+    workspace.mkdir(parents=True, exist_ok=True)
+    with (workspace / "up.log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "crucible.cli", "up", "--no-browser", *arguments],
             env=environment,
@@ -100,7 +102,7 @@ def up(home: Path, *arguments: str, **settings: object) -> Iterator[Stack]:
             start_new_session=True,
         )
         try:
-            yield Stack(home, environment, process)
+            yield Stack(workspace, environment, process)
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
@@ -110,12 +112,14 @@ def up(home: Path, *arguments: str, **settings: object) -> Iterator[Stack]:
                     process.kill()
 
 
-def processes_of(home: Path) -> list[str]:
+def processes_of(workspace: Path) -> list[str]:
     """Every living process that carries the home in its environment, but for this one."""
     found = []
     for process in psutil.process_iter():
         try:
-            if process.pid != os.getpid() and process.environ().get("CRUCIBLE_HOME") == str(home):
+            if process.pid != os.getpid() and process.environ().get("CRUCIBLE_HOME") == str(
+                workspace
+            ):
                 found.append(" ".join(process.cmdline())[:120])
         except psutil.Error:
             continue
@@ -144,7 +148,7 @@ def register(stack: Stack, strategy: dict[str, Any]) -> str:
     load_strategy(strategy)
     registry = Registry(stack.environment["CRUCIBLE_E2E_MLFLOW"])
     run = registry.open_run("by-hand", f"by hand {BAD_SLOT}", {"slot": BAD_SLOT})
-    folder = stack.home / "by-hand"
+    folder = stack.workspace / "by-hand"
     folder.mkdir()
     (folder / "strategy.json").write_text(json.dumps(strategy))
     registry.log_folder(run, folder)
@@ -162,7 +166,7 @@ def address(stack: Stack, name: str) -> str:
 def forge_runs(stack: Stack) -> list[dict[str, Any]]:
     api = f"{address(stack, 'prefect')}/api/flow_runs/filter"
     body = {"flows": {"name": {"any_": ["forge"]}}, "limit": 100}
-    password = authorization(Home.at(stack.home).password())
+    password = authorization(Workspace.at(stack.workspace).password())
     return httpx.post(api, json=body, headers=password, timeout=10).json()
 
 
@@ -171,9 +175,9 @@ def test_strategies_are_forged_traded_judged_and_replaced_on_real_candles(tmp_pa
 
     candles = shared_data / "candles" / "binance-um-2025-05"
     deployment = {"BTCUSDT": {"gp": 2, "boosted": 1}, "ETHUSDT": {"gp": 1}}
-    home = tmp_path / "home"
+    workspace = tmp_path / "home"
     with up(
-        home,
+        workspace,
         *("--candles", str(candles), "--symbols", SYMBOLS),
         *("--start", str(START_MS), "--speed", "180"),
         CRUCIBLE_DEPLOYMENT=json.dumps(deployment),
@@ -230,9 +234,9 @@ def test_strategies_are_forged_traded_judged_and_replaced_on_real_candles(tmp_pa
             # A rival was forged in the quarter of an hour before: it is the replacement, and
             # Singularity, which looks every five minutes, gives it the seat.
             assert ordered[0]["state"]["name"] == "Refused"
-            told = ordered[0]["state"]["message"]
-            rival = re.search(r"version (\d+) became its challenger meanwhile", told)
-            assert rival, told
+            reported = ordered[0]["state"]["message"]
+            rival = re.search(r"version (\d+) became its challenger meanwhile", reported)
+            assert rival, reported
             awaited = [int(rival[1])]
         stack.wait(
             "the version that replaces it has its place",
@@ -254,7 +258,7 @@ def test_strategies_are_forged_traded_judged_and_replaced_on_real_candles(tmp_pa
         )
         assert stack.status()["memory_mb"] > 0
         assert stack.stop() == 0
-    assert processes_of(home) == []
+    assert processes_of(workspace) == []
 
     report = stack.report()
     assert report["fills"] > 10

@@ -30,7 +30,7 @@ class Bare:
         self.addresses = Addresses(*(f"tcp://127.0.0.1:{port}" for port in ports))
         self.seq = 0
 
-    def tell(self, intent: str, status: str) -> None:
+    def publish(self, intent: str, status: str) -> None:
         self.seq += 1
         order = Order(
             intent_id=intent, order_link_id=intent, order_id=None, agent="a@1", version="1",
@@ -59,7 +59,7 @@ def link(bare: Bare) -> Iterator[CerebellumLink]:
         yield link
 
 
-def told(messages: list[object]) -> list[tuple[str, str]]:
+def reported(messages: list[object]) -> list[tuple[str, str]]:
     return [(m.order.intent_id, m.order.status) for m in messages if isinstance(m, OrderEvent)]
 
 
@@ -69,13 +69,13 @@ def test_letting_orders_through_ends_when_each_has_arrived_and_keeps_all_that_ca
     def speak() -> None:
         for intent, status in news:
             time.sleep(0.02)
-            bare.tell(intent, status)
+            bare.publish(intent, status)
 
     speaker = threading.Thread(target=speak)
     speaker.start()
     link.let_through({"i1", "i2"}, PATIENCE)
     speaker.join()
-    assert told(link.poll(0)) == news
+    assert reported(link.poll(0)) == news
     assert link.poll(0) == []
 
 
@@ -91,15 +91,15 @@ def test_an_order_that_was_refused_is_not_waited_for(bare, link):
 
 
 def test_a_venue_that_says_nothing_is_not_waited_for_longer_than_told(bare, link):
-    bare.tell("i1", "sent")
+    bare.publish("i1", "sent")
     link.let_through({"i1"}, 0.05)
     link.let_through(set(), PATIENCE)  # nothing to wait for
-    assert told(link.poll(1_000)) == [("i1", "sent")]
+    assert reported(link.poll(1_000)) == [("i1", "sent")]
 
 
 def test_a_frame_that_is_no_message_is_counted_and_the_next_one_read(bare, link):
     bare.events.send_multipart([b"event", b"{not json"])
-    bare.tell("i1", "sent")
+    bare.publish("i1", "sent")
     heard = until(lambda: link.poll(100), "a message", seconds=PATIENCE, pause=0)
-    assert told(heard) == [("i1", "sent")]
+    assert reported(heard) == [("i1", "sent")]
     assert link.bad_frames == 1

@@ -31,10 +31,10 @@ def decisions(days: float, seed: int, changes: list[Change]) -> np.ndarray:
 def test_null_markets_seldom_raise_an_alarm() -> None:
     alarms, days = 0, 0.0
     for seed in (901, 902):
-        told = decisions(5, seed, [])
-        known = np.isfinite(told)
+        reported = decisions(5, seed, [])
+        known = np.isfinite(reported)
         assert not known[:1_500].any()
-        alarms += int(((told[1:] == 1) & (told[:-1] != 1)).sum())
+        alarms += int(((reported[1:] == 1) & (reported[:-1] != 1)).sum())
         days += known.sum() / 1_440
     print(f"false alarms a day on null markets: {alarms / days:.2f} over {days:.1f} days")
     assert alarms / days <= 1.0
@@ -43,8 +43,8 @@ def test_null_markets_seldom_raise_an_alarm() -> None:
 def test_tripled_volatility_is_found_within_half_an_hour() -> None:
     starts = [1_440 + 300 + at * 600 for at in range(6)]
     changes = [Change("volatility", at, 120, 3.0) for at in starts]
-    told = decisions(4.2, 903, changes)
-    delays = [np.flatnonzero(told[at : at + 30] == 1) for at in starts]
+    reported = decisions(4.2, 903, changes)
+    delays = [np.flatnonzero(reported[at : at + 30] == 1) for at in starts]
     found = [int(delay[0]) for delay in delays if len(delay)]
     print(f"volatility x3: {len(found)} of {len(starts)} found, median delay {np.median(found)}")
     assert len(found) >= 5
@@ -74,9 +74,9 @@ def test_an_alarm_holds_through_a_dip_ends_in_time_and_rests(
 
 
 def test_an_unknown_score_is_not_a_quiet_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = watch_scores(monkeypatch, [float("nan"), 0.0])
-    assert np.isnan(told[0])
-    assert told[1] == 0
+    reported = watch_scores(monkeypatch, [float("nan"), 0.0])
+    assert np.isnan(reported[0])
+    assert reported[1] == 0
 
 
 def test_robust_deviations_ignore_unknown_values_and_outliers() -> None:

@@ -19,7 +19,7 @@ sound = Islands.advance
 
 
 def advance(self, state):
-    slot = self.forging.slot.name
+    slot = self.forge_run.slot.name
     name = f"{slot}-{state.generation + 1}"
     with (FAULTS / f"advanced-{slot}").open("a") as file:
         file.write(f"{state.generation + 1}\n")

@@ -14,7 +14,7 @@ from crucible.ledger.ledger import Ledger
 from crucible.ledger.reader import AgentRow
 from crucible.lifecycle.production import PromotionError
 from crucible.lifecycle.seats import SeatAction, SeatPlan
-from crucible.operations.workspace import Home
+from crucible.operations.workspace import Workspace
 from crucible.settings import Settings
 from tests.support.contexts import context_of
 
@@ -30,14 +30,14 @@ def _no_run():
 
 @pytest.fixture
 def context(tmp_path, monkeypatch):
-    run = Home.at(tmp_path).run("1")
+    run = Workspace.at(tmp_path).run("1")
     run.path.mkdir(parents=True)
     made = context_of(
         tmp_path,
         Settings(home=tmp_path),
         run=run,
-        registry=SimpleNamespace(forgings=lambda slot: 2),
-        _world={"symbols": ["BTCUSDT", "ETHUSDT"], "origin_ms": 0},
+        registry=SimpleNamespace(forge_runs=lambda slot: 2),
+        _configuration={"symbols": ["BTCUSDT", "ETHUSDT"], "origin_ms": 0},
     )
     for module in (flows.arena, flows.ingest, flows.promotion, flows.singularity, flows.watchtower):
         monkeypatch.setattr(module, "load_context", lambda _log=None: made)
@@ -253,15 +253,15 @@ def test_a_second_arena_on_the_same_run_is_refused_before_it_builds_anything(con
 def test_the_arenas_loop_is_never_asked_to_stop_and_reports_that_it_lives(monkeypatch):
     import threading
 
-    reported, told = [], threading.Event()
+    events, sent = [], threading.Event()
 
     def emit(**event):
-        reported.append(event["payload"])
-        told.set()
+        events.append(event["payload"])
+        sent.set()
 
     monkeypatch.setattr(flows.arena, "emit_event", emit)
     should_stop = flows.arena.alive(SimpleNamespace(market_ts=7, minutes=3))
     assert not should_stop()
-    assert told.wait(5)
+    assert sent.wait(5)
     assert not should_stop()
-    assert reported == [{"market_ts": 7, "minutes": 3}]
+    assert events == [{"market_ts": 7, "minutes": 3}]

@@ -58,15 +58,15 @@ def test_what_is_ordered_is_begun_where_the_slot_has_no_challenger(context):
 
 
 def test_a_symbol_that_is_not_tracked_is_refused_with_those_that_are(tmp_path):
-    context = context_of(tmp_path, _world={"symbols": ["BTCUSDT", "ETHUSDT"]})
+    context = context_of(tmp_path, _configuration={"symbols": ["BTCUSDT", "ETHUSDT"]})
     with pytest.raises(ContextError, match="XRPUSDT is not tracked; there are BTCUSDT, ETHUSDT"):
         require_tracked(context, Slot.parse("XRPUSDT-gp-1"))
 
 
 def test_a_generation_is_told_in_one_line():
     row = {"generation": 3, "trials": 640, "population": 120, "judged": 80}
-    told = score_line({**row, "best_score": 1.23456, "best_trades": 17}, 8)
-    assert told == (
+    reported = score_line({**row, "best_score": 1.23456, "best_trades": 17}, 8)
+    assert reported == (
         "generation 3 of 8: best score 1.235 with 17 trades; 80 of 120 judged, 640 tried so far"
     )
     assert "nobody traded enough" in score_line({**row, "best_score": None}, 8)

@@ -26,7 +26,7 @@ def line(plant):
     (forge,) = (item for item in document["deployments"] if item["name"] == "forge")
     assert forge["work_pool"] == {"name": services.POOL, "work_queue_name": services.FORGE_QUEUE}
     assert "concurrency_limit" not in forge
-    server = PrefectServer(plant.ports.prefect_api, plant.home.password())
+    server = PrefectServer(plant.ports.prefect_api, plant.workspace.password())
     for limit in (7, 1):
         server.ensure_queue(services.POOL, services.FORGE_QUEUE, limit=limit)
     server.close()

@@ -27,8 +27,8 @@ from crucible.lifecycle.publishing import offer as offer_by
 from crucible.market.candles import folder_hash, write_candles
 from crucible.market.funding import Funding, write_funding
 from crucible.market.lake import Lake
-from crucible.operations.market_configuration import World
-from crucible.operations.workspace import Home
+from crucible.operations.market_configuration import MarketConfiguration
+from crucible.operations.workspace import Workspace
 from crucible.registry.models import SEALED, TRIALS, Version
 from crucible.registry.proof import digest
 from crucible.settings import MINUTE_MS, Settings, Slot
@@ -154,21 +154,21 @@ def require_explained(plant, slot):
         [sys.executable, "-m", "crucible.cli", "explain", f"{slot}/production", "--json"],
         env={
             **os.environ,
-            "CRUCIBLE_HOME": str(plant.home.path),
+            "CRUCIBLE_HOME": str(plant.workspace.path),
             "MLFLOW_TRACKING_URI": plant.ports.mlflow_url,
         },
         capture_output=True,
         text=True,
         check=False,
-        cwd=plant.home.path,
+        cwd=plant.workspace.path,
     )
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["name"] == f"{slot}/1"
-    assert told["lineage"]["version"] == f"{slot} version 1, production"
-    assert told["lineage"]["seed"] == "11"
-    assert told["gates"]
-    assert told["rules"]["buy"]
+    reported = json.loads(done.stdout)
+    assert reported["name"] == f"{slot}/1"
+    assert reported["lineage"]["version"] == f"{slot} version 1, production"
+    assert reported["lineage"]["seed"] == "11"
+    assert reported["gates"]
+    assert reported["rules"]["buy"]
 
 
 def test_a_killed_process_is_retried_and_outlives_a_late_report_of_its_crash(
@@ -239,7 +239,7 @@ def test_islands_on_local_workers_are_retried_and_end_as_those_computed_in_one_p
 
 def test_a_forging_that_is_resumed_late_takes_nobodys_seat(plant, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", plant.ports.mlflow_url)
-    context = Context(plant.settings, plant.home)
+    context = Context(plant.settings, plant.workspace)
     client, slot = plant.registry._client, "ETHUSDT-gp-9"
     run = plant.registry.open_run("late", "forge", {"slot": slot})
     client.create_registered_model(slot)
@@ -257,7 +257,7 @@ def test_a_forging_that_is_resumed_late_takes_nobodys_seat(plant, monkeypatch):
 
 def test_a_forging_does_not_go_on_under_other_code(plant, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", plant.ports.mlflow_url)
-    context = Context(plant.settings, plant.home)
+    context = Context(plant.settings, plant.workspace)
     slot = "ETHUSDT-gp-8"
     run = plant.registry.open_run("coded", "forge", {"slot": slot})
     job = Job(slot, 1, 0, run, 0)
@@ -268,7 +268,7 @@ def test_a_forging_does_not_go_on_under_other_code(plant, monkeypatch):
 
 
 def test_a_key_that_cannot_be_resumed_is_refused_with_those_that_can(tmp_path):
-    context = Context(Settings(home=tmp_path), Home.at(tmp_path))
+    context = Context(Settings(home=tmp_path), Workspace.at(tmp_path))
     job = Job("ETHUSDT-gp-1", 1, 60_000, "run", 0)
     job.write(context.forge_folder("waiting"))
     with pytest.raises(ContextError, match=r"no unfinished forging has the key 'gone'.*: waiting"):
@@ -279,10 +279,10 @@ def test_a_key_that_cannot_be_resumed_is_refused_with_those_that_can(tmp_path):
 
 @pytest.fixture
 def lone_context(tmp_path):
-    home = Home.at(tmp_path / "home")
-    home.create()
-    World("simulated", SYMBOLS, 7, 0, 0, 0).save(home, 0)
-    return Context(Settings(home=home.path), home)
+    workspace = Workspace.at(tmp_path / "home")
+    workspace.create()
+    MarketConfiguration("simulated", SYMBOLS, 7, 0, 0, 0).save(workspace, 0)
+    return Context(Settings(home=workspace.path), workspace)
 
 
 def kept(context, folder, start_ms, until_ms):
@@ -328,8 +328,8 @@ def test_a_retry_is_charged_the_funding_of_the_first_attempt(lone_context, tmp_p
     write_funding(Funding("BTCUSDT", settled, rates), folder)
     again = kept_lake(lone_context, tmp_path / "forging", first_ms, until_ms)
     anew = kept_lake(lone_context, tmp_path / "another", first_ms, until_ms)
-    told = [lake.read_funding("BTCUSDT").rate.tolist() for lake in (first, again, anew)]
-    assert told == [[2e-4], [2e-4], [2e-4, 3e-4]]
+    reported = [lake.read_funding("BTCUSDT").rate.tolist() for lake in (first, again, anew)]
+    assert reported == [[2e-4], [2e-4], [2e-4, 3e-4]]
     assert len(anew.read_funding("ETHUSDT")) == 0
 
 
@@ -357,10 +357,10 @@ def test_a_symbol_that_did_not_trade_in_a_forgings_time_stays_without_candles(
 def test_a_forging_goes_on_under_its_own_settings_but_for_more_generations():
     require_unchanged("BTCUSDT-gp-1", {"generations": ("8", "12")})
     changed = {"generations": ("8", "12"), "population": ("200", "100"), "fee": ("0.1", "0.2")}
-    with pytest.raises(ContextError) as told:
+    with pytest.raises(ContextError) as reported:
         require_unchanged("BTCUSDT-gp-1", changed)
-    assert "population was 200 and is 100, fee was 0.1 and is 0.2" in str(told.value)
-    assert "generations" not in str(told.value)
+    assert "population was 200 and is 100, fee was 0.1 and is 0.2" in str(reported.value)
+    assert "generations" not in str(reported.value)
 
 
 def test_two_living_processes_never_work_on_one_forging(tmp_path):

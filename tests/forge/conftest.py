@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 import pytest
 
-from crucible.forge.evolution.run import Forging
+from crucible.forge.evolution.run import ForgeRun
 from crucible.forge.result import ForgeResult
 from crucible.settings import ForgeSettings
-from tests.support.markets import forging_of, make_market
+from tests.support.markets import forge_run_of, make_market
 
 
 @dataclass(frozen=True)
 class Found:
-    forging: Forging
+    forge_run: ForgeRun
     result: ForgeResult
 
 
@@ -23,6 +23,6 @@ def planted() -> dict[str, Found]:
     settings = ForgeSettings(population=60, generations=4, trades_per_day=2)
     found = {}
     for kind in ("gp", "boosted"):
-        forging = forging_of(kind, market, settings)
-        found[kind] = Found(forging, forging.run())
+        forge_run = forge_run_of(kind, market, settings)
+        found[kind] = Found(forge_run, forge_run.run())
     return found

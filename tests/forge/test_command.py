@@ -54,11 +54,13 @@ def test_a_strategy_file_is_backtested_with_its_fills(folder, settings, tmp_path
         "ETHUSDT-gp-1", folder, 2, tmp_path, settings, generations=1, population=40
     )
     assert result.champion is not None
-    told = backtest_command(tmp_path / "champion.json", folder, settings)
-    assert json.loads(json.dumps(told)) == told
-    assert told["summary"]["trades"] == len(told["trades"]) > 0
-    assert [fill["side"] for fill in told["fills"][:2]] == ["buy", "sell"]
-    assert [fill["ts"] for fill in told["fills"]] == sorted(fill["ts"] for fill in told["fills"])
+    reported = backtest_command(tmp_path / "champion.json", folder, settings)
+    assert json.loads(json.dumps(reported)) == reported
+    assert reported["summary"]["trades"] == len(reported["trades"]) > 0
+    assert [fill["side"] for fill in reported["fills"][:2]] == ["buy", "sell"]
+    assert [fill["ts"] for fill in reported["fills"]] == sorted(
+        fill["ts"] for fill in reported["fills"]
+    )
 
 
 def test_a_slot_without_candles_is_named(folder, settings, tmp_path):
@@ -192,8 +194,8 @@ def test_funding_beside_the_candles_or_in_a_folder_of_its_own_is_charged_and_sai
     )
     assert kept.champion is not None
     champion = tmp_path / "free" / "champion.json"
-    told = json.loads(champion.read_text())
-    assert told["lineage"]["funding"] == "not charged, no rates are known"
+    reported = json.loads(champion.read_text())
+    assert reported["lineage"]["funding"] == "not charged, no rates are known"
     free = backtest_command(champion, folder, settings)
     assert free["funding"] == "not charged, no rates are known"
     # So dear that nobody who holds over a settlement comes out as before.

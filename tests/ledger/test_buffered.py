@@ -85,7 +85,7 @@ def test_a_full_disk_loses_nothing_and_doubles_nothing(small_disk: Path, tmp_pat
     filler = fill(small_disk)
     assert live(ledger, range(10, 40)) == [f"e{seq}" for seq in range(10, 40)]
     assert "full" in ledger.trouble
-    assert ledger.told_trouble == f"the ledger cannot be written: {ledger.trouble}"
+    assert ledger.reported_trouble == f"the ledger cannot be written: {ledger.trouble}"
     assert ledger.waiting > 30
     # What the journal tells again is known, written or not; the file shows what is in it.
     assert live(ledger, range(1, 40)) == [""] * 39

@@ -145,7 +145,7 @@ def test_rates_are_asked_for_once_one_is_due_and_a_venue_that_is_away_stops_no_j
 ):
     lake, venue = Lake(tmp_path), Venue(away=away)
     write_funding(RATES, lake.funding_folder)
-    place = context_of(tmp_path, lake=lake, exchange=venue, _world={"symbols": ["BTCUSDT"]})
+    place = context_of(tmp_path, lake=lake, exchange=venue, _configuration={"symbols": ["BTCUSDT"]})
     assert len(settlements(place, at(23))["BTCUSDT"]) == 2
     assert venue.asked == []
     assert len(settlements(place, at(24))["BTCUSDT"]) == known
@@ -155,7 +155,7 @@ def test_rates_are_asked_for_once_one_is_due_and_a_venue_that_is_away_stops_no_j
 def test_a_symbol_without_any_known_rate_is_not_asked_for(tmp_path):
     venue = Venue()
     place = context_of(
-        tmp_path, lake=Lake(tmp_path), exchange=venue, _world={"symbols": ["BTCUSDT"]}
+        tmp_path, lake=Lake(tmp_path), exchange=venue, _configuration={"symbols": ["BTCUSDT"]}
     )
     assert len(settlements(place, at(24))["BTCUSDT"]) == 0
     assert venue.asked == []

@@ -116,8 +116,8 @@ def test_on_paper_under_strict_an_unproven_version_takes_no_empty_seat_and_block
     assert offer(context, registry.version(SLOT, "1"), MadeBy()) == "the challenger"
     assert (refusals(context, SLOT).keys(), serving(context, SLOT)) == ({"challenger"}, {})
     registry.proven.add("2")
-    told = offer(context, registry.version(SLOT, "2"), MadeBy("run", "page"))
-    assert told == "in production, since the seat was empty"
+    reported = offer(context, registry.version(SLOT, "2"), MadeBy("run", "page"))
+    assert reported == "in production, since the seat was empty"
     assert registry.held["production"] == "2"
     assert serving(context, SLOT) == {"challenger": "2", "production": "2"}
 

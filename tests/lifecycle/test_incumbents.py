@@ -5,7 +5,7 @@ import pytest
 
 from crucible.errors import StrategyError
 from crucible.lifecycle.forge_runs import Job
-from crucible.lifecycle.incumbents import living_names, living_of
+from crucible.lifecycle.incumbents import incumbent_names, incumbents_of
 from crucible.registry.models import Active, RegistryError, Version
 from crucible.settings import Slot
 from crucible.strategies.contract import Exits
@@ -60,24 +60,24 @@ def test_the_living_earn_what_their_registered_strategies_do_on_the_same_candles
         }
     )
     slots = [Slot.parse(f"XUSDT-gp-{n}") for n in (3, 2, 1)] + [Slot.parse("YUSDT-gp-1")]
-    names = living_names(registry, slots, "XUSDT")
+    names = incumbent_names(registry, slots, "XUSDT")
     assert names == ["XUSDT-gp-1/3", "XUSDT-gp-2/1", "XUSDT-gp-3/7"]
     settings = SMALL.model_copy(update={"max_candles": 4_000})
-    living, left_out = living_of(registry, names, candles, frame, settings)
-    assert living.names == ("XUSDT-gp-1/3",)
+    incumbents, left_out = incumbents_of(registry, names, candles, frame, settings)
+    assert incumbents.names == ("XUSDT-gp-1/3",)
     assert "born with feature schema" in left_out["XUSDT-gp-2/1"]
     assert "no strategy file" in left_out["XUSDT-gp-3/7"]
     test = backtest(
         own.signals(frame), Market.of(candles, frame), own.exits, SMALL.costs, slice(2_000, None)
     )
-    np.testing.assert_array_equal(living.returns[:, 0], test.daily_returns)
-    assert living.days.tolist() == [1, 2, 3, 4]
+    np.testing.assert_array_equal(incumbents.returns[:, 0], test.daily_returns)
+    assert incumbents.days.tolist() == [1, 2, 3, 4]
 
 
 def test_a_version_that_is_gone_ends_the_attempt_by_name():
     candles, frame = make_market()
     with pytest.raises(RegistryError, match="XUSDT-gp-1 has no version 3"):
-        living_of(Held({}), ["XUSDT-gp-1/3"], candles, frame, SMALL)
+        incumbents_of(Held({}), ["XUSDT-gp-1/3"], candles, frame, SMALL)
 
 
 def test_a_retry_is_beside_the_same_living(tmp_path):

@@ -10,7 +10,7 @@ from crucible.ledger.reader import AgentRow
 from crucible.lifecycle.judgement import Judged, book, carry_out, due, judge_all
 from crucible.lifecycle.production import PromotionError
 from crucible.lifecycle.replacement import forge_order, forge_seed
-from crucible.operations.workspace import Home
+from crucible.operations.workspace import Workspace
 from crucible.registry.models import RegistryError, Version
 from crucible.watchtower.scorecard import score
 from crucible.watchtower.verdicts import Verdict
@@ -25,9 +25,9 @@ QUARTER = 15 * MINUTE
 class Registry:
     """Slots with a version in production each; some files cannot be read."""
 
-    def __init__(self, files=None, forgings=0):
+    def __init__(self, files=None, forge_runs=0):
         self.files = files or {SLOT: {"exits": EXITS}, OTHER: {"exits": EXITS}}
-        self.count = forgings
+        self.count = forge_runs
         self.active = {slot: {"production": "1"} for slot in self.files}
 
     def version(self, slot, version):
@@ -36,7 +36,7 @@ class Registry:
     def aliases(self, slot):
         return self.active[slot]
 
-    def forgings(self, slot):
+    def forge_runs(self, slot):
         return self.count
 
     def strategy(self, version):
@@ -57,7 +57,7 @@ def judged(slot, judgement, ts=QUARTER):
 
 @pytest.fixture
 def context(tmp_path):
-    run = Home.at(tmp_path).run("1")
+    run = Workspace.at(tmp_path).run("1")
     run.path.mkdir(parents=True)
     return context_of(tmp_path, registry=Registry(), run=run)
 

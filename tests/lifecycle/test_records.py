@@ -108,7 +108,7 @@ def test_a_versions_page_shows_how_it_fared(registry, slot, tmp_path):
 
 
 def change(slot, version, before, after, **changes):
-    told = {
+    reported = {
         "slot": slot.name,
         "action": "promoted",
         "version": version.version,
@@ -119,7 +119,7 @@ def change(slot, version, before, after, **changes):
         "key": f"{slot}:{next(numbers)}",
         "evidence": {"trades": 9, "pnl": str(Decimal("1.5")), "gain_evidence": 7.5},
     }
-    return Deployment(**{**told, **changes})
+    return Deployment(**{**reported, **changes})
 
 
 def test_a_change_of_production_is_one_run_with_its_evidence(registry, slot):

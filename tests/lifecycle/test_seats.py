@@ -15,13 +15,13 @@ HOUR = 3_600_000
 BTC, ETH = Slot.parse("BTCUSDT-gp-1"), Slot.parse("ETHUSDT-boosted-1")
 
 
-def seats(aliases, *, forging=(), refused=(), past=None, now_ts=0, quarantined=()):
+def seats(aliases, *, forge_run=(), refused=(), past=None, now_ts=0, quarantined=()):
     return [
         (item.action, item.slot)
         for item in fill_seats(
             [BTC, ETH],
             aliases,
-            forging,
+            forge_run,
             refused=dict(refused),
             past=past or {},
             now_ts=now_ts,
@@ -33,7 +33,7 @@ def seats(aliases, *, forging=(), refused=(), past=None, now_ts=0, quarantined=(
 def test_rivals_are_forged_one_at_a_time_and_never_while_a_slot_is_empty():
     held = {BTC.name: {"production": "3"}}
     assert seats(held) == [("forge", ETH.name)]
-    assert seats(held, forging=[ETH.name]) == []
+    assert seats(held, forge_run=[ETH.name]) == []
     filled = {BTC.name: {"production": "3"}, ETH.name: {"production": "1"}}
     assert seats(filled) == [("forge", BTC.name)]
     rival = {**filled, BTC.name: {"production": "3", "challenger": "4"}}
@@ -41,7 +41,7 @@ def test_rivals_are_forged_one_at_a_time_and_never_while_a_slot_is_empty():
 
 
 def test_a_slot_that_is_being_forged_is_left_alone():
-    assert seats({}, forging=[BTC.name, ETH.name]) == []
+    assert seats({}, forge_run=[BTC.name, ETH.name]) == []
 
 
 def test_an_empty_production_seat_goes_to_the_challenger_on_the_paper_venue():
@@ -111,7 +111,10 @@ def test_market_time_of_a_venue_that_is_away_is_not_known(tmp_path):
             message = "away"
             raise ExchangeError(message)
 
-    assert context_of(tmp_path, exchange=Venue(), _world={"symbols": ["B"]}).market_ts() is None
+    assert (
+        context_of(tmp_path, exchange=Venue(), _configuration={"symbols": ["B"]}).market_ts()
+        is None
+    )
 
 
 def test_what_the_arena_has_quarantined_is_retired_and_what_it_refuses_is_replaced(context):

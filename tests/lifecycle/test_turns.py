@@ -6,35 +6,41 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crucible.lifecycle.seats import fill_seats
-from crucible.lifecycle.turns import LONGEST_PAUSE_MS, Past, Wish, next_turns
+from crucible.lifecycle.turns import LONGEST_PAUSE_MS, ForgeRequest, Past, next_turns
 from crucible.settings import Slot
 
 HOUR = 3_600_000
 NAMES = [f"S{number}" for number in range(6)]
 pasts = st.builds(
     Past,
-    forgings=st.integers(0, 30),
+    forge_runs=st.integers(0, 30),
     fruitless=st.integers(0, 30),
     last_ts=st.none() | st.integers(0, 10**12),
 )
-wishes = st.lists(
-    st.builds(Wish, slot=st.sampled_from(NAMES), reason=st.just(""), is_empty=st.booleans()),
-    unique_by=lambda wish: wish.slot,
+requests = st.lists(
+    st.builds(
+        ForgeRequest, slot=st.sampled_from(NAMES), reason=st.just(""), is_empty=st.booleans()
+    ),
+    unique_by=lambda request: request.slot,
 )
 
 
-@given(wishes, st.dictionaries(st.sampled_from(NAMES), pasts), st.sets(st.sampled_from(NAMES)),
+@given(requests, st.dictionaries(st.sampled_from(NAMES), pasts), st.sets(st.sampled_from(NAMES)),
        st.none() | st.integers(0, 10**12))  # fmt: skip
 def test_only_who_wishes_and_neither_rests_nor_is_busy_gets_a_turn(asked, past, busy, now):
     granted = next_turns(asked, past, busy, now)
     assert set(granted) <= set(asked)
-    assert not {wish.slot for wish in granted} & busy
-    again = [wish for wish in granted if past.get(wish.slot, Past()).forgings or not wish.is_empty]
+    assert not {request.slot for request in granted} & busy
+    again = [
+        request
+        for request in granted
+        if past.get(request.slot, Past()).forge_runs or not request.is_empty
+    ]
     assert len(again) <= 1
     assert not (again and busy)
-    assert not any(past.get(wish.slot, Past()).rests(now) for wish in again)
+    assert not any(past.get(request.slot, Past()).rests(now) for request in again)
     if not busy and not granted:
-        assert all(past.get(wish.slot, Past()).rests(now) for wish in asked)
+        assert all(past.get(request.slot, Past()).rests(now) for request in asked)
 
 
 @given(
@@ -44,8 +50,8 @@ def test_only_who_wishes_and_neither_rests_nor_is_busy_gets_a_turn(asked, past, 
 @settings(max_examples=100, deadline=None)
 def test_no_slot_waits_for_more_turns_than_there_are_others(empties, steps):
     """Every forging is refused, for ever: the hardest case for whoever waits."""
-    asked = [Wish(name, "", empty) for name, empty in zip(NAMES, empties, strict=False)]
-    past = {wish.slot: Past(1, 1, 0) for wish in asked}
+    asked = [ForgeRequest(name, "", empty) for name, empty in zip(NAMES, empties, strict=False)]
+    past = {request.slot: Past(1, 1, 0) for request in asked}
     now, waited = 0, Counter()
     for step in steps:
         now += step
@@ -53,24 +59,24 @@ def test_no_slot_waits_for_more_turns_than_there_are_others(empties, steps):
         if not granted:
             continue
         (turn,) = granted
-        for wish in asked:
-            if wish.slot == turn.slot:
-                waited[wish.slot] = 0
-            elif not past[wish.slot].rests(now):
-                waited[wish.slot] += 1
+        for request in asked:
+            if request.slot == turn.slot:
+                waited[request.slot] = 0
+            elif not past[request.slot].rests(now):
+                waited[request.slot] += 1
         assert max(waited.values()) < len(asked)
         held = past[turn.slot]
-        past[turn.slot] = Past(held.forgings + 1, held.fruitless + 1, now)
+        past[turn.slot] = Past(held.forge_runs + 1, held.fruitless + 1, now)
 
 
 def test_on_a_market_that_stands_still_turns_are_taken_all_the_same():
-    asked = [Wish("a", "", is_empty=True), Wish("b", "", is_empty=False)]
+    asked = [ForgeRequest("a", "", is_empty=True), ForgeRequest("b", "", is_empty=False)]
     past = {"a": Past(1, 0, 60_000), "b": Past(1, 0, 60_000)}
     order = []
     for _ in range(6):
         (turn,) = next_turns(asked, past, (), 60_000)
         order.append(turn.slot)
-        past[turn.slot] = Past(past[turn.slot].forgings + 1, 0, 60_000)
+        past[turn.slot] = Past(past[turn.slot].forge_runs + 1, 0, 60_000)
     assert order == ["a", "b"] * 3
 
 
@@ -86,8 +92,8 @@ def test_a_pause_grows_with_every_fruitless_forging_up_to_a_day(fruitless):
 
 
 def test_empty_slots_that_were_never_forged_are_ordered_at_once_in_the_deployments_order():
-    asked = [Wish(name, "", is_empty=True) for name in "abc"]
-    assert [wish.slot for wish in next_turns(asked, {}, ["b"], None)] == ["a", "c"]
+    asked = [ForgeRequest(name, "", is_empty=True) for name in "abc"]
+    assert [request.slot for request in next_turns(asked, {}, ["b"], None)] == ["a", "c"]
 
 
 def test_nine_refusals_of_one_slot_keep_no_other_waiting():

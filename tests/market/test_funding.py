@@ -73,20 +73,20 @@ def test_nothing_settled_while_candles_go_on_is_lost_or_paid_twice(opened, at):
 
 def test_what_is_not_known_is_said():
     opens = minutes(0, 24)
-    assert Funding.none_of("X").says(opens) == "not charged, no rates are known"
+    assert Funding.none_of("X").describe(opens) == "not charged, no rates are known"
     assert charged(Funding.none_of("X"), opens) is None
-    assert settled([800, 808], [0.01, 0.01]).says(opens) == "not charged, no rates are known"
+    assert settled([800, 808], [0.01, 0.01]).describe(opens) == "not charged, no rates are known"
     whole = settled([0, 8, 16, 24], [0.01] * 4)
     assert whole.covered(opens) == 1
     # From 8 to 16 and, eight hours after a settlement at 16, to the end.
-    assert settled([8, 16], [0.01] * 2).says(opens) == (
+    assert settled([8, 16], [0.01] * 2).describe(opens) == (
         "charged, rates are known for 66.67% of the candles"
     )
     assert settled([0, 16, 24, 32], [0.01] * 4).covered(opens) == pytest.approx(2 / 3)
 
 
 def test_a_bad_row_or_column_is_named_with_its_file(tmp_path):
-    def told(**columns):
+    def reported(**columns):
         pq.write_table(pa.table(columns), funding_path(tmp_path, "X"))
         with pytest.raises(FundingError) as error:
             read_funding(tmp_path, "X")
@@ -94,19 +94,19 @@ def test_a_bad_row_or_column_is_named_with_its_file(tmp_path):
 
     path = str(funding_path(tmp_path, "X"))
     good = [ORIGIN_MS + 8 * HOUR_MS, ORIGIN_MS + 16 * HOUR_MS]
-    assert f"row 1 (ts {good[0]}): time is not after" in told(
+    assert f"row 1 (ts {good[0]}): time is not after" in reported(
         ts=good[:1] * 2, funding_rate=[0.1] * 2
     )
-    assert f"row 1 (ts {good[1]}): funding_rate is no share" in told(
+    assert f"row 1 (ts {good[1]}): funding_rate is no share" in reported(
         ts=good, funding_rate=[0.1, np.nan]
     )
-    assert "funding_rate is no share of a position's worth: 5.0" in told(
+    assert "funding_rate is no share of a position's worth: 5.0" in reported(
         ts=good, funding_rate=[5.0, 0.1]
     )
-    assert "row 1: funding_rate is missing" in told(ts=good, funding_rate=[0.1, None])
-    assert "column 'funding_rate' is missing" in told(ts=good, rate=[0.1, 0.2])
-    assert "holds string, not numbers; write float64" in told(ts=good, funding_rate=["a", "b"])
-    assert path in told(ts=["a", "b"], funding_rate=[0.1, 0.2])
+    assert "row 1: funding_rate is missing" in reported(ts=good, funding_rate=[0.1, None])
+    assert "column 'funding_rate' is missing" in reported(ts=good, rate=[0.1, 0.2])
+    assert "holds string, not numbers; write float64" in reported(ts=good, funding_rate=["a", "b"])
+    assert path in reported(ts=["a", "b"], funding_rate=[0.1, 0.2])
     funding_path(tmp_path, "X").write_bytes(b"no parquet")
     with pytest.raises(FundingError, match="cannot be read as funding rates"):
         read_funding(tmp_path, "X")

@@ -21,7 +21,7 @@ SYMBOLS = "BTCUSDT,ETHUSDT"
 
 
 @dataclass
-class Desk:
+class OrdersInFlight:
     link: CerebellumLink
     addresses: Addresses
     account: VenueAccount
@@ -54,7 +54,7 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def orders_in_flight(tmp_path: Path) -> Iterator[OrdersInFlight]:
     keys = write_keys(tmp_path)
     log = tmp_path / "processes.log"
     venue_words = venue_command(tmp_path, keys, SYMBOLS, speed=10, days=1)
@@ -67,24 +67,30 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
             until(lambda: link.snapshot().ts, lambda: log.read_text()[-2000:], seconds=15)
             time.sleep(1.0)
             account = VenueAccount.from_keys(venue["rest"], keys)
-            yield Desk(link, addresses, account, tmp_path / "journal.sqlite")
+            yield OrdersInFlight(link, addresses, account, tmp_path / "journal.sqlite")
 
 
 @pytest.mark.process
-def test_a_halt_closes_everything_refuses_what_follows_and_leaves_equal_books(desk: Desk):
+def test_a_halt_closes_everything_refuses_what_follows_and_leaves_equal_books(
+    orders_in_flight: OrdersInFlight,
+):
     for symbol, side, qty in (("BTCUSDT", "buy", "0.02"), ("ETHUSDT", "sell", "0.5")):
-        assert desk.submit(symbol, side, qty).status == "accepted"
-    until(lambda: len(desk.link.snapshot().positions) >= 2, desk.link.snapshot, seconds=15)
+        assert orders_in_flight.submit(symbol, side, qty).status == "accepted"
+    until(
+        lambda: len(orders_in_flight.link.snapshot().positions) >= 2,
+        orders_in_flight.link.snapshot,
+        seconds=15,
+    )
 
-    halted = halt_and_flatten(desk.addresses, "test", timeout_s=15)
+    halted = halt_and_flatten(orders_in_flight.addresses, "test", timeout_s=15)
 
     assert halted.flat
     assert halted.cancels == "0 cancels requested"
     assert halted.fills >= 4
-    refused = desk.submit("BTCUSDT", "buy", "0.02")
+    refused = orders_in_flight.submit("BTCUSDT", "buy", "0.02")
     assert (refused.status, refused.code) == ("rejected", "halted")
-    statement = desk.account.statement(Decimal(100_000))
-    journal = journal_book(desk.journal)
+    statement = orders_in_flight.account.statement(Decimal(100_000))
+    journal = journal_book(orders_in_flight.journal)
     assert journal is not None
     assert journal.positions == {}
     assert differences({"venue": statement.book(), "journal": journal}) == []

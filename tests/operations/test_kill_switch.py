@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from crucible.execution.cerebellum_link import Addresses, CerebellumLink
-from crucible.operations.workspace import Home
+from crucible.operations.workspace import Workspace
 from tests.support.documented import answers, lacking
 from tests.support.processes import cerebellum_command, python, running, venue_command, write_keys
 
@@ -21,25 +21,25 @@ BROKEN = 'home = "{home}"\n[market\nspeed = fast\n'
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
+def workspace(tmp_path_factory):
     """A home whose Cerebellum lives; its services.json is as the stack writes it."""
     folder = tmp_path_factory.mktemp("kill")
-    home = Home.at(folder / "home")
-    home.create()
+    workspace = Workspace.at(folder / "home")
+    workspace.create()
     keys, log = write_keys(folder), folder / "processes.log"
     venue_words = venue_command(folder, keys, "BTCUSDT", speed=10, days=1)
     with running(venue_words, log) as (_, venue):
         words = cerebellum_command(folder, keys, "BTCUSDT", venue)
-        words[words.index("--run-folder") + 1] = str(home.socket_folder)
+        words[words.index("--run-folder") + 1] = str(workspace.socket_folder)
         with running(words, log) as (_, ready):
             services = {"cerebellum": {"ready": ready}}
-            home.services_file.write_text(json.dumps({"services": services}))
-            yield home
+            workspace.services_file.write_text(json.dumps({"services": services}))
+            yield workspace
 
 
-def crucible(home: Home, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def crucible(workspace: Workspace, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Give a command in another folder, where every setting is broken."""
-    (folder / "broken.toml").write_text(BROKEN.format(home=home.path))
+    (folder / "broken.toml").write_text(BROKEN.format(workspace=workspace.path))
     environment = {name: value for name, value in os.environ.items() if name != "CRUCIBLE_HOME"}
     environment |= {
         "CRUCIBLE_SETTINGS_FILE": str(folder / "broken.toml"),
@@ -52,45 +52,47 @@ def crucible(home: Home, folder: Path, *words: str) -> subprocess.CompletedProce
     )
 
 
-def state(home: Home) -> str:
-    folder = home.socket_folder
+def state(workspace: Workspace) -> str:
+    folder = workspace.socket_folder
     names = (f"ipc://{folder / name}" for name in ("commands", "events", "market"))
     with CerebellumLink(Addresses(*names)) as link:
         return link.snapshot().state
 
 
-def test_it_halts_from_any_folder_with_every_setting_broken(home: Home, tmp_path: Path):
-    done = crucible(home, tmp_path, "kill", "--yes")
+def test_it_halts_from_any_folder_with_every_setting_broken(workspace: Workspace, tmp_path: Path):
+    done = crucible(workspace, tmp_path, "kill", "--yes")
     assert done.returncode == 0, done.stderr
     assert "halted" in done.stdout
     assert lacking(PROMISED["broken-settings"], done.stderr) == []
-    assert f"the home is {home.path}, by a line of" in done.stderr
-    assert state(home) == "HALTED"
-    assert crucible(home, tmp_path, "resume", "--operator", "me").returncode == 0
-    assert state(home) == "ACTIVE"
-    assert "broken.toml cannot be read" in crucible(home, tmp_path, "status").stderr
+    assert f"the home is {workspace.path}, by a line of" in done.stderr
+    assert state(workspace) == "HALTED"
+    assert crucible(workspace, tmp_path, "resume", "--operator", "me").returncode == 0
+    assert state(workspace) == "ACTIVE"
+    assert "broken.toml cannot be read" in crucible(workspace, tmp_path, "status").stderr
 
 
 @pytest.mark.parametrize("damage", [None, "", "{", "[]"])
-def test_it_halts_with_the_file_that_names_the_sockets_damaged(home: Home, tmp_path: Path, damage):
-    held = home.services_file.read_text()
+def test_it_halts_with_the_file_that_names_the_sockets_damaged(
+    workspace: Workspace, tmp_path: Path, damage
+):
+    held = workspace.services_file.read_text()
     if damage is None:
-        home.services_file.unlink()
+        workspace.services_file.unlink()
     else:
-        home.services_file.write_text(damage)
+        workspace.services_file.write_text(damage)
     try:
-        done = crucible(home, tmp_path, "kill", "--yes")
+        done = crucible(workspace, tmp_path, "kill", "--yes")
         assert done.returncode == 0, done.stderr
         assert lacking(PROMISED["damaged-services"], done.stderr) == []
-        assert f"{home.socket_folder} are used" in done.stderr
-        assert state(home) == "HALTED"
-        assert crucible(home, tmp_path, "resume", "--operator", "me").returncode == 0
+        assert f"{workspace.socket_folder} are used" in done.stderr
+        assert state(workspace) == "HALTED"
+        assert crucible(workspace, tmp_path, "resume", "--operator", "me").returncode == 0
     finally:
-        home.services_file.write_text(held)
+        workspace.services_file.write_text(held)
 
 
 def test_a_home_without_cerebellum_names_the_homes_in_which_something_runs(tmp_path: Path):
-    empty, other = Home.at(tmp_path / "empty"), tmp_path / "other"
+    empty, other = Workspace.at(tmp_path / "empty"), tmp_path / "other"
     empty.create()
     environment = {**os.environ, "CRUCIBLE_HOME": str(other), "CRUCIBLE_SERVICE": "test"}
     code = "import time; print('here', flush=True); time.sleep(60)"

@@ -9,10 +9,15 @@ from hypothesis import strategies as st
 
 from crucible.market.candles import CandleError, Candles, write_candles
 from crucible.market.funding import Funding, write_funding
-from crucible.operations.errors import HomeError
-from crucible.operations.market_configuration import DAY_MS, SIMULATED_ORIGIN_MS, World, open_world
-from crucible.operations.supervision.supervisor import UpOptions, options_settings, world_of
-from crucible.operations.workspace import Home
+from crucible.operations.errors import WorkspaceError
+from crucible.operations.market_configuration import (
+    DAY_MS,
+    SIMULATED_ORIGIN_MS,
+    MarketConfiguration,
+    open_configuration,
+)
+from crucible.operations.supervision.supervisor import UpOptions, configuration_of, options_settings
+from crucible.operations.workspace import Workspace
 from crucible.settings import MINUTE_MS
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
@@ -20,14 +25,14 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT")
 CASES = Path(__file__).resolve().parents[1] / "cases" / "candle_files"
 
 
-def opened(home: Home, **changes: object) -> World:
+def opened(workspace: Workspace, **changes: object) -> MarketConfiguration:
     arguments: dict[str, object] = {
         "symbols": None,
         "default_symbols": SYMBOLS,
         "seed": 7,
         "history_days": 30,
     }
-    return open_world(home, **{**arguments, **changes})  # type: ignore[arg-type]
+    return open_configuration(workspace, **{**arguments, **changes})  # type: ignore[arg-type]
 
 
 def recording(folder: Path, symbol: str, minutes: int, first: int = 0) -> None:
@@ -39,164 +44,173 @@ def recording(folder: Path, symbol: str, minutes: int, first: int = 0) -> None:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    made = Home.at(tmp_path / "home")
+def workspace(tmp_path: Path) -> Workspace:
+    made = Workspace.at(tmp_path / "home")
     made.create()
     return made
 
 
-def test_the_first_simulated_start_is_the_same_everywhere(home: Home):
-    world = opened(home)
-    assert world.origin_ms == SIMULATED_ORIGIN_MS
-    assert world.start_ms == SIMULATED_ORIGIN_MS + 30 * DAY_MS
-    assert world.symbols == SYMBOLS
+def test_the_first_simulated_start_is_the_same_everywhere(workspace: Workspace):
+    configuration = opened(workspace)
+    assert configuration.origin_ms == SIMULATED_ORIGIN_MS
+    assert configuration.start_ms == SIMULATED_ORIGIN_MS + 30 * DAY_MS
+    assert configuration.symbols == SYMBOLS
 
 
 @settings(max_examples=30, deadline=None)
 @given(passed=st.lists(st.integers(0, 10 * DAY_MS), min_size=1, max_size=5))
 def test_a_later_start_never_relives_an_instant(tmp_path_factory: pytest.TempPathFactory, passed):
-    home = Home.at(tmp_path_factory.mktemp("home"))
-    home.create()
+    workspace = Workspace.at(tmp_path_factory.mktemp("home"))
+    workspace.create()
     newest = 0
     for span in passed:
-        world = opened(home)
-        assert world.start_ms >= newest
-        assert world.start_ms % MINUTE_MS == 0
-        newest = world.start_ms + span
-        world.save(home, newest)
-        world.save(home, newest - span)  # an older instant does not turn the clock back
-    assert opened(home).start_ms >= newest
+        configuration = opened(workspace)
+        assert configuration.start_ms >= newest
+        assert configuration.start_ms % MINUTE_MS == 0
+        newest = configuration.start_ms + span
+        configuration.save(workspace, newest)
+        configuration.save(
+            workspace, newest - span
+        )  # an older instant does not turn the clock back
+    assert opened(workspace).start_ms >= newest
 
 
 @pytest.mark.parametrize(
     ("change", "named"), [({"seed": 8}, "seed was 7"), ({"symbols": ("BTCUSDT",)}, "symbols was")]
 )
-def test_another_market_in_the_same_home_is_refused(home: Home, change: dict, named: str):
-    opened(home).save(home, 0)
-    with pytest.raises(HomeError, match=named):
-        opened(home, **change)
+def test_another_market_in_the_same_home_is_refused(workspace: Workspace, change: dict, named: str):
+    opened(workspace).save(workspace, 0)
+    with pytest.raises(WorkspaceError, match=named):
+        opened(workspace, **change)
 
 
 def test_a_recording_starts_after_its_history_and_takes_all_the_symbols_it_has(
-    home: Home, tmp_path: Path
+    workspace: Workspace, tmp_path: Path
 ):
     recording(tmp_path, "BTCUSDT", 5_000)
     recording(tmp_path, "SOLUSDT", 5_000)
 
-    world = opened(home, candles=tmp_path)
+    configuration = opened(workspace, candles=tmp_path)
 
-    assert world.market == "replay"
-    assert world.symbols == ("BTCUSDT", "SOLUSDT")
-    assert not any("left out" in line for line in world.says())
-    assert world.start_ms == world.origin_ms + 3_000 * MINUTE_MS
-    assert world.end_ms == world.origin_ms + 5_000 * MINUTE_MS
-    assert world.candles == str(tmp_path)
+    assert configuration.market == "replay"
+    assert configuration.symbols == ("BTCUSDT", "SOLUSDT")
+    assert not any("left out" in line for line in configuration.describe())
+    assert configuration.start_ms == configuration.origin_ms + 3_000 * MINUTE_MS
+    assert configuration.end_ms == configuration.origin_ms + 5_000 * MINUTE_MS
+    assert configuration.candles == str(tmp_path)
 
 
-def test_a_recording_spans_what_all_its_symbols_have(home: Home, tmp_path: Path):
+def test_a_recording_spans_what_all_its_symbols_have(workspace: Workspace, tmp_path: Path):
     recording(tmp_path, "BTCUSDT", 5_000)
     recording(tmp_path, "ETHUSDT", 5_000, first=2_500)
 
-    world = opened(home, candles=tmp_path)
+    configuration = opened(workspace, candles=tmp_path)
 
-    assert world.end_ms is not None
-    assert world.end_ms - world.origin_ms == 2_500 * MINUTE_MS
+    assert configuration.end_ms is not None
+    assert configuration.end_ms - configuration.origin_ms == 2_500 * MINUTE_MS
 
 
-def test_a_recording_that_has_ended_is_not_started_again(home: Home, tmp_path: Path):
+def test_a_recording_that_has_ended_is_not_started_again(workspace: Workspace, tmp_path: Path):
     recording(tmp_path, "BTCUSDT", 2_500)
-    world = opened(home, candles=tmp_path)
-    assert world.end_ms is not None
-    world.save(home, world.end_ms)
-    with pytest.raises(HomeError, match="ends at"):
-        opened(home, candles=tmp_path)
+    configuration = opened(workspace, candles=tmp_path)
+    assert configuration.end_ms is not None
+    configuration.save(workspace, configuration.end_ms)
+    with pytest.raises(WorkspaceError, match="ends at"):
+        opened(workspace, candles=tmp_path)
 
 
-def test_a_symbol_without_candles_is_named(home: Home, tmp_path: Path):
+def test_a_symbol_without_candles_is_named(workspace: Workspace, tmp_path: Path):
     recording(tmp_path, "BTCUSDT", 2_500)
-    with pytest.raises(HomeError, match="no candles of XRPUSDT; it holds BTCUSDT"):
-        opened(home, candles=tmp_path, symbols=("XRPUSDT",))
+    with pytest.raises(WorkspaceError, match="no candles of XRPUSDT; it holds BTCUSDT"):
+        opened(workspace, candles=tmp_path, symbols=("XRPUSDT",))
 
 
 def test_a_recording_that_nothing_can_be_forged_on_or_that_has_no_common_minute_is_refused(
-    home: Home, tmp_path: Path
+    workspace: Workspace, tmp_path: Path
 ):
     recording(tmp_path, "BTCUSDT", 1_999)
     with pytest.raises(
-        HomeError, match=r"1999 minutes .* fewer than 2000: give a longer recording"
+        WorkspaceError, match=r"1999 minutes .* fewer than 2000: give a longer recording"
     ):
-        opened(home, candles=tmp_path)
+        opened(workspace, candles=tmp_path)
     recording(tmp_path, "BTCUSDT", 2_500)
     recording(tmp_path, "ETHUSDT", 2_500, first=2_500)
-    with pytest.raises(HomeError, match="no minute is in every file of BTCUSDT, ETHUSDT"):
-        opened(home, candles=tmp_path)
+    with pytest.raises(WorkspaceError, match="no minute is in every file of BTCUSDT, ETHUSDT"):
+        opened(workspace, candles=tmp_path)
 
 
 @pytest.mark.parametrize(
     "case", ["microseconds", "a-row-of-1970", "times-without-a-zone", "no-price"]
 )
-def test_a_recording_with_a_bad_file_starts_nothing(home: Home, case: str):
+def test_a_recording_with_a_bad_file_starts_nothing(workspace: Workspace, case: str):
     with pytest.raises(CandleError, match=r"BTCUSDT-1m\.parquet: (row|column)"):
-        opened(home, candles=CASES / case)
+        opened(workspace, candles=CASES / case)
 
 
-def test_a_file_that_no_symbol_names_is_not_dropped_unsaid(home: Home, tmp_path: Path):
+def test_a_file_that_no_symbol_names_is_not_dropped_unsaid(workspace: Workspace, tmp_path: Path):
     recording(tmp_path, "BTCUSDT", 2_500)
     (tmp_path / "ethusdt-1m.parquet").write_bytes(b"")
     with pytest.raises(CandleError, match="'ethusdt' is no symbol"):
-        opened(home, candles=tmp_path)
+        opened(workspace, candles=tmp_path)
 
 
-def test_symbols_that_a_replay_leaves_out_are_told(home: Home, tmp_path: Path):
+def test_symbols_that_a_replay_leaves_out_are_told(workspace: Workspace, tmp_path: Path):
     for symbol in ("BTCUSDT", "SOLUSDT", "BTCUSD"):
         recording(tmp_path, symbol, 2_000)
 
-    assert opened(home, candles=tmp_path).symbols == ("BTCUSDT", "SOLUSDT")
+    assert opened(workspace, candles=tmp_path).symbols == ("BTCUSDT", "SOLUSDT")
     assert any(
-        "left out of the replay: BTCUSD;" in line for line in opened(home, candles=tmp_path).says()
+        "left out of the replay: BTCUSD;" in line
+        for line in opened(workspace, candles=tmp_path).describe()
     )
-    named = opened(home, candles=tmp_path, symbols=("BTCUSDT",))
-    assert any("left out of the replay: BTCUSD, SOLUSDT;" in line for line in named.says())
+    named = opened(workspace, candles=tmp_path, symbols=("BTCUSDT",))
+    assert any("left out of the replay: BTCUSD, SOLUSDT;" in line for line in named.describe())
 
 
-def test_a_home_goes_on_with_the_symbols_that_it_replayed_before(home: Home, tmp_path: Path):
+def test_a_home_goes_on_with_the_symbols_that_it_replayed_before(
+    workspace: Workspace, tmp_path: Path
+):
     recording(tmp_path, "BTCUSDT", 2_000)
     recording(tmp_path, "SOLUSDT", 2_000)
-    opened(home, candles=tmp_path, symbols=("BTCUSDT",)).save(home, 0)
+    opened(workspace, candles=tmp_path, symbols=("BTCUSDT",)).save(workspace, 0)
 
-    assert opened(home, candles=tmp_path).symbols == ("BTCUSDT",)
+    assert opened(workspace, candles=tmp_path).symbols == ("BTCUSDT",)
 
 
-def test_a_replay_knows_whose_funding_it_does_not_know(home: Home, tmp_path: Path):
+def test_a_replay_knows_whose_funding_it_does_not_know(workspace: Workspace, tmp_path: Path):
     rates = tmp_path / "rates"
     for symbol in ("BTCUSDT", "ETHUSDT"):
         recording(tmp_path, symbol, 2_000)
     settled = Funding("BTCUSDT", np.array([1_700_000_040_000]), np.array([0.0001]))
     write_funding(settled, rates)
 
-    assert opened(home, candles=tmp_path).unknown_funding == ("BTCUSDT", "ETHUSDT")
-    world = opened(home, candles=tmp_path, funding=rates)
-    assert world.funding == str(rates)
-    assert world.unknown_funding == ("ETHUSDT",)
-    assert any("no rates of funding are known for ETHUSDT" in line for line in world.says())
-    world.save(home, 0)
-    with pytest.raises(HomeError, match="funding was"):
-        opened(home, candles=tmp_path)
+    assert opened(workspace, candles=tmp_path).unknown_funding == ("BTCUSDT", "ETHUSDT")
+    configuration = opened(workspace, candles=tmp_path, funding=rates)
+    assert configuration.funding == str(rates)
+    assert configuration.unknown_funding == ("ETHUSDT",)
+    assert any(
+        "no rates of funding are known for ETHUSDT" in line for line in configuration.describe()
+    )
+    configuration.save(workspace, 0)
+    with pytest.raises(WorkspaceError, match="funding was"):
+        opened(workspace, candles=tmp_path)
 
 
 @pytest.mark.parametrize(
     ("place", "named"),
     [("nowhere", "no such folder"), (".", r"has none of BTCUSDT-funding\.parquet")],
 )
-def test_a_folder_without_rates_is_refused(home: Home, tmp_path: Path, place: str, named: str):
+def test_a_folder_without_rates_is_refused(
+    workspace: Workspace, tmp_path: Path, place: str, named: str
+):
     recording(tmp_path, "BTCUSDT", 2_000)
-    with pytest.raises(HomeError, match=named):
-        opened(home, candles=tmp_path, funding=tmp_path / place)
+    with pytest.raises(WorkspaceError, match=named):
+        opened(workspace, candles=tmp_path, funding=tmp_path / place)
 
 
-def test_rates_without_a_replay_are_refused(home: Home, tmp_path: Path):
-    with pytest.raises(HomeError, match=r"--funding .* belongs to a replay"):
-        opened(home, funding=tmp_path)
+def test_rates_without_a_replay_are_refused(workspace: Workspace, tmp_path: Path):
+    with pytest.raises(WorkspaceError, match=r"--funding .* belongs to a replay"):
+        opened(workspace, funding=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +223,7 @@ def test_rates_without_a_replay_are_refused(home: Home, tmp_path: Path):
 )
 @pytest.mark.parametrize("speed", [None, 60.0])
 def test_only_settings_that_name_symbols_restrict_a_replay(
-    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text, held, speed
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text, held, speed
 ):
     for symbol in ("BTCUSDT", "ETHUSDT", "LTCUSDT"):
         recording(tmp_path / "candles", symbol, 2_000)
@@ -218,14 +232,14 @@ def test_only_settings_that_name_symbols_restrict_a_replay(
     monkeypatch.delenv("CRUCIBLE_MARKET__SYMBOLS", raising=False)
 
     options = UpOptions(candles=tmp_path / "candles")
-    assert world_of(options_settings(speed, None), options, home).symbols == held
+    assert configuration_of(options_settings(speed, None), options, workspace).symbols == held
 
 
-def test_an_empty_folder_is_named(home: Home, tmp_path: Path):
-    with pytest.raises(HomeError, match=r"no SYMBOL-1m\.parquet at all"):
-        opened(home, candles=tmp_path / "nothing")
+def test_an_empty_folder_is_named(workspace: Workspace, tmp_path: Path):
+    with pytest.raises(WorkspaceError, match=r"no SYMBOL-1m\.parquet at all"):
+        opened(workspace, candles=tmp_path / "nothing")
 
 
-def test_a_start_before_the_market_is_refused(home: Home):
-    with pytest.raises(HomeError, match="--start"):
-        opened(home, start_ms=1)
+def test_a_start_before_the_market_is_refused(workspace: Workspace):
+    with pytest.raises(WorkspaceError, match="--start"):
+        opened(workspace, start_ms=1)

@@ -15,9 +15,9 @@ from crucible.errors import CrucibleError
 from crucible.features.influence.mapper import InfluenceArrays
 from crucible.forge.evolution.checkpoint import read_checked
 from crucible.ledger.ledger import Ledger
-from crucible.operations.errors import HomeError
-from crucible.operations.market_configuration import open_outside, open_world
-from crucible.operations.workspace import Home, read_json, write_json
+from crucible.operations.errors import WorkspaceError
+from crucible.operations.market_configuration import open_configuration, open_outside
+from crucible.operations.workspace import Workspace, read_json, write_json
 from tests.support.disks import fill, mounted
 from tests.support.documented import answers, lacking
 
@@ -82,7 +82,7 @@ def test_each_state_file_is_read_whole_or_refused_with_its_name_and_the_next_ste
         path.write_bytes(content)
         if (name, content) == ("keys.json", b"[]"):
             continue  # no account: told by whoever needs one
-        with pytest.raises(HomeError) as caught:
+        with pytest.raises(WorkspaceError) as caught:
             read_json(path)
         message = str(caught.value)
         assert message.startswith(f"{path}: ")
@@ -90,7 +90,7 @@ def test_each_state_file_is_read_whole_or_refused_with_its_name_and_the_next_ste
         assert "Traceback" not in message
     path.unlink()
     path.mkdir()
-    with pytest.raises(HomeError, match="cannot be read"):
+    with pytest.raises(WorkspaceError, match="cannot be read"):
         read_json(path)
 
 
@@ -98,39 +98,41 @@ def test_each_state_file_is_read_whole_or_refused_with_its_name_and_the_next_ste
     "content", ["", "\0\0\0\0", "\n", "..", "0009", "run 1", "../0001", "\u0660\u0660\u0660\u0661"]
 )
 def test_a_damaged_current_is_refused_and_never_taken_for_a_run(tmp_path: Path, content: str):
-    home = Home.at(tmp_path / "home")
-    home.create()
-    home.new_run()
-    newest = home.new_run()
-    (home.path / "current").write_text(content)
+    workspace = Workspace.at(tmp_path / "home")
+    workspace.create()
+    workspace.new_run()
+    newest = workspace.new_run()
+    (workspace.path / "current").write_text(content)
     with pytest.raises(
-        HomeError, match=r"current: names no run .* the newest is 0002.*echo 0002 >"
+        WorkspaceError, match=r"current: names no run .* the newest is 0002.*echo 0002 >"
     ):
-        home.current()
-    (home.path / "current").unlink()
-    with pytest.raises(HomeError, match="names no run"):
-        home.current()
-    (home.path / "current").write_text(newest.run_id)
-    assert home.current() == newest
+        workspace.current()
+    (workspace.path / "current").unlink()
+    with pytest.raises(WorkspaceError, match="names no run"):
+        workspace.current()
+    (workspace.path / "current").write_text(newest.run_id)
+    assert workspace.current() == newest
     # A paper start makes a new run, whatever the file says.
-    (home.path / "current").write_text(content)
-    assert home.new_run().run_id == "0003"
-    assert home.current() == home.run("0003")
+    (workspace.path / "current").write_text(content)
+    assert workspace.new_run().run_id == "0003"
+    assert workspace.current() == workspace.run("0003")
 
 
 def test_a_world_that_cannot_be_read_starts_nothing(tmp_path: Path):
-    home = Home.at(tmp_path / "home")
-    home.create()
-    home.world_file.write_text("")
-    with pytest.raises(HomeError, match=r"world\.json: is empty, as after a loss of power"):
-        open_outside(home, symbols=("BTCUSDT",), seed=1, history_days=3, now_ms=10**12)
-    with pytest.raises(HomeError, match=r"world\.json"):
-        open_world(home, symbols=None, default_symbols=("BTCUSDT",), seed=1, history_days=3)
+    workspace = Workspace.at(tmp_path / "home")
+    workspace.create()
+    workspace.configuration_file.write_text("")
+    with pytest.raises(WorkspaceError, match=r"world\.json: is empty, as after a loss of power"):
+        open_outside(workspace, symbols=("BTCUSDT",), seed=1, history_days=3, now_ms=10**12)
+    with pytest.raises(WorkspaceError, match=r"world\.json"):
+        open_configuration(
+            workspace, symbols=None, default_symbols=("BTCUSDT",), seed=1, history_days=3
+        )
 
 
-def command(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def command(workspace: Path, *words: str) -> subprocess.CompletedProcess[str]:
     program = Path(sys.executable).with_name("crucible")
-    environment = {**os.environ, "CRUCIBLE_HOME": str(home), "COLUMNS": "200"}
+    environment = {**os.environ, "CRUCIBLE_HOME": str(workspace), "COLUMNS": "200"}
     return subprocess.run(
         [program, *words], env=environment, capture_output=True, text=True, check=False
     )
@@ -138,11 +140,11 @@ def command(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.process
 def test_every_command_tells_a_damaged_file_in_one_line_and_the_page_goes_on(tmp_path: Path):
-    home = Home.at(tmp_path / "home")
-    home.create()
-    run = home.new_run()
-    client = TestClient(make_app(home))
-    for path in (home.services_file, run.arena, home.path / "current", run.facts):
+    workspace = Workspace.at(tmp_path / "home")
+    workspace.create()
+    run = workspace.new_run()
+    client = TestClient(make_app(workspace))
+    for path in (workspace.services_file, run.arena, workspace.path / "current", run.facts):
         before = path.read_bytes() if path.exists() else None
         path.write_bytes(b"")
         answer = client.get("/api/state")
@@ -153,25 +155,25 @@ def test_every_command_tells_a_damaged_file_in_one_line_and_the_page_goes_on(tmp
         else:
             path.write_bytes(before)
         assert client.get("/api/state").status_code == 200
-    (home.path / "current").write_bytes(b"")
+    (workspace.path / "current").write_bytes(b"")
     for words in (("status",), ("report",)):
-        done = command(home.path, *words)
+        done = command(workspace.path, *words)
         assert done.returncode == 1
-        assert done.stderr.startswith(f"crucible: {home.path}/current: names no run")
+        assert done.stderr.startswith(f"crucible: {workspace.path}/current: names no run")
         assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.process
 def test_status_shows_foreign_markup_and_escapes_to_the_letter(tmp_path: Path):
-    home = Home.at(tmp_path / "home")
-    home.create()
-    run = home.new_run()
+    workspace = Workspace.at(tmp_path / "home")
+    workspace.create()
+    run = workspace.new_run()
     foreign = "no [/x] [bold]\x1b]0;title\x07\x1b[2J\ud800 :smile:"
     entry = {"state": "up", "address": "http://127.0.0.1:1/[/y]", "event": foreign, "pid": None}
-    write_json(home.services_file, {"services": {"mlflow": entry, "cerebellum": entry}})
+    write_json(workspace.services_file, {"services": {"mlflow": entry, "cerebellum": entry}})
     agent = {"agent": "a[/z]@1", "role": foreign, "last_signal": foreign, "last_event": foreign}
     write_json(run.arena, {"market_ts": 60_000, "agents": [agent]})
-    done = command(home.path, "status")
+    done = command(workspace.path, "status")
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout
     assert "\x07" not in done.stdout
@@ -180,13 +182,13 @@ def test_status_shows_foreign_markup_and_escapes_to_the_letter(tmp_path: Path):
     assert "[/x]" in flat
     assert "\\x1b]0;title" in flat
     assert ":smile:" in flat
-    assert json.loads(command(home.path, "status", "--json").stdout)["agents"] == [agent]
+    assert json.loads(command(workspace.path, "status", "--json").stdout)["agents"] == [agent]
 
 
 PROMISED = answers("State files")
 
 
-def told(path: Path, content: bytes, read: Callable[[Path], object]) -> str:
+def reported(path: Path, content: bytes, read: Callable[[Path], object]) -> str:
     path.write_bytes(content)
     with pytest.raises(CrucibleError) as caught:
         read(path)
@@ -212,18 +214,18 @@ DAMAGED = {
 def test_what_comes_back_damaged_gets_the_answer_of_the_reference(tmp_path: Path, case: str):
     name, contents, read = DAMAGED[case]
     for content in contents:
-        assert lacking(PROMISED[case], told(tmp_path / name, content, read)) == []
+        assert lacking(PROMISED[case], reported(tmp_path / name, content, read)) == []
 
 
 @pytest.mark.process
 def test_a_damaged_current_and_a_full_disk_get_the_answer_of_the_reference(tmp_path: Path):
-    home = Home.at(tmp_path / "home")
-    home.create()
-    home.new_run()
-    home.new_run()
-    (home.path / "current").write_text("")
-    with pytest.raises(HomeError) as caught:
-        home.current()
+    workspace = Workspace.at(tmp_path / "home")
+    workspace.create()
+    workspace.new_run()
+    workspace.new_run()
+    (workspace.path / "current").write_text("")
+    with pytest.raises(WorkspaceError) as caught:
+        workspace.current()
     assert lacking(PROMISED["damaged-current"], str(caught.value)) == []
     with mounted(tmp_path / "disk", "64k") as disk:
         fill(disk)

@@ -12,46 +12,51 @@ import pytest
 from crucible.operations.status import read_status
 from crucible.operations.supervision.process import Identity
 from crucible.operations.supervision.services import NAMES
-from crucible.operations.workspace import Home, write_json
+from crucible.operations.workspace import Workspace, write_json
 
 AGENT = {"agent": "BTCUSDT-gp-1@1", "proven": False, "pnl": "1.5", "position": "0"}
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    made = Home.at(tmp_path / "home")
+def workspace(tmp_path: Path) -> Workspace:
+    made = Workspace.at(tmp_path / "home")
     made.create()
     return made
 
 
-def record(home: Home, **services: dict) -> None:
+def record(workspace: Workspace, **services: dict) -> None:
     me = Identity.of(os.getpid())
     assert me is not None
     write_json(
-        home.services_file,
+        workspace.services_file,
         {"supervisor": me.to_json(), "services": services},
     )
 
 
-def living(**entry: object) -> dict:
+def incumbents(**entry: object) -> dict:
     me = Identity.of(os.getpid())
     assert me is not None
     return {**me.to_json(), "state": "up", "address": "", **entry}
 
 
-def test_a_home_where_nothing_ran_has_everything_down(home: Home):
-    status = read_status(home)
+def test_a_home_where_nothing_ran_has_everything_down(workspace: Workspace):
+    status = read_status(workspace)
     assert status.down == list(NAMES)
     assert not status.running
     assert status.to_json()["memory_mb"] == 0.0
 
 
-def test_a_living_process_is_up_with_its_memory_and_a_dead_one_is_down(home: Home):
-    dead = living()
+def test_a_living_process_is_up_with_its_memory_and_a_dead_one_is_down(workspace: Workspace):
+    dead = incumbents()
     dead["start_ticks"] -= 1000
-    record(home, cerebellum=living(event="ready"), arena=dead, worker=living(state="starting"))
+    record(
+        workspace,
+        cerebellum=incumbents(event="ready"),
+        arena=dead,
+        worker=incumbents(state="starting"),
+    )
 
-    found = {service.name: service for service in read_status(home).services}
+    found = {service.name: service for service in read_status(workspace).services}
 
     assert found["cerebellum"].state == "up"
     assert found["cerebellum"].memory_mb > 1
@@ -60,24 +65,24 @@ def test_a_living_process_is_up_with_its_memory_and_a_dead_one_is_down(home: Hom
     assert found["worker"].state == "starting"
 
 
-def test_a_living_process_that_does_not_answer_is_not_called_up(home: Home):
-    record(home, mlflow=living(address="http://127.0.0.1:9"))
-    (service,) = read_status(home).services
+def test_a_living_process_that_does_not_answer_is_not_called_up(workspace: Workspace):
+    record(workspace, mlflow=incumbents(address="http://127.0.0.1:9"))
+    (service,) = read_status(workspace).services
     assert service.state == "starting"
 
 
-def test_agents_are_those_of_the_newest_run(home: Home):
-    home.new_run()
-    run = home.new_run()
+def test_agents_are_those_of_the_newest_run(workspace: Workspace):
+    workspace.new_run()
+    run = workspace.new_run()
     write_json(run.arena, {"market_ts": 1_735_689_600_000, "agents": [AGENT]})
-    status = read_status(home).to_json()
+    status = read_status(workspace).to_json()
     assert status["agents"] == [AGENT]
     assert status["run"] == "0002"
 
 
 @pytest.mark.process
-def test_the_command_answers_as_json_at_once_and_imports_nothing_heavy(home: Home):
-    record(home, cerebellum=living())
+def test_the_command_answers_as_json_at_once_and_imports_nothing_heavy(workspace: Workspace):
+    record(workspace, cerebellum=incumbents())
     code = (
         "import sys; sys.argv = ['crucible', 'status', '--json']\n"
         "from crucible.cli import main\n"
@@ -89,7 +94,7 @@ def test_the_command_answers_as_json_at_once_and_imports_nothing_heavy(home: Hom
     began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "CRUCIBLE_HOME": str(home.path)},
+        env={**os.environ, "CRUCIBLE_HOME": str(workspace.path)},
         capture_output=True,
         text=True,
         check=True,

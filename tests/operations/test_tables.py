@@ -24,7 +24,7 @@ from crucible.ledger.trades import Fill, Mode
 from crucible.operations.reconciliation.report import agent_sums
 from crucible.operations.sheet import Column, Sheet
 from crucible.operations.tables import agents_tables, figures_table
-from crucible.operations.workspace import Home, write_json
+from crucible.operations.workspace import Workspace, write_json
 
 PROMOTED, RIVAL = "SOLUSDT-boosted-12@345", "SOLUSDT-boosted-12@346"
 # Figures of real length; each must be found whole.
@@ -50,9 +50,9 @@ def fill(number: int, agent: str, mode: Mode, side: str, price: str) -> Fill:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A challenger that lost much in simulation, was promoted, and won a little; and its rival."""
-    made = Home.at(tmp_path_factory.mktemp("home"))
+    made = Workspace.at(tmp_path_factory.mktemp("home"))
     made.create()
     made.ensure_keys()
     run = made.new_run()
@@ -87,10 +87,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     return made
 
 
-def typed(home: Home, width: int | None, *words: str) -> str:
+def typed(workspace: Workspace, width: int | None, *words: str) -> str:
     """Run a command in a terminal of that width; None: into a pipe."""
     command = [sys.executable, "-m", "crucible.cli", *words]
-    environment = {**os.environ, "CRUCIBLE_HOME": str(home.path), "TERM": "xterm-256color"}
+    environment = {**os.environ, "CRUCIBLE_HOME": str(workspace.path), "TERM": "xterm-256color"}
     environment.pop("COLUMNS", None)
     if width is None:
         return subprocess.run(
@@ -119,17 +119,17 @@ def typed(home: Home, width: int | None, *words: str) -> str:
 
 @pytest.mark.process
 @pytest.mark.parametrize("width", [60, 80, 200, None])
-def test_report_and_status_show_every_figure_whole(home: Home, width: int | None):
-    live, rival = agent_sums(home.current())  # type: ignore[arg-type]
-    told = typed(home, width, "report")
+def test_report_and_status_show_every_figure_whole(workspace: Workspace, width: int | None):
+    live, rival = agent_sums(workspace.current())  # type: ignore[arg-type]
+    reported = typed(workspace, width, "report")
     for figures in (live, live["simulated"], rival["simulated"]):
         for name in ("fees", "pnl"):
-            assert f"{Decimal(figures[name]):,.2f}" in told, (name, told)
-    assert "1234.567891" in told
-    seen = typed(home, width, "status")
+            assert f"{Decimal(figures[name]):,.2f}" in reported, (name, reported)
+    assert "1234.567891" in reported
+    seen = typed(workspace, width, "status")
     for figure in ("9,876,543.21", "1234.567891", "12345", "-0.04", RIVAL, PROMOTED):
         assert figure in seen, (figure, seen)
-    for text in (told, seen):
+    for text in (reported, seen):
         assert "…" not in text
         assert "..." not in text
         if width is not None:
@@ -139,8 +139,10 @@ def test_report_and_status_show_every_figure_whole(home: Home, width: int | None
         assert "because of a very long sentence" in line
 
 
-def test_a_promoted_agents_profit_begins_at_its_promotion_and_sums_to_the_venues(home: Home):
-    live, rival = agent_sums(home.current())  # type: ignore[arg-type]
+def test_a_promoted_agents_profit_begins_at_its_promotion_and_sums_to_the_venues(
+    workspace: Workspace,
+):
+    live, rival = agent_sums(workspace.current())  # type: ignore[arg-type]
     assert live["trades"] == 1
     assert Decimal(live["pnl"]) == Decimal("1234.567891") * 9000 - 2 * FEE
     assert Decimal(live["fees"]) == 2 * FEE
@@ -154,17 +156,17 @@ def test_a_promoted_agents_profit_begins_at_its_promotion_and_sums_to_the_venues
 
 
 @pytest.mark.process
-def test_what_is_simulated_stands_apart_and_says_so(home: Home):
-    told = typed(home, None, "report")
-    real, simulated = told.split("Challengers: SIMULATED, no part of any sum above")
+def test_what_is_simulated_stands_apart_and_says_so(workspace: Workspace):
+    reported = typed(workspace, None, "report")
+    real, simulated = reported.split("Challengers: SIMULATED, no part of any sum above")
     assert RIVAL not in real
     assert RIVAL in simulated
     assert "simulated PnL" in simulated
     assert "a challenger before" in simulated
-    seen = typed(home, None, "status")
+    seen = typed(workspace, None, "status")
     assert RIVAL in seen.split("SIMULATED, none of this is at the venue")[1]
     assert PROMOTED in seen.split("SIMULATED")[0]
-    narrow = typed(home, 60, "status")
+    narrow = typed(workspace, 60, "status")
     assert re.search(rf"{RIVAL}[^@]*simulated position 1234\.567891", narrow, re.DOTALL)
 
 
@@ -182,9 +184,9 @@ def drawn(sheet: object, width: int) -> str:
 @pytest.mark.parametrize("width", [60, 80, 200])
 def test_a_backtests_figures_are_whole(width: int):
     summary = {"net_return": -0.01234, "final_equity": 1234567.891, "trades": 1_000_000_000}
-    told = drawn(figures_table("BTCUSDT gp: 12 fills", {**summary, "sharpe": None}), width)
+    reported = drawn(figures_table("BTCUSDT gp: 12 fills", {**summary, "sharpe": None}), width)
     for figure in ("-0.01234", "1,234,567.89", "1000000000", "not defined"):
-        assert figure in told
+        assert figure in reported
 
 
 @given(
@@ -204,11 +206,11 @@ def test_at_any_width_figures_are_whole_and_no_line_is_too_long(rows, width):
                   Column("why", "text"))  # fmt: skip
     for number, (value, why) in enumerate(rows):
         sheet.add(f"row-{number}", f"{value:f}", "17", why)
-    told = drawn(sheet, width)
+    reported = drawn(sheet, width)
     for number, (value, _) in enumerate(rows):
-        assert f"row-{number}" in told
-        assert re.search(rf"(?<![\d.]){re.escape(f'{value:f}')}(?![\d.])", told)
-    assert max(map(len, told.splitlines())) <= width
+        assert f"row-{number}" in reported
+        assert re.search(rf"(?<![\d.]){re.escape(f'{value:f}')}(?![\d.])", reported)
+    assert max(map(len, reported.splitlines())) <= width
 
 
 def test_the_arena_says_of_every_agent_whether_its_figures_are_simulated(tmp_path: Path):

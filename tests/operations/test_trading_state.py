@@ -18,7 +18,7 @@ from crucible.execution.cerebellum_link import Addresses, CerebellumLink
 from crucible.execution.messages import SetState
 from crucible.operations.supervision.process import Identity
 from crucible.operations.trading_state import journal_trouble, read_trading
-from crucible.operations.workspace import Home, Run, write_json
+from crucible.operations.workspace import Run, Workspace, write_json
 from tests.support.polling import until
 from tests.support.processes import cerebellum_command, running, venue_command, write_keys
 
@@ -26,15 +26,15 @@ AGENT = "BTCUSDT-gp-1@3"
 
 
 @dataclass
-class Desk:
-    home: Home
+class OrdersInFlight:
+    workspace: Workspace
     run: Run
     addresses: Addresses
 
     def crucible(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "crucible.cli", *words],
-            env={**os.environ, "CRUCIBLE_HOME": str(self.home.path)},
+            env={**os.environ, "CRUCIBLE_HOME": str(self.workspace.path)},
             capture_output=True,
             text=True,
             timeout=60,
@@ -45,7 +45,7 @@ class Desk:
         return json.loads(self.crucible("status", "--json").stdout)
 
     def page(self) -> dict:
-        return TestClient(make_app(self.home)).get("/api/state").json()["status"]["trading"]
+        return TestClient(make_app(self.workspace)).get("/api/state").json()["status"]["trading"]
 
     def until(self, check: Callable[[dict], bool]) -> None:
         until(
@@ -70,11 +70,11 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def orders_in_flight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrdersInFlight]:
     """A home in which the real executor runs on the real paper venue, and no arena."""
-    home = Home.at(tmp_path_factory.mktemp("d") / "h")
-    home.create()
-    run = home.new_run()
+    workspace = Workspace.at(tmp_path_factory.mktemp("d") / "h")
+    workspace.create()
+    run = workspace.new_run()
     log = run.path / "processes.log"
     keys = write_keys(run.path)
     with (
@@ -86,104 +86,114 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         held = {**identity.to_json(), "state": "up"}
         cerebellum = {**held, "ready": ready, "address": ready["metrics"]}
         services = {"cerebellum": cerebellum, "arena": {**held, "event": "ready"}}
-        write_json(home.services_file, {"run": run.run_id, "services": services})
-        yield Desk(home, run, Addresses(ready["commands"], ready["events"], ready["market"]))
+        write_json(workspace.services_file, {"run": run.run_id, "services": services})
+        yield OrdersInFlight(
+            workspace, run, Addresses(ready["commands"], ready["events"], ready["market"])
+        )
 
 
 @pytest.mark.process
-def test_after_a_kill_every_place_says_halted_first_and_names_the_command_that_lifts_it(desk: Desk):
-    assert desk.status()["trading"]["state"] == "ACTIVE"
-    killed = desk.crucible("kill", "--yes")
+def test_after_a_kill_every_place_says_halted_first_and_names_the_command_that_lifts_it(
+    orders_in_flight: OrdersInFlight,
+):
+    assert orders_in_flight.status()["trading"]["state"] == "ACTIVE"
+    killed = orders_in_flight.crucible("kill", "--yes")
     assert killed.returncode == 0, killed.stderr
     assert "to go on: crucible resume --operator NAME" in killed.stdout
 
-    told = desk.status()["trading"]
-    assert told["state"] == "HALTED"
-    assert told["reason"] == "operator's kill switch"
-    assert told["since_ts"] > 1_700_000_000_000
-    assert told["lift"] == "crucible resume --operator NAME"
-    assert desk.page() == told
-    table = desk.crucible("status").stdout
+    reported = orders_in_flight.status()["trading"]
+    assert reported["state"] == "HALTED"
+    assert reported["reason"] == "operator's kill switch"
+    assert reported["since_ts"] > 1_700_000_000_000
+    assert reported["lift"] == "crucible resume --operator NAME"
+    assert orders_in_flight.page() == reported
+    table = orders_in_flight.crucible("status").stdout
     assert table.lstrip().startswith("Trading: HALTED: no order of an agent leaves")
     assert "lift it: crucible resume --operator NAME" in " ".join(table.split())
     assert "trading" not in table.replace("Trading: HALTED", "")
 
-    lifted = desk.crucible("resume", "--operator", "ada")
+    lifted = orders_in_flight.crucible("resume", "--operator", "ada")
     assert lifted.stdout.startswith("everything is ACTIVE again; it was HALTED")
-    told = desk.status()["trading"]
-    assert (told["state"], told["lift"], told["scopes"]) == ("ACTIVE", None, [])
+    reported = orders_in_flight.status()["trading"]
+    assert (reported["state"], reported["lift"], reported["scopes"]) == ("ACTIVE", None, [])
 
 
 @pytest.mark.process
-def test_a_journal_that_cannot_be_written_is_told_wherever_a_person_looks(desk: Desk):
-    assert desk.status()["trading"]["why"] == ""
+def test_a_journal_that_cannot_be_written_is_told_wherever_a_person_looks(
+    orders_in_flight: OrdersInFlight,
+):
+    assert orders_in_flight.status()["trading"]["why"] == ""
     # A process of its own: two copies of SQLite must never have one file open in the same process.
     code = (
         "import sqlite3, sys; other = sqlite3.connect(sys.argv[1], isolation_level=None);"
         "other.execute('BEGIN IMMEDIATE'); print('held', flush=True); sys.stdin.read()"
     )
     other = subprocess.Popen(
-        [sys.executable, "-c", code, desk.run.journal],
+        [sys.executable, "-c", code, orders_in_flight.run.journal],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
     with other:
         assert other.stdout.readline() == "held\n"
-        desk.hold_back(AGENT, None, "REDUCE_ONLY")
-        desk.until(lambda told: told["why"] != "")
-        told = desk.status()["trading"]
-        assert told["state"] == "ACTIVE"
-        assert "entries are refused, exits go on: the journal cannot be written" in told["text"][0]
-        assert "entries are refused" in " ".join(desk.crucible("status").stdout.split())
-        assert told == desk.page()
+        orders_in_flight.hold_back(AGENT, None, "REDUCE_ONLY")
+        orders_in_flight.until(lambda reported: reported["why"] != "")
+        reported = orders_in_flight.status()["trading"]
+        assert reported["state"] == "ACTIVE"
+        assert (
+            "entries are refused, exits go on: the journal cannot be written" in reported["text"][0]
+        )
+        assert "entries are refused" in " ".join(orders_in_flight.crucible("status").stdout.split())
+        assert reported == orders_in_flight.page()
         other.stdin.close()
-    desk.until(lambda told: told["why"] == "")
-    desk.hold_back(AGENT, None, "ACTIVE")
+    orders_in_flight.until(lambda reported: reported["why"] == "")
+    orders_in_flight.hold_back(AGENT, None, "ACTIVE")
 
 
 def test_metrics_that_do_not_answer_leave_the_journal_unknown_not_sound(tmp_path: Path):
     assert journal_trouble("") is None
     assert journal_trouble("http://127.0.0.1:9/metrics") is None
     journal = kept(tmp_path / "j")
-    told = read_trading(journal, cerebellum=True, arena=True, trouble=None)
-    assert told.state == "ACTIVE"
-    assert "whether its journal can be written is not known" in told.lines[0]
+    reported = read_trading(journal, cerebellum=True, arena=True, trouble=None)
+    assert reported.state == "ACTIVE"
+    assert "whether its journal can be written is not known" in reported.lines[0]
     reserve = read_trading(journal, cerebellum=True, arena=True, trouble=1)
     assert "entries are refused, exits go on: no disk space is left" in reserve.lines[0]
 
 
 @pytest.mark.process
-def test_an_agent_that_is_held_back_alone_is_named_with_the_command_for_it_alone(desk: Desk):
-    desk.hold_back(AGENT, None, "REDUCE_ONLY")
-    desk.hold_back(None, "BTCUSDT", "HALTED")
-    told = desk.status()["trading"]
-    assert told["state"] == "ACTIVE"
-    lifts = {scope["agent"] or scope["symbol"]: scope["lift"] for scope in told["scopes"]}
+def test_an_agent_that_is_held_back_alone_is_named_with_the_command_for_it_alone(
+    orders_in_flight: OrdersInFlight,
+):
+    orders_in_flight.hold_back(AGENT, None, "REDUCE_ONLY")
+    orders_in_flight.hold_back(None, "BTCUSDT", "HALTED")
+    reported = orders_in_flight.status()["trading"]
+    assert reported["state"] == "ACTIVE"
+    lifts = {scope["agent"] or scope["symbol"]: scope["lift"] for scope in reported["scopes"]}
     assert lifts == {
         AGENT: f"crucible resume --operator NAME --agent {AGENT}",
         "BTCUSDT": "crucible resume --operator NAME --symbol BTCUSDT",
     }
-    assert {scope["reason"] for scope in told["scopes"]} == {"ada"}
-    assert f"{AGENT} is REDUCE_ONLY" in desk.crucible("status").stdout
+    assert {scope["reason"] for scope in reported["scopes"]} == {"ada"}
+    assert f"{AGENT} is REDUCE_ONLY" in orders_in_flight.crucible("status").stdout
 
-    again = desk.crucible("resume", "--operator", "ada", "--agent", AGENT)
+    again = orders_in_flight.crucible("resume", "--operator", "ada", "--agent", AGENT)
     assert again.stdout.splitlines() == [
         f"{AGENT} is ACTIVE again; it was REDUCE_ONLY",
         "BTCUSDT is HALTED all the same; crucible status tells why",
     ]
-    desk.crucible("resume", "--operator", "ada", "--symbol", "BTCUSDT")
-    assert desk.status()["trading"]["scopes"] == []
+    orders_in_flight.crucible("resume", "--operator", "ada", "--symbol", "BTCUSDT")
+    assert orders_in_flight.status()["trading"]["scopes"] == []
 
 
 def test_a_journal_that_cannot_be_read_means_unknown_never_trading(tmp_path: Path):
     journal = tmp_path / "journal.sqlite"
     assert read_trading(journal, cerebellum=True, arena=True, trouble=0).state == "UNKNOWN"
     journal.write_text("this is not a database, it is a long enough text")
-    told = read_trading(journal, cerebellum=True, arena=True, trouble=0)
-    assert told.state == "UNKNOWN"
-    assert "cannot be read" in told.lines[0]
-    assert told.to_json()["lift"] is None
+    reported = read_trading(journal, cerebellum=True, arena=True, trouble=0)
+    assert reported.state == "UNKNOWN"
+    assert "cannot be read" in reported.lines[0]
+    assert reported.to_json()["lift"] is None
 
 
 def kept(path: Path, *moves: tuple[str, str, str]) -> Path:
@@ -203,18 +213,22 @@ def kept(path: Path, *moves: tuple[str, str, str]) -> Path:
 
 def test_without_cerebellum_nothing_trades_and_what_its_journal_keeps_is_told(tmp_path: Path):
     journal = kept(tmp_path / "j", ("", "HALTED", "ada"), ("a@1", "REDUCE_ONLY", "daily_loss"))
-    told = read_trading(journal, cerebellum=False, arena=True, trouble=0)
-    assert told.state == "STOPPED"
-    assert "its journal says HALTED (since 1970-01-01 00:00 UTC, ada)" in told.lines[0]
-    assert "a@1 is REDUCE_ONLY" in told.lines[1]
+    reported = read_trading(journal, cerebellum=False, arena=True, trouble=0)
+    assert reported.state == "STOPPED"
+    assert "its journal says HALTED (since 1970-01-01 00:00 UTC, ada)" in reported.lines[0]
+    assert "a@1 is REDUCE_ONLY" in reported.lines[1]
     assert read_trading(None, cerebellum=False, arena=False, trouble=0).state == "STOPPED"
 
 
 def test_the_newest_move_is_the_one_that_is_told(tmp_path: Path):
     moves = (("", "HALTED", "ada"), ("", "ACTIVE", "ada"), ("", "REDUCE_ONLY", "deadman"))
-    told = read_trading(kept(tmp_path / "j", *moves), cerebellum=True, arena=True, trouble=0)
-    assert (told.state, told.whole.since_ts, told.whole.reason) == ("REDUCE_ONLY", 3000, "deadman")
-    assert "dead-man switch" in told.lines[0]
+    reported = read_trading(kept(tmp_path / "j", *moves), cerebellum=True, arena=True, trouble=0)
+    assert (reported.state, reported.whole.since_ts, reported.whole.reason) == (
+        "REDUCE_ONLY",
+        3000,
+        "deadman",
+    )
+    assert "dead-man switch" in reported.lines[0]
 
 
 def test_a_state_that_lets_orders_leave_says_when_nobody_decides(tmp_path: Path):
@@ -236,6 +250,6 @@ def test_the_reason_of_an_old_state_is_not_looked_for_for_ever(tmp_path: Path):
         )
     database.close()
     began = time.monotonic()
-    told = read_trading(journal, cerebellum=True, arena=True, trouble=0)
+    reported = read_trading(journal, cerebellum=True, arena=True, trouble=0)
     assert time.monotonic() - began < 0.5
-    assert (told.state, told.whole.since_ts) == ("HALTED", None)
+    assert (reported.state, reported.whole.since_ts) == ("HALTED", None)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from crucible.operations.supervision.process import Identity, marked
-from crucible.operations.workspace import Home, read_json
+from crucible.operations.workspace import Workspace, read_json
 from tests.support.disks import fill, mounted
 from tests.support.polling import until
 
@@ -20,16 +20,16 @@ STAND_IN = Path(__file__).with_name("stand_in.py")
 
 
 class Up:
-    def __init__(self, home: Path, leave_at: str = "", **environment: str) -> None:
+    def __init__(self, workspace: Path, leave_at: str = "", **environment: str) -> None:
         self.leave_at = leave_at
-        self.home = Home.at(home)
+        self.workspace = Workspace.at(workspace)
         ports = {f"CRUCIBLE_PORTS__{name}": "0" for name in ("PREFECT", "MLFLOW", "DASHBOARD")}
         self.process = subprocess.Popen(
             [sys.executable, str(STAND_IN)],
             env={
                 **os.environ,
                 **ports,
-                "CRUCIBLE_HOME": str(home),
+                "CRUCIBLE_HOME": str(workspace),
                 "PYTHONPATH": str(STAND_IN.parents[2]),
                 "PYTHONUNBUFFERED": "1",
                 "PYTHONDONTWRITEBYTECODE": "1",
@@ -56,8 +56,8 @@ class Up:
 
     def wait_for(self, words: str, times: int = 1, seconds: float = 60.0) -> None:
         def seen() -> bool:
-            told = sum(words in line for line in self.lines) >= times
-            return told or self.process.poll() is not None
+            reported = sum(words in line for line in self.lines) >= times
+            return reported or self.process.poll() is not None
 
         with self._changed:
             self._changed.wait_for(seen, seconds)
@@ -70,22 +70,22 @@ class Up:
         return self.process.returncode, self.process.stderr.read()
 
     def pid_of_living(self, service: str) -> int | None:
-        identity = Identity.from_json(read_json(self.home.services_file)["services"][service])
+        identity = Identity.from_json(read_json(self.workspace.services_file)["services"][service])
         return identity.pid if identity is not None and identity.alive else None
 
     def pid(self, service: str) -> int:
-        return int(read_json(self.home.services_file)["services"][service]["pid"])
+        return int(read_json(self.workspace.services_file)["services"][service]["pid"])
 
 
 @contextmanager
-def up(home: Path, leave_at: str = "", **environment: str) -> Iterator[Up]:
-    running = Up(home, leave_at, **environment)
+def up(workspace: Path, leave_at: str = "", **environment: str) -> Iterator[Up]:
+    running = Up(workspace, leave_at, **environment)
     try:
         yield running
     finally:
         running.process.kill()
         running.process.wait()
-        for left in marked(home):
+        for left in marked(workspace):
             os.kill(left.pid, signal.SIGKILL)
 
 
@@ -98,8 +98,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_stops_no_service_and_everything_recovers_and_stops_in_order(
     small_disk: Path,
 ):
-    home = small_disk / "home"
-    with up(home) as running:
+    workspace = small_disk / "home"
+    with up(workspace) as running:
         running.wait_for("everything is up")
         first = running.pid("mlflow")
         filler = fill(small_disk)
@@ -115,7 +115,7 @@ def test_a_full_disk_stops_no_service_and_everything_recovers_and_stops_in_order
         running.wait_for("services.json: written again")
         running.wait_for("its disk has room again")
         assert running.pid("mlflow") != first
-        assert read_json(running.home.services_file)["services"]["mlflow"]["state"] == "up"
+        assert read_json(running.workspace.services_file)["services"]["mlflow"]["state"] == "up"
 
         fill(small_disk)
         running.process.send_signal(signal.SIGTERM)
@@ -124,7 +124,7 @@ def test_a_full_disk_stops_no_service_and_everything_recovers_and_stops_in_order
         assert "stopped; run 0001 is kept" in running.lines[-1]
         stopped = [line for line in running.lines if line.endswith(": stopped")]
         assert len(stopped) == 7, running.lines
-        assert marked(home) == []
+        assert marked(workspace) == []
 
 
 @pytest.mark.process
@@ -150,9 +150,9 @@ def test_a_servers_message_full_of_markup_and_escapes_ends_up_in_order_to_the_le
     with up(tmp_path / "home", STAND_IN_SAYS="no [/x] \x1b]0;title\x07 \x1b[2J here") as running:
         code, errors = running.end()
         assert code == 1
-        told = "no [/x] \\x1b]0;title\\x07 \\x1b[2J here"
-        assert errors == f"crucible: {told}\n"
-        assert any(told in line for line in running.lines)
+        reported = "no [/x] \\x1b]0;title\\x07 \\x1b[2J here"
+        assert errors == f"crucible: {reported}\n"
+        assert any(reported in line for line in running.lines)
         assert "\x1b" not in "".join(running.lines)
         assert marked(tmp_path / "home") == []
 
@@ -179,7 +179,7 @@ def test_a_terminal_that_is_gone_or_full_stops_nothing(tmp_path: Path):
 def test_a_services_file_that_was_emptied_is_written_anew(tmp_path: Path):
     with up(tmp_path / "home") as running:
         running.wait_for("everything is up")
-        path = running.home.services_file
+        path = running.workspace.services_file
         path.write_text("")
         until(path.read_text, "the file", seconds=20, pause=0.05)
         assert read_json(path)["services"]["cerebellum"]["state"] == "up"

@@ -40,7 +40,7 @@ def paid(fresh):
     return venue, session, charged
 
 
-def told(session, **window):
+def reported(session, **window):
     answer = session.get_funding_rate_history(**SYMBOL, **window)["result"]
     assert answer["category"] == "linear"
     assert {row["symbol"] for row in answer["list"]} <= {"BTCUSDT"}
@@ -49,19 +49,19 @@ def told(session, **window):
 
 def test_pybit_reads_the_settlements_newest_first_at_the_rates_that_were_charged(paid):
     _, session, charged = paid
-    assert told(session)[:3] == charged
-    assert told(session, limit=2) == charged[:2]
-    assert told(session, startTime=START, endTime=START + 24 * HOUR) == charged
+    assert reported(session)[:3] == charged
+    assert reported(session, limit=2) == charged[:2]
+    assert reported(session, startTime=START, endTime=START + 24 * HOUR) == charged
     middle = int(charged[1][0])
-    assert told(session, startTime=middle, endTime=middle) == charged[1:2]
-    assert told(session, endTime=middle, limit=2) == charged[1:]
+    assert reported(session, startTime=middle, endTime=middle) == charged[1:2]
+    assert reported(session, endTime=middle, limit=2) == charged[1:]
 
 
 def test_a_window_without_its_end_and_a_limit_out_of_range_are_refused(paid):
     _, session, _ = paid
     for window in ({"startTime": START}, {"limit": 201}, {"limit": -1}, {"endTime": "soon"}):
         with pytest.raises(InvalidRequestError) as refused:
-            told(session, **window)
+            reported(session, **window)
         assert refused.value.status_code == 10001, window
 
 
@@ -96,8 +96,10 @@ def test_recorded_frames_are_charged_the_rate_that_was_told_and_no_other(fresh, 
     venue = fresh("--market", "replay", "--frames", str(place), "--speed", "20")
     until(lambda: venue.get("/admin/status")["ended"], seconds=20, what="the end")
     answer = venue.get("/v5/market/funding/history?category=linear&symbol=XRPUSDT")
-    told = [(row["fundingRateTimestamp"], row["fundingRate"]) for row in answer["result"]["list"]]
-    assert told == ([] if rate is None else [(str(settled), rate)])
+    reported = [
+        (row["fundingRateTimestamp"], row["fundingRate"]) for row in answer["result"]["list"]
+    ]
+    assert reported == ([] if rate is None else [(str(settled), rate)])
 
 
 def replayed(folder, rates):
@@ -146,9 +148,9 @@ def test_a_replay_charges_the_rates_that_it_was_given_and_no_other(fresh, tmp_pa
     opens = START_OF_CANDLES + 60_000 * np.arange(540)
     known = exchange.funding("BTCUSDT", START_OF_CANDLES, START_OF_CANDLES + 9 * HOUR)
     assert known.rate.tolist() == [0.0001, -0.00002137, 0.00375]
-    assert "100% of the candles" in known.says(opens)
+    assert "100% of the candles" in known.describe(opens)
     unknown = exchange.funding("ETHUSDT", START_OF_CANDLES, START_OF_CANDLES + 9 * HOUR)
-    assert unknown.says(opens) == "not charged, no rates are known"
+    assert unknown.describe(opens) == "not charged, no rates are known"
 
 
 @pytest.mark.process

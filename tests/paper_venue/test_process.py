@@ -172,7 +172,9 @@ def test_a_replay_streams_exactly_the_recorded_candles_and_then_stands_still(fre
         "all symbols' candles leave together"
     )
     status = until(
-        lambda: (told := venue.get("/admin/status"))["ended"] and told, "the end", seconds=10
+        lambda: (reported := venue.get("/admin/status"))["ended"] and reported,
+        "the end",
+        seconds=10,
     )
     assert status["market_ts"] == START + 90 * 60_000
     assert "the recording is over" in venue.errors.read_text()

@@ -44,7 +44,7 @@ def market(seed, count=1_500):
 def test_a_backtest_sizes_each_trade_as_the_agent_did(seed):
     candles, frame, signals = market(seed)
     trades = backtest(signals, Market.of(candles, frame), EXITS, Costs()).trades.rows()
-    told = sized(trades, frame, ArenaSettings())
+    reported = sized(trades, frame, ArenaSettings())
     seat = Seat("BTCUSDT-gp-1", "1", "challenger", proven=False, edge=None)
     agent = Agent(seat, Scripted(signals.tolist(), EXITS, SCHEMA.hash))
     context = Context(INSTRUMENT, Costs(), ArenaSettings(), Decimal(0), Decimal(10_000))
@@ -56,11 +56,16 @@ def test_a_backtest_sizes_each_trade_as_the_agent_did(seed):
     # The backtest sells what is open at the end; the agent may have decided one entry more.
     assert len(trades) > 50
     assert len(sizes) - len(trades) in {0, 1}
-    for row, size in zip(told["trades"], sizes, strict=False):
+    for row, size in zip(reported["trades"], sizes, strict=False):
         # An agent's return is of its stake, the backtest's of the stake and the entry's fee.
         assert row["fraction"] == pytest.approx(size.fraction, rel=2e-3)
         assert row["multipliers"] == size.multipliers.to_json()
-    assert len({row["fraction"] for row in told["trades"]}) > 10
-    assert told["entries"] == len(trades)
-    equity = np.prod([1 + r["fraction"] * t["net_return"] for r, t in zip(told["trades"], trades)])  # noqa: B905
-    assert told["net_return"] == pytest.approx(equity - 1)
+    assert len({row["fraction"] for row in reported["trades"]}) > 10
+    assert reported["entries"] == len(trades)
+    equity = np.prod(
+        [
+            1 + r["fraction"] * t["net_return"]
+            for r, t in zip(reported["trades"], trades, strict=False)
+        ]
+    )
+    assert reported["net_return"] == pytest.approx(equity - 1)

@@ -117,8 +117,8 @@ def test_every_candidate_of_every_forging_of_a_slot_is_counted(registry, tmp_pat
         registry.close_run(run, "FINISHED")
     assert registry.trials("ETHUSDT-gp-9") == 120
     assert registry.trials("ETHUSDT-gp-9", without=run) == 100
-    assert registry.forgings("ETHUSDT-gp-9") == 2
-    assert registry.forgings("ETHUSDT-gp-8") == 0
+    assert registry.forge_runs("ETHUSDT-gp-9") == 2
+    assert registry.forge_runs("ETHUSDT-gp-8") == 0
 
 
 def test_a_forging_is_finished_when_its_run_is(registry):

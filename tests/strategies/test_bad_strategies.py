@@ -227,13 +227,13 @@ def test_a_command_tells_a_bad_file_in_one_line(tmp_path, monkeypatch, case, wor
     path.write_bytes(data_of(case))
     monkeypatch.setenv("CRUCIBLE_HOME", str(tmp_path))
     monkeypatch.setattr(sys, "argv", ["crucible", words[0], str(path), *words[1:]])
-    told = io.StringIO()
-    with contextlib.redirect_stderr(told), pytest.raises(SystemExit) as ended:
+    reported = io.StringIO()
+    with contextlib.redirect_stderr(reported), pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 1
-    assert told.getvalue().startswith(f"crucible: {path}: ")
-    assert told.getvalue().count("\n") == 1
-    assert CASES[case][1] in told.getvalue()
+    assert reported.getvalue().startswith(f"crucible: {path}: ")
+    assert reported.getvalue().count("\n") == 1
+    assert CASES[case][1] in reported.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -22,11 +22,11 @@ class Ended:
     stderr: str
 
 
-def call(home: Path, *words: object) -> Ended:
+def call(workspace: Path, *words: object) -> Ended:
     """Run ``crucible WORDS`` under a home; a traceback of it is one of the test."""
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CRUCIBLE_HOME", str(home))
+        patch.setenv("CRUCIBLE_HOME", str(workspace))
         patch.setattr(sys, "argv", ["crucible", *map(str, words)])
         with (
             contextlib.redirect_stdout(out),

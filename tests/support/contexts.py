@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from crucible.lifecycle.context import Context
-from crucible.operations.workspace import Home
+from crucible.operations.workspace import Workspace
 from crucible.settings import Settings
 
 
 def context_of(folder: Path, settings: Settings | None = None, **parts: object) -> Context:
     """A context under a folder, with parts such as ``registry`` or ``exchange`` put in place."""
-    context = Context(settings or Settings(home=folder), Home.at(folder))
+    context = Context(settings or Settings(home=folder), Workspace.at(folder))
     context.__dict__.update(parts)
     return context

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from crucible.features.frame import FeatureFrame, FeatureSchema
-from crucible.forge.evolution.run import Forging
+from crucible.forge.evolution.run import ForgeRun
 from crucible.market.candles import Candles
 from crucible.settings import MINUTE_MS, ForgeSettings, Slot
 
@@ -40,8 +40,8 @@ def make_market(rows=6_000, seed=0, drift=0.0, start=0):
     return candles, frame
 
 
-def forging_of(kind="gp", market=None, settings=SMALL, seed=1, **options):
+def forge_run_of(kind="gp", market=None, settings=SMALL, seed=1, **options):
     candles, frame = market or make_market()
-    return Forging(
+    return ForgeRun(
         Slot(symbol="XUSDT", kind=kind, number=1), candles, frame, settings, seed, **options
     )

@@ -13,17 +13,17 @@ import httpx
 import pyarrow.parquet as pq
 
 from crucible.forge.evolution.islands import Islands
-from crucible.forge.evolution.run import Forging
+from crucible.forge.evolution.run import ForgeRun
 from crucible.forge.reporting.folder import write_folder
 from crucible.forge.reporting.importance import with_importance
 from crucible.market.exchange import Exchange
-from crucible.operations.market_configuration import World
+from crucible.operations.market_configuration import MarketConfiguration
 from crucible.operations.supervision import services
 from crucible.operations.supervision.ports import claim
 from crucible.operations.supervision.process import ServiceProcess, stop_trees
 from crucible.operations.supervision.servers import authorization
 from crucible.operations.supervision.services import Ports
-from crucible.operations.workspace import Home, Run, write_json
+from crucible.operations.workspace import Run, Workspace, write_json
 from crucible.registry.models import Registry
 from crucible.settings import MINUTE_MS, Settings, Slot
 from tests.support.polling import until
@@ -40,7 +40,7 @@ PATIENCE_S = 180.0
 class Plant:
     """The running services, and what a person does with them."""
 
-    home: Home
+    workspace: Workspace
     ports: Ports
     settings: Settings
     deployments: dict[str, str] = field(default_factory=dict)
@@ -49,10 +49,10 @@ class Plant:
         self.prefect = httpx.Client(
             base_url=self.ports.prefect_api,
             timeout=PATIENCE_S,
-            headers=authorization(self.home.password()),
+            headers=authorization(self.workspace.password()),
         )
-        self.registry = Registry(self.ports.mlflow_url, self.home.proof_key())
-        self.faults = self.home.path / "faults"
+        self.registry = Registry(self.ports.mlflow_url, self.workspace.proof_key())
+        self.faults = self.workspace.path / "faults"
 
     # --- a person's hands ------------------------------------------------------------------------
 
@@ -118,7 +118,7 @@ class Plant:
         """Wait until the worker has told everything about a process that was killed."""
         self.until(run, "CRASHED")
 
-        def told():
+        def reported():
             body = {
                 "filter": {
                     "event": {"name": ["prefect.worker.executed-flow-run"]},
@@ -127,7 +127,7 @@ class Plant:
             }
             return self.ask("POST", "/events/filter", body)["events"]
 
-        self.wait(told, lambda: self.story(run))
+        self.wait(reported, lambda: self.story(run))
 
     def wait(self, there, story):
         return until(there, story, seconds=PATIENCE_S, pause=0.3)
@@ -135,7 +135,7 @@ class Plant:
     def story(self, run):
         body = {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC", "limit": 200}
         logs = [line["message"] for line in self.ask("POST", "/logs/filter", body)]
-        worker = (self.home.logs / "worker.log").read_text(errors="replace")[-3_000:]
+        worker = (self.workspace.logs / "worker.log").read_text(errors="replace")[-3_000:]
         return "\n".join([str(self.states(run)), *logs, "--- worker", worker])
 
     def logs(self, run):
@@ -167,7 +167,7 @@ class Plant:
     # --- what a forging should give --------------------------------------------------------------
 
     def checkpoint(self, key):
-        return self.home.path / "forge" / key / "checkpoint.json"
+        return self.workspace.path / "forge" / key / "checkpoint.json"
 
     def mlflow_run(self, key):
         client = self.registry._client
@@ -185,10 +185,10 @@ class Plant:
         client = self.registry._client
         made = Path(client.download_artifacts(run.info.run_id, "", str(folder)))
         expected = folder / "expected"
-        forging = self.forging(slot, seed, int(run.data.params["until_ms"]), islands)
-        assert len(run.data.params["identity"]) == len(forging.identity)
-        forging.count_earlier(meanwhile)
-        result = with_importance(Islands(forging).run(), forging)
+        forge_run = self.forge_run(slot, seed, int(run.data.params["until_ms"]), islands)
+        assert len(run.data.params["identity"]) == len(forge_run.identity)
+        forge_run.count_earlier(meanwhile)
+        result = with_importance(Islands(forge_run).run(), forge_run)
         write_folder(result, expected)
         outcome = "champion.json" if result.champion is not None else "refusal.json"
         assert (made / outcome).read_bytes() == (expected / outcome).read_bytes()
@@ -204,7 +204,7 @@ class Plant:
             assert values == rows
         return result
 
-    def forging(self, slot, seed, until_ms, islands):
+    def forge_run(self, slot, seed, until_ms, islands):
         from crucible.features.pipeline import FeaturePipeline
         from crucible.market.lake import Lake
 
@@ -212,12 +212,12 @@ class Plant:
         forge = self.settings.forge.model_copy(update={"islands": islands})
         pipeline = FeaturePipeline(SYMBOLS, self.settings.features)
         span = (forge.max_candles + pipeline.warmup) * MINUTE_MS
-        seen, lake = (until_ms - span, until_ms), Lake(self.home.path / "lake")
+        seen, lake = (until_ms - span, until_ms), Lake(self.workspace.path / "lake")
         candles = {symbol: held.between(*seen) for symbol, held in lake.read_all(SYMBOLS).items()}
         funding = lake.read_funding(place.symbol).between(*seen)
         assert len(funding) == 3 * DAYS
         frame = pipeline.batch(candles)[place.symbol]
-        return Forging(place, candles[place.symbol], frame, forge, seed, funding=funding)
+        return ForgeRun(place, candles[place.symbol], frame, forge, seed, funding=funding)
 
 
 @contextmanager
@@ -226,17 +226,17 @@ def running_plant(folder):
 
     The minute that is in the making when the first forging begins lasts 50 minutes.
     """
-    home = Home.at(folder)
-    home.create()
-    (home.path / "faults").mkdir()
-    run: Run = home.new_run()
+    workspace = Workspace.at(folder)
+    workspace.create()
+    (workspace.path / "faults").mkdir()
+    run: Run = workspace.new_run()
     ports = Ports(*(claim(0, name) for name in ("prefect", "mlflow", "dashboard", "paper_venue")))
-    world = World(
+    configuration = MarketConfiguration(
         "simulated", SYMBOLS, 7, ORIGIN_MS, ORIGIN_MS + DAYS * DAY_MS, ORIGIN_MS + DAYS * DAY_MS
     )
-    world.save(home, world.start_ms)
-    settings = Settings(home=home.path, forge=SIZE, market={"speed": 0.02, "seed": 7})
-    environment = services.environment(settings, home, run, ports, world, os.environ)
+    configuration.save(workspace, configuration.start_ms)
+    settings = Settings(home=workspace.path, forge=SIZE, market={"speed": 0.02, "seed": 7})
+    environment = services.environment(settings, workspace, run, ports, configuration, os.environ)
     environment |= {
         "PYTHONPATH": str(REPOSITORY),
         "CRUCIBLE_FORGE__POPULATION": str(SIZE["population"]),
@@ -249,7 +249,9 @@ def running_plant(folder):
     with ExitStack() as stack:
 
         def launch(spec):
-            process = ServiceProcess(spec.name, spec.command, environment, home.logs, REPOSITORY)
+            process = ServiceProcess(
+                spec.name, spec.command, environment, workspace.logs, REPOSITORY
+            )
             stack.callback(stop_trees, [process.identity], 10.0)
             return process
 
@@ -257,8 +259,8 @@ def running_plant(folder):
             launch(spec)
             for spec in (
                 services.prefect(ports),
-                services.mlflow(home, ports),
-                services.paper_venue(settings, home, ports, world),
+                services.mlflow(workspace, ports),
+                services.paper_venue(settings, workspace, ports, configuration),
             )
         ]
         # What the stack writes down, so that commands know whose servers these are.
@@ -266,9 +268,9 @@ def running_plant(folder):
             process.name: {"address": page, **process.identity.to_json()}
             for process, page in zip(started, (ports.prefect_url, ports.mlflow_url), strict=False)
         }
-        write_json(home.services_file, {"services": known})
+        write_json(workspace.services_file, {"services": known})
         answer(f"{ports.prefect_api}/health", started[0])
-        plant = Plant(home, ports, settings)
+        plant = Plant(workspace, ports, settings)
         plant.ask("POST", "/work_pools/", {"name": services.POOL, "type": "process"})
         started.append(launch(services.worker(run)))
         plant.deployments["forge"] = deploy(plant)
@@ -283,7 +285,7 @@ def running_plant(folder):
         venue = Exchange(services.exchange_url(settings, ports))
 
         def in_the_making():
-            return all(venue.closed_until(symbol) == world.start_ms for symbol in SYMBOLS)
+            return all(venue.closed_until(symbol) == configuration.start_ms for symbol in SYMBOLS)
 
         plant.wait(in_the_making, lambda: "a symbol has not traded yet")
         yield plant

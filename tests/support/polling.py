@@ -37,8 +37,8 @@ def until(
     end = time.monotonic() + seconds
     while not (found := check()):
         if time.monotonic() >= end:
-            told = what if isinstance(what, str) else what()
-            message = f"{told}: not within {seconds:g} s; the last answer was {found!r}"
+            reported = what if isinstance(what, str) else what()
+            message = f"{reported}: not within {seconds:g} s; the last answer was {found!r}"
             raise AssertionError(message)
         time.sleep(pause)
     return found

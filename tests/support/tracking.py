@@ -24,14 +24,14 @@ def running_registry(folder: Path) -> Iterator[Registry]:
     """Give the registry of a fresh server whose state is in `folder`."""
     (port,) = free_ports(1)
     # As a home may be called: what is a letter of a path must not be read as part of an address.
-    home = folder / "a?b#c%41"
-    home.mkdir()
+    workspace = folder / "a?b#c%41"
+    workspace.mkdir()
     server = subprocess.Popen(
         [
             sys.executable, "-m", "crucible.registry.server",
             "--host", "127.0.0.1", "--port", str(port),
-            "--backend-store-uri", sqlalchemy_url(home / "mlflow.db"),
-            "--artifacts-destination", (home / "artifacts").as_uri(),
+            "--backend-store-uri", sqlalchemy_url(workspace / "mlflow.db"),
+            "--artifacts-destination", (workspace / "artifacts").as_uri(),
         ],
         cwd=folder,
         env={
@@ -54,6 +54,6 @@ def running_registry(folder: Path) -> Iterator[Registry]:
     try:
         until(healthy, lambda: f"MLflow: {(folder / 'log').read_text()[-2000:]}", seconds=120)
         yield Registry(address, KEY)
-        assert (home / "mlflow.db").stat().st_size > 0, "its database is where the path says"
+        assert (workspace / "mlflow.db").stat().st_size > 0, "its database is where the path says"
     finally:
         end(server, 20)

@@ -28,7 +28,7 @@ def test_whoever_knows_the_rule_earns_before_costs_and_nobody_without_it(rule):
 
 def test_the_same_seed_gives_the_same_market_and_another_another():
     first, again, other = (planted("leader", MINUTES, seed, 0.004) for seed in (4, 4, 5))
-    assert first.wish.tolist() == again.wish.tolist()
+    assert first.request.tolist() == again.request.tolist()
     assert first.candles[TRADED].data_hash() == again.candles[TRADED].data_hash()
     assert first.candles[TRADED].data_hash() != other.candles[TRADED].data_hash()
 

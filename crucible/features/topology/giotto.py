@@ -291,10 +291,10 @@ def draw(cloud: Matrix, symbols: Sequence[str], ts: int, measures: Mapping[str, 
         figure.to_html(full_html=False, include_plotlyjs=first)
         for figure, first in ((points, True), (diagram, False))
     ]
-    told = ", ".join(f"{name} {value:.4g}" for name, value in measures.items())
+    reported = ", ".join(f"{name} {value:.4g}" for name, value in measures.items())
     return (
         "<!doctype html><meta charset='utf-8'><title>Radar</title>"
-        f"<h1>The market's shape at {np.datetime64(ts, 'ms')} UTC</h1><p>{escape(told)}</p>"
+        f"<h1>The market's shape at {np.datetime64(ts, 'ms')} UTC</h1><p>{escape(reported)}</p>"
         + "".join(figures)
     )
 

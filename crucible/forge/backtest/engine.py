@@ -229,7 +229,7 @@ def backtest(
     count = max(0, stop - start)
     log = np.zeros((count + 1, 6))
     equity = np.ones((1, count))
-    book = Books.fresh([exits], market, start, stop, short=short)
+    book = Accounts.fresh([exits], market, start, stop, short=short)
     book.trade(market, signals[None, start:stop], start, costs, log, equity)
     done = log[: int(book.state[0, TRADES])]
     ts = market.candles.ts
@@ -254,7 +254,7 @@ def daily_returns(daily: Floats) -> Floats:
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
+class Accounts:
     """The running state of many strategies traded side by side over one span of rows.
 
     Attributes
@@ -294,7 +294,7 @@ class Books:
         last_row: int,
         *,
         short: bool = False,
-    ) -> Books:
+    ) -> Accounts:
         """Flat books with equity 1."""
         span = slice(first_row, last_row)
         day = market.day[span]

@@ -84,14 +84,14 @@ def trade_together(
     exits, state, daily : ndarray
         See `crucible.forge.backtest.engine.Books`; the last two are written.
     """
-    crew = len(program.ends)
+    team = len(program.ends)
     space = Workspace(program, block)
     bounds = np.concatenate([[0], np.cumsum(shares)])
-    claims = np.zeros((2, crew, SPACING), np.int64)
+    claims = np.zeros((2, team, SPACING), np.int64)
     claims[:, :, 0] = bounds[:-1]
     begins = (0, *program.ends[:-1])
     # All begin or none does: one alone would wait for ever.
-    gate = threading.Barrier(crew)
+    gate = threading.Barrier(team)
 
     def work(me: int) -> None:
         scratch = Scratch(block)
@@ -137,12 +137,12 @@ def trade_together(
             daily,
         )
 
-    if crew == 1:
+    if team == 1:
         work(0)
         return
-    with ThreadPoolExecutor(crew - 1) as pool:
+    with ThreadPoolExecutor(team - 1) as pool:
         try:
-            tasks = [pool.submit(work, me) for me in range(1, crew)]
+            tasks = [pool.submit(work, me) for me in range(1, team)]
             work(0)
         except BaseException:
             gate.abort()
@@ -193,7 +193,7 @@ def _span_runner(made_from: str) -> Callable[..., None]:
         daily: Floats,
     ) -> None:
         _ = made_from
-        crew = len(bounds) - 1
+        team = len(bounds) - 1
         opens, highs, lows, closes, volatility, funding = columns
         log, equity = np.zeros((0, 6)), np.zeros((0, 0))
         row = start
@@ -245,9 +245,9 @@ def _span_runner(made_from: str) -> Callable[..., None]:
                 for i in range(rows):
                     if regime[row + i]:
                         regime_words[i // LANES] |= np.uint64(1) << np.uint64(i % LANES)
-                turn = number % 2 * crew
-                for step in range(crew):
-                    other = (me + step) % crew
+                turn = number % 2 * team
+                for step in range(team):
+                    other = (me + step) % team
                     vectors.await_value(progress, other * SPACING, before + INTERPRETED)
                     while True:
                         low = vectors.claim(claims, (turn + other) * SPACING, HANDFUL)
@@ -278,9 +278,9 @@ def _span_runner(made_from: str) -> Callable[..., None]:
                             equity,
                         )
                 # Nobody claims from the next block's before this one has ended.
-                vectors.publish(claims, ((number + 1) % 2 * crew + me) * SPACING, bounds[me])
+                vectors.publish(claims, ((number + 1) % 2 * team + me) * SPACING, bounds[me])
             vectors.publish(progress, me * SPACING, before + TRADED)
-            for other in range(crew):
+            for other in range(team):
                 vectors.await_value(progress, other * SPACING, before + TRADED)
             row += rows
             number += 1

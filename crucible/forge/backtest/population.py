@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from crucible.features.frame import FeatureFrame
-from crucible.forge.backtest.engine import Books, Market, daily_returns
+from crucible.forge.backtest.engine import Accounts, Market, daily_returns
 from crucible.forge.backtest.kernel import CASH, DRAWDOWN, EXPOSURE, SQUARES, SUM, TRADES, WINS
 from crucible.forge.backtest.parallel import Span, trade_together
 from crucible.market.candles import Floats, Integers
@@ -56,7 +56,7 @@ class Outcomes:
     daily: Floats
 
     @classmethod
-    def of(cls, books: Books) -> Outcomes:
+    def of(cls, books: Accounts) -> Outcomes:
         """Read the books at the end of their span."""
         state = books.state
         count = state[:, TRADES]
@@ -135,14 +135,17 @@ def evaluate_programs(
     first, last, _ = rows.indices(len(market))
     graph = Graph(programs)
     # A program with the same exits earns the same: it is traded once, whoever asks.
-    twins: dict[tuple[int, Exits], int] = {}
-    places = [twins.setdefault(pair, len(twins)) for pair in zip(graph.roots, exits, strict=True)]
-    graph.roots = [root for root, _ in twins]
-    books = Books.fresh([each for _, each in twins], market, first, last, short=short)
+    duplicates: dict[tuple[int, Exits], int] = {}
+    places = [
+        duplicates.setdefault(pair, len(duplicates))
+        for pair in zip(graph.roots, exits, strict=True)
+    ]
+    graph.roots = [root for root, _ in duplicates]
+    books = Accounts.fresh([each for _, each in duplicates], market, first, last, short=short)
     for start, members in _by_start(graph, first).items():
-        crew = threads or os.cpu_count() or 1
-        crew = max(1, min(crew, len(members) * (last - start) // WORTH_A_THREAD))
-        _trade(graph, graph.split(members, crew), table, market, costs, block, start, books)
+        team = threads or os.cpu_count() or 1
+        team = max(1, min(team, len(members) * (last - start) // WORTH_A_THREAD))
+        _trade(graph, graph.split(members, team), table, market, costs, block, start, books)
     return Outcomes.of(books).of_each(np.array(places, dtype=np.int64))
 
 
@@ -166,7 +169,7 @@ def _trade(
     costs: Costs,
     block: int,
     start: int,
-    books: Books,
+    books: Accounts,
 ) -> None:
     """Interpret and trade some programs, a share for each thread, and write their books."""
     linear = emit(graph, shares)

@@ -17,7 +17,7 @@ import numpy as np
 from deap import base
 
 from crucible.features.frame import FeatureFrame
-from crucible.forge.backtest.engine import Books, Market
+from crucible.forge.backtest.engine import Accounts, Market
 from crucible.forge.backtest.population import Outcomes
 from crucible.forge.boosted.training import Fit, Fitted, Fitter
 from crucible.forge.candidates import Quality, Score, Variant, score_of
@@ -58,7 +58,7 @@ class Trial:
     exit_rate: float
     exits: Exits
     fitness: base.Fitness = field(default_factory=Quality)
-    looks: int = 1
+    trial_count: int = 1
 
     @property
     def rates(self) -> tuple[float, float]:
@@ -188,7 +188,7 @@ class BoostedBreeder:
     def outcomes(self, candidates: list[Trial], rows: slice) -> Outcomes:
         """Trade the candidates over a span of rows; out of fold where it is training."""
         first, last, _ = rows.indices(len(self._market))
-        books = Books.fresh([trial.exits for trial in candidates], self._market, first, last)
+        books = Accounts.fresh([trial.exits for trial in candidates], self._market, first, last)
         if candidates:
             inside = last <= self._windows.train.stop
             signals = np.stack(
@@ -262,14 +262,14 @@ class BoostedBreeder:
         training_only: bool = False,
     ) -> Signals:
         fitted = self._fit(candidate.fit)
-        later = np.empty(0) if training_only else self._foretold(candidate.fit)
+        later = np.empty(0) if training_only else self._predicted(candidate.fit)
         return fitted.signals(later, candidate.rates, buy_move, exit_move)
 
-    def _foretold(self, fit: Fit) -> Floats:
+    def _predicted(self, fit: Fit) -> Floats:
         """Return what the final model says of the rows after training, once it is asked for."""
         if fit not in self._later:
             after = self._values[self._windows.train.stop :]
-            self._later[fit] = self._fit(fit).model.foretell(after)
+            self._later[fit] = self._fit(fit).model.predict(after)
         return self._later[fit]
 
     # --- variation -------------------------------------------------------------------------------

@@ -84,7 +84,7 @@ class Look:
         The feature of the tail, and its companion if there is one.
     """
 
-    strength: float
+    t_statistic: float
     columns: tuple[int, ...]
 
 
@@ -110,12 +110,14 @@ def screen(
     count, total, squares = _tail_trades(
         terrain.depths, labels.net_return - usual, labels.end, rows, len(TAILS)
     )
-    strength = np.abs(_errors(count, total, squares))
-    looks = [Look(float(best), (column,)) for column, best in enumerate(strength.max(axis=(1, 2)))]
-    for place in np.argsort(-strength.max(axis=2), axis=None, kind="stable")[:BASES]:
+    t_statistic = np.abs(_errors(count, total, squares))
+    trial_count = [
+        Look(float(best), (column,)) for column, best in enumerate(t_statistic.max(axis=(1, 2)))
+    ]
+    for place in np.argsort(-t_statistic.max(axis=2), axis=None, kind="stable")[:BASES]:
         column, side = divmod(int(place), 2)
-        for level in {0, int(np.argmax(strength[column, side]))}:
-            alone = float(strength[column, side, level])
+        for level in {0, int(np.argmax(t_statistic[column, side]))}:
+            alone = float(t_statistic[column, side, level])
             if alone > 0:
                 begun = _begun(
                     terrain.depths[column], (-1, 1)[side] * (level + 1), labels.end, rows
@@ -123,12 +125,12 @@ def screen(
                 earned = labels.net_return[begun] - usual
                 together = _companions(values[begun], terrain.edges, earned)
                 together[column] = 0.0
-                looks += [
+                trial_count += [
                     Look(float(together[other]), (column, int(other)))
                     for other in np.flatnonzero(together >= alone + GAIN)
                 ]
-    looks.sort(key=lambda look: (-look.strength, look.columns))
-    named = dict.fromkeys(column for look in looks for column in look.columns)
+    trial_count.sort(key=lambda look: (-look.t_statistic, look.columns))
+    named = dict.fromkeys(column for look in trial_count for column in look.columns)
     return np.fromiter(named, np.int64)
 
 

@@ -104,7 +104,7 @@ class Model:
         """Give its trees."""
         return parse_forest(self.text, self.booster.feature_name())
 
-    def foretell(self, values: Floats, rounds: int | None = None) -> Floats:
+    def predict(self, values: Floats, rounds: int | None = None) -> Floats:
         """Return the probability of each row after so many rounds, NaN where no column has a value."""
         seen = values[:, self.columns]
         found = self.forest.probabilities(seen, rounds)
@@ -227,23 +227,25 @@ class Fitter:
         # What each fold is worth when another is held out with it: one model tells of both.
         pairs = {held: self._model(fit, held) for held in combinations(numbers, 2)}
         others = {
-            judged: [(told, pairs[min(judged, told), max(judged, told)]) for told in numbers
-                     if told != judged]
+            judged: [(reported, pairs[min(judged, reported), max(judged, reported)]) for reported in numbers
+                     if reported != judged]
             for judged in numbers
         }  # fmt: skip
         rounds = {judged: _rounds(fit, others[judged]) for judged in numbers}
         beside: dict[tuple[int, int], tuple[Integers, Floats]] = {}
         for judged in numbers:
-            for told, model in others[judged]:
-                rows = self._calibrated(labels, told)
-                beside[judged, told] = rows, model.foretell(self._values[rows], rounds[judged])
+            for reported, model in others[judged]:
+                rows = self._calibrated(labels, reported)
+                beside[judged, reported] = rows, model.predict(self._values[rows], rounds[judged])
         probabilities = np.full(self._train.stop, np.nan)
         for number in numbers:
             fold = self.folds[number]
             alone = self._model(_lasting(fit, rounds[number]), (number,))
-            probabilities[fold] = alone.foretell(self._values[fold])
+            probabilities[fold] = alone.predict(self._values[fold])
         calibrations = [
-            self._calibrate(labels, [beside[judged, told] for told in numbers if told != judged])
+            self._calibrate(
+                labels, [beside[judged, reported] for reported in numbers if reported != judged]
+            )
             for judged in numbers
         ]
         known = [self._calibrated(labels, number) for number in numbers]
@@ -265,10 +267,10 @@ class Fitter:
 
     def _calibrate(self, labels: Labels, parts: Sequence[tuple[Integers, Floats]]) -> Calibration:
         rows = np.concatenate([rows for rows, _ in parts])
-        told = np.concatenate([told for _, told in parts])
-        rows, told = rows[~np.isnan(told)], told[~np.isnan(told)]
+        reported = np.concatenate([reported for _, reported in parts])
+        rows, reported = rows[~np.isnan(reported)], reported[~np.isnan(reported)]
         charge = 2 * (self._costs.fee + self._costs.slippage)
-        return calibrate(told, labels.net_return[rows], uniqueness(labels.end, rows), charge)
+        return calibrate(reported, labels.net_return[rows], uniqueness(labels.end, rows), charge)
 
     def _model(self, fit: Fit, held: tuple[int, ...]) -> Model:
         # Imported here: a forging of genetic programs need not pay for it.
@@ -303,13 +305,13 @@ class Fitter:
         history: dict[str, dict[str, list[float]]] = {}
         tests = []
         for number in held:
-            rows_told = self._calibrated(labels, number)
+            rows_reported = self._calibrated(labels, number)
             tests.append(
                 data.create_valid(
-                    self._values[rows_told][:, columns],
-                    labels.pays[rows_told],
-                    weight=uniqueness(labels.end, rows_told)
-                    * np.abs(labels.net_return[rows_told]) ** fit.stake,
+                    self._values[rows_reported][:, columns],
+                    labels.pays[rows_reported],
+                    weight=uniqueness(labels.end, rows_reported)
+                    * np.abs(labels.net_return[rows_reported]) ** fit.stake,
                 )
             )
         booster = lightgbm.train(
@@ -361,7 +363,7 @@ def _rounds(fit: Fit, others: Sequence[tuple[int, Model]]) -> int:
     """Return the rounds that foretold folds best, their median; all of them if not stopped."""
     if not fit.stopped:
         return fit.rounds
-    return int(np.median([model.best[told] for told, model in others]))
+    return int(np.median([model.best[reported] for reported, model in others]))
 
 
 def _lasting(fit: Fit, rounds: int) -> Fit:

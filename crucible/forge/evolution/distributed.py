@@ -16,8 +16,8 @@ from crucible.features.frame import FeatureFrame
 from crucible.forge.backtest.engine import ForgeError
 from crucible.forge.evolution.checkpoint import ForgeState
 from crucible.forge.evolution.islands import Advance, Islands, next_of
-from crucible.forge.evolution.run import Forging
-from crucible.forge.validation.novelty import Living
+from crucible.forge.evolution.run import ForgeRun
+from crucible.forge.validation.novelty import Incumbents
 from crucible.market.candles import Candles
 from crucible.market.funding import Funding
 from crucible.settings import ForgeSettings, Slot
@@ -33,25 +33,25 @@ class Recipe:
     settings: ForgeSettings
     seed: int
     prior_trials: int = 0
-    living: Living | None = None
+    incumbents: Incumbents | None = None
     funding: Funding | None = None
 
-    def forging(self) -> Forging:
+    def forge_run(self) -> ForgeRun:
         """Make the forging."""
-        return Forging(
+        return ForgeRun(
             self.slot,
             self.candles,
             self.frame,
             self.settings,
             self.seed,
             self.prior_trials,
-            living=self.living,
+            incumbents=self.incumbents,
             funding=self.funding,
         )
 
 
 @contextmanager
-def spread(recipe: Recipe, forging: Forging) -> Iterator[Islands]:
+def distribute(recipe: Recipe, forge_run: ForgeRun) -> Iterator[Islands]:
     """Give the islands of a forging, computed where its settings say.
 
     Parameters
@@ -68,7 +68,7 @@ def spread(recipe: Recipe, forging: Forging) -> Iterator[Islands]:
     """
     address = recipe.settings.dask
     if not address:
-        yield Islands(forging)
+        yield Islands(forge_run)
         return
     # Imported here: only who asks for workers waits a second for it.
     from distributed import Client, LocalCluster
@@ -95,7 +95,7 @@ def spread(recipe: Recipe, forging: Forging) -> Iterator[Islands]:
                 )
                 raise ForgeError(message) from error
             stack.enter_context(client)
-        yield Islands(forging, on_workers(client, recipe, forging.identity))
+        yield Islands(forge_run, on_workers(client, recipe, forge_run.identity))
 
 
 def on_workers(client: Any, recipe: Recipe, identity: str) -> Advance:  # noqa: ANN401 - Dask's client
@@ -136,7 +136,7 @@ def on_workers(client: Any, recipe: Recipe, identity: str) -> Advance:  # noqa: 
 
 # One forging at a time: DEAP draws from the process's one generator.
 _busy = threading.Lock()
-_made: dict[str, Forging] = {}
+_made: dict[str, ForgeRun] = {}
 
 
 def on_worker(recipe: Recipe, identity: str, number: int, state: ForgeState | None) -> ForgeState:
@@ -149,13 +149,13 @@ def on_worker(recipe: Recipe, identity: str, number: int, state: ForgeState | No
     """
     with _busy:
         if identity not in _made:
-            forging = recipe.forging()
-            if forging.identity != identity:
+            forge_run = recipe.forge_run()
+            if forge_run.identity != identity:
                 message = (
-                    f"the worker on {os.uname().nodename} makes forging {forging.identity} of what "
+                    f"the worker on {os.uname().nodename} makes forging {forge_run.identity} of what "
                     f"is {identity} here; install the same Crucible there"
                 )
                 raise ForgeError(message)
             _made.clear()
-            _made[identity] = forging
+            _made[identity] = forge_run
         return next_of(_made[identity], number, state)

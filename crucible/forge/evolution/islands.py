@@ -20,7 +20,7 @@ from crucible.forge.evolution.checkpoint import (
     vars_of,
     write_checked,
 )
-from crucible.forge.evolution.run import Forging
+from crucible.forge.evolution.run import ForgeRun
 from crucible.forge.result import ForgeResult
 
 FORMAT = "crucible.forge-islands/1"
@@ -111,46 +111,46 @@ class Islands:
         Computes the islands of a generation; here, one after the other, by default.
     """
 
-    def __init__(self, forging: Forging, advance: Advance | None = None) -> None:
-        self.forging = forging
-        self._advance = advance or inline(forging)
+    def __init__(self, forge_run: ForgeRun, advance: Advance | None = None) -> None:
+        self.forge_run = forge_run
+        self._advance = advance or inline(forge_run)
 
     def start(self) -> IslandsState:
         """Give every island its first population: generation 0."""
-        count = self.forging.settings.islands
-        return self._tell(tuple(self._advance([None] * count)), ())
+        count = self.forge_run.settings.islands
+        return self._publish_waiting(tuple(self._advance([None] * count)), ())
 
     def advance(self, state: IslandsState) -> IslandsState:
         """Take every island one generation on, and let the best migrate when it is time."""
         islands = tuple(self._advance(state.islands))
-        settings = self.forging.settings
+        settings = self.forge_run.settings
         if len(islands) > 1 and islands[0].generation % settings.migrate_every == 0:
             islands = tuple(
-                self.forging.merge(island, [islands[number - 1]], settings.migrants)
+                self.forge_run.merge(island, [islands[number - 1]], settings.migrants)
                 for number, island in enumerate(islands)
             )
-        return self._tell(islands, state.table)
+        return self._publish_waiting(islands, state.table)
 
     def merged(self, state: IslandsState) -> ForgeState:
         """Give the best of all islands as one population, with every trial counted."""
         first, *others = state.islands
         if not others:
             return first
-        whole = self.forging.merge(replace(first, trials=state.trials), others)
+        whole = self.forge_run.merge(replace(first, trials=state.trials), others)
         return replace(whole, table=list(state.table))
 
     def finish(self, state: IslandsState) -> ForgeResult:
         """Let validation choose, the gates judge, and open the sealed window once."""
-        return self.forging.finish(self.merged(state))
+        return self.forge_run.finish(self.merged(state))
 
     def run(self) -> ForgeResult:
         """All generations of the settings, start to finish."""
         state = self.start()
-        while state.generation < self.forging.settings.generations:
+        while state.generation < self.forge_run.settings.generations:
             state = self.advance(state)
         return self.finish(state)
 
-    def _tell(
+    def _publish_waiting(
         self, islands: tuple[ForgeState, ...], table: tuple[dict[str, Any], ...]
     ) -> IslandsState:
         """Write the generation down, over all islands."""
@@ -158,19 +158,19 @@ class Islands:
         row = islands[0].table[-1]
         if len(islands) > 1:
             first = replace(islands[0], trials=state.trials)
-            row = self.forging.merge(first, islands[1:]).table[-1]
+            row = self.forge_run.merge(first, islands[1:]).table[-1]
         return IslandsState(islands, (*table, row))
 
 
-def inline(forging: Forging) -> Advance:
+def inline(forge_run: ForgeRun) -> Advance:
     """Compute the islands here, one after the other."""
 
     def advance(islands: Sequence[ForgeState | None]) -> list[ForgeState]:
-        return [next_of(forging, number, state) for number, state in enumerate(islands)]
+        return [next_of(forge_run, number, state) for number, state in enumerate(islands)]
 
     return advance
 
 
-def next_of(forging: Forging, number: int, state: ForgeState | None) -> ForgeState:
+def next_of(forge_run: ForgeRun, number: int, state: ForgeState | None) -> ForgeState:
     """Take one island one generation on; without a state, begin it."""
-    return forging.start(number) if state is None else forging.advance(state)
+    return forge_run.start(number) if state is None else forge_run.advance(state)

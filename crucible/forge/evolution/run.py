@@ -34,7 +34,7 @@ from crucible.forge.result import Curve, ForgeResult, Gate, Refusal, WindowRepor
 from crucible.forge.revision import code_revision, source_hash
 from crucible.forge.validation.cross_validation import cross_validate, groups_of
 from crucible.forge.validation.gates import Evidence, judge
-from crucible.forge.validation.novelty import Living, Novelty
+from crucible.forge.validation.novelty import Incumbents, Novelty
 from crucible.forge.validation.policy import Policy, read_policy
 from crucible.forge.validation.windows import cut, limits_for
 from crucible.market.candles import Candles, Floats
@@ -51,7 +51,7 @@ FEWEST_PARTS = 40
 VARIANTS = 8
 
 
-class Forging:
+class ForgeRun:
     """Evolve one specialist for one slot.
 
     Parameters
@@ -101,7 +101,7 @@ class Forging:
         seed: int,
         prior_trials: int = 0,
         policy: Policy | None = None,
-        living: Living | None = None,
+        incumbents: Incumbents | None = None,
         funding: Funding | None = None,
     ) -> None:
         newest = slice(-settings.max_candles, None)
@@ -118,9 +118,9 @@ class Forging:
         self.windows = cut(len(candles), settings, candles.symbol)
         train_days = np.unique(self.market.day[self.windows.train])
         self.by_day = len(train_days) >= FEWEST_DAYS
-        self.living = living
+        self.incumbents = incumbents
         whole = train_days < self.market.day[self.windows.train.stop]
-        self.novelty = Novelty(living, train_days, int(whole.sum()))
+        self.novelty = Novelty(incumbents, train_days, int(whole.sum()))
         self.data_hash = candles.data_hash()
         self.identity = self._identity()
         self._breeder = self._make_breeder()
@@ -270,7 +270,7 @@ class Forging:
     def _evaluate(self, candidates: list[Candidate], state: ForgeState) -> None:
         for candidate, score in zip(candidates, self._breeder.evaluate(candidates), strict=True):
             state.seen[self._breeder.key(candidate)] = score.to_json()
-            state.trials += candidate.looks
+            state.trials += candidate.trial_count
 
     def _chosen(self, finalists: list[Candidate]) -> Candidate:
         """Whoever stands furthest above zero at twice the costs, in the worse window, slightly moved.
@@ -279,40 +279,40 @@ class Forging:
         ones; of itself and its moved versions the weaker ones count, so that nobody is chosen for a
         constant that must be met exactly.
         """
-        strengths = [self._steady_strength(finalist) for finalist in finalists]
-        if np.isfinite(strengths).any():
-            return finalists[int(np.nanargmax(strengths))]
+        t_statistics = [self._steady_t_statistic(finalist) for finalist in finalists]
+        if np.isfinite(t_statistics).any():
+            return finalists[int(np.nanargmax(t_statistics))]
         # Nobody stands when moved: the best in training is judged, and the gates say so.
         return finalists[0]
 
-    def _steady_strength(self, finalist: Candidate) -> float:
+    def _steady_t_statistic(self, finalist: Candidate) -> float:
         """Lower quartile over a finalist and its moved versions; NaN where itself has no strength.
 
         A version that trades too little to tell is weaker than any that does.
         """
         own = Variant(self._breeder.signals(finalist), self._breeder.strategy(finalist).exits)
-        if math.isnan(self._strength(own)):
+        if math.isnan(self._t_statistic(own)):
             return math.nan
         # Other draws than those of the jitter gate, which is to judge the choice.
         seed = int(np.random.SeedSequence([self.seed, 4]).generate_state(1)[0])
         moved = self._breeder.variants(finalist, seed, VARIANTS)
-        strengths = np.array([self._strength(version) for version in (own, *moved)])
-        strengths[np.isnan(strengths)] = -np.inf
-        return float(np.quantile(strengths, 0.25, method="lower"))
+        t_statistics = np.array([self._t_statistic(version) for version in (own, *moved)])
+        t_statistics[np.isnan(t_statistics)] = -np.inf
+        return float(np.quantile(t_statistics, 0.25, method="lower"))
 
-    def _strength(self, version: Variant) -> float:
+    def _t_statistic(self, version: Variant) -> float:
         """Mean return of a trade at twice the costs, in standard errors, in the worse window.
 
         NaN where a window has too few trades to tell.
         """
         costs = self.settings.costs
         charge = 2 * (costs.fee + costs.slippage)
-        strengths = []
+        t_statistics = []
         for rows in (self.windows.train, self.windows.validation):
             test = backtest(version.signals, self.market, version.exits, costs, rows)
             returns = test.trades.net_return - charge
-            strengths.append(sharpe(returns) * len(returns) ** 0.5)
-        return float(np.min(strengths))
+            t_statistics.append(sharpe(returns) * len(returns) ** 0.5)
+        return float(np.min(t_statistics))
 
     def _unseen(self, finalists: list[Candidate]) -> Floats:
         """Return what finalists earn in equal parts of the validation window, which bred nobody."""
@@ -365,7 +365,7 @@ class Forging:
             policy=self.policy.name,
             seed=self.seed,
             data_hash=self.data_hash,
-            funding=self.funding.says(self.market.candles.ts),
+            funding=self.funding.describe(self.market.candles.ts),
             feature_schema=self.frame.schema.hash,
             code_revision=code_revision(),
         )
@@ -437,7 +437,7 @@ class Forging:
             # How long it goes on, and where it is computed, changes no generation.
             self.settings.model_dump_json(exclude={"generations", "dask"}),
             source_hash(),
-            self.living.digest() if self.living else None,
+            self.incumbents.digest() if self.incumbents else None,
         ):
             digest.update(json.dumps(part).encode())
         digest.update(np.ascontiguousarray(self.frame.values).tobytes())

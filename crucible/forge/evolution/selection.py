@@ -75,7 +75,7 @@ class Selection:
         picked.
         """
         unique = {self._breeder.key(candidate): candidate for candidate in candidates}
-        field = self._without_twins(list(unique.values()), state)
+        field = self._without_duplicates(list(unique.values()), state)
         self._weigh(field, state)
         fronts = tools.sortNondominated(field, len(field))
         ordered = self._picked(field, state) if self._lexicase else _by_crowding(fronts)
@@ -141,20 +141,20 @@ class Selection:
                 break
         return [*early, *late][: self._most]
 
-    def _without_twins(self, field: list[Candidate], state: ForgeState) -> list[Candidate]:
+    def _without_duplicates(self, field: list[Candidate], state: ForgeState) -> list[Candidate]:
         """Keep the smallest of those that traded alike, as long as enough are left."""
         by_size = sorted(field, key=lambda candidate: self.score(candidate, state).size)
         first: dict[tuple[float, ...], Candidate] = {}
-        twins = []
+        duplicates = []
         for candidate in by_size:
             score = self.score(candidate, state)
             trace = (score.value, score.drawdown, score.trades, score.net_return)
             if trace in first:
-                twins.append(candidate)
+                duplicates.append(candidate)
             else:
                 first[trace] = candidate
         missing = max(0, self._most - len(first))
-        return [*first.values(), *twins[:missing]]
+        return [*first.values(), *duplicates[:missing]]
 
     def _row(self, kept: list[Candidate], front: int, state: ForgeState) -> dict[str, Any]:
         scores = [self.score(candidate, state) for candidate in kept]

@@ -14,7 +14,7 @@ from crucible.forge.backtest.engine import ForgeError, Market, backtest
 from crucible.forge.backtest.population import FeatureTable, Outcomes, evaluate_programs
 from crucible.forge.candidates import Score, Variant, fewest_trades, score_of
 from crucible.forge.exits import TIMEOUTS, moved_exits
-from crucible.forge.genetic.conditions import best_condition, looks
+from crucible.forge.genetic.conditions import best_condition, trial_count
 from crucible.forge.genetic.event_study import study
 from crucible.forge.genetic.genome import Genome, Thresholds, fits
 from crucible.forge.genetic.operators import toolbox
@@ -108,7 +108,7 @@ class ProgramBreeder:
             if genome is not None:
                 found.setdefault(genome.key, genome)
         # The looks of the study, which led to many of them, are counted once.
-        next(iter(found.values())).looks += looked
+        next(iter(found.values())).trial_count += looked
         while len(found) < count:
             genome = self._lawful(self._box.genome())
             if genome is not None:
@@ -130,7 +130,7 @@ class ProgramBreeder:
             narrowed, looked = self._narrowed(parent)
             genome = None if narrowed is None else self._lawful(narrowed)
             if genome is not None and genome.key not in seen and genome.key not in found:
-                genome.looks = looked
+                genome.trial_count = looked
                 found[genome.key] = genome
             else:
                 fruitless += looked
@@ -156,7 +156,7 @@ class ProgramBreeder:
                 if genome is not None and genome.key not in seen and len(found) < count:
                     found.setdefault(genome.key, genome)
         # What was compared and led to nobody was looked at, too.
-        next(iter(found.values())).looks += fruitless
+        next(iter(found.values())).trial_count += fruitless
         return list(found.values())
 
     def key(self, candidate: Genome) -> str:
@@ -275,10 +275,10 @@ class ProgramBreeder:
             self._frame.values[rows][:, columns], trades.net_return, math.ceil(fewest)
         )
         if found is None:
-            return None, looks(count)
+            return None, trial_count(count)
         name = self._frame.schema.names[columns[found.column]]
         child: Genome = self._box.narrow(parent, name, found.threshold, above=found.above)
-        return child, looks(count)
+        return child, trial_count(count)
 
     def _lawful(self, genome: Genome) -> Genome | None:
         """Return a genome within the limits, its timeout shortened if need be; None if too large."""

@@ -29,10 +29,10 @@ class Condition:
     column: int
     above: bool
     threshold: float
-    strength: float
+    t_statistic: float
 
 
-def looks(columns: int) -> int:
+def trial_count(columns: int) -> int:
     """How many conditions `best_condition` compares: each counts as a trial."""
     return columns * len(LEVELS) * 2
 
@@ -69,8 +69,10 @@ def best_condition(values: Floats, returns: Floats, fewest: int) -> Condition | 
                 if len(kept) < fewest:
                     continue
                 spread = float(np.std(kept, ddof=1))
-                strength = float(np.mean(kept)) / spread * len(kept) ** 0.5 if spread > 0 else 0.0
-                if strength > most:
-                    most = strength
-                    best = Condition(column, above, float(threshold), strength)
+                t_statistic = (
+                    float(np.mean(kept)) / spread * len(kept) ** 0.5 if spread > 0 else 0.0
+                )
+                if t_statistic > most:
+                    most = t_statistic
+                    best = Condition(column, above, float(threshold), t_statistic)
     return best

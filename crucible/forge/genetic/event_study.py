@@ -15,7 +15,7 @@ from itertools import product
 import numpy as np
 from numba import njit
 
-from crucible.forge.genetic.conditions import Condition, best_condition, looks
+from crucible.forge.genetic.conditions import Condition, best_condition, trial_count
 from crucible.market.candles import Floats, Integers
 
 HORIZONS = (15, 60, 240)
@@ -45,7 +45,7 @@ class Event:
     above: bool
     threshold: float
     horizon: int
-    strength: float
+    t_statistic: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def study(
     findings = []
     for event in events[:most]:
         findings.append(_narrowed(event, values, returns - charge, fewest))
-        looked += looks(values.shape[1]) * len(HORIZONS)
+        looked += trial_count(values.shape[1]) * len(HORIZONS)
     return findings, looked
 
 
@@ -123,7 +123,7 @@ def _narrowed(event: Event, values: Floats, earned: Floats, fewest: int) -> Find
         condition = best_condition(values[rows], earned[place, rows], fewest)
         if condition is None:
             continue
-        if best.condition is None or condition.strength > best.condition.strength:
+        if best.condition is None or condition.t_statistic > best.condition.t_statistic:
             best = Finding(there, condition)
     return best
 
@@ -143,15 +143,15 @@ def _events(values: Floats, thresholds: Floats, returns: Floats) -> tuple[list[E
             looked += 1
             event = Event(column, above, float(threshold), horizon, math.nan)
             rows = rows_of(event, held, returns.shape[1] - horizon - 1)
-            strength = _strength(returns[place, rows] - usual[place])
-            if strength > (0.0 if best is None else best.strength):
-                best = replace(event, strength=strength)
+            t_statistic = _t_statistic(returns[place, rows] - usual[place])
+            if t_statistic > (0.0 if best is None else best.t_statistic):
+                best = replace(event, t_statistic=t_statistic)
         if best is not None:
             found.append(best)
-    return sorted(found, key=lambda event: -event.strength), looked
+    return sorted(found, key=lambda event: -event.t_statistic), looked
 
 
-def _strength(returns: Floats) -> float:
+def _t_statistic(returns: Floats) -> float:
     """Mean in standard errors; NaN where there are too few to tell."""
     if len(returns) < FEWEST_EVENTS:
         return math.nan

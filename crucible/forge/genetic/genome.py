@@ -52,7 +52,7 @@ class Window:
     """DEAP's type of a lookback in candles."""
 
 
-class Wish:
+class SignalType:
     """DEAP's type of the root: a signal."""
 
 
@@ -61,7 +61,7 @@ TYPES: dict[ValueType, type] = {
     ValueType.BOUNDED: Bounded,
     ValueType.BOOLEAN: Boolean,
     ValueType.WINDOW: Window,
-    ValueType.SIGNAL: Wish,
+    ValueType.SIGNAL: SignalType,
 }
 
 
@@ -71,10 +71,10 @@ class Genome(gp.PrimitiveTree):
     `looks` is how many trials went into making it, itself included.
     """
 
-    def __init__(self, nodes: Sequence[Node], exits: Exits, looks: int = 1) -> None:
+    def __init__(self, nodes: Sequence[Node], exits: Exits, trial_count: int = 1) -> None:
         super().__init__(nodes)
         self.exits = exits
-        self.looks = looks
+        self.trial_count = trial_count
         self.fitness = Quality()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Genome:
@@ -145,7 +145,7 @@ def fits(genome: Genome, most_lookback: int) -> bool:
 
 def primitives(features: Sequence[str]) -> Primitives:
     """Return the typed vocabulary over the given features."""
-    pset = gp.PrimitiveSetTyped("trade", [], Wish)
+    pset = gp.PrimitiveSetTyped("trade", [], SignalType)
     for operator in OPERATORS.values():
         arguments = [TYPES[argument] for argument in operator.arguments]
         pset.addPrimitive(None, arguments, TYPES[operator.returns], name=operator.name)
@@ -206,5 +206,5 @@ def from_expression(pset: Primitives, value: object, exits: Exits) -> Genome:
         else:
             nodes.append(gp.Terminal(float(part), False, kind))  # noqa: FBT003
 
-    visit(parse_program(value), Wish)
+    visit(parse_program(value), SignalType)
     return Genome(nodes, exits)

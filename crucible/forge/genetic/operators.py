@@ -22,9 +22,9 @@ from crucible.forge.genetic.genome import (
     Node,
     Primitives,
     Ratio,
+    SignalType,
     Thresholds,
     Window,
-    Wish,
     constant,
     feature,
     from_expression,
@@ -287,7 +287,7 @@ def _shrink(genome: Genome) -> None:
     places = [
         (index, position)
         for index, node in enumerate(genome)
-        if node.arity and node.ret is not Wish
+        if node.arity and node.ret is not SignalType
         for position, kind in enumerate(node.args)
         if issubclass(node.ret, kind)
     ]

@@ -98,11 +98,11 @@ def exits_in_words(exits: Exits) -> str:
 
 def strategy_in_words(strategy: Strategy) -> str:
     """Tell a whole strategy, as text of several lines."""
-    told = rules(strategy)
+    reported = rules(strategy)
     kind = "a genetic program" if strategy.kind == "gp" else "a boosted classifier"
     lines = [f"{strategy.symbol}, {kind}.", ""]
     for name, begin in (("buy", "It buys when"), ("exit", "It exits when")):
-        first, *rest = told[name]
+        first, *rest = reported[name]
         lines += [f"{begin} {first}", *rest]
     lines += ["", exits_in_words(strategy.exits)]
     return "\n".join(lines) + "\n"

@@ -129,8 +129,8 @@ def note(result: ForgeResult, file: str, page: str) -> str:
         lines += ["| gate | value | wanted | verdict |", "|---|---|---|---|"]
         for gate in result.gates:
             row = _gate_row(gate)
-            told = row["verdict"] if gate.passed else f"**{row['verdict']}**"
-            lines.append(f"| {gate.name} | {row['value']} | {row['wanted']} | {told} |")
+            reported = row["verdict"] if gate.passed else f"**{row['verdict']}**"
+            lines.append(f"| {gate.name} | {row['value']} | {row['wanted']} | {reported} |")
         lines.append("")
     if result.candidate is not None:
         lines += [

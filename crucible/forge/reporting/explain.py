@@ -95,11 +95,11 @@ class Explanation:
         )
 
     def _what_it_does(self) -> list[str]:
-        told = rules(self.strategy)
+        reported = rules(self.strategy)
         kind = "a genetic program" if self.strategy.kind == "gp" else "a boosted classifier"
         lines = [f"{self.name}: {kind} that trades {self.strategy.symbol}", ""]
         for name, begin in (("buy", "It buys when"), ("exit", "It exits when")):
-            first, *rest = told[name]
+            first, *rest = reported[name]
             lines += [f"{begin} {first}", *rest]
         return [*lines, exits_in_words(self.strategy.exits)]
 
@@ -162,7 +162,7 @@ def explain_file(path: Path) -> Explanation:
     judged = read_document(path).get("lineage", {})
     slot = str(judged.get("slot", UNKNOWN))
     lineage = {"file": str(path), "slot": slot, **_origin(judged)}
-    return _told(Explanation(str(path), strategy, judged, lineage))
+    return _reported(Explanation(str(path), strategy, judged, lineage))
 
 
 def explain_version(
@@ -192,8 +192,8 @@ def explain_version(
     judged: Mapping[str, Any] = {}
     # Registered by hand it has none: there is no forging to tell of.
     with contextlib.suppress(StrategyError):
-        told = registry.document(version, "champion.json").get("lineage")
-        judged = told if isinstance(told, dict) else {}
+        reported = registry.document(version, "champion.json").get("lineage")
+        judged = reported if isinstance(reported, dict) else {}
     facts = registry.run_facts(version.run_id)
     held = [alias for alias, held in registry.aliases(slot).items() if held == number]
     flow_run = facts.get("prefect_link") or facts.get("prefect_flow_run") or UNKNOWN
@@ -205,10 +205,10 @@ def explain_version(
         **_origin(judged),
     }
     doubt = version.doubt_of(digest(document))
-    return _told(Explanation(f"{slot}/{number}", strategy, judged, lineage, agents, doubt))
+    return _reported(Explanation(f"{slot}/{number}", strategy, judged, lineage, agents, doubt))
 
 
-def _told(explanation: Explanation) -> Explanation:
+def _reported(explanation: Explanation) -> Explanation:
     """Refuse a lineage that cannot be told: loading ignores it, so it may be anything."""
     try:
         explanation.to_json()

@@ -8,7 +8,7 @@ import numpy as np
 
 from crucible.features.frame import FeatureFrame
 from crucible.forge.backtest.engine import Market, backtest
-from crucible.forge.evolution.run import Forging
+from crucible.forge.evolution.run import ForgeRun
 from crucible.forge.result import ForgeResult, Importance
 from crucible.settings import Costs
 from crucible.strategies.boosted import BoostedStrategy
@@ -19,7 +19,7 @@ REPEATS = 2
 MOST_FEATURES = 20
 
 
-def with_importance(result: ForgeResult, forging: Forging) -> ForgeResult:
+def with_importance(result: ForgeResult, forge_run: ForgeRun) -> ForgeResult:
     """Measure the importance of the candidate's features on the validation window.
 
     The sealed window stays shut.
@@ -28,11 +28,11 @@ def with_importance(result: ForgeResult, forging: Forging) -> ForgeResult:
         return result
     measured = permutation_importance(
         result.candidate,
-        forging.frame,
-        forging.market,
-        forging.settings.costs,
-        forging.windows.validation,
-        forging.seed,
+        forge_run.frame,
+        forge_run.market,
+        forge_run.settings.costs,
+        forge_run.windows.validation,
+        forge_run.seed,
     )
     return replace(result, importance=measured)
 

@@ -20,7 +20,7 @@ FEWEST_COMMON_DAYS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Living:
+class Incumbents:
     """What the agents already living earned, day by day.
 
     Attributes
@@ -78,7 +78,7 @@ def earned(
     frame: FeatureFrame,
     settings: ForgeSettings,
     funding: Funding | None = None,
-) -> Living:
+) -> Incumbents:
     """Backtest strategies on the candles that a forging with these settings looks at.
 
     Parameters
@@ -106,7 +106,7 @@ def earned(
         signals = strategy.signals(frame)
         test = backtest(signals, market, strategy.exits, settings.costs, newest)
         returns[:, column] = test.daily_returns
-    return Living(tuple(strategies), days, returns)
+    return Incumbents(tuple(strategies), days, returns)
 
 
 class Novelty:
@@ -130,11 +130,11 @@ class Novelty:
         The others, and why.
     """
 
-    def __init__(self, living: Living | None, days: Integers, whole: int) -> None:
+    def __init__(self, incumbents: Incumbents | None, days: Integers, whole: int) -> None:
         self.left_out: dict[str, str] = {}
         self._peers: list[tuple[Integers, Floats]] = []
         agents = []
-        held = living or Living((), np.empty(0, np.int64), np.empty((0, 0)))
+        held = incumbents or Incumbents((), np.empty(0, np.int64), np.empty((0, 0)))
         _, rows, places = np.intersect1d(held.days, days[:whole], return_indices=True)
         for column, name in enumerate(held.names):
             returns = held.returns[rows, column]
@@ -173,11 +173,11 @@ class Novelty:
         # Rounding may leave a correlation of one a hair above one.
         return max(0.0, 1.0 - largest)
 
-    def says(self) -> str:
+    def describe(self) -> str:
         """Tell in a sentence what novelty is measured against, or why it is not measured."""
         out = "; ".join(f"{name}: {reason}" for name, reason in self.left_out.items())
         if self.agents:
-            told = f"novelty is measured against {', '.join(self.agents)}"
+            reported = f"novelty is measured against {', '.join(self.agents)}"
         else:
-            told = f"novelty is no objective: {'nobody' if out else 'no agent'} to compare with"
-        return f"{told} (left out: {out})" if out else told
+            reported = f"novelty is no objective: {'nobody' if out else 'no agent'} to compare with"
+        return f"{reported} (left out: {out})" if out else reported

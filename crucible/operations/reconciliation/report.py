@@ -12,13 +12,13 @@ from decimal import Decimal
 from typing import Any
 
 from crucible.ledger.trades import Fill, Mode, pair
-from crucible.operations.errors import BooksError, HomeError, ServerError
+from crucible.operations.errors import BooksError, ServerError, WorkspaceError
 from crucible.operations.reconciliation.accounts import EXACT, ZERO, Book, differences, plain
 from crucible.operations.reconciliation.own_accounts import journal_book, ledger_book, open_ledger
 from crucible.operations.reconciliation.venue_statement import Statement, VenueAccount
 from crucible.operations.supervision.process import Identity
 from crucible.operations.supervision.servers import registered_versions
-from crucible.operations.workspace import Home, Run, read_json
+from crucible.operations.workspace import Run, Workspace, read_json
 from crucible.retries import attempts
 from crucible.settings import load_settings
 
@@ -85,7 +85,7 @@ class Report:
         }
 
 
-def make_report(home: Home, run_id: str | None = None) -> Report:
+def make_report(workspace: Workspace, run_id: str | None = None) -> Report:
     """Read the three books of a run, the newest one by default.
 
     Raises
@@ -93,16 +93,18 @@ def make_report(home: Home, run_id: str | None = None) -> Report:
     HomeError
         If nothing has run in this home, or there is no such run.
     """
-    run = home.current() if run_id is None else home.run(run_id)
+    run = workspace.current() if run_id is None else workspace.run(run_id)
     if run is None or not run.path.is_dir():
-        known = ", ".join(sorted(path.name for path in home.runs.glob("*"))) or "none"
-        message = f"{home.path} has no run {run_id or ''}(it has: {known}); start one: crucible up"
-        raise HomeError(message)
-    services = _live_services(home, run)
+        known = ", ".join(sorted(path.name for path in workspace.runs.glob("*"))) or "none"
+        message = (
+            f"{workspace.path} has no run {run_id or ''}(it has: {known}); start one: crucible up"
+        )
+        raise WorkspaceError(message)
+    services = _live_services(workspace, run)
     notes: list[str] = []
     for _ in attempts(SETTLING_PAUSES_S):
         notes.clear()
-        books, marks, statement = _read_books(home, run, services, notes)
+        books, marks, statement = _read_books(workspace, run, services, notes)
         found = _disagreements(books, statement)
         if not found or "paper_venue" not in services:
             break
@@ -190,9 +192,9 @@ def _mode_sums(fills: Iterable[Fill], mode: Mode) -> _Sums:
     )
 
 
-def _live_services(home: Home, run: Run) -> dict[str, dict[str, Any]]:
+def _live_services(workspace: Workspace, run: Run) -> dict[str, dict[str, Any]]:
     """Services that are alive and belong to this very run."""
-    document = read_json(home.services_file) or {}
+    document = read_json(workspace.services_file) or {}
     if document.get("run") != run.run_id:
         return {}
     return {
@@ -205,7 +207,7 @@ def _live_services(home: Home, run: Run) -> dict[str, dict[str, Any]]:
 
 
 def _read_books(
-    home: Home, run: Run, services: dict[str, dict[str, Any]], notes: list[str]
+    workspace: Workspace, run: Run, services: dict[str, dict[str, Any]], notes: list[str]
 ) -> tuple[dict[str, Book | None], dict[str, Decimal], Statement | None]:
     # The ledger learns of a fill last: read first, it is the one that may lag, and is read again.
     books: dict[str, Book | None] = {"venue": None, "journal": None, "ledger": None}
@@ -221,7 +223,7 @@ def _read_books(
             notes.append(f"{keeper}: {error}")
     statement: Statement | None = None
     try:
-        statement = _statement(home, run, services, notes)
+        statement = _statement(workspace, run, services, notes)
         books["venue"] = statement.book() if statement else None
     except BooksError as error:
         notes.append(f"venue: {error}")
@@ -229,11 +231,11 @@ def _read_books(
 
 
 def _statement(
-    home: Home, run: Run, services: dict[str, dict[str, Any]], notes: list[str]
+    workspace: Workspace, run: Run, services: dict[str, dict[str, Any]], notes: list[str]
 ) -> Statement | None:
     if "paper_venue" in services:
-        account = VenueAccount.from_keys(services["paper_venue"]["address"], home.keys_file)
-        return account.statement(initial_deposit(home))
+        account = VenueAccount.from_keys(services["paper_venue"]["address"], workspace.keys_file)
+        return account.statement(initial_deposit(workspace))
     saved = Statement.read(run.statement)
     venue = load_settings().execution.venue
     if saved is None and venue != "paper":
@@ -245,7 +247,7 @@ def _statement(
     return saved
 
 
-def initial_deposit(home: Home) -> Decimal:
+def initial_deposit(workspace: Workspace) -> Decimal:
     """Give what the paper account started with.
 
     Raises
@@ -253,12 +255,12 @@ def initial_deposit(home: Home) -> Decimal:
     BooksError
         If the keys file does not say: the wallet could then not be checked against the fills.
     """
-    accounts = read_json(home.keys_file)
+    accounts = read_json(workspace.keys_file)
     try:
         return Decimal(accounts[0]["usdt"])
     except (TypeError, KeyError, IndexError, ArithmeticError) as error:
         message = (
-            f"{home.keys_file} does not say how much usdt the paper account started with; "
+            f"{workspace.keys_file} does not say how much usdt the paper account started with; "
             "remove it while stopped, and the next start writes a new one"
         )
         raise BooksError(message) from error

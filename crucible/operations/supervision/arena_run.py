@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 
-from crucible.operations.errors import HomeError, ServerError
+from crucible.operations.errors import ServerError, WorkspaceError
 from crucible.operations.supervision.process import Identity, interrupt, stop_trees, wait_until_gone
 from crucible.operations.supervision.restarts import Restarts
 from crucible.operations.supervision.servers import TERMINAL, PrefectServer
@@ -88,7 +88,7 @@ class ArenaRun:
                 service.state = "up"
                 self._stack.event("arena", "ready")
             elif service.state == "up":
-                self._stack.event("arena", self._told() or "ready")
+                self._stack.event("arena", self._reported() or "ready")
             return
         self._ask(now)
 
@@ -131,13 +131,13 @@ class ArenaRun:
         elif now - self._started > LOST_AFTER_S:
             self._lost(now, "no process took its flow run")
 
-    def _told(self) -> str:
+    def _reported(self) -> str:
         """Give what keeps the arena from opening positions, as it says; empty where nothing does."""
         try:
-            told = (read_json(self._run.arena) or {}).get("trouble", "")
-        except HomeError:
+            reported = (read_json(self._run.arena) or {}).get("trouble", "")
+        except WorkspaceError:
             return ""  # it writes the file anew each minute; whoever shows it says what is wrong
-        return f"opens no position: {told}" if isinstance(told, str) and told else ""
+        return f"opens no position: {reported}" if isinstance(reported, str) and reported else ""
 
     def _lost(self, now: float, why: str) -> None:
         assert self._flow_run is not None

@@ -25,22 +25,22 @@ class Room:
     folder: Path
     _is_low: bool = False
 
-    def look(self, say: Callable[[str], None]) -> None:
+    def look(self, report_line: Callable[[str], None]) -> None:
         """Say when the room has become short, and when it is enough again; once each."""
         try:
             disk = os.statvfs(self.folder)
         except OSError as error:
             if not self._is_low:
                 self._is_low = True
-                say(f"{self.folder}: the disk cannot be asked for its room: {error}")
+                report_line(f"{self.folder}: the disk cannot be asked for its room: {error}")
             return
         free, whole = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
         is_low = free < min(LOW_BYTES, LOW_SHARE * whole)
         if is_low and not self._is_low:
-            say(
+            report_line(
                 f"{self.folder}: {free / MEGABYTE:.0f} MB are left on its disk; free some, or journal "
                 "and ledger cannot be written and no new position is opened"
             )
         elif self._is_low and not is_low:
-            say(f"{self.folder}: its disk has room again, {free / MEGABYTE:.0f} MB")
+            report_line(f"{self.folder}: its disk has room again, {free / MEGABYTE:.0f} MB")
         self._is_low = is_low

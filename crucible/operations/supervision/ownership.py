@@ -10,16 +10,16 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from crucible.operations.errors import HomeError
+from crucible.operations.errors import WorkspaceError
 from crucible.operations.supervision.process import Identity
-from crucible.operations.workspace import Home, read_json
+from crucible.operations.workspace import Workspace, read_json
 
 # What the tools of a server take its address from, whatever home it belongs to.
 ADDRESS_VARIABLES = {"mlflow": "MLFLOW_TRACKING_URI", "prefect": "PREFECT_API_URL"}
 _PATHS = {"prefect": "/api"}
 
 
-def living(home: Home, service: str) -> dict[str, Any]:
+def incumbents(workspace: Workspace, service: str) -> dict[str, Any]:
     """Give what ``services.json`` says of a service of this home whose process lives.
 
     Raises
@@ -28,25 +28,25 @@ def living(home: Home, service: str) -> dict[str, Any]:
         If nothing was started here, or its process has ended: another program, of another home
         perhaps, may have its address by now.
     """
-    known = _services(home).get(service)
+    known = _services(workspace).get(service)
     if not isinstance(known, dict) or not known.get("address"):
         message = (
-            f"{home.path}: no {_TITLES.get(service, service)} server is known; start the stack "
+            f"{workspace.path}: no {_TITLES.get(service, service)} server is known; start the stack "
             "(crucible up), or name the home that you mean: CRUCIBLE_HOME=FOLDER"
         )
-        raise HomeError(message)
+        raise WorkspaceError(message)
     identity = Identity.from_json(known)
     if identity is None or not identity.alive:
         message = (
-            f"{home.path}: its {_TITLES.get(service, service)} server at {known['address']} has ended; "
+            f"{workspace.path}: its {_TITLES.get(service, service)} server at {known['address']} has ended; "
             "whatever answers there now belongs to somebody else. Start the stack (crucible up), or "
             "name the home that you mean: CRUCIBLE_HOME=FOLDER"
         )
-        raise HomeError(message)
+        raise WorkspaceError(message)
     return known
 
 
-def address_of(home: Home, service: str) -> str:
+def address_of(workspace: Workspace, service: str) -> str:
     """Give the address of a living server of this home.
 
     Raises
@@ -54,12 +54,12 @@ def address_of(home: Home, service: str) -> str:
     HomeError
         If there is none, or the environment names another one.
     """
-    address = str(living(home, service)["address"])
-    refuse_another(home, service, address)
+    address = str(incumbents(workspace, service)["address"])
+    refuse_another(workspace, service, address)
     return address
 
 
-def refuse_another(home: Home, service: str, address: str | None = None) -> None:
+def refuse_another(workspace: Workspace, service: str, address: str | None = None) -> None:
     """Refuse to go on where the environment names a server that is not this home's.
 
     Parameters
@@ -77,21 +77,21 @@ def refuse_another(home: Home, service: str, address: str | None = None) -> None
     variable = ADDRESS_VARIABLES[service]
     asked = os.environ.get(variable)
     if address is None:
-        known = _services(home).get(service)
+        known = _services(workspace).get(service)
         address = str(known.get("address") or "") if isinstance(known, dict) else ""
     own = address + _PATHS.get(service, "")
     if asked and address and asked.rstrip("/") != own.rstrip("/"):
         message = (
-            f"{variable} is {asked}, but the server of {home.path} is {own}; unset {variable}, or "
+            f"{variable} is {asked}, but the server of {workspace.path} is {own}; unset {variable}, or "
             "name the home that you mean: CRUCIBLE_HOME=FOLDER"
         )
-        raise HomeError(message)
+        raise WorkspaceError(message)
 
 
 _TITLES = {"mlflow": "MLflow", "prefect": "Prefect", "paper_venue": "paper venue"}
 
 
-def _services(home: Home) -> dict[str, Any]:
-    document = read_json(home.services_file)
+def _services(workspace: Workspace) -> dict[str, Any]:
+    document = read_json(workspace.services_file)
     services = document.get("services") if isinstance(document, dict) else None
     return services if isinstance(services, dict) else {}

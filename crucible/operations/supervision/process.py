@@ -142,7 +142,7 @@ class ServiceProcess:
         self.name = name
         self.log = logs / f"{name}.log"
         self.output = logs / f"{name}.out"
-        self.untold = ""
+        self.unreported = ""
         """Why what it writes is not kept; empty where it is."""
         self._memory: IO[bytes] | None = None
         with ExitStack() as stack:
@@ -179,7 +179,7 @@ class ServiceProcess:
             errors = stack.enter_context(self.log.open("ab"))
             return errors, stack.enter_context(self.output.open("wb"))
         except OSError as error:
-            self.untold = str(error)
+            self.unreported = str(error)
             self._memory = os.fdopen(os.memfd_create(f"{self.name}.out"), "wb")
             self.output = Path(f"/proc/{os.getpid()}/fd/{self._memory.fileno()}")
             return subprocess.DEVNULL, self._memory
@@ -207,7 +207,11 @@ class ServiceProcess:
             line = last_line(path)
             if line and '"ready"' not in line:
                 return line
-        return f"what it wrote is not kept: {self.untold}" if self.untold else "it wrote nothing"
+        return (
+            f"what it wrote is not kept: {self.unreported}"
+            if self.unreported
+            else "it wrote nothing"
+        )
 
     def stop(self, grace_s: float) -> bool:
         """End the process and its children; True if it went by itself within the grace."""
@@ -246,7 +250,7 @@ def stop_trees(identities: Iterable[Identity], grace_s: float) -> bool:
     return not left
 
 
-def marked(home: Path, service: str | None = None) -> list[Identity]:
+def marked(workspace: Path, service: str | None = None) -> list[Identity]:
     """Find every living process that is a service of `home`, or was started by one.
 
     Parameters
@@ -265,7 +269,7 @@ def marked(home: Path, service: str | None = None) -> list[Identity]:
             if (
                 SERVICE_MARK in environment
                 and service in {None, environment[SERVICE_MARK]}
-                and environment.get(HOME_MARK) == str(home)
+                and environment.get(HOME_MARK) == str(workspace)
                 and not _zombie(process)
             ):
                 identity = Identity.of(process.pid)

@@ -214,7 +214,7 @@ def market_clock(venue_url: str, timeout_s: float = 1.0) -> tuple[int | None, bo
         return None, False
 
 
-def forgings_experiment(mlflow_url: str, timeout_s: float = 5.0) -> str | None:
+def forge_runs_experiment(mlflow_url: str, timeout_s: float = 5.0) -> str | None:
     """Give the id of the experiment of forgings; None before there is one.
 
     Raises
@@ -226,7 +226,7 @@ def forgings_experiment(mlflow_url: str, timeout_s: float = 5.0) -> str | None:
     return None if found is None else str(found["experiment_id"])
 
 
-def prepare_forgings(mlflow_url: str, timeout_s: float = 10.0) -> None:
+def prepare_forge_runs(mlflow_url: str, timeout_s: float = 10.0) -> None:
     """Make the experiment of forgings, and give an older one the view that its links name.
 
     Raises
@@ -238,14 +238,14 @@ def prepare_forgings(mlflow_url: str, timeout_s: float = 10.0) -> None:
     found = _experiment(mlflow_url, timeout_s)
     if found is None:
         tags = [{"key": key, "value": value} for key, value in wanted.items()]
-        _tell(mlflow_url, "create", {"name": EXPERIMENT, "tags": tags}, timeout_s)
+        _publish_waiting(mlflow_url, "create", {"name": EXPERIMENT, "tags": tags}, timeout_s)
         return
     held = {tag["key"]: tag["value"] for tag in found.get("tags", [])}
     for key, value in wanted.items():
         # What a person wrote stays; the view is ours, and follows the code.
         if key not in held or (key.startswith("mlflow.sharedViewState.") and held[key] != value):
             body = {"experiment_id": found["experiment_id"], "key": key, "value": value}
-            _tell(mlflow_url, "set-experiment-tag", body, timeout_s)
+            _publish_waiting(mlflow_url, "set-experiment-tag", body, timeout_s)
 
 
 def _experiment(mlflow_url: str, timeout_s: float) -> dict[str, Any] | None:
@@ -261,7 +261,7 @@ def _experiment(mlflow_url: str, timeout_s: float) -> dict[str, Any] | None:
         raise ServerError(message) from error
 
 
-def _tell(mlflow_url: str, what: str, body: Mapping[str, Any], timeout_s: float) -> None:
+def _publish_waiting(mlflow_url: str, what: str, body: Mapping[str, Any], timeout_s: float) -> None:
     try:
         response = httpx.post(
             f"{mlflow_url}/api/2.0/mlflow/experiments/{what}", json=body, timeout=timeout_s

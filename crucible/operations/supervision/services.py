@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crucible.operations.errors import ServiceError
-from crucible.operations.market_configuration import World
+from crucible.operations.market_configuration import MarketConfiguration
 from crucible.operations.supervision.ports import HOST
-from crucible.operations.workspace import Home, Run
+from crucible.operations.workspace import Run, Workspace
 from crucible.settings import Settings
 from crucible.sqlite import LINKED, sqlalchemy_url
 from crucible.whereabouts import SOURCE
@@ -96,7 +96,12 @@ class Ports:
 
 
 def environment(
-    settings: Settings, home: Home, run: Run, ports: Ports, world: World, base: Mapping[str, str]
+    settings: Settings,
+    workspace: Workspace,
+    run: Run,
+    ports: Ports,
+    configuration: MarketConfiguration,
+    base: Mapping[str, str],
 ) -> dict[str, str]:
     """Give the environment of every service and flow.
 
@@ -112,7 +117,7 @@ def environment(
         # Cerebellum prefers keys of the environment; a paper run must not see real ones.
         foreign += ("BYBIT_",)
     inherited = {name: value for name, value in base.items() if not name.startswith(foreign)}
-    password = home.password()
+    password = workspace.password()
     exchange = exchange_url(settings, ports)
     return {
         **inherited,
@@ -122,19 +127,19 @@ def environment(
         # Before everything else: whatever opens SQLite there links the one that is locked.
         "PYTHONPATH": os.pathsep.join(filter(None, [str(LINKED), base.get("PYTHONPATH", "")])),
         "PYTHONUNBUFFERED": "1",
-        "CRUCIBLE_HOME": str(home.path),
+        "CRUCIBLE_HOME": str(workspace.path),
         "CRUCIBLE_RUN": run.run_id,
-        "CRUCIBLE_MARKET__SYMBOLS": json.dumps(world.symbols),
-        "CRUCIBLE_MARKET__SEED": str(world.seed),
+        "CRUCIBLE_MARKET__SYMBOLS": json.dumps(configuration.symbols),
+        "CRUCIBLE_MARKET__SEED": str(configuration.seed),
         "CRUCIBLE_MARKET__SPEED": str(settings.market.speed),
         "CRUCIBLE_EXECUTION__VENUE": settings.execution.venue,
         "CRUCIBLE_PORTS__PREFECT": str(ports.prefect),
         "CRUCIBLE_PORTS__MLFLOW": str(ports.mlflow),
         "CRUCIBLE_PORTS__DASHBOARD": str(ports.dashboard),
         "PREFECT_API_URL": ports.prefect_api,
-        "PREFECT_HOME": str(home.prefect),
+        "PREFECT_HOME": str(workspace.prefect),
         "PREFECT_API_DATABASE_CONNECTION_URL": sqlalchemy_url(
-            home.prefect / "prefect.db", "sqlite+aiosqlite"
+            workspace.prefect / "prefect.db", "sqlite+aiosqlite"
         ),
         # Who may create a flow run may run any command. By the environment, never by a command
         # line: those are read by everybody.
@@ -216,15 +221,15 @@ def worker(run: Run) -> ServiceSpec:
     )
 
 
-def mlflow(home: Home, ports: Ports) -> ServiceSpec:
+def mlflow(workspace: Workspace, ports: Ports) -> ServiceSpec:
     """Give the MLflow server: runs, model versions, aliases and its page."""
-    store = sqlalchemy_url(home.mlflow / "mlflow.db")
+    store = sqlalchemy_url(workspace.mlflow / "mlflow.db")
     return ServiceSpec(
         "mlflow",
         (
             *(sys.executable, "-m", "crucible.registry.server"),
             *("--host", HOST, "--port", str(ports.mlflow), "--backend-store-uri", store),
-            *("--artifacts-destination", (home.mlflow / "artifacts").as_uri()),
+            *("--artifacts-destination", (workspace.mlflow / "artifacts").as_uri()),
         ),
         ready_url=f"{ports.mlflow_url}/health",
         page=ports.mlflow_url,
@@ -232,22 +237,33 @@ def mlflow(home: Home, ports: Ports) -> ServiceSpec:
     )
 
 
-def paper_venue(settings: Settings, home: Home, ports: Ports, world: World) -> ServiceSpec:
+def paper_venue(
+    settings: Settings, workspace: Workspace, ports: Ports, configuration: MarketConfiguration
+) -> ServiceSpec:
     """Give the paper exchange with its market."""
     command: tuple[str, ...] = (str(binary("paper_venue")),)
-    command += ("--rest", f"{HOST}:{ports.paper_venue}", "--market", world.market)
-    command += ("--seed", str(world.seed), "--speed", _number(settings.market.speed))
-    command += ("--keys", str(home.ensure_keys()), "--symbols", ",".join(world.symbols))
-    command += ("--origin", str(world.origin_ms), "--start", str(world.start_ms))
-    if world.candles is not None:
-        command += ("--candles", world.candles)
-    if world.funding is not None:
-        command += ("--funding", world.funding)
+    command += ("--rest", f"{HOST}:{ports.paper_venue}", "--market", configuration.market)
+    command += ("--seed", str(configuration.seed), "--speed", _number(settings.market.speed))
+    command += (
+        "--keys",
+        str(workspace.ensure_keys()),
+        "--symbols",
+        ",".join(configuration.symbols),
+    )
+    command += ("--origin", str(configuration.origin_ms), "--start", str(configuration.start_ms))
+    if configuration.candles is not None:
+        command += ("--candles", configuration.candles)
+    if configuration.funding is not None:
+        command += ("--funding", configuration.funding)
     return ServiceSpec("paper_venue", command, prints_ready=True, essential=True, grace_s=5.0)
 
 
 def cerebellum(
-    settings: Settings, home: Home, run: Run, world: World, venue: Mapping[str, str] | None
+    settings: Settings,
+    workspace: Workspace,
+    run: Run,
+    configuration: MarketConfiguration,
+    venue: Mapping[str, str] | None,
 ) -> ServiceSpec:
     """Give the executor, the only hand that touches the venue.
 
@@ -263,7 +279,7 @@ def cerebellum(
         If a venue outside has no keys file.
     """
     execution = settings.execution
-    keys = home.keys_file if execution.venue == "paper" else execution.keys_file
+    keys = workspace.keys_file if execution.venue == "paper" else execution.keys_file
     if keys is None:
         message = (
             f"execution.venue is {execution.venue} but execution.keys_file is not set; "
@@ -274,8 +290,8 @@ def cerebellum(
     if venue is not None:
         command += ("--rest", venue["rest"], "--ws", venue["ws"])
     command += ("--keys", str(keys), "--journal", str(run.journal))
-    command += ("--symbols", ",".join(world.symbols))
-    command += ("--run-folder", str(home.socket_folder), "--metrics", f"{HOST}:0")
+    command += ("--symbols", ",".join(configuration.symbols))
+    command += ("--run-folder", str(workspace.socket_folder), "--metrics", f"{HOST}:0")
     command += ("--deadman-ms", str(execution.deadman_ms))
     if execution.flatten_on_deadman:
         command += ("--flatten-on-deadman",)

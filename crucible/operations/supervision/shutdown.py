@@ -30,7 +30,7 @@ SCHEDULED = ("watchtower/watchtower", "singularity/singularity")
 
 
 def shut_down(
-    stack: Stack, prefect: PrefectServer, arena: ArenaRun, say: Callable[[str], None]
+    stack: Stack, prefect: PrefectServer, arena: ArenaRun, report_line: Callable[[str], None]
 ) -> None:
     """Stop everything that `stack` runs; whatever fails on the way, no process is left.
 
@@ -44,22 +44,22 @@ def shut_down(
     """
     steps: tuple[tuple[str, Callable[[], None]], ...] = (
         ("schedules", lambda: _rest_schedules(stack, prefect)),
-        ("positions", lambda: _close_positions(stack, say)),
+        ("positions", lambda: _close_positions(stack, report_line)),
         ("arena", arena.stop),
         ("versions", lambda: _count_versions(stack)),
-        ("statement", lambda: _take_statement(stack, say)),
-        ("flows", lambda: _end_flows(stack, say)),
+        ("statement", lambda: _take_statement(stack, report_line)),
+        ("flows", lambda: _end_flows(stack, report_line)),
         ("unfinished runs", lambda: _close_runs(stack, prefect)),
     )
     for what, step in steps:
-        attempt(what, step, say)
+        attempt(what, step, report_line)
     for name in ("deploy", "cerebellum", "paper_venue", "worker", "dashboard", "mlflow", "prefect"):
-        attempt(f"stopping {name}", partial(stack.stop, name), say)
-    attempt("leftovers", partial(_sweep, stack, say), say)
-    attempt("services.json", stack.save, say)
+        attempt(f"stopping {name}", partial(stack.stop, name), report_line)
+    attempt("leftovers", partial(_sweep, stack, report_line), report_line)
+    attempt("services.json", stack.save, report_line)
 
 
-def attempt(what: str, step: Callable[[], None], say: Callable[[str], None]) -> None:
+def attempt(what: str, step: Callable[[], None], report_line: Callable[[str], None]) -> None:
     """Do one step of the stop; whatever it raises is said, and the next step follows.
 
     Parameters
@@ -71,15 +71,15 @@ def attempt(what: str, step: Callable[[], None], say: Callable[[str], None]) -> 
     try:
         step()
     except (CrucibleError, OSError) as error:
-        say(f"{what}: {error}")
+        report_line(f"{what}: {error}")
     except Exception as error:  # noqa: BLE001 - a defect in one step must leave no process behind
-        say(f"{what}: {type(error).__name__}: {error}")
+        report_line(f"{what}: {type(error).__name__}: {error}")
 
 
-def _sweep(stack: Stack, say: Callable[[str], None]) -> None:
+def _sweep(stack: Stack, report_line: Callable[[str], None]) -> None:
     left = stack.sweep()
     if left:
-        say(f"{left} processes did not end with their service; they were stopped")
+        report_line(f"{left} processes did not end with their service; they were stopped")
 
 
 def _rest_schedules(stack: Stack, prefect: PrefectServer) -> None:
@@ -89,12 +89,16 @@ def _rest_schedules(stack: Stack, prefect: PrefectServer) -> None:
         prefect.rest(deployment)
 
 
-def _close_positions(stack: Stack, say: Callable[[str], None]) -> None:
+def _close_positions(stack: Stack, report_line: Callable[[str], None]) -> None:
     if not (stack.up("cerebellum") and stack.up("paper_venue")):
         return
-    halted = halt_and_flatten(Addresses.read(stack.home.services_file), "stop", FLATTEN_LIMIT_S)
+    halted = halt_and_flatten(
+        Addresses.read(stack.workspace.services_file), "stop", FLATTEN_LIMIT_S
+    )
     if not halted.flat:
-        say(f"positions: {halted.open_positions} could not be closed in {FLATTEN_LIMIT_S:g} s")
+        report_line(
+            f"positions: {halted.open_positions} could not be closed in {FLATTEN_LIMIT_S:g} s"
+        )
     # The arena books the last fills before it is stopped.
     if stack.services["arena"].identity is not None:
         deadline = time.monotonic() + BOOKING_LIMIT_S
@@ -109,18 +113,18 @@ def _count_versions(stack: Stack) -> None:
         write_json(stack.run.facts, facts)
 
 
-def _take_statement(stack: Stack, say: Callable[[str], None]) -> None:
+def _take_statement(stack: Stack, report_line: Callable[[str], None]) -> None:
     if not stack.up("paper_venue"):
         return
     venue = stack.services["paper_venue"].address
-    account = VenueAccount.from_keys(venue, stack.home.keys_file, timeout_s=5.0)
-    statement = account.statement(initial_deposit(stack.home))
+    account = VenueAccount.from_keys(venue, stack.workspace.keys_file, timeout_s=5.0)
+    statement = account.statement(initial_deposit(stack.workspace))
     write_json(stack.run.statement, statement.to_json())
     fills = statement.book().fills
-    say(f"paper_venue: statement kept, {fills} fills, wallet {statement.wallet} USDT")
+    report_line(f"paper_venue: statement kept, {fills} fills, wallet {statement.wallet} USDT")
 
 
-def _end_flows(stack: Stack, say: Callable[[str], None]) -> None:
+def _end_flows(stack: Stack, report_line: Callable[[str], None]) -> None:
     """Ask every flow that still runs to end: a forging keeps its checkpoint."""
     worker = stack.services["worker"].identity
     process = worker.process() if worker else None
@@ -131,7 +135,7 @@ def _end_flows(stack: Stack, say: Callable[[str], None]) -> None:
     ]
     if not flows:
         return
-    say(f"worker: asking {len(flows)} running flows to end")
+    report_line(f"worker: asking {len(flows)} running flows to end")
     for flow in flows:
         interrupt(flow)
     deadline = time.monotonic() + FLOWS_GRACE_S

@@ -17,7 +17,7 @@ from crucible.operations.supervision.probe import answers
 from crucible.operations.supervision.process import Identity, ServiceProcess, marked, stop_trees
 from crucible.operations.supervision.restarts import Restarts
 from crucible.operations.supervision.services import NAMES, ServiceSpec
-from crucible.operations.workspace import Home, Run, read_json, write_json
+from crucible.operations.workspace import Run, Workspace, read_json, write_json
 
 State = Literal["up", "starting", "down"]
 # A service that never got ready is misconfigured: trying it again and again only hides the reason.
@@ -76,17 +76,17 @@ class Stack:
 
     def __init__(
         self,
-        home: Home,
+        workspace: Workspace,
         run: Run,
         environment: Mapping[str, str],
         folder: Path,
-        say: Callable[[str], None],
+        report_line: Callable[[str], None],
     ) -> None:
-        self.home = home
+        self.workspace = workspace
         self.run = run
         self._environment = dict(environment)
         self._folder = folder
-        self._say = say
+        self._report = report_line
         self._owned: dict[str, _Owned] = {}
         self._helpers: dict[str, ServiceProcess] = {}
         self.services: dict[str, Service] = {name: Service(name) for name in NAMES}
@@ -106,7 +106,9 @@ class Stack:
 
     def helper(self, name: str, command: tuple[str, ...]) -> ServiceProcess:
         """Start a program that does one job and ends; the stop ends it too if it has not."""
-        process = ServiceProcess(name, command, self._environment, self.home.logs, self._folder)
+        process = ServiceProcess(
+            name, command, self._environment, self.workspace.logs, self._folder
+        )
         self._helpers[name] = process
         return process
 
@@ -119,7 +121,7 @@ class Stack:
         service = self.services[name]
         if service.event != text:
             service.event = text
-            self._say(f"{name}: {text}")
+            self._report(f"{name}: {text}")
 
     def tick(self, now: float) -> None:
         """Look at every service once: ready, ended, or due for a restart.
@@ -157,7 +159,7 @@ class Stack:
 
     def sweep(self) -> int:
         """End every process of this home that is still there; give how many there were."""
-        left = marked(self.home.path)
+        left = marked(self.workspace.path)
         stop_trees(left, 2.0)
         return len(left)
 
@@ -169,22 +171,22 @@ class Stack:
         document = {
             "supervisor": me.to_json() if (me := Identity.of(os.getpid())) else None,
             "run": self.run.run_id,
-            "socket_folder": str(self.home.socket_folder),
+            "socket_folder": str(self.workspace.socket_folder),
             "services": {service.name: service.to_json() for service in self},
         }
-        if document == self._saved and self._written == _state_of(self.home.services_file):
+        if document == self._saved and self._written == _state_of(self.workspace.services_file):
             return
         try:
-            write_json(self.home.services_file, document)
+            write_json(self.workspace.services_file, document)
         except OSError as error:
             if self._unsaved != str(error):
                 self._unsaved = str(error)
-                self._say(f"{error}; until then others see the services as they were")
+                self._report(f"{error}; until then others see the services as they were")
             return
-        self._saved, self._written = document, _state_of(self.home.services_file)
+        self._saved, self._written = document, _state_of(self.workspace.services_file)
         if self._unsaved:
             self._unsaved = ""
-            self._say(f"{self.home.services_file}: written again")
+            self._report(f"{self.workspace.services_file}: written again")
 
     def _launch_again(self, owned: _Owned, now: float) -> None:
         try:
@@ -197,12 +199,12 @@ class Stack:
         service = owned.service
         if owned.spec.name != "worker":
             # Orphans of a killed parent hold its port. The worker's are flows, and live on.
-            stop_trees(marked(self.home.path, owned.spec.name), 2.0)
+            stop_trees(marked(self.workspace.path, owned.spec.name), 2.0)
         owned.process = ServiceProcess(
             owned.spec.name,
             owned.spec.command,
             self._environment,
-            self.home.logs,
+            self.workspace.logs,
             self._folder,
             owned.spec.nice,
         )
@@ -210,8 +212,10 @@ class Stack:
         service.state, service.identity = "starting", owned.process.identity
         service.address, service.ready = owned.spec.page, None
         self.event(service.name, "starting again" if owned.was_up else "starting")
-        if owned.process.untold:
-            self._say(f"{service.name}: nothing that it writes is kept: {owned.process.untold}")
+        if owned.process.unreported:
+            self._report(
+                f"{service.name}: nothing that it writes is kept: {owned.process.unreported}"
+            )
         self.save()
 
     def _look(self, owned: _Owned) -> None:
@@ -251,29 +255,29 @@ class Stack:
     def _later(self, owned: _Owned, now: float, why: str) -> None:
         pause = owned.restarts.pause(now)
         owned.retry_at = now + pause
-        log = self.home.logs / f"{owned.spec.name}.log"
+        log = self.workspace.logs / f"{owned.spec.name}.log"
         often = f" again and again, see {log}" if owned.restarts.failing else ""
         self.event(owned.spec.name, f"{why}{often}; starting again in {pause:g} s")
 
 
-def clear_leftovers(home: Home, say: Callable[[str], None]) -> None:
+def clear_leftovers(workspace: Workspace, report_line: Callable[[str], None]) -> None:
     """End what a killed run left behind in this home; call it while holding the home's lock.
 
     Processes are taken from ``services.json`` (the very same ones) and by the marks that
     every service and flow carries.
     """
-    document = read_json(home.services_file) or {}
+    document = read_json(workspace.services_file) or {}
     recorded = {
         identity
         for service in document.get("services", {}).values()
         if (identity := Identity.from_json(service)) is not None and identity.alive
     }
-    left = recorded | set(marked(home.path))
+    left = recorded | set(marked(workspace.path))
     if left:
-        say(f"an earlier run left {len(left)} processes behind; stopping them")
+        report_line(f"an earlier run left {len(left)} processes behind; stopping them")
         began = time.monotonic()
         stop_trees(left, 8.0)
-        say(f"stopped them in {time.monotonic() - began:.0f} s")
+        report_line(f"stopped them in {time.monotonic() - began:.0f} s")
 
 
 def _state_of(path: Path) -> tuple[int, ...]:

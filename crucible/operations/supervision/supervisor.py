@@ -25,7 +25,11 @@ from crucible.errors import CrucibleError
 from crucible.files import append_line
 from crucible.operations.display import Display
 from crucible.operations.errors import OperationsError, ServiceError
-from crucible.operations.market_configuration import World, open_outside, open_world
+from crucible.operations.market_configuration import (
+    MarketConfiguration,
+    open_configuration,
+    open_outside,
+)
 from crucible.operations.status import read_status
 from crucible.operations.supervision import services
 from crucible.operations.supervision.arena_run import ArenaRun
@@ -35,13 +39,13 @@ from crucible.operations.supervision.servers import (
     TERMINAL,
     PrefectServer,
     market_clock,
-    prepare_forgings,
+    prepare_forge_runs,
 )
 from crucible.operations.supervision.services import FORGE_QUEUE, POOL, REPOSITORY, Ports
 from crucible.operations.supervision.shutdown import SCHEDULED, attempt, shut_down
 from crucible.operations.supervision.stack import Stack, clear_leftovers
 from crucible.operations.trading_state import journal_trouble, read_trading
-from crucible.operations.workspace import Home, Run, write_json
+from crucible.operations.workspace import Run, Workspace, write_json
 from crucible.settings import MINUTE_MS, Settings, load_settings
 
 TICK_S = 0.25
@@ -95,11 +99,11 @@ def up(settings: Settings, options: UpOptions, console: Console) -> None:
     OperationsError
         If it cannot start, or something that cannot be had again ended.
     """
-    home = Home.at(settings.home)
-    home.create()
-    with home.lock(), Display(console) as display:
-        clear_leftovers(home, display.say)
-        Supervisor(settings, options, home, display).run()
+    workspace = Workspace.at(settings.home)
+    workspace.create()
+    with workspace.lock(), Display(console) as display:
+        clear_leftovers(workspace, display.report_line)
+        Supervisor(settings, options, workspace, display).run()
 
 
 class Supervisor:
@@ -115,15 +119,15 @@ class Supervisor:
     """
 
     def __init__(
-        self, settings: Settings, options: UpOptions, home: Home, display: Display
+        self, settings: Settings, options: UpOptions, workspace: Workspace, display: Display
     ) -> None:
         self._options = options
-        self._home = home
+        self._workspace = workspace
         self._display = display
-        self._world = world_of(settings, options, home)
-        for line in self._world.says():
-            display.say(line)
-        _refuse_foreign_slots(settings, self._world)
+        self._configuration = configuration_of(settings, options, workspace)
+        for line in self._configuration.describe():
+            display.report_line(line)
+        _refuse_foreign_slots(settings, self._configuration)
         self._settings = settings
         self._ports = Ports(
             prefect=claim(settings.ports.prefect, "prefect"),
@@ -132,16 +136,18 @@ class Supervisor:
             paper_venue=claim(settings.ports.paper_venue, "paper_venue"),
         )
         # Outside, positions outlive a stop: the next start must know them, so it keeps the journal.
-        held = home.current() if settings.execution.venue != "paper" else None
-        self._run = held or home.new_run()
+        held = workspace.current() if settings.execution.venue != "paper" else None
+        self._run = held or workspace.new_run()
         self._environment = services.environment(
-            settings, home, self._run, self._ports, self._world, os.environ
+            settings, workspace, self._run, self._ports, self._configuration, os.environ
         )
-        self._stack = Stack(home, self._run, self._environment, REPOSITORY, display.say)
-        self._prefect = PrefectServer(self._ports.prefect_api, home.password())
+        self._stack = Stack(
+            workspace, self._run, self._environment, REPOSITORY, display.report_line
+        )
+        self._prefect = PrefectServer(self._ports.prefect_api, workspace.password())
         self._arena = ArenaRun(self._stack, self._prefect, self._run)
         self._signals = 0
-        self._room = Room(home.path)
+        self._room = Room(workspace.path)
         self._failing: dict[str, str] = {}
         self._shown = self._remembered = 0.0
         self._trading: tuple[str, int | None] | None = None
@@ -161,35 +167,35 @@ class Supervisor:
                 self._bring_up()
                 self._watch()
             except StopRequested:
-                self._display.say("stopping everything in order; this takes some seconds")
+                self._display.report_line("stopping everything in order; this takes some seconds")
             except CrucibleError as error:
-                self._display.say(f"{error}; stopping everything in order")
+                self._display.report_line(f"{error}; stopping everything in order")
                 raise
             except Exception as error:
                 raise self._defect(error) from error
             finally:
                 self._end()
-        self._display.say(
+        self._display.report_line(
             f"stopped; run {self._run.run_id} is kept: crucible report --run {self._run.run_id}"
         )
 
     def _end(self) -> None:
         show = partial(self._show, time.monotonic(), always=True)
         self._footer = "stopping"
-        attempt("the table", show, self._display.say)
-        attempt("the market's time", self._remember, self._display.say)
-        shut_down(self._stack, self._prefect, self._arena, self._display.say)
+        attempt("the table", show, self._display.report_line)
+        attempt("the market's time", self._remember, self._display.report_line)
+        shut_down(self._stack, self._prefect, self._arena, self._display.report_line)
         self._footer = f"run {self._run.run_id} has stopped"
         self._prefect.close()
-        attempt("the table", show, self._display.say)
+        attempt("the table", show, self._display.report_line)
 
     def _defect(self, error: Exception) -> ServiceError:
         """Tell a defect of the code in one line; its trace goes to a file."""
-        where = self._home.logs / "up.log"
+        where = self._workspace.logs / "up.log"
         trace = "".join(traceback.format_exception(error))
         self._aside("the trace", partial(append_line, where, trace))
         message = f"crucible up ended by {type(error).__name__}: {error}; the whole trace: {where}"
-        self._display.say(f"{message}; stopping everything in order")
+        self._display.report_line(f"{message}; stopping everything in order")
         return ServiceError(message)
 
     def _aside(self, what: str, step: Callable[[], None]) -> None:
@@ -199,10 +205,10 @@ class Supervisor:
         except (CrucibleError, OSError) as error:
             if self._failing.get(what) != str(error):
                 self._failing[what] = str(error)
-                self._display.say(f"{what}: {error}")
+                self._display.report_line(f"{what}: {error}")
         else:
             if self._failing.pop(what, None):
-                self._display.say(f"{what}: as it should be again")
+                self._display.report_line(f"{what}: as it should be again")
 
     # --- the sequence ----------------------------------------------------------------------------
 
@@ -210,17 +216,19 @@ class Supervisor:
         stack, ports = self._stack, self._ports
         paper = self._settings.execution.venue == "paper"
         stack.start(services.prefect(ports))
-        stack.start(services.mlflow(self._home, ports))
+        stack.start(services.mlflow(self._workspace, ports))
         if paper:
-            stack.start(services.paper_venue(self._settings, self._home, ports, self._world))
+            stack.start(
+                services.paper_venue(self._settings, self._workspace, ports, self._configuration)
+            )
             self._wait(lambda: stack.up("paper_venue"), "the paper venue")
         self._aside("the market's time", self._remember)
         stack.start(
             services.cerebellum(
                 self._settings,
-                self._home,
+                self._workspace,
                 self._run,
-                self._world,
+                self._configuration,
                 stack.services["paper_venue"].ready if paper else None,
             )
         )
@@ -229,7 +237,7 @@ class Supervisor:
         self._prefect.ensure_queue(POOL, FORGE_QUEUE, limit=1)
         stale = self._prefect.clear("left behind by an earlier run")
         if stale:
-            self._display.say(
+            self._display.report_line(
                 f"prefect: {stale} unfinished runs of an earlier start marked crashed"
             )
         stack.start(services.worker(self._run), self._worker_online)
@@ -241,9 +249,9 @@ class Supervisor:
         for name in ("worker", "mlflow", "cerebellum", "dashboard"):
             self._wait(partial(stack.up, name), name)
         try:
-            prepare_forgings(ports.mlflow_url)
+            prepare_forge_runs(ports.mlflow_url)
         except OperationsError as error:
-            self._display.say(f"mlflow: its table of forgings shows no metrics: {error}")
+            self._display.report_line(f"mlflow: its table of forgings shows no metrics: {error}")
         self._ingest()
         self._arena.start()
         self._set_schedules()
@@ -260,23 +268,25 @@ class Supervisor:
             f"models {self._ports.dashboard_url}/models   Prefect {self._ports.prefect_url}   "
             "Ctrl-C stops everything"
         )
-        self._display.say(
+        self._display.report_line(
             f"everything is up: Crucible {self._ports.dashboard_url}  "
             f"forgings and models in MLflow {self._ports.dashboard_url}/forgings "
             f"{self._ports.dashboard_url}/models  Prefect {self._ports.prefect_url}"
         )
-        self._display.say("Prefect's page asks once for a password: crucible password prints it")
+        self._display.report_line(
+            "Prefect's page asks once for a password: crucible password prints it"
+        )
         until = self._options.run_for_s
         began = time.monotonic()
         while until is None or time.monotonic() - began < until:
             self._tick()
             time.sleep(TICK_S)
-        self._display.say(f"ran for {until:g} s as asked")
+        self._display.report_line(f"ran for {until:g} s as asked")
         raise StopRequested
 
     def _deploy(self) -> None:
         """Deploy every flow of ``prefect.yaml``; the command ends by itself."""
-        self._display.say("prefect: deploying the flows")
+        self._display.report_line("prefect: deploying the flows")
         process = self._stack.helper("deploy", services.deploy_command())
         self._wait(lambda: process.poll() is not None, "the flows' deployment")
         code = process.poll()
@@ -291,7 +301,7 @@ class Supervisor:
         """Fill the lake; nothing can be forged or traded without history."""
         name = f"ingest at start of {self._run.run_id}"
         run_id = self._prefect.start("ingest/ingest", name)
-        self._display.say("prefect: reading the market's history into the lake")
+        self._display.report_line("prefect: reading the market's history into the lake")
         seen: dict[str, str] = {}
 
         def ended() -> bool:
@@ -302,10 +312,10 @@ class Supervisor:
         if seen["type"] != "COMPLETED":
             message = (
                 f"ingest ended {seen['type']}: {seen['message']}; see "
-                f"{self._ports.prefect_url}/runs/flow-run/{run_id} or {self._home.logs}/worker.log"
+                f"{self._ports.prefect_url}/runs/flow-run/{run_id} or {self._workspace.logs}/worker.log"
             )
             raise ServiceError(message)
-        self._display.say("prefect: the lake is filled")
+        self._display.report_line("prefect: the lake is filled")
 
     def _set_schedules(self) -> None:
         speed = self._settings.market.speed
@@ -333,7 +343,7 @@ class Supervisor:
                 if done():
                     return
             if now > deadline:
-                message = f"{what} was not ready after {limit_s:g} s; logs: {self._home.logs}"
+                message = f"{what} was not ready after {limit_s:g} s; logs: {self._workspace.logs}"
                 raise ServiceError(message)
             time.sleep(TICK_S)
 
@@ -347,18 +357,18 @@ class Supervisor:
         if now - self._remembered > WORLD_EVERY_S:
             self._remembered = now
             self._aside("the market's time", self._remember)
-            self._room.look(self._display.say)
-            self._aside("the trading state", self._tell_trading)
+            self._room.look(self._display.report_line)
+            self._aside("the trading state", self._report_trading)
 
     def _show(self, now: float, *, always: bool = False) -> None:
         if self._display.interactive and (always or now - self._shown > TABLE_EVERY_S):
             self._shown = now
-            self._display.show(read_status(self._home, ask=False), self._footer)
+            self._display.show(read_status(self._workspace, ask=False), self._footer)
 
     def _remember(self) -> None:
         """Write down how far the market has come, so that the next start goes on from there."""
-        if self._world.market == "venue":
-            self._world.save(self._home, self._world.start_ms)
+        if self._configuration.market == "venue":
+            self._configuration.save(self._workspace, self._configuration.start_ms)
             return
         venue = self._stack.services["paper_venue"]
         if venue.state != "up":
@@ -366,23 +376,23 @@ class Supervisor:
         market_ms, ended = market_clock(venue.address)
         if market_ms is not None:
             # A minute more: the next start must not relive an instant that was already seen.
-            self._world.save(self._home, market_ms + MINUTE_MS)
+            self._configuration.save(self._workspace, market_ms + MINUTE_MS)
         if ended:
             self._stack.event("paper_venue", "the recording has ended; nothing trades any more")
 
-    def _tell_trading(self) -> None:
+    def _report_trading(self) -> None:
         """Say when entries are held back, and when they are no more: a log has no table."""
         up = self._stack.up
         trouble = journal_trouble(self._stack.services["cerebellum"].address)
         now = read_trading(
             self._run.journal, cerebellum=up("cerebellum"), arena=up("arena"), trouble=trouble
         )
-        told = (now.state, trouble)
-        if told == self._trading or now.state not in {"ACTIVE", "REDUCE_ONLY", "HALTED"}:
+        reported = (now.state, trouble)
+        if reported == self._trading or now.state not in {"ACTIVE", "REDUCE_ONLY", "HALTED"}:
             return
-        if told != ("ACTIVE", 0) or self._trading is not None:
-            self._display.say(f"trading: {now.lines[0]}")
-        self._trading = told
+        if reported != ("ACTIVE", 0) or self._trading is not None:
+            self._display.report_line(f"trading: {now.lines[0]}")
+        self._trading = reported
 
     def _worker_online(self) -> bool:
         try:
@@ -399,17 +409,17 @@ class Supervisor:
             opener.start()
 
     def _describe_run(self) -> None:
-        world = self._world
+        configuration = self._configuration
         facts = {
             "run": self._run.run_id,
-            "market": world.market,
-            "candles": world.candles,
-            "symbols": list(world.symbols),
-            "seed": world.seed,
+            "market": configuration.market,
+            "candles": configuration.candles,
+            "symbols": list(configuration.symbols),
+            "seed": configuration.seed,
             "speed": self._settings.market.speed,
-            "origin_ms": world.origin_ms,
-            "start_ms": world.start_ms,
-            "unknown_funding": list(world.unknown_funding),
+            "origin_ms": configuration.origin_ms,
+            "start_ms": configuration.start_ms,
+            "unknown_funding": list(configuration.unknown_funding),
             "venue": self._settings.execution.venue,
             "prefect": self._ports.prefect_url,
             "mlflow": self._ports.mlflow_url,
@@ -431,7 +441,9 @@ class Supervisor:
                 signal.signal(number, handler)
 
 
-def world_of(settings: Settings, options: UpOptions, home: Home) -> World:
+def configuration_of(
+    settings: Settings, options: UpOptions, workspace: Workspace
+) -> MarketConfiguration:
     """Give the market that the settings and the command line ask for.
 
     Raises
@@ -442,7 +454,7 @@ def world_of(settings: Settings, options: UpOptions, home: Home) -> World:
     market = settings.market
     if settings.execution.venue != "paper":
         return open_outside(
-            home,
+            workspace,
             symbols=options.symbols or market.symbols,
             seed=market.seed,
             history_days=market.history_days,
@@ -450,8 +462,8 @@ def world_of(settings: Settings, options: UpOptions, home: Home) -> World:
         )
     # Symbols that the settings name are asked for; those that they have by default are not.
     named = market.symbols if "symbols" in market.model_fields_set else None
-    return open_world(
-        home,
+    return open_configuration(
+        workspace,
         symbols=options.symbols or named,
         default_symbols=market.symbols,
         seed=market.seed,
@@ -472,12 +484,12 @@ def _state_of(prefect: PrefectServer, run_id: str) -> dict[str, str]:
     return {"type": str(run["state_type"]), "message": str(state.get("message") or "")}
 
 
-def _refuse_foreign_slots(settings: Settings, world: World) -> None:
-    foreign = [symbol for symbol in settings.deployment if symbol not in world.symbols]
+def _refuse_foreign_slots(settings: Settings, configuration: MarketConfiguration) -> None:
+    foreign = [symbol for symbol in settings.deployment if symbol not in configuration.symbols]
     if foreign:
         message = (
             f"the deployment strategy trades {foreign[0]}, which is not among the market's "
-            f"symbols {', '.join(world.symbols)}; add it with --symbols, or change `deployment`"
+            f"symbols {', '.join(configuration.symbols)}; add it with --symbols, or change `deployment`"
         )
         raise ServiceError(message)
 

@@ -52,10 +52,10 @@ def test_windows_without_a_figure_stay_without_one():
     still, torn = whole.copy(), whole.copy()
     still[:, 1] = 0.0
     torn[:10, 2] = np.nan
-    told = giotto_evaluations([whole, still, torn, whole * 2])
-    assert np.isnan(told[1:3]).all()
-    np.testing.assert_allclose(told[0], evaluate_window(whole), rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(told[3], evaluate_window(whole * 2), rtol=1e-4, atol=1e-4)
+    reported = giotto_evaluations([whole, still, torn, whole * 2])
+    assert np.isnan(reported[1:3]).all()
+    np.testing.assert_allclose(reported[0], evaluate_window(whole), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(reported[3], evaluate_window(whole * 2), rtol=1e-4, atol=1e-4)
 
 
 def test_the_same_seed_gives_the_same_set():

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crucible.features.frame import FeatureFrame, FeatureSchema
-from crucible.forge.backtest.engine import Books, ForgeError, Market, backtest
+from crucible.forge.backtest.engine import Accounts, ForgeError, Market, backtest
 from crucible.forge.backtest.population import FeatureTable, evaluate_programs
 from crucible.market.candles import Candles
 from crucible.settings import MINUTE_MS, Costs
@@ -137,9 +137,9 @@ def test_a_population_earns_as_the_plain_description_says(case, block):
 @given(cases(), st.integers(1, 17))
 def test_trading_in_chunks_changes_nothing(case, chunk):
     signals, market, exits, costs, short = case
-    whole = Books.fresh([exits], market, 0, len(market), short=short)
+    whole = Accounts.fresh([exits], market, 0, len(market), short=short)
     whole.trade(market, signals[None], 0, costs)
-    parts = Books.fresh([exits], market, 0, len(market), short=short)
+    parts = Accounts.fresh([exits], market, 0, len(market), short=short)
     for start in range(0, len(market), chunk):
         parts.trade(market, signals[None, start : start + chunk], start, costs)
     np.testing.assert_array_equal(whole.state, parts.state)

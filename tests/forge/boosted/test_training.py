@@ -84,9 +84,9 @@ def test_where_a_fit_stops_early_is_decided_by_the_other_folds(number, fitted):
     kept, other = before.calibrations[number], again.calibrations[number]
     np.testing.assert_array_equal(kept.levels, other.levels)
     pair = (number, 3) if number != 3 else (2, 3)
-    told = pair[1]
+    reported = pair[1]
     mine, theirs = fitter._model(STOPPED, pair), after._model(STOPPED, pair)
-    assert mine.best[told] == theirs.best[told]
+    assert mine.best[reported] == theirs.best[reported]
     assert mine.best[number] != theirs.best[number]
 
 
@@ -100,7 +100,7 @@ def test_a_fit_on_noise_stops_long_before_its_last_round():
 
 def test_a_fit_on_a_market_with_a_rule_buys_when_the_rule_speaks(fitted):
     fitter, found = fitted
-    later = found.model.foretell(fitter._values[TRAIN.stop :])
+    later = found.model.predict(fitter._values[TRAIN.stop :])
     signals = found.signals(later, (0.05, 0.05))
     edge = fitter._values[:, 0]
     bought = edge[signals == 1]
@@ -119,7 +119,7 @@ def test_what_a_fits_models_foretell_is_lightgbms_to_the_last_bit(fitted):
         known = ~np.isnan(rows).all(axis=1)
         for rounds in (None, 1, 5):
             theirs = model.booster.predict(rows, num_threads=1, num_iteration=rounds)
-            ours = model.foretell(fitter._values, rounds)
+            ours = model.predict(fitter._values, rounds)
             np.testing.assert_array_equal(ours[known], theirs[known])
             assert np.isnan(ours[~known]).all()
 

@@ -22,7 +22,7 @@ from crucible.settings import MINUTE_MS
 from crucible.strategies.contract import Exits
 from crucible.strategies.load import load_strategy
 from crucible.vm.program import lookback, parse_program
-from tests.support.markets import SMALL, forging_of, make_market
+from tests.support.markets import SMALL, forge_run_of, make_market
 from tests.support.processes import printed
 
 KINDS = ["gp", "boosted"]
@@ -30,11 +30,11 @@ KINDS = ["gp", "boosted"]
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_resumed_forging_ends_with_the_same_population(kind, tmp_path):
-    whole = forging_of(kind)
+    whole = forge_run_of(kind)
     state = whole.advance(whole.advance(whole.start()))
-    first = forging_of(kind)
+    first = forge_run_of(kind)
     first.advance(first.start()).save(tmp_path / "state.json")
-    again = forging_of(kind)
+    again = forge_run_of(kind)
     resumed = again.advance(ForgeState.load(tmp_path / "state.json"))
     assert resumed == state
     one, other = whole.finish(state), again.finish(resumed)
@@ -44,7 +44,7 @@ def test_a_resumed_forging_ends_with_the_same_population(kind, tmp_path):
 
 @pytest.mark.process
 def test_another_process_breeds_the_same_population():
-    state = forging_of().advance(forging_of().start())
+    state = forge_run_of().advance(forge_run_of().start())
     code = (
         "import json; from tests.support.markets import forging_of;"
         "forging = forging_of(); state = forging.advance(forging.start());"
@@ -54,19 +54,19 @@ def test_another_process_breeds_the_same_population():
 
 
 def test_another_seed_breeds_another_population():
-    assert forging_of(seed=1).start().population != forging_of(seed=2).start().population
+    assert forge_run_of(seed=1).start().population != forge_run_of(seed=2).start().population
 
 
 def test_the_callers_generator_is_left_alone():
     random.seed(5)
     expected = random.Random(5).random()
-    forging = forging_of()
-    forging.advance(forging.start())
+    forge_run = forge_run_of()
+    forge_run.advance(forge_run.start())
     assert random.random() == expected
 
 
 def test_other_threads_that_draw_numbers_change_nothing():
-    expected = forging_of().advance(forging_of().start())
+    expected = forge_run_of().advance(forge_run_of().start())
     stop = threading.Event()
 
     def draw():
@@ -76,7 +76,7 @@ def test_other_threads_that_draw_numbers_change_nothing():
     thread = threading.Thread(target=draw)
     thread.start()
     try:
-        found = forging_of().advance(forging_of().start())
+        found = forge_run_of().advance(forge_run_of().start())
     finally:
         stop.set()
         thread.join()
@@ -96,17 +96,17 @@ def test_every_module_that_draws_is_lent_the_forgings_generator():
 
 
 def test_advancing_leaves_the_given_state_as_it_was(tmp_path):
-    forging = forging_of()
-    state = forging.start()
+    forge_run = forge_run_of()
+    state = forge_run.start()
     state.save(tmp_path / "before.json")
-    forging.advance(state)
+    forge_run.advance(state)
     assert ForgeState.load(tmp_path / "before.json") == state
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"format": 1}', "truncate", "edit"])
 def test_a_corrupt_checkpoint_is_refused_by_name(damage, tmp_path):
     path = tmp_path / "state.json"
-    forging_of().start().save(path)
+    forge_run_of().start().save(path)
     text = path.read_text()
     if damage == "truncate":
         damage = text[: len(text) // 2]
@@ -118,21 +118,21 @@ def test_a_corrupt_checkpoint_is_refused_by_name(damage, tmp_path):
 
 
 def test_a_state_of_other_data_or_seed_is_refused():
-    state = forging_of().start()
+    state = forge_run_of().start()
     for other in (
-        forging_of(seed=2),
-        forging_of(market=make_market(seed=9)),
-        forging_of("boosted"),
+        forge_run_of(seed=2),
+        forge_run_of(market=make_market(seed=9)),
+        forge_run_of("boosted"),
     ):
         with pytest.raises(CheckpointError, match="belongs to another forging"):
             other.advance(state)
 
 
 def test_every_program_keeps_its_types_and_limits():
-    forging = forging_of(settings=replace_settings(population=150, trades_per_day=0.5))
-    state = forging.start()
+    forge_run = forge_run_of(settings=replace_settings(population=150, trades_per_day=0.5))
+    state = forge_run.start()
     for _ in range(3):
-        state = forging.advance(state)
+        state = forge_run.advance(state)
     for document in state.population:
         program = parse_program(document["program"])
         assert lookback(program) <= 6_000 // 50
@@ -142,15 +142,15 @@ def test_every_program_keeps_its_types_and_limits():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_candidates_score_is_what_its_strategy_earns(kind):
-    forging = forging_of(kind)
-    state = forging.start()
-    breeder = forging._breeder
-    for window in (forging.windows.train, forging.windows.validation):
+    forge_run = forge_run_of(kind)
+    state = forge_run.start()
+    breeder = forge_run._breeder
+    for window in (forge_run.windows.train, forge_run.windows.validation):
         candidates = [breeder.read(document) for document in state.population[:10]]
         outcomes = breeder.outcomes(candidates, window)
         for index, candidate in enumerate(candidates):
             test = backtest(
-                breeder.signals(candidate), forging.market, candidate.exits, SMALL.costs, window
+                breeder.signals(candidate), forge_run.market, candidate.exits, SMALL.costs, window
             )
             assert outcomes.trades[index] == len(test.trades)
             assert outcomes.net_return[index] == test.equity[-1] - 1
@@ -169,24 +169,27 @@ def test_a_planted_edge_is_found_and_holds_in_the_sealed_window(kind, planted):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_champion_survives_its_file(kind, planted):
-    forging, result = planted[kind].forging, planted[kind].result
+    forge_run, result = planted[kind].forge_run, planted[kind].result
     loaded = load_strategy(json.loads(json.dumps(result.champion.to_json())))
-    assert loaded.signals(forging.frame).tolist() == result.champion.signals(forging.frame).tolist()
+    assert (
+        loaded.signals(forge_run.frame).tolist()
+        == result.champion.signals(forge_run.frame).tolist()
+    )
 
 
 def test_a_random_walk_is_refused_by_the_strict_policy_and_marked_by_the_other():
     market = make_market(seed=3)
-    strict = forging_of(market=market, settings=replace_settings(policy="strict")).run()
+    strict = forge_run_of(market=market, settings=replace_settings(policy="strict")).run()
     assert strict.champion is None
     assert strict.refusal.gate in strict.failed_gates
-    explore = forging_of(market=market, settings=replace_settings(policy="explore")).run()
+    explore = forge_run_of(market=market, settings=replace_settings(policy="explore")).run()
     assert explore.champion is not None
     assert not explore.proven
     assert explore.failed_gates == strict.failed_gates
 
 
 def test_candidates_that_do_not_trade_are_refused():
-    result = forging_of(settings=replace_settings(trades_per_day=2_000)).run()
+    result = forge_run_of(settings=replace_settings(trades_per_day=2_000)).run()
     assert result.champion is None
     assert result.refusal.gate == "trades_train"
     assert result.refusal.value < result.refusal.threshold
@@ -194,13 +197,13 @@ def test_candidates_that_do_not_trade_are_refused():
 
 
 def test_earlier_trials_of_the_slot_count():
-    forging = forging_of(prior_trials=10_000)
-    fresh = forging_of()
-    assert forging.run().trials == fresh.run().trials + 10_000
+    forge_run = forge_run_of(prior_trials=10_000)
+    fresh = forge_run_of()
+    assert forge_run.run().trials == fresh.run().trials + 10_000
 
 
 def test_trials_made_meanwhile_count_in_the_gates_and_change_nothing_that_was_found():
-    before, meanwhile = forging_of(prior_trials=10_000), forging_of()
+    before, meanwhile = forge_run_of(prior_trials=10_000), forge_run_of()
     identity = meanwhile.identity
     state = meanwhile.start()
     meanwhile.count_earlier(10_000)
@@ -216,17 +219,17 @@ def test_trials_made_meanwhile_count_in_the_gates_and_change_nothing_that_was_fo
 def test_data_that_cannot_be_forged_on_is_named():
     candles, frame = make_market(rows=500)
     with pytest.raises(ForgeError, match="500 candles are too few"):
-        forging_of(market=(candles, frame))
+        forge_run_of(market=(candles, frame))
     candles, frame = make_market()
     with pytest.raises(ForgeError, match="do not speak of"):
-        forging_of(market=(candles, replace(frame, ts=frame.ts + 60_000)))
+        forge_run_of(market=(candles, replace(frame, ts=frame.ts + 60_000)))
     constant = replace(frame, values=np.zeros_like(frame.values))
     with pytest.raises(ForgeError, match="no feature varies"):
-        forging_of(market=(candles, constant))
+        forge_run_of(market=(candles, constant))
 
 
 def test_windows_are_in_order_with_the_purge_between():
-    windows = forging_of().windows
+    windows = forge_run_of().windows
     assert windows.train.stop + windows.purge == windows.validation.start
     assert windows.validation.stop + windows.purge == windows.sealed.start
     assert windows.sealed.stop == 6_000
@@ -239,8 +242,8 @@ def replace_settings(**changes):
 class FragileAndSteady:
     """Stands in for a breeder: one finalist knows the drift exactly, the other roughly but safely."""
 
-    def __init__(self, forging):
-        edge = forging.frame.values[:, 0]
+    def __init__(self, forge_run):
+        edge = forge_run.frame.values[:, 0]
         self.fragile = np.where(edge > 2.2, 1, 0).astype(np.int8)
         self.steady = np.where(edge > 2.15, 1, 0).astype(np.int8)
         self.seeds = set()
@@ -258,32 +261,32 @@ class FragileAndSteady:
 
 
 def test_validation_chooses_who_still_earns_when_slightly_moved():
-    forging = forging_of(market=make_market(rows=20_000, drift=0.002))
-    breeder = FragileAndSteady(forging)
-    forging._breeder = breeder
-    strengths = [
-        forging._strength(Variant(breeder.signals(name), Exits(0.05, 0.05, 30)))
+    forge_run = forge_run_of(market=make_market(rows=20_000, drift=0.002))
+    breeder = FragileAndSteady(forge_run)
+    forge_run._breeder = breeder
+    t_statistics = [
+        forge_run._t_statistic(Variant(breeder.signals(name), Exits(0.05, 0.05, 30)))
         for name in ("fragile", "steady")
     ]
-    assert strengths[0] > strengths[1] > 0
-    assert forging._chosen(["fragile", "steady"]) == "steady"
-    assert forging.seed not in breeder.seeds, "the jitter gate's draws must not choose"
+    assert t_statistics[0] > t_statistics[1] > 0
+    assert forge_run._chosen(["fragile", "steady"]) == "steady"
+    assert forge_run.seed not in breeder.seeds, "the jitter gate's draws must not choose"
 
 
 def test_a_losing_finalist_is_not_chosen_because_its_moved_versions_do_not_trade():
-    forging = forging_of(market=make_market(rows=20_000, drift=0.0))
-    breeder = FragileAndSteady(forging)
-    forging._breeder = breeder
-    assert forging._steady_strength("fragile") == -np.inf
-    assert -np.inf < forging._steady_strength("steady") < 0
-    assert forging._chosen(["fragile", "steady"]) == "steady"
+    forge_run = forge_run_of(market=make_market(rows=20_000, drift=0.0))
+    breeder = FragileAndSteady(forge_run)
+    forge_run._breeder = breeder
+    assert forge_run._steady_t_statistic("fragile") == -np.inf
+    assert -np.inf < forge_run._steady_t_statistic("steady") < 0
+    assert forge_run._chosen(["fragile", "steady"]) == "steady"
 
 
 def test_a_state_bred_under_other_funding_is_refused():
     candles, frame = make_market()
     rates = Funding("XUSDT", np.array([480 * MINUTE_MS]), np.array([1e-4]))
-    state = forging_of(market=(candles, frame)).start()
-    charged = forging_of(market=(candles, frame), funding=rates)
+    state = forge_run_of(market=(candles, frame)).start()
+    charged = forge_run_of(market=(candles, frame), funding=rates)
     assert charged.market.funding[480] == 1e-4
     with pytest.raises(CheckpointError, match="belongs to another forging"):
         charged.advance(state)

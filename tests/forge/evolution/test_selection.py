@@ -15,11 +15,11 @@ from crucible.forge.evolution.distributed import Recipe, on_worker
 from crucible.forge.evolution.generator import drawing_from
 from crucible.forge.evolution.islands import Islands, IslandsState
 from crucible.forge.evolution.selection import Selection
-from crucible.forge.validation.novelty import FEWEST_COMMON_DAYS, Living, Novelty, earned
+from crucible.forge.validation.novelty import FEWEST_COMMON_DAYS, Incumbents, Novelty, earned
 from crucible.settings import ForgeSettings, Slot
 from crucible.strategies.contract import Exits
 from crucible.strategies.gp import GpStrategy
-from tests.support.markets import SMALL, forging_of, make_market
+from tests.support.markets import SMALL, forge_run_of, make_market
 from tests.support.processes import printed
 
 KINDS = ["gp", "boosted"]
@@ -35,7 +35,7 @@ def market():
 
 
 @pytest.fixture(scope="module")
-def living(market):
+def incumbents(market):
     """One agent that lives on the planted edge."""
     candles, frame = market
     buy = ("gt", "edge", 2.2)
@@ -49,11 +49,11 @@ def living(market):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_resumed_forging_by_lexicase_ends_with_the_same_bytes(kind, tmp_path):
-    whole = forging_of(kind, settings=LEXICASE)
+    whole = forge_run_of(kind, settings=LEXICASE)
     state = whole.advance(whole.advance(whole.start()))
-    first = forging_of(kind, settings=LEXICASE)
+    first = forge_run_of(kind, settings=LEXICASE)
     first.advance(first.start()).save(tmp_path / "half.json")
-    again = forging_of(kind, settings=LEXICASE)
+    again = forge_run_of(kind, settings=LEXICASE)
     resumed = again.advance(ForgeState.load(tmp_path / "half.json"))
     state.save(tmp_path / "whole.json")
     resumed.save(tmp_path / "resumed.json")
@@ -65,8 +65,8 @@ def test_a_resumed_forging_by_lexicase_ends_with_the_same_bytes(kind, tmp_path):
 @pytest.mark.parametrize("selection", ["nsga2", "lexicase"])
 def test_another_process_selects_the_same_bytes(selection):
     settings = SMALL.model_copy(update={"selection": selection})
-    forging = forging_of(settings=settings)
-    state = forging.advance(forging.start())
+    forge_run = forge_run_of(settings=settings)
+    state = forge_run.advance(forge_run.start())
     code = (
         "import json; from tests.support.markets import SMALL, forging_of;"
         f"settings = SMALL.model_copy(update={{'selection': {selection!r}}});"
@@ -78,26 +78,26 @@ def test_another_process_selects_the_same_bytes(selection):
 
 
 def test_lexicase_draws_from_the_forgings_generator_alone():
-    forging = forging_of(settings=LEXICASE)
+    forge_run = forge_run_of(settings=LEXICASE)
     random.seed(5)
     expected = random.Random(5).random()
-    one = forging.advance(forging.start())
+    one = forge_run.advance(forge_run.start())
     assert random.random() == expected
     random.seed(6)
-    other = forging_of(settings=LEXICASE)
+    other = forge_run_of(settings=LEXICASE)
     assert other.advance(other.start()) == one
-    plain = forging_of()
-    assert plain.start().population != forging.start().population
+    plain = forge_run_of()
+    assert plain.start().population != forge_run.start().population
 
 
 def test_islands_by_lexicase_that_were_interrupted_end_the_same(tmp_path):
     changes = {"islands": 3, "migrate_every": 1, "migrants": 2, "generations": 3}
     settings = LEXICASE.model_copy(update=changes)
-    expected = Islands(forging_of(settings=settings)).run()
-    first = Islands(forging_of(settings=settings))
+    expected = Islands(forge_run_of(settings=settings)).run()
+    first = Islands(forge_run_of(settings=settings))
     first.advance(first.start()).save(tmp_path / "state.json")
-    again = Islands(forging_of(settings=settings))
-    state = IslandsState.resume(tmp_path / "state.json", again.forging.identity)
+    again = Islands(forge_run_of(settings=settings))
+    state = IslandsState.resume(tmp_path / "state.json", again.forge_run.identity)
     while state.generation < settings.generations:
         state = again.advance(state)
     result = again.finish(state)
@@ -162,65 +162,67 @@ def test_each_candidate_is_picked_once():
 # --- novelty ---------------------------------------------------------------------------------------
 
 
-def test_seeking_novelty_lowers_the_correlation_with_the_living(market, living):
-    ruler = forging_of(market=market, settings=LONG, living=living).novelty
+def test_seeking_novelty_lowers_the_correlation_with_the_living(market, incumbents):
+    ruler = forge_run_of(market=market, settings=LONG, incumbents=incumbents).novelty
     assert ruler.agents == ("XUSDT-gp-2/1",)
     correlations = {"alone": [], "beside": []}
     for seed in (1, 2, 3):
-        for name, peers in {"alone": None, "beside": living}.items():
-            forging = forging_of(market=market, settings=LONG, seed=seed, living=peers)
-            state = forging.start()
+        for name, peers in {"alone": None, "beside": incumbents}.items():
+            forge_run = forge_run_of(market=market, settings=LONG, seed=seed, incumbents=peers)
+            state = forge_run.start()
             for _ in range(LONG.generations):
-                state = forging.advance(state)
-            population = forging._selection.population(state)
-            judged = [c for c in population if forging._selection.score(c, state).judged]
-            daily = forging._breeder.outcomes(judged, forging.windows.train).daily
+                state = forge_run.advance(state)
+            population = forge_run._selection.population(state)
+            judged = [c for c in population if forge_run._selection.score(c, state).judged]
+            daily = forge_run._breeder.outcomes(judged, forge_run.windows.train).daily
             correlations[name].append(np.nanmedian([1 - ruler.of(own) for own in daily]))
-            result = forging.finish(state)
+            result = forge_run.finish(state)
             assert (result.novelty is None) == (name == "alone")
             assert ("median_novelty" in result.generations[-1]) == (name == "beside")
     assert np.mean(correlations["beside"]) < np.mean(correlations["alone"]) - 0.1
 
 
 @pytest.mark.parametrize("selection", ["nsga2", "lexicase"])
-def test_a_forging_beside_the_living_resumes_to_the_same_bytes(market, living, selection, tmp_path):
+def test_a_forging_beside_the_living_resumes_to_the_same_bytes(
+    market, incumbents, selection, tmp_path
+):
     settings = LONG.model_copy(update={"selection": selection, "population": 24})
-    whole = forging_of(market=market, settings=settings, living=living)
+    whole = forge_run_of(market=market, settings=settings, incumbents=incumbents)
     state = whole.start()
     state.save(tmp_path / "start.json")
-    again = forging_of(market=market, settings=settings, living=living)
+    again = forge_run_of(market=market, settings=settings, incumbents=incumbents)
     resumed = again.advance(ForgeState.load(tmp_path / "start.json"))
     whole.advance(state).save(tmp_path / "whole.json")
     resumed.save(tmp_path / "resumed.json")
     assert (tmp_path / "whole.json").read_bytes() == (tmp_path / "resumed.json").read_bytes()
 
 
-def test_other_living_agents_are_another_forging(market, living):
-    state = forging_of(market=market, settings=SMALL, living=living).start()
-    moved = Living(living.names, living.days, living.returns + 1e-9)
-    for other in (None, moved, Living(("another/1",), living.days, living.returns)):
+def test_other_living_agents_are_another_forging(market, incumbents):
+    state = forge_run_of(market=market, settings=SMALL, incumbents=incumbents).start()
+    moved = Incumbents(incumbents.names, incumbents.days, incumbents.returns + 1e-9)
+    for other in (None, moved, Incumbents(("another/1",), incumbents.days, incumbents.returns)):
         with pytest.raises(CheckpointError, match="belongs to another forging"):
-            forging_of(market=market, settings=SMALL, living=other).advance(state)
+            forge_run_of(market=market, settings=SMALL, incumbents=other).advance(state)
 
 
-def test_a_worker_makes_the_forging_beside_the_same_living(market, living):
+def test_a_worker_makes_the_forging_beside_the_same_living(market, incumbents):
     candles, frame = market
     slot = Slot(symbol="XUSDT", kind="gp", number=1)
-    recipe = Recipe(slot, candles, frame, SMALL, 1, 0, living)
-    assert on_worker(recipe, recipe.forging().identity, 0, None) == recipe.forging().start()
+    recipe = Recipe(slot, candles, frame, SMALL, 1, 0, incumbents)
+    assert on_worker(recipe, recipe.forge_run().identity, 0, None) == recipe.forge_run().start()
 
 
 def test_where_nobody_can_be_compared_with_novelty_is_no_objective_and_says_so(market):
-    few = Living(("a/1",), DAYS[: FEWEST_COMMON_DAYS - 1], np.ones((FEWEST_COMMON_DAYS - 1, 1)))
-    forging = forging_of(market=market, settings=SMALL, living=few)
-    assert forging.novelty.agents == ()
-    assert "no objective" in forging.novelty.says()
-    assert "a/1: 9 common days" in forging.novelty.says()
-    plain = forging_of(market=market, settings=SMALL)
-    assert plain.novelty.says() == "novelty is no objective: no agent to compare with"
-    one, other = forging.advance(forging.start()), plain.advance(plain.start())
+    few = Incumbents(("a/1",), DAYS[: FEWEST_COMMON_DAYS - 1], np.ones((FEWEST_COMMON_DAYS - 1, 1)))
+    forge_run = forge_run_of(market=market, settings=SMALL, incumbents=few)
+    assert forge_run.novelty.agents == ()
+    assert "no objective" in forge_run.novelty.describe()
+    assert "a/1: 9 common days" in forge_run.novelty.describe()
+    plain = forge_run_of(market=market, settings=SMALL)
+    assert plain.novelty.describe() == "novelty is no objective: no agent to compare with"
+    one, other = forge_run.advance(forge_run.start()), plain.advance(plain.start())
     assert (one.population, one.seen, one.table) == (other.population, other.seen, other.table)
-    assert forging.finish(one).novelty is None
+    assert forge_run.finish(one).novelty is None
 
 
 def test_days_that_are_missing_are_left_out_and_no_number_stands_in_for_them():
@@ -229,7 +231,7 @@ def test_days_that_are_missing_are_left_out_and_no_number_stands_in_for_them():
     returns = np.column_stack([own, generator.normal(size=30), np.zeros(30)])
     returns[:5, 0] = np.nan
     returns[: 30 - FEWEST_COMMON_DAYS + 1, 1] = np.nan
-    novelty = Novelty(Living(("same/1", "young/1", "idle/1"), DAYS, returns), DAYS, 30)
+    novelty = Novelty(Incumbents(("same/1", "young/1", "idle/1"), DAYS, returns), DAYS, 30)
     assert novelty.agents == ("same/1",)
     assert set(novelty.left_out) == {"young/1", "idle/1"}
     assert novelty.of(own) == pytest.approx(0, abs=1e-12)
@@ -240,24 +242,26 @@ def test_days_that_are_missing_are_left_out_and_no_number_stands_in_for_them():
     assert novelty.of(known) == novelty.of(own)
 
 
-def test_a_day_that_the_window_cuts_is_compared_with_nobodys(market, living):
-    forging = forging_of(market=market, settings=SMALL, living=living)
-    days = np.unique(forging.market.day[forging.windows.train])
-    assert forging.market.day[forging.windows.train.stop] == days[-1]
-    cut_day = living.returns.copy()
-    cut_day[living.days == days[-1]] = 7.0
-    cut = forging_of(
-        market=market, settings=SMALL, living=Living(living.names, living.days, cut_day)
+def test_a_day_that_the_window_cuts_is_compared_with_nobodys(market, incumbents):
+    forge_run = forge_run_of(market=market, settings=SMALL, incumbents=incumbents)
+    days = np.unique(forge_run.market.day[forge_run.windows.train])
+    assert forge_run.market.day[forge_run.windows.train.stop] == days[-1]
+    cut_day = incumbents.returns.copy()
+    cut_day[incumbents.days == days[-1]] = 7.0
+    cut = forge_run_of(
+        market=market,
+        settings=SMALL,
+        incumbents=Incumbents(incumbents.names, incumbents.days, cut_day),
     )
     own = np.random.default_rng(1).normal(size=len(days))
-    assert cut.novelty.of(own) == forging.novelty.of(own)
+    assert cut.novelty.of(own) == forge_run.novelty.of(own)
 
 
 def test_novelty_is_the_distance_from_the_nearest_agent():
     generator = np.random.default_rng(1)
     own, far = generator.normal(size=(2, 30))
     near = own + 0.2 * generator.normal(size=30)
-    peers = Living(("far/1", "near/1"), DAYS, np.column_stack([far, near]))
+    peers = Incumbents(("far/1", "near/1"), DAYS, np.column_stack([far, near]))
     expected = 1 - np.corrcoef(own, near)[0, 1]
     assert Novelty(peers, DAYS, 30).of(own) == pytest.approx(expected)
 
@@ -282,9 +286,9 @@ def test_whose_novelty_is_not_defined_stands_behind_whose_is():
         (DAYS, np.full((30, 1), np.inf), "a/1 has an infinite return on day 0"),
     ],
 )
-def test_living_that_cannot_be_used_is_named(days, returns, told):
-    with pytest.raises(ForgeError, match=told):
-        Living(("a/1",), days, returns)
+def test_living_that_cannot_be_used_is_named(days, returns, reported):
+    with pytest.raises(ForgeError, match=reported):
+        Incumbents(("a/1",), days, returns)
 
 
 def test_a_score_is_read_as_it_was_written():

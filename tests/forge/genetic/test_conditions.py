@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 
 from crucible.forge.genetic import breeder as breeding
-from crucible.forge.genetic.conditions import best_condition, looks
-from tests.support.markets import forging_of
+from crucible.forge.genetic.conditions import best_condition, trial_count
+from tests.support.markets import forge_run_of
 
 
 def test_the_condition_that_made_trades_pay_is_found():
@@ -34,14 +34,14 @@ def test_a_comparison_that_led_to_nobody_counts_as_a_trial_too(monkeypatch):
     compared = []
 
     def nothing_worth_it(values, returns, fewest):
-        compared.append(looks(values.shape[1]))
+        compared.append(trial_count(values.shape[1]))
 
     monkeypatch.setattr(breeding, "best_condition", nothing_worth_it)
-    forging = forging_of()
-    state = forging.start()
+    forge_run = forge_run_of()
+    state = forge_run.start()
     trials, seen = state.trials, len(state.seen)
-    state = forging.advance(state)
-    assert looks(6) == 36
+    state = forge_run.advance(state)
+    assert trial_count(6) == 36
     assert len(compared) > 0
     assert state.trials - trials == len(state.seen) - seen + sum(compared)
 
@@ -50,22 +50,22 @@ def test_every_comparison_counts_as_a_trial_once(monkeypatch):
     compared, kept = [], []
 
     def counted(values, returns, fewest):
-        compared.append(looks(values.shape[1]))
+        compared.append(trial_count(values.shape[1]))
         return best_condition(values, returns, fewest)
 
     monkeypatch.setattr(breeding, "best_condition", counted)
     sound = breeding.ProgramBreeder.evaluate
 
     def evaluate(self, candidates):
-        kept.extend(candidate for candidate in candidates if candidate.looks > 1)
+        kept.extend(candidate for candidate in candidates if candidate.trial_count > 1)
         return sound(self, candidates)
 
     monkeypatch.setattr(breeding.ProgramBreeder, "evaluate", evaluate)
-    forging = forging_of()
-    state = forging.start()
+    forge_run = forge_run_of()
+    state = forge_run.start()
     trials, seen = state.trials, len(state.seen)
     kept.clear()
     for _ in range(3):
-        state = forging.advance(state)
+        state = forge_run.advance(state)
     others = len(state.seen) - seen - len(kept)
     assert sum(compared) <= state.trials - trials - others <= sum(compared) + len(kept)

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from crucible.forge.genetic.conditions import looks
+from crucible.forge.genetic.conditions import trial_count
 from crucible.forge.genetic.event_study import HORIZONS, Event, returns_after, rows_of, study
-from tests.support.markets import forging_of
+from tests.support.markets import forge_run_of
 
 ROWS = 60_000
 LEVELS = (0.02, 0.1, 0.5, 0.9, 0.98)
@@ -30,7 +30,7 @@ def test_the_event_and_the_condition_that_move_the_price_are_found_first():
     findings, _ = study(values, thresholds, opens, 0.0013, 3, 50)
     first = findings[0]
     assert (first.event.column, first.event.above, first.event.horizon) == (2, True, 60)
-    assert first.event.strength > 2 * findings[2].event.strength
+    assert first.event.t_statistic > 2 * findings[2].event.t_statistic
     assert (first.condition.column, first.condition.above) == (4, False)
 
 
@@ -45,7 +45,7 @@ def test_every_event_and_condition_that_is_compared_is_counted():
     findings, looked = study(values, thresholds, opens, 0.0013, 2, 50)
     assert len(findings) == 2
     events = 6 * len(LEVELS) * 2 * len(HORIZONS)
-    assert looked == events + 2 * len(HORIZONS) * looks(6)
+    assert looked == events + 2 * len(HORIZONS) * trial_count(6)
 
 
 def test_a_return_is_bought_at_the_next_open_and_unknown_where_it_is_not_over():
@@ -65,7 +65,7 @@ def test_nothing_after_a_rows_horizon_moves_what_is_said_of_it():
 
 def test_crossings_closer_than_the_horizon_count_once_and_a_missing_value_crosses_nothing():
     column = np.array([0.0, 2.0, 0.0, 2.0, 0.0, 2.0, np.nan, 2.0, 0.0, 2.0])
-    event = Event(0, above=True, threshold=1.0, horizon=4, strength=np.nan)
+    event = Event(0, above=True, threshold=1.0, horizon=4, t_statistic=np.nan)
     assert rows_of(event, column, len(column)).tolist() == [1, 5, 9]
 
 
@@ -75,8 +75,8 @@ def test_too_short_a_market_has_no_findings():
 
 
 def test_a_forging_begins_with_what_the_study_found_and_counts_its_looks():
-    forging = forging_of()
-    state = forging.start()
-    assert state.trials - len(state.seen) > looks(6)
+    forge_run = forge_run_of()
+    state = forge_run.start()
+    assert state.trials - len(state.seen) > trial_count(6)
     buys = {document["program"][1][0] for document in state.population}
     assert buys & {"cross_above", "cross_below", "and"}

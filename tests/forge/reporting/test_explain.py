@@ -18,7 +18,7 @@ from crucible.forge.reporting.folder import write_folder
 from crucible.forge.reporting.importance import permutation_importance, with_importance
 from crucible.forge.reporting.tree import program_tree
 from crucible.vm.program import OPERATORS, features_of, node_count, parse_program
-from tests.support.markets import SMALL, forging_of
+from tests.support.markets import SMALL, forge_run_of
 
 KINDS = ["gp", "boosted"]
 PROGRAM = parse_program(
@@ -35,8 +35,8 @@ PROGRAM = parse_program(
 
 
 @pytest.fixture(scope="module")
-def told(planted):
-    return {kind: with_importance(planted[kind].result, planted[kind].forging) for kind in KINDS}
+def reported(planted):
+    return {kind: with_importance(planted[kind].result, planted[kind].forge_run) for kind in KINDS}
 
 
 def test_a_rule_is_told_as_a_list_of_conditions():
@@ -54,8 +54,8 @@ def test_every_operator_has_its_words():
     for name in PHRASES:
         operator = OPERATORS[name]
         expression = (name, *("f", "g", "h")[: len(operator.arguments)])
-        told = sentence(expression)
-        assert all(part in told for part in expression[1:]), name
+        reported = sentence(expression)
+        assert all(part in reported for part in expression[1:]), name
 
 
 def test_the_picture_of_a_program_holds_every_part_of_it_and_nothing_overlaps():
@@ -80,28 +80,28 @@ def test_the_picture_of_a_program_holds_every_part_of_it_and_nothing_overlaps():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_planted_feature_matters_most_and_noise_hardly(kind, told):
-    first = told[kind].importance[0]
+def test_the_planted_feature_matters_most_and_noise_hardly(kind, reported):
+    first = reported[kind].importance[0]
     assert first.feature == "edge"
     assert first.signals_changed > 0
     assert first.return_lost > 0
 
 
 def test_importance_never_looks_at_the_sealed_window(planted):
-    forging, strategy = planted["gp"].forging, planted["gp"].result.champion
-    values = forging.frame.values.copy()
-    values[forging.windows.sealed] = np.nan
-    blind = replace(forging.frame, values=values)
-    options = (forging.market, forging.settings.costs, forging.windows.validation, 1)
+    forge_run, strategy = planted["gp"].forge_run, planted["gp"].result.champion
+    values = forge_run.frame.values.copy()
+    values[forge_run.windows.sealed] = np.nan
+    blind = replace(forge_run.frame, values=values)
+    options = (forge_run.market, forge_run.settings.costs, forge_run.windows.validation, 1)
     assert permutation_importance(strategy, blind, *options) == permutation_importance(
-        strategy, forging.frame, *options
+        strategy, forge_run.frame, *options
     )
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_evidence_is_the_same_bytes_and_complete(kind, told, tmp_path):
+def test_the_evidence_is_the_same_bytes_and_complete(kind, reported, tmp_path):
     for name in ("one", "two"):
-        write_evidence(told[kind], tmp_path / name)
+        write_evidence(reported[kind], tmp_path / name)
     names = {path.name for path in (tmp_path / "one").iterdir()}
     drawn = "strategy.svg" if kind == "gp" else "model.txt"
     assert names == {
@@ -112,27 +112,27 @@ def test_the_evidence_is_the_same_bytes_and_complete(kind, told, tmp_path):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     ET.parse(tmp_path / "one" / "importance.svg")  # noqa: S314 - our own
     folds = (tmp_path / "one" / "folds.csv").read_text().splitlines()
-    assert len(folds) == len(told[kind].folds) + 1 > 10
+    assert len(folds) == len(reported[kind].folds) + 1 > 10
     gates = (tmp_path / "one" / "gates.csv").read_text().splitlines()
-    assert len(gates) == len(told[kind].gates) + 1
+    assert len(gates) == len(reported[kind].gates) + 1
 
 
 def test_a_refusal_leaves_evidence_but_no_strategy_to_register(tmp_path):
     settings = SMALL.model_validate({**SMALL.model_dump(), "policy": "strict"})
-    result = forging_of(settings=settings).run()
+    result = forge_run_of(settings=settings).run()
     write_evidence(result, tmp_path)
     assert not (tmp_path / "strategy.json").exists()
     assert (tmp_path / "strategy.txt").exists()
     assert verdict(result) == f"refused by {result.refusal.gate}"
     assert "refused by" in note(result, "files/{}", "")
     nobody = SMALL.model_validate({**SMALL.model_dump(), "trades_per_day": 2_000})
-    result = forging_of(settings=nobody).run()
-    write_evidence(with_importance(result, forging_of(settings=nobody)), tmp_path / "nobody")
+    result = forge_run_of(settings=nobody).run()
+    write_evidence(with_importance(result, forge_run_of(settings=nobody)), tmp_path / "nobody")
     assert headline(result) == {"gates_failed": 1.0}
 
 
-def test_the_note_tells_verdict_figures_every_gate_and_where_the_pictures_are(told):
-    result = told["gp"]
+def test_the_note_tells_verdict_figures_every_gate_and_where_the_pictures_are(reported):
+    result = reported["gp"]
     text = note(result, "http://files/{}", "http://flow")
     assert text.startswith(f"**XUSDT-gp-1: {verdict(result)}**")
     assert "(http://files/equity.png)" in text
@@ -147,8 +147,10 @@ def test_the_note_tells_verdict_figures_every_gate_and_where_the_pictures_are(to
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_champions_file_is_explained_in_words_with_its_gates_and_lineage(kind, told, tmp_path):
-    write_folder(told[kind], tmp_path)
+def test_a_champions_file_is_explained_in_words_with_its_gates_and_lineage(
+    kind, reported, tmp_path
+):
+    write_folder(reported[kind], tmp_path)
     told_file = explain_file(tmp_path / "champion.json")
     text = told_file.to_text()
     document = told_file.to_json()
@@ -157,7 +159,7 @@ def test_a_champions_file_is_explained_in_words_with_its_gates_and_lineage(kind,
     assert "edge" in text
     assert all(gate["name"] in text for gate in document["gates"])
     assert document["lineage"]["seed"] == "1"
-    assert document["lineage"]["data hash"] == told[kind].data_hash
+    assert document["lineage"]["data hash"] == reported[kind].data_hash
     assert list(document["lineage"]) == [
         "file", "slot", "data hash", "funding", "feature schema", "code revision", "seed"
     ]  # fmt: skip
@@ -165,9 +167,9 @@ def test_a_champions_file_is_explained_in_words_with_its_gates_and_lineage(kind,
     assert document["features"][0]["feature"] == "edge"
 
 
-def test_a_strategy_without_a_record_says_what_is_not_known(told, tmp_path):
+def test_a_strategy_without_a_record_says_what_is_not_known(reported, tmp_path):
     path = tmp_path / "bare.json"
-    path.write_text(json.dumps(told["boosted"].champion.to_json()))
+    path.write_text(json.dumps(reported["boosted"].champion.to_json()))
     told_file = explain_file(path)
     assert told_file.to_json()["lineage"]["seed"] == "not known"
     assert "Gates: not known" in told_file.to_text()

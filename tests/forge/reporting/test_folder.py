@@ -9,7 +9,7 @@ import pytest
 from crucible.forge.reporting.charts import equity_picture
 from crucible.forge.reporting.folder import write_folder
 from crucible.strategies.load import read_strategy
-from tests.support.markets import SMALL, forging_of
+from tests.support.markets import SMALL, forge_run_of
 
 
 @pytest.mark.parametrize("kind", ["gp", "boosted"])
@@ -30,7 +30,7 @@ def test_a_champions_folder_holds_a_strategy_that_loads(kind, planted, tmp_path)
 
 def test_a_refusals_folder_says_gate_value_and_threshold(tmp_path):
     settings = SMALL.model_validate({**SMALL.model_dump(), "policy": "strict"})
-    result = forging_of(settings=settings).run()
+    result = forge_run_of(settings=settings).run()
     write_folder(result, tmp_path)
     refusal = json.loads((tmp_path / "refusal.json").read_text())
     assert (refusal["gate"], refusal["threshold"]) == (
@@ -43,7 +43,7 @@ def test_a_refusals_folder_says_gate_value_and_threshold(tmp_path):
 
 def test_the_same_forging_writes_the_same_bytes(tmp_path):
     for name in ("one", "two"):
-        write_folder(forging_of().run(), tmp_path / name, picture=True)
+        write_folder(forge_run_of().run(), tmp_path / name, picture=True)
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
 
@@ -67,6 +67,6 @@ def test_the_picture_is_a_png(planted):
 
 def test_a_refusal_without_a_candidate_still_has_a_report(tmp_path):
     settings = SMALL.model_validate({**SMALL.model_dump(), "trades_per_day": 2_000})
-    result = forging_of(settings=settings).run()
+    result = forge_run_of(settings=settings).run()
     write_folder(result, tmp_path, picture=True)
     assert json.loads((tmp_path / "refusal.json").read_text())["gate"] == "trades_train"

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from crucible.ledger.ledger import Ledger
-from crucible.operations.errors import HomeError
+from crucible.operations.errors import WorkspaceError
 from crucible.operations.reconciliation.report import make_report
 from crucible.operations.tables import report_view
-from crucible.operations.workspace import Home, Run, write_json
+from crucible.operations.workspace import Run, Workspace, write_json
 from tests.support.factories import AGENT, agent_row, fill
 
 FILLS = (
@@ -75,26 +75,26 @@ def statement(run: Run, fills=FILLS, wallet: str = "100001.433065") -> None:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    made = Home.at(tmp_path / "home")
+def workspace(tmp_path: Path) -> Workspace:
+    made = Workspace.at(tmp_path / "home")
     made.create()
     made.ensure_keys()
     return made
 
 
 @pytest.fixture
-def run(home: Home) -> Run:
-    made = home.new_run()
+def run(workspace: Workspace) -> Run:
+    made = workspace.new_run()
     write_json(made.facts, {"versions": 4})
     return made
 
 
-def test_three_equal_books_agree_and_give_the_headline(home: Home, run: Run):
+def test_three_equal_books_agree_and_give_the_headline(workspace: Workspace, run: Run):
     journal(run)
     ledger(run)
     statement(run)
 
-    made = make_report(home).to_json()
+    made = make_report(workspace).to_json()
 
     assert made["books_agree"] is True
     assert made["differences"] == []
@@ -108,9 +108,9 @@ def test_three_equal_books_agree_and_give_the_headline(home: Home, run: Run):
     json.dumps(made)
 
 
-def test_an_agents_sums_come_from_its_own_fills(home: Home, run: Run):
+def test_an_agents_sums_come_from_its_own_fills(workspace: Workspace, run: Run):
     ledger(run)
-    (agent,) = make_report(home).agents
+    (agent,) = make_report(workspace).agents
     assert agent["agent"] == "BTCUSDT-gp-1@1"
     assert agent["fills"] == {"live": 3, "shadow": 0}
     assert agent["trades"] == 1
@@ -119,32 +119,32 @@ def test_an_agents_sums_come_from_its_own_fills(home: Home, run: Run):
     assert agent["proven"] is False
 
 
-def test_a_fill_that_one_book_lacks_is_a_difference_with_all_sides(home: Home, run: Run):
+def test_a_fill_that_one_book_lacks_is_a_difference_with_all_sides(workspace: Workspace, run: Run):
     journal(run)
     ledger(run, FILLS[:2])
     statement(run)
 
-    made = make_report(home)
+    made = make_report(workspace)
 
     assert not made.books_agree
     assert made.disagreements[0] == "fills: venue 3, journal 3, ledger 2"
     assert "position BTCUSDT: venue 0.2, journal 0.2, ledger 0" in made.disagreements
 
 
-def test_a_venue_whose_wallet_is_off_by_a_unit_does_not_agree(home: Home, run: Run):
+def test_a_venue_whose_wallet_is_off_by_a_unit_does_not_agree(workspace: Workspace, run: Run):
     journal(run)
     ledger(run)
     statement(run, wallet="100001.433066")
-    assert make_report(home).disagreements == [
+    assert make_report(workspace).disagreements == [
         "wallet: the venue's balance is 0.000001 away from its own executions"
     ]
 
 
-def test_a_missing_book_never_agrees(home: Home, run: Run):
+def test_a_missing_book_never_agrees(workspace: Workspace, run: Run):
     journal(run)
     ledger(run)
 
-    made = make_report(home)
+    made = make_report(workspace)
 
     assert not made.books_agree
     assert made.books["venue"] is None
@@ -152,24 +152,24 @@ def test_a_missing_book_never_agrees(home: Home, run: Run):
     assert made.to_json()["fills"] == 3
 
 
-def test_a_home_without_runs_says_how_to_start_one(home: Home):
-    with pytest.raises(HomeError, match="crucible up"):
-        make_report(home)
+def test_a_home_without_runs_says_how_to_start_one(workspace: Workspace):
+    with pytest.raises(WorkspaceError, match="crucible up"):
+        make_report(workspace)
 
 
-def test_an_unknown_run_names_those_that_exist(home: Home, run: Run):
-    with pytest.raises(HomeError, match=run.run_id):
-        make_report(home, "0099")
+def test_an_unknown_run_names_those_that_exist(workspace: Workspace, run: Run):
+    with pytest.raises(WorkspaceError, match=run.run_id):
+        make_report(workspace, "0099")
 
 
-def test_people_see_the_mark_and_both_sides_of_a_difference(home: Home, run: Run):
+def test_people_see_the_mark_and_both_sides_of_a_difference(workspace: Workspace, run: Run):
     from rich.console import Console
 
     journal(run, FILLS[:2])
     ledger(run)
     statement(run)
     console = Console(width=140, record=True, file=(run.path / "out").open("w"))
-    console.print(report_view(make_report(home)))
+    console.print(report_view(make_report(workspace)))
     text = console.export_text()
     assert "BTCUSDT-gp-1@1 *" in text
     assert "* unproven" in text

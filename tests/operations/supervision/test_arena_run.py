@@ -12,7 +12,7 @@ import pytest
 from crucible.operations.errors import ServerError
 from crucible.operations.supervision.arena_run import LOST_AFTER_S, ArenaRun
 from crucible.operations.supervision.stack import Stack
-from crucible.operations.workspace import Home
+from crucible.operations.workspace import Workspace
 
 pytestmark = pytest.mark.process
 
@@ -51,11 +51,11 @@ class Prefect:
 
 class Scene:
     def __init__(self, path: Path) -> None:
-        home = Home.at(path / "home")
-        home.create()
-        self.run = home.new_run()
+        workspace = Workspace.at(path / "home")
+        workspace.create()
+        self.run = workspace.new_run()
         self.said: list[str] = []
-        self.stack = Stack(home, self.run, {}, path, self.said.append)
+        self.stack = Stack(workspace, self.run, {}, path, self.said.append)
         self.prefect = Prefect()
         self.arena = ArenaRun(self.stack, self.prefect, self.run)  # type: ignore[arg-type]
         self.processes: list[subprocess.Popen[bytes]] = []

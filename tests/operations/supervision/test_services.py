@@ -6,38 +6,38 @@ import pytest
 from pydantic import ValidationError
 
 from crucible.operations.errors import ServiceError
-from crucible.operations.market_configuration import World
+from crucible.operations.market_configuration import MarketConfiguration
 from crucible.operations.supervision import services
 from crucible.operations.supervision.services import Ports
-from crucible.operations.workspace import Home
+from crucible.operations.workspace import Workspace
 from crucible.settings import ExecutionSettings, ForgeSettings, Settings
 
 PORTS = Ports(prefect=4200, mlflow=5000, dashboard=8400, paper_venue=8300)
-WORLD = World("simulated", ("BTCUSDT", "ETHUSDT"), 7, 1000, 60_000, 0)
+WORLD = MarketConfiguration("simulated", ("BTCUSDT", "ETHUSDT"), 7, 1000, 60_000, 0)
 READY = {"rest": "http://127.0.0.1:8300", "ws": "ws://127.0.0.1:8300"}
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    made = Home.at(tmp_path / "home")
+def workspace(tmp_path: Path) -> Workspace:
+    made = Workspace.at(tmp_path / "home")
     made.create()
     return made
 
 
-def all_specs(settings: Settings, home: Home) -> list[services.ServiceSpec]:
-    run = home.new_run()
+def all_specs(settings: Settings, workspace: Workspace) -> list[services.ServiceSpec]:
+    run = workspace.new_run()
     return [
         services.prefect(PORTS),
         services.worker(run),
-        services.mlflow(home, PORTS),
-        services.paper_venue(settings, home, PORTS, WORLD),
-        services.cerebellum(settings, home, run, WORLD, READY),
+        services.mlflow(workspace, PORTS),
+        services.paper_venue(settings, workspace, PORTS, WORLD),
+        services.cerebellum(settings, workspace, run, WORLD, READY),
         services.dashboard(PORTS),
     ]
 
 
-def test_nothing_listens_beyond_this_machine(home: Home):
-    for spec in all_specs(Settings(home=home.path), home):
+def test_nothing_listens_beyond_this_machine(workspace: Workspace):
+    for spec in all_specs(Settings(home=workspace.path), workspace):
         words = " ".join(spec.command)
         assert "0.0.0.0" not in words  # noqa: S104
         assert spec.page == "" or spec.page.startswith("http://127.0.0.1:")
@@ -47,36 +47,42 @@ def test_nothing_listens_beyond_this_machine(home: Home):
                 assert value.removeprefix("http://").startswith("127.0.0.1")
 
 
-def test_only_what_touches_orders_has_the_usual_priority(home: Home):
-    specs = all_specs(Settings(home=home.path), home)
+def test_only_what_touches_orders_has_the_usual_priority(workspace: Workspace):
+    specs = all_specs(Settings(home=workspace.path), workspace)
     assert {spec.name for spec in specs if spec.nice == 0} == {"cerebellum", "paper_venue"}
 
 
-def test_all_state_lives_under_the_home(home: Home):
-    settings = Settings(home=home.path)
-    found = services.environment(settings, home, home.new_run(), PORTS, WORLD, {"PATH": "/bin"})
-    assert found["CRUCIBLE_HOME"] == str(home.path)
-    assert found["PREFECT_HOME"].startswith(str(home.path))
-    mlflow = services.mlflow(home, PORTS).command
-    assert str(home.mlflow / "mlflow.db") in mlflow[mlflow.index("--backend-store-uri") + 1]
-    assert mlflow[mlflow.index("--artifacts-destination") + 1].startswith(home.path.as_uri())
-    assert str(home.prefect / "prefect.db") in found["PREFECT_API_DATABASE_CONNECTION_URL"]
+def test_all_state_lives_under_the_home(workspace: Workspace):
+    settings = Settings(home=workspace.path)
+    found = services.environment(
+        settings, workspace, workspace.new_run(), PORTS, WORLD, {"PATH": "/bin"}
+    )
+    assert found["CRUCIBLE_HOME"] == str(workspace.path)
+    assert found["PREFECT_HOME"].startswith(str(workspace.path))
+    mlflow = services.mlflow(workspace, PORTS).command
+    assert str(workspace.mlflow / "mlflow.db") in mlflow[mlflow.index("--backend-store-uri") + 1]
+    assert mlflow[mlflow.index("--artifacts-destination") + 1].startswith(workspace.path.as_uri())
+    assert str(workspace.prefect / "prefect.db") in found["PREFECT_API_DATABASE_CONNECTION_URL"]
 
 
-def test_a_flow_sees_the_market_that_was_asked_for_on_the_command_line(home: Home, monkeypatch):
-    asked = Settings(home=home.path, market={"seed": 99, "speed": 240, "symbols": ["BTCUSDT"]})
-    world = World("simulated", ("BTCUSDT",), 99, 1000, 60_000, 0)
-    for name, value in services.environment(asked, home, home.new_run(), PORTS, world, {}).items():
+def test_a_flow_sees_the_market_that_was_asked_for_on_the_command_line(
+    workspace: Workspace, monkeypatch
+):
+    asked = Settings(home=workspace.path, market={"seed": 99, "speed": 240, "symbols": ["BTCUSDT"]})
+    configuration = MarketConfiguration("simulated", ("BTCUSDT",), 99, 1000, 60_000, 0)
+    for name, value in services.environment(
+        asked, workspace, workspace.new_run(), PORTS, configuration, {}
+    ).items():
         monkeypatch.setenv(name, value)
     seen = Settings()
     assert seen.market.seed == 99
     assert seen.market.speed == 240
     assert seen.market.symbols == ("BTCUSDT",)
     assert seen.ports.mlflow == 5000
-    assert seen.home == home.path
+    assert seen.workspace == workspace.path
 
 
-def test_another_systems_servers_are_not_inherited(home: Home):
+def test_another_systems_servers_are_not_inherited(workspace: Workspace):
     base = {
         "PREFECT_API_KEY": "secret",
         "BYBIT_API_KEY": "real money",
@@ -84,7 +90,9 @@ def test_another_systems_servers_are_not_inherited(home: Home):
         "MLFLOW_TRACKING_TOKEN": "secret",
         "CRUCIBLE_FORGE__POPULATION": "10",
     }
-    found = services.environment(Settings(home=home.path), home, home.new_run(), PORTS, WORLD, base)
+    found = services.environment(
+        Settings(home=workspace.path), workspace, workspace.new_run(), PORTS, WORLD, base
+    )
     assert found["PREFECT_API_URL"] == "http://127.0.0.1:4200/api"
     assert "PREFECT_API_KEY" not in found
     assert "BYBIT_API_KEY" not in found
@@ -92,30 +100,32 @@ def test_another_systems_servers_are_not_inherited(home: Home):
     assert found["CRUCIBLE_FORGE__POPULATION"] == "10"
 
 
-def test_real_venues_need_keys_of_their_own(home: Home, tmp_path: Path):
-    run = home.new_run()
+def test_real_venues_need_keys_of_their_own(workspace: Workspace, tmp_path: Path):
+    run = workspace.new_run()
     strict = ForgeSettings(policy="strict")
-    without = Settings(home=home.path, execution=ExecutionSettings(venue="testnet"), forge=strict)
+    without = Settings(
+        home=workspace.path, execution=ExecutionSettings(venue="testnet"), forge=strict
+    )
     with pytest.raises(ServiceError, match="CRUCIBLE_EXECUTION__KEYS_FILE"):
-        services.cerebellum(without, home, run, WORLD, None)
+        services.cerebellum(without, workspace, run, WORLD, None)
     keys = tmp_path / "testnet.json"
     execution = ExecutionSettings(venue="testnet", keys_file=keys)
-    unlimited = Settings(home=home.path, execution=execution, forge=strict)
+    unlimited = Settings(home=workspace.path, execution=execution, forge=strict)
     with pytest.raises(ServiceError, match="CRUCIBLE_EXECUTION__LIMITS_FILE"):
-        services.cerebellum(unlimited, home, run, WORLD, None)
+        services.cerebellum(unlimited, workspace, run, WORLD, None)
     limits = tmp_path / "limits.toml"
     execution = ExecutionSettings(venue="testnet", keys_file=keys, limits_file=limits)
-    testnet = Settings(home=home.path, execution=execution, forge=strict)
-    command = services.cerebellum(testnet, home, run, WORLD, None).command
+    testnet = Settings(home=workspace.path, execution=execution, forge=strict)
+    command = services.cerebellum(testnet, workspace, run, WORLD, None).command
     assert command[command.index("--keys") + 1] == str(keys)
     assert command[command.index("--venue") + 1] == "testnet"
     assert command[command.index("--limits") + 1] == str(limits)
     assert "--rest" not in command
 
 
-def test_a_real_venue_is_refused_under_the_exploring_policy(home: Home):
+def test_a_real_venue_is_refused_under_the_exploring_policy(workspace: Workspace):
     with pytest.raises(ValidationError, match=r"needs forge\.policy = strict"):
-        Settings(home=home.path, execution=ExecutionSettings(venue="testnet"))
+        Settings(home=workspace.path, execution=ExecutionSettings(venue="testnet"))
 
 
 def test_binaries_come_from_cargos_target_folder(tmp_path: Path, monkeypatch):
@@ -127,23 +137,27 @@ def test_binaries_come_from_cargos_target_folder(tmp_path: Path, monkeypatch):
     assert services.binary("cerebellum") == tmp_path / "release/cerebellum"
 
 
-def test_prefect_knows_its_own_pages_and_a_password_that_no_command_line_shows(home: Home):
-    settings = Settings(home=home.path)
-    found = services.environment(settings, home, home.new_run(), PORTS, WORLD, {"PATH": "/bin"})
-    password = home.password()
+def test_prefect_knows_its_own_pages_and_a_password_that_no_command_line_shows(
+    workspace: Workspace,
+):
+    settings = Settings(home=workspace.path)
+    found = services.environment(
+        settings, workspace, workspace.new_run(), PORTS, WORLD, {"PATH": "/bin"}
+    )
+    password = workspace.password()
     assert found["PREFECT_SERVER_API_AUTH_STRING"] == found["PREFECT_API_AUTH_STRING"] == password
     pages = "http://127.0.0.1:4200,http://localhost:4200"
     assert found["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] == pages
-    for spec in all_specs(settings, home):
+    for spec in all_specs(settings, workspace):
         assert password not in " ".join(spec.command)
     assert password not in " ".join(services.deploy_command())
 
 
-def test_nothing_that_is_started_reports_to_anybody(home: Home):
-    settings = Settings(home=home.path)
+def test_nothing_that_is_started_reports_to_anybody(workspace: Workspace):
+    settings = Settings(home=workspace.path)
     base = {"DO_NOT_TRACK": "0", "MLFLOW_DISABLE_TELEMETRY": "false"}
     base |= {"PREFECT_SERVER_ANALYTICS_ENABLED": "true", "PREFECT_CLOUD_API_URL": "https://away"}
-    found = services.environment(settings, home, home.new_run(), PORTS, WORLD, base)
+    found = services.environment(settings, workspace, workspace.new_run(), PORTS, WORLD, base)
     assert found["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
     assert found["PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT"] == "false"
     assert found["DO_NOT_TRACK"] == "1"

@@ -14,7 +14,7 @@ from crucible.operations.errors import ServiceError
 from crucible.operations.supervision.process import Identity, marked
 from crucible.operations.supervision.services import ServiceSpec
 from crucible.operations.supervision.stack import Stack, clear_leftovers
-from crucible.operations.workspace import Home, read_json
+from crucible.operations.workspace import Workspace, read_json
 from tests.support.polling import until
 
 pytestmark = pytest.mark.process
@@ -34,11 +34,13 @@ def spec(name: str, code: str, *, essential: bool = False) -> ServiceSpec:
 
 class Fixture:
     def __init__(self, path: Path) -> None:
-        self.home = Home.at(path / "home")
-        self.home.create()
+        self.workspace = Workspace.at(path / "home")
+        self.workspace.create()
         self.said: list[str] = []
-        environment = {"CRUCIBLE_HOME": str(self.home.path), "PATH": os.environ["PATH"]}
-        self.stack = Stack(self.home, self.home.new_run(), environment, path, self.said.append)
+        environment = {"CRUCIBLE_HOME": str(self.workspace.path), "PATH": os.environ["PATH"]}
+        self.stack = Stack(
+            self.workspace, self.workspace.new_run(), environment, path, self.said.append
+        )
         self.now = 0.0
 
     def tick_until(self, done: Callable[[], bool], step_s: float = 0.05) -> None:
@@ -64,7 +66,7 @@ def test_a_ready_line_makes_a_service_up_and_known_to_others(owner: Fixture):
     assert owner.stack.services["cerebellum"].state == "starting"
     owner.tick_until(lambda: owner.stack.up("cerebellum"))
 
-    known = read_json(owner.home.services_file)
+    known = read_json(owner.workspace.services_file)
     entry = known["services"]["cerebellum"]
     assert known["run"] == "0001"
     assert entry["state"] == "up"
@@ -75,7 +77,7 @@ def test_a_ready_line_makes_a_service_up_and_known_to_others(owner: Fixture):
 
     owner.stack.stop("cerebellum")
     assert not identity.alive
-    assert read_json(owner.home.services_file)["services"]["cerebellum"]["state"] == "down"
+    assert read_json(owner.workspace.services_file)["services"]["cerebellum"]["state"] == "down"
     assert owner.said[-1] == "cerebellum: stopped"
 
 
@@ -122,16 +124,16 @@ def test_leftovers_of_a_killed_run_are_stopped_and_strangers_are_not(owner: Fixt
     me = Identity.of(os.getpid())
     assert me is not None
     # A pid that now belongs to somebody else: this very process, born at another time.
-    known = read_json(owner.home.services_file)
+    known = read_json(owner.workspace.services_file)
     known["services"]["mlflow"].update(replace(me, start_ticks=me.start_ticks - 100).to_json())
-    owner.home.services_file.write_text(json.dumps(known))
+    owner.workspace.services_file.write_text(json.dumps(known))
     said: list[str] = []
 
-    clear_leftovers(owner.home, said.append)
+    clear_leftovers(owner.workspace, said.append)
 
     assert not left.alive
-    assert marked(owner.home.path) == []
+    assert marked(owner.workspace.path) == []
     assert said[0] == "an earlier run left 1 processes behind; stopping them"
     said.clear()
-    clear_leftovers(owner.home, said.append)
+    clear_leftovers(owner.workspace, said.append)
     assert said == []
