@@ -45,8 +45,8 @@ def test_a_new_run_never_reuses_a_number(workspace: Workspace):
 @pytest.mark.process
 def test_a_home_has_one_owner_and_is_free_again_when_the_owner_dies(workspace: Workspace):
     code = (
-        "import sys, time; from pathlib import Path; from crucible.operations.workspace import Home\n"
-        f"with Home(Path({str(workspace.path)!r})).lock(): print('held', flush=True); time.sleep(60)"
+        "import sys, time; from pathlib import Path; from crucible.operations.workspace import Workspace\n"
+        f"with Workspace(Path({str(workspace.path)!r})).lock(): print('held', flush=True); time.sleep(60)"
     )
     with python(code) as holder:
         assert holder.stdout.readline() == "held\n"

@@ -46,8 +46,8 @@ def test_a_resumed_forging_ends_with_the_same_population(kind, tmp_path):
 def test_another_process_breeds_the_same_population():
     state = forge_run_of().advance(forge_run_of().start())
     code = (
-        "import json; from tests.support.markets import forging_of;"
-        "forging = forging_of(); state = forging.advance(forging.start());"
+        "import json; from tests.support.markets import forge_run_of;"
+        "run = forge_run_of(); state = run.advance(run.start());"
         "print(json.dumps(state.population))"
     )
     assert json.loads(printed(code)) == state.population

@@ -68,9 +68,9 @@ def test_another_process_selects_the_same_bytes(selection):
     forge_run = forge_run_of(settings=settings)
     state = forge_run.advance(forge_run.start())
     code = (
-        "import json; from tests.support.markets import SMALL, forging_of;"
+        "import json; from tests.support.markets import SMALL, forge_run_of;"
         f"settings = SMALL.model_copy(update={{'selection': {selection!r}}});"
-        "forging = forging_of(settings=settings); state = forging.advance(forging.start());"
+        "run = forge_run_of(settings=settings); state = run.advance(run.start());"
         "print(json.dumps([state.population, state.seen, state.python_random]))"
     )
     expected = json.dumps([state.population, state.seen, state.python_random])
