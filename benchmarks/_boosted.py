@@ -14,7 +14,7 @@ from crucible.strategies.forest_text import parse_forest
 
 TRAINED = 20_000
 FEATURES, TREES, LEAVES = 6, 80, 10
-"""The largest classifier that a forging makes, but for its four features more."""
+"""The largest classifier that a forge run makes, but for its four features more."""
 BATCH, SINGLE = 100_000, 2_000
 
 
@@ -71,7 +71,7 @@ def boosted_rows(bench: Benchmark) -> None:
 
 
 def trained() -> tuple[Any, Any]:
-    """Train a booster of a forging's kind on a simulated rule."""
+    """Train a booster of a forge run's kind on a simulated rule."""
     import lightgbm
 
     generator = np.random.default_rng(5)

@@ -432,11 +432,11 @@ def backtest_row(material: Material) -> Row:
 
 
 def memory_row() -> Row:
-    """Peak memory of a process that does one whole forging and nothing else."""
+    """Peak memory of a process that does one whole forge run and nothing else."""
     command = [sys.executable, "-m", "benchmarks.forge", "--memory-of-a-forging"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        message = f"the forging whose memory is measured failed: {done.stderr.strip()[-500:]}"
+        message = f"the forge run whose memory is measured failed: {done.stderr.strip()[-500:]}"
         raise BenchmarkError(message)
     facts = json.loads(done.stdout.splitlines()[-1])
     return Row(
@@ -445,15 +445,15 @@ def memory_row() -> Row:
         "MB",
         "lower",
         2_000,
-        note=f"a process of its own: a forging from its first generation to its gates, population "
+        note=f"a process of its own: a forge run from its first generation to its gates, population "
         f"{PROGRAMS:,} x {ROWS:,} candles x {FEATURES} features, {facts['trials']:,.0f} trials in "
         f"{FORGED} generations after the first; {facts['before_mb']:.0f} MB of it before the "
-        "forging: libraries, candles, features as 64-bit numbers",
+        "forge run: libraries, candles, features as 64-bit numbers",
     )
 
 
 def forge_once() -> dict[str, float]:
-    """Make a market and do a whole forging on it."""
+    """Make a market and do a whole forge run on it."""
     frame, market = market_of(ROWS, FEATURES)
     settings = ForgeSettings(population=PROGRAMS, generations=FORGED, max_candles=ROWS)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

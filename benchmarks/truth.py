@@ -1,7 +1,7 @@
 """Does the Forge find what is there, and refuse what is not? No speed here, only the truth.
 
 Planted markets have one known rule (`crucible.testing.planted`); null markets are planted markets
-with their minutes shuffled. Both go through the real features and a whole forging under the strict
+with their minutes shuffled. Both go through the real features and a whole forge run under the strict
 policy. A planted market counts when a version is registered and its Sharpe ratio in the sealed
 window, which decided nothing, is above zero. The Forge and the strengths of the rules were worked on
 with seeds 901 to 903, 5000 to 5011, 5500 to 5502, 21000 to 21012 and 21110 to 21112 (all five rules),
@@ -60,7 +60,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a forging made of a market.
+    """What a forge run made of a market.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Answer:
         Annual Sharpe ratio after costs of whoever knows the rule, over the whole market.
     registered : bool
     sealed : float
-        Annual Sharpe ratio of the candidate in the sealed window; NaN without one.
+        Annual Sharpe ratio of the candidate in the hold-out window; NaN without one.
     known : float
         The same in training.
     failed : tuple of str

@@ -404,14 +404,15 @@ def radar_picture(
 
 
 def _workspace() -> Workspace:
-    """Find the home without the settings: what stops and shows must not need them to be in order."""
+    """Find the workspace without the settings: what stops and shows must not need them to be in order."""
     from crucible.operations.workspace import Workspace
     from crucible.whereabouts import find_workspace
 
     found = find_workspace()
     for doubt in found.doubts:
         print(
-            f"crucible: {doubt}; the home is {found.workspace}, by {found.source}", file=sys.stderr
+            f"crucible: {doubt}; the workspace is {found.workspace}, by {found.source}",
+            file=sys.stderr,
         )
     return Workspace(found.workspace)
 

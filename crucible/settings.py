@@ -44,7 +44,7 @@ from crucible.whereabouts import DEFAULT_HOME, place, settings_file
 
 MINUTE_MS = 60_000
 FEWEST_CANDLES = 2_000
-"""Fewer are not forged on: train, validation and sealed window would hold too few trades."""
+"""Fewer are not forged on: train, validation and hold-out window would hold too few trades."""
 
 Kind = Literal["gp", "boosted"]
 
@@ -126,7 +126,7 @@ class MarketSettings(Section):
     seed: int = Field(7, ge=0, lt=2**63)
     speed: float = Field(60.0, ge=0.001, le=100_000, description="market seconds per wall second")
     history_days: int = Field(
-        30, ge=2, le=3_650, description="two days are the fewest whole ones that a forging takes"
+        30, ge=2, le=3_650, description="two days are the fewest whole ones that a forge run takes"
     )
 
 
@@ -153,7 +153,7 @@ class Costs(Section):
 
 
 class ForgeSettings(Section):
-    """Size and rigour of one forging."""
+    """Size and rigour of one forge run."""
 
     population: int = Field(120, ge=4, le=100_000)
     generations: int = Field(8, ge=1, le=100_000)
@@ -189,7 +189,7 @@ class ForgeSettings(Section):
         if used > 0.95:
             message = (
                 f"train_fraction {self.train_fraction:g} and validation_fraction "
-                f"{self.validation_fraction:g} leave {1 - used:g} for the sealed window, less than 0.05"
+                f"{self.validation_fraction:g} leave {1 - used:g} for the hold-out window, less than 0.05"
             )
             raise ValueError(message)
         return self

@@ -1,6 +1,6 @@
 """Where a system's files are, whatever folder one stands in and whatever is wrong with its settings.
 
-The kill switch needs the home and nothing else, so this reads one name and never refuses: what cannot
+The kill switch needs the workspace and nothing else, so this reads one name and never refuses: what cannot
 be read is told beside the answer.
 """
 
@@ -37,11 +37,11 @@ def place(path: str | Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Whereabouts:
-    """The home that a command is about.
+    """The workspace that a command is about.
 
     Attributes
     ----------
-    home : Path
+    workspace : Path
         Absolute.
     source : str
         What names it.
@@ -55,7 +55,7 @@ class Whereabouts:
 
 
 def find_workspace() -> Whereabouts:
-    """Find the home: by ``CRUCIBLE_HOME``, else by the settings file, else the default."""
+    """Find the workspace: by ``CRUCIBLE_HOME``, else by the settings file, else the default."""
     asked = _variable(HOME_VARIABLE)
     if asked:
         return Whereabouts(place(asked), HOME_VARIABLE)
@@ -70,10 +70,10 @@ def find_workspace() -> Whereabouts:
         path = tomllib.loads(held.decode()).get("home", DEFAULT_HOME)
         if isinstance(path, str) and path:
             return Whereabouts(place(path), str(file))
-        doubt = f"{file}: home is {path!r}, not a path"
+        doubt = f"{file}: workspace is {path!r}, not a path"
     except (ValueError, RecursionError) as error:
         doubt = f"{file} cannot be read: {error}"
-    # A broken file still says where its home is: another home's positions must not be closed instead.
+    # A broken file still says where its workspace is: another workspace's positions must not be closed instead.
     text = held.decode(errors="replace")
     table = _FIRST_TABLE.search(text)
     line = _HOME_LINE.search(text, 0, table.start() if table else len(text))

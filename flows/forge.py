@@ -56,9 +56,9 @@ def forge(
         For example ``BTCUSDT-gp-1``.
     seed : int
     reason : str
-        Why this forging was ordered; kept with the run.
+        Why this forge run was ordered; kept with the run.
     resume : str
-        Key of an unfinished forging of the slot to go on with, instead of beginning one: the id of
+        Key of an unfinished forge run of the slot to go on with, instead of beginning one: the id of
         the flow run that began it. It keeps its own seed.
     only_without_challenger : bool
         How Singularity and the Watchtower ask: where the slot has a challenger by then, the run ends
@@ -67,7 +67,7 @@ def forge(
     Returns
     -------
     str or State
-        What came of it: the version registered, or the gate that refused. A forging that was not
+        What came of it: the version registered, or the gate that refused. A forge run that was not
         begun ends in the state Refused, with the reason.
 
     Raises
@@ -81,7 +81,7 @@ def forge(
     place = Slot.parse(slot)
     key = resume or str(runtime.flow_run.id or f"{slot}-{seed}")
     folder = context.forge_folder(key)
-    refusal = f"{folder}: another process works on this forging; cancel its run first"
+    refusal = f"{folder}: another process works on this forge run; cancel its run first"
     with only_one(folder.with_name(f"{key}.lock"), refusal, LOCK_WAIT_S):
         job = Job.read(folder)
         if resume:
@@ -110,7 +110,7 @@ def begin(context: Context, slot: Slot, seed: int, reason: str, key: str) -> Job
     create_link_artifact(
         key="mlflow-run",
         link=context.registry.page_of_run(job.mlflow_run),
-        link_text=f"MLflow run of this forging of {slot.name}",
+        link_text=f"MLflow run of this forge run of {slot.name}",
     )
     return job
 
@@ -190,7 +190,7 @@ def stay_running() -> None:
         except ObjectNotFound:
             return
         if state is not None and state.type == StateType.CRASHED:
-            message = "the forging goes on; what was reported as crashed is an earlier attempt"
+            message = "the forge run goes on; what was reported as crashed is an earlier attempt"
             client.set_flow_run_state(UUID(str(run_id)), Running(message=message), force=True)
             get_run_logger().warning(
                 "Prefect marked this run crashed (%s): %s", state.message, message

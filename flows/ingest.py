@@ -100,7 +100,7 @@ def train() -> str:
     """Train the influence model and freeze it: its arrays are part of the schema.
 
     It learns from the oldest part of the lake only. Where it learned, its features have no value,
-    so that a forging never sees what the model was fitted to.
+    so that a forge run never sees what the model was fitted to.
     """
     from crucible.features.influence.training import train_influence
 

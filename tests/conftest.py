@@ -10,7 +10,7 @@ from tests.support import guard
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Git is asked which code this is before any test, and once: every forging writes it down.
+    # Git is asked which code this is before any test, and once: every forge run writes it down.
     code_revision()
     config.pluginmanager.register(guard.Guard(), "process-guard")
 

@@ -1,4 +1,4 @@
-"""The floors of the house, as written in ``.importlinter``."""
+"""The layers of the context, as written in ``.importlinter``."""
 
 import subprocess
 import sys

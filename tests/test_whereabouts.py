@@ -1,4 +1,4 @@
-"""The home is found from any folder and whatever is wrong with the settings."""
+"""The workspace is found from any folder and whatever is wrong with the settings."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def file(tmp_path: Path, monkeypatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("text", "home", "doubt"),
+    ("text", "workspace", "doubt"),
     [
         (None, SOURCE / "data", ""),
         (b"", SOURCE / "data", ""),
@@ -26,7 +26,7 @@ def file(tmp_path: Path, monkeypatch) -> Path:
         (b"home = 'testnet'\n[market\nspeed = ", SOURCE / "testnet", "cannot be read"),
         (b'# \xff\xfe\nhome = "/srv/money"\n', Path("/srv/money"), "cannot be read"),
         (b'[market]\nhome = "/srv/other"\nspeed = = 1', SOURCE / "data", "cannot be read"),
-        (b"home = 7\n", SOURCE / "data", "home is 7, not a path"),
+        (b"home = 7\n", SOURCE / "data", "workspace is 7, not a path"),
         (b"x = " + b"[" * 20_000, SOURCE / "data", "cannot be read"),
     ],
 )

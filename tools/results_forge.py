@@ -3,7 +3,7 @@
 `make results ARGS="--candles DIR"` forges on every span under DIR (a folder of SYMBOL-1m.parquet, or a
 folder of such folders) with the product's own settings and the strict policy, exactly as
 `crucible forge` does. Every figure of the page about a strategy is read from the champion.json or
-refusal.json of its forging, kept under --out. The same arguments, candles and code give the same page.
+refusal.json of its forge run, kept under --out. The same arguments, candles and code give the same page.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ YEAR_DAYS = 365
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One forging: its slot, the folder of its span, and where its files go."""
+    """One forge run: its slot, the folder of its span, and where its files go."""
 
     slot: str
     span: Path
@@ -83,7 +83,7 @@ def main(arguments: list[str] | None = None) -> None:
     options.docs.mkdir(parents=True, exist_ok=True)
     (options.docs / PAGE).write_text(page(reported), encoding="utf-8")
     (options.docs / PICTURE).write_text(picture(reported), encoding="utf-8")
-    print(f"{options.docs / PAGE}: {len(reported['rows'])} forgings")
+    print(f"{options.docs / PAGE}: {len(reported['rows'])} forge runs")
 
 
 def everything(options: argparse.Namespace) -> dict[str, Any]:
@@ -171,7 +171,7 @@ def forge_settings(population: int, generations: int) -> ForgeSettings:
 
 
 def beside(job: Job, result: ForgeResult) -> dict[str, Any]:
-    """Tell what a forging's file does not: words, buy-and-hold and the sealed curve, JSON-able."""
+    """Tell what a forge run's file does not: words, buy-and-hold and the sealed curve, JSON-able."""
     words: dict[str, Any] = {}
     if result.candidate is not None:
         words = {**rules(result.candidate), "exits": exits_in_words(result.candidate.exits)}
@@ -185,7 +185,7 @@ def beside(job: Job, result: ForgeResult) -> dict[str, Any]:
 
 
 def judged(folder: Path) -> dict[str, Any]:
-    """Read the one of champion.json and refusal.json that a forging wrote: outcome and lineage."""
+    """Read the one of champion.json and refusal.json that a forge run wrote: outcome and lineage."""
     champion = (folder / CHAMPION).exists()
     document = json.loads((folder / (CHAMPION if champion else REFUSAL)).read_text("utf-8"))
     return {**document["lineage"], "refused_by": None if champion else document["gate"]}

@@ -33,13 +33,13 @@ def page(reported: dict[str, Any]) -> str:
         "# What the Forge found on real candles",
         (
             "Written by `make results`; every figure about a strategy is that of the `champion.json` "
-            "or `refusal.json` of its forging."
+            "or `refusal.json` of its forge run."
         ),
         *_summary(rows),
-        f"![Equity in the sealed windows]({PICTURE})",
+        f"![Equity in the hold-out windows]({PICTURE})",
         (
             "Sealed windows: the candidate (green) beside buy-and-hold (grey), both from 1, one panel "
-            "for each forging, each with its own scale, its figures those of the table. The lines are cut out of one backtest over the "
+            "for each forge run, each with its own scale, its figures those of the table. The lines are cut out of one backtest over the "
             "whole span, so a position carried into the window is in the picture and not in the tables, "
             "which begin flat."
         ),
@@ -48,7 +48,7 @@ def page(reported: dict[str, Any]) -> str:
         "## Sealed window",
         (
             "Opened once for each candidate, after the gates had judged it, to be reported here; it "
-            "decided nothing. *Opened* is the forging's own count."
+            "decided nothing. *Opened* is the forge run's own count."
         ),
         _window_table(rows, "sealed"),
         "## Validation window",
@@ -69,7 +69,7 @@ def page(reported: dict[str, Any]) -> str:
         "## Candidates",
         (
             "In words, long rules cut short. Each is what the gates judged, registered or not. A "
-            "forging can be repeated alone: `crucible forge --slot SLOT --candles DIR/SPAN --seed "
+            "forge run can be repeated alone: `crucible forge --slot SLOT --candles DIR/SPAN --seed "
             f"{reported['seed']} --population {reported['settings']['population']} --generations "
             f"{reported['settings']['generations']} --out OUT` with `CRUCIBLE_FORGE__POLICY=strict`."
         ),
@@ -99,22 +99,22 @@ def _summary(rows: list[dict[str, Any]]) -> list[str]:
     level = next((g["threshold"] for row in rows for g in row["gates"] if g["name"] == _LUCK), None)
     lines = [
         (
-            f"- {count} forgings, {len(registered)} registered under `strict`, {len(positive)} of "
-            "those with a positive net return in the sealed window."
+            f"- {count} forge runs, {len(registered)} registered under `strict`, {len(positive)} of "
+            "those with a positive net return in the hold-out window."
         ),
         (
             f"- Under `explore`, where only the sanity gates bind, {len(explored)} would have been "
             f"registered (tagged unproven unless every gate passed), {len(explored_positive)} of those "
-            "with a positive net return in the sealed window."
+            "with a positive net return in the hold-out window."
         ),
         (
             f"- Of {len(judged)} candidates, {sum((_earned(r) or 0.0) > 0 for r in judged)} earned after "
-            f"costs in the sealed window and {len(ahead)} earned more than buy-and-hold."
+            f"costs in the hold-out window and {len(ahead)} earned more than buy-and-hold."
         ),
     ]
     if known and held:
         lines.append(
-            f"- Median annual Sharpe ratio in the sealed window: {_ratio(median(known))} of "
+            f"- Median annual Sharpe ratio in the hold-out window: {_ratio(median(known))} of "
             f"{len(known)} candidates, {_ratio(median(held))} of buy-and-hold without costs. A sealed "
             f"window has {median(days):g} days (median), over which the standard error of an annual "
             f"Sharpe ratio is about {(YEAR_DAYS / median(days)) ** 0.5:.1f}: single rows say little."
@@ -137,10 +137,10 @@ def _summary(rows: list[dict[str, Any]]) -> list[str]:
     if level is not None:
         chance = 1 - level
         lines.append(
-            f"- {count} forgings are {count} looks. The gate `{_LUCK}` lets a worthless candidate pass "
-            f"in at most {chance:.0%} of forgings by its own reckoning (it wants {level:g} against the "
+            f"- {count} forge runs are {count} looks. The gate `{_LUCK}` lets a worthless candidate pass "
+            f"in at most {chance:.0%} of forge runs by its own reckoning (it wants {level:g} against the "
             f"best of all trials), so at most {chance * count:.2g} false registrations are expected "
-            f"here, and at least one with a chance of at most {1 - level**count:.0%} if forgings were "
+            f"here, and at least one with a chance of at most {1 - level**count:.0%} if forge runs were "
             "independent. The other gates can only lower this. How often shuffled markets are in "
             "fact registered is measured by `make bench-truth`; how large a true edge must be to pass "
             "on this many candles is told [with the gates](../reference/forge.md#is-it-true)."
@@ -172,13 +172,13 @@ def _method(reported: dict[str, Any]) -> list[str]:
             f"generations {settings['generations']}, fee {float(costs['fee']):.4%} and slippage "
             f"{float(costs['slippage']):.4%} of each side, the newest {settings['max_candles']:,} candles "
             f"of each span, at least {settings['trades_per_day']:g} trades a day, and every other "
-            "setting as the product has it. No prior trials: each forging is the first of its slot."
+            "setting as the product has it. No prior trials: each forge run is the first of its slot."
         ),
         (
             "Symbols are dealt out in turn over the spans in alphabetical order, so none was picked by "
-            "its result; every forging of the run is on this page. All symbols of a span take part in "
-            f"its features. {_funding(reported['rows'])} Forgings of one span are not independent: markets move together. A window is sealed to "
-            "its forging, not to people: whoever changes the Forge after reading this page has "
+            "its result; every forge run of the run is on this page. All symbols of a span take part in "
+            f"its features. {_funding(reported['rows'])} Forge runs of one span are not independent: markets move together. A window is sealed to "
+            "its forge run, not to people: whoever changes the Forge after reading this page has "
             "seen these windows."
         ),
         "\n".join(spans),
@@ -186,10 +186,10 @@ def _method(reported: dict[str, Any]) -> list[str]:
 
 
 def _funding(rows: list[dict[str, Any]]) -> str:
-    """Tell whether funding was charged, as each forging's own lineage says."""
+    """Tell whether funding was charged, as each forge run's own lineage says."""
     said = Counter(row["funding"] for row in rows)
     counted = "; ".join(
-        f"{describe} ({count} forgings)" for describe, count in sorted(said.items())
+        f"{describe} ({count} forge runs)" for describe, count in sorted(said.items())
     )
     return f"Funding: {counted}; without rates none is charged on perpetual futures either."
 
@@ -290,7 +290,7 @@ def _shortened(begin: str, rule: list[str]) -> list[str]:
 
 
 def picture(reported: dict[str, Any]) -> str:
-    """Draw every sealed window as a panel of two lines, as an SVG document."""
+    """Draw every hold-out window as a panel of two lines, as an SVG document."""
     rows = reported["rows"]
     step_x, step_y = PANEL_WIDE + GAP, PANEL_HIGH + TITLE + GAP
     wide = GAP + min(ACROSS, max(1, len(rows))) * step_x
@@ -298,7 +298,7 @@ def picture(reported: dict[str, Any]) -> str:
     parts = [
         (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {high}" role="img" '
-            'font-family="sans-serif" font-size="9"><title>Equity in the sealed windows</title>'
+            'font-family="sans-serif" font-size="9"><title>Equity in the hold-out windows</title>'
             f'<rect width="{wide}" height="{high}" fill="#ffffff"/>'
         )
     ]

@@ -23,7 +23,7 @@ class Deciders:
     Attributes
     ----------
     agents : mapping of str to Agent
-    desk : Desk
+    orders_in_flight : OrdersInFlight
         An entry counts against the portfolio as soon as it is decided.
     instruments : mapping of str to Instrument
     settings : Settings

@@ -72,7 +72,7 @@ class Arena:
         Subscribed to candles and books of every symbol.
     pipeline : FeaturePipeline
     instruments : dict of str to Instrument
-    roster : Roster
+    roster : RegistryWatcher
     files : ArenaFiles
     seed : int
         Of the intent ids.

@@ -1,4 +1,4 @@
-"""The desk: which intents are out, for whom, and when they are done with."""
+"""The orders in flight: which intents are out, for whom, and when they are done with."""
 
 from __future__ import annotations
 

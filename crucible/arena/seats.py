@@ -38,7 +38,7 @@ class Seats:
     ----------
     link : CerebellumLink
     ledger : Ledger
-    roster : Roster
+    roster : RegistryWatcher
         Told who is quarantined.
     side : SideFiles
     costs : Costs

@@ -32,11 +32,11 @@ POLICY = (
 
 
 def make_app(workspace: Workspace) -> Starlette:
-    """Build the application for one home.
+    """Build the application for one workspace.
 
     Parameters
     ----------
-    home : Home
+    workspace : Workspace
         Read, never written.
     """
     page = PAGE.read_text()
@@ -71,7 +71,7 @@ def make_app(workspace: Workspace) -> Starlette:
 
 
 def lead_on(workspace: Workspace, page: Callable[[str], str]) -> Response:
-    """Send a browser to a page of this home's MLflow, whose root opens on something else."""
+    """Send a browser to a page of this workspace's MLflow, whose root opens on something else."""
     try:
         address = mlflow_address(workspace)
         return RedirectResponse(page(address), status_code=302)
@@ -80,7 +80,7 @@ def lead_on(workspace: Workspace, page: Callable[[str], str]) -> Response:
 
 
 def forge_runs_address(mlflow_url: str) -> str:
-    """Give the table of forgings; the list of experiments before there is one.
+    """Give the table of forge runs; the list of experiments before there is one.
 
     Raises
     ------

@@ -25,7 +25,7 @@ def read_state(workspace: Workspace) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``status`` as ``crucible status --json``; ``market_time``; ``pages`` (name to address: forgings and models
+        ``status`` as ``crucible status --json``; ``market_time``; ``pages`` (name to address: forge runs and models
         in MLflow, flow runs in Prefect); ``equity`` per agent as ``[[market ms, USDT], ...]``, thinned to
         `SPARK_POINTS`, simulated or at the venue as its role is now; ``verdicts`` and ``fills``, newest first; ``note`` when the ledger cannot
         be read.
@@ -68,7 +68,7 @@ def mlflow_address(workspace: Workspace) -> str:
 
     Raises
     ------
-    HomeError
+    WorkspaceError
         If none is known.
     """
     run = workspace.current()

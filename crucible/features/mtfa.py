@@ -2,7 +2,7 @@
 
 A higher candle is visible only when its exclusive close time is at or before the minute's own. The
 compiled step calls `process_and_align_mtfa` for every minute, of history and live alike;
-`crucible.testing.higher_candles.higher_candles` is its plain twin over whole candles, equal to it in tests.
+`crucible.testing.higher_candles.higher_candles` is its plain reference over whole candles, equal to it in tests.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a forging found: a champion or a refusal, and the evidence for either."""
+"""What a forge run found: a champion or a refusal, and the evidence for either."""
 
 from __future__ import annotations
 
@@ -80,8 +80,8 @@ class WindowReport:
         Open time of the first and close time of the last candle, epoch milliseconds.
     candles : int
     opened : int
-        How often this forging evaluated a strategy in it and let the result decide anything; the
-        sealed window is opened once, to report.
+        How often this forge run evaluated a strategy in it and let the result decide anything; the
+        hold-out window is opened once, to report.
     summary : dict
         `Backtest.summary`; empty without a champion.
     """
@@ -139,7 +139,7 @@ class Importance:
 
 @dataclass(frozen=True, slots=True)
 class ForgeResult:
-    """The outcome of a forging: exactly one of `champion` and `refusal`.
+    """The outcome of a forge run: exactly one of `champion` and `refusal`.
 
     Attributes
     ----------
@@ -156,7 +156,7 @@ class ForgeResult:
     windows : tuple of WindowReport
     curve : Curve or None
     trials : int
-        Every candidate ever evaluated for the slot, earlier forgings included.
+        Every candidate ever evaluated for the slot, earlier forge runs included.
     policy, data_hash, feature_schema, code_revision : str
     funding : str
         Whether funding was charged, and for how much of the candles it is known.
@@ -168,7 +168,7 @@ class ForgeResult:
     importance : tuple of Importance
         Most listened-to feature first; empty where it was not measured.
     novelty : float or None
-        How unlike the living agents the candidate earned in training; None where it was not
+        How unlike the incumbents the candidate earned in training; None where it was not
         measured.
     """
 

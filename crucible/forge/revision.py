@@ -9,7 +9,7 @@ from pathlib import Path
 
 import crucible
 
-# What a forging's outcome depends on; a change of the dashboard is not another revision.
+# What a forge run's outcome depends on; a change of the dashboard is not another revision.
 DECIDING = ("market", "features", "vm", "strategies", "forge")
 
 

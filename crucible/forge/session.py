@@ -27,7 +27,7 @@ class ForgeSession:
 
     Attributes
     ----------
-    forging : Forging
+    forge_run : ForgeRun
         What does not change.
     checkpoint : Path
         Written after every generation.

@@ -142,7 +142,7 @@ class Context:
             return None
 
     def pipeline(self) -> FeaturePipeline:
-        """Make the feature pipeline that every forging and the arena share."""
+        """Make the feature pipeline that every forge run and the arena share."""
         from crucible.features.influence.mapper import InfluenceArrays
         from crucible.features.pipeline import FeaturePipeline
 
@@ -157,7 +157,7 @@ class Context:
         )
 
     def forge_folder(self, key: str) -> Path:
-        """Folder of a forging's job and checkpoint."""
+        """Folder of a forge run's job and checkpoint."""
         return self.workspace.path / "forge" / key
 
     @property

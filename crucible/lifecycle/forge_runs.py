@@ -30,7 +30,7 @@ from crucible.settings import MINUTE_MS, Slot
 
 @dataclass(frozen=True)
 class Job:
-    """What one forging works on; kept beside its candles and checkpoint so that a retry sees the same.
+    """What one forge run works on; kept beside its candles and checkpoint so that a retry sees the same.
 
     `living` names the versions that traded the symbol when it began; a version never changes.
     """
@@ -51,7 +51,9 @@ class Job:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError) as error:
-            message = f"{path}: is not the job of a forging: {error}; remove {folder} to begin anew"
+            message = (
+                f"{path}: is not the job of a forge run: {error}; remove {folder} to begin anew"
+            )
             raise ContextError(message) from error
 
     def write(self, folder: Path) -> None:
@@ -63,7 +65,7 @@ class Job:
 def published_before(context: Context, slot: str, key: str) -> str:
     """Say that a forge run was made already; empty where it was not."""
     if context.registry.finished(key):
-        return f"{slot}: this forging has ended and its outcome is published; nothing to do"
+        return f"{slot}: this forge run has ended and its outcome is published; nothing to do"
     return ""
 
 
@@ -94,7 +96,7 @@ def require_tracked(context: Context, slot: Slot) -> None:
 
 
 def require_resumable(context: Context, job: Job | None, slot: Slot, key: str) -> None:
-    """Refuse a key under which no forging of the slot waits.
+    """Refuse a key under which no forge run of the slot waits.
 
     Raises
     ------
@@ -103,12 +105,12 @@ def require_resumable(context: Context, job: Job | None, slot: Slot, key: str) -
     if job is None:
         waiting = sorted(path.parent.name for path in context.forge_folder("").glob("*/job.json"))
         message = (
-            f"resume: no unfinished forging has the key {key!r}; "
+            f"resume: no unfinished forge run has the key {key!r}; "
             f"there are: {', '.join(waiting) or 'none'}"
         )
         raise ContextError(message)
     if job.slot != slot.name:
-        message = f"resume: {key} is a forging of {job.slot}, not of {slot.name}"
+        message = f"resume: {key} is a forge run of {job.slot}, not of {slot.name}"
         raise ContextError(message)
 
 
@@ -188,7 +190,7 @@ def candles_of(lake: Lake, symbols: Sequence[str]) -> dict[str, Candles]:
 
 
 def prepare(context: Context, job: Job, folder: Path) -> Recipe:
-    """Compute the features of the candles that this forging looks at."""
+    """Compute the features of the candles that this forge run looks at."""
     pipeline = context.pipeline()
     settings = context.settings.forge
     span = (settings.max_candles + pipeline.warmup) * MINUTE_MS
@@ -235,7 +237,7 @@ def prepare(context: Context, job: Job, folder: Path) -> Recipe:
 
 
 def require_unchanged(slot: str, changed: Mapping[str, tuple[str, str]]) -> None:
-    """Refuse to go on under other settings than a forging began with; it may get more generations.
+    """Refuse to go on under other settings than a forge run began with; it may get more generations.
 
     Raises
     ------
@@ -249,14 +251,14 @@ def require_unchanged(slot: str, changed: Mapping[str, tuple[str, str]]) -> None
     ]
     if reported:
         message = (
-            f"{slot}: not what this forging began with: {', '.join(reported)}; "
-            "set it back and retry, or begin a new forging"
+            f"{slot}: not what this forge run began with: {', '.join(reported)}; "
+            "set it back and retry, or begin a new forge run"
         )
         raise ContextError(message)
 
 
 def require_same(context: Context, job: Job, identity: str) -> None:
-    """Refuse to go on where generations of this forging would not be those that it began with.
+    """Refuse to go on where generations of this forge run would not be those that it began with.
 
     Raises
     ------
@@ -265,8 +267,8 @@ def require_same(context: Context, job: Job, identity: str) -> None:
     parameters = {"identity": identity}
     if context.registry.changed(job.mlflow_run, parameters):
         message = (
-            f"{job.slot}: the code has changed since this forging began, so its generations would not "
-            "go on from those it has; begin a new forging, or retry with the code it began with"
+            f"{job.slot}: the code has changed since this forge run began, so its generations would not "
+            "go on from those it has; begin a new forge run, or retry with the code it began with"
         )
         raise ContextError(message)
     context.registry.log(job.mlflow_run, parameters=parameters)

@@ -1,4 +1,4 @@
-"""The agents already living on a symbol, and what they would have earned: what a forging seeks to be unlike."""
+"""The incumbents on a symbol, and what they would have earned: what a forge run seeks to be unlike."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def incumbents_of(
     settings: ForgeSettings,
     funding: Funding | None = None,
 ) -> tuple[Incumbents, dict[str, str]]:
-    """Backtest the registered strategies of versions on the candles that a forging looks at.
+    """Backtest the registered strategies of versions on the candles that a forge run looks at.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def incumbents_of(
 
     Returns
     -------
-    living : Living
+    incumbents : Incumbents
     left_out : dict of str to str
         Versions that cannot be traded on these features, and why.
 

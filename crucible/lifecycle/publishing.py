@@ -57,7 +57,7 @@ def publish(
     Parameters
     ----------
     context : Context
-    forging : Forging
+    forge_run : ForgeRun
     result : ForgeResult
     run : str
         Its run in MLflow.

@@ -1,6 +1,6 @@
 """Turns at the forge: which slot is forged next, so that none starves another.
 
-A forging that ended without a version will hardly end otherwise on the same candles, and every
+A forge run that ended without a version will hardly end otherwise on the same candles, and every
 candidate it tries makes the next gate harder: fruitless slots wait, and wait longer each time.
 """
 
@@ -17,11 +17,11 @@ LONGEST_PAUSE_MS = 24 * 60 * MINUTE_MS
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What the forgings of one slot came to.
+    """What the forge runs of one slot came to.
 
     Attributes
     ----------
-    forgings : int
+    forge_runs : int
         All it ever had, refused and failed ones included.
     fruitless : int
         Of those, how many of the newest, in a row, ended without a version.
@@ -35,19 +35,19 @@ class Past:
 
     @classmethod
     def of(cls, ended: Sequence[tuple[bool, int | None]]) -> Past:
-        """Sum up a slot's forgings, the newest first: whether each gave a version, and its `last_ts`.
+        """Sum up a slot's forge runs, the newest first: whether each gave a version, and its `last_ts`.
 
         Examples
         --------
         >>> Past.of([(False, 9), (False, None), (True, 7), (False, 5)])
-        Past(forgings=4, fruitless=2, last_ts=9)
+        Past(forge_runs=4, fruitless=2, last_ts=9)
         """
         fruitless = next((place for place, (gave, _) in enumerate(ended) if gave), len(ended))
         return cls(len(ended), fruitless, ended[0][1] if ended else None)
 
     @property
     def pause_ms(self) -> int:
-        """How long after its newest forging the slot waits, in market milliseconds.
+        """How long after its newest forge run the slot waits, in market milliseconds.
 
         Examples
         --------
@@ -72,7 +72,7 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class ForgeRequest:
-    """A slot that wants a forging, and why."""
+    """A slot that wants a forge run, and why."""
 
     slot: str
     reason: str
@@ -89,7 +89,7 @@ def next_turns(
 
     Empty slots that were never forged are granted at once, all of them: they wait in line. Everything
     else is granted one at a time and only when nothing is being forged, to the slot whose newest
-    forging lies longest back; at the same distance an empty slot comes before a rival.
+    forge run lies longest back; at the same distance an empty slot comes before a rival.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def next_turns(
     past : mapping of slot to Past
         A slot without an entry was never forged.
     busy : iterable of str
-        Slots for which a forging is scheduled or running, whoever asked for it.
+        Slots for which a forge run is scheduled or running, whoever asked for it.
     now_ts : int or None
         Market time, epoch milliseconds.
     """

@@ -1,4 +1,4 @@
-"""How the operator's hand reaches Cerebellum when files of its home are damaged."""
+"""How the operator's hand reaches Cerebellum when files of its workspace are damaged."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from crucible.operations.workspace import Workspace
 def reach(workspace: Workspace) -> tuple[Addresses, str]:
     """Find Cerebellum's sockets; give them, and what was wrong with the file that names them.
 
-    Without a usable ``services.json`` they are taken where every Cerebellum of this home makes them.
+    Without a usable ``services.json`` they are taken where every Cerebellum of this workspace makes them.
 
     Raises
     ------
     LinkError
-        If there are none, naming the homes in which something runs.
+        If there are none, naming the workspaces in which something runs.
     """
     try:
         return Addresses.read(workspace.services_file), ""
@@ -35,7 +35,7 @@ def reach(workspace: Workspace) -> tuple[Addresses, str]:
 
 
 def running_workspaces() -> set[Path]:
-    """Find the homes of every service of this user that lives."""
+    """Find the workspaces of every service of this user that lives."""
     found = set()
     for process in psutil.process_iter():
         try:

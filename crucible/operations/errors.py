@@ -14,7 +14,7 @@ class WorkspaceError(OperationsError):
 
 
 class AlreadyRunningError(OperationsError):
-    """Another ``crucible up`` owns this home."""
+    """Another ``crucible up`` owns this workspace."""
 
 
 class PortError(OperationsError):

@@ -1,7 +1,7 @@
-"""The market that a home lives in: a second start goes on where the first one stopped.
+"""The market that a workspace lives in: a second start goes on where the first one stopped.
 
 The simulated market is a pure function of (seed, origin, market time), so continuing needs only the
-last instant seen. A home never changes worlds: its lake holds that world's history.
+last instant seen. A workspace never changes worlds: its lake holds that world's history.
 """
 
 from __future__ import annotations
@@ -103,13 +103,13 @@ def open_configuration(
     funding: Path | None = None,
     start_ms: int | None = None,
 ) -> MarketConfiguration:
-    """Give the world for the next start of a home.
+    """Give the world for the next start of a workspace.
 
     Parameters
     ----------
-    home : Home
+    workspace : Workspace
     symbols : tuple of str or None
-        Asked for by name; None takes `default_symbols`, of a recording those that the home has
+        Asked for by name; None takes `default_symbols`, of a recording those that the workspace has
         replayed before, or all that it holds.
     default_symbols : tuple of str
     seed : int
@@ -126,8 +126,8 @@ def open_configuration(
 
     Raises
     ------
-    HomeError
-        If `start_ms` is no plausible time, the home lives in another world, the recording lacks a
+    WorkspaceError
+        If `start_ms` is no plausible time, the workspace lives in another world, the recording lacks a
         symbol or has ended, or `funding` has no rates of any symbol.
     CandleError
         If a file of the recording cannot be used.
@@ -180,8 +180,8 @@ def open_outside(
 
     Raises
     ------
-    HomeError
-        If the home has lived in another market.
+    WorkspaceError
+        If the workspace has lived in another market.
     """
     now_ms = now_ms // MINUTE_MS * MINUTE_MS
     fresh = MarketConfiguration(

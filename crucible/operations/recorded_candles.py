@@ -49,7 +49,7 @@ def open_recording(folder: Path, symbols: tuple[str, ...] | None) -> Recording:
 
     Raises
     ------
-    HomeError
+    WorkspaceError
         If the folder lacks a symbol, or the symbols have too little time in common.
     CandleError
         If a file does not hold sound candles, or is not named by a symbol.
@@ -90,7 +90,7 @@ def check_funding(folder: Path, symbols: tuple[str, ...]) -> Path:
 
     Raises
     ------
-    HomeError
+    WorkspaceError
         If it holds none.
     """
     folder = folder.expanduser().absolute()

@@ -1,4 +1,4 @@
-"""The JSON files of a home: what each holds, and what to do where one does not.
+"""The JSON files of a workspace: what each holds, and what to do where one does not.
 
 A file may be emptied by a loss of power, cut short, or edited by hand. It is read only where it has its
 shape; the message of any other names the file, what is wrong in it and the next step.
@@ -93,7 +93,7 @@ _FILES: dict[str, tuple[Any, str]] = {
     ),
     "world.json": (
         _World,
-        "it says which market this home lived in, and until when: put a copy back or use a new home",
+        "it says which market this workspace lived in, and until when: put a copy back or use a new workspace",
     ),
     "arena.json": (_Arena, "a running arena writes it anew at the next market minute"),
     "keys.json": (
@@ -113,7 +113,7 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON values
 
     Raises
     ------
-    HomeError
+    WorkspaceError
         If it is there but cannot be read, is not JSON, or does not hold what a file of its name holds.
     """
     shape, step = _FILES.get(path.name, (Any, "remove it if it was edited by hand"))

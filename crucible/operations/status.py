@@ -110,18 +110,18 @@ class Status:
 
 
 def read_status(workspace: Workspace, *, ask: bool = True) -> Status:
-    """Look at a home's processes and files.
+    """Look at a workspace's processes and files.
 
     Parameters
     ----------
-    home : Home
+    workspace : Workspace
     ask : bool
         Also ask every address whether it answers; all at once, one second at most.
 
     Raises
     ------
-    HomeError
-        If a file of the home is not JSON.
+    WorkspaceError
+        If a file of the workspace is not JSON.
     """
     document = read_json(workspace.services_file) or {}
     known: dict[str, dict[str, Any]] = document.get("services", {})

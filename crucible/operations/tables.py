@@ -110,7 +110,7 @@ def report_view(report: Report) -> RenderableType:
     parts += _report_agents(report.agents)
     parts.append(_books_table(report))
     if report.books_agree:
-        parts.append(Text("The three books agree to the last unit.", style="green"))
+        parts.append(Text("The three accounts are reconciled to the last unit.", style="green"))
     parts += [Text(f"DIFFERENT  {line}", style="red") for line in report.disagreements]
     parts += [Text(line, style="dim") for line in report.notes]
     return Group(*parts)

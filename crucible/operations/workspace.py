@@ -33,7 +33,7 @@ class Workspace:
     Parameters
     ----------
     path : Path
-        Absolute; see `Home.at`.
+        Absolute; see `Workspace.at`.
     """
 
     path: Path
@@ -45,7 +45,7 @@ class Workspace:
 
     @property
     def prefect(self) -> Path:
-        """Prefect's home: its database and results."""
+        """Prefect's workspace: its database and results."""
         return self.path / "prefect"
 
     @property
@@ -80,12 +80,12 @@ class Workspace:
 
     @property
     def configuration_file(self) -> Path:
-        """Which market this home has lived in, and until when."""
+        """Which market this workspace has lived in, and until when."""
         return self.path / "world.json"
 
     @property
     def socket_folder(self) -> Path:
-        """Short folder for Unix sockets: a deep home would exceed the limit on their paths."""
+        """Short folder for Unix sockets: a deep workspace would exceed the limit on their paths."""
         return self.socket_folders[0]
 
     @property
@@ -109,7 +109,7 @@ class Workspace:
 
         Raises
         ------
-        HomeError
+        WorkspaceError
             If runs are here but ``current`` names none of them: another one must not be guessed, since
             outside the paper venue its journal is the only record of open positions.
         """
@@ -128,7 +128,7 @@ class Workspace:
         if not _is_number(text) or not run.path.is_dir():
             newest = f"{max(numbers):04d}" if numbers else "none"
             message = (
-                f"{path}: names no run of this home ({text!r}; the newest is {newest}); write the number "
+                f"{path}: names no run of this workspace ({text!r}; the newest is {newest}); write the number "
                 f"of the run to go on with into it, for example: echo {newest} > {path}"
             )
             raise WorkspaceError(message)
@@ -149,7 +149,7 @@ class Workspace:
 
         Raises
         ------
-        HomeError
+        WorkspaceError
             If they cannot be made, or the socket folder belongs to someone else.
         """
         try:
@@ -187,7 +187,7 @@ class Workspace:
 
         Raises
         ------
-        HomeError
+        WorkspaceError
             If the file is not a secret of yours.
         """
         return secret(self.path / "proof.key")
@@ -197,14 +197,14 @@ class Workspace:
 
         Raises
         ------
-        HomeError
+        WorkspaceError
             If the file is not a secret of yours.
         """
         return secret(self.password_file)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Own this home until the block ends or the process dies.
+        """Own this workspace until the block ends or the process dies.
 
         Raises
         ------
@@ -307,7 +307,7 @@ def secret(path: Path) -> str:
 
     Raises
     ------
-    HomeError
+    WorkspaceError
         If the file belongs to somebody else, others may read it, or nothing is in it.
     """
     try:

@@ -40,9 +40,9 @@ __all__ = ["TRIALS", "Active", "Alias", "Registry", "RegistryError", "Version"]
 
 STRATEGY_FILE = "strategy.json"
 TRIALS = "candidates_evaluated"
-"""Metric of a run: candidates that this forging alone evaluated."""
+"""Metric of a run: candidates that this forge run alone evaluated."""
 SEALED = "sealed_trades"
-"""Metric of a run that has opened its sealed window."""
+"""Metric of a run that has opened its hold-out window."""
 
 
 _ADDRESS = threading.Lock()
@@ -72,7 +72,7 @@ class Registry:
     tracking_uri : str
         For example ``http://127.0.0.1:5000``.
     key : str, optional
-        The home's key of proofs; without it no version is proven.
+        The workspace's key of proofs; without it no version is proven.
     """
 
     def __init__(self, tracking_uri: str, key: str | None = None) -> None:
@@ -84,7 +84,7 @@ class Registry:
         )
 
     def other_experiment(self, name: str, note: str) -> Experiment:
-        """Give an experiment beside that of the forgings."""
+        """Give an experiment beside that of the forge runs."""
         return Experiment(self._client, name, note)
 
     def model_of(self, version: Version) -> str | None:
@@ -102,12 +102,12 @@ class Registry:
     # --- runs ----------------------------------------------------------------------------------
 
     def open_run(self, key: str, name: str, tags: Mapping[str, str]) -> str:
-        """Start the run of a forging, or continue the one that has the same key.
+        """Start the run of a forge run, or continue the one that has the same key.
 
         Parameters
         ----------
         key : str
-            Identifies the forging: a retry has the same key, and its run is not doubled.
+            Identifies the forge run: a retry has the same key, and its run is not doubled.
         name : str
         tags : mapping
         """
@@ -145,7 +145,7 @@ class Registry:
         }
 
     def finished(self, key: str) -> bool:
-        """Whether the forging of a key has ended, its outcome published."""
+        """Whether the forge run of a key has ended, its outcome published."""
         runs = self._client.search_runs(
             [self.experiment()],
             f"tags.`crucible.key` = '{key}' and attributes.status = 'FINISHED'",
@@ -162,7 +162,7 @@ class Registry:
         self._client.log_artifacts(run_id, str(folder))
 
     def log_dataset(self, run_id: str, name: str, digest: str, source: str) -> None:
-        """Record which data the forging saw."""
+        """Record which data the forge run saw."""
         dataset = mlflow.entities.Dataset(
             name=name, digest=digest[:36], source_type="local", source=json.dumps({"uri": source})
         )
@@ -187,7 +187,7 @@ class Registry:
         self._client.set_terminated(run_id, status)
 
     def trials(self, slot: str, *, without: str = "") -> int:
-        """Count every candidate ever evaluated for a slot, refused forgings included.
+        """Count every candidate ever evaluated for a slot, refused forge runs included.
 
         Parameters
         ----------
@@ -199,17 +199,17 @@ class Registry:
         return int(sum(run.data.metrics.get(TRIALS, 0.0) for run in others))
 
     def openings(self, slot: str, *, without: str = "") -> int:
-        """Count the forgings of a slot that opened their sealed window, but for one run."""
+        """Count the forge runs of a slot that opened their hold-out window, but for one run."""
         return sum(
             SEALED in run.data.metrics and run.info.run_id != without for run in self._runs(slot)
         )
 
     def forge_runs(self, slot: str) -> int:
-        """Count the forgings that a slot ever had, refused and failed ones included."""
+        """Count the forge runs that a slot ever had, refused and failed ones included."""
         return len(self._runs(slot))
 
     def ended(self, slot: str) -> list[tuple[bool, int | None]]:
-        """Tell of every forging of a slot, the newest first, whether it gave a version and until when it saw.
+        """Tell of every forge run of a slot, the newest first, whether it gave a version and until when it saw.
 
         One that was refused, failed or was cancelled gave none. The second is market time, epoch
         milliseconds; None where the run does not say.
@@ -226,7 +226,7 @@ class Registry:
         return self.forge_runs_experiment.all(f"tags.slot = '{slot}'")
 
     def experiment(self) -> str:
-        """Give the id of the experiment that holds every forging."""
+        """Give the id of the experiment that holds every forge run."""
         return self.forge_runs_experiment.id()
 
     # --- versions ------------------------------------------------------------------------------
@@ -291,7 +291,7 @@ class Registry:
         return self._version(made)
 
     def prove(self, version: Version, proof: Proof) -> Version:
-        """Write a version's evidence under the home's seal; done twice, it is as done once.
+        """Write a version's evidence under the workspace's seal; done twice, it is as done once.
 
         Raises
         ------

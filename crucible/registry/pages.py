@@ -1,4 +1,4 @@
-"""Where a person reads forgings in MLflow: the experiment, its saved view, and the addresses of its pages.
+"""Where a person reads forge runs in MLflow: the experiment, its saved view, and the addresses of its pages.
 
 MLflow 3 opens on pages for language models, and its table of runs hides every metric. The kind of the
 experiment, the view kept in its tags, and addresses that name both lead straight to what counts.
@@ -13,7 +13,7 @@ VIEW = "crucible"
 HOW_TO_READ = """The best is the one with the fewest `gates_failed`, then the highest `deflated_sharpe`: the
 probability that its Sharpe ratio is more than the luck of so many trials.
 
-One run for each forging. `sealed_net_return` beside `sealed_hold_return` is what came of it on data that decided
+One run for each forge run. `sealed_net_return` beside `sealed_hold_return` is what came of it on data that decided
 nothing. The tag `verdict` says it in words; each run's description has the picture and every gate."""
 # Without tags: MLflow draws them first, and the figures that count would lie beyond the window's edge.
 COLUMNS = (
@@ -43,7 +43,7 @@ def experiment_tags() -> dict[str, str]:
 
 
 def runs_page(mlflow_url: str, experiment: str) -> str:
-    """Address of the table of forgings, with the columns that count."""
+    """Address of the table of forge runs, with the columns that count."""
     return f"{mlflow_url}/#/experiments/{experiment}/runs?viewStateShareKey={VIEW}&{_KIND}"
 
 

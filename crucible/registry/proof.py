@@ -1,7 +1,7 @@
-"""Proof that a version passed every gate: the evidence itself, under a seal that only its home can make.
+"""Proof that a version passed every gate: the evidence itself, under a seal that only its workspace can make.
 
-A tag of the registry can be set by whoever reaches it, so no tag admits to real money. The forging
-seals what it measured (HMAC-SHA256 with a key that the home keeps, RFC 2104) together with the digest
+A tag of the registry can be set by whoever reaches it, so no tag admits to real money. The forge run
+seals what it measured (HMAC-SHA256 with a key that the workspace keeps, RFC 2104) together with the digest
 of the strategy, and the arena checks the seal, the names, the strategy that it fetched, and each gate.
 """
 
@@ -112,16 +112,16 @@ def open_sealed(text: str | None, key: str | None, slot: str, version: str, run_
         Saying why it is none.
     """
     if text is None:
-        message = "it has no proof; only a forging of this home writes one"
+        message = "it has no proof; only a forge run of this workspace writes one"
         raise ProofError(message)
     if key is None:
-        message = "its proof cannot be checked without this home's key"
+        message = "its proof cannot be checked without this workspace's key"
         raise ProofError(message)
     reported, _, body = text.partition(" ")
     if len(reported) != _DIGITS or not hmac.compare_digest(
         reported.encode(*_ANY), _seal(body, key).encode()
     ):
-        message = "its proof was not sealed by this home, or was altered"
+        message = "its proof was not sealed by this workspace, or was altered"
         raise ProofError(message)
     try:
         proof = msgspec.json.decode(body, type=Proof)

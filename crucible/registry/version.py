@@ -19,7 +19,7 @@ class Version:
     slot : str
     version : str
     run_id : str
-        The MLflow run of the forging that made it.
+        The MLflow run of the forge run that made it.
     tags : dict
         What anybody who reaches the registry may have written: for people to read, never to admit.
     proof : Proof or None

@@ -12,7 +12,7 @@ from crucible.errors import StrategyError
 from crucible.text import visible
 
 LARGEST_FILE = 8 * 2**20
-"""Bytes of a strategy file, or of another JSON file of a forging."""
+"""Bytes of a strategy file, or of another JSON file of a forge run."""
 DEEPEST = 64
 MOST_VALUES = 200_000
 LONGEST_TEXT = 200

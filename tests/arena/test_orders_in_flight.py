@@ -1,4 +1,4 @@
-"""The desk keeps one intent per agent in flight, and never forgets one that nobody answered."""
+"""The orders in flight keeps one intent per agent in flight, and never forgets one that nobody answered."""
 
 from decimal import Decimal
 from random import Random

@@ -28,7 +28,7 @@ from tests.support.polling import until
 
 SLOT = Slot.parse("BTCUSDT-gp-1")
 SCHEMA = FeatureSchema(("x", "y"), {})
-KEY = "a key of this home"
+KEY = "a key of this workspace"
 PROMISED = answers("Homes, secrets and proofs")
 
 
@@ -157,7 +157,10 @@ def sealed(file, *, key=KEY, version="1", gate=0.99, edge=None):
         ({}, "it has no proof"),
         ({"proven": "true"}, PROMISED["no-proof"][0]),
         ({"proven": "true", "proof": "true"}, PROMISED["forged-proof"][0]),
-        ({"proven": "true", **sealed(document(), key="another home's")}, "not sealed by this home"),
+        (
+            {"proven": "true", **sealed(document(), key="another workspace's")},
+            "not sealed by this workspace",
+        ),
         (
             {"proven": "true", **sealed(document(), version="2")},
             "belongs to BTCUSDT-gp-1 version 2",

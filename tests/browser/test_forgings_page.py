@@ -26,7 +26,7 @@ METRICS = {"gates_failed": 3.0, "deflated_sharpe": 0.4242, "sealed_net_return": 
 
 @pytest.fixture(scope="module")
 def forged(registry):
-    """A forging and a model, on a server that `crucible up` has prepared."""
+    """A forge run and a model, on a server that `crucible up` has prepared."""
     prepare_forge_runs(registry.tracking_uri)
     run = registry.open_run("page", f"forge {SLOT}", {"slot": SLOT, "verdict": "refused"})
     rows = [(name, value, 0) for name, value in METRICS.items()]
@@ -38,7 +38,7 @@ def forged(registry):
 
 @pytest.fixture(scope="module")
 def front(forged, tmp_path_factory):
-    """Our page, for a home whose Cerebellum lives and whose journal says HALTED."""
+    """Our page, for a workspace whose Cerebellum lives and whose journal says HALTED."""
     workspace = Workspace.at(tmp_path_factory.mktemp("home"))
     workspace.create()
     run = workspace.new_run()

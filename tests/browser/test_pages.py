@@ -79,7 +79,7 @@ def press_retry(page, plant, run, slot):
 
 
 def look_at_the_forging(page, plant, run, slot):
-    """Read in MLflow's page which forging it was, and what came of it."""
+    """Read in MLflow's page which forge run it was, and what came of it."""
     made = plant.mlflow_run(run).info.run_id
     page.goto(plant.registry.page_of_run(made))
     page.get_by_text(f"forge {slot}").first.wait_for()

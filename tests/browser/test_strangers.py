@@ -29,7 +29,7 @@ SLOT = "SOLUSDT-gp-1"
 
 @pytest.fixture(scope="module")
 def dashboard(plant):
-    """Our own page for the plant's home; give its address."""
+    """Our own page for the plant's workspace; give its address."""
     environment = {**os.environ, "CRUCIBLE_HOME": str(plant.workspace.path)}
     spec = services.dashboard(plant.ports)
     process = ServiceProcess(spec.name, spec.command, environment, plant.workspace.logs, REPOSITORY)
@@ -284,7 +284,7 @@ def registered(plant):
 
 @contextmanager
 def reachable(workspace):
-    """Let everybody through to the home itself, as in a usual home folder; pytest's own are shut."""
+    """Let everybody through to the workspace itself, as in a usual home folder; pytest's own are shut."""
     shut = [path for path in [workspace, *workspace.parents] if not path.stat().st_mode & 0o001]
     modes = [path.stat().st_mode & 0o777 for path in shut]
     for path, mode in zip(shut, modes, strict=True):

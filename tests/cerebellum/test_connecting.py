@@ -123,7 +123,7 @@ def test_a_wrong_key_ends_with_one_line_that_names_it_as_a_key(folder: Path, ven
 
 
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "reported"),
     [
         (10003, "does not know the API key"),
         (10004, "the secret does not belong to the key"),

@@ -86,7 +86,7 @@ def test_keys_are_in_no_log_and_in_no_file(
 
 
 @pytest.mark.parametrize(
-    ("flag", "value", "told"),
+    ("flag", "value", "reported"),
     [
         ("--commands", "tcp://0.0.0.0:5555", "tunnel"),
         ("--rest", "https://api.bybit.com", "loopback"),

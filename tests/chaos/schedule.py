@@ -101,7 +101,7 @@ class Order:
         When the trader changes its quantity to `amend_qty`.
     deadline_ms, stop_bps : int or None
         Protection of the position it opens.
-    foretold : str or None
+    predicted : str or None
         ``filled``, ``resting`` or ``cancelled`` where the moment cannot decide otherwise.
     """
 

@@ -42,7 +42,7 @@ def order_rows(outcome: Outcome) -> list[dict[str, Any]]:
 
 
 def unforetold(outcome: Outcome) -> list[str]:
-    """Name orders that ended otherwise than foretold.
+    """Name orders that ended otherwise than predicted.
 
     Left out are refusals for a stale book or a time to live, and orders of a holding that Cerebellum
     protected, since it takes entries back when it closes a position.

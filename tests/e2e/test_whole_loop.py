@@ -113,7 +113,7 @@ def up(workspace: Path, *arguments: str, **settings: object) -> Iterator[Stack]:
 
 
 def processes_of(workspace: Path) -> list[str]:
-    """Every living process that carries the home in its environment, but for this one."""
+    """Every living process that carries the workspace in its environment, but for this one."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -217,7 +217,7 @@ def test_strategies_are_forged_traded_judged_and_replaced_on_real_candles(tmp_pa
             30,
         )
         ordered = stack.wait(
-            "the forging that the cull ordered has ended",
+            "the forge run that the cull ordered has ended",
             lambda: [
                 run
                 for run in forge_runs(stack)

@@ -1,4 +1,4 @@
-"""What the compiled step folds for a minute is what its plain twin aligns over whole candles."""
+"""What the compiled step folds for a minute is what its plain reference aligns over whole candles."""
 
 import numpy as np
 from hypothesis import given, settings

@@ -226,7 +226,7 @@ def test_compiled_code_is_never_older_than_a_file_it_is_made_of(monkeypatch) -> 
     held = [cell.cell_contents for cell in module.technical_steps.py_func.__closure__]
     assert before in held
     true = inspect.getsource
-    for helper in (module.rings, module.higher, module.mtfa, module.market_mtfa):
+    for helper in (module.rings, module.higher, module.mtfa, module.timeframes):
         monkeypatch.setattr(
             inspect, "getsource", lambda m, h=helper: true(m) + ("#" if m is h else "")
         )

@@ -18,7 +18,7 @@ SLOT = "ETHUSDT-gp-7"
 
 
 class BegunError(Exception):
-    """The forging was begun."""
+    """The forge run was begun."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Forgings wait in one line: in order, in silence, and cancelled at once; what a person asks for is made."""
+"""Forge runs wait in one line: in order, in silence, and cancelled at once; what a person asks for is made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A forging that ended badly is retried, resumed or cancelled, and ends as if nothing had happened."""
+"""A forge run that ended badly is retried, resumed or cancelled, and ends as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ TWO_ISLANDS = {"CRUCIBLE_FORGE__ISLANDS": "2", "CRUCIBLE_FORGE__DASK": "local"}
 
 @pytest.fixture(scope="module")
 def begun(plant):
-    """Begin all forgings at once; each has a fault of its own."""
+    """Begin all forge runs at once; each has a fault of its own."""
     plant.fault("raise", FAILING, 3)
     plant.fault("raise", FAILING, "offer")
     plant.fault("hang", KILLED, 2)
@@ -177,7 +177,7 @@ def test_a_killed_process_is_retried_and_outlives_a_late_report_of_its_crash(
     slot, run = KILLED, begun[KILLED]
     plant.kill(run, slot)
     plant.until_settled(run)
-    # Another forging of the slot tries much while this one lies still.
+    # Another forge run of the slot tries much while this one lies still.
     beside = plant.registry.open_run("beside", "forge", {"slot": slot})
     plant.registry.log(beside, metrics=[(TRIALS, 500.0, 0), (SEALED, 4.0, 0)])
     another = plant.registry.open_run("another", "forge", {"slot": slot})
@@ -271,9 +271,11 @@ def test_a_key_that_cannot_be_resumed_is_refused_with_those_that_can(tmp_path):
     context = Context(Settings(home=tmp_path), Workspace.at(tmp_path))
     job = Job("ETHUSDT-gp-1", 1, 60_000, "run", 0)
     job.write(context.forge_folder("waiting"))
-    with pytest.raises(ContextError, match=r"no unfinished forging has the key 'gone'.*: waiting"):
+    with pytest.raises(
+        ContextError, match=r"no unfinished forge run has the key 'gone'.*: waiting"
+    ):
         require_resumable(context, None, Slot.parse("ETHUSDT-gp-1"), "gone")
-    with pytest.raises(ContextError, match="a forging of ETHUSDT-gp-1, not of BTCUSDT-gp-1"):
+    with pytest.raises(ContextError, match="a forge run of ETHUSDT-gp-1, not of BTCUSDT-gp-1"):
         require_resumable(context, job, Slot.parse("BTCUSDT-gp-1"), "waiting")
 
 

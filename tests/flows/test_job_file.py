@@ -1,4 +1,4 @@
-"""A forging's job is read as it was written, or refused with its name: a retry never begins on half of one."""
+"""A forge run's job is read as it was written, or refused with its name: a retry never begins on half of one."""
 
 from pathlib import Path
 

@@ -18,7 +18,7 @@ class Found:
 
 @pytest.fixture(scope="session")
 def planted() -> dict[str, Found]:
-    """One forging of each kind on a market with a strong planted edge."""
+    """One forge run of each kind on a market with a strong planted edge."""
     market = make_market(rows=24_000, seed=5, drift=0.001)
     settings = ForgeSettings(population=60, generations=4, trades_per_day=2)
     found = {}

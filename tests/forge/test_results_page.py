@@ -1,4 +1,4 @@
-"""The page of `make results` tells what its forgings' own files tell."""
+"""The page of `make results` tells what its forge runs' own files tell."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def text(made):
 
 @pytest.fixture(scope="module")
 def files(made):
-    """Champion or refusal of every forging, by span and slot."""
+    """Champion or refusal of every forge run, by span and slot."""
     found = {}
     for path in (made / "out").rglob("*.json"):
         if path.name in (CHAMPION, REFUSAL):
@@ -142,7 +142,7 @@ def test_the_summary_counts_the_files(text, files):
     ]
     positive = sum(summary["net_return"] > 0 for summary in earned)
     assert (
-        f"- {len(files)} forgings, {len(registered)} registered under `strict`, {positive} of those"
+        f"- {len(files)} forge runs, {len(registered)} registered under `strict`, {positive} of those"
         in text
     )
     for _, document in files.values():
@@ -150,7 +150,7 @@ def test_the_summary_counts_the_files(text, files):
         assert f"{lineage['trials']:,} trials counted" in text
         assert lineage["data_hash"][:16] in text
         assert f"`{lineage['code_revision']}`" in text
-    assert f"Funding: not charged, no rates are known ({len(files)} forgings);" in text
+    assert f"Funding: not charged, no rates are known ({len(files)} forge runs);" in text
 
 
 def test_the_page_names_no_folder_of_this_machine(candles, made, text):

@@ -38,7 +38,7 @@ def slot():
 
 
 def registered(registry, slot):
-    run = registry.open_run(f"forging {slot} {next(numbers)}", "forge", {"slot": slot.name})
+    run = registry.open_run(f"forge run {slot} {next(numbers)}", "forge", {"slot": slot.name})
     return registry.register(run, slot, STRATEGY, {})
 
 

@@ -49,7 +49,7 @@ def test_only_who_wishes_and_neither_rests_nor_is_busy_gets_a_turn(asked, past, 
 )
 @settings(max_examples=100, deadline=None)
 def test_no_slot_waits_for_more_turns_than_there_are_others(empties, steps):
-    """Every forging is refused, for ever: the hardest case for whoever waits."""
+    """Every forge run is refused, for ever: the hardest case for whoever waits."""
     asked = [ForgeRequest(name, "", empty) for name, empty in zip(NAMES, empties, strict=False)]
     past = {request.slot: Past(1, 1, 0) for request in asked}
     now, waited = 0, Counter()

@@ -22,7 +22,7 @@ BROKEN = 'home = "{home}"\n[market\nspeed = fast\n'
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
-    """A home whose Cerebellum lives; its services.json is as the stack writes it."""
+    """A workspace whose Cerebellum lives; its services.json is as the stack writes it."""
     folder = tmp_path_factory.mktemp("kill")
     workspace = Workspace.at(folder / "home")
     workspace.create()
@@ -64,7 +64,7 @@ def test_it_halts_from_any_folder_with_every_setting_broken(workspace: Workspace
     assert done.returncode == 0, done.stderr
     assert "halted" in done.stdout
     assert lacking(PROMISED["broken-settings"], done.stderr) == []
-    assert f"the home is {workspace.path}, by a line of" in done.stderr
+    assert f"the workspace is {workspace.path}, by a line of" in done.stderr
     assert state(workspace) == "HALTED"
     assert crucible(workspace, tmp_path, "resume", "--operator", "me").returncode == 0
     assert state(workspace) == "ACTIVE"

@@ -1,4 +1,4 @@
-"""A home stays in one market and never goes back in it."""
+"""A workspace stays in one market and never goes back in it."""
 
 from pathlib import Path
 

@@ -71,7 +71,7 @@ class OrdersInFlight:
 
 @pytest.fixture(scope="module")
 def orders_in_flight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrdersInFlight]:
-    """A home in which the real executor runs on the real paper venue, and no arena."""
+    """A workspace in which the real executor runs on the real paper venue, and no arena."""
     workspace = Workspace.at(tmp_path_factory.mktemp("d") / "h")
     workspace.create()
     run = workspace.new_run()

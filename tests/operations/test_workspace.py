@@ -1,4 +1,4 @@
-"""A home is one independent system, and no reader ever sees half a file."""
+"""A workspace is one independent system, and no reader ever sees half a file."""
 
 import os
 import stat

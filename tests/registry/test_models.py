@@ -153,7 +153,9 @@ def test_a_version_is_proven_by_its_sealed_evidence_and_by_no_tag(registry, tmp_
     registry.tag(SLOT.name, version.version, {"proven": "true"})
     tagged = registry.version(SLOT.name, version.version)
     assert not tagged.proven
-    assert tagged.unproven_because == "it has no proof; only a forging of this home writes one"
+    assert (
+        tagged.unproven_because == "it has no proof; only a forge run of this workspace writes one"
+    )
 
     names = (version.slot, version.version, version.run_id)
     gates = (Gate("deflated_sharpe", 0.99, 0.95, "higher"),)
@@ -175,7 +177,7 @@ def test_a_version_is_proven_by_its_sealed_evidence_and_by_no_tag(registry, tmp_
 
     assert not Registry(registry.tracking_uri).version(SLOT.name, version.version).proven
     stranger = Registry(registry.tracking_uri, "another key")
-    assert "not sealed by this home" in stranger.version(SLOT.name, version.version).doubt
+    assert "not sealed by this workspace" in stranger.version(SLOT.name, version.version).doubt
     with pytest.raises(RegistryError, match="no key to seal"):
         Registry(registry.tracking_uri).prove(version, proven.proof)
 

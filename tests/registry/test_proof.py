@@ -1,4 +1,4 @@
-"""Evidence counts under the seal of its home, for one version and one strategy file, and no other."""
+"""Evidence counts under the seal of its workspace, for one version and one strategy file, and no other."""
 
 import json
 
@@ -48,8 +48,8 @@ def test_a_gate_that_was_not_measured_did_not_pass(gate, passed):
     ("text", "key", "names", "reason"),
     [
         (None, KEY, NAMES, "it has no proof"),
-        (seal(PROOF, KEY), None, NAMES, "without this home's key"),
-        (seal(PROOF, KEY), "other", NAMES, "not sealed by this home"),
+        (seal(PROOF, KEY), None, NAMES, "without this workspace's key"),
+        (seal(PROOF, KEY), "other", NAMES, "not sealed by this workspace"),
         (seal(PROOF, KEY), KEY, ("BTCUSDT-gp-1", "4", "run"), "belongs to BTCUSDT-gp-1 version 3"),
         (seal(PROOF, KEY), KEY, ("ETHUSDT-gp-1", "3", "run"), "belongs to BTCUSDT-gp-1 version 3"),
         (
@@ -58,7 +58,7 @@ def test_a_gate_that_was_not_measured_did_not_pass(gate, passed):
             ("BTCUSDT-gp-1", "3", "other"),
             "belongs to BTCUSDT-gp-1 version 3",
         ),
-        ("\ud800" * 64 + " {}", KEY, NAMES, "not sealed by this home"),
+        ("\ud800" * 64 + " {}", KEY, NAMES, "not sealed by this workspace"),
     ],
 )
 def test_a_proof_that_proves_nothing_says_why(text, key, names, reason):

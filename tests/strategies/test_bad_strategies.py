@@ -244,7 +244,7 @@ def test_a_lineage_that_cannot_be_told_is_one_line_and_hinders_no_trading(tmp_pa
     path = tmp_path / "odd.json"
     path.write_text(with_(lineage=lineage))
     read_strategy(path)
-    with pytest.raises(StrategyError, match="lineage: not what a forging writes"):
+    with pytest.raises(StrategyError, match="lineage: not what a forge run writes"):
         explain_file(path)
 
 

@@ -23,7 +23,7 @@ class Ended:
 
 
 def call(workspace: Path, *words: object) -> Ended:
-    """Run ``crucible WORDS`` under a home; a traceback of it is one of the test."""
+    """Run ``crucible WORDS`` under a workspace; a traceback of it is one of the test."""
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CRUCIBLE_HOME", str(workspace))

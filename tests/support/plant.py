@@ -149,7 +149,7 @@ class Plant:
         (self.faults / name).touch()
 
     def hanging(self, run, slot):
-        """Wait until a forging hangs in the middle of a generation; give its process."""
+        """Wait until a forge run hangs in the middle of a generation; give its process."""
         path = self.faults / f"hanging-{slot}"
         self.wait(path.exists, lambda: self.story(run))
         pid = int(path.read_text())
@@ -157,14 +157,14 @@ class Plant:
         return pid
 
     def kill(self, run, slot):
-        """Kill the process of a forging that hangs, as the system does when memory ends."""
+        """Kill the process of a forge run that hangs, as the system does when memory ends."""
         os.kill(self.hanging(run, slot), signal.SIGKILL)
 
     def advanced(self, slot):
         """Numbers of the generations that were begun, in order, over all attempts."""
         return [int(line) for line in (self.faults / f"advanced-{slot}").read_text().split()]
 
-    # --- what a forging should give --------------------------------------------------------------
+    # --- what a forge run should give --------------------------------------------------------------
 
     def checkpoint(self, key):
         return self.workspace.path / "forge" / key / "checkpoint.json"
@@ -176,7 +176,7 @@ class Plant:
         return found[0]
 
     def require_uninterrupted(self, key, slot, seed, folder, islands=1, meanwhile=0):
-        """Compare everything a forging left with one that is made here and never interrupted.
+        """Compare everything a forge run left with one that is made here and never interrupted.
 
         `meanwhile` counts what was tried for the slot beside it.
         """
@@ -222,9 +222,9 @@ class Plant:
 
 @contextmanager
 def running_plant(folder):
-    """Start everything; the market stands almost still, so that every forging sees the same candles.
+    """Start everything; the market stands almost still, so that every forge run sees the same candles.
 
-    The minute that is in the making when the first forging begins lasts 50 minutes.
+    The minute that is in the making when the first forge run begins lasts 50 minutes.
     """
     workspace = Workspace.at(folder)
     workspace.create()

@@ -16,14 +16,14 @@ from crucible.sqlite import LINKED, sqlalchemy_url
 from tests.support.polling import until
 from tests.support.processes import REPOSITORY, end, free_ports
 
-KEY = "a key of this home"
+KEY = "a key of this workspace"
 
 
 @contextmanager
 def running_registry(folder: Path) -> Iterator[Registry]:
     """Give the registry of a fresh server whose state is in `folder`."""
     (port,) = free_ports(1)
-    # As a home may be called: what is a letter of a path must not be read as part of an address.
+    # As a workspace may be called: what is a letter of a path must not be read as part of an address.
     workspace = folder / "a?b#c%41"
     workspace.mkdir()
     server = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Recorded book minutes: what the live book said, kept so that a later forging can learn from it."""
+"""Recorded book minutes: what the live book said, kept so that a later forge run can learn from it."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ VOLATILITY = "volatility_ratio"
 
 
 class ForgeError(CrucibleError, ValueError):
-    """A forging or a backtest that cannot be done; the message names what and why."""
+    """A forge run or a backtest that cannot be done; the message names what and why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 Training is cut into folds. What a fit says of a fold comes from a model that saw no label which
 lives in the fold, nor the rows just after it; that model's features were screened, its rows drawn and
 its labels weighed among what it may see. Its thresholds were calibrated on the other folds, each
-foretold by a model that saw neither that fold nor the one to be judged: so nothing of a fold is in the
+predicted by a model that saw neither that fold nor the one to be judged: so nothing of a fold is in the
 signals that trade it. The strategy's model sees all of training, and its thresholds come from every fold's
-model. Rows after training are foretold only when somebody asks for them.
+model. Rows after training are predicted only when somebody asks for them.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Fit:
     """What decides a model: LightGBM's settings, how many features it sees, and its labels' barriers.
 
     A fit that is `stopped` early takes the rounds, up to `rounds`, at which models without the fold to
-    be judged foretold the other folds best.
+    be judged predicted the other folds best.
     """
 
     rounds: int
@@ -84,9 +84,9 @@ class Fit:
 class Model:
     """A booster and the columns that it reads.
 
-    What it foretells comes from its text, evaluated as a strategy evaluates it.
+    What it predicts comes from its text, evaluated as a strategy evaluates it.
 
-    `best` are the rounds at which it foretold each fold best that was held out; empty where nobody
+    `best` are the rounds at which it predicted each fold best that was held out; empty where nobody
     asked.
     """
 
@@ -273,7 +273,7 @@ class Fitter:
         return calibrate(reported, labels.net_return[rows], uniqueness(labels.end, rows), charge)
 
     def _model(self, fit: Fit, held: tuple[int, ...]) -> Model:
-        # Imported here: a forging of genetic programs need not pay for it.
+        # Imported here: a forge run of genetic programs need not pay for it.
         import lightgbm
 
         labels = self.labels(fit.barriers)
@@ -360,7 +360,7 @@ class Fitter:
 
 
 def _rounds(fit: Fit, others: Sequence[tuple[int, Model]]) -> int:
-    """Return the rounds that foretold folds best, their median; all of them if not stopped."""
+    """Return the rounds that predicted folds best, their median; all of them if not stopped."""
     if not fit.stopped:
         return fit.rounds
     return int(np.median([model.best[reported] for reported, model in others]))

@@ -1,4 +1,4 @@
 """One forge run, generation by generation: selection, islands, checkpoints, and distribution over workers.
 
-Entry points: `run.Forging`, `islands.Islands`. The same seed gives the same bytes.
+Entry points: `run.ForgeRun`, `islands.Islands`. The same seed gives the same bytes.
 """

@@ -1,4 +1,4 @@
-"""The state of a forging between two generations, and its file.
+"""The state of a forge run between two generations, and its file.
 
 JSON, written atomically with a checksum: whoever reads it sees one whole generation or an error,
 and reading it executes no code.
@@ -40,7 +40,7 @@ class ForgeState:
     python_random : list
         State of the `random` generator.
     trials : int
-        Candidates evaluated in this forging; those before it are counted apart.
+        Candidates evaluated in this forge run; those before it are counted apart.
     table : list of dict
         One row for each generation.
     """

@@ -25,7 +25,7 @@ from crucible.settings import ForgeSettings, Slot
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Everything that a forging is made of; see `Forging`."""
+    """Everything that a forge run is made of; see `ForgeRun`."""
 
     slot: Slot
     candles: Candles
@@ -37,7 +37,7 @@ class Recipe:
     funding: Funding | None = None
 
     def forge_run(self) -> ForgeRun:
-        """Make the forging."""
+        """Make the forge run."""
         return ForgeRun(
             self.slot,
             self.candles,
@@ -52,14 +52,14 @@ class Recipe:
 
 @contextmanager
 def distribute(recipe: Recipe, forge_run: ForgeRun) -> Iterator[Islands]:
-    """Give the islands of a forging, computed where its settings say.
+    """Give the islands of a forge run, computed where its settings say.
 
     Parameters
     ----------
     recipe : Recipe
-        What the workers make the forging of.
-    forging : Forging
-        The same forging, here.
+        What the workers make the forge run of.
+    forge_run : ForgeRun
+        The same forge run, here.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def on_workers(client: Any, recipe: Recipe, identity: str) -> Advance:  # noqa: 
     client : distributed.Client
     recipe : Recipe
     identity : str
-        Of the forging here; a worker whose forging has another refuses.
+        Of the forge run here; a worker whose forge run has another refuses.
     """
     held = client.scatter(recipe, broadcast=True, hash=False)
 
@@ -134,7 +134,7 @@ def on_workers(client: Any, recipe: Recipe, identity: str) -> Advance:  # noqa: 
     return advance
 
 
-# One forging at a time: DEAP draws from the process's one generator.
+# One forge run at a time: DEAP draws from the process's one generator.
 _busy = threading.Lock()
 _made: dict[str, ForgeRun] = {}
 
@@ -145,14 +145,14 @@ def on_worker(recipe: Recipe, identity: str, number: int, state: ForgeState | No
     Raises
     ------
     ForgeError
-        If this process makes another forging of the recipe: it runs other code.
+        If this process makes another forge run of the recipe: it runs other code.
     """
     with _busy:
         if identity not in _made:
             forge_run = recipe.forge_run()
             if forge_run.identity != identity:
                 message = (
-                    f"the worker on {os.uname().nodename} makes forging {forge_run.identity} of what "
+                    f"the worker on {os.uname().nodename} makes forge run {forge_run.identity} of what "
                     f"is {identity} here; install the same Crucible there"
                 )
                 raise ForgeError(message)

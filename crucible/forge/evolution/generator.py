@@ -1,8 +1,8 @@
-"""The generator that a forging draws from, which nobody else in the process can touch.
+"""The generator that a forge run draws from, which nobody else in the process can touch.
 
 DEAP and the breeders draw from the name ``random`` in their modules. The interpreter has one generator of
 that name, and other threads draw from it too: an orchestrator's heartbeat, a worker's jitter. One draw of
-theirs in the middle of a generation would change what is bred, so while a forging breeds, the name stands for a
+theirs in the middle of a generation would change what is bred, so while a forge run breeds, the name stands for a
 generator of its own.
 """
 
@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 PACKAGES = ("deap.", "crucible.forge.")
-"""Whose modules draw for a forging."""
+"""Whose modules draw for a forge run."""
 
 LENDERS = frozenset({"crucible.forge.evolution.generator", "crucible.forge.evolution.run"})
 """They make generators and draw from none."""
@@ -40,7 +40,7 @@ def drawing_from(generator: random.Random) -> Iterator[None]:
 
 
 def drawing() -> list[ModuleType]:
-    """Find every loaded module that draws for a forging."""
+    """Find every loaded module that draws for a forge run."""
     return [
         module
         for name, module in list(sys.modules.items())

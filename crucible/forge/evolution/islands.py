@@ -1,6 +1,6 @@
 """Several populations that evolve beside each other and exchange their best.
 
-Every island of a forging draws from its own generator, derived from the forging's seed. After every few
+Every island of a forge run draws from its own generator, derived from the forge run's seed. After every few
 generations the best of each island are offered to the next one in a ring, in the order of the islands'
 numbers and from the populations as they were before. Who computes an island, and when it is done, changes
 nothing: the same seed gives the same champion on one worker, on four, or here.
@@ -46,7 +46,7 @@ class IslandsState:
 
     @property
     def identity(self) -> str:
-        """Of the forging that the islands belong to."""
+        """Of the forge run that the islands belong to."""
         return self.islands[0].identity
 
     @property
@@ -89,12 +89,12 @@ class IslandsState:
         Raises
         ------
         CheckpointError
-            If it cannot be read, or belongs to the forging of another identity.
+            If it cannot be read, or belongs to the forge run of another identity.
         """
         state = cls.load(path)
         if state.identity != identity:
             message = (
-                f"{path}: generation {state.generation} of another forging ({state.identity}, not "
+                f"{path}: generation {state.generation} of another forge run ({state.identity}, not "
                 f"{identity}): data, settings, seed or code differ; delete it to start again"
             )
             raise CheckpointError(message)
@@ -102,11 +102,11 @@ class IslandsState:
 
 
 class Islands:
-    """The islands of one forging; one island is the forging as it is.
+    """The islands of one forge run; one island is the forge run as it is.
 
     Parameters
     ----------
-    forging : Forging
+    forge_run : ForgeRun
     advance : callable, optional
         Computes the islands of a generation; here, one after the other, by default.
     """
@@ -140,7 +140,7 @@ class Islands:
         return replace(whole, table=list(state.table))
 
     def finish(self, state: IslandsState) -> ForgeResult:
-        """Let validation choose, the gates judge, and open the sealed window once."""
+        """Let validation choose, the gates judge, and open the hold-out window once."""
         return self.forge_run.finish(self.merged(state))
 
     def run(self) -> ForgeResult:

@@ -1,6 +1,6 @@
-"""One forging, generation by generation: breed, score, select, then judge the best.
+"""One forge run, generation by generation: breed, score, select, then judge the best.
 
-`Forging` holds what does not change; `ForgeState` holds what does. A state saved after generation k
+`ForgeRun` holds what does not change; `ForgeState` holds what does. A state saved after generation k
 and advanced elsewhere gives the same population, bit for bit, as one that was never interrupted.
 """
 
@@ -66,11 +66,11 @@ class ForgeRun:
     seed : int
         Same seed and same inputs, same result.
     prior_trials : int
-        Candidates evaluated for the slot by earlier forgings.
+        Candidates evaluated for the slot by earlier forge runs.
     policy : Policy, optional
         Default: the settings' profile of mlflow/policy.toml.
-    living : Living, optional
-        What the agents already living earned. Unlikeness to them is then an objective, if
+    incumbents : Incumbents, optional
+        What the incumbents earned. Unlikeness to them is then an objective, if
         any of them can be compared with; `novelty.says` tells.
     funding : Funding, optional
         Charged to whoever holds over a settlement, where it is known.
@@ -84,12 +84,12 @@ class ForgeRun:
     --------
     A generation at a time, as the flow does::
 
-        forging = Forging(slot, candles, frame, settings, seed=7)
-        state = forging.start()
+        forge_run = ForgeRun(slot, candles, frame, settings, seed=7)
+        state = forge_run.start()
         for _ in range(settings.generations):
-            state = forging.advance(state)
+            state = forge_run.advance(state)
             state.save(path)
-        result = forging.finish(state)
+        result = forge_run.finish(state)
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class ForgeRun:
         self._selection = Selection(self._breeder, settings, with_novelty=bool(self.novelty.agents))
 
     def count_earlier(self, trials: int) -> None:
-        """Judge by a newer count of what was tried for the slot before, or beside, this forging.
+        """Judge by a newer count of what was tried for the slot before, or beside, this forge run.
 
         It changes the gates and what is told, never the search.
         """
@@ -139,7 +139,7 @@ class ForgeRun:
         Parameters
         ----------
         island : int
-            Islands of one forging draw from generators of their own.
+            Islands of one forge run draw from generators of their own.
         """
         own = self.seed if island == 0 else f"{self.seed} island {island}"
         state = ForgeState(
@@ -220,7 +220,7 @@ class ForgeRun:
         return self.finish(state)
 
     def finish(self, state: ForgeState) -> ForgeResult:
-        """Let validation choose, the gates judge, and open the sealed window once.
+        """Let validation choose, the gates judge, and open the hold-out window once.
 
         Raises
         ------
@@ -448,7 +448,7 @@ class ForgeRun:
     def _require_ours(self, state: ForgeState) -> None:
         if state.identity != self.identity:
             message = (
-                f"the state of generation {state.generation} belongs to another forging "
+                f"the state of generation {state.generation} belongs to another forge run "
                 f"({state.identity}, not {self.identity}): data, settings, seed or code differ; "
                 "start again"
             )

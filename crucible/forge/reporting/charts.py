@@ -1,4 +1,4 @@
-"""Pictures of a forging: line charts as inline SVG for the report, one PNG for MLflow."""
+"""Pictures of a forge run: line charts as inline SVG for the report, one PNG for MLflow."""
 
 from __future__ import annotations
 

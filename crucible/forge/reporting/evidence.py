@@ -1,4 +1,4 @@
-"""Everything a person wants to see of a forging, as files: words, pictures and tables."""
+"""Everything a person wants to see of a forge run, as files: words, pictures and tables."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def write_evidence(result: ForgeResult, folder: Path) -> None:
 
 
 def verdict(result: ForgeResult) -> str:
-    """Say in one line what came of a forging."""
+    """Say in one line what came of a forge run."""
     if result.refusal is not None:
         return f"refused by {result.refusal.gate}"
     if result.proven:
@@ -64,7 +64,7 @@ def verdict(result: ForgeResult) -> str:
 
 
 def headline(result: ForgeResult) -> dict[str, float]:
-    """Give the few figures by which forgings are compared; a missing one is left out."""
+    """Give the few figures by which forge runs are compared; a missing one is left out."""
     figures: dict[str, float | None] = {
         "gates_failed": float(len(result.failed_gates)),
         "deflated_sharpe": next(
@@ -90,7 +90,7 @@ def hold_return(curve: Curve | None, window: WindowReport) -> float | None:
 
 
 def note(result: ForgeResult, file: str, page: str) -> str:
-    """Sum a forging up in Markdown, for its page in MLflow.
+    """Sum a forge run up in Markdown, for its page in MLflow.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def note(result: ForgeResult, file: str, page: str) -> str:
         lines += [
             f"![Equity beside buy-and-hold]({file.format(PICTURE)})",
             "",
-            "| sealed window | strategy | buy and hold |",
+            "| hold-out window | strategy | buy and hold |",
             "|---|---|---|",
             (
                 f"| net return | {_share(sealed.summary.get('net_return'))} | "

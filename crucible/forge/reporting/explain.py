@@ -34,7 +34,7 @@ class Explanation:
         ``SLOT/VERSION``, or the file.
     strategy : Strategy
     judged : mapping
-        The lineage that its forging wrote: seed, trials, gates, windows, importance; empty if none.
+        The lineage that its forge run wrote: seed, trials, gates, windows, importance; empty if none.
     lineage : mapping
         From the version back to the seed, in that order; a step that is not known says so.
     agents : sequence of mapping or None
@@ -52,7 +52,7 @@ class Explanation:
 
     @property
     def proven(self) -> bool:
-        """Whether every gate passed and, of a version, its home's seal says so."""
+        """Whether every gate passed and, of a version, its workspace's seal says so."""
         return bool(self.judged.get("proven")) and not self.doubt
 
     def features(self) -> list[dict[str, Any]]:
@@ -122,7 +122,7 @@ class Explanation:
     def _how_it_was_judged(self) -> list[str]:
         gates = self.judged.get("gates")
         if not gates:
-            return ["", "Gates: not known; no forging's record comes with it."]
+            return ["", "Gates: not known; no forge run's record comes with it."]
         proven = "proven: every gate passed" if self.proven else "unproven"
         if self.doubt and self.judged.get("proven"):
             proven = f"unproven: {self.doubt}"
@@ -190,7 +190,7 @@ def explain_version(
     document = registry.strategy(version)
     strategy = load_strategy(document)
     judged: Mapping[str, Any] = {}
-    # Registered by hand it has none: there is no forging to tell of.
+    # Registered by hand it has none: there is no forge run to tell of.
     with contextlib.suppress(StrategyError):
         reported = registry.document(version, "champion.json").get("lineage")
         judged = reported if isinstance(reported, dict) else {}
@@ -215,7 +215,7 @@ def _reported(explanation: Explanation) -> Explanation:
         explanation.to_text()
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         message = (
-            f"{explanation.name}: lineage: not what a forging writes "
+            f"{explanation.name}: lineage: not what a forge run writes "
             f"({type(error).__name__}: {shown(error)}); take it out of the file"
         )
         raise StrategyError(message) from error
@@ -244,7 +244,7 @@ def version_number(registry: Registry, name: str) -> tuple[str, str]:
 
 
 def _origin(judged: Mapping[str, Any]) -> dict[str, str]:
-    """Give what a forging depended on, down to its seed."""
+    """Give what a forge run depended on, down to its seed."""
     return {
         "data hash": str(judged.get("data_hash", UNKNOWN)),
         "funding": str(judged.get("funding", UNKNOWN)),

@@ -1,4 +1,4 @@
-"""Write a forging's outcome to a folder: the strategy or the refusal, the table, the report."""
+"""Write a forge run's outcome to a folder: the strategy or the refusal, the table, the report."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ PICTURE = "equity.png"
 def write_folder(result: ForgeResult, folder: Path, *, picture: bool = False) -> None:
     """Write exactly one of champion.json and refusal.json, the generations and the report.
 
-    The same result gives the same bytes; a file of the other outcome, left by an earlier forging, is
+    The same result gives the same bytes; a file of the other outcome, left by an earlier forge run, is
     removed. All files are written before the first takes its name: a disk that fills up leaves those of
-    an earlier forging as they were, and no half of these.
+    an earlier forge run as they were, and no half of these.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ MOST_FEATURES = 20
 def with_importance(result: ForgeResult, forge_run: ForgeRun) -> ForgeResult:
     """Measure the importance of the candidate's features on the validation window.
 
-    The sealed window stays shut.
+    The hold-out window stays shut.
     """
     if result.candidate is None:
         return result

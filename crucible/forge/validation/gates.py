@@ -1,4 +1,4 @@
-"""The gates: what a candidate must show on data before the sealed window."""
+"""The gates: what a candidate must show on data before the hold-out window."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Evidence:
 
 
 def judge(evidence: Evidence, policy: Policy) -> tuple[Gate, ...]:
-    """Measure every gate; nothing here opens the sealed window."""
+    """Measure every gate; nothing here opens the hold-out window."""
     strategy, windows = evidence.strategy, evidence.windows
     signals = evidence.signals
 

@@ -1,4 +1,4 @@
-"""How unlike the agents already living a candidate earns, measured by its daily returns."""
+"""How unlike the incumbents a candidate earns, measured by its daily returns."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FEWEST_COMMON_DAYS = 10
 
 @dataclass(frozen=True, slots=True)
 class Incumbents:
-    """What the agents already living earned, day by day.
+    """What the incumbents earned, day by day.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Incumbents:
             raise ForgeError(message)
 
     def digest(self) -> str:
-        """Return a hash of names, days and returns: part of a forging's identity."""
+        """Return a hash of names, days and returns: part of a forge run's identity."""
         digest = hashlib.sha256("\n".join(self.names).encode())
         digest.update(np.ascontiguousarray(self.days, np.int64).tobytes())
         digest.update(np.ascontiguousarray(self.returns, np.float64).tobytes())
@@ -79,7 +79,7 @@ def earned(
     settings: ForgeSettings,
     funding: Funding | None = None,
 ) -> Incumbents:
-    """Backtest strategies on the candles that a forging with these settings looks at.
+    """Backtest strategies on the candles that a forge run with these settings looks at.
 
     Parameters
     ----------
@@ -110,11 +110,11 @@ def earned(
 
 
 class Novelty:
-    """Measures candidates against the living over the days of the training window.
+    """Measures candidates against the incumbents over the days of the training window.
 
     Parameters
     ----------
-    living : Living, optional
+    incumbents : Incumbents, optional
     days : ndarray of int64, shape (n,)
         Days of the candidates' returns.
     whole : int

@@ -1,4 +1,4 @@
-"""Cut history into train, validation and a sealed final window, with a purge between them."""
+"""Cut history into train, validation and a final hold-out window, with a purge between them."""
 
 from __future__ import annotations
 

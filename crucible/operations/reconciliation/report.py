@@ -1,4 +1,4 @@
-"""What a run came to: agents, versions, fills, fees and profit, and whether the three books agree.
+"""What a run came to: agents, versions, fills, fees and profit, and whether the three accounts are reconciled.
 
 The venue, Cerebellum's journal and the arena's ledger are each read from their own source; nothing
 is taken from one to fill in another.
@@ -90,8 +90,8 @@ def make_report(workspace: Workspace, run_id: str | None = None) -> Report:
 
     Raises
     ------
-    HomeError
-        If nothing has run in this home, or there is no such run.
+    WorkspaceError
+        If nothing has run in this workspace, or there is no such run.
     """
     run = workspace.current() if run_id is None else workspace.run(run_id)
     if run is None or not run.path.is_dir():

@@ -15,7 +15,7 @@ LOW_SHARE = 0.02
 
 @dataclass(slots=True)
 class Room:
-    """The disk of one home.
+    """The disk of one workspace.
 
     Parameters
     ----------

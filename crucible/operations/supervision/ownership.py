@@ -1,7 +1,7 @@
-"""Does a server belong to this home? Asked before any command believes what one says.
+"""Does a server belong to this workspace? Asked before any command believes what one says.
 
-Several homes live on one machine, ports are given to the next who asks, and a file outlives the
-process that it names. A server belongs to a home when the home's ``services.json`` names it and the
+Several workspaces live on one machine, ports are given to the next who asks, and a file outlives the
+process that it names. A server belongs to a workspace when the workspace's ``services.json`` names it and the
 very process that was started for it still lives: whoever holds its port is that process.
 """
 
@@ -14,25 +14,25 @@ from crucible.operations.errors import WorkspaceError
 from crucible.operations.supervision.process import Identity
 from crucible.operations.workspace import Workspace, read_json
 
-# What the tools of a server take its address from, whatever home it belongs to.
+# What the tools of a server take its address from, whatever workspace it belongs to.
 ADDRESS_VARIABLES = {"mlflow": "MLFLOW_TRACKING_URI", "prefect": "PREFECT_API_URL"}
 _PATHS = {"prefect": "/api"}
 
 
 def incumbents(workspace: Workspace, service: str) -> dict[str, Any]:
-    """Give what ``services.json`` says of a service of this home whose process lives.
+    """Give what ``services.json`` says of a service of this workspace whose process lives.
 
     Raises
     ------
-    HomeError
-        If nothing was started here, or its process has ended: another program, of another home
+    WorkspaceError
+        If nothing was started here, or its process has ended: another program, of another workspace
         perhaps, may have its address by now.
     """
     known = _services(workspace).get(service)
     if not isinstance(known, dict) or not known.get("address"):
         message = (
             f"{workspace.path}: no {_TITLES.get(service, service)} server is known; start the stack "
-            "(crucible up), or name the home that you mean: CRUCIBLE_HOME=FOLDER"
+            "(crucible up), or name the workspace that you mean: CRUCIBLE_HOME=FOLDER"
         )
         raise WorkspaceError(message)
     identity = Identity.from_json(known)
@@ -40,18 +40,18 @@ def incumbents(workspace: Workspace, service: str) -> dict[str, Any]:
         message = (
             f"{workspace.path}: its {_TITLES.get(service, service)} server at {known['address']} has ended; "
             "whatever answers there now belongs to somebody else. Start the stack (crucible up), or "
-            "name the home that you mean: CRUCIBLE_HOME=FOLDER"
+            "name the workspace that you mean: CRUCIBLE_HOME=FOLDER"
         )
         raise WorkspaceError(message)
     return known
 
 
 def address_of(workspace: Workspace, service: str) -> str:
-    """Give the address of a living server of this home.
+    """Give the address of a living server of this workspace.
 
     Raises
     ------
-    HomeError
+    WorkspaceError
         If there is none, or the environment names another one.
     """
     address = str(incumbents(workspace, service)["address"])
@@ -60,18 +60,18 @@ def address_of(workspace: Workspace, service: str) -> str:
 
 
 def refuse_another(workspace: Workspace, service: str, address: str | None = None) -> None:
-    """Refuse to go on where the environment names a server that is not this home's.
+    """Refuse to go on where the environment names a server that is not this workspace's.
 
     Parameters
     ----------
-    home : Home
+    workspace : Workspace
     service : str
     address : str, optional
-        Of this home's server; None takes what ``services.json`` says, alive or not.
+        Of this workspace's server; None takes what ``services.json`` says, alive or not.
 
     Raises
     ------
-    HomeError
+    WorkspaceError
         Naming both servers.
     """
     variable = ADDRESS_VARIABLES[service]
@@ -83,7 +83,7 @@ def refuse_another(workspace: Workspace, service: str, address: str | None = Non
     if asked and address and asked.rstrip("/") != own.rstrip("/"):
         message = (
             f"{variable} is {asked}, but the server of {workspace.path} is {own}; unset {variable}, or "
-            "name the home that you mean: CRUCIBLE_HOME=FOLDER"
+            "name the workspace that you mean: CRUCIBLE_HOME=FOLDER"
         )
         raise WorkspaceError(message)
 

@@ -14,7 +14,7 @@ def answers(url: str, timeout_s: float = 1.0) -> bool:
     """Whether an address of this machine answers 200 within the time, and is this user's.
 
     Whoever else takes a port before a service of ours has it must not be taken for the service: the
-    next request would carry the home's password.
+    next request would carry the workspace's password.
     """
     return page(url, timeout_s) is not None
 

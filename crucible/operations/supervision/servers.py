@@ -34,7 +34,7 @@ class PrefectServer:
     api_url : str
         For example ``http://127.0.0.1:4200/api``.
     password : str, optional
-        The home's; see `Home.password`. A server of another home refuses it.
+        The workspace's; see `Workspace.password`. A server of another workspace refuses it.
     timeout_s : float
     transport : httpx.BaseTransport, optional
         Carries the requests; tests pass their own.
@@ -68,8 +68,8 @@ class PrefectServer:
             except httpx.HTTPStatusError as error:
                 if error.response.status_code == httpx.codes.UNAUTHORIZED:
                     message = (
-                        f"Prefect at {self._client.base_url} does not know this home's password: it "
-                        "belongs to another home, or was started without one; stop it, or set "
+                        f"Prefect at {self._client.base_url} does not know this workspace's password: it "
+                        "belongs to another workspace, or was started without one; stop it, or set "
                         "CRUCIBLE_PORTS__PREFECT to another port"
                     )
                     raise ServerError(message) from error
@@ -215,7 +215,7 @@ def market_clock(venue_url: str, timeout_s: float = 1.0) -> tuple[int | None, bo
 
 
 def forge_runs_experiment(mlflow_url: str, timeout_s: float = 5.0) -> str | None:
-    """Give the id of the experiment of forgings; None before there is one.
+    """Give the id of the experiment of forge runs; None before there is one.
 
     Raises
     ------
@@ -227,7 +227,7 @@ def forge_runs_experiment(mlflow_url: str, timeout_s: float = 5.0) -> str | None
 
 
 def prepare_forge_runs(mlflow_url: str, timeout_s: float = 10.0) -> None:
-    """Make the experiment of forgings, and give an older one the view that its links name.
+    """Make the experiment of forge runs, and give an older one the view that its links name.
 
     Raises
     ------

@@ -125,7 +125,7 @@ def _take_statement(stack: Stack, report_line: Callable[[str], None]) -> None:
 
 
 def _end_flows(stack: Stack, report_line: Callable[[str], None]) -> None:
-    """Ask every flow that still runs to end: a forging keeps its checkpoint."""
+    """Ask every flow that still runs to end: a forge run keeps its checkpoint."""
     worker = stack.services["worker"].identity
     process = worker.process() if worker else None
     flows = [

@@ -1,4 +1,4 @@
-"""The running services of one home: started, watched, restarted, and written down for others.
+"""The running services of one workspace: started, watched, restarted, and written down for others.
 
 `Stack.tick` does all the watching; whoever owns the stack calls it a few times a second.
 """
@@ -64,7 +64,7 @@ class Stack:
 
     Parameters
     ----------
-    home : Home
+    workspace : Workspace
     run : Run
     environment : mapping
         Of every service.
@@ -158,7 +158,7 @@ class Stack:
         self.save()
 
     def sweep(self) -> int:
-        """End every process of this home that is still there; give how many there were."""
+        """End every process of this workspace that is still there; give how many there were."""
         left = marked(self.workspace.path)
         stop_trees(left, 2.0)
         return len(left)
@@ -261,7 +261,7 @@ class Stack:
 
 
 def clear_leftovers(workspace: Workspace, report_line: Callable[[str], None]) -> None:
-    """End what a killed run left behind in this home; call it while holding the home's lock.
+    """End what a killed run left behind in this workspace; call it while holding the workspace's lock.
 
     Processes are taken from ``services.json`` (the very same ones) and by the marks that
     every service and flow carries.

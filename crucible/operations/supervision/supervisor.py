@@ -113,7 +113,7 @@ class Supervisor:
     ----------
     settings : Settings
     options : UpOptions
-    home : Home
+    workspace : Workspace
         Locked by the caller.
     display : Display
     """
@@ -251,7 +251,7 @@ class Supervisor:
         try:
             prepare_forge_runs(ports.mlflow_url)
         except OperationsError as error:
-            self._display.report_line(f"mlflow: its table of forgings shows no metrics: {error}")
+            self._display.report_line(f"mlflow: its table of forge runs shows no metrics: {error}")
         self._ingest()
         self._arena.start()
         self._set_schedules()
@@ -264,13 +264,13 @@ class Supervisor:
     def _watch(self) -> None:
         self._footer = (
             f"run {self._run.run_id}   Crucible {self._ports.dashboard_url}   "
-            f"forgings {self._ports.dashboard_url}/forgings   "
+            f"forge runs {self._ports.dashboard_url}/forgings   "
             f"models {self._ports.dashboard_url}/models   Prefect {self._ports.prefect_url}   "
             "Ctrl-C stops everything"
         )
         self._display.report_line(
             f"everything is up: Crucible {self._ports.dashboard_url}  "
-            f"forgings and models in MLflow {self._ports.dashboard_url}/forgings "
+            f"forge runs and models in MLflow {self._ports.dashboard_url}/forgings "
             f"{self._ports.dashboard_url}/models  Prefect {self._ports.prefect_url}"
         )
         self._display.report_line(
@@ -448,8 +448,8 @@ def configuration_of(
 
     Raises
     ------
-    HomeError
-        If the home lives in another one, or there is no such market.
+    WorkspaceError
+        If the workspace lives in another one, or there is no such market.
     """
     market = settings.market
     if settings.execution.venue != "paper":

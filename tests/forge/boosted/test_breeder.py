@@ -7,7 +7,7 @@ from tests.support.markets import forge_run_of, make_market
 
 
 def forging_with_a_rule(seed=1):
-    """A forging that has something to find: where nothing pays, a calibrated fit does not trade."""
+    """A forge run that has something to find: where nothing pays, a calibrated fit does not trade."""
     return forge_run_of("boosted", make_market(rows=12_000, drift=0.0004), seed=seed)
 
 

@@ -76,7 +76,7 @@ def test_trials_are_counted_over_all_islands():
 def test_islands_of_another_forging_or_a_damaged_file_are_refused_by_name(tmp_path):
     path = tmp_path / "state.json"
     Islands(forge_run_of(settings=THREE)).start().save(path)
-    with pytest.raises(CheckpointError, match=r"state\.json: generation 0 of another forging"):
+    with pytest.raises(CheckpointError, match=r"state\.json: generation 0 of another forge run"):
         IslandsState.resume(path, forge_run_of(seed=2, settings=THREE).identity)
     path.write_text(path.read_text()[:-200])
     with pytest.raises(CheckpointError, match=r"state\.json: not a readable checkpoint"):

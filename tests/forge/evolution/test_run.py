@@ -124,7 +124,7 @@ def test_a_state_of_other_data_or_seed_is_refused():
         forge_run_of(market=make_market(seed=9)),
         forge_run_of("boosted"),
     ):
-        with pytest.raises(CheckpointError, match="belongs to another forging"):
+        with pytest.raises(CheckpointError, match="belongs to another forge run"):
             other.advance(state)
 
 
@@ -288,5 +288,5 @@ def test_a_state_bred_under_other_funding_is_refused():
     state = forge_run_of(market=(candles, frame)).start()
     charged = forge_run_of(market=(candles, frame), funding=rates)
     assert charged.market.funding[480] == 1e-4
-    with pytest.raises(CheckpointError, match="belongs to another forging"):
+    with pytest.raises(CheckpointError, match="belongs to another forge run"):
         charged.advance(state)

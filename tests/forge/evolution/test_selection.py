@@ -201,7 +201,7 @@ def test_other_living_agents_are_another_forging(market, incumbents):
     state = forge_run_of(market=market, settings=SMALL, incumbents=incumbents).start()
     moved = Incumbents(incumbents.names, incumbents.days, incumbents.returns + 1e-9)
     for other in (None, moved, Incumbents(("another/1",), incumbents.days, incumbents.returns)):
-        with pytest.raises(CheckpointError, match="belongs to another forging"):
+        with pytest.raises(CheckpointError, match="belongs to another forge run"):
             forge_run_of(market=market, settings=SMALL, incumbents=other).advance(state)
 
 
@@ -279,7 +279,7 @@ def test_whose_novelty_is_not_defined_stands_behind_whose_is():
 
 
 @pytest.mark.parametrize(
-    ("days", "returns", "told"),
+    ("days", "returns", "reported"),
     [
         (DAYS, np.zeros((30, 2)), "shape"),
         (DAYS[::-1], np.zeros((30, 1)), "day 28 comes after day 29"),

@@ -15,7 +15,7 @@ from tests.support.markets import SMALL, forge_run_of
 @pytest.mark.parametrize("kind", ["gp", "boosted"])
 def test_a_champions_folder_holds_a_strategy_that_loads(kind, planted, tmp_path):
     result = planted[kind].result
-    (tmp_path / "refusal.json").write_text("left by an earlier forging")
+    (tmp_path / "refusal.json").write_text("left by an earlier forge run")
     write_folder(result, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "champion.json",

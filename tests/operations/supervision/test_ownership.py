@@ -1,4 +1,4 @@
-"""No command takes another home's server for its own."""
+"""No command takes another workspace's server for its own."""
 
 import re
 from pathlib import Path

@@ -141,7 +141,7 @@ def test_prefect_is_asked_with_this_homes_password_and_another_homes_refusal_is_
         return httpx.Response(401, json={"exception_message": "Unauthorized"})
 
     client = PrefectServer("http://test/api", "a password", transport=httpx.MockTransport(answer))
-    with pytest.raises(ServerError, match="does not know this home's password") as reported:
+    with pytest.raises(ServerError, match="does not know this workspace's password") as reported:
         client.run("x")
     assert asked == ["Basic YSBwYXNzd29yZA=="]
     assert "a password" not in str(reported.value)

@@ -1,4 +1,4 @@
-"""Every service listens on the loopback interface, keeps its state in the home, and stays small."""
+"""Every service listens on the loopback interface, keeps its state in the workspace, and stays small."""
 
 from pathlib import Path
 
@@ -79,7 +79,7 @@ def test_a_flow_sees_the_market_that_was_asked_for_on_the_command_line(
     assert seen.market.speed == 240
     assert seen.market.symbols == ("BTCUSDT",)
     assert seen.ports.mlflow == 5000
-    assert seen.workspace == workspace.path
+    assert seen.home == workspace.path
 
 
 def test_another_systems_servers_are_not_inherited(workspace: Workspace):
