@@ -40,10 +40,10 @@ def test_the_home_is_found_whatever_is_wrong_with_the_file(file: Path, text, wor
 
 def test_the_environment_names_the_home_first_and_is_believed_as_the_settings_do(file, monkeypatch):
     file.write_text('home = "/srv/crucible"\n')
-    assert Settings().workspace == find_workspace().workspace
+    assert Settings().home == find_workspace().workspace
     for path in ("/srv/other", "~/money", "beside"):
         monkeypatch.setenv("CRUCIBLE_HOME", path)
-        assert Settings().workspace == find_workspace().workspace == place(path)
+        assert Settings().home == find_workspace().workspace == place(path)
     # The settings refuse it so; what stops everything does not argue.
     monkeypatch.delenv("CRUCIBLE_HOME")
     monkeypatch.setenv("crucible_home", "/srv/lower")
@@ -55,7 +55,7 @@ def test_no_folder_that_one_stands_in_changes_the_settings(file, tmp_path, monke
     (tmp_path / folder).mkdir(parents=True)
     (tmp_path / folder / "crucible.toml").write_text("[market]\nseed = 99\n")
     monkeypatch.chdir(tmp_path / folder)
-    assert Settings().workspace == find_workspace().workspace == SOURCE / "data"
+    assert Settings().home == find_workspace().workspace == SOURCE / "data"
     assert Settings().market.seed == 7
     monkeypatch.setenv("CRUCIBLE_HOME", "kept")
-    assert Settings().workspace == find_workspace().workspace == SOURCE / "kept"
+    assert Settings().home == find_workspace().workspace == SOURCE / "kept"
