@@ -109,7 +109,7 @@ def up(
     browser: Annotated[bool, typer.Option(help="Open Crucible's page.")] = True,
 ) -> None:
     """Start everything on this machine and watch it; Ctrl-C stops it in order."""
-    from crucible.operations.supervision.supervisor import UpOptions, options_settings
+    from crucible.operations.supervision.options import UpOptions, options_settings
     from crucible.operations.supervision.supervisor import up as run_up
     from crucible.setting_names import SettingsError
     from crucible.settings import read_symbols

@@ -29,7 +29,7 @@ from crucible.lifecycle import forge_runs, publishing
 from crucible.lifecycle.context import Context, load_context, only_one
 from crucible.lifecycle.forge_runs import Job
 from crucible.lifecycle.publishing import MadeBy
-from crucible.registry.models import TRIALS
+from crucible.registry.tracking import TRIALS
 from crucible.settings import Slot
 from flows.ingest import refresh
 from flows.runs import page_of_flow_run

@@ -13,7 +13,7 @@ from crucible.lifecycle.production import Change, PromotionError
 from crucible.lifecycle.records import notice_changes
 from crucible.lifecycle.replacement import forge_order
 from crucible.lifecycle.seats import SeatAction, plan_seats
-from crucible.registry.models import RegistryError
+from crucible.registry.errors import RegistryError
 from flows.promotion import promotion
 from flows.runs import unfinished_runs
 

@@ -17,7 +17,8 @@ from crucible.errors import CrucibleError
 from crucible.features.frame import FeatureSchema
 from crucible.ledger.edge import Edge
 from crucible.registry.admission import QUARANTINED, REFUSED, Rules, refusal
-from crucible.registry.models import Active, RegistryError, Version
+from crucible.registry.errors import RegistryError
+from crucible.registry.models import Active, Version
 from crucible.registry.proof import digest as strategy_digest
 from crucible.settings import Slot
 from crucible.strategies.contract import Strategy

@@ -24,7 +24,7 @@ from crucible.lifecycle.publishing import MadeBy
 from crucible.market.candles import Candles, folder_hash, write_candles
 from crucible.market.funding import write_funding
 from crucible.market.lake import Lake
-from crucible.registry.models import TRIALS
+from crucible.registry.tracking import TRIALS
 from crucible.settings import MINUTE_MS, Slot
 
 

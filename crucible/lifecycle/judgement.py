@@ -26,7 +26,8 @@ from crucible.lifecycle.records import Records
 from crucible.lifecycle.replacement import forge_order
 from crucible.market.exchange import ExchangeError
 from crucible.market.funding import Funding, FundingError
-from crucible.registry.models import Registry, RegistryError, Version
+from crucible.registry.errors import RegistryError
+from crucible.registry.models import Registry, Version
 from crucible.settings import MINUTE_MS
 from crucible.strategies.contract import Exits
 from crucible.watchtower.scorecard import Scorecard, score

@@ -15,7 +15,8 @@ from mlflow.exceptions import MlflowException
 from crucible.errors import CrucibleError
 from crucible.lifecycle.context import Context
 from crucible.lifecycle.records import Action, Deployment, Records
-from crucible.registry.models import RegistryError, Version
+from crucible.registry.errors import RegistryError
+from crucible.registry.models import Version
 
 Change = Literal["promote", "roll back", "retire"]
 

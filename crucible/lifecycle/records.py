@@ -15,8 +15,9 @@ from mlflow.exceptions import MlflowException
 
 from crucible.lifecycle.context import Context
 from crucible.registry.admission import REFUSED
+from crucible.registry.errors import RegistryError
 from crucible.registry.experiments import MetricRow
-from crucible.registry.models import Registry, RegistryError, Version
+from crucible.registry.models import Registry, Version
 from crucible.settings import MINUTE_MS
 
 EVALUATIONS = "evaluations"

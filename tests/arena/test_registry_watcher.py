@@ -12,7 +12,8 @@ from crucible.arena.registry_watcher import QUARANTINED, RegistryWatcher, Requir
 from crucible.features.frame import FeatureSchema
 from crucible.ledger.edge import Edge
 from crucible.registry.admission import Rules
-from crucible.registry.models import Active, RegistryError, Version
+from crucible.registry.errors import RegistryError
+from crucible.registry.models import Active, Version
 from crucible.registry.proof import (
     Gate,
     MeasuredEdge,

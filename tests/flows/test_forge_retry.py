@@ -29,8 +29,9 @@ from crucible.market.funding import Funding, write_funding
 from crucible.market.lake import Lake
 from crucible.operations.market_configuration import MarketConfiguration
 from crucible.operations.workspace import Workspace
-from crucible.registry.models import SEALED, TRIALS, Version
+from crucible.registry.models import Version
 from crucible.registry.proof import digest
+from crucible.registry.tracking import SEALED, TRIALS
 from crucible.settings import MINUTE_MS, Settings, Slot
 from tests.support.markets import make_market
 from tests.support.plant import SYMBOLS

@@ -6,7 +6,8 @@ import pytest
 from crucible.errors import StrategyError
 from crucible.lifecycle.forge_runs import Job
 from crucible.lifecycle.incumbents import incumbent_names, incumbents_of
-from crucible.registry.models import Active, RegistryError, Version
+from crucible.registry.errors import RegistryError
+from crucible.registry.models import Active, Version
 from crucible.settings import Slot
 from crucible.strategies.contract import Exits
 from crucible.strategies.gp import GpStrategy

@@ -11,7 +11,8 @@ from crucible.lifecycle.judgement import Judged, book, carry_out, due, judge_all
 from crucible.lifecycle.production import PromotionError
 from crucible.lifecycle.replacement import forge_order, forge_seed
 from crucible.operations.workspace import Workspace
-from crucible.registry.models import RegistryError, Version
+from crucible.registry.errors import RegistryError
+from crucible.registry.models import Version
 from crucible.watchtower.scorecard import score
 from crucible.watchtower.verdicts import Verdict
 from tests.support.contexts import context_of

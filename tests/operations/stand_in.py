@@ -10,8 +10,8 @@ from typing import Any
 
 from crucible.operations.errors import ServerError
 from crucible.operations.supervision import services, supervisor
+from crucible.operations.supervision.options import UpOptions
 from crucible.operations.supervision.services import ServiceSpec
-from crucible.operations.supervision.supervisor import UpOptions
 from crucible.settings import load_settings
 from crucible.text import terminal
 

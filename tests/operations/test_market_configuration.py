@@ -16,7 +16,7 @@ from crucible.operations.market_configuration import (
     MarketConfiguration,
     open_configuration,
 )
-from crucible.operations.supervision.supervisor import UpOptions, configuration_of, options_settings
+from crucible.operations.supervision.options import UpOptions, configuration_of, options_settings
 from crucible.operations.workspace import Workspace
 from crucible.settings import MINUTE_MS
 

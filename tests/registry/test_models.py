@@ -10,8 +10,10 @@ import pytest
 
 from crucible.errors import StrategyError
 from crucible.features.frame import FeatureFrame, FeatureSchema
-from crucible.registry.models import TRIALS, Registry, RegistryError, Version
+from crucible.registry.errors import RegistryError
+from crucible.registry.models import Registry, Version
 from crucible.registry.proof import Gate, Proof, digest
+from crucible.registry.tracking import TRIALS
 from crucible.settings import Slot
 from crucible.strategies.document import LARGEST_FILE
 from crucible.strategies.load import load_strategy

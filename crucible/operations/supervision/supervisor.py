@@ -14,9 +14,7 @@ import traceback
 import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
@@ -25,15 +23,15 @@ from crucible.errors import CrucibleError
 from crucible.files import append_line
 from crucible.operations.display import Display
 from crucible.operations.errors import OperationsError, ServiceError
-from crucible.operations.market_configuration import (
-    MarketConfiguration,
-    open_configuration,
-    open_outside,
-)
 from crucible.operations.status import read_status
 from crucible.operations.supervision import services
 from crucible.operations.supervision.arena_run import ArenaRun
 from crucible.operations.supervision.disk_space import Room
+from crucible.operations.supervision.options import (
+    UpOptions,
+    configuration_of,
+    refuse_foreign_slots,
+)
 from crucible.operations.supervision.ports import claim
 from crucible.operations.supervision.servers import (
     TERMINAL,
@@ -46,7 +44,7 @@ from crucible.operations.supervision.shutdown import SCHEDULED, attempt, shut_do
 from crucible.operations.supervision.stack import Stack, clear_leftovers
 from crucible.operations.trading_state import journal_trouble, read_trading
 from crucible.operations.workspace import Run, Workspace, write_json
-from crucible.settings import MINUTE_MS, Settings, load_settings
+from crucible.settings import MINUTE_MS, Settings
 
 TICK_S = 0.25
 TABLE_EVERY_S = 2.0
@@ -62,33 +60,6 @@ SINGULARITY_EVERY_MINUTES = 15
 
 class StopRequested(BaseException):
     """Ctrl-C, SIGTERM or the end of ``--run-for``: unwinds from whatever was being waited for."""
-
-
-@dataclass(frozen=True, slots=True)
-class UpOptions:
-    """What the command line can say.
-
-    Attributes
-    ----------
-    candles : Path or None
-        Replay this folder instead of simulating.
-    start_ms : int or None
-        Market time to start at.
-    symbols : tuple of str or None
-    funding : Path or None
-        Folder of the rates of funding of a replay; None is that of the candles.
-    run_for_s : float or None
-        Seconds to run once everything is up; None until stopped.
-    browser : bool
-        Open Crucible's page when it is there and this is a terminal.
-    """
-
-    candles: Path | None = None
-    start_ms: int | None = None
-    symbols: tuple[str, ...] | None = None
-    funding: Path | None = None
-    run_for_s: float | None = None
-    browser: bool = True
 
 
 def up(settings: Settings, options: UpOptions, console: Console) -> None:
@@ -127,7 +98,7 @@ class Supervisor:
         self._configuration = configuration_of(settings, options, workspace)
         for line in self._configuration.describe():
             display.report_line(line)
-        _refuse_foreign_slots(settings, self._configuration)
+        refuse_foreign_slots(settings, self._configuration)
         self._settings = settings
         self._ports = Ports(
             prefect=claim(settings.ports.prefect, "prefect"),
@@ -441,39 +412,6 @@ class Supervisor:
                 signal.signal(number, handler)
 
 
-def configuration_of(
-    settings: Settings, options: UpOptions, workspace: Workspace
-) -> MarketConfiguration:
-    """Give the market that the settings and the command line ask for.
-
-    Raises
-    ------
-    WorkspaceError
-        If the workspace lives in another one, or there is no such market.
-    """
-    market = settings.market
-    if settings.execution.venue != "paper":
-        return open_outside(
-            workspace,
-            symbols=options.symbols or market.symbols,
-            seed=market.seed,
-            history_days=market.history_days,
-            now_ms=time.time_ns() // 1_000_000,
-        )
-    # Symbols that the settings name are asked for; those that they have by default are not.
-    named = market.symbols if "symbols" in market.model_fields_set else None
-    return open_configuration(
-        workspace,
-        symbols=options.symbols or named,
-        default_symbols=market.symbols,
-        seed=market.seed,
-        history_days=market.history_days,
-        candles=options.candles,
-        funding=options.funding,
-        start_ms=options.start_ms,
-    )
-
-
 def _state_of(prefect: PrefectServer, run_id: str) -> dict[str, str]:
     try:
         run = prefect.run(run_id)
@@ -484,34 +422,4 @@ def _state_of(prefect: PrefectServer, run_id: str) -> dict[str, str]:
     return {"type": str(run["state_type"]), "message": str(state.get("message") or "")}
 
 
-def _refuse_foreign_slots(settings: Settings, configuration: MarketConfiguration) -> None:
-    foreign = [symbol for symbol in settings.deployment if symbol not in configuration.symbols]
-    if foreign:
-        message = (
-            f"the deployment strategy trades {foreign[0]}, which is not among the market's "
-            f"symbols {', '.join(configuration.symbols)}; add it with --symbols, or change `deployment`"
-        )
-        raise ServiceError(message)
-
-
-def options_settings(speed: float | None, seed: int | None) -> Settings:
-    """Read the settings with the command line's speed and seed on top.
-
-    Raises
-    ------
-    SettingsError
-        If one is out of range.
-    """
-    settings = load_settings()
-    asked: dict[str, float | None] = {"speed": speed, "seed": seed}
-    changes = {name: value for name, value in asked.items() if value is not None}
-    if settings.execution.venue != "paper":
-        # An exchange outside runs in real time.
-        changes["speed"] = 1.0
-    if not changes:
-        return settings
-    given = settings.market.model_dump(exclude_unset=True)
-    return load_settings(market={**given, **changes})
-
-
-__all__ = ["Run", "StopRequested", "Supervisor", "UpOptions", "options_settings", "up"]
+__all__ = ["Run", "StopRequested", "Supervisor", "up"]

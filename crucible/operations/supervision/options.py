@@ -1,0 +1,113 @@
+"""What `crucible up` is asked for: options of the command line on top of settings, and the market that follows."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from crucible.operations.errors import ServiceError
+from crucible.operations.market_configuration import (
+    MarketConfiguration,
+    open_configuration,
+    open_outside,
+)
+from crucible.operations.workspace import Workspace
+from crucible.settings import Settings, load_settings
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """What the command line can say.
+
+    Attributes
+    ----------
+    candles : Path or None
+        Replay this folder instead of simulating.
+    start_ms : int or None
+        Market time to start at.
+    symbols : tuple of str or None
+    funding : Path or None
+        Folder of the rates of funding of a replay; None is that of the candles.
+    run_for_s : float or None
+        Seconds to run once everything is up; None until stopped.
+    browser : bool
+        Open Crucible's page when it is there and this is a terminal.
+    """
+
+    candles: Path | None = None
+    start_ms: int | None = None
+    symbols: tuple[str, ...] | None = None
+    funding: Path | None = None
+    run_for_s: float | None = None
+    browser: bool = True
+
+
+def options_settings(speed: float | None, seed: int | None) -> Settings:
+    """Read the settings with the command line's speed and seed on top.
+
+    Raises
+    ------
+    SettingsError
+        If one is out of range.
+    """
+    settings = load_settings()
+    asked: dict[str, float | None] = {"speed": speed, "seed": seed}
+    changes = {name: value for name, value in asked.items() if value is not None}
+    if settings.execution.venue != "paper":
+        # An exchange outside runs in real time.
+        changes["speed"] = 1.0
+    if not changes:
+        return settings
+    given = settings.market.model_dump(exclude_unset=True)
+    return load_settings(market={**given, **changes})
+
+
+def configuration_of(
+    settings: Settings, options: UpOptions, workspace: Workspace
+) -> MarketConfiguration:
+    """Give the market that the settings and the command line ask for.
+
+    Raises
+    ------
+    WorkspaceError
+        If the workspace lives in another one, or there is no such market.
+    """
+    market = settings.market
+    if settings.execution.venue != "paper":
+        return open_outside(
+            workspace,
+            symbols=options.symbols or market.symbols,
+            seed=market.seed,
+            history_days=market.history_days,
+            now_ms=time.time_ns() // 1_000_000,
+        )
+    # Symbols that the settings name are asked for; those that they have by default are not.
+    named = market.symbols if "symbols" in market.model_fields_set else None
+    return open_configuration(
+        workspace,
+        symbols=options.symbols or named,
+        default_symbols=market.symbols,
+        seed=market.seed,
+        history_days=market.history_days,
+        candles=options.candles,
+        funding=options.funding,
+        start_ms=options.start_ms,
+    )
+
+
+def refuse_foreign_slots(settings: Settings, configuration: MarketConfiguration) -> None:
+    """Refuse a deployment strategy that trades a symbol outside the market.
+
+    Raises
+    ------
+    ServiceError
+        Naming the symbol and those that there are.
+    """
+    foreign = [symbol for symbol in settings.deployment if symbol not in configuration.symbols]
+    if foreign:
+        message = (
+            f"the deployment strategy trades {foreign[0]}, which is not among the market's "
+            f"symbols {', '.join(configuration.symbols)}; add it with --symbols, or change `deployment`"
+        )
+        raise ServiceError(message)
