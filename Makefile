@@ -14,7 +14,7 @@ help:
 	@echo "make up           start everything on this machine; Ctrl-C stops it"
 	@echo "make test         every test, Rust and Python"
 	@echo "make test-quick   the Python tests that start no process; under two minutes"
-	@echo "make lint         formatters, linters, types, floors"
+	@echo "make lint         formatters, linters, types, layers"
 	@echo "make bench        every benchmark; make bench-NAME runs one; make bench-charts draws them"
 	@echo "make chaos        thousands of orders under faults and kills; SEED=1 ORDERS=2000"
 	@echo "make fuzz         libFuzzer on every parser; ARGS=\"--runs 1000000 --seed 1 --target rest\""

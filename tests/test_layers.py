@@ -1,4 +1,4 @@
-"""The layers of the context, as written in ``.importlinter``."""
+"""The layers, as written in ``.importlinter``."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ def test_every_package_is_shipped():
     )
     found = {
         ".".join(path.parent.relative_to(ROOT).parts)
-        for room in ("crucible", "flows")
-        for path in (ROOT / room).rglob("__init__.py")
+        for top in ("crucible", "flows")
+        for path in (ROOT / top).rglob("__init__.py")
     }
     assert found == listed
