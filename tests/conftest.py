@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from crucible.forge.revision import code_revision
-from tests.support import guard
+from tests.support import guard, sharing
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -43,28 +43,15 @@ def plant(tmp_path_factory):
         yield running
 
 
-# Each is made once: whoever takes it runs in the process that made it.
-SHARED = ("plant", "registry", "planted")
-# The longest groups first, so that no process is left with one of them at the end.
-LONG = (
-    "tests/e2e/",
-    "plant",
-    "tests/browser/",
-    "tests/chaos/",
-    "tests/features/topology/test_giotto",
-)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> sharing.Together | None:
+    return sharing.Together(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
-# First, because pytest-xdist reads the marks in its own.
+# First, because tests are chosen by their marks afterwards.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests that start something, give those that share servers to one process, begin with the long."""
-    places = {}
+    """Mark tests that start something, and begin with those that take long."""
     for item in items:
-        used = getattr(item, "fixturenames", ())
-        group = next((name for name in SHARED if name in used), item.location[0])
-        item.add_marker(pytest.mark.xdist_group(group))
         guard.mark(item)
-        place = (number for number, start in enumerate(LONG) if group.startswith(start))
-        places[item] = next(place, len(LONG))
-    items.sort(key=places.__getitem__)
+        sharing.require_together(item)
+    items.sort(key=sharing.place)

@@ -317,5 +317,7 @@ def answer(url, process):
         except httpx.HTTPError:
             return False
 
-    story = lambda: f"{url}: {process.log.read_text()[-3_000:]}"  # noqa: E731
+    def story():
+        return f"{url}: {process.log.read_text()[-3_000:]}"
+
     until(answers, story, seconds=PATIENCE_S, pause=0.3)
