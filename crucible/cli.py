@@ -74,7 +74,7 @@ def main() -> NoReturn:
     except CrucibleError as error:
         _end(str(error))
     except OSError as error:
-        # A disk that says no is the world's fault; anything else is a defect and shows where it is.
+        # A disk that says no is no fault of ours; anything else is a defect and shows where it is.
         if error.errno not in _DISK:
             raise
         if error.filename:

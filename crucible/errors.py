@@ -4,12 +4,12 @@ from __future__ import annotations
 
 
 class CrucibleError(Exception):
-    """A fault of the input or of the world, told in one message for a person.
+    """A fault of the input or of the environment, with one message for a person.
 
     The message names the thing, the value and the next step. Whatever runs for long catches this class
     and goes on; a command prints the message and ends with 1. Anything else is a defect of the code and
     shows where it is. Subclasses derive from a built-in error as well, `ValueError` for input and
-    `RuntimeError` for the world.
+    `RuntimeError` for the environment.
     """
 
 

@@ -32,7 +32,7 @@ from crucible.settings import MINUTE_MS, Slot
 class Job:
     """What one forge run works on; kept beside its candles and checkpoint so that a retry sees the same.
 
-    `living` names the versions that traded the symbol when it began; a version never changes.
+    `incumbents` names the versions that traded the symbol when it began; a version never changes.
     """
 
     slot: str

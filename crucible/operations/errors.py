@@ -6,7 +6,7 @@ from crucible.errors import CrucibleError
 
 
 class OperationsError(CrucibleError, RuntimeError):
-    """A fault of the operator's world: a file, a port, a process, a server."""
+    """A fault of the operator's environment: a file, a port, a process, a server."""
 
 
 class WorkspaceError(OperationsError):

@@ -1,7 +1,7 @@
 """The market that a workspace lives in: a second start goes on where the first one stopped.
 
 The simulated market is a pure function of (seed, origin, market time), so continuing needs only the
-last instant seen. A workspace never changes worlds: its lake holds that world's history.
+last instant seen. A workspace never changes markets: its lake holds that market's history.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def open_configuration(
     funding: Path | None = None,
     start_ms: int | None = None,
 ) -> MarketConfiguration:
-    """Give the world for the next start of a workspace.
+    """Give the market for the next start of a workspace.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def open_configuration(
     Raises
     ------
     WorkspaceError
-        If `start_ms` is no plausible time, the workspace lives in another world, the recording lacks a
+        If `start_ms` is no plausible time, the workspace lives in another market, the recording lacks a
         symbol or has ended, or `funding` has no rates of any symbol.
     CandleError
         If a file of the recording cannot be used.
@@ -176,7 +176,7 @@ def open_configuration(
 def open_outside(
     workspace: Workspace, *, symbols: tuple[str, ...], seed: int, history_days: int, now_ms: int
 ) -> MarketConfiguration:
-    """Give the world of a venue outside: it starts now and has its own history.
+    """Give the market of a venue outside: it starts now and has its own history.
 
     Raises
     ------

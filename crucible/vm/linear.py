@@ -248,8 +248,8 @@ def _step_writer(made_from: str) -> Callable[..., None]:
         `home` holds the places of features and of nodes that are kept; `taken` counts registers.
         """
         _ = made_from
-        crew, room, uses = len(parts), len(code), reads.copy()
-        freed, before = np.full((2, crew), NOTHING), np.zeros((2, room), np.int64)
+        team, room, uses = len(parts), len(code), reads.copy()
+        freed, before = np.full((2, team), NOTHING), np.zeros((2, room), np.int64)
         read = np.zeros(3, np.int64)
         row = begin = tails = cells = 0
         for value, node in enumerate(leaves):
@@ -259,8 +259,8 @@ def _step_writer(made_from: str) -> Callable[..., None]:
             else:
                 code[row, 0], constants[row] = k.FILL, numbers[nodes[node, 4]]
             row += 1
-        for thread in range(crew):
-            seen = np.zeros(crew, np.int64)
+        for thread in range(team):
+            seen = np.zeros(team, np.int64)
             for node in order[begin : parts[thread]]:
                 for child in nodes[node, 1:4]:
                     if child != NOTHING:

@@ -59,25 +59,25 @@ def schedule(graph: Graph, shares: Sequence[Sequence[int]]) -> Schedule:
     shares : sequence of sequence of int
         Programs, by index, of each thread.
     """
-    nodes, costs, crew = graph.nodes, graph.costs, len(shares)
+    nodes, costs, team = graph.nodes, graph.costs, len(shares)
     roots = np.array([graph.roots[index] for share in shares for index in share], np.int64)
-    readers = np.repeat(np.arange(crew), [len(share) for share in shares])
+    readers = np.repeat(np.arange(team), [len(share) for share in shares])
     threads, uses = np.full(len(nodes), NOBODY), np.zeros(len(nodes), np.int64)
     _find_readers(nodes, roots, readers, threads, uses)
     threads[graph.leaves] = NOBODY
     common = threads == SEVERAL
     if common.any():
         own = threads >= 0
-        load = np.bincount(threads[own], costs[own], crew).astype(np.float64)
+        load = np.bincount(threads[own], costs[own], team).astype(np.float64)
         _divide(nodes, costs, common, load, threads)
     levels = np.zeros(len(nodes), np.int64)
     _find_levels(nodes, threads, levels)
-    turns = _turns(levels, common, threads, costs, crew)
+    turns = _turns(levels, common, threads, costs, team)
     order = np.flatnonzero(threads != NOBODY)
     order = order[np.lexsort((~common[order], turns[order], threads[order]))]
-    ends = np.searchsorted(threads[order], np.arange(crew), side="right")
+    ends = np.searchsorted(threads[order], np.arange(team), side="right")
     marks = np.zeros(len(nodes), np.int64)
-    for thread in range(crew):
+    for thread in range(team):
         mine = order[common[order] & (threads[order] == thread)]
         marks[mine] = np.arange(1, len(mine) + 1)
     return Schedule(order, ends, threads, marks, uses, roots, readers)
@@ -88,12 +88,12 @@ def _turns(
     common: npt.NDArray[np.bool_],
     threads: Integers,
     costs: Doubles,
-    crew: int,
+    team: int,
 ) -> Integers:
     """Put a part of a thread's own work behind its common nodes of each level."""
     behind = levels.max(where=common, initial=0) + 1
     turns = np.where(common, levels, behind)
-    for thread in range(crew):
+    for thread in range(team):
         free = np.flatnonzero((threads == thread) & ~common & (levels == 0))
         work = np.cumsum(costs[free])
         if len(free):

@@ -307,9 +307,9 @@ def test_a_retry_sees_the_candles_of_the_first_attempt_whatever_the_lake_learned
         write_candles(candles, lone_context.lake.path(symbol))
     until_ms = int(whole["BTCUSDT"].close_ts[-1])
     span = (until_ms - 50 * MINUTE_MS, until_ms)
-    first = kept(lone_context, tmp_path / "forging", *span)
+    first = kept(lone_context, tmp_path / "forge-run", *span)
     write_candles(whole["ETHUSDT"], lone_context.lake.path("ETHUSDT"))
-    again = kept(lone_context, tmp_path / "forging", *span)
+    again = kept(lone_context, tmp_path / "forge-run", *span)
     assert {symbol: len(candles) for symbol, candles in again.items()} == {
         "BTCUSDT": 50,
         "ETHUSDT": 49,
@@ -327,9 +327,9 @@ def test_a_retry_is_charged_the_funding_of_the_first_attempt(lone_context, tmp_p
     rates = np.array([1e-4, 2e-4, 3e-4, 4e-4])
     folder = lone_context.lake.funding_folder
     write_funding(Funding("BTCUSDT", settled[:2], rates[:2]), folder)
-    first = kept_lake(lone_context, tmp_path / "forging", first_ms, until_ms)
+    first = kept_lake(lone_context, tmp_path / "forge-run", first_ms, until_ms)
     write_funding(Funding("BTCUSDT", settled, rates), folder)
-    again = kept_lake(lone_context, tmp_path / "forging", first_ms, until_ms)
+    again = kept_lake(lone_context, tmp_path / "forge-run", first_ms, until_ms)
     anew = kept_lake(lone_context, tmp_path / "another", first_ms, until_ms)
     reported = [lake.read_funding("BTCUSDT").rate.tolist() for lake in (first, again, anew)]
     assert reported == [[2e-4], [2e-4], [2e-4, 3e-4]]
@@ -337,7 +337,7 @@ def test_a_retry_is_charged_the_funding_of_the_first_attempt(lone_context, tmp_p
 
 
 def test_candles_that_were_half_kept_are_taken_anew(lone_context, tmp_path):
-    whole, folder = market_of(100), tmp_path / "forging"
+    whole, folder = market_of(100), tmp_path / "forge-run"
     write_candles(whole["BTCUSDT"][:7], Lake(folder / "part").path("BTCUSDT"))
     for symbol, candles in whole.items():
         write_candles(candles, lone_context.lake.path(symbol))
@@ -348,7 +348,7 @@ def test_candles_that_were_half_kept_are_taken_anew(lone_context, tmp_path):
 def test_a_symbol_that_did_not_trade_in_a_forgings_time_stays_without_candles(
     lone_context, tmp_path
 ):
-    whole, folder = market_of(100), tmp_path / "forging"
+    whole, folder = market_of(100), tmp_path / "forge-run"
     write_candles(whole["BTCUSDT"], lone_context.lake.path("BTCUSDT"))
     write_candles(whole["ETHUSDT"][:7], lone_context.lake.path("ETHUSDT"))
     until_ms = int(whole["BTCUSDT"].close_ts[-1])

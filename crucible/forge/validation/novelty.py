@@ -45,21 +45,21 @@ class Incumbents:
     def __post_init__(self) -> None:
         if self.returns.shape != (len(self.days), len(self.names)):
             message = (
-                f"living: returns of shape {self.returns.shape} for {len(self.days)} days and "
+                f"incumbents: returns of shape {self.returns.shape} for {len(self.days)} days and "
                 f"{len(self.names)} agents; give one row for each day, one column for each agent"
             )
             raise ForgeError(message)
         if len(self.days) and (np.diff(self.days) <= 0).any():
             place = int(np.argmax(np.diff(self.days) <= 0))
             message = (
-                f"living: day {self.days[place + 1]} comes after day {self.days[place]}; "
+                f"incumbents: day {self.days[place + 1]} comes after day {self.days[place]}; "
                 "give every day once, in order"
             )
             raise ForgeError(message)
         if np.isinf(self.returns).any():
             day, agent = np.argwhere(np.isinf(self.returns))[0]
             message = (
-                f"living: {self.names[agent]} has an infinite return on day {self.days[day]}; "
+                f"incumbents: {self.names[agent]} has an infinite return on day {self.days[day]}; "
                 "leave the agent out or give NaN"
             )
             raise ForgeError(message)

@@ -251,7 +251,7 @@ def stop_trees(identities: Iterable[Identity], grace_s: float) -> bool:
 
 
 def marked(workspace: Path, service: str | None = None) -> list[Identity]:
-    """Find every living process that is a service of `home`, or was started by one.
+    """Find every living process that is a service of `workspace`, or was started by one.
 
     Parameters
     ----------

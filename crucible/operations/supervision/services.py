@@ -107,7 +107,7 @@ def environment(
 
     Parameters
     ----------
-    settings, workspace, run, ports, world
+    settings, workspace, run, ports, configuration
         What was decided at the start; the flows must see the same.
     base : mapping
         The environment to build upon, usually the caller's own.
@@ -269,7 +269,7 @@ def cerebellum(
 
     Parameters
     ----------
-    settings, workspace, run, world
+    settings, workspace, run, configuration
     venue : mapping or None
         The paper venue's ready line; None for a venue outside.
 
