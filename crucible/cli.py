@@ -262,7 +262,7 @@ def backtest(
     """Trade one strategy over a folder of candles."""
     from functools import partial
 
-    from crucible.arena.sized_backtest import sized
+    from crucible.arena.sizing.of_backtest import sized
     from crucible.forge.command import backtest_command
     from crucible.settings import load_settings
 

@@ -18,8 +18,8 @@ from crucible.arena.execution import (
     Seat,
     SimulatedExecution,
 )
-from crucible.arena.multipliers import NO_MULTIPLIERS, RiskMultipliers, risk_multipliers
-from crucible.arena.sizing import Size, current_edge, size_entry
+from crucible.arena.sizing.entry import Size, current_edge, size_entry
+from crucible.arena.sizing.multipliers import NO_MULTIPLIERS, RiskMultipliers, risk_multipliers
 from crucible.features.frame import FeatureRow
 from crucible.ledger.edge import Edge
 from crucible.ledger.trades import (

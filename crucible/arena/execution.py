@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, Literal, Protocol
 
 from crucible.arena.simulated_fills import SimulatedPosition
-from crucible.arena.sizing import within_gross_limit
+from crucible.arena.sizing.entry import within_gross_limit
 from crucible.ledger.edge import Edge
 from crucible.ledger.trades import ZERO, Fill, Mode
 from crucible.market.candles import Candle

@@ -9,8 +9,8 @@ import pytest
 
 from crucible.arena.agent import Agent
 from crucible.arena.execution import Context, Seat
-from crucible.arena.multipliers import NO_MULTIPLIERS
-from crucible.arena.sizing import kelly_fraction, size_entry
+from crucible.arena.sizing.entry import kelly_fraction, size_entry
+from crucible.arena.sizing.multipliers import NO_MULTIPLIERS
 from crucible.features.frame import FeatureRow, FeatureSchema
 from crucible.ledger.edge import Edge
 from crucible.ledger.trades import Fill, Payment

@@ -7,7 +7,7 @@ import pytest
 
 from crucible.arena.agent import Agent
 from crucible.arena.execution import Context, Seat
-from crucible.arena.sized_backtest import sized
+from crucible.arena.sizing.of_backtest import sized
 from crucible.features.frame import FeatureFrame, FeatureSchema
 from crucible.forge.backtest.engine import Market, backtest
 from crucible.settings import ArenaSettings, Costs

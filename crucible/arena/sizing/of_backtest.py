@@ -1,6 +1,6 @@
 """What a backtest's trades would have earned at the sizes that an agent gives them.
 
-The sizes are those of `crucible.arena.sizing.entry_fraction`, the function that sizes live and
+The sizes are those of `crucible.arena.sizing.entry.entry_fraction`, the function that sizes live and
 simulated entries. Only the venue's grid is left out: a folder of candles does not tell it.
 """
 
@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from crucible.arena.multipliers import risk_multipliers
-from crucible.arena.sizing import current_edge, entry_fraction
+from crucible.arena.sizing.entry import current_edge, entry_fraction
+from crucible.arena.sizing.multipliers import risk_multipliers
 from crucible.features.frame import FeatureFrame
 from crucible.ledger.edge import Edge
 from crucible.settings import ArenaSettings

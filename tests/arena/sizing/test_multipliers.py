@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from crucible.arena.agent import Agent
 from crucible.arena.execution import Context, Seat
-from crucible.arena.multipliers import INFLUENCE, MICRO_CAUSALITY, RADAR, risk_multipliers
-from crucible.arena.sizing import entry_fraction, size_entry
+from crucible.arena.sizing.entry import entry_fraction, size_entry
+from crucible.arena.sizing.multipliers import INFLUENCE, MICRO_CAUSALITY, RADAR, risk_multipliers
 from crucible.features.frame import FeatureRow, FeatureSchema
 from crucible.ledger.edge import Edge
 from crucible.ledger.ledger import Ledger

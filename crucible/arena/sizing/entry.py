@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from crucible.arena.multipliers import RiskMultipliers
+from crucible.arena.sizing.multipliers import RiskMultipliers
 from crucible.ledger.edge import Edge
 from crucible.market.instruments import Instrument
 from crucible.settings import ArenaSettings
