@@ -25,7 +25,6 @@ WORDS = {
     r"take back|takes back|taken back": "withdraw",
     r"twins?": "duplicate",
     r"crew": "threads",
-    r"floors?": "layer",
     r"a forging|the forging|of forgings|forgings of": "forge run",
     r"pacing": "rate limit",
     r"strangers": "foreign orders",
@@ -39,9 +38,13 @@ NAMES = {
 # Names that mean something else, or that a format, a setting or another package gave.
 GIVEN = {
     "crucible/settings.py": {"home"},
+    "crucible/execution/messages.py": {"spread"},
     "crucible/features": {"spread"},
+    "crucible/forge/reporting/tree.py": {"letter"},
+    "crucible/market/simulator.py": {"spread"},
+    "crucible/vm": {"spread"},
     "crucible/forge": {"spread", "niche", "leaving"},
-    "crucible/testing/orderflow.py": {"spread"},
+    "crucible/testing": {"spread"},
     "crucible/files.py": {"tell"},
     "tools/results_forge_page.py": {"chance"},
     "tests": {
@@ -54,6 +57,7 @@ GIVEN = {
         "strangers",
         "doors",
         "hear",
+        "niche",
     },
     "benchmarks": {"spread"},
 }
@@ -107,7 +111,7 @@ def test_no_private_word_names_a_thing_in_python():
     assert found == []
 
 
-def test_no_file_is_longer_than_five_hundred_lines_and_no_package_larger_than_fifteen_modules():
+def test_no_file_is_longer_than_five_hundred_lines_and_no_package_has_more_than_thirteen_modules():
     sizes = {
         name: len((ROOT / name).read_text(encoding="utf-8").splitlines())
         for name in tracked("*.py", "*.rs")
@@ -116,4 +120,4 @@ def test_no_file_is_longer_than_five_hundred_lines_and_no_package_larger_than_fi
     folders: dict[Path, int] = {}
     for name in tracked("crucible/*.py", "flows/*.py"):
         folders[Path(name).parent] = folders.get(Path(name).parent, 0) + 1
-    assert {str(folder): count for folder, count in folders.items() if count > 15} == {}
+    assert {str(folder): count for folder, count in folders.items() if count > 14} == {}

@@ -45,7 +45,7 @@ def page(reported: dict[str, Any]) -> str:
         ),
         "## How it was made",
         *_method(reported),
-        "## Sealed window",
+        "## Hold-out window",
         (
             "Opened once for each candidate, after the gates had judged it, to be reported here; it "
             "decided nothing. *Opened* is the forge run's own count."
@@ -115,7 +115,7 @@ def _summary(rows: list[dict[str, Any]]) -> list[str]:
     if known and held:
         lines.append(
             f"- Median annual Sharpe ratio in the hold-out window: {_ratio(median(known))} of "
-            f"{len(known)} candidates, {_ratio(median(held))} of buy-and-hold without costs. A sealed "
+            f"{len(known)} candidates, {_ratio(median(held))} of buy-and-hold without costs. A hold-out "
             f"window has {median(days):g} days (median), over which the standard error of an annual "
             f"Sharpe ratio is about {(YEAR_DAYS / median(days)) ** 0.5:.1f}: single rows say little."
         )
@@ -137,7 +137,7 @@ def _summary(rows: list[dict[str, Any]]) -> list[str]:
     if level is not None:
         chance = 1 - level
         lines.append(
-            f"- {count} forge runs are {count} looks. The gate `{_LUCK}` lets a worthless candidate pass "
+            f"- {count} forge runs are {count} trials. The gate `{_LUCK}` lets a worthless candidate pass "
             f"in at most {chance:.0%} of forge runs by its own reckoning (it wants {level:g} against the "
             f"best of all trials), so at most {chance * count:.2g} false registrations are expected "
             f"here, and at least one with a chance of at most {1 - level**count:.0%} if forge runs were "

@@ -139,7 +139,7 @@ class Execution(Protocol):
         """Give what a restart needs beyond the fills, as JSON values; None where that is nothing."""
 
     def restore(self, values: dict[str, Any]) -> None:
-        """Take back what `state` gave."""
+        """Restore what `state` gave."""
 
 
 @dataclass(slots=True)
@@ -309,7 +309,7 @@ class SimulatedExecution:
         }
 
     def restore(self, values: dict[str, Any]) -> None:
-        """Take back what `state` gave."""
+        """Restore what `state` gave."""
         state = dict(values)
         self._qty = Decimal(str(state.pop("shadow_qty")))
         self._number = int(str(state.pop("shadow_number")))

@@ -10,7 +10,7 @@ from pathlib import Path
 import crucible
 
 # What a forge run's outcome depends on; a change of the dashboard is not another revision.
-DECIDING = ("market", "features", "vm", "strategies", "forge")
+SOURCES = ("market", "features", "vm", "strategies", "forge")
 
 
 @cache
@@ -24,7 +24,7 @@ def code_revision() -> str:
         ``source-<hash>`` outside a checkout.
     """
     package = Path(crucible.__file__).resolve().parent
-    folders = [f"crucible/{name}" for name in DECIDING]
+    folders = [f"crucible/{name}" for name in SOURCES]
     commit = _git(package.parent, "log", "-1", "--format=%h", "--abbrev=12", "--", *folders)
     if not commit:
         return f"source-{source_hash()}"
@@ -37,7 +37,7 @@ def source_hash() -> str:
     """First 8 hexadecimal digits of the SHA-256 over the deciding sources."""
     package = Path(crucible.__file__).resolve().parent
     digest = hashlib.sha256()
-    for folder in DECIDING:
+    for folder in SOURCES:
         for path in sorted((package / folder).rglob("*.py")):
             digest.update(path.relative_to(package).as_posix().encode())
             digest.update(path.read_bytes())

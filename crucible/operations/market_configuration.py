@@ -158,8 +158,8 @@ def open_configuration(
     start = -(-start // MINUTE_MS) * MINUTE_MS
     if not FIRST_MS <= start < END_MS:
         unit = likely_unit(start)
-        looks = "" if unit is None else f"; it looks like {unit}"
-        message = f"--start {start}: no milliseconds since 1970 of the years 2000 to 2099{looks}"
+        hint = "" if unit is None else f"; it looks like {unit}"
+        message = f"--start {start}: no milliseconds since 1970 of the years 2000 to 2099{hint}"
         raise WorkspaceError(message)
     if start <= fresh.origin_ms:
         message = f"--start {start} is not after the market's first instant {fresh.origin_ms}"

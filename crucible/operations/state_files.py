@@ -31,7 +31,7 @@ class _Services(TypedDict, total=False):
     services: dict[str, _Entry]
 
 
-class _World(TypedDict, total=False):
+class _MarketConfiguration(TypedDict, total=False):
     market: str
     symbols: list[str]
     seed: int
@@ -92,7 +92,7 @@ _FILES: dict[str, tuple[Any, str]] = {
         "a running stack writes it anew within seconds; where none runs, remove it",
     ),
     "world.json": (
-        _World,
+        _MarketConfiguration,
         "it says which market this workspace lived in, and until when: put a copy back or use a new workspace",
     ),
     "arena.json": (_Arena, "a running arena writes it anew at the next market minute"),

@@ -370,8 +370,8 @@ def _give_way(typing_context):  # type: ignore[no-untyped-def]  # noqa: ANN001, 
 @njit(nogil=True)
 def await_value(cells: npt.NDArray[np.int64], place: int, value: int) -> None:
     """Wait until a cell has reached a value."""
-    looks = 0
+    polls = 0
     while _published(cells, place) < value:
-        looks += 1
-        if looks > PATIENCE:
+        polls += 1
+        if polls > PATIENCE:
             _give_way()

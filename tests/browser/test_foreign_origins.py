@@ -276,7 +276,7 @@ FACTS = ("strict", "schema", "data", "code", 1, (Gate("net", 1.0, 0.0, "higher")
 
 def registered(plant):
     client = plant.registry._client
-    run = plant.registry.open_run("of strangers", "forge", {"slot": SLOT})
+    run = plant.registry.open_run("of another workspace", "forge", {"slot": SLOT})
     client.create_registered_model(SLOT)
     made = client.create_model_version(SLOT, f"runs:/{run}", run)
     return plant.registry.version(SLOT, str(made.version))

@@ -337,7 +337,7 @@ def _terms(placed: Placed) -> tuple[str, str, Decimal, Decimal | None]:
 
 
 def _never_left(kept: Placed) -> bool:
-    # Withdrawn before it was sent, or taken back when it was certain that it never arrived.
+    # Withdrawn before it was sent, or withdrawn when it was certain that it never arrived.
     return kept.status == "cancelled" and not kept.arrived and kept.filled == 0
 
 

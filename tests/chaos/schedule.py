@@ -31,7 +31,7 @@ price ran away, ``near`` (at the best price) may do anything, ``exit`` is reduce
 refused, ``hasty`` has a time to live that the queue may outlast.
 """
 # What must become of an order; the moment decides about the others.
-FORETOLD = {"market": "filled", "far": "resting"}
+PREDICTED = {"market": "filled", "far": "resting"}
 STYLES: tuple[tuple[Style, int], ...] = (
     ("market", 34),
     ("through", 12),
@@ -204,7 +204,7 @@ def _order(random: Random, number: int, count: int, styles: tuple[tuple[Style, i
     amend_at = min(count + 1, number + random.randint(1, 12)) if amended else None
     amend_units = random.randint(5 if symbol == "BTCUSDT" else 1, most)
     protected = style == "market" and random.random() < 0.15
-    predicted = FORETOLD.get(style)
+    predicted = PREDICTED.get(style)
     return Order(
         number=number,
         intent_id=new_intent_id(ORIGIN_MS + number, random.getrandbits(74)),

@@ -107,7 +107,7 @@ class Trader:
     addresses : Addresses
     window : int
         Most orders whose place at the venue is not known; 1 submits them one after the other, each
-        when all before it have ended or rest and all that is to be taken back is gone.
+        when all before it have ended or rest and all that is to be withdrawn is gone.
     rest : str or None
         Where to ask for the best prices before each order, instead of hearing of them.
     market : SteppedMarket or None
@@ -364,7 +364,7 @@ class Trader:
                 )
 
     def take_back(self, now: float) -> None:
-        """Cancel what the schedule takes back, until it has ended."""
+        """Cancel what the schedule withdraws, until it has ended."""
         for order in self.schedule.orders[: self.place]:
             if not self.is_due_back(order):
                 continue
@@ -376,7 +376,7 @@ class Trader:
                 )
 
     def is_due_back(self, order: Order) -> bool:
-        """Whether an order is open that the schedule has taken back by now."""
+        """Whether an order is open that the schedule has withdrawn by now."""
         if order.cancel_at is None or order.number > self.place:
             return False
         is_over = self.place >= len(self.schedule.orders)

@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 HEADINGS = {
     "train": "## Training window",
     "validation": "## Validation window",
-    "sealed": "## Sealed window",
+    "sealed": "## Hold-out window",
 }
 
 

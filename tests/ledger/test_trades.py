@@ -90,8 +90,8 @@ def test_every_payment_goes_to_the_trade_that_was_open_and_to_no_other(rounds, d
         held.append((at, at + hold))
         at += hold + symbol
     payments = [Payment("a", "BTCUSDT", ts, Decimal(ts + 1)) for ts in sorted(due)]
-    strangers = [Payment("b", "BTCUSDT", ts, Decimal(7)) for ts in due]
-    trades = with_funding(pair(booked)[0], payments + strangers)
+    others = [Payment("b", "BTCUSDT", ts, Decimal(7)) for ts in due]
+    trades = with_funding(pair(booked)[0], payments + others)
     expected = [Decimal(0)] * len(held)
     for ts in due:
         open_then = [i for i, (begin, end) in enumerate(held) if begin <= ts <= end]

@@ -141,8 +141,8 @@ def chances(terrain: Terrain, columns: Integers) -> Floats:
     them. What a model says of a row does not depend on how often such rows are drawn.
     """
     depth = np.abs(terrain.depths[columns]).max(axis=0, initial=0)
-    chance: Floats = MIDDLE + depth.astype(np.float64)
-    return chance
+    weight: Floats = MIDDLE + depth.astype(np.float64)
+    return weight
 
 
 def _errors(count: Floats, total: Floats, squares: Floats) -> Floats:

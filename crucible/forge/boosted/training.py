@@ -331,10 +331,10 @@ class Fitter:
     def draw(self, rows: Mask, columns: Integers, held: tuple[int, ...]) -> Integers:
         """Draw rows to fit on, rather those in the tails of the features that are fitted on."""
         chosen = np.flatnonzero(rows)
-        chance = chances(self._terrain(held), columns)[chosen]
+        weight = chances(self._terrain(held), columns)[chosen]
         generator = np.random.default_rng([self._seed, *held])
         # Efraimidis and Spirakis, 2006: the largest keys are a weighted sample without replacement.
-        keys = -np.log(generator.random(len(chosen))) / chance
+        keys = -np.log(generator.random(len(chosen))) / weight
         most = min(MOST_ROWS, round(MOST_DRAWN * len(chosen)))
         return np.sort(chosen[np.argpartition(keys, most - 1)[:most]])
 

@@ -120,7 +120,7 @@ class ProgramBreeder:
         return population if generation else 4 * population
 
     def children(self, parents: list[Genome], count: int, seen: set[str]) -> list[Genome]:
-        """Half by crossover or joining, a quarter by tuning, the rest mutants and strangers."""
+        """Half by crossover or joining, a quarter by tuning, the rest mutants and newcomers."""
         found: dict[str, Genome] = {}
         fruitless = 0
         for _ in range(count // NARROWED):

@@ -13,7 +13,7 @@ from crucible.operations.workspace import Workspace
 from crucible.settings import ExecutionSettings, ForgeSettings, Settings
 
 PORTS = Ports(prefect=4200, mlflow=5000, dashboard=8400, paper_venue=8300)
-WORLD = MarketConfiguration("simulated", ("BTCUSDT", "ETHUSDT"), 7, 1000, 60_000, 0)
+CONFIGURATION = MarketConfiguration("simulated", ("BTCUSDT", "ETHUSDT"), 7, 1000, 60_000, 0)
 READY = {"rest": "http://127.0.0.1:8300", "ws": "ws://127.0.0.1:8300"}
 
 
@@ -30,8 +30,8 @@ def all_specs(settings: Settings, workspace: Workspace) -> list[services.Service
         services.prefect(PORTS),
         services.worker(run),
         services.mlflow(workspace, PORTS),
-        services.paper_venue(settings, workspace, PORTS, WORLD),
-        services.cerebellum(settings, workspace, run, WORLD, READY),
+        services.paper_venue(settings, workspace, PORTS, CONFIGURATION),
+        services.cerebellum(settings, workspace, run, CONFIGURATION, READY),
         services.dashboard(PORTS),
     ]
 
@@ -55,7 +55,7 @@ def test_only_what_touches_orders_has_the_usual_priority(workspace: Workspace):
 def test_all_state_lives_under_the_home(workspace: Workspace):
     settings = Settings(home=workspace.path)
     found = services.environment(
-        settings, workspace, workspace.new_run(), PORTS, WORLD, {"PATH": "/bin"}
+        settings, workspace, workspace.new_run(), PORTS, CONFIGURATION, {"PATH": "/bin"}
     )
     assert found["CRUCIBLE_HOME"] == str(workspace.path)
     assert found["PREFECT_HOME"].startswith(str(workspace.path))
@@ -91,7 +91,7 @@ def test_another_systems_servers_are_not_inherited(workspace: Workspace):
         "CRUCIBLE_FORGE__POPULATION": "10",
     }
     found = services.environment(
-        Settings(home=workspace.path), workspace, workspace.new_run(), PORTS, WORLD, base
+        Settings(home=workspace.path), workspace, workspace.new_run(), PORTS, CONFIGURATION, base
     )
     assert found["PREFECT_API_URL"] == "http://127.0.0.1:4200/api"
     assert "PREFECT_API_KEY" not in found
@@ -107,16 +107,16 @@ def test_real_venues_need_keys_of_their_own(workspace: Workspace, tmp_path: Path
         home=workspace.path, execution=ExecutionSettings(venue="testnet"), forge=strict
     )
     with pytest.raises(ServiceError, match="CRUCIBLE_EXECUTION__KEYS_FILE"):
-        services.cerebellum(without, workspace, run, WORLD, None)
+        services.cerebellum(without, workspace, run, CONFIGURATION, None)
     keys = tmp_path / "testnet.json"
     execution = ExecutionSettings(venue="testnet", keys_file=keys)
     unlimited = Settings(home=workspace.path, execution=execution, forge=strict)
     with pytest.raises(ServiceError, match="CRUCIBLE_EXECUTION__LIMITS_FILE"):
-        services.cerebellum(unlimited, workspace, run, WORLD, None)
+        services.cerebellum(unlimited, workspace, run, CONFIGURATION, None)
     limits = tmp_path / "limits.toml"
     execution = ExecutionSettings(venue="testnet", keys_file=keys, limits_file=limits)
     testnet = Settings(home=workspace.path, execution=execution, forge=strict)
-    command = services.cerebellum(testnet, workspace, run, WORLD, None).command
+    command = services.cerebellum(testnet, workspace, run, CONFIGURATION, None).command
     assert command[command.index("--keys") + 1] == str(keys)
     assert command[command.index("--venue") + 1] == "testnet"
     assert command[command.index("--limits") + 1] == str(limits)
@@ -142,7 +142,7 @@ def test_prefect_knows_its_own_pages_and_a_password_that_no_command_line_shows(
 ):
     settings = Settings(home=workspace.path)
     found = services.environment(
-        settings, workspace, workspace.new_run(), PORTS, WORLD, {"PATH": "/bin"}
+        settings, workspace, workspace.new_run(), PORTS, CONFIGURATION, {"PATH": "/bin"}
     )
     password = workspace.password()
     assert found["PREFECT_SERVER_API_AUTH_STRING"] == found["PREFECT_API_AUTH_STRING"] == password
@@ -157,7 +157,9 @@ def test_nothing_that_is_started_reports_to_anybody(workspace: Workspace):
     settings = Settings(home=workspace.path)
     base = {"DO_NOT_TRACK": "0", "MLFLOW_DISABLE_TELEMETRY": "false"}
     base |= {"PREFECT_SERVER_ANALYTICS_ENABLED": "true", "PREFECT_CLOUD_API_URL": "https://away"}
-    found = services.environment(settings, workspace, workspace.new_run(), PORTS, WORLD, base)
+    found = services.environment(
+        settings, workspace, workspace.new_run(), PORTS, CONFIGURATION, base
+    )
     assert found["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
     assert found["PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT"] == "false"
     assert found["DO_NOT_TRACK"] == "1"

@@ -12,7 +12,7 @@ from crucible.cli import app
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
 # `crucible` and what follows it on the line; a name of the package (`crucible.forge`, `crucible/...`) is none.
-TOLD = re.compile(r"(?<![\w./-])crucible +(?P<name>[a-z][a-z-]*)(?P<rest>[^`\n\"]*)")
+PRINTED = re.compile(r"(?<![\w./-])crucible +(?P<name>[a-z][a-z-]*)(?P<rest>[^`\n\"]*)")
 # Sentences whose subject is the program.
 PROSE = {"is", "and", "never", "imports"}
 # `from crucible import ...` is Python, not a command.
@@ -64,7 +64,7 @@ def test_every_command_that_is_told_exists_and_is_whole():
         for number, line in enumerate(path.read_text().splitlines(), 1):
             if IMPORT.match(line):
                 continue
-            for match in TOLD.finditer(line):
+            for match in PRINTED.finditer(line):
                 if match["name"] in PROSE:
                     continue
                 reported += 1
