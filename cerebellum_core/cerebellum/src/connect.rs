@@ -20,11 +20,11 @@ use crate::{
         ws_public::{self, PublicSetup},
         ws_trade::{self, TradeRunner},
     },
-    core::{
+    engine::Inbox,
+    execution::model::{
         io::{Input, OrderSeen},
         order::intent_of,
     },
-    engine::Inbox,
     settings::{Settings, Venue},
 };
 
@@ -199,7 +199,7 @@ async fn reread_filters(rest: RestClient, symbols: Vec<Symbol>, inbox: Inbox) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::oms::Shown;
+    use crate::execution::oms::state_machine::Shown;
 
     #[test]
     fn what_a_new_journal_cannot_know_is_named_and_orders_of_others_are_not() {

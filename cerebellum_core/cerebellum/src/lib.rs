@@ -11,10 +11,10 @@ pub mod book;
 pub mod bybit;
 /// The way up to the venue.
 pub mod connect;
-/// The pure core: decisions as functions of values.
-pub mod core;
 /// The thread that owns sockets, journal and core.
 pub mod engine;
+/// The pure core: decisions as functions of values.
+pub mod execution;
 /// The record on disk.
 pub mod journal;
 /// Putting the parts together.

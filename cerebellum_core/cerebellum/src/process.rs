@@ -9,8 +9,11 @@ use tokio::signal::unix::{signal, SignalKind};
 use crate::{
     bybit::{keys::Keys, orders::Orders, rest::RestClient, unreadable::Unreadable, ws_trade},
     connect::{self, Way},
-    core::{io::Input, limits::Limits, Core, Setup},
     engine::{clock, market, sockets::Sockets, Engine, Hands, Inbox},
+    execution::{
+        model::{io::Input, limits::Limits},
+        Core, Setup,
+    },
     journal::Journal,
     run_folder,
     settings::{Settings, Venue},

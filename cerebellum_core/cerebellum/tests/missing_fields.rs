@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use axum::{extract::State, http::Uri, routing::get, Router};
 use cerebellum::{
     bybit::{keys::Keys, orders::Orders, rest::RestClient, unreadable::Unreadable},
-    core::io::{Effect, Input},
     engine::{Hands, Inbox, Letter, Letterbox},
+    execution::model::io::{Effect, Input},
 };
 use protocol::wire::field::Symbol;
 use rust_decimal::Decimal;

@@ -14,8 +14,8 @@ use cerebellum::{
         rest::RestClient,
         unreadable::Unreadable,
     },
-    core::io::{CreateOrder, CreateOutcome, Input},
     engine::{Inbox, Letter},
+    execution::model::io::{CreateOrder, CreateOutcome, Input},
 };
 use protocol::wire::field::{Kind, Side, Symbol};
 

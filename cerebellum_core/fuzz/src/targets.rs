@@ -14,7 +14,7 @@ use cerebellum::{
         ws_private,
         ws_trade::TradeFrame,
     },
-    core::limits::Limits,
+    execution::model::limits::Limits,
     settings::Flags,
 };
 use paper_venue::server::probe::Probe;

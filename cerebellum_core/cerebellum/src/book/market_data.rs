@@ -15,7 +15,7 @@ use super::{
     ladder::{Ladder, Scales},
     public_frames::{BookFrame, CandleRow, CandlesFrame, Head, TradesFrame},
 };
-use crate::core::market::{believe, Quote};
+use crate::execution::model::market::{believe, Quote};
 
 /// How a book's frame begins as the venue writes it; another order of its keys is read, too.
 const BOOK_FRAME: &str = "{\"topic\":\"orderbook.";

@@ -10,7 +10,7 @@ use super::{
     rest::{NoAnswer, RestClient, STALE_STAMP},
     ws_trade::{Sent, TradeLine},
 };
-use crate::core::io::CreateOrder;
+use crate::execution::model::io::CreateOrder;
 
 /// The way of orders to the venue; cheap to clone.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use protocol::wire::RejectCode;
 
-use crate::core::io::{AmendOutcome, CancelOutcome, CreateOutcome};
+use crate::execution::model::io::{AmendOutcome, CancelOutcome, CreateOutcome};
 
 /// What came back from a request.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     book::candles::MINUTE_MS,
-    core::{
+    execution::model::{
         io::{Execution, OrderSeen},
         market::{believe, Instrument},
     },

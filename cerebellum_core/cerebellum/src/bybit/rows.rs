@@ -8,11 +8,13 @@ use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::core::{
-    io::{Execution, ExecutionKind, OrderSeen},
-    market::believe,
-    oms::Shown,
-    order::{Terms, VenueEnd},
+use crate::execution::{
+    model::{
+        io::{Execution, ExecutionKind, OrderSeen},
+        market::believe,
+        order::{Terms, VenueEnd},
+    },
+    oms::state_machine::Shown,
 };
 
 /// Numbers beyond this are not believed: sums of their products could overflow.

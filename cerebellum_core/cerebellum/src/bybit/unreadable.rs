@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{core::io::Input, engine::Inbox};
+use crate::{engine::Inbox, execution::model::io::Input};
 
 /// How long a place is not told again.
 const QUIET: Duration = Duration::from_secs(60);

@@ -13,7 +13,7 @@ use super::{
     socket::{BackOff, Care, Socket},
     unreadable::Unreadable,
 };
-use crate::{core::io::Input, engine::Inbox};
+use crate::{engine::Inbox, execution::model::io::Input};
 
 /// How long an answer to login or subscribe is awaited.
 const ANSWER: Duration = Duration::from_secs(5);

@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     book::market_data::{MarketData, Outcome},
-    core::io::Input,
     engine::Inbox,
+    execution::model::io::Input,
 };
 
 /// What the public streams need.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{clock, Engine, Later, Letter, TICK_MS, WORD_MS};
-use crate::{core::io::Input, journal::JournalError};
+use crate::{execution::model::io::Input, journal::JournalError};
 
 /// How many commands and news are taken into one commit.
 const BATCH: usize = 256;

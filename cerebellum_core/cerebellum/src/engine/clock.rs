@@ -2,7 +2,7 @@
 
 use std::{sync::OnceLock, time::Instant};
 
-use crate::core::io::{AmendOutcome, CreateOutcome, Input, Now};
+use crate::execution::model::io::{AmendOutcome, CreateOutcome, Input, Now};
 
 /// The longest pause that the venue can ask for, ms; after that it is simply asked again.
 const LONGEST_PAUSE_MS: i64 = 10_000;

@@ -16,7 +16,7 @@ use crate::{
         rest::{NoAnswer, RestClient},
         wall_ms,
     },
-    core::io::{CreateOrder, Effect, Input},
+    execution::model::io::{CreateOrder, Effect, Input},
 };
 
 /// The way to the venue.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::Letter;
-use crate::core::io::Input;
+use crate::execution::model::io::Input;
 
 /// The sending end; cheap to clone.
 #[derive(Clone, Debug)]

@@ -34,9 +34,11 @@ use protocol::wire::{
 use self::{keep::Held, sockets::Sockets};
 use crate::{
     bybit::wall_ms,
-    core::{
-        io::{Client, Effect, Execution, Input},
-        order::link_id,
+    execution::{
+        model::{
+            io::{Client, Effect, Execution, Input},
+            order::link_id,
+        },
         Core,
     },
     journal::{Journal, JournalError},

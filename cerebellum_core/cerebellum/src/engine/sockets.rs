@@ -3,7 +3,7 @@
 use protocol::wire::{encode, field::RequestId, ErrorCode, Fault, Reply, MAX_FRAME_BYTES};
 
 use super::Letterbox;
-use crate::core::io::Client;
+use crate::execution::model::io::Client;
 
 /// A message is refused before it is read into memory when it is larger than this.
 const LARGEST_MESSAGE: i64 = 4 * MAX_FRAME_BYTES as i64;

@@ -9,11 +9,13 @@ use protocol::wire::{
 use rust_decimal::Decimal;
 
 use super::{schema, verify::verify, Journal};
-use crate::core::{
-    io::Record,
-    limits::Limits,
-    order::{Amend, Intent, Order, Terms},
-    protect::Guard,
+use crate::execution::{
+    model::{
+        io::Record,
+        limits::Limits,
+        order::{Amend, Intent, Order, Terms},
+    },
+    protection::guard::Guard,
     testing::intent,
 };
 

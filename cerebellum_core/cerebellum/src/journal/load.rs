@@ -11,10 +11,12 @@ use rust_decimal::Decimal;
 use serde::{de::DeserializeOwned, Deserialize};
 
 use super::{newest::Newest, write::OrderRow, Journal, JournalError};
-use crate::core::{
-    ledger::{Booking, Ledger},
-    order::{intent_of, Amend, Care, Intent, Order, Origin, Terms},
-    protect::Guard,
+use crate::execution::{
+    model::{
+        ledger::{Booking, Ledger},
+        order::{intent_of, Amend, Care, Intent, Order, Origin, Terms},
+    },
+    protection::guard::Guard,
     Recovered,
 };
 
@@ -217,10 +219,10 @@ impl Journal {
         Ok(guards)
     }
 
-    fn states(&self) -> Result<crate::core::risk::States, JournalError> {
+    fn states(&self) -> Result<crate::execution::risk::checks::States, JournalError> {
         let mut statement = self.connection.prepare("SELECT agent, symbol, state FROM states")?;
         let mut rows = statement.query([])?;
-        let mut states = crate::core::risk::States::default();
+        let mut states = crate::execution::risk::checks::States::default();
         while let Some(row) = rows.next()? {
             let (agent, held) = (text(row, 0)?, text(row, 1)?);
             let agent = if agent.is_empty() { None } else { Some(name(&agent)?) };

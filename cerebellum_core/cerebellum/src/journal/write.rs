@@ -11,11 +11,13 @@ use rust_decimal::Decimal;
 use serde_json::json;
 
 use super::{Journal, JournalError};
-use crate::core::{
-    io::{Execution, ExecutionKind, Record},
-    ledger::Holding,
-    order::{Order, Origin},
-    protect::Guard,
+use crate::execution::{
+    model::{
+        io::{Execution, ExecutionKind, Record},
+        ledger::Holding,
+        order::{Order, Origin},
+    },
+    protection::guard::Guard,
 };
 
 const INSERT_ORDER: &str = "INSERT INTO orders VALUES

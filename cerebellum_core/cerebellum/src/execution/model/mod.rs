@@ -1,0 +1,19 @@
+//! The values that decisions are made of: intents and orders, positions and cash, instruments and
+//! quotes, the limits, and the inputs and effects of a step.
+//!
+//! Everything else in `execution` may use this; nothing here knows the core. Invariants: an order's
+//! indexes follow every change of it ([`orders`]), and sums of fills are exact and independent of
+//! their sequence ([`ledger`]).
+
+/// What goes in, what comes out.
+pub mod io;
+/// Per-agent sub-ledgers.
+pub mod ledger;
+/// The limits file.
+pub mod limits;
+/// Instruments and quotes.
+pub mod market;
+/// Intents and orders.
+pub mod order;
+/// Every order in memory, and what is open.
+pub(in crate::execution) mod orders;

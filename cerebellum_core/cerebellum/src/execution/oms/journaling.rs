@@ -1,0 +1,70 @@
+//! What the core does while the journal cannot be written as always: entries stop, exits go on.
+
+use crate::execution::Core;
+
+/// How the journal takes rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Journaling {
+    /// As always.
+    #[default]
+    Whole,
+    /// Out of its reserve, which is kept for exits; why.
+    Reserve(String),
+    /// Not now: rows wait in memory; why.
+    Held(String),
+}
+
+impl Journaling {
+    /// 0, 1 or 2: the worse, the higher.
+    #[must_use]
+    pub fn level(&self) -> u8 {
+        match self {
+            Self::Whole => 0,
+            Self::Reserve(_) => 1,
+            Self::Held(_) => 2,
+        }
+    }
+}
+
+impl Core {
+    /// Whether an order of this client order id only ever makes its agent's position smaller.
+    #[must_use]
+    pub fn is_exit(&self, link_id: &str) -> bool {
+        self.orders.get(link_id).is_some_and(|order| order.intent.reduce_only)
+    }
+
+    /// Why entries are refused, if they are.
+    pub(in crate::execution) fn journal_trouble(&self) -> Option<String> {
+        match &self.journaling {
+            Journaling::Whole => None,
+            Journaling::Reserve(why) => Some(format!(
+                "no room beyond the reserve that exits need ({why}); make room, it goes on by itself"
+            )),
+            Journaling::Held(why) => Some(format!(
+                "the journal cannot be written ({why}); free it or make room, it goes on by itself"
+            )),
+        }
+    }
+
+    /// What an answer adds while what it says is in memory only.
+    pub(in crate::execution) fn kept_how(&self) -> &'static str {
+        match self.journaling {
+            Journaling::Held(_) => "; in memory only until the journal can be written",
+            Journaling::Whole | Journaling::Reserve(_) => "",
+        }
+    }
+
+    pub(in crate::execution) fn journal_is(&mut self, journaling: Journaling) {
+        self.journaling = journaling;
+        match self.journal_trouble() {
+            Some(why) => {
+                let text = format!("entries are refused, exits go on: {why}");
+                self.alarm("journal_unwritable", text, None, None);
+            }
+            None => {
+                let text = "the journal is written again; entries are taken".to_owned();
+                self.alarm("journal_written", text, None, None);
+            }
+        }
+    }
+}

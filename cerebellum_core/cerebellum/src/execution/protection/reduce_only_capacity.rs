@@ -1,0 +1,110 @@
+//! Exits of one agent beside each other: together they close no more than the position.
+//!
+//! Agents net at the venue, so nothing there would keep a second exit from opening a position. A new
+//! exit is never refused for the sake of one that rests: the older one is taken back, and the new
+//! one leaves once the older can no longer be filled.
+
+use protocol::wire::field::{Kind, Side};
+use rust_decimal::Decimal;
+
+use crate::execution::{
+    model::{
+        ledger::{Holding, Ledger},
+        order::{Order, Origin},
+        orders::Orders,
+    },
+    oms::state_machine::Happened,
+    Core,
+};
+
+/// What happens to an exit for which there is no room.
+enum Yield {
+    TakeBack(String),
+    Cut(String, Decimal),
+}
+
+impl Order {
+    /// Whether it makes room for a newer exit: the venue takes a resting order back, not a market one.
+    pub(in crate::execution) fn yields(&self) -> bool {
+        let intent = &self.intent;
+        intent.reduce_only && intent.origin == Origin::Arena && intent.kind == Kind::Limit
+    }
+
+    /// Whether the venue may hold it.
+    fn has_left(&self) -> bool {
+        self.sends > 0 || self.care.sending || !self.filled_qty.is_zero()
+    }
+}
+
+impl Core {
+    /// Takes back an agent's exits that have nothing left to reduce, and those, the newest first, that
+    /// together would close more than the position. What was not sent yet is cut to what is left; the
+    /// one to keep was just filled or just accepted.
+    pub(in crate::execution) fn fit_exits(&mut self, keep: &str, holding: &Holding) {
+        let (agent, symbol) = holding;
+        let qty = self.ledger.position(agent, symbol).qty;
+        let working: Vec<&Order> = self
+            .orders
+            .of(agent, symbol)
+            .filter(|order| order.intent.reduce_only && !order.cancel_wanted)
+            .collect();
+        let closes = |order: &Order| !room(qty, order.intent.side).is_zero();
+        let closing = working.iter().filter(|order| closes(order));
+        let mut over = closing.map(|order| order.remaining()).sum::<Decimal>() - qty.abs();
+        let mut yielding = Vec::new();
+        // Client order ids sort by the time of birth of their intents.
+        for order in working.into_iter().rev() {
+            if order.link_id == keep || order.intent.origin != Origin::Arena {
+                continue;
+            }
+            let (link, remaining) = (order.link_id.clone(), order.remaining());
+            if !closes(order) {
+                yielding.push(Yield::TakeBack(link));
+            } else if over > Decimal::ZERO && !order.has_left() && over < remaining {
+                yielding.push(Yield::Cut(link, remaining - over));
+                over = Decimal::ZERO;
+            } else if over > Decimal::ZERO && (order.yields() || !order.has_left()) {
+                yielding.push(Yield::TakeBack(link));
+                over -= remaining;
+            }
+        }
+        for one in yielding {
+            match one {
+                Yield::TakeBack(link) => self.take_back(&link),
+                Yield::Cut(link, qty) => {
+                    self.happen(&link, Happened::Cut { qty });
+                }
+            }
+        }
+    }
+}
+
+/// Whether an exit may leave: not while one that was taken back could still be filled beside it.
+pub(in crate::execution) fn may_leave(exit: &Order, orders: &Orders, ledger: &Ledger) -> bool {
+    let intent = &exit.intent;
+    if intent.origin == Origin::Cerebellum {
+        return true;
+    }
+    let (mut beside, mut taken_back) = (Decimal::ZERO, false);
+    for other in orders.of(&intent.agent, &intent.symbol) {
+        if other.link_id != exit.link_id && competes(other, intent.side) {
+            beside += other.remaining();
+            taken_back |= other.cancel_wanted;
+        }
+    }
+    let qty = ledger.position(&intent.agent, &intent.symbol).qty;
+    !taken_back || beside + exit.remaining() <= room(qty, intent.side)
+}
+
+fn competes(other: &Order, side: Side) -> bool {
+    other.intent.reduce_only && other.intent.side == side && other.has_left()
+}
+
+/// How much of a position orders of a side can close.
+fn room(qty: Decimal, side: Side) -> Decimal {
+    match side {
+        Side::Sell => qty,
+        Side::Buy => -qty,
+    }
+    .max(Decimal::ZERO)
+}

@@ -1,0 +1,21 @@
+//! Reconciliation: the venue's word against ours.
+//!
+//! Entry points: `Core::venue_input` for everything that the venue says, `Core::audit_when_due` and
+//! `Core::watch_foreign_orders` for what is to be asked. Invariants: an execution is booked once, no
+//! intent is taken before everything missed was fetched, and a difference that stays is an alarm.
+
+/// Comparing the agents' sum with the venue.
+pub(in crate::execution) mod audit;
+/// Open orders that are not ours.
+pub(in crate::execution) mod foreign_orders;
+/// Funding payments and whose they are.
+mod funding;
+/// What the venue says.
+mod venue_events;
+
+#[cfg(test)]
+mod foreign_orders_tests;
+#[cfg(test)]
+mod funding_tests;
+#[cfg(test)]
+mod venue_time_tests;

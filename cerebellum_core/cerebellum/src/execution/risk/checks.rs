@@ -1,0 +1,373 @@
+//! Trading states and pre-trade checks: (intent, what is known) -> accepted, or a code and a text.
+
+use std::collections::BTreeMap;
+
+use protocol::wire::{
+    field::{Kind, Name, Side, Symbol, TradingState},
+    RejectCode,
+};
+use rust_decimal::Decimal;
+
+use crate::execution::{
+    model::{
+        limits::Limits,
+        market::{Instrument, Quote},
+        order::Intent,
+    },
+    risk::daily_loss::DayLoss,
+};
+
+/// What a refused intent tells its reader to do; `crucible status` names the scope that holds it back.
+const TELLS_WHY: &str =
+    "crucible status tells why; to lift it: crucible resume --operator NAME [--agent A] [--symbol S]";
+
+/// To whom and what a trading state applies; `None` is every one.
+pub type Scope = (Option<Name>, Option<Symbol>);
+
+/// Trading states by scope; a scope without one is ACTIVE.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct States(BTreeMap<Scope, TradingState>);
+
+impl States {
+    /// The state of one scope alone.
+    #[must_use]
+    pub fn get(&self, scope: &Scope) -> TradingState {
+        self.0.get(scope).copied().unwrap_or(TradingState::Active)
+    }
+
+    /// Sets the state of one scope.
+    pub fn set(&mut self, scope: Scope, state: TradingState) {
+        self.0.insert(scope, state);
+    }
+
+    /// The strictest state that applies to an agent in a symbol.
+    #[must_use]
+    pub fn effective(&self, agent: &Name, symbol: &Symbol) -> TradingState {
+        let (agent, symbol) = (Some(agent.clone()), Some(symbol.clone()));
+        let scopes = [(None, None), (agent.clone(), None), (None, symbol.clone()), (agent, symbol)];
+        scopes.iter().map(|scope| self.get(scope)).max().unwrap_or(TradingState::Active)
+    }
+
+    /// Every scope that has a state.
+    pub fn iter(&self) -> impl Iterator<Item = (&Scope, TradingState)> {
+        self.0.iter().map(|(scope, state)| (scope, *state))
+    }
+}
+
+/// Whether a scope covers an agent's business in a symbol.
+#[must_use]
+pub fn covers(scope: &Scope, agent: &Name, symbol: &Symbol) -> bool {
+    scope.0.as_ref().is_none_or(|named| named == agent)
+        && scope.1.as_ref().is_none_or(|named| named == symbol)
+}
+
+/// All that a pre-trade check looks at.
+#[derive(Clone, Debug)]
+pub struct Picture<'a> {
+    /// The limits.
+    pub limits: &'a Limits,
+    /// The symbol's filters, if it is traded here.
+    pub instrument: Option<&'a Instrument>,
+    /// The best prices, if the book can be trusted.
+    pub quote: Option<&'a Quote>,
+    /// Market time, ms.
+    pub market_ms: u64,
+    /// The strictest state that applies.
+    pub state: TradingState,
+    /// The agent's signed position.
+    pub position: Decimal,
+    /// What the agent's working orders may still buy.
+    pub working_buys: Decimal,
+    /// What the agent's working orders may still sell.
+    pub working_sells: Decimal,
+    /// The sum of all agents' absolute notionals, working entries included; a symbol that cannot be
+    /// valued instead.
+    pub total_notional: Result<Decimal, Symbol>,
+    /// How many orders the agent submitted in the last second.
+    pub agent_rate: u32,
+    /// Whether the agent, or all, lost the day's limit.
+    pub daily_loss: DayLoss,
+    /// For new terms of an order that works already: how much of it is filled.
+    pub amended: Option<Decimal>,
+}
+
+/// A refusal: the code for machines, the text for people.
+pub type Refusal = (RejectCode, String);
+
+/// Checks an intent; the first thing wrong is told.
+///
+/// # Errors
+/// The refusal's code and text.
+pub fn check(intent: &Intent, picture: &Picture<'_>) -> Result<(), Refusal> {
+    let symbol = &intent.symbol;
+    let instrument = picture.instrument.ok_or_else(|| {
+        (
+            RejectCode::UnknownSymbol,
+            format!("{symbol} is not traded here; start with --symbols that include it"),
+        )
+    })?;
+    check_quantity(intent, instrument, picture.amended)?;
+    check_price(intent, instrument)?;
+    // The time to live is about sending; an order that rests has been sent.
+    if picture.amended.is_none() && picture.market_ms > intent.expires_at() {
+        return Err((
+            RejectCode::Expired,
+            format!(
+                "ts {} + ttl_ms {} lies before market time {}; decide on newer data",
+                intent.ts, intent.ttl_ms, picture.market_ms
+            ),
+        ));
+    }
+    check_state(intent, picture)?;
+    if intent.reduce_only {
+        check_reduces(intent, picture)?;
+    } else {
+        let quote = picture.quote.ok_or_else(|| {
+            (
+                RejectCode::StaleBook,
+                format!("the book of {symbol} is stale; wait for {symbol}.stale to say false"),
+            )
+        })?;
+        check_entry(intent, instrument, quote, picture)?;
+    }
+    if picture.agent_rate >= picture.limits.order.per_second_per_agent {
+        return Err((
+            RejectCode::OrderRate,
+            format!(
+                "{} orders of {} in the last second, limit {}; send fewer",
+                picture.agent_rate, intent.agent, picture.limits.order.per_second_per_agent
+            ),
+        ));
+    }
+    Ok(())
+}
+
+fn check_quantity(
+    intent: &Intent,
+    instrument: &Instrument,
+    filled: Option<Decimal>,
+) -> Result<(), Refusal> {
+    let qty = intent.qty.value();
+    let bad = |text: String| Err((RejectCode::BadQuantity, text));
+    if qty <= Decimal::ZERO {
+        return bad(format!("qty {} must be above zero", intent.qty));
+    }
+    if let Some(filled) = filled.filter(|filled| qty <= *filled) {
+        return bad(format!(
+            "qty {} is not above the {filled} filled; cancel the rest",
+            intent.qty
+        ));
+    }
+    let most = match intent.kind {
+        Kind::Market => instrument.max_market_qty,
+        Kind::Limit => instrument.max_qty,
+    };
+    if qty > most {
+        return bad(format!(
+            "qty {} of {} is above the venue's {most}; split the order",
+            intent.qty, intent.symbol
+        ));
+    }
+    if !is_multiple(qty, instrument.qty_step) {
+        return bad(format!(
+            "qty {} of {} is off the step {}; round it to the step",
+            intent.qty, intent.symbol, instrument.qty_step
+        ));
+    }
+    if qty < instrument.min_qty {
+        return Err((
+            RejectCode::BelowMinimum,
+            format!(
+                "qty {} of {} is below the venue's {}; send more or nothing",
+                intent.qty, intent.symbol, instrument.min_qty
+            ),
+        ));
+    }
+    Ok(())
+}
+
+fn check_price(intent: &Intent, instrument: &Instrument) -> Result<(), Refusal> {
+    let bad = |text: String| Err((RejectCode::BadPrice, text));
+    match (intent.kind, &intent.limit_price) {
+        (Kind::Market, None) => {}
+        (Kind::Market, Some(price)) => {
+            return bad(format!("a market order with limit_price {price}; send null"))
+        }
+        (Kind::Limit, None) => return bad("a limit order without limit_price".to_owned()),
+        (Kind::Limit, Some(price)) => {
+            let value = price.value();
+            if value < instrument.min_price || value > instrument.max_price {
+                return bad(format!(
+                    "limit_price {price} of {} is outside {} to {}",
+                    intent.symbol, instrument.min_price, instrument.max_price
+                ));
+            }
+            if !is_multiple(value, instrument.tick_size) {
+                return bad(format!(
+                    "limit_price {price} of {} is off the tick {}; round it to the tick",
+                    intent.symbol, instrument.tick_size
+                ));
+            }
+        }
+    }
+    if let Some(protect) = &intent.protect {
+        for (name, level) in [("stop", &protect.stop), ("take_profit", &protect.take_profit)] {
+            if let Some(level) = level.as_ref().filter(|level| level.value() <= Decimal::ZERO) {
+                return bad(format!("protect.{name} {level} must be above zero"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_state(intent: &Intent, picture: &Picture<'_>) -> Result<(), Refusal> {
+    match picture.state {
+        TradingState::Halted => Err((
+            RejectCode::Halted,
+            format!("{} in {} is HALTED; {TELLS_WHY}", intent.agent, intent.symbol),
+        )),
+        TradingState::ReduceOnly if !intent.reduce_only => match &picture.daily_loss {
+            DayLoss::Reached(text) => Err((RejectCode::DailyLoss, text.clone())),
+            DayLoss::Inside | DayLoss::Unknown(_) => Err((
+                RejectCode::ReduceOnly,
+                format!("{} in {} is REDUCE_ONLY; {TELLS_WHY}", intent.agent, intent.symbol),
+            )),
+        },
+        _ if intent.reduce_only => Ok(()),
+        _ => match &picture.daily_loss {
+            DayLoss::Reached(text) => Err((RejectCode::DailyLoss, text.clone())),
+            DayLoss::Unknown(text) => Err((RejectCode::MarkUnknown, text.clone())),
+            DayLoss::Inside => Ok(()),
+        },
+    }
+}
+
+/// What an intent may still add: of one that is amended, what is filled is held already.
+fn to_come(intent: &Intent, picture: &Picture<'_>) -> Decimal {
+    intent.qty.value() - picture.amended.unwrap_or_default()
+}
+
+/// Reduce-only is a promise about the agent's own position, not about the venue's net one.
+fn check_reduces(intent: &Intent, picture: &Picture<'_>) -> Result<(), Refusal> {
+    let (room, working) = match intent.side {
+        Side::Sell => (picture.position, picture.working_sells),
+        Side::Buy => (-picture.position, picture.working_buys),
+    };
+    let reducible = room.max(Decimal::ZERO) - working;
+    if to_come(intent, picture) <= reducible {
+        return Ok(());
+    }
+    Err((
+        RejectCode::ReduceOnly,
+        format!(
+            "{} holds {} {} with {working} already on its way out; at most {} can be closed, not {}",
+            intent.agent,
+            picture.position.normalize(),
+            intent.symbol,
+            reducible.max(Decimal::ZERO).normalize(),
+            intent.qty
+        ),
+    ))
+}
+
+fn check_entry(
+    intent: &Intent,
+    instrument: &Instrument,
+    quote: &Quote,
+    picture: &Picture<'_>,
+) -> Result<(), Refusal> {
+    let taking = match intent.side {
+        Side::Buy => quote.ask,
+        Side::Sell => quote.bid,
+    };
+    let price = intent.limit_price.as_ref().map_or(taking, |price| price.value());
+    let qty = intent.qty.value();
+    let coming = to_come(intent, picture);
+    let notional = price.saturating_mul(qty);
+    if notional < instrument.min_notional {
+        return Err((
+            RejectCode::BelowMinimum,
+            format!(
+                "order notional {} of {} is below the venue's {}; send more or nothing",
+                notional.normalize(),
+                intent.symbol,
+                instrument.min_notional
+            ),
+        ));
+    }
+    if let Some(most) = picture.limits.order.max_notional.filter(|most| notional > *most) {
+        return Err((
+            RejectCode::LimitNotional,
+            format!(
+                "order notional {} of {} is above the limit {most}; send a smaller order",
+                notional.normalize(),
+                intent.symbol
+            ),
+        ));
+    }
+    let room = taking.saturating_mul(Decimal::new(i64::from(picture.limits.order.collar_bps), 4));
+    let crosses_too_far = match intent.side {
+        Side::Buy => price > taking + room,
+        Side::Sell => price < taking - room,
+    };
+    if crosses_too_far {
+        return Err((
+            RejectCode::PriceCollar,
+            format!(
+                "limit_price {price} of {} is more than {} bps through the best price {taking}",
+                intent.symbol, picture.limits.order.collar_bps
+            ),
+        ));
+    }
+    let after = match intent.side {
+        Side::Buy => picture.position + picture.working_buys + coming,
+        Side::Sell => -(picture.position - picture.working_sells - coming),
+    };
+    let grown = after.max(Decimal::ZERO).saturating_mul(price);
+    if let Some(most) = picture.limits.position.max_notional.filter(|most| grown > *most) {
+        return Err((
+            RejectCode::LimitPosition,
+            format!(
+                "{} would hold {} of {}, limit {most}; send a smaller order",
+                intent.agent,
+                grown.normalize(),
+                intent.symbol
+            ),
+        ));
+    }
+    match picture.limits.position.max_total_notional {
+        Some(most) if after > picture.position.abs() => {
+            check_total(picture, price.saturating_mul(coming), most)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An entry that makes the sum of all agents larger fits under the limit on it.
+fn check_total(picture: &Picture<'_>, notional: Decimal, most: Decimal) -> Result<(), Refusal> {
+    let total = match &picture.total_notional {
+        Ok(total) => total.saturating_add(notional),
+        Err(symbol) => {
+            let text = format!(
+                "what all agents hold is not known: the book of {symbol} is stale; wait for \
+                 {symbol}.stale to say false, or close what is held in it"
+            );
+            return Err((RejectCode::MarkUnknown, text));
+        }
+    };
+    if total <= most {
+        return Ok(());
+    }
+    Err((
+        RejectCode::LimitPosition,
+        format!("all agents would hold {}, limit {most}; close something", total.normalize()),
+    ))
+}
+
+fn is_multiple(value: Decimal, step: Decimal) -> bool {
+    value.checked_rem(step).is_some_and(|rest| rest.is_zero())
+}
+
+#[cfg(test)]
+#[path = "checks_tests.rs"]
+mod tests;
