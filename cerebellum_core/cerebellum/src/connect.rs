@@ -199,7 +199,7 @@ async fn reread_filters(rest: RestClient, symbols: Vec<Symbol>, inbox: Inbox) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::execution::oms::state_machine::Shown;
+    use crate::execution::model::order::Shown;
 
     #[test]
     fn what_a_new_journal_cannot_know_is_named_and_orders_of_others_are_not() {

@@ -8,13 +8,10 @@ use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::execution::{
-    model::{
-        io::{Execution, ExecutionKind, OrderSeen},
-        market::believe,
-        order::{Terms, VenueEnd},
-    },
-    oms::state_machine::Shown,
+use crate::execution::model::{
+    io::{Execution, ExecutionKind, OrderSeen},
+    market::believe,
+    order::{Shown, Terms, VenueEnd},
 };
 
 /// Numbers beyond this are not believed: sums of their products could overflow.

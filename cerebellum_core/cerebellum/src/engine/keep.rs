@@ -13,9 +13,9 @@ use protocol::wire::{
 };
 
 use super::{clock, Engine, Later};
-use crate::execution::{
-    model::io::{AmendOutcome, CreateOutcome, Effect, Input},
-    oms::journaling::Journaling,
+use crate::execution::model::{
+    io::{AmendOutcome, CreateOutcome, Effect, Input},
+    journaling::Journaling,
 };
 
 /// How often a commit is tried again, ms.

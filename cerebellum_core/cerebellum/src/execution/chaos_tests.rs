@@ -9,12 +9,9 @@ use protocol::wire::{
 };
 use rust_decimal::Decimal;
 
-use crate::execution::{
-    model::{
-        io::{CancelOutcome, CreateOrder, CreateOutcome, Effect, Execution, Input},
-        order::VenueEnd,
-    },
-    oms::state_machine::Shown,
+use crate::execution::model::{
+    io::{CancelOutcome, CreateOrder, CreateOutcome, Effect, Execution, Input},
+    order::{Shown, VenueEnd},
 };
 
 use crate::execution::testing::scenario::*;

@@ -37,21 +37,22 @@ use rust_decimal::Decimal;
 
 use crate::execution::{
     model::{
+        day_book::DayBook,
+        guard::Guard,
         io::{Effect, Execution, Input, Now, Record},
+        journaling::Journaling,
         ledger::{Holding, Ledger},
         limits::Limits,
         market::{Instrument, Quote},
         order::Order,
         orders::Orders,
+        trading_state::States,
     },
     oms::{
-        journaling::Journaling,
         rate_limit::{Budget, Lane, Pacer},
         state_machine::Happened,
     },
-    protection::guard::Guard,
     reconciliation::{audit::Audit, foreign_orders::Strangers},
-    risk::{checks::States, daily_loss::DayBook},
 };
 
 /// How many finished orders and executions are remembered outside the journal.

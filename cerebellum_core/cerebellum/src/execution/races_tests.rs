@@ -13,9 +13,8 @@ use rust_decimal::Decimal;
 use crate::execution::{
     model::{
         io::{CancelOutcome, CreateOrder, CreateOutcome, Effect, Input, Record},
-        order::Order,
+        order::{Order, Shown},
     },
-    oms::state_machine::Shown,
     testing::{instrument, intent},
     Recovered,
 };

@@ -10,9 +10,8 @@ use rust_decimal::Decimal;
 use crate::execution::{
     model::{
         io::{CreateOutcome, Effect, Input, Now, Record},
-        order::Order,
+        order::{Order, Shown},
     },
-    oms::state_machine::Shown,
     testing::{instrument, intent},
     Recovered,
 };

@@ -11,11 +11,11 @@ use rust_decimal::Decimal;
 use super::{schema, verify::verify, Journal};
 use crate::execution::{
     model::{
+        guard::Guard,
         io::Record,
         limits::Limits,
         order::{Amend, Intent, Order, Terms},
     },
-    protection::guard::Guard,
     testing::intent,
 };
 

@@ -13,10 +13,10 @@ use serde::{de::DeserializeOwned, Deserialize};
 use super::{newest::Newest, write::OrderRow, Journal, JournalError};
 use crate::execution::{
     model::{
+        guard::Guard,
         ledger::{Booking, Ledger},
         order::{intent_of, Amend, Care, Intent, Order, Origin, Terms},
     },
-    protection::guard::Guard,
     Recovered,
 };
 
@@ -219,10 +219,10 @@ impl Journal {
         Ok(guards)
     }
 
-    fn states(&self) -> Result<crate::execution::risk::checks::States, JournalError> {
+    fn states(&self) -> Result<crate::execution::model::trading_state::States, JournalError> {
         let mut statement = self.connection.prepare("SELECT agent, symbol, state FROM states")?;
         let mut rows = statement.query([])?;
-        let mut states = crate::execution::risk::checks::States::default();
+        let mut states = crate::execution::model::trading_state::States::default();
         while let Some(row) = rows.next()? {
             let (agent, held) = (text(row, 0)?, text(row, 1)?);
             let agent = if agent.is_empty() { None } else { Some(name(&agent)?) };

@@ -11,13 +11,11 @@ use rust_decimal::Decimal;
 use serde_json::json;
 
 use super::{Journal, JournalError};
-use crate::execution::{
-    model::{
-        io::{Execution, ExecutionKind, Record},
-        ledger::Holding,
-        order::{Order, Origin},
-    },
-    protection::guard::Guard,
+use crate::execution::model::{
+    guard::Guard,
+    io::{Execution, ExecutionKind, Record},
+    ledger::Holding,
+    order::{Order, Origin},
 };
 
 const INSERT_ORDER: &str = "INSERT INTO orders VALUES

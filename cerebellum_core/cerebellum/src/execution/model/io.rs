@@ -9,16 +9,15 @@ use protocol::wire::{
 };
 use rust_decimal::Decimal;
 
-use crate::execution::{
-    model::{
-        ledger::Holding,
-        limits::Limits,
-        market::{Instrument, Quote},
-        order::{Order, Terms},
-    },
-    oms::{journaling::Journaling, state_machine::Shown},
-    protection::guard::Guard,
-    risk::{checks::Scope, daily_loss::DayBook},
+use crate::execution::model::{
+    day_book::DayBook,
+    guard::Guard,
+    journaling::Journaling,
+    ledger::Holding,
+    limits::Limits,
+    market::{Instrument, Quote},
+    order::{Order, Shown, Terms},
+    trading_state::Scope,
 };
 
 /// The address of a ROUTER's client.

@@ -5,8 +5,14 @@
 //! indexes follow every change of it ([`orders`]), and sums of fills are exact and independent of
 //! their sequence ([`ledger`]).
 
+/// Where agents stood at the start of the market day.
+pub mod day_book;
+/// Stops, targets and deadlines.
+pub mod guard;
 /// What goes in, what comes out.
 pub mod io;
+/// How the journal takes rows.
+pub mod journaling;
 /// Per-agent sub-ledgers.
 pub mod ledger;
 /// The limits file.
@@ -17,3 +23,7 @@ pub mod market;
 pub mod order;
 /// Every order in memory, and what is open.
 pub(in crate::execution) mod orders;
+/// When an open order is asked for.
+pub(in crate::execution) mod schedule;
+/// Trading states by scope.
+pub mod trading_state;

@@ -219,6 +219,15 @@ pub struct VenueEnd {
     pub text: Option<String>,
 }
 
+/// What an order row of the venue says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Shown {
+    /// It can still be filled.
+    Working,
+    /// It cannot.
+    Ended(VenueEnd),
+}
+
 /// The attention an open order gets; times are of [`crate::execution::model::io::Now`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Care {
@@ -293,6 +302,19 @@ impl Order {
     #[must_use]
     pub fn is_unsent(&self) -> bool {
         self.is_unseen() && self.sends == 0 && !self.care.sending && self.filled_qty.is_zero()
+    }
+
+    /// Whether it makes room for a newer exit: the venue takes a resting order back, not a market one.
+    #[must_use]
+    pub fn yields(&self) -> bool {
+        let intent = &self.intent;
+        intent.reduce_only && intent.origin == Origin::Arena && intent.kind == Kind::Limit
+    }
+
+    /// Whether the venue may hold it.
+    #[must_use]
+    pub fn has_left(&self) -> bool {
+        self.sends > 0 || self.care.sending || !self.filled_qty.is_zero()
     }
 
     /// The most that may still be filled, whether or not an amend on its way arrives.

@@ -11,10 +11,10 @@ use foldhash::HashMap;
 use protocol::wire::field::{Name, Side, Symbol};
 use rust_decimal::Decimal;
 
-use crate::execution::{
-    model::order::Order,
-    oms::tracking::{looks, Looks},
-    risk::checks::Scope,
+use crate::execution::model::{
+    order::Order,
+    schedule::{looks, Looks},
+    trading_state::Scope,
 };
 
 /// All orders; see the head of this file.

@@ -53,7 +53,7 @@ impl Orders {
         }
         for scope in scopes {
             let covered = open.iter().filter(|order| {
-                crate::execution::risk::checks::covers(
+                crate::execution::model::trading_state::covers(
                     &scope,
                     &order.intent.agent,
                     &order.intent.symbol,

@@ -10,9 +10,10 @@ use protocol::wire::{reply::AckStatus, RejectCode};
 use crate::execution::{
     model::{
         io::{AmendOutcome, Client, Effect, Record},
+        journaling::Journaling,
         order::{link_id, Order, Origin, Terms},
     },
-    oms::{journaling::Journaling, rate_limit::Lane, state_machine::Happened},
+    oms::{rate_limit::Lane, state_machine::Happened},
     risk::checks::{self, Refusal},
     Core,
 };

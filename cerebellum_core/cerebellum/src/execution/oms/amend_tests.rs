@@ -12,9 +12,8 @@ use rust_decimal::Decimal;
 use crate::execution::{
     model::{
         io::{AmendOutcome, CreateOrder, CreateOutcome, Effect, Input, Now, Record},
-        order::link_id,
+        order::{link_id, Shown},
     },
-    oms::state_machine::Shown,
     Recovered,
 };
 

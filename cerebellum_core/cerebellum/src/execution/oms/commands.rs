@@ -13,9 +13,10 @@ use crate::execution::{
         io::{Client, Effect, Record},
         order::{link_id, Intent, Order},
         orders::BuysAndSells,
+        trading_state::Scope,
     },
     oms::{rate_limit::Lane, state_machine::Happened},
-    risk::checks::{self, Picture, Scope},
+    risk::checks::{self, Picture},
     Core,
 };
 

@@ -1,30 +1,6 @@
-//! What the core does while the journal cannot be written as always: entries stop, exits go on.
+//! What happens while the journal cannot be written as always: entries stop, exits go on.
 
-use crate::execution::Core;
-
-/// How the journal takes rows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Journaling {
-    /// As always.
-    #[default]
-    Whole,
-    /// Out of its reserve, which is kept for exits; why.
-    Reserve(String),
-    /// Not now: rows wait in memory; why.
-    Held(String),
-}
-
-impl Journaling {
-    /// 0, 1 or 2: the worse, the higher.
-    #[must_use]
-    pub fn level(&self) -> u8 {
-        match self {
-            Self::Whole => 0,
-            Self::Reserve(_) => 1,
-            Self::Held(_) => 2,
-        }
-    }
-}
+use crate::execution::{model::journaling::Journaling, Core};
 
 impl Core {
     /// Whether an order of this client order id only ever makes its agent's position smaller.

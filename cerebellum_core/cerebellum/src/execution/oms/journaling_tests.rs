@@ -3,8 +3,10 @@
 use protocol::wire::{event::OrderStatus, field::Side, reply::AckStatus, RejectCode};
 
 use crate::execution::{
-    model::io::{CreateOutcome, Input},
-    oms::journaling::Journaling,
+    model::{
+        io::{CreateOutcome, Input},
+        journaling::Journaling,
+    },
     Recovered,
 };
 

@@ -9,7 +9,7 @@ mod amend;
 /// Commands of the arena.
 mod commands;
 /// What is done while the journal cannot be written.
-pub mod journaling;
+mod journaling;
 /// Fair sharing of the venue's order rate.
 pub mod rate_limit;
 /// The order state machine.
@@ -17,7 +17,7 @@ pub mod state_machine;
 /// Sending, asking, resending.
 mod submission;
 /// When an open order is asked for.
-pub(in crate::execution) mod tracking;
+mod tracking;
 
 #[cfg(test)]
 mod amend_tests;

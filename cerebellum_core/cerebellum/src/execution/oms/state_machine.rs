@@ -4,10 +4,9 @@
 //! every execution that the end speaks of has been seen. So whoever sees a terminal order has seen
 //! all of its fills. Anything impossible is applied as far as it makes sense and reported.
 
+use crate::execution::model::order::{Amend, Order, Shown, Terms};
 use protocol::wire::{event::OrderStatus, DecimalText};
 use rust_decimal::Decimal;
-
-use crate::execution::model::order::{Amend, Order, Terms, VenueEnd};
 
 /// What can happen to an order.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,15 +72,6 @@ pub enum Happened {
         /// What to say.
         text: String,
     },
-}
-
-/// What an order row of the venue says.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Shown {
-    /// It can still be filled.
-    Working,
-    /// It cannot.
-    Ended(VenueEnd),
 }
 
 /// What a step did.

@@ -14,9 +14,10 @@ use rust_decimal::Decimal;
 use crate::execution::{
     model::{
         io::{CancelOutcome, CreateOrder, CreateOutcome, Effect, Record},
+        journaling::Journaling,
         order::{Order, Origin},
     },
-    oms::{journaling::Journaling, rate_limit::Lane, state_machine::Happened},
+    oms::{rate_limit::Lane, state_machine::Happened},
     protection::reduce_only_capacity,
     Core,
 };

@@ -15,12 +15,12 @@ use sha2::{Digest, Sha256};
 
 use crate::execution::{
     model::{
+        guard::Guard,
         io::{Effect, Record},
         ledger::Holding,
         order::{Intent, Order, Origin},
+        trading_state::{covers, Scope},
     },
-    protection::guard::Guard,
-    risk::checks::{covers, Scope},
     Core,
 };
 

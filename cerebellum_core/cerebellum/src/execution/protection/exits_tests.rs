@@ -12,8 +12,10 @@ use protocol::wire::{
 use rust_decimal::Decimal;
 
 use crate::execution::{
-    model::io::{CreateOrder, Effect, Execution, ExecutionKind, Input},
-    oms::state_machine::Shown,
+    model::{
+        io::{CreateOrder, Effect, Execution, ExecutionKind, Input},
+        order::Shown,
+    },
     Recovered, Setup,
 };
 

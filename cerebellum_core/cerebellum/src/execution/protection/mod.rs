@@ -6,8 +6,6 @@
 
 /// Protective exits, flatten, dead-man switch.
 mod exits;
-/// Stops, targets and deadlines.
-pub mod guard;
 /// Exits beside each other.
 pub(in crate::execution) mod reduce_only_capacity;
 

@@ -4,7 +4,7 @@
 //! exit is never refused for the sake of one that rests: the older one is taken back, and the new
 //! one leaves once the older can no longer be filled.
 
-use protocol::wire::field::{Kind, Side};
+use protocol::wire::field::Side;
 use rust_decimal::Decimal;
 
 use crate::execution::{
@@ -21,19 +21,6 @@ use crate::execution::{
 enum Yield {
     TakeBack(String),
     Cut(String, Decimal),
-}
-
-impl Order {
-    /// Whether it makes room for a newer exit: the venue takes a resting order back, not a market one.
-    pub(in crate::execution) fn yields(&self) -> bool {
-        let intent = &self.intent;
-        intent.reduce_only && intent.origin == Origin::Arena && intent.kind == Kind::Limit
-    }
-
-    /// Whether the venue may hold it.
-    fn has_left(&self) -> bool {
-        self.sends > 0 || self.care.sending || !self.filled_qty.is_zero()
-    }
 }
 
 impl Core {

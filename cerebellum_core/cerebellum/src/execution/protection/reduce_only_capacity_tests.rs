@@ -14,9 +14,8 @@ use crate::execution::{
     model::{
         io::{CreateOrder, Input},
         ledger::{Booking, Ledger},
-        order::{link_id, Order},
+        order::{link_id, Order, Shown},
     },
-    oms::state_machine::Shown,
     testing::intent,
     Recovered,
 };

@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use protocol::wire::field::Symbol;
 
 use crate::execution::{
-    model::io::{Effect, OrderSeen},
-    oms::state_machine::Shown,
+    model::{
+        io::{Effect, OrderSeen},
+        order::Shown,
+    },
     Core,
 };
 

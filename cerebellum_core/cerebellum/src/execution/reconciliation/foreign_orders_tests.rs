@@ -5,8 +5,10 @@ use protocol::wire::{
 };
 
 use crate::execution::{
-    model::io::{Effect, Input, OrderSeen},
-    oms::state_machine::Shown,
+    model::{
+        io::{Effect, Input, OrderSeen},
+        order::Shown,
+    },
     testing::scenario::*,
     Recovered,
 };

@@ -1,64 +1,31 @@
-//! Trading states and pre-trade checks: (intent, what is known) -> accepted, or a code and a text.
-
-use std::collections::BTreeMap;
+//! Pre-trade checks: (intent, what is known) -> accepted, or a code and a text.
 
 use protocol::wire::{
-    field::{Kind, Name, Side, Symbol, TradingState},
+    field::{Kind, Side, Symbol, TradingState},
     RejectCode,
 };
 use rust_decimal::Decimal;
 
-use crate::execution::{
-    model::{
-        limits::Limits,
-        market::{Instrument, Quote},
-        order::Intent,
-    },
-    risk::daily_loss::DayLoss,
+use crate::execution::model::{
+    limits::Limits,
+    market::{Instrument, Quote},
+    order::Intent,
 };
 
 /// What a refused intent tells its reader to do; `crucible status` names the scope that holds it back.
 const TELLS_WHY: &str =
     "crucible status tells why; to lift it: crucible resume --operator NAME [--agent A] [--symbol S]";
 
-/// To whom and what a trading state applies; `None` is every one.
-pub type Scope = (Option<Name>, Option<Symbol>);
-
-/// Trading states by scope; a scope without one is ACTIVE.
+/// What is known of the loss of the day.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct States(BTreeMap<Scope, TradingState>);
-
-impl States {
-    /// The state of one scope alone.
-    #[must_use]
-    pub fn get(&self, scope: &Scope) -> TradingState {
-        self.0.get(scope).copied().unwrap_or(TradingState::Active)
-    }
-
-    /// Sets the state of one scope.
-    pub fn set(&mut self, scope: Scope, state: TradingState) {
-        self.0.insert(scope, state);
-    }
-
-    /// The strictest state that applies to an agent in a symbol.
-    #[must_use]
-    pub fn effective(&self, agent: &Name, symbol: &Symbol) -> TradingState {
-        let (agent, symbol) = (Some(agent.clone()), Some(symbol.clone()));
-        let scopes = [(None, None), (agent.clone(), None), (None, symbol.clone()), (agent, symbol)];
-        scopes.iter().map(|scope| self.get(scope)).max().unwrap_or(TradingState::Active)
-    }
-
-    /// Every scope that has a state.
-    pub fn iter(&self) -> impl Iterator<Item = (&Scope, TradingState)> {
-        self.0.iter().map(|(scope, state)| (scope, *state))
-    }
-}
-
-/// Whether a scope covers an agent's business in a symbol.
-#[must_use]
-pub fn covers(scope: &Scope, agent: &Name, symbol: &Symbol) -> bool {
-    scope.0.as_ref().is_none_or(|named| named == agent)
-        && scope.1.as_ref().is_none_or(|named| named == symbol)
+pub enum DayLoss {
+    /// Inside the limits, or there are none.
+    #[default]
+    Inside,
+    /// A limit is reached; the text says which.
+    Reached(String),
+    /// A position cannot be valued; the text says which.
+    Unknown(String),
 }
 
 /// All that a pre-trade check looks at.

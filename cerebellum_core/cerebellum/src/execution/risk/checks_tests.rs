@@ -1,5 +1,9 @@
 use super::*;
-use crate::execution::testing::{instrument, intent};
+use crate::execution::{
+    testing::{instrument, intent},
+    States,
+};
+use protocol::wire::field::Name;
 
 struct World {
     limits: Limits,

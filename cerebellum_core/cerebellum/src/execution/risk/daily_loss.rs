@@ -1,39 +1,18 @@
 //! The loss of one market day (UTC), for each agent and for all.
 
+use crate::execution::{
+    model::io::{Effect, Record},
+    risk::checks::DayLoss,
+    Core, DayBook,
+};
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::wire::field::{Name, Symbol, TradingState};
 use rust_decimal::Decimal;
-use serde::{Deserialize, Serialize};
-
-use crate::execution::{
-    model::io::{Effect, Record},
-    Core,
-};
 
 /// Milliseconds of a day.
 const DAY_MS: u64 = 86_400_000;
-
-/// Where each agent stood when the market day began.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DayBook {
-    /// Days since 1970.
-    pub day: u64,
-    /// Cash and marked positions at the start of the day; an agent that is left out stood at 0.
-    pub start: BTreeMap<String, Decimal>,
-}
-
-/// What is known of the loss of the day.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum DayLoss {
-    /// Inside the limits, or there are none.
-    #[default]
-    Inside,
-    /// A limit is reached; the text says which.
-    Reached(String),
-    /// A position cannot be valued; the text says which.
-    Unknown(String),
-}
 
 /// Cash plus marked positions of every agent that ever traded, or a symbol that has no mark.
 type Equities = BTreeMap<Name, Result<Decimal, Symbol>>;

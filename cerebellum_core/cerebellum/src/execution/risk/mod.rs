@@ -4,10 +4,10 @@
 //! `Core::set_limits` for an operator. Invariants: a limit that is set always binds, a figure that is
 //! not known refuses what it matters to, and a trading state moves up only by a person's name.
 
-/// Trading states and pre-trade checks.
+/// Pre-trade checks.
 pub mod checks;
 /// The loss of a market day.
-pub mod daily_loss;
+mod daily_loss;
 /// Limits that are put in force while running.
 mod limit_updates;
 

@@ -16,9 +16,8 @@ use crate::execution::{
         io::{CreateOrder, Effect, Execution, ExecutionKind, Input, Now, OrderSeen, Record},
         limits::Limits,
         market::Quote,
-        order::{link_id, Order, Terms, VenueEnd},
+        order::{link_id, Order, Shown, Terms, VenueEnd},
     },
-    oms::state_machine::Shown,
     testing::{instrument, intent_id},
     Core, Recovered, Setup,
 };

@@ -15,9 +15,8 @@ use crate::execution::{
             OrderSeen, Record,
         },
         ledger::Booking,
-        order::{Care, Order},
+        order::{Care, Order, Shown},
     },
-    oms::state_machine::Shown,
     Recovered,
 };
 

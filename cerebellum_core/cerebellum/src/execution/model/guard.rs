@@ -93,7 +93,7 @@ impl Guard {
 
 #[cfg(test)]
 mod tests {
-    use crate::execution::protection::guard::*;
+    use crate::execution::model::guard::*;
 
     fn guard() -> Guard {
         Guard {
