@@ -9,12 +9,13 @@ use protocol::wire::{
 };
 use rust_decimal::Decimal;
 
-use crate::execution::model::{
-    io::{CancelOutcome, CreateOrder, CreateOutcome, Effect, Execution, Input},
-    order::{Shown, VenueEnd},
+use crate::execution::{
+    model::{
+        io::{CancelOutcome, CreateOrder, CreateOutcome, Effect, Execution, Input},
+        order::{Shown, VenueEnd},
+    },
+    testing::scenario::*,
 };
-
-use crate::execution::testing::scenario::*;
 
 /// A venue that keeps every promise of the protocol and breaks every habit.
 #[derive(Default)]

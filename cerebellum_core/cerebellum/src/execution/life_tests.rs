@@ -17,10 +17,11 @@ use crate::execution::{
         io::{Effect, Execution, Input},
         order::link_id,
     },
-    testing::simulated_venue::{Die, Rows, Venue},
+    testing::{
+        scenario::*,
+        simulated_venue::{Die, Rows, Venue},
+    },
 };
-
-use crate::execution::testing::scenario::*;
 
 const AGENTS: [&str; 3] = ["a", "b", "c"];
 

@@ -15,11 +15,9 @@ use crate::execution::{
         io::{CancelOutcome, CreateOrder, CreateOutcome, Effect, Input, Record},
         order::{Order, Shown},
     },
-    testing::{instrument, intent},
+    testing::{instrument, intent, scenario::*},
     Recovered,
 };
-
-use crate::execution::testing::scenario::*;
 
 fn request() -> RequestId {
     RequestId::new("r").unwrap()

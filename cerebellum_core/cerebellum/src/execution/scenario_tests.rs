@@ -12,11 +12,9 @@ use crate::execution::{
         io::{CreateOutcome, Effect, Input, Now, Record},
         order::{Order, Shown},
     },
-    testing::{instrument, intent},
+    testing::{instrument, intent, scenario::*},
     Recovered,
 };
-
-use crate::execution::testing::scenario::*;
 
 #[test]
 fn nothing_is_taken_before_the_venue_is_reconciled() {

@@ -4,8 +4,10 @@
 //! larger quantity, and no fill alone is taken for the end. A lost answer is resolved by asking; old
 //! terms prove that the amend never arrived only once the venue can no longer take the request.
 
-use protocol::wire::{command::Amend as AmendCommand, event::OrderStatus, field::Kind, ErrorCode};
-use protocol::wire::{reply::AckStatus, RejectCode};
+use protocol::wire::{
+    command::Amend as AmendCommand, event::OrderStatus, field::Kind, reply::AckStatus, ErrorCode,
+    RejectCode,
+};
 
 use crate::execution::{
     model::{

@@ -14,10 +14,9 @@ use crate::execution::{
         io::{AmendOutcome, CreateOrder, CreateOutcome, Effect, Input, Now, Record},
         order::{link_id, Shown},
     },
+    testing::scenario::*,
     Recovered,
 };
-
-use crate::execution::testing::scenario::*;
 
 fn amend(submit: &Submit, qty: Option<&str>, price: Option<&str>) -> Command {
     let text = |text: Option<&str>| text.map(|text| text.parse().unwrap());

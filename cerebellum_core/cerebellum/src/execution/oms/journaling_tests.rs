@@ -7,10 +7,9 @@ use crate::execution::{
         io::{CreateOutcome, Input},
         journaling::Journaling,
     },
+    testing::scenario::*,
     Recovered,
 };
-
-use crate::execution::testing::scenario::*;
 
 fn troubles() -> [Journaling; 2] {
     [Journaling::Reserve("full".to_owned()), Journaling::Held("locked".to_owned())]

@@ -4,9 +4,10 @@
 //! every execution that the end speaks of has been seen. So whoever sees a terminal order has seen
 //! all of its fills. Anything impossible is applied as far as it makes sense and reported.
 
-use crate::execution::model::order::{Amend, Order, Shown, Terms};
 use protocol::wire::{event::OrderStatus, DecimalText};
 use rust_decimal::Decimal;
+
+use crate::execution::model::order::{Amend, Order, Shown, Terms};
 
 /// What can happen to an order.
 #[derive(Clone, Debug, PartialEq)]

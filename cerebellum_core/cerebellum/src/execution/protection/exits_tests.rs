@@ -16,10 +16,9 @@ use crate::execution::{
         io::{CreateOrder, Effect, Execution, ExecutionKind, Input},
         order::Shown,
     },
+    testing::scenario::*,
     Recovered, Setup,
 };
-
-use crate::execution::testing::scenario::*;
 
 #[test]
 fn a_stop_closes_the_position_with_an_own_reduce_only_intent() {

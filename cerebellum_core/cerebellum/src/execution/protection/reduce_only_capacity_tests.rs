@@ -16,11 +16,9 @@ use crate::execution::{
         ledger::{Booking, Ledger},
         order::{link_id, Order, Shown},
     },
-    testing::intent,
+    testing::{intent, scenario::*},
     Recovered,
 };
-
-use crate::execution::testing::scenario::*;
 
 /// A long position of agent `a` of ten coins.
 fn long_ten() -> Story {

@@ -1,7 +1,11 @@
 //! Orders at the venue that are not ours: told once, cancelled by the operator's hand alone.
 
 use protocol::wire::{
-    command::CancelAll, event::Event, field::RequestId, field::Symbol, field::V1,
+    command::CancelAll,
+    event::Event,
+    field::{RequestId, Symbol, V1},
+    reply::Reply,
+    Command,
 };
 
 use crate::execution::{
@@ -12,7 +16,6 @@ use crate::execution::{
     testing::scenario::*,
     Recovered,
 };
-use protocol::wire::{reply::Reply, Command};
 
 fn stranger(order_id: &str, of: &str) -> OrderSeen {
     OrderSeen {

@@ -6,9 +6,10 @@ use protocol::wire::{
 };
 use rust_decimal::Decimal;
 
-use crate::execution::model::{io::Input, market::Quote};
-
-use crate::execution::testing::scenario::*;
+use crate::execution::{
+    model::{io::Input, market::Quote},
+    testing::scenario::*,
+};
 
 const DEADLINE: u64 = 2_000_000;
 

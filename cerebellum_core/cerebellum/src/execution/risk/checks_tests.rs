@@ -1,9 +1,10 @@
+use protocol::wire::field::Name;
+
 use super::*;
 use crate::execution::{
     testing::{instrument, intent},
     States,
 };
-use protocol::wire::field::Name;
 
 struct World {
     limits: Limits,

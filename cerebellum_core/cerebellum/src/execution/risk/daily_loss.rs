@@ -1,15 +1,15 @@
 //! The loss of one market day (UTC), for each agent and for all.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use protocol::wire::field::{Name, Symbol, TradingState};
+use rust_decimal::Decimal;
+
 use crate::execution::{
     model::io::{Effect, Record},
     risk::checks::DayLoss,
     Core, DayBook,
 };
-
-use std::collections::{BTreeMap, BTreeSet};
-
-use protocol::wire::field::{Name, Symbol, TradingState};
-use rust_decimal::Decimal;
 
 /// Milliseconds of a day.
 const DAY_MS: u64 = 86_400_000;

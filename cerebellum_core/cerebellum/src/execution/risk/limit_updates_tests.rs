@@ -11,10 +11,9 @@ use rust_decimal::Decimal;
 
 use crate::execution::{
     model::io::{Input, Record},
+    testing::scenario::*,
     Recovered,
 };
-
-use crate::execution::testing::scenario::*;
 
 fn set_limits(operator: Option<&str>, most: &str) -> SetLimits {
     SetLimits {

@@ -17,11 +17,9 @@ use crate::execution::{
         market::Quote,
         order::Order,
     },
-    testing::{instrument, intent},
+    testing::{instrument, intent, scenario::*},
     Recovered, Setup,
 };
-
-use crate::execution::testing::scenario::*;
 
 fn ether() -> Symbol {
     Symbol::new("ETHUSDT").unwrap()

@@ -17,10 +17,9 @@ use crate::execution::{
         ledger::Booking,
         order::{Care, Order, Shown},
     },
+    testing::scenario::*,
     Recovered,
 };
-
-use crate::execution::testing::scenario::*;
 
 /// A die that a seed decides.
 pub(in crate::execution) struct Die(pub(in crate::execution) u64);
