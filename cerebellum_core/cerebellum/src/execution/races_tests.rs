@@ -418,7 +418,7 @@ fn a_fill_that_crosses_zero_leaves_the_old_protection_behind() {
     let order = story.creates().remove(0);
     story.fill(&order, "turn", "3", 100);
     assert_eq!(story.position("a"), Decimal::from(-2));
-    let guard = &story.core.guards[&(name("a"), symbol())];
+    let guard = &story.core.protection.guards[&(name("a"), symbol())];
     assert_eq!((guard.stop, guard.take_profit), (Some(Decimal::from(110)), None));
     // 90 was the stop of the long position.
     story.quote(89, 90);

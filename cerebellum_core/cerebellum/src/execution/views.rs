@@ -16,11 +16,12 @@ impl Core {
         let text = |value: Option<Decimal>| value.map(DecimalText::from);
         Snapshot {
             v: V1,
-            ts: self.market_ms,
+            ts: self.market.ms,
             request_id,
-            seq: self.seq,
-            state: self.states.get(&(None, None)),
+            seq: self.outbox.seq(),
+            state: self.risk.states.get(&(None, None)),
             states: self
+                .risk
                 .states
                 .iter()
                 .map(|((agent, symbol), state)| StateView {
@@ -33,7 +34,7 @@ impl Core {
                 .ledger
                 .positions()
                 .map(|(holding, position)| {
-                    let guard = self.guards.get(holding);
+                    let guard = self.protection.guards.get(holding);
                     PositionView {
                         agent: holding.0.clone(),
                         symbol: holding.1.clone(),
@@ -57,7 +58,7 @@ impl Core {
                 fees: DecimalText::from(self.ledger.fees()),
                 cash: DecimalText::from(self.ledger.cash()),
             },
-            venue: VenueView { connected: self.audit.connected, wallet: text(self.wallet) },
+            venue: VenueView { connected: self.audit.connected, wallet: text(self.audit.wallet) },
         }
     }
 
@@ -70,7 +71,8 @@ impl Core {
         &self,
         amended: Option<&Order>,
     ) -> Result<Decimal, Symbol> {
-        let quote_of = |symbol: &Symbol| self.quotes.get(symbol).ok_or_else(|| symbol.clone());
+        let quote_of =
+            |symbol: &Symbol| self.market.quotes.get(symbol).ok_or_else(|| symbol.clone());
         let entries = self.orders.entries();
         let mut total = entries.at_limits;
         for (symbol, held) in self.ledger.gross() {
@@ -100,7 +102,8 @@ impl Core {
             (_, Err(_)) => {}
         };
         for ((_, symbol), position) in self.ledger.positions() {
-            let mid = self.quotes.get(symbol).map(crate::execution::model::market::Quote::mid);
+            let mid =
+                self.market.quotes.get(symbol).map(crate::execution::model::market::Quote::mid);
             add(symbol, mid.map(|mid| position.qty.abs() * mid));
         }
         let mut nets = std::collections::BTreeMap::new();
@@ -115,7 +118,7 @@ impl Core {
             if intent.reduce_only {
                 continue;
             }
-            let quote = self.quotes.get(&intent.symbol);
+            let quote = self.market.quotes.get(&intent.symbol);
             let price = order.highest_price().or_else(|| match intent.side {
                 protocol::wire::field::Side::Buy => quote.map(|quote| quote.ask),
                 protocol::wire::field::Side::Sell => quote.map(|quote| quote.bid),

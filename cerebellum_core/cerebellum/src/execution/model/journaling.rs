@@ -23,3 +23,12 @@ impl Journaling {
         }
     }
 }
+
+/// What the core knows of the journal.
+#[derive(Clone, Debug, Default)]
+pub(in crate::execution) struct JournalView {
+    /// How it takes rows.
+    pub condition: Journaling,
+    /// The oldest intent's market time, ms.
+    pub first_intent_ts: Option<u64>,
+}

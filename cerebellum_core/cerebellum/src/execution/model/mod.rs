@@ -19,6 +19,8 @@ pub mod ledger;
 pub mod limits;
 /// Instruments and quotes.
 pub mod market;
+/// The market at this moment.
+pub(in crate::execution) mod market_view;
 /// Intents and orders.
 pub mod order;
 /// Every order in memory, and what is open.

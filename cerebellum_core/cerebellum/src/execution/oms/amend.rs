@@ -30,7 +30,7 @@ impl Core {
         amend: &AmendCommand,
         recorded: Option<Order>,
     ) {
-        self.heard_arena();
+        self.protection.note_heartbeat(self.now.ms);
         let link = link_id(&amend.intent_id);
         let (request, id) = (amend.request_id.clone(), Some(amend.intent_id.clone()));
         if amend.qty.is_none() && amend.limit_price.is_none() {
@@ -64,12 +64,12 @@ impl Core {
             self.ack(client, request, id, AckStatus::Rejected, Some(code), text, view);
             return;
         }
-        self.count_submit(&order.intent);
+        self.risk.count_submit(&order.intent.agent, self.now.ms);
         if order.sends == 0 && !order.care.sending {
             self.happen(&link, Happened::Amended(wanted));
         } else {
             self.happen(&link, Happened::AmendWanted(wanted));
-            self.amends.push(&order.intent.agent, Lane::of(&order), link);
+            self.rates.amends.push(&order.intent.agent, Lane::of(&order), link);
         }
         self.accept(client, request, id, "journaled");
     }
@@ -99,7 +99,7 @@ impl Core {
             );
         }
         let most = self.setup.limits.venue.max_waiting;
-        if self.amends.len() >= most as usize {
+        if self.rates.amends.len() >= most as usize {
             let text = format!("{most} amends wait already; send it again later");
             return Err((RejectCode::TooManyWaiting, text));
         }
@@ -111,12 +111,12 @@ impl Core {
 
     /// Sends the amends whose turn it is, of orders that rest.
     pub(in crate::execution) fn release_amends(&mut self) {
-        if !self.audit.ready || self.amends.is_empty() {
+        if !self.audit.ready || self.rates.amends.is_empty() {
             return;
         }
         loop {
             let (orders, connected) = (&self.orders, self.audit.connected);
-            let whole = self.journaling == Journaling::Whole;
+            let whole = self.journal.condition == Journaling::Whole;
             let may_go = |link: &str| {
                 orders.get(link).is_some_and(|order| {
                     (whole || order.intent.reduce_only)
@@ -124,7 +124,7 @@ impl Core {
                         && order.venue_end.is_none()
                 })
             };
-            let next = self.amends.release(self.now.ms, |_| connected, may_go);
+            let next = self.rates.amends.release(self.now.ms, |_| connected, may_go);
             let Some(link) = next else { return };
             self.send_amend(&link);
         }
@@ -155,8 +155,8 @@ impl Core {
         let moved = price(&new) != price(&old);
         let price = new.limit_price.filter(|_| moved).map(|price| price.as_str().to_owned());
         let record = Record::Order(Box::new(order.clone()));
-        self.out.push(Effect::Record(record));
-        self.out.push(Effect::Amend { link_id: link.to_owned(), symbol, qty, price });
+        self.outbox.record(record);
+        self.outbox.push(Effect::Amend { link_id: link.to_owned(), symbol, qty, price });
     }
 
     pub(in crate::execution) fn amend_reply(&mut self, link: &str, outcome: AmendOutcome) {
@@ -178,10 +178,10 @@ impl Core {
             }
             AmendOutcome::NotExecuted { retry_at, .. } => {
                 amend.sent = false;
-                self.amends.pause_until(retry_at);
-                self.amends.push(&order.intent.agent, Lane::of(order), link.to_owned());
+                self.rates.amends.pause_until(retry_at);
+                self.rates.amends.push(&order.intent.agent, Lane::of(order), link.to_owned());
                 let record = Record::Order(Box::new(order.clone()));
-                self.out.push(Effect::Record(record));
+                self.outbox.record(record);
             }
             AmendOutcome::Ambiguous { .. } => {
                 order.care.terms_at = now;

@@ -36,15 +36,15 @@ impl Core {
             Command::SetState(set) => self.set_state(client, set),
             Command::SetLimits(set) => self.set_limits(client, set),
             Command::Heartbeat(plain) => {
-                self.heard_arena();
+                self.protection.note_heartbeat(self.now.ms);
                 let text = "alive".to_owned();
                 self.ack(client, plain.request_id, None, AckStatus::Accepted, None, text, None);
             }
             Command::Snapshot(plain) => {
                 let snapshot = self.snapshot(plain.request_id);
-                self.out.push(Effect::Reply(client, Box::new(Reply::Snapshot(snapshot))));
+                self.outbox.push(Effect::Reply(client, Box::new(Reply::Snapshot(snapshot))));
             }
-            Command::Replay(replay) => self.out.push(Effect::Replay {
+            Command::Replay(replay) => self.outbox.push(Effect::Replay {
                 client,
                 request_id: replay.request_id,
                 since_seq: replay.since_seq,
@@ -54,7 +54,7 @@ impl Core {
     }
 
     fn submit(&mut self, client: Client, submit: Submit, recorded: Option<Order>) {
-        self.heard_arena();
+        self.protection.note_heartbeat(self.now.ms);
         let request = submit.request_id.clone();
         let intent = Intent::from(submit);
         let id = intent.intent_id.clone();
@@ -74,9 +74,9 @@ impl Core {
             self.reject(client, request, id, RejectCode::JournalUnwritable, why);
             return;
         }
-        self.first_intent_ts = self.first_intent_ts.or(Some(intent.ts));
+        self.journal.first_intent_ts = self.journal.first_intent_ts.or(Some(intent.ts));
         let verdict = checks::check(&intent, &self.picture(&intent, None));
-        self.count_submit(&intent);
+        self.risk.count_submit(&intent.agent, self.now.ms);
         if let Some(text) = self.no_place(&intent).filter(|_| verdict.is_ok()) {
             // Not journaled: a flood is to cost little, and the same intent may be sent again.
             self.reject(client, request, id, RejectCode::TooManyWaiting, text);
@@ -86,7 +86,7 @@ impl Core {
         order.care.changed_at = self.now.ms;
         match verdict {
             Ok(()) => {
-                self.pacer.push(&order.intent.agent, Lane::of(&order), link.clone());
+                self.rates.orders.push(&order.intent.agent, Lane::of(&order), link.clone());
                 let intent = order.intent.clone();
                 self.journal_new(order);
                 self.accept(client, request, Some(id), "journaled");
@@ -107,7 +107,7 @@ impl Core {
     /// Journals a new order and tells it.
     pub(in crate::execution) fn journal_new(&mut self, order: Order) {
         let view = order.view();
-        self.out.push(Effect::Record(Record::Intent(Box::new(order.clone()))));
+        self.outbox.record(Record::Intent(Box::new(order.clone())));
         self.remember(order);
         self.tell_view(view);
     }
@@ -129,7 +129,7 @@ impl Core {
         let code = known.code.as_deref().and_then(code_named);
         let ack = Ack {
             v: V1,
-            ts: self.market_ms,
+            ts: self.market.ms,
             request_id,
             intent_id: Some(id.clone()),
             status: AckStatus::Duplicate,
@@ -137,7 +137,7 @@ impl Core {
             text: known.text.clone().unwrap_or_else(|| "recorded before".to_owned()),
             order: Some(known.view()),
         };
-        self.out.push(Effect::Reply(client, Box::new(Reply::Ack(ack))));
+        self.outbox.push(Effect::Reply(client, Box::new(Reply::Ack(ack))));
     }
 
     fn cancel(&mut self, client: Client, cancel: &Cancel, recorded: Option<Order>) {
@@ -193,7 +193,7 @@ impl Core {
 
     fn set_state(&mut self, client: Client, set: SetState) {
         let scope: Scope = (set.agent, set.symbol);
-        let now = self.states.get(&scope);
+        let now = self.risk.states.get(&scope);
         if set.state < now && set.operator.is_none() {
             let text = "moving a state up needs operator, a person's name".to_owned();
             self.error(client, set.request_id, ErrorCode::NeedsOperator, text);
@@ -202,8 +202,8 @@ impl Core {
         let by = set.operator.as_ref().map_or("command", |name| name.as_str()).to_owned();
         if set.state != now {
             if set.state < now && scope == (None, None) {
-                self.deadman_tripped = false;
-                self.heard_arena();
+                self.protection.deadman_tripped = false;
+                self.protection.note_heartbeat(self.now.ms);
             }
             self.move_state(scope.clone(), set.state, &by);
         }
@@ -213,8 +213,8 @@ impl Core {
 
     /// Moves a state, journals and tells it.
     fn move_state(&mut self, scope: Scope, state: TradingState, reason: &str) {
-        self.states.set(scope.clone(), state);
-        self.out.push(Effect::Record(Record::State(scope.clone(), state)));
+        self.risk.states.set(scope.clone(), state);
+        self.outbox.record(Record::State(scope.clone(), state));
         let (ts, seq) = self.next_seq();
         let reason = Reason::new(reason).or_else(|_| Reason::new("command"));
         let Ok(reason) = reason else { return };
@@ -229,7 +229,7 @@ impl Core {
         state: TradingState,
         reason: &str,
     ) {
-        if self.states.get(&scope) >= state {
+        if self.risk.states.get(&scope) >= state {
             return;
         }
         self.move_state(scope.clone(), state, reason);
@@ -277,8 +277,8 @@ impl Core {
         if order.amend.take_if(|amend| !amend.sent).is_some() {
             order.text = None;
         }
-        self.pacer.remove(link);
-        self.amends.remove(link);
+        self.rates.orders.remove(link);
+        self.rates.amends.remove(link);
         // None of its requests was executed, and none is on the way.
         if order.is_unsent() {
             let text = "cancelled before it was sent".to_owned();
@@ -288,7 +288,7 @@ impl Core {
         if order.care.cancel_at.is_some_and(|at| now - at < 500) {
             return;
         }
-        let goes = self.cancels.take(now);
+        let goes = self.rates.cancels.take(now);
         if goes {
             order.care.cancel_at = Some(now);
         } else if known {
@@ -296,11 +296,11 @@ impl Core {
         }
         let symbol = order.intent.symbol.clone();
         let record = Record::Order(Box::new(order.clone()));
-        self.out.push(Effect::Record(record));
+        self.outbox.record(record);
         if !goes {
             return;
         }
-        self.out.push(Effect::Cancel { link_id: link.to_owned(), symbol });
+        self.outbox.push(Effect::Cancel { link_id: link.to_owned(), symbol });
     }
 
     /// What a check of an intent looks at; an order that is amended is left out of what works, and so
@@ -322,15 +322,15 @@ impl Core {
         }
         Picture {
             limits: &self.setup.limits,
-            instrument: self.instruments.get(&intent.symbol),
-            quote: self.quotes.get(&intent.symbol),
-            market_ms: self.market_ms,
-            state: self.states.effective(&intent.agent, &intent.symbol),
+            instrument: self.market.instruments.get(&intent.symbol),
+            quote: self.market.quotes.get(&intent.symbol),
+            market_ms: self.market.ms,
+            state: self.risk.states.effective(&intent.agent, &intent.symbol),
             position: self.ledger.position(&intent.agent, &intent.symbol).qty,
             working_buys: beside.buys,
             working_sells: beside.sells,
             total_notional: self.total_notional(amended),
-            agent_rate: self.rate_of(intent),
+            agent_rate: self.risk.submits_of_late(&intent.agent, self.now.ms),
             daily_loss: self.daily_loss_of(&intent.agent),
             amended: amended.map(|order| order.filled_qty),
         }
@@ -343,7 +343,7 @@ impl Core {
         }
         let limits = &self.setup.limits.venue;
         let (most, most_of_agent) = (limits.max_waiting, limits.max_waiting_per_agent());
-        let (all, own) = (self.pacer.len(), self.pacer.len_of(&intent.agent));
+        let (all, own) = (self.rates.orders.len(), self.rates.orders.len_of(&intent.agent));
         let next = format!(
             "the venue takes {} a second; send it again later, or cancel what is not wanted any more",
             limits.orders_per_second
@@ -355,25 +355,6 @@ impl Core {
             Some(format!("{all} orders wait already, limit {most}; {next}"))
         } else {
             None
-        }
-    }
-
-    fn rate_of(&self, intent: &Intent) -> u32 {
-        let since = self.now.ms - 1000;
-        // Times only ever grow, so the recent ones are the last.
-        let recent = self
-            .submits
-            .get(&intent.agent)
-            .map_or(0, |times| times.len() - times.partition_point(|at| *at <= since));
-        u32::try_from(recent).unwrap_or(u32::MAX)
-    }
-
-    pub(in crate::execution) fn count_submit(&mut self, intent: &Intent) {
-        let now = self.now.ms;
-        let times = self.submits.entry(intent.agent.clone()).or_default();
-        times.drain(..times.partition_point(|at| *at <= now - 1000));
-        if times.len() < 1000 {
-            times.push_back(now);
         }
     }
 
@@ -410,9 +391,9 @@ impl Core {
         text: String,
         order: Option<protocol::wire::event::OrderView>,
     ) {
-        let ts = self.market_ms;
+        let ts = self.market.ms;
         let ack = Ack { v: V1, ts, request_id, intent_id, status, code, text, order };
-        self.out.push(Effect::Reply(client, Box::new(Reply::Ack(ack))));
+        self.outbox.push(Effect::Reply(client, Box::new(Reply::Ack(ack))));
     }
 
     pub(in crate::execution) fn error(
@@ -422,8 +403,8 @@ impl Core {
         code: ErrorCode,
         text: String,
     ) {
-        let reply = ErrorReply { v: V1, ts: self.market_ms, request_id: Some(request), code, text };
-        self.out.push(Effect::Reply(client, Box::new(Reply::Error(reply))));
+        let reply = ErrorReply { v: V1, ts: self.market.ms, request_id: Some(request), code, text };
+        self.outbox.push(Effect::Reply(client, Box::new(Reply::Error(reply))));
     }
 }
 

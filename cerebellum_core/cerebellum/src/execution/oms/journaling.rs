@@ -11,7 +11,7 @@ impl Core {
 
     /// Why entries are refused, if they are.
     pub(in crate::execution) fn journal_trouble(&self) -> Option<String> {
-        match &self.journaling {
+        match &self.journal.condition {
             Journaling::Whole => None,
             Journaling::Reserve(why) => Some(format!(
                 "no room beyond the reserve that exits need ({why}); make room, it goes on by itself"
@@ -24,14 +24,14 @@ impl Core {
 
     /// What an answer adds while what it says is in memory only.
     pub(in crate::execution) fn kept_how(&self) -> &'static str {
-        match self.journaling {
+        match self.journal.condition {
             Journaling::Held(_) => "; in memory only until the journal can be written",
             Journaling::Whole | Journaling::Reserve(_) => "",
         }
     }
 
     pub(in crate::execution) fn journal_is(&mut self, journaling: Journaling) {
-        self.journaling = journaling;
+        self.journal.condition = journaling;
         match self.journal_trouble() {
             Some(why) => {
                 let text = format!("entries are refused, exits go on: {why}");

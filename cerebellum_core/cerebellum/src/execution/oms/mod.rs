@@ -18,6 +18,8 @@ pub mod state_machine;
 mod submission;
 /// When an open order is asked for.
 mod tracking;
+/// How much the venue takes of each kind of request.
+pub(in crate::execution) mod venue_rates;
 
 #[cfg(test)]
 mod amend_tests;

@@ -36,15 +36,15 @@ impl Core {
             return;
         }
         self.orders.settle();
-        for link in self.orders.expired(self.market_ms, EXPIRED_AT_ONCE) {
+        for link in self.orders.expired(self.market.ms, EXPIRED_AT_ONCE) {
             self.send(&link);
         }
         loop {
             // Without the private stream fills are not seen, and without a live book market time
             // may stand still, so that no time to live ends: only what closes may go.
-            let (orders, ledger, quotes) = (&self.orders, &self.ledger, &self.quotes);
+            let (orders, ledger, quotes) = (&self.orders, &self.ledger, &self.market.quotes);
             // Nor does an entry leave that could not be journaled.
-            let entries_go = self.audit.connected && self.journaling == Journaling::Whole;
+            let entries_go = self.audit.connected && self.journal.condition == Journaling::Whole;
             let open =
                 |lane: &Lane| lane.closes || (entries_go && quotes.contains_key(&lane.symbol));
             let may_go = |link: &str| {
@@ -53,7 +53,7 @@ impl Core {
                         || reduce_only_capacity::may_leave(order, orders, ledger)
                 })
             };
-            let Some(link) = self.pacer.release(self.now.ms, open, may_go) else { return };
+            let Some(link) = self.rates.orders.release(self.now.ms, open, may_go) else { return };
             self.send(&link);
         }
     }
@@ -68,7 +68,7 @@ impl Core {
             self.take_back(link);
             return;
         }
-        if self.market_ms > order.intent.expires_at() {
+        if self.market.ms > order.intent.expires_at() {
             if order.sends > 0 {
                 self.ask(link, 0);
                 return;
@@ -76,7 +76,7 @@ impl Core {
             let mut text = format!(
                 "time to live ended at {}, market time is {}",
                 order.intent.expires_at(),
-                self.market_ms
+                self.market.ms
             );
             // Why it did not leave in time.
             if let Some(why) = &order.text {
@@ -112,16 +112,16 @@ impl Core {
             // The journal must know that a request left, or a restart takes it for never sent.
             if let Some(order) = self.orders.get(link) {
                 let record = Record::Order(Box::new(order.clone()));
-                self.out.push(Effect::Record(record));
+                self.outbox.record(record);
             }
         }
-        self.out.push(Effect::Create(Box::new(create)));
+        self.outbox.push(Effect::Create(Box::new(create)));
     }
 
     /// Whether the trading state lets an order out; Cerebellum's own exits always go.
     pub(in crate::execution) fn state_allows(&self, order: &Order) -> bool {
         let intent = &order.intent;
-        match self.states.effective(&intent.agent, &intent.symbol) {
+        match self.risk.states.effective(&intent.agent, &intent.symbol) {
             _ if intent.origin == Origin::Cerebellum => true,
             TradingState::Active => true,
             TradingState::ReduceOnly => intent.reduce_only,
@@ -177,7 +177,7 @@ impl Core {
                 order.text = Some(text);
                 order.sends = 0;
                 let cancelled = order.cancel_wanted;
-                self.pacer.pause_until(retry_at);
+                self.rates.orders.pause_until(retry_at);
                 if cancelled {
                     self.take_back(link);
                 } else {
@@ -185,7 +185,7 @@ impl Core {
                 }
             }
             CreateOutcome::NotExecuted { retry_at, text } => {
-                self.pacer.pause_until(retry_at);
+                self.rates.orders.pause_until(retry_at);
                 self.happen(link, Happened::NoAnswer { text });
                 self.ask(link, 100);
             }
@@ -200,12 +200,14 @@ impl Core {
 
     pub(in crate::execution) fn queue_again(&mut self, link: &str) {
         let Some(order) = self.orders.get(link) else { return };
-        if order.is_terminal() || self.pacer.holds(link) {
+        if order.is_terminal() || self.rates.orders.holds(link) {
             return;
         }
         match order.intent.origin {
-            Origin::Cerebellum => self.pacer.push_exit(link.to_owned()),
-            Origin::Arena => self.pacer.push(&order.intent.agent, Lane::of(order), link.to_owned()),
+            Origin::Cerebellum => self.rates.orders.push_exit(link.to_owned()),
+            Origin::Arena => {
+                self.rates.orders.push(&order.intent.agent, Lane::of(order), link.to_owned())
+            }
         }
     }
 
@@ -220,7 +222,7 @@ impl Core {
     /// Decides about an order that no place at the venue knows.
     pub(in crate::execution) fn not_found(&mut self, link: &str) {
         let now = self.now.ms;
-        let (market, window) = (self.market_ms, self.setup.receive_window_ms);
+        let (market, window) = (self.market.ms, self.setup.receive_window_ms);
         let Some(order) = self.orders.get_mut(link) else { return };
         if order.is_terminal() {
             return;
@@ -241,7 +243,7 @@ impl Core {
             order.care.asks = 0;
             self.queue_again(link);
         } else if !alive && certain {
-            self.pacer.remove(link);
+            self.rates.orders.remove(link);
             if order.cancel_wanted {
                 let text = "it never arrived at the venue and was taken back".to_owned();
                 self.happen(link, Happened::Withdrawn { text });

@@ -24,7 +24,7 @@ impl Core {
         order.care.asked_at = now;
         order.care.ask_at = None;
         let symbol = order.intent.symbol.clone();
-        self.out.push(Effect::Ask { link_id: link.to_owned(), symbol });
+        self.outbox.push(Effect::Ask { link_id: link.to_owned(), symbol });
     }
 
     /// Asks for the orders that are due, and sends cancels that had to wait or were lost; what there
@@ -36,12 +36,12 @@ impl Core {
             let Some(order) = self.orders.get_mut(&link) else { continue };
             // One that is being asked for is due when its answer is lost.
             order.care.asking = false;
-            if looks(order).ask.is_some_and(|at| at <= now) && self.asks.take(now) {
+            if looks(order).ask.is_some_and(|at| at <= now) && self.rates.queries.take(now) {
                 self.ask(&link, 0);
             }
         }
         for link in self.orders.to_cancel(now, AT_ONCE) {
-            if !self.cancels.left(now) {
+            if !self.rates.cancels.left(now) {
                 break;
             }
             self.take_back(&link);

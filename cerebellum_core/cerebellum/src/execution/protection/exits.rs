@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::execution::{
     model::{
         guard::Guard,
-        io::{Effect, Record},
+        io::Record,
         ledger::Holding,
         order::{Intent, Order, Origin},
         trading_state::{covers, Scope},
@@ -28,22 +28,12 @@ use crate::execution::{
 const EXIT_TTL_MS: u64 = 3_600_000;
 
 impl Core {
-    pub(in crate::execution) fn heard_arena(&mut self) {
-        self.heartbeat_at = Some(self.now.ms);
-    }
-
     /// Trips the dead-man switch when an arena that was ever heard, by this process or by one before
     /// it on the same journal, falls silent.
     pub(in crate::execution) fn check_deadman(&mut self) {
-        let Some(last) = self.heartbeat_at else { return };
-        if self.setup.deadman_ms <= 0 || self.deadman_tripped {
-            return;
-        }
-        let silent = self.now.ms - last;
-        if silent <= self.setup.deadman_ms {
-            return;
-        }
-        self.deadman_tripped = true;
+        let silence = self.protection.silence(self.now.ms, self.setup.deadman_ms);
+        let Some(silent) = silence else { return };
+        self.protection.deadman_tripped = true;
         let text = format!(
             "no heartbeat for {silent} ms, limit {}; REDUCE_ONLY until an operator sets ACTIVE",
             self.setup.deadman_ms
@@ -80,38 +70,41 @@ impl Core {
             let Some(order) = self.orders.get_mut(&link) else { continue };
             if order.intent.origin == Origin::Arena {
                 order.close_on_fill = Some(reason.clone());
-                self.out.push(Effect::Record(Record::Order(Box::new(order.clone()))));
+                self.outbox.record(Record::Order(Box::new(order.clone())));
             }
         }
     }
 
     pub(in crate::execution) fn want_exit(&mut self, holding: &Holding, reason: &str) {
         let version = self
+            .protection
             .guards
             .get(holding)
             .map(|guard| guard.version.clone())
             .unwrap_or_else(|| holding.0.clone());
-        let guard = self.guards.entry(holding.clone()).or_insert_with(|| Guard::bare(version));
+        let guard =
+            self.protection.guards.entry(holding.clone()).or_insert_with(|| Guard::bare(version));
         if guard.exit_reason.is_none() {
             guard.exit_reason = Some(reason.to_owned());
             let record = Record::Guard(holding.clone(), Some(Box::new(guard.clone())));
-            self.out.push(Effect::Record(record));
+            self.outbox.record(record);
         }
     }
 
     /// Looks at every guard, or at those of one symbol, and closes what is due.
     pub(in crate::execution) fn drive_exits(&mut self, symbol: Option<&Symbol>) {
-        if !self.audit.ready || self.guards.is_empty() {
+        if !self.audit.ready || self.protection.guards.is_empty() {
             return;
         }
         let due: Vec<(Holding, Decimal)> = self
+            .protection
             .guards
             .iter()
             .filter(|((_, held), _)| symbol.is_none_or(|symbol| symbol == held))
             .filter_map(|(holding, guard)| {
                 let qty = self.ledger.position(&holding.0, &holding.1).qty;
                 let wanted = guard.exit_reason.is_some()
-                    || guard.due(qty, self.quotes.get(&holding.1), self.market_ms).is_some();
+                    || guard.due(qty, self.market.quotes.get(&holding.1), self.market.ms).is_some();
                 (wanted && !qty.is_zero()).then(|| (holding.clone(), qty))
             })
             .collect();
@@ -122,10 +115,10 @@ impl Core {
 
     fn drive_exit(&mut self, holding: &Holding, qty: Decimal) {
         let (agent, symbol) = holding;
-        let quote = self.quotes.get(symbol).cloned();
-        let Some(guard) = self.guards.get(holding) else { return };
+        let quote = self.market.quotes.get(symbol).cloned();
+        let Some(guard) = self.protection.guards.get(holding) else { return };
         if guard.exit_reason.is_none() {
-            let Some(reason) = guard.due(qty, quote.as_ref(), self.market_ms) else { return };
+            let Some(reason) = guard.due(qty, quote.as_ref(), self.market.ms) else { return };
             self.want_exit(holding, reason);
         }
         let closing = if qty.is_sign_positive() { Side::Sell } else { Side::Buy };
@@ -143,7 +136,7 @@ impl Core {
             }
             return;
         }
-        let Some(guard) = self.guards.get(holding) else { return };
+        let Some(guard) = self.protection.guards.get(holding) else { return };
         let Some(reason) = guard.exit_reason.as_deref().and_then(|text| Reason::new(text).ok())
         else {
             return;
@@ -153,7 +146,7 @@ impl Core {
         }
         let version = guard.version.clone();
         let Some(intent_id) = self.own_intent_id(holding) else { return };
-        let most = self.instruments.get(symbol).map_or(qty.abs(), |i| i.max_market_qty);
+        let most = self.market.instruments.get(symbol).map_or(qty.abs(), |i| i.max_market_qty);
         let order = Order::new(Intent {
             intent_id,
             agent: agent.clone(),
@@ -164,7 +157,7 @@ impl Core {
             qty: DecimalText::from(qty.abs().min(most)),
             limit_price: None,
             reduce_only: true,
-            ts: self.market_ms,
+            ts: self.market.ms,
             ttl_ms: EXIT_TTL_MS,
             protect: None,
             reason,
@@ -172,7 +165,7 @@ impl Core {
         });
         let link = order.link_id.clone();
         self.journal_new(order);
-        self.pacer.push_exit(link);
+        self.rates.orders.push_exit(link);
     }
 
     /// A UUIDv7 that follows from the journal and the next event's number, so it never repeats.
@@ -182,11 +175,11 @@ impl Core {
         hash.update(holding.0.as_str().as_bytes());
         hash.update([0]);
         hash.update(holding.1.as_str().as_bytes());
-        hash.update(self.seq.to_be_bytes());
+        hash.update(self.outbox.seq().to_be_bytes());
         let digest = hash.finalize();
         let mut random = [0_u8; 10];
         random.copy_from_slice(digest.get(..10)?);
-        let id = uuid::Builder::from_unix_timestamp_millis(self.market_ms, &random).into_uuid();
+        let id = uuid::Builder::from_unix_timestamp_millis(self.market.ms, &random).into_uuid();
         IntentId::new(&id.to_string()).ok()
     }
 
@@ -202,8 +195,8 @@ impl Core {
         let intent = order.intent.clone();
         let holding = (intent.agent.clone(), intent.symbol.clone());
         let crossed = !before.is_zero() && before.is_sign_positive() != qty.is_sign_positive();
-        if (qty.is_zero() || crossed) && self.guards.remove(&holding).is_some() {
-            self.out.push(Effect::Record(Record::Guard(holding.clone(), None)));
+        if (qty.is_zero() || crossed) && self.protection.guards.remove(&holding).is_some() {
+            self.outbox.record(Record::Guard(holding.clone(), None));
         }
         if qty.is_zero() {
             return;
@@ -212,8 +205,9 @@ impl Core {
         if !same_side || intent.reduce_only {
             return;
         }
-        let known = self.guards.contains_key(&holding);
+        let known = self.protection.guards.contains_key(&holding);
         let guard = self
+            .protection
             .guards
             .entry(holding.clone())
             .or_insert_with(|| Guard::bare(intent.version.clone()));
@@ -223,7 +217,7 @@ impl Core {
         };
         if taken || !known {
             let record = Record::Guard(holding, Some(Box::new(guard.clone())));
-            self.out.push(Effect::Record(record));
+            self.outbox.record(record);
         }
     }
 
@@ -237,7 +231,7 @@ impl Core {
         let failed = order.status != OrderStatus::Filled;
         let text = order.text.clone().unwrap_or_default();
         let now = self.now.ms;
-        let Some(guard) = self.guards.get_mut(&holding) else { return };
+        let Some(guard) = self.protection.guards.get_mut(&holding) else { return };
         if !failed {
             guard.failures = 0;
             return;

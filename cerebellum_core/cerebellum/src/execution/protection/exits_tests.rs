@@ -87,7 +87,7 @@ fn a_deadline_works_without_a_book_and_after_a_restart() {
     story.fill(&order, "entry", "1", 100);
     let recovered = Recovered {
         ledger: story.core.ledger.clone(),
-        guards: story.core.guards.clone(),
+        guards: story.core.protection.guards.clone(),
         last_seq: story.core.last_seq(),
         last_exec_ts: Some(1_000_001),
         ..Recovered::default()
@@ -325,10 +325,10 @@ fn a_lost_day_closes_the_agent_for_entries_only() {
     story.pass(1_000);
     story.quote(96, 97);
     story.pass(1_000);
-    assert_eq!(story.core.states.get(&(Some(name("a")), None)), TradingState::Active);
+    assert_eq!(story.core.risk.states.get(&(Some(name("a")), None)), TradingState::Active);
     story.quote(93, 94);
     story.pass(1_000);
-    assert_eq!(story.core.states.get(&(Some(name("a")), None)), TradingState::ReduceOnly);
+    assert_eq!(story.core.risk.states.get(&(Some(name("a")), None)), TradingState::ReduceOnly);
     story.submit("a", Side::Buy, "1");
     assert_eq!(story.ack(), (AckStatus::Rejected, Some(RejectCode::DailyLoss)));
     story.submit("b", Side::Buy, "1");

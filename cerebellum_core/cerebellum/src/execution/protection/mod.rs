@@ -6,6 +6,8 @@
 
 /// Protective exits, flatten, dead-man switch.
 mod exits;
+/// What watches over positions.
+pub(in crate::execution) mod protection_state;
 /// Exits beside each other.
 pub(in crate::execution) mod reduce_only_capacity;
 

@@ -9,7 +9,7 @@ use rust_decimal::Decimal;
 
 use crate::execution::{
     model::{
-        io::{Effect, Execution, Record},
+        io::{Execution, Record},
         ledger::shares,
     },
     Core,
@@ -24,7 +24,7 @@ impl Core {
     /// A payment can be told before fills that were earlier, and long after the position was closed.
     /// One that positions never explain is shared by what is known, or is foreign if nothing is.
     pub(in crate::execution) fn settle_funding(&mut self) {
-        for (execution, since) in std::mem::take(&mut self.funding) {
+        for (execution, since) in std::mem::take(&mut self.executions.funding) {
             let held = self.ledger.held_at(&execution.symbol, execution.exec_ts, execution.qty);
             let waited = self.now.ms - since > PATIENCE_MS;
             match held {
@@ -33,7 +33,7 @@ impl Core {
                     let held = self.ledger.held_before(&execution.symbol, execution.exec_ts);
                     self.share(&execution, &held);
                 }
-                None => self.funding.push((execution, since)),
+                None => self.executions.funding.push((execution, since)),
             }
         }
     }
@@ -46,13 +46,13 @@ impl Core {
         }
         for (agent, amount) in shares {
             self.ledger.book_funding(&agent, amount);
-            self.out.push(Effect::Record(Record::Funding {
+            self.outbox.record(Record::Funding {
                 exec_id: execution.exec_id.clone(),
                 agent: agent.clone(),
                 symbol: execution.symbol.clone(),
                 amount,
                 exec_ts: execution.exec_ts,
-            }));
+            });
             let (ts, seq) = self.next_seq();
             self.tell(Event::Funding(FundingEvent {
                 v: V1,

@@ -4,12 +4,20 @@
 //! `Core::watch_foreign_orders` for what is to be asked. Invariants: an execution is booked once, no
 //! intent is taken before everything missed was fetched, and a difference that stays is an alarm.
 
-/// Comparing the agents' sum with the venue.
+/// Where the reconciliation stands.
 pub(in crate::execution) mod audit;
+/// Which executions are booked.
+pub(in crate::execution) mod executions;
 /// Open orders that are not ours.
 pub(in crate::execution) mod foreign_orders;
 /// Funding payments and whose they are.
 mod funding;
+/// The list of the account's open orders.
+mod open_orders;
+/// Comparing the agents' sum with the venue.
+mod position_audit;
+/// Readiness after a connect.
+mod readiness;
 /// What the venue says.
 mod venue_events;
 

@@ -9,11 +9,11 @@ use rust_decimal::Decimal;
 
 use crate::execution::{
     model::{
-        io::{Effect, Execution, ExecutionKind, Input, OrderSeen, Record},
+        io::{Execution, ExecutionKind, Input, OrderSeen, Record},
         ledger::Booking,
     },
     oms::state_machine::Happened,
-    Core, REMEMBERED,
+    Core,
 };
 
 impl Core {
@@ -49,7 +49,7 @@ impl Core {
                 // Rows of a stream tell that nothing older is missing only once its pull is done.
                 if self.audit.pulled {
                     let newest = executions.iter().map(|execution| execution.exec_ts).max();
-                    self.last_exec_ts = self.last_exec_ts.max(newest);
+                    self.executions.newest_ts = self.executions.newest_ts.max(newest);
                 }
                 self.settle_funding();
                 if pulled {
@@ -63,11 +63,8 @@ impl Core {
             }
             Input::Positions(venue) => self.compare_positions(&venue),
             Input::OpenOrders(orders) => self.look_through(&orders),
-            Input::Wallet(balance) => self.wallet = Some(balance),
-            Input::Pause(until) => {
-                self.pacer.pause_until(until);
-                self.amends.pause_until(until);
-            }
+            Input::Wallet(balance) => self.audit.wallet = Some(balance),
+            Input::Pause(until) => self.rates.pause_until(until),
             Input::ClockDrift { offset_ms } => {
                 let text = format!("the venue's clock is {offset_ms} ms ahead of ours; check NTP");
                 self.alarm("clock_drift", text, None, None);
@@ -155,17 +152,13 @@ impl Core {
     }
 
     fn execution(&mut self, execution: &Execution) {
-        if !self.seen_executions.insert(execution.exec_id.clone()) {
+        if !self.executions.insert(&execution.exec_id) {
             return;
         }
-        self.seen_order.push_back(execution.exec_id.clone());
-        if self.seen_order.len() > REMEMBERED {
-            if let Some(oldest) = self.seen_order.pop_front() {
-                self.seen_executions.remove(&oldest);
-            }
-        }
         match &execution.kind {
-            ExecutionKind::Funding => self.funding.push((execution.clone(), self.now.ms)),
+            ExecutionKind::Funding => {
+                self.executions.funding.push((execution.clone(), self.now.ms))
+            }
             ExecutionKind::Trade | ExecutionKind::Other(_) => {
                 match self.link_for(&execution.link_id, &execution.order_id) {
                     Some(link) => self.fill(&link, execution),
@@ -203,7 +196,7 @@ impl Core {
             exec_ts: execution.exec_ts,
             reason: intent.reason.clone(),
         };
-        self.out.push(Effect::Record(Record::Fill(Box::new(event.clone()))));
+        self.outbox.record(Record::Fill(Box::new(event.clone())));
         self.tell(Event::Fill(event));
         let before = self.ledger.position(&intent.agent, &intent.symbol).qty;
         let position = self.ledger.book(&Booking {
@@ -247,7 +240,7 @@ impl Core {
     }
 
     pub(in crate::execution) fn foreign(&mut self, execution: &Execution, why: &str) {
-        self.out.push(Effect::Record(Record::Foreign(Box::new(execution.clone()))));
+        self.outbox.record(Record::Foreign(Box::new(execution.clone())));
         let signed = match execution.side {
             protocol::wire::field::Side::Buy => execution.qty,
             protocol::wire::field::Side::Sell => Decimal::ZERO - execution.qty,

@@ -2,8 +2,8 @@ use protocol::wire::field::Name;
 
 use super::*;
 use crate::execution::{
+    model::trading_state::States,
     testing::{instrument, intent},
-    States,
 };
 
 struct World {

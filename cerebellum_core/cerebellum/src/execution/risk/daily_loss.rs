@@ -6,9 +6,9 @@ use protocol::wire::field::{Name, Symbol, TradingState};
 use rust_decimal::Decimal;
 
 use crate::execution::{
-    model::io::{Effect, Record},
+    model::{day_book::DayBook, io::Record},
     risk::checks::DayLoss,
-    Core, DayBook,
+    Core,
 };
 
 /// Milliseconds of a day.
@@ -26,17 +26,13 @@ impl Core {
             self.ledger.agent_cash().map(|(agent, cash)| (agent.clone(), Ok(*cash))).collect();
         for ((agent, symbol), position) in self.ledger.positions() {
             let equity = all.entry(agent.clone()).or_insert(Ok(Decimal::ZERO));
-            match (self.quotes.get(symbol), &mut *equity) {
+            match (self.market.quotes.get(symbol), &mut *equity) {
                 (Some(quote), Ok(sum)) => *sum += position.qty.saturating_mul(quote.mid()),
                 (None, Ok(_)) => *equity = Err(symbol.clone()),
                 (_, Err(_)) => {}
             }
         }
         all
-    }
-
-    fn day_start(&self, agent: &Name) -> Decimal {
-        self.day.as_ref().and_then(|day| day.start.get(agent.as_str())).copied().unwrap_or_default()
     }
 
     /// What is known of an agent's loss, and of that of all, since the market day began.
@@ -55,7 +51,7 @@ impl Core {
         if let Some(most) = limits.agent {
             let lost = match equities.get(agent) {
                 None => Decimal::ZERO,
-                Some(Ok(equity)) => self.day_start(agent) - *equity,
+                Some(Ok(equity)) => self.risk.day_start(agent) - *equity,
                 Some(Err(symbol)) => return unknown(symbol),
             };
             if lost >= most {
@@ -70,7 +66,7 @@ impl Core {
         let mut lost = Decimal::ZERO;
         for (name, equity) in &equities {
             match equity {
-                Ok(equity) => lost += self.day_start(name) - *equity,
+                Ok(equity) => lost += self.risk.day_start(name) - *equity,
                 Err(symbol) => return unknown(symbol),
             }
         }
@@ -92,12 +88,12 @@ impl Core {
     pub(in crate::execution) fn watch_daily_loss(&mut self) {
         let limits = self.setup.limits.daily_loss.clone();
         let limited = limits.agent.is_some() || limits.total.is_some();
-        let day = self.market_ms / DAY_MS;
-        let turns = self.day.as_ref().is_none_or(|book| book.day != day);
+        let day = self.market.ms / DAY_MS;
+        let turns = self.risk.day.as_ref().is_none_or(|book| book.day != day);
         if !limited {
-            self.unmarked.clear();
+            self.risk.unmarked.clear();
         }
-        if self.market_ms == 0 || !(limited || turns) {
+        if self.market.ms == 0 || !(limited || turns) {
             return;
         }
         let equities = self.equities();
@@ -113,15 +109,15 @@ impl Core {
             if whole {
                 let start = known.iter().map(|(n, e)| (n.as_str().to_owned(), *e)).collect();
                 let book = DayBook { day, start };
-                self.day = Some(book.clone());
-                self.out.push(Effect::Record(Record::Day(book)));
+                self.risk.day = Some(book.clone());
+                self.outbox.record(Record::Day(book));
             }
             return;
         }
         let losses: Vec<(Name, Decimal)> = known
             .into_iter()
             .map(|(name, equity)| {
-                let lost = self.day_start(&name) - equity;
+                let lost = self.risk.day_start(&name) - equity;
                 (name, lost)
             })
             .collect();
@@ -140,13 +136,13 @@ impl Core {
     fn tell_missing_marks(&mut self, equities: &Equities) {
         let missing: BTreeSet<Symbol> =
             equities.values().filter_map(|equity| equity.as_ref().err().cloned()).collect();
-        for symbol in missing.difference(&self.unmarked.clone()) {
+        for symbol in missing.difference(&self.risk.unmarked.clone()) {
             let text = format!(
                 "the day's loss is not known: the book of {symbol} is stale and a position is held \
                  in it; entries that it matters to are refused until the book is back"
             );
             self.alarm("mark_unknown", text, None, Some(symbol.clone()));
         }
-        self.unmarked = missing;
+        self.risk.unmarked = missing;
     }
 }

@@ -9,7 +9,7 @@ use protocol::wire::{
 
 use crate::execution::{
     model::{
-        io::{Client, Effect, Record},
+        io::{Client, Record},
         limits::{DailyLossLimits, Limits, OrderLimits, PositionLimits, VenueLimits},
     },
     Core,
@@ -30,7 +30,7 @@ impl Core {
             return;
         }
         let record = Record::Limits(Some(Box::new(new.clone())));
-        self.out.push(Effect::Record(record));
+        self.outbox.record(record);
         let changes = differences(&old, &new);
         let text = format!("{operator} set {changes}; kept until the file is read again");
         self.apply_limits(new);
@@ -41,7 +41,7 @@ impl Core {
     /// The limits of the file, read again; those of a command are forgotten.
     pub(in crate::execution) fn take_limits(&mut self, limits: Limits) {
         let changes = differences(&self.setup.limits, &limits);
-        self.out.push(Effect::Record(Record::Limits(None)));
+        self.outbox.record(Record::Limits(None));
         self.apply_limits(limits);
         self.alarm("limits_changed", format!("the file was read again: {changes}"), None, None);
     }
@@ -60,8 +60,7 @@ impl Core {
     fn apply_limits(&mut self, limits: Limits) {
         self.setup.limits = limits;
         let per_second = self.setup.limits.venue.orders_per_second as usize;
-        self.pacer.set_per_second(per_second);
-        self.amends.set_per_second(per_second);
+        self.rates.set_per_second(per_second);
     }
 }
 

@@ -122,7 +122,7 @@ fn a_daily_loss_limit_set_at_noon_counts_from_the_start_of_the_day() {
         story.command(set_daily_loss(most));
         story.pass(1_000);
         // Bought at 100 for a fee of 0.01, worth 92.5 now.
-        assert_eq!(story.core.states.get(&(Some(name("a")), None)), state, "limit {most}");
+        assert_eq!(story.core.risk.states.get(&(Some(name("a")), None)), state, "limit {most}");
     }
 }
 
@@ -136,12 +136,12 @@ fn a_day_that_turns_without_limits_leaves_the_loss_of_the_day_before_behind() {
     story.pass(1_000);
     story.command(set_daily_loss("5"));
     story.pass(1_000);
-    assert_eq!(story.core.states.get(&(Some(name("a")), None)), TradingState::Active);
+    assert_eq!(story.core.risk.states.get(&(Some(name("a")), None)), TradingState::Active);
     story.quote(95, 96);
     story.quote(91, 92);
     story.command(set_daily_loss("1"));
     story.pass(1_000);
-    assert_eq!(story.core.states.get(&(Some(name("a")), None)), TradingState::ReduceOnly);
+    assert_eq!(story.core.risk.states.get(&(Some(name("a")), None)), TradingState::ReduceOnly);
 }
 
 #[test]

@@ -68,11 +68,11 @@ fn a_loss_that_is_not_known_refuses_entries_and_is_alarmed_once() {
     exit.reduce_only = true;
     story.send(&exit);
     assert_eq!(story.ack().0, AckStatus::Accepted);
-    assert_eq!(story.core.states.get(&(Some(name("a")), None)), TradingState::Active);
+    assert_eq!(story.core.risk.states.get(&(Some(name("a")), None)), TradingState::Active);
     // The price it comes back with shows the loss that cost would have hidden.
     quote_ether(&mut story, 9);
     story.pass(1_000);
-    assert_eq!(story.core.states.get(&(Some(name("a")), None)), TradingState::ReduceOnly);
+    assert_eq!(story.core.risk.states.get(&(Some(name("a")), None)), TradingState::ReduceOnly);
     story.tell(Input::BookStale { symbol: ether() });
     story.pass(1_000);
     assert_eq!(story.risks("mark_unknown"), 2, "a new spell is told again");

@@ -10,6 +10,8 @@ pub mod checks;
 mod daily_loss;
 /// Limits that are put in force while running.
 mod limit_updates;
+/// What risk keeps in mind.
+pub(in crate::execution) mod risk_state;
 
 #[cfg(test)]
 mod limit_updates_tests;
