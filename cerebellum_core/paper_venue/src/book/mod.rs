@@ -9,10 +9,8 @@ use crate::market::candle::Point;
 use crate::market::instrument::Instrument;
 use ladder::Ladder;
 use modelled::ModelledBook;
+pub use modelled::DEPTH;
 use protocol::bybit::enums::Side;
-
-/// Most levels of a side.
-pub const DEPTH: usize = 1_000;
 
 /// Everybody else's book.
 #[derive(Debug, Clone)]

@@ -2,9 +2,10 @@
 
 use super::faults::{break_sockets, silence, Fault};
 use super::scope::Scope;
-use super::{parameters, rest, Core, Venue};
+use super::{parameters, Core, Venue};
 use crate::feed::hub::Out;
 use crate::market::funding::Funding;
+use crate::server::query;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{header, Method, StatusCode, Uri};
@@ -21,7 +22,7 @@ pub async fn handle(
     uri: Uri,
     body: Bytes,
 ) -> Response {
-    let query = rest::read_query(uri.query().unwrap_or(""));
+    let query = query::read_query(uri.query().unwrap_or(""));
     let answer = match (&method, what.as_str()) {
         (&Method::GET, "status") => parameters::only(&[], &query).map(|()| status(&venue)),
         (&Method::GET, "ledger") => {

@@ -2,13 +2,17 @@
 
 use super::limits::Limits;
 use super::scope::Request;
-use super::{admin, batch, private, public, rest, sockets, Venue};
+use super::{admin, batch, private, public, sockets, Venue};
 use crate::clock::{wall_ms, MarketClock};
 use crate::doors::Tap;
 use crate::exchange::account::Opening;
 use crate::exchange::{Exchange, Refusal};
 use crate::feed::hub::Out;
 use crate::market::Market;
+use crate::server::answer;
+use crate::server::answer::Answer;
+use crate::server::query;
+use crate::server::rate_limited;
 use protocol::bybit::codes;
 use rust_decimal::Decimal;
 use serde::de::IgnoredAny;
@@ -97,7 +101,7 @@ impl Probe {
         let outcome = match text("door") {
             "rest" => {
                 let answer = self.rest(text("method"), text("path"), text("query"), body);
-                let envelope = rest::envelope(answer, STAMP);
+                let envelope = answer::envelope(answer, STAMP);
                 let code = envelope.get("retCode").and_then(Value::as_i64);
                 let code = code.ok_or_else(|| format!("no envelope: {envelope}"))?;
                 tell(code == codes::OK, &format!("{} {code}", text("path")))
@@ -116,8 +120,8 @@ impl Probe {
         Ok(outcome)
     }
 
-    fn rest(&self, method: &str, path: &str, query: &str, body: &Value) -> rest::Answer {
-        let asked = if method == "GET" { rest::read_query(query) } else { body.clone() };
+    fn rest(&self, method: &str, path: &str, query: &str, body: &Value) -> Answer {
+        let asked = if method == "GET" { query::read_query(query) } else { body.clone() };
         self.venue.with(|core| {
             if let Some(name) = path.strip_prefix("/v5/market/").filter(|_| method == "GET") {
                 let answer = public::answer(core, name, &asked);
@@ -132,7 +136,7 @@ impl Probe {
             let request = Request {
                 endpoint: bucket.0,
                 account: Some(0),
-                symbol: rest::symbol_of(&asked),
+                symbol: query::symbol_of(&asked),
                 channel: "rest",
             };
             match batch::single(path) {
@@ -140,7 +144,7 @@ impl Probe {
                     let done = batch::answer(core, &self.venue, &request, path, bucket, &asked);
                     done.0.map(|(rows, outcomes)| json!({"list": rows, "outcomes": outcomes}))
                 }
-                None => rest::limited(core, &self.venue, &request, path, bucket, &asked).0,
+                None => rate_limited::limited(core, &self.venue, &request, path, bucket, &asked).0,
             }
         })
     }

@@ -1,6 +1,6 @@
 //! Queries of market data.
 
-use super::rest::Answer;
+use super::answer::Answer;
 use super::{parameters, Core};
 use crate::clock::wall_ns;
 use crate::exchange::request::Fields;

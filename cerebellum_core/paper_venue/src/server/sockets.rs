@@ -1,12 +1,14 @@
 //! WebSocket connections: public, private and trade.
 
 use super::scope::Request;
-use super::{auth, batch, private, rest, Core, Venue};
+use super::{auth, batch, private, Core, Venue};
 use crate::clock::wall_ms;
 use crate::doors::Tap;
 use crate::exchange::request::Fields;
 use crate::feed::hub::{Out, BACKLOG};
 use crate::feed::Topic;
+use crate::server::query;
+use crate::server::rate_limited;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{ConnectInfo, State};
 use axum::response::Response;
@@ -264,7 +266,7 @@ async fn hear_trade(venue: &Arc<Venue>, id: u64, request: &Value) {
     let seen = Request {
         endpoint: private::bucket("POST", &path).map_or("", |(name, _)| name),
         account: venue.quietly(|core| core.hub.listener(id).and_then(|one| one.account)),
-        symbol: rest::symbol_of(body),
+        symbol: query::symbol_of(body),
         channel: "trade",
     };
     let (before, after) = venue.quietly(|core| core.faults.lateness(&seen));
@@ -382,7 +384,7 @@ pub(super) fn answer_trade(
             let seen = Request {
                 endpoint: bucket.0,
                 account: Some(account),
-                symbol: rest::symbol_of(body),
+                symbol: query::symbol_of(body),
                 channel: "trade",
             };
             let (answer, allowance) = match batch::single(&path) {
@@ -397,7 +399,7 @@ pub(super) fn answer_trade(
                 }
                 None => {
                     reply.insert("retExtInfo".to_owned(), json!({}));
-                    rest::limited(core, venue, &seen, &path, bucket, body)
+                    rate_limited::limited(core, venue, &seen, &path, bucket, body)
                 }
             };
             reply.insert(

@@ -7,7 +7,8 @@ use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
 };
 
-use super::WIRE_VERSION;
+/// The version of the wire that this code speaks.
+pub const WIRE_VERSION: u64 = 1;
 
 /// The field `v`: always 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -12,10 +12,33 @@ use serde::{
     Deserialize, Deserializer,
 };
 
-use super::{field::V1, Command, WIRE_VERSION};
+use super::{
+    field::{V1, WIRE_VERSION},
+    frame::Family,
+    Command,
+};
+
+impl Family for Command {
+    const TYPES: &'static [&'static str] = &[
+        "submit",
+        "amend",
+        "cancel",
+        "cancel_all",
+        "flatten",
+        "set_state",
+        "set_limits",
+        "heartbeat",
+        "snapshot",
+        "replay",
+    ];
+
+    fn read(frame: &[u8]) -> serde_json::Result<Self> {
+        command(frame).or_else(|_| serde_json::from_slice(frame))
+    }
+}
 
 /// Reads a frame that is a command in that order; any other frame is an error without meaning.
-pub(super) fn command(frame: &[u8]) -> serde_json::Result<Command> {
+fn command(frame: &[u8]) -> serde_json::Result<Command> {
     let mut deserializer = serde_json::Deserializer::from_slice(frame);
     let command = deserializer.deserialize_map(InOrder)?;
     deserializer.end()?;
