@@ -9,7 +9,7 @@ use tokio::signal::unix::{signal, SignalKind};
 use crate::{
     bybit::{keys::Keys, orders::Orders, rest::RestClient, unreadable::Unreadable, ws_trade},
     connect::{self, Way},
-    engine::{clock, market, sockets::Sockets, Engine, Hands, Inbox},
+    engine::{clock, market, sockets::Sockets, Engine, Gateway, Inbox},
     execution::{
         model::{io::Input, limits::Limits},
         Core, Setup,
@@ -96,7 +96,7 @@ fn start(
     metrics: Option<String>,
 ) -> Result<(EngineTask, Way), String> {
     let broken = |error: crate::journal::JournalError| error.to_string();
-    let (inbox, letterbox) = Inbox::pair()?;
+    let (inbox, queue) = Inbox::pair()?;
     let rest = RestClient::new(&settings.rest, keys, settings.receive_window_ms)?
         .telling(Unreadable::new(inbox.clone()))
         .trading(&settings.symbols);
@@ -147,8 +147,8 @@ fn start(
     metrics::gauge!("cerebellum_journal_trouble").set(0.0);
     let (line, runner) = settings.ws_trade.is_some().then(ws_trade::line).unzip();
     let orders = Orders::new(rest.clone(), line);
-    let hands = Hands::new(orders, inbox.clone(), tokio::runtime::Handle::current());
-    let mut engine = Engine::new(core, journal, sockets, letterbox, hands);
+    let gateway = Gateway::new(orders, inbox.clone(), tokio::runtime::Handle::current());
+    let mut engine = Engine::new(core, journal, sockets, queue, gateway);
     let (ended, task) = tokio::sync::oneshot::channel();
     std::thread::Builder::new()
         .name("engine".to_owned())

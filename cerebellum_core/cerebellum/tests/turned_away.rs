@@ -14,7 +14,7 @@ use cerebellum::{
         rest::RestClient,
         unreadable::Unreadable,
     },
-    engine::{Inbox, Letter},
+    engine::{Inbox, Message},
     execution::model::io::{CreateOrder, CreateOutcome, Input},
 };
 use protocol::wire::field::{Kind, Side, Symbol};
@@ -50,7 +50,7 @@ async fn after_http_403_no_request_leaves_and_orders_say_why() {
     let envelope = r#"{"retCode":10018,"retMsg":"access too frequent","result":{},"time":1}"#;
     for text in [envelope, "<html>Forbidden</html>"] {
         let (asked, address) = venue(StatusCode::FORBIDDEN, text).await;
-        let (inbox, mut letterbox) = Inbox::pair().unwrap();
+        let (inbox, mut queue) = Inbox::pair().unwrap();
         let keys = Keys::new("k", "s").unwrap();
         let rest = RestClient::new(&address, keys, 5_000).unwrap().telling(Unreadable::new(inbox));
         assert!(!rest.positions().await.unwrap_err().hopeless);
@@ -65,8 +65,8 @@ async fn after_http_403_no_request_leaves_and_orders_say_why() {
         assert!(matches!(outcome, CreateOutcome::NotExecuted { .. }), "it may go another way");
         assert_eq!(asked.load(Ordering::SeqCst), 1, "{text}");
         let mut told = Vec::new();
-        while let Some(letter) = letterbox.take() {
-            let Letter::Input(Input::Notice { code, text, .. }) = letter else { panic!() };
+        while let Some(message) = queue.take() {
+            let Message::Input(Input::Notice { code, text, .. }) = message else { panic!() };
             told.push((code, text));
         }
         assert!(matches!(told.as_slice(), [("rest_paused", text)] if text.contains("600 s")));

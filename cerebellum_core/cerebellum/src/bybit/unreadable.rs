@@ -75,18 +75,18 @@ impl Unreadable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Letter;
+    use crate::engine::Message;
 
     #[test]
     fn a_place_that_goes_on_is_one_alarm_a_minute_and_another_place_is_another() {
-        let (inbox, mut letterbox) = Inbox::pair().unwrap();
+        let (inbox, mut queue) = Inbox::pair().unwrap();
         let unreadable = Unreadable::new(inbox);
         for place in ["execution", "execution", "/v5/position/list"] {
             unreadable.tell(place, "row lacks execFee");
         }
         let mut told = Vec::new();
-        while let Some(letter) = letterbox.take() {
-            let Letter::Input(Input::Notice { code, text, .. }) = letter else { panic!() };
+        while let Some(message) = queue.take() {
+            let Message::Input(Input::Notice { code, text, .. }) = message else { panic!() };
             told.push((code, text));
         }
         assert_eq!(

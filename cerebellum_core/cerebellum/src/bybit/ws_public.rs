@@ -35,7 +35,7 @@ pub struct PublicSetup {
 
 type Backfill = (Symbol, (u64, u64), Option<Vec<Candle>>);
 
-struct Hands {
+struct Gateway {
     rest: RestClient,
     inbox: Inbox,
     market: Sender<Market>,
@@ -53,17 +53,17 @@ pub async fn run(
     up: watch::Sender<bool>,
 ) {
     let (backfills, mut answers) = mpsc::unbounded_channel();
-    let hands = Hands { rest, inbox, market, backfills, up };
+    let gateway = Gateway { rest, inbox, market, backfills, up };
     let mut back_off = BackOff::default();
     loop {
-        let why = match session(&setup, &mut data, &hands, &mut answers, &mut back_off).await {
+        let why = match session(&setup, &mut data, &gateway, &mut answers, &mut back_off).await {
             Ok(()) => return,
             Err(why) => why,
         };
         tracing::warn!(why, "public streams are down");
         metrics::counter!("cerebellum_reconnects_total", "stream" => "public").increment(1);
         let outcomes = data.disconnected(&why);
-        if hands.act(outcomes).is_err() {
+        if gateway.act(outcomes).is_err() {
             return;
         }
         tokio::time::sleep(back_off.wait()).await;
@@ -73,7 +73,7 @@ pub async fn run(
 async fn session(
     setup: &PublicSetup,
     data: &mut MarketData,
-    hands: &Hands,
+    gateway: &Gateway,
     answers: &mut mpsc::UnboundedReceiver<Backfill>,
     back_off: &mut BackOff,
 ) -> Result<(), String> {
@@ -94,7 +94,7 @@ async fn session(
             let reached = candles.is_some();
             let found = candles.unwrap_or_default();
             let outcomes = data.candles_answered(&symbol, found, asked, reached);
-            if hands.act(outcomes).is_err() {
+            if gateway.act(outcomes).is_err() {
                 return Ok(());
             }
         }
@@ -104,7 +104,7 @@ async fn session(
             None => Vec::new(),
             Some(Ok(outcomes)) => outcomes,
             Some(Err(error)) => {
-                hands.rest.complaints().tell("public frame, which is dropped", &error);
+                gateway.rest.complaints().tell("public frame, which is dropped", &error);
                 Vec::new()
             }
         };
@@ -127,22 +127,22 @@ async fn session(
                 _ => {}
             }
         }
-        if hands.act(outcomes).is_err() {
+        if gateway.act(outcomes).is_err() {
             return Ok(());
         }
         if !told_up && data.is_whole() {
             told_up = true;
             back_off.reset();
             tracing::info!("public streams are up");
-            hands.up.send_replace(true);
-            if hands.inbox.send(Input::PublicUp).is_err() {
+            gateway.up.send_replace(true);
+            if gateway.inbox.send(Input::PublicUp).is_err() {
                 return Ok(());
             }
         }
     }
 }
 
-impl Hands {
+impl Gateway {
     /// Does what the outcomes say; fails when the engine is gone.
     fn act(&self, outcomes: Vec<Outcome>) -> Result<(), ()> {
         for outcome in outcomes {

@@ -2,7 +2,7 @@
 
 use protocol::wire::{encode, field::RequestId, ErrorCode, Fault, Reply, MAX_FRAME_BYTES};
 
-use super::Letterbox;
+use super::queue::Queue;
 use crate::execution::model::io::Client;
 
 /// A message is refused before it is read into memory when it is larger than this.
@@ -57,21 +57,21 @@ impl Sockets {
         &self.events_address
     }
 
-    /// Waits for a command or a letter, at most so long.
+    /// Waits for a command or a message, at most so long.
     ///
     /// # Errors
     /// When polling fails for another reason than a signal.
-    pub fn wait(&self, letterbox: &Letterbox, at_most_ms: i64) -> Result<(), String> {
+    pub fn wait(&self, queue: &Queue, at_most_ms: i64) -> Result<(), String> {
         let mut items = [
             self.commands.as_poll_item(zmq::POLLIN),
-            zmq::PollItem::from_fd(letterbox.descriptor(), zmq::POLLIN),
+            zmq::PollItem::from_fd(queue.descriptor(), zmq::POLLIN),
         ];
         match zmq::poll(&mut items, at_most_ms) {
             Ok(_) | Err(zmq::Error::EINTR) => {}
             Err(error) => return Err(format!("poll: {error}")),
         }
         if items[1].is_readable() {
-            letterbox.silence();
+            queue.settle();
         }
         Ok(())
     }

@@ -52,7 +52,7 @@ impl World {
         }
     }
 
-    /// Hands an input to the core the way the engine does, with what only the journal knows.
+    /// Gateway an input to the core the way the engine does, with what only the journal knows.
     fn tell(&mut self, input: Input) {
         let input = match input {
             Input::OrderSeen(seen) => {

@@ -10,7 +10,10 @@ use rusqlite::params;
 use rust_decimal::Decimal;
 use serde_json::json;
 
-use super::{Journal, JournalError};
+use super::{
+    waiting::{OrderRow, Row},
+    Journal, JournalError,
+};
 use crate::execution::model::{
     guard::Guard,
     io::{Execution, ExecutionKind, Record},
@@ -23,26 +26,6 @@ const INSERT_ORDER: &str = "INSERT INTO orders VALUES
 const UPDATE_ORDER: &str = "UPDATE orders SET order_id = ?2, status = ?3, is_open = ?4,
     filled_qty = ?5, filled_value = ?6, sends = ?7, cancel_wanted = ?8, code = ?9, text = ?10,
     close_on_fill = ?11, qty = ?12, limit_price = ?13, amend = ?14 WHERE intent_id = ?1";
-
-/// An order whose row is to be written.
-#[derive(Debug)]
-pub(super) struct OrderRow {
-    order: Box<Order>,
-    is_new: bool,
-}
-
-/// A row that waits for the commit.
-#[derive(Debug)]
-pub(super) enum Row {
-    Record(Record),
-    Event { seq: u64, ts: u64, kind: &'static str, body: Arc<str> },
-}
-
-impl OrderRow {
-    pub(super) fn order(&self) -> &Order {
-        &self.order
-    }
-}
 
 impl Journal {
     /// Takes one row; it is written with the commit.

@@ -1,4 +1,4 @@
-//! The queue into the engine, with a bell for its poll.
+//! The queue into the engine, with a wake-up for its poll.
 
 use std::{
     io::{Read, Write},
@@ -9,28 +9,28 @@ use std::{
     },
 };
 
-use super::Letter;
+use super::message::Message;
 use crate::execution::model::io::Input;
 
 /// The sending end; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Inbox {
-    letters: mpsc::Sender<Letter>,
-    bell: Arc<Bell>,
+    messages: mpsc::Sender<Message>,
+    wake_up: Arc<WakeUp>,
 }
 
 #[derive(Debug)]
-struct Bell {
-    rung: AtomicBool,
+struct WakeUp {
+    pending: AtomicBool,
     stopping: AtomicBool,
     wire: UnixStream,
 }
 
 /// The receiving end.
 #[derive(Debug)]
-pub struct Letterbox {
-    letters: mpsc::Receiver<Letter>,
-    bell: Arc<Bell>,
+pub struct Queue {
+    messages: mpsc::Receiver<Message>,
+    wake_up: Arc<WakeUp>,
     wire: UnixStream,
 }
 
@@ -38,19 +38,19 @@ pub struct Letterbox {
 ///
 /// # Errors
 /// When the operating system gives no socket pair.
-pub fn pair() -> Result<(Inbox, Letterbox), String> {
+pub fn pair() -> Result<(Inbox, Queue), String> {
     let (ours, theirs) = UnixStream::pair().map_err(|error| format!("socket pair: {error}"))?;
     for end in [&ours, &theirs] {
         end.set_nonblocking(true).map_err(|error| format!("socket pair: {error}"))?;
     }
     let (sender, receiver) = mpsc::channel();
-    let bell = Arc::new(Bell {
-        rung: AtomicBool::new(false),
+    let wake_up = Arc::new(WakeUp {
+        pending: AtomicBool::new(false),
         stopping: AtomicBool::new(false),
         wire: ours,
     });
-    let inbox = Inbox { letters: sender, bell: Arc::clone(&bell) };
-    Ok((inbox, Letterbox { letters: receiver, bell, wire: theirs }))
+    let inbox = Inbox { messages: sender, wake_up: Arc::clone(&wake_up) };
+    Ok((inbox, Queue { messages: receiver, wake_up, wire: theirs }))
 }
 
 impl Inbox {
@@ -58,7 +58,7 @@ impl Inbox {
     ///
     /// # Errors
     /// When the operating system gives no socket pair.
-    pub fn pair() -> Result<(Self, Letterbox), String> {
+    pub fn pair() -> Result<(Self, Queue), String> {
         pair()
     }
 
@@ -68,7 +68,7 @@ impl Inbox {
     /// When the engine is gone.
     #[allow(clippy::result_unit_err)] // There is one reason only.
     pub fn send(&self, input: Input) -> Result<(), ()> {
-        self.post(Letter::Input(input))
+        self.post(Message::Input(input))
     }
 
     /// Asks the engine to stop in order, before it reads what else waits.
@@ -77,42 +77,42 @@ impl Inbox {
     /// When the engine is gone.
     #[allow(clippy::result_unit_err)] // There is one reason only.
     pub fn stop(&self) -> Result<(), ()> {
-        self.bell.stopping.store(true, Ordering::Release);
-        self.post(Letter::Stop)
+        self.wake_up.stopping.store(true, Ordering::Release);
+        self.post(Message::Stop)
     }
 
-    pub(super) fn post(&self, letter: Letter) -> Result<(), ()> {
-        self.letters.send(letter).map_err(|_| ())?;
-        if !self.bell.rung.swap(true, Ordering::AcqRel) {
-            // A full pipe rings just as well.
-            let _ = (&self.bell.wire).write(&[1]);
+    pub(super) fn post(&self, message: Message) -> Result<(), ()> {
+        self.messages.send(message).map_err(|_| ())?;
+        if !self.wake_up.pending.swap(true, Ordering::AcqRel) {
+            // A full pipe wakes just as well.
+            let _ = (&self.wake_up.wire).write(&[1]);
         }
         Ok(())
     }
 }
 
-impl Letterbox {
-    /// The descriptor that becomes readable when a letter waits.
+impl Queue {
+    /// The descriptor that becomes readable when a message waits.
     #[must_use]
     pub fn descriptor(&self) -> i32 {
         self.wire.as_raw_fd()
     }
 
-    /// Silences the bell; letters that come later ring again.
-    pub fn silence(&self) {
+    /// Takes the wake-up; messages that come later wake again.
+    pub fn settle(&self) {
         let mut scratch = [0_u8; 64];
         while matches!((&self.wire).read(&mut scratch), Ok(count) if count == scratch.len()) {}
-        self.bell.rung.store(false, Ordering::Release);
+        self.wake_up.pending.store(false, Ordering::Release);
     }
 
     /// Whether a stop was asked for.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
-        self.bell.stopping.load(Ordering::Acquire)
+        self.wake_up.stopping.load(Ordering::Acquire)
     }
 
-    /// The next letter, if one waits.
-    pub fn take(&mut self) -> Option<Letter> {
-        self.letters.try_recv().ok()
+    /// The next message, if one waits.
+    pub fn take(&mut self) -> Option<Message> {
+        self.messages.try_recv().ok()
     }
 }

@@ -12,7 +12,7 @@ use protocol::wire::{
     Reply,
 };
 
-use super::{clock, Engine, Later};
+use super::{clock, deferred::Deferred, thread::Engine};
 use crate::execution::model::{
     io::{AmendOutcome, CreateOutcome, Effect, Input},
     journaling::Journaling,
@@ -25,30 +25,17 @@ const REMIND: Duration = Duration::from_secs(10);
 /// How long a stop waits for the last rows to be written.
 const LAST_ROWS: Duration = Duration::from_secs(3);
 
-/// What waits while the journal takes no rows.
-#[derive(Debug, Default)]
-pub(super) struct Held {
-    later: Vec<Later>,
-    /// What the journal could not be asked about.
-    pub(super) unread: Vec<Input>,
-    /// For the core, before anything else.
-    pub(super) news: Vec<Input>,
-    condition: Journaling,
-    retry_at: i64,
-    reminded: Option<Instant>,
-}
-
 impl Engine {
     /// Commits; returns what may be done now.
-    pub(super) fn keep(&mut self, later: Vec<Later>) -> Result<Vec<Later>, String> {
+    pub(super) fn keep(&mut self, later: Vec<Deferred>) -> Result<Vec<Deferred>, String> {
         let now = clock::now().ms;
         let holds = matches!(self.held.condition, Journaling::Held(_));
         if holds && now < self.held.retry_at {
-            return Ok(self.let_out(later));
+            return Ok(self.release_exits(later));
         }
         match self.journal.commit() {
             Ok(()) => {
-                self.hear(match self.journal.shortage() {
+                self.set_condition(match self.journal.shortage() {
                     None => Journaling::Whole,
                     Some(why) => Journaling::Reserve(why.to_owned()),
                 });
@@ -62,8 +49,8 @@ impl Engine {
             Err(error) if error.may_pass() => {
                 self.held.retry_at = now + RETRY_MS;
                 self.remind(&error.to_string());
-                self.hear(Journaling::Held(error.to_string()));
-                Ok(self.let_out(later))
+                self.set_condition(Journaling::Held(error.to_string()));
+                Ok(self.release_exits(later))
             }
             Err(error) => Err(error.to_string()),
         }
@@ -87,7 +74,7 @@ impl Engine {
         Ok(())
     }
 
-    fn hear(&mut self, condition: Journaling) {
+    fn set_condition(&mut self, condition: Journaling) {
         if condition.level() == self.held.condition.level() {
             return;
         }
@@ -106,11 +93,11 @@ impl Engine {
     }
 
     /// Lets out what makes positions smaller, and holds or gives back the rest.
-    fn let_out(&mut self, later: Vec<Later>) -> Vec<Later> {
+    fn release_exits(&mut self, later: Vec<Deferred>) -> Vec<Deferred> {
         let mut out = Vec::new();
         for thing in later {
             match thing {
-                Later::Venue(Effect::Create(order)) if !self.core.is_exit(&order.link_id) => {
+                Deferred::Venue(Effect::Create(order)) if !self.core.is_exit(&order.link_id) => {
                     let outcome = CreateOutcome::NotExecuted {
                         retry_at: clock::now().ms,
                         text: "it could not be journaled before it left".to_owned(),
@@ -118,15 +105,15 @@ impl Engine {
                     let link_id = order.link_id;
                     self.held.news.push(Input::CreateReply { link_id, outcome });
                 }
-                Later::Venue(Effect::Amend { link_id, .. }) if !self.core.is_exit(&link_id) => {
+                Deferred::Venue(Effect::Amend { link_id, .. }) if !self.core.is_exit(&link_id) => {
                     let outcome = AmendOutcome::NotExecuted {
                         retry_at: clock::now().ms,
                         text: "it could not be journaled before it left".to_owned(),
                     };
                     self.held.news.push(Input::AmendReply { link_id, outcome });
                 }
-                Later::Publish(..) => self.held.later.push(thing),
-                Later::Reply(_, ref reply) if self.speaks_of_an_entry(reply) => {
+                Deferred::Publish(..) => self.held.later.push(thing),
+                Deferred::Reply(_, ref reply) if self.speaks_of_an_entry(reply) => {
                     self.held.later.push(thing);
                 }
                 _ => out.push(thing),

@@ -8,7 +8,7 @@ use std::{future::Future, time::Duration};
 
 use tokio::task::AbortHandle;
 
-use super::{Inbox, Letter};
+use super::{message::Message, queue::Inbox};
 use crate::{
     bybit::{
         orders::Orders,
@@ -21,7 +21,7 @@ use crate::{
 
 /// The way to the venue.
 #[derive(Debug)]
-pub struct Hands {
+pub struct Gateway {
     orders: Orders,
     inbox: Inbox,
     runtime: tokio::runtime::Handle,
@@ -50,8 +50,8 @@ impl Drop for Pull {
     }
 }
 
-impl Hands {
-    /// Hands that work on a runtime.
+impl Gateway {
+    /// Gateway that work on a runtime.
     #[must_use]
     pub fn new(orders: Orders, inbox: Inbox, runtime: tokio::runtime::Handle) -> Self {
         Self { orders, inbox, runtime, pulls: Pulls::default() }
@@ -122,7 +122,7 @@ impl Hands {
         let work = self.runtime.spawn(async move {
             let executions = insist(|| rest.executions(since_ts, market_ms), "executions").await;
             let input = Input::Executions { executions, pulled: true };
-            let _ = inbox.post(Letter::Pulled { number, input });
+            let _ = inbox.post(Message::Pulled { number, input });
         });
         self.pulls.executions = Some(Pull { number, since_ts, work: work.abort_handle() });
     }
@@ -135,7 +135,7 @@ impl Hands {
             if let Ok(Some(balance)) = rest.wallet().await {
                 let _ = inbox.send(Input::Wallet(balance));
             }
-            let _ = inbox.post(Letter::Pulled { number, input: Input::Positions(positions) });
+            let _ = inbox.post(Message::Pulled { number, input: Input::Positions(positions) });
         });
         self.pulls.positions = Some(Pull { number, since_ts: 0, work: work.abort_handle() });
     }
@@ -145,7 +145,7 @@ impl Hands {
         let (rest, inbox, number) = self.begin();
         let work = self.runtime.spawn(async move {
             let orders = insist(|| rest.open_orders(), "open orders").await;
-            let _ = inbox.post(Letter::Pulled { number, input: Input::OpenOrders(orders) });
+            let _ = inbox.post(Message::Pulled { number, input: Input::OpenOrders(orders) });
         });
         self.pulls.open_orders = Some(Pull { number, since_ts: 0, work: work.abort_handle() });
     }
@@ -193,13 +193,13 @@ mod tests {
     use super::*;
     use crate::bybit::keys::Keys;
 
-    fn hands(runtime: &tokio::runtime::Runtime) -> Hands {
-        let (inbox, letterbox) = Inbox::pair().unwrap();
-        std::mem::forget(letterbox);
+    fn gateway(runtime: &tokio::runtime::Runtime) -> Gateway {
+        let (inbox, queue) = Inbox::pair().unwrap();
+        std::mem::forget(queue);
         // Nobody listens on the discard port, so every pull asks for ever.
         let rest =
             RestClient::new("http://127.0.0.1:9", Keys::new("k", "s").unwrap(), 5_000).unwrap();
-        Hands::new(Orders::new(rest, None), inbox, runtime.handle().clone())
+        Gateway::new(Orders::new(rest, None), inbox, runtime.handle().clone())
     }
 
     fn alive(runtime: &tokio::runtime::Runtime) -> usize {
@@ -211,27 +211,27 @@ mod tests {
     #[test]
     fn a_thousand_pulls_of_a_dead_venue_leave_one_of_each_kind_and_none_after_a_disconnect() {
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let mut hands = hands(&runtime);
+        let mut gateway = gateway(&runtime);
         for turn in 0..1_000 {
-            hands.act(Effect::PullExecutions { since_ts: 5_000 - turn }, 9_000);
-            hands.act(Effect::PullPositions, 9_000);
+            gateway.act(Effect::PullExecutions { since_ts: 5_000 - turn }, 9_000);
+            gateway.act(Effect::PullPositions, 9_000);
         }
         assert_eq!(alive(&runtime), 2);
-        let kept = hands.pulls.executions.as_ref().map(|pull| pull.since_ts);
+        let kept = gateway.pulls.executions.as_ref().map(|pull| pull.since_ts);
         assert_eq!(kept, Some(4_001), "the earliest start wins");
-        hands.drop_pulls();
+        gateway.drop_pulls();
         assert_eq!(alive(&runtime), 0);
     }
 
     #[test]
     fn an_answer_of_a_superseded_pull_is_not_taken() {
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let mut hands = hands(&runtime);
-        hands.act(Effect::PullPositions, 0);
-        let old = hands.pulls.count;
-        hands.act(Effect::PullPositions, 0);
-        assert!(!hands.takes(old));
-        assert!(hands.takes(old + 1));
-        assert!(!hands.takes(old + 1), "an answer is taken once");
+        let mut gateway = gateway(&runtime);
+        gateway.act(Effect::PullPositions, 0);
+        let old = gateway.pulls.count;
+        gateway.act(Effect::PullPositions, 0);
+        assert!(!gateway.takes(old));
+        assert!(gateway.takes(old + 1));
+        assert!(!gateway.takes(old + 1), "an answer is taken once");
     }
 }

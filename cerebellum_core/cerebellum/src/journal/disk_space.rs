@@ -15,8 +15,10 @@ use std::{
 
 use rusqlite::Connection;
 
-use super::{JournalError, PAGE_BYTES};
+use super::JournalError;
 
+/// Size of a page of a new journal.
+pub(super) const PAGE_BYTES: u32 = 2048;
 /// How many pages the log holds before they are brought into the journal.
 const LOG_PAGES: i32 = 4_000;
 /// How many more the log has room for: the reserve.
@@ -26,9 +28,9 @@ const FRAME_HEADER: u64 = 24;
 /// How often a log that could not be brought in is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// How much room there is.
+/// How much space there is.
 #[derive(Debug, Default)]
-pub(super) struct Room {
+pub(super) struct DiskSpace {
     log: PathBuf,
     // Pages in the log, as of the last commit.
     pages: Arc<AtomicI32>,
@@ -36,22 +38,22 @@ pub(super) struct Room {
     tried_at: Option<Instant>,
 }
 
-impl Room {
+impl DiskSpace {
     /// Gives the log of a journal its full size. A disk that is full is no error: it is a shortage.
     pub(super) fn make(connection: &mut Connection, path: &Path) -> Result<Self, JournalError> {
         let mut log = path.as_os_str().to_owned();
         log.push("-wal");
-        let mut room = Self { log: PathBuf::from(log), ..Self::default() };
+        let mut space = Self { log: PathBuf::from(log), ..Self::default() };
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-        let pages = Arc::clone(&room.pages);
+        let pages = Arc::clone(&space.pages);
         connection.wal_hook(Some(
             move |_: &mut rusqlite::hooks::Wal, count: std::ffi::c_int| {
                 pages.store(count, Ordering::Relaxed);
                 Ok(())
             },
         ))?;
-        room.settle(connection)?;
-        Ok(room)
+        space.settle(connection)?;
+        Ok(space)
     }
 
     /// Why there is no room beyond the reserve.
