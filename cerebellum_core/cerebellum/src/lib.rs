@@ -9,8 +9,6 @@
 pub mod book;
 /// The connection to the exchange.
 pub mod bybit;
-/// The way up to the venue.
-pub mod connect;
 /// The thread that owns sockets, journal and core.
 pub mod engine;
 /// The pure core: decisions as functions of values.
@@ -27,3 +25,5 @@ pub mod run_folder;
 pub mod settings;
 /// Logs and metrics.
 pub mod telemetry;
+/// The way up to the venue.
+pub mod uplink;

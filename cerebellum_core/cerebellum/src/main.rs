@@ -10,7 +10,7 @@ use cerebellum::{
     telemetry,
 };
 use clap::Parser;
-use protocol::lines::{complain, tell};
+use protocol::lines::{complain, print_line};
 
 /// The engine makes and drops many short texts a command.
 #[global_allocator]
@@ -42,6 +42,6 @@ fn main() -> ExitCode {
 fn verify_journal(file: &std::path::Path) -> Result<ExitCode, String> {
     let summary = verify(file).map_err(|error| error.to_string())?;
     let text = serde_json::to_string_pretty(&summary).map_err(|error| error.to_string())?;
-    tell(&text).map_err(|error| format!("standard output: {error}"))?;
+    print_line(&text).map_err(|error| format!("standard output: {error}"))?;
     Ok(if summary.ok { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

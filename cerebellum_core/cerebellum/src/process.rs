@@ -2,13 +2,12 @@
 
 use std::{sync::mpsc, time::Duration};
 
-use protocol::lines::tell;
+use protocol::lines::print_line;
 use serde_json::json;
 use tokio::signal::unix::{signal, SignalKind};
 
 use crate::{
     bybit::{keys::Keys, orders::Orders, rest::RestClient, unreadable::Unreadable, ws_trade},
-    connect::{self, Way},
     engine::{clock, market, sockets::Sockets, Engine, Gateway, Inbox},
     execution::{
         model::{io::Input, limits::Limits},
@@ -18,6 +17,7 @@ use crate::{
     run_folder,
     settings::{Settings, Venue},
     telemetry,
+    uplink::{self, Uplink},
 };
 
 /// The signal of a write beyond the limit on the size of files.
@@ -53,10 +53,10 @@ async fn serve(settings: Settings) -> Result<(), String> {
     let _size_limit = signal(SignalKind::from_raw(SIGXFSZ)).map_err(|error| error.to_string())?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
-    let (mut engine, way) = start(settings.clone(), keys, limits, journal, metrics)?;
-    let inbox = way.inbox.clone();
+    let (mut engine, uplink) = start(settings.clone(), keys, limits, journal, metrics)?;
+    let inbox = uplink.inbox.clone();
     tokio::spawn(reread_limits(settings, inbox.clone()));
-    let mut connecting = tokio::spawn(connect::run(way));
+    let mut connecting = tokio::spawn(uplink::run(uplink));
     let mut connected = false;
     let ended = loop {
         tokio::select! {
@@ -94,11 +94,11 @@ fn start(
     limits: Limits,
     journal: Journal,
     metrics: Option<String>,
-) -> Result<(EngineTask, Way), String> {
+) -> Result<(EngineTask, Uplink), String> {
     let broken = |error: crate::journal::JournalError| error.to_string();
     let (inbox, queue) = Inbox::pair()?;
     let rest = RestClient::new(&settings.rest, keys, settings.receive_window_ms)?
-        .telling(Unreadable::new(inbox.clone()))
+        .reporting(Unreadable::new(inbox.clone()))
         .trading(&settings.symbols);
     let context = zmq::Context::new();
     let [commands, events, market_address] = &settings.sockets;
@@ -153,7 +153,7 @@ fn start(
     std::thread::Builder::new()
         .name("engine".to_owned())
         .spawn(move || {
-            let result = engine.run(&mut || tell_ready(&ready));
+            let result = engine.run(&mut || report_ready(&ready));
             drop(engine);
             let _ = ended.send(result);
         })
@@ -161,16 +161,17 @@ fn start(
     let engine = tokio::spawn(async move {
         task.await.unwrap_or_else(|_| Err("the engine thread ended without a word".to_owned()))
     });
-    let way = Way { settings, rest, inbox, market: market_sender, trade: runner, new_journal };
-    Ok((engine, way))
+    let uplink =
+        Uplink { settings, rest, inbox, market: market_sender, trade: runner, new_journal };
+    Ok((engine, uplink))
 }
 
-fn tell_ready(line: &serde_json::Value) {
+fn report_ready(line: &serde_json::Value) {
     metrics::gauge!("cerebellum_ready").set(1.0);
     // Standard output is its starter's; the log is what is read afterwards.
     tracing::info!("ready: reconciled with the venue");
     // Whoever started us may have gone; that is no reason to stop protecting positions.
-    let _ = tell(&line.to_string());
+    let _ = print_line(&line.to_string());
 }
 
 fn venue_name(venue: Venue) -> &'static str {

@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use protocol::{lines::tell, wire::field::Symbol};
+use protocol::{lines::print_line, wire::field::Symbol};
 use serde_json::{json, Value};
 
 use crate::book::{
@@ -55,7 +55,7 @@ pub fn measure(file: &Path, places: &[String], depth: usize, repeat: u32) -> Res
         "seconds": seconds,
         "books": books,
     });
-    tell(&figures.to_string()).map_err(|error| format!("standard output: {error}"))
+    print_line(&figures.to_string()).map_err(|error| format!("standard output: {error}"))
 }
 
 /// Reads a file of frames and prints messages, faults and the last books as JSON lines.

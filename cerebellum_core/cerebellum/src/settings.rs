@@ -67,7 +67,7 @@ pub enum Venue {
 /// How orders travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum OrderWay {
+pub enum OrderRoute {
     /// Over the trade socket; over REST while it is down.
     Websocket,
     /// Over REST only.
@@ -146,7 +146,7 @@ pub struct Flags {
     pub clock_check_ms: Option<u32>,
     /// How orders travel; the demo has no trade socket and takes rest. Default websocket.
     #[arg(long, value_enum)]
-    pub orders: Option<OrderWay>,
+    pub orders: Option<OrderRoute>,
     /// The leverage to set for every symbol at the start, such as 5; left out: as the account has it.
     #[arg(long, value_name = "NUMBER")]
     pub leverage: Option<String>,
@@ -286,11 +286,11 @@ impl Flags {
                 Ok(value)
             }
         };
-        let way = order_way(venue, self.orders)?;
+        let route = order_route(venue, self.orders)?;
         Ok(Settings {
             venue,
             rest,
-            ws_trade: (way == OrderWay::Websocket).then(|| format!("{ws}/v5/trade")),
+            ws_trade: (route == OrderRoute::Websocket).then(|| format!("{ws}/v5/trade")),
             leverage: self.leverage.map(leverage).transpose()?,
             clock_check_ms: u64::from(at_least(
                 "clock-check-ms",
@@ -329,14 +329,14 @@ impl Flags {
 }
 
 /// The demo has no trade socket.
-fn order_way(venue: Venue, asked: Option<OrderWay>) -> Result<OrderWay, String> {
+fn order_route(venue: Venue, asked: Option<OrderRoute>) -> Result<OrderRoute, String> {
     match (venue, asked) {
-        (Venue::Demo, Some(OrderWay::Websocket)) => {
+        (Venue::Demo, Some(OrderRoute::Websocket)) => {
             Err("--orders websocket: Bybit's demo has no trade socket; use --orders rest"
                 .to_owned())
         }
-        (Venue::Demo, None) => Ok(OrderWay::Rest),
-        (_, asked) => Ok(asked.unwrap_or(OrderWay::Websocket)),
+        (Venue::Demo, None) => Ok(OrderRoute::Rest),
+        (_, asked) => Ok(asked.unwrap_or(OrderRoute::Websocket)),
     }
 }
 

@@ -83,13 +83,13 @@ fn a_file_with_an_unknown_key_is_refused() {
 fn orders_go_over_the_trade_socket_but_the_demo_has_none() {
     let trade = |flags: Flags| flags.check().map(|settings| settings.ws_trade);
     assert_eq!(trade(paper()), Ok(Some("ws://127.0.0.1:8080/v5/trade".to_owned())));
-    assert_eq!(trade(Flags { orders: Some(OrderWay::Rest), ..paper() }), Ok(None));
+    assert_eq!(trade(Flags { orders: Some(OrderRoute::Rest), ..paper() }), Ok(None));
     let demo = Flags { venue: Some(Venue::Demo), rest: None, ws: None, ..paper() };
     assert_eq!(trade(demo.clone()), Ok(None));
-    let error = trade(Flags { orders: Some(OrderWay::Websocket), ..demo }).unwrap_err();
+    let error = trade(Flags { orders: Some(OrderRoute::Websocket), ..demo }).unwrap_err();
     assert!(error.contains("--orders rest"), "{error}");
     let file: Flags = toml::from_str("orders = \"rest\"\nleverage = \"3\"").unwrap();
-    assert_eq!((file.orders, file.leverage.as_deref()), (Some(OrderWay::Rest), Some("3")));
+    assert_eq!((file.orders, file.leverage.as_deref()), (Some(OrderRoute::Rest), Some("3")));
 }
 
 #[test]

@@ -68,11 +68,11 @@ pub async fn serve_metrics(address: &str) -> Result<String, String> {
 /// Answers 403 to the pages of others, whatever they ask for.
 async fn admit(request: Request, next: Next) -> Response {
     let headers = request.headers();
-    let told = protocol::local_http::admit(
+    let reported = protocol::local_http::admit(
         only(headers, header::HOST).as_deref(),
         only(headers, header::ORIGIN).as_deref(),
     );
-    match told {
+    match reported {
         Ok(()) => next.run(request).await,
         Err(text) => (StatusCode::FORBIDDEN, text + "\n").into_response(),
     }

@@ -36,7 +36,7 @@ async fn client(results: &[(&str, Vec<Value>)]) -> (RestClient, Inbox, Queue) {
     let (inbox, queue) = Inbox::pair().unwrap();
     let rest = RestClient::new(&address, Keys::new("k", "s").unwrap(), 5_000)
         .unwrap()
-        .telling(Unreadable::new(inbox.clone()));
+        .reporting(Unreadable::new(inbox.clone()));
     (rest, inbox, queue)
 }
 
@@ -59,7 +59,7 @@ async fn an_answer_without_its_list_cursor_or_size_is_no_answer() {
     for (result, field) in bad {
         let (rest, _inbox, _box) = client(&[(POSITIONS, vec![result.clone()])]).await;
         let error = rest.positions().await.unwrap_err();
-        assert!(error.text.contains(field) && !error.hopeless, "{result}: {}", error.text);
+        assert!(error.text.contains(field) && !error.permanent, "{result}: {}", error.text);
     }
 }
 
@@ -124,10 +124,10 @@ async fn a_row_of_a_symbol_that_is_not_traded_is_told_and_left_out_and_any_other
         "execFee": "0",
     });
     let page = |rows: &[&Value]| json!({"list": rows, "nextPageCursor": ""});
-    let stranger = json!({"symbol": "BTC-26DEC25"});
+    let foreign_order = json!({"symbol": "BTC-26DEC25"});
     let (rest, _inbox, mut queue) = client(&[
-        (POSITIONS, vec![page(&[&stranger, &held(json!("2"))])]),
-        (EXECUTIONS, vec![page(&[&stranger, &execution])]),
+        (POSITIONS, vec![page(&[&foreign_order, &held(json!("2"))])]),
+        (EXECUTIONS, vec![page(&[&foreign_order, &execution])]),
     ])
     .await;
     let rest = rest.trading(&ours);

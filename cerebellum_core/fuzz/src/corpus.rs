@@ -107,17 +107,17 @@ pub fn texts(list: &[&str]) -> Vec<Vec<u8>> {
 /// The folder or file that cannot be read.
 pub fn vectors() -> Result<Vec<Vec<u8>>, String> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../protocol/vectors");
-    let told = |error: std::io::Error| format!("{}: {error}", folder.display());
+    let reported = |error: std::io::Error| format!("{}: {error}", folder.display());
     let mut paths = Vec::new();
-    for entry in std::fs::read_dir(&folder).map_err(told)? {
-        paths.push(entry.map_err(told)?.path());
+    for entry in std::fs::read_dir(&folder).map_err(reported)? {
+        paths.push(entry.map_err(reported)?.path());
     }
     paths.sort();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
     paths
         .iter()
         .map(|path| {
-            let text = std::fs::read_to_string(path).map_err(told)?;
+            let text = std::fs::read_to_string(path).map_err(reported)?;
             let value: Value = serde_json::from_str(&text)
                 .map_err(|error| format!("{}: {error}", path.display()))?;
             Ok(value.to_string().into_bytes())
@@ -135,8 +135,8 @@ pub fn recorded() -> Vec<Vec<u8>> {
     paths.sort();
     let mut frames = Vec::new();
     for path in paths.iter().filter(|path| path.extension().is_some_and(|one| one == "gz")) {
-        let room = MOST - frames.len();
-        frames.extend(lines(path).into_iter().take(room));
+        let space = MOST - frames.len();
+        frames.extend(lines(path).into_iter().take(space));
     }
     frames
 }

@@ -212,18 +212,18 @@ fn rest(input: &[u8]) -> Result<String, String> {
     let symbol = Symbol::new("BTCUSDT")?;
     let mut outcomes = Vec::new();
     for value in list.into_iter().take(4) {
-        let mut tell = |name: &str, read: Result<(), String>| {
+        let mut report = |name: &str, read: Result<(), String>| {
             outcomes.push(read.map_or_else(|error| kind(&error), |()| format!("ok {name}")));
         };
-        tell("instrument", queries::instrument(&value).map(|_| ()));
+        report("instrument", queries::instrument(&value).map(|_| ()));
         if let Ok(row) = serde_json::from_value::<Vec<String>>(value.clone()) {
-            tell("candle", queries::candle(&symbol, &row).map(|_| ()));
+            report("candle", queries::candle(&symbol, &row).map(|_| ()));
         }
         if let Ok(row) = serde_json::from_value::<Row>(value) {
-            tell("order", rows::order(&row).map(|_| ()));
-            tell("execution", rows::execution(&row).map(|_| ()));
-            tell("position", rows::position(&row).map(|_| ()));
-            tell("balance", rows::balance(&row, "USDT").map(|_| ()));
+            report("order", rows::order(&row).map(|_| ()));
+            report("execution", rows::execution(&row).map(|_| ()));
+            report("position", rows::position(&row).map(|_| ()));
+            report("balance", rows::balance(&row, "USDT").map(|_| ()));
         }
     }
     let accepted = outcomes.iter().any(|outcome| outcome.starts_with("ok"));

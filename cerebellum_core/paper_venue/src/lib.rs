@@ -9,20 +9,20 @@
 
 /// Everybody else's book.
 pub mod book;
-/// How often something strikes.
-pub mod chance;
 /// Wall time and market time.
 pub mod clock;
-/// Connections that can break on demand.
-pub mod doors;
 /// Accounts, orders and matching.
 pub mod exchange;
 /// Frames for those who listen.
 pub mod feed;
+/// Connections that can break on demand.
+pub mod listener;
 /// Where prices come from.
 pub mod market;
 /// The public side of a real exchange, as a market.
 pub mod mirror;
+/// How often something strikes.
+pub mod random_generator;
 /// Sockets, keys, limits and faults.
 pub mod server;
 /// Settings.

@@ -3,16 +3,16 @@
 
 use clap::Parser;
 use paper_venue::clock::MarketClock;
-use paper_venue::doors::{Doors, Tap};
 use paper_venue::exchange::Exchange;
+use paper_venue::listener::{Tap, TappedListener};
 use paper_venue::market::instrument::Instrument;
-use paper_venue::market::told::Told;
+use paper_venue::market::reported::Reported;
 use paper_venue::market::{recording, replay, Market};
 use paper_venue::mirror::upstream::Upstream;
 use paper_venue::server::gate::Gate;
 use paper_venue::server::{router, Venue};
 use paper_venue::settings::{self, Flags, MarketKind, Settings};
-use protocol::lines::{complain, tell, LogLines};
+use protocol::lines::{complain, print_line, LogLines};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,7 +108,7 @@ fn open_frames(
         return Err(format!("--start {start} is not inside the recording: {first} to {end}"));
     }
     let history = vec![Vec::new(); recording.instruments.len()];
-    Ok((Market::told(recording.events, recording.instruments, history), Some(start)))
+    Ok((Market::reported(recording.events, recording.instruments, history), Some(start)))
 }
 
 /// The market of the exchange that is mirrored, with its history until now.
@@ -121,7 +121,7 @@ async fn open_mirror(settings: &Settings) -> Result<(Market, Upstream, Vec<Instr
     for one in &instruments {
         history.push(upstream.candles(one, from).await?);
     }
-    let market = Market::told(Told::streamed(now), instruments.clone(), history);
+    let market = Market::reported(Reported::streamed(now), instruments.clone(), history);
     Ok((market, upstream, instruments))
 }
 
@@ -131,7 +131,9 @@ async fn await_books(venue: &Venue) -> Result<(), String> {
         let missing = venue.quietly(|core| {
             let symbols = core.exchange.instruments().iter().enumerate();
             let mut missing = symbols.filter(|(symbol, _)| {
-                core.exchange.pit(*symbol).is_none_or(|pit| pit.halted || !pit.book.is_open())
+                core.exchange
+                    .state(*symbol)
+                    .is_none_or(|state| state.halted || !state.book.is_open())
             });
             missing.next().map(|(_, one)| one.symbol.clone())
         });
@@ -196,12 +198,12 @@ async fn run(settings: Settings) -> Result<(), String> {
         "symbols": symbols,
     });
     // Whoever started us may have gone; the market goes on.
-    let _ = tell(&ready.to_string());
+    let _ = print_line(&ready.to_string());
     tracing::info!(%address, market_ts, speed = settings.speed, "the venue is open");
     let driver = tokio::spawn(Arc::clone(&venue).run());
     let gate = Gate::new(address.port(), &settings.allow_host);
     let service = router(venue, gate).into_make_service_with_connect_info::<Tap>();
-    let served = axum::serve(Doors(listener), service);
+    let served = axum::serve(TappedListener(listener), service);
     let outcome = tokio::select! {
         outcome = async { served.await } => outcome.map_err(|error| format!("the server stopped: {error}")),
         _ = terminate.recv() => Ok(()),

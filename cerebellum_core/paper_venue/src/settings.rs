@@ -230,8 +230,8 @@ pub fn read(flags: Flags) -> Result<Settings, String> {
     if market != MarketKind::Replay && symbols.is_empty() {
         return Err("--symbols is empty; name at least one like BTCUSDT".to_owned());
     }
-    let told = market == MarketKind::Mirror || frames.is_some();
-    let usual = || if told && speed < 10.0 { 20 } else { usual_step(speed) };
+    let reported = market == MarketKind::Mirror || frames.is_some();
+    let usual = || if reported && speed < 10.0 { 20 } else { usual_step(speed) };
     let step_ms = flags.step_ms.or(file.step_ms).unwrap_or_else(usual);
     if !(1..=60_000).contains(&step_ms) || 60_000 % step_ms != 0 {
         return Err(format!("--step-ms {step_ms} does not divide a minute (60000)"));
@@ -313,15 +313,15 @@ struct KeyRow {
 pub fn read_keys(path: &Path) -> Result<Vec<Opening>, String> {
     use std::os::unix::fs::PermissionsExt;
     let shown = path.display();
-    let told = |error: std::io::Error| format!("cannot read --keys {shown}: {error}");
-    let mode = std::fs::metadata(path).map_err(told)?.permissions().mode();
+    let reported = |error: std::io::Error| format!("cannot read --keys {shown}: {error}");
+    let mode = std::fs::metadata(path).map_err(reported)?.permissions().mode();
     if mode & 0o077 != 0 {
         return Err(format!(
             "--keys {shown} can be read by others (mode {:o}): run chmod 600 on it",
             mode & 0o777
         ));
     }
-    let text = std::fs::read_to_string(path).map_err(told)?;
+    let text = std::fs::read_to_string(path).map_err(reported)?;
     // The parser's own message could quote a secret, so only the place is shown.
     let rows: Vec<KeyRow> = serde_json::from_str(&text).map_err(|error| {
         format!(

@@ -231,7 +231,7 @@ fn amending_keeps_the_id_and_cancelling_twice_is_refused() {
 #[test]
 fn a_conditional_order_keeps_its_id_when_it_wakes() {
     let mut exchange = exchange(10);
-    let last = exchange.pit(0).expect("a pit").last;
+    let last = exchange.state(0).expect("a pit").last;
     let above = price(&exchange, last + 50);
     let order = body(
         "BTCUSDT",
@@ -265,7 +265,7 @@ fn a_conditional_order_keeps_its_id_when_it_wakes() {
 #[test]
 fn when_one_exit_fires_the_other_disappears() {
     let mut exchange = exchange(11);
-    let last = exchange.pit(0).expect("a pit").last;
+    let last = exchange.state(0).expect("a pit").last;
     let exits = json!({"takeProfit": price(&exchange, last + 300), "stopLoss": price(&exchange, last - 300)});
     exchange.create(0, &body("BTCUSDT", Side::Buy, "0.1", exits)).expect("accepted");
     let row = exchange.position_row(0, 0, false);
@@ -316,10 +316,10 @@ fn past_funding_tells_every_settlement_with_the_rate_that_was_charged() {
         .map(|one| (one.ts, one.fee_rate))
         .collect();
     assert_eq!(charged.len(), 3);
-    let mut told: Vec<_> = exchange.past_funding(0);
+    let mut reported: Vec<_> = exchange.past_funding(0);
     // The history's first minute is one, too, before anything could be charged.
-    assert_eq!(told.pop().map(|(ts, _)| ts), Some(ORIGIN));
-    assert_eq!(told, charged);
+    assert_eq!(reported.pop().map(|(ts, _)| ts), Some(ORIGIN));
+    assert_eq!(reported, charged);
     assert_eq!(exchange.past_funding(1).len(), 4, "nobody holds a position there");
 }
 
@@ -327,7 +327,7 @@ fn past_funding_tells_every_settlement_with_the_rate_that_was_charged() {
 fn an_account_that_cannot_hold_its_position_is_closed() {
     let mut exchange = exchange(13);
     exchange.set_leverage(0, 0, Decimal::from(100)).expect("set");
-    let last = exchange.pit(0).expect("a pit").last;
+    let last = exchange.state(0).expect("a pit").last;
     // Nearly everything at leverage 100: the first adverse percent is too much.
     let steps = 9_000_000_i64 * 10_000 / last;
     let qty = exchange.instruments()[0].qty(steps);
@@ -351,7 +351,7 @@ fn an_account_that_cannot_hold_its_position_is_closed() {
 #[test]
 fn a_conditional_order_that_cannot_be_afforded_when_it_wakes_is_rejected() {
     let mut exchange = exchange(14);
-    let last = exchange.pit(0).expect("a pit").last;
+    let last = exchange.state(0).expect("a pit").last;
     let order = body(
         "BTCUSDT",
         Side::Buy,

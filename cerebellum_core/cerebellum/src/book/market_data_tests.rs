@@ -125,10 +125,10 @@ fn frames_that_are_no_frames_are_told_and_dropped() {
     for bad in ["", "{", "{\"topic\":\"orderbook.50.BTCUSDT\"}", "{\"topic\":7}"] {
         assert!(data.frame(bad, 0).is_err(), "{bad}");
     }
-    for stranger in
+    for foreign_order in
         ["{}", "{\"topic\":\"x\"}", "{\"topic\":\"orderbook.50.XXX\"}", "{\"op\":\"pong\"}"]
     {
-        data.frame(stranger, 0).unwrap();
+        data.frame(foreign_order, 0).unwrap();
     }
 }
 

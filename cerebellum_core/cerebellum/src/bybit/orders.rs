@@ -164,7 +164,7 @@ impl RestClient {
                     }
                     None => format!("{}: {code}: {text}", refused()),
                 };
-                Err(NoAnswer { text, hopeless: !passing, code: Some(code) })
+                Err(NoAnswer { text, permanent: !passing, code: Some(code) })
             }
         }
     }
@@ -190,16 +190,16 @@ mod tests {
     fn a_setting_that_stands_already_is_fine_a_refusal_is_final_and_a_limit_is_not() {
         assert_eq!((answer(0), answer(110_043)), (Ok(()), Ok(())));
         let refusal = answer(110_013).unwrap_err();
-        assert!(refusal.hopeless && refusal.text == "refused: 110013: text", "{refusal:?}");
-        assert!(!answer(10_006).unwrap_err().hopeless);
+        assert!(refusal.permanent && refusal.text == "refused: 110013: text", "{refusal:?}");
+        assert!(!answer(10_006).unwrap_err().permanent);
         let silence = settled(Answer::Silence("no".to_owned()));
-        assert!(!silence.unwrap_err().hopeless);
+        assert!(!silence.unwrap_err().permanent);
     }
 
     #[test]
     fn a_key_that_is_refused_is_told_as_that_and_not_as_a_setting() {
         let refusal = answer(10_003).unwrap_err();
-        assert!(refusal.hopeless, "{refusal:?}");
+        assert!(refusal.permanent, "{refusal:?}");
         assert!(!refusal.text.contains("refused"), "{refusal:?}");
         assert!(refusal.text.contains("does not know the API key"), "{refusal:?}");
     }

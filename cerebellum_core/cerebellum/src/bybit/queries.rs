@@ -87,7 +87,7 @@ impl RestClient {
     ) -> Result<Option<OrderSeen>, NoAnswer> {
         let page: Page<Row> = self.ask(path, query, true).await?;
         for row in &page.list {
-            if row.says("orderLinkId", link_id).map_err(|text| self.unreadable(path, text))? {
+            if row.is("orderLinkId", link_id).map_err(|text| self.unreadable(path, text))? {
                 return rows::order(row).map(Some).map_err(|text| self.unreadable(path, text));
             }
         }
@@ -107,8 +107,8 @@ impl RestClient {
         for row in rows {
             match read(row) {
                 Ok(seen) => all.push(seen),
-                Err(text) if traded.is_stranger(row) => {
-                    self.complaints().tell_stranger(path, &text);
+                Err(text) if traded.is_foreign(row) => {
+                    self.complaints().show_foreign(path, &text);
                 }
                 Err(text) => return Err(self.unreadable(path, text)),
             }
@@ -267,9 +267,9 @@ impl RestClient {
         Err(NoAnswer::passing(format!("{path}: more than {MOST_PAGES} pages")))
     }
 
-    fn unknown(&self, symbol: &Symbol, said: &str) -> NoAnswer {
-        NoAnswer::hopeless(format!(
-            "the venue at {} does not know {symbol} among its linear contracts ({said}); check --symbols",
+    fn unknown(&self, symbol: &Symbol, message: &str) -> NoAnswer {
+        NoAnswer::permanent(format!(
+            "the venue at {} does not know {symbol} among its linear contracts ({message}); check --symbols",
             self.base()
         ))
     }

@@ -72,7 +72,7 @@ pub struct NoAnswer {
     /// What was seen instead.
     pub text: String,
     /// Whether asking again is of no use: the key is wrong or has no right.
-    pub hopeless: bool,
+    pub permanent: bool,
     /// The venue's code, if it answered with one.
     pub code: Option<i64>,
 }
@@ -81,13 +81,13 @@ impl NoAnswer {
     /// One that may be there the next time.
     #[must_use]
     pub fn passing(text: String) -> Self {
-        Self { text, hopeless: false, code: None }
+        Self { text, permanent: false, code: None }
     }
 
     /// One that no other answer follows.
     #[must_use]
-    pub fn hopeless(text: String) -> Self {
-        Self { text, hopeless: true, code: None }
+    pub fn permanent(text: String) -> Self {
+        Self { text, permanent: true, code: None }
     }
 }
 
@@ -150,7 +150,7 @@ impl RestClient {
 
     /// The same client, telling of what it cannot read.
     #[must_use]
-    pub fn telling(self, unreadable: Unreadable) -> Self {
+    pub fn reporting(self, unreadable: Unreadable) -> Self {
         Self { unreadable, ..self }
     }
 
@@ -181,7 +181,7 @@ impl RestClient {
     /// Tells that an answer cannot be read, and makes it no answer.
     #[must_use]
     pub fn unreadable(&self, path: &str, text: String) -> NoAnswer {
-        self.unreadable.tell(path, &text);
+        self.unreadable.report(path, &text);
         NoAnswer::passing(format!("{path}: {text}"))
     }
 
@@ -259,7 +259,7 @@ impl RestClient {
             let (code, text) = (envelope.code, envelope.text);
             let refused = self.key_refused(path, code, &text);
             return Err(NoAnswer {
-                hopeless: refused.is_some(),
+                permanent: refused.is_some(),
                 text: refused.unwrap_or_else(|| format!("{path}: {code}: {text}")),
                 code: Some(code),
             });

@@ -69,7 +69,7 @@ impl Row {
     ///
     /// # Errors
     /// The field and the row.
-    pub fn says(&self, field: &str, word: &str) -> Result<bool, String> {
+    pub fn is(&self, field: &str, word: &str) -> Result<bool, String> {
         Ok(self.text(field)? == word)
     }
 
@@ -110,7 +110,7 @@ impl Traded {
 
     /// Whether a row names, readably, a symbol that is not traded here.
     #[must_use]
-    pub fn is_stranger(&self, row: &Row) -> bool {
+    pub fn is_foreign(&self, row: &Row) -> bool {
         let Some(symbols) = &self.0 else { return false };
         row.symbol().is_ok_and(|symbol| !symbols.contains(&symbol))
     }
@@ -152,8 +152,8 @@ pub fn order(row: &Row) -> Result<OrderSeen, String> {
 
 /// When the order was changed last, if the row tells it.
 fn updated_ts(row: &Row) -> Result<Option<u64>, String> {
-    let told = row.optional("updatedTime").parse().ok();
-    told.map(|ts| believe(ts, "updatedTime")).transpose().map_err(|error| row.fault(error))
+    let reported = row.optional("updatedTime").parse().ok();
+    reported.map(|ts| believe(ts, "updatedTime")).transpose().map_err(|error| row.fault(error))
 }
 
 /// Quantity and limit price; a market order has none, and only what can be amended is asked.
@@ -208,9 +208,9 @@ pub fn execution(row: &Row) -> Result<Execution, String> {
 
 /// The coin of the fee; where the row leaves it empty, a contract's fee is in its settle coin.
 fn fee_currency(row: &Row, symbol: &Symbol) -> Result<String, String> {
-    let told = row.optional("feeCurrency");
-    if !told.is_empty() {
-        return Ok(told);
+    let reported = row.optional("feeCurrency");
+    if !reported.is_empty() {
+        return Ok(reported);
     }
     if symbol.as_str().ends_with("USDT") {
         return Ok("USDT".to_owned());
@@ -242,7 +242,7 @@ pub fn position(row: &Row) -> Result<(Symbol, Decimal), String> {
 /// The field that is missing or cannot be read, with the row.
 pub fn balance(row: &Row, coin: &str) -> Result<Option<Decimal>, String> {
     for entry in row.list("coin")? {
-        if entry.says("coin", coin)? {
+        if entry.is("coin", coin)? {
             return entry.number("walletBalance").map(Some);
         }
     }

@@ -8,7 +8,7 @@ use tokio_tungstenite::{tungstenite::Message, MaybeTlsStream, WebSocketStream};
 
 /// How a connection is watched.
 #[derive(Clone, Copy, Debug)]
-pub struct Care {
+pub struct Keepalive {
     /// How often an application ping is sent.
     pub ping: Duration,
     /// After how long without any frame the connection is dead.
@@ -19,9 +19,9 @@ pub struct Care {
 #[derive(Debug)]
 pub struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    care: Care,
+    keepalive: Keepalive,
     next_ping: Instant,
-    heard: Instant,
+    last_received: Instant,
 }
 
 impl Socket {
@@ -29,7 +29,7 @@ impl Socket {
     ///
     /// # Errors
     /// The address and what went wrong.
-    pub async fn connect(url: &str, care: Care) -> Result<Self, String> {
+    pub async fn connect(url: &str, keepalive: Keepalive) -> Result<Self, String> {
         let connecting = tokio_tungstenite::connect_async(url);
         let (stream, _) = tokio::time::timeout(Duration::from_secs(5), connecting)
             .await
@@ -39,7 +39,7 @@ impl Socket {
             let _ = tcp.set_nodelay(true);
         }
         let now = Instant::now();
-        Ok(Self { stream, care, next_ping: now + care.ping, heard: now })
+        Ok(Self { stream, keepalive, next_ping: now + keepalive.ping, last_received: now })
     }
 
     /// Sends a text frame.
@@ -52,8 +52,8 @@ impl Socket {
 
     /// When a frame came last.
     #[must_use]
-    pub fn heard(&self) -> Instant {
-        self.heard
+    pub fn last_received(&self) -> Instant {
+        self.last_received
     }
 
     /// The next text frame; `None` if a while passed without one, so that the caller can look around.
@@ -63,11 +63,11 @@ impl Socket {
     pub async fn next(&mut self, at_most: Duration) -> Result<Option<String>, String> {
         let now = Instant::now();
         if now >= self.next_ping {
-            self.next_ping = now + self.care.ping;
+            self.next_ping = now + self.keepalive.ping;
             self.send(r#"{"op":"ping"}"#.to_owned()).await?;
         }
-        if now - self.heard > self.care.dead_after {
-            return Err(format!("silent for {} ms", (now - self.heard).as_millis()));
+        if now - self.last_received > self.keepalive.dead_after {
+            return Err(format!("silent for {} ms", (now - self.last_received).as_millis()));
         }
         let frame = match tokio::time::timeout(at_most, self.stream.next()).await {
             Err(_) => return Ok(None),
@@ -75,7 +75,7 @@ impl Socket {
             Ok(Some(Err(error))) => return Err(error.to_string()),
             Ok(Some(Ok(frame))) => frame,
         };
-        self.heard = Instant::now();
+        self.last_received = Instant::now();
         match frame {
             Message::Text(text) => Ok(Some(text.as_str().to_owned())),
             Message::Close(_) => Err("closed by the venue".to_owned()),

@@ -20,18 +20,18 @@ const LONGEST: usize = 500;
 #[derive(Clone, Debug, Default)]
 pub struct Unreadable {
     inbox: Option<Inbox>,
-    told: Arc<Mutex<HashMap<String, Instant>>>,
+    reported: Arc<Mutex<HashMap<String, Instant>>>,
 }
 
 impl Unreadable {
     /// Alarms go to the engine.
     #[must_use]
     pub fn new(inbox: Inbox) -> Self {
-        Self { inbox: Some(inbox), told: Arc::default() }
+        Self { inbox: Some(inbox), reported: Arc::default() }
     }
 
     /// Tells that something of a place (a path, a topic) cannot be read.
-    pub fn tell(&self, place: &str, text: &str) {
+    pub fn report(&self, place: &str, text: &str) {
         metrics::counter!("cerebellum_unreadable_total", "place" => place.to_owned()).increment(1);
         tracing::error!(place, text, "the venue sent what cannot be read");
         if !self.is_due(place, QUIET) {
@@ -57,16 +57,16 @@ impl Unreadable {
     }
 
     /// The same of a symbol that is not traded here, so that it hides nothing of one that is.
-    pub fn tell_stranger(&self, place: &str, text: &str) {
-        self.tell(&format!("{place} of a symbol not traded here"), text);
+    pub fn show_foreign(&self, place: &str, text: &str) {
+        self.report(&format!("{place} of a symbol not traded here"), text);
     }
 
     fn is_due(&self, place: &str, quiet: Duration) -> bool {
         let now = Instant::now();
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = told.get(place).is_none_or(|at| now.duration_since(*at) >= quiet);
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = reported.get(place).is_none_or(|at| now.duration_since(*at) >= quiet);
         if due {
-            told.insert(place.to_owned(), now);
+            reported.insert(place.to_owned(), now);
         }
         due
     }
@@ -82,15 +82,15 @@ mod tests {
         let (inbox, mut queue) = Inbox::pair().unwrap();
         let unreadable = Unreadable::new(inbox);
         for place in ["execution", "execution", "/v5/position/list"] {
-            unreadable.tell(place, "row lacks execFee");
+            unreadable.report(place, "row lacks execFee");
         }
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         while let Some(message) = queue.take() {
             let Message::Input(Input::Notice { code, text, .. }) = message else { panic!() };
-            told.push((code, text));
+            reported.push((code, text));
         }
         assert_eq!(
-            told,
+            reported,
             [
                 ("venue_unreadable", "execution: row lacks execFee".to_owned()),
                 ("venue_unreadable", "/v5/position/list: row lacks execFee".to_owned()),

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::{
     rest::RestClient,
     rows::{self, Row, Traded},
-    socket::{BackOff, Care, Socket},
+    socket::{BackOff, Keepalive, Socket},
     unreadable::Unreadable,
 };
 use crate::{engine::Inbox, execution::model::io::Input};
@@ -47,7 +47,7 @@ impl Frame {
 pub async fn run(
     url: String,
     rest: RestClient,
-    care: Care,
+    keepalive: Keepalive,
     inbox: Inbox,
     mut public_up: watch::Receiver<bool>,
 ) {
@@ -58,7 +58,7 @@ pub async fn run(
     let mut back_off = BackOff::default();
     loop {
         let begun = tokio::time::Instant::now();
-        let why = match session(&url, &rest, care, &inbox).await {
+        let why = match session(&url, &rest, keepalive, &inbox).await {
             Ok(()) => return,
             Err(why) => why,
         };
@@ -74,8 +74,13 @@ pub async fn run(
     }
 }
 
-async fn session(url: &str, rest: &RestClient, care: Care, inbox: &Inbox) -> Result<(), String> {
-    let mut socket = Socket::connect(url, care).await?;
+async fn session(
+    url: &str,
+    rest: &RestClient,
+    keepalive: Keepalive,
+    inbox: &Inbox,
+) -> Result<(), String> {
+    let mut socket = Socket::connect(url, keepalive).await?;
     let expires = rest.clock().now_ms().saturating_add(10_000);
     let signature = sign_ws_login(rest.keys().secret(), &expires.to_string());
     let login =
@@ -135,7 +140,7 @@ fn pass_on(text: &str, rest: &RestClient, inbox: &Inbox) -> Result<bool, String>
     let alive = inputs.into_iter().all(|input| inbox.send(input).is_ok());
     match fault {
         Some((place, error)) => {
-            rest.complaints().tell(place, &error);
+            rest.complaints().report(place, &error);
             Err(format!("{place}: {error}"))
         }
         None => Ok(alive),
@@ -179,8 +184,8 @@ pub fn inputs(
             }
         };
         if let Err(error) = read {
-            if traded.is_stranger(row) {
-                complaints.tell_stranger(place, &error);
+            if traded.is_foreign(row) {
+                complaints.show_foreign(place, &error);
             } else {
                 fault = fault.or(Some((place, error)));
             }

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     rest::RestClient,
-    socket::{BackOff, Care, Socket},
+    socket::{BackOff, Keepalive, Socket},
     wall_ms,
 };
 use crate::{
@@ -28,14 +28,14 @@ pub struct PublicSetup {
     /// Which symbols.
     pub symbols: Vec<Symbol>,
     /// How the connection is watched.
-    pub care: Care,
+    pub keepalive: Keepalive,
     /// After how long without an update a book is stale, wall ms.
     pub stale_after_ms: i64,
 }
 
 type Backfill = (Symbol, (u64, u64), Option<Vec<Candle>>);
 
-struct Gateway {
+struct Outlets {
     rest: RestClient,
     inbox: Inbox,
     market: Sender<Market>,
@@ -53,17 +53,17 @@ pub async fn run(
     up: watch::Sender<bool>,
 ) {
     let (backfills, mut answers) = mpsc::unbounded_channel();
-    let gateway = Gateway { rest, inbox, market, backfills, up };
+    let outlets = Outlets { rest, inbox, market, backfills, up };
     let mut back_off = BackOff::default();
     loop {
-        let why = match session(&setup, &mut data, &gateway, &mut answers, &mut back_off).await {
+        let why = match session(&setup, &mut data, &outlets, &mut answers, &mut back_off).await {
             Ok(()) => return,
             Err(why) => why,
         };
         tracing::warn!(why, "public streams are down");
         metrics::counter!("cerebellum_reconnects_total", "stream" => "public").increment(1);
         let outcomes = data.disconnected(&why);
-        if gateway.act(outcomes).is_err() {
+        if outlets.act(outcomes).is_err() {
             return;
         }
         tokio::time::sleep(back_off.wait()).await;
@@ -73,11 +73,11 @@ pub async fn run(
 async fn session(
     setup: &PublicSetup,
     data: &mut MarketData,
-    gateway: &Gateway,
+    outlets: &Outlets,
     answers: &mut mpsc::UnboundedReceiver<Backfill>,
     back_off: &mut BackOff,
 ) -> Result<(), String> {
-    let mut socket = Socket::connect(&setup.url, setup.care).await?;
+    let mut socket = Socket::connect(&setup.url, setup.keepalive).await?;
     for symbol in &setup.symbols {
         let topics = [
             format!("orderbook.50.{symbol}"),
@@ -87,14 +87,14 @@ async fn session(
         socket.send(json!({"op": "subscribe", "args": topics}).to_string()).await?;
     }
     data.subscribed(wall_ms());
-    let mut told_up = false;
+    let mut reported_up = false;
     let mut next_watch = 0;
     loop {
         while let Ok((symbol, asked, candles)) = answers.try_recv() {
             let reached = candles.is_some();
             let found = candles.unwrap_or_default();
             let outcomes = data.candles_answered(&symbol, found, asked, reached);
-            if gateway.act(outcomes).is_err() {
+            if outlets.act(outcomes).is_err() {
                 return Ok(());
             }
         }
@@ -104,7 +104,7 @@ async fn session(
             None => Vec::new(),
             Some(Ok(outcomes)) => outcomes,
             Some(Err(error)) => {
-                gateway.rest.complaints().tell("public frame, which is dropped", &error);
+                outlets.rest.complaints().report("public frame, which is dropped", &error);
                 Vec::new()
             }
         };
@@ -127,22 +127,22 @@ async fn session(
                 _ => {}
             }
         }
-        if gateway.act(outcomes).is_err() {
+        if outlets.act(outcomes).is_err() {
             return Ok(());
         }
-        if !told_up && data.is_whole() {
-            told_up = true;
+        if !reported_up && data.is_whole() {
+            reported_up = true;
             back_off.reset();
             tracing::info!("public streams are up");
-            gateway.up.send_replace(true);
-            if gateway.inbox.send(Input::PublicUp).is_err() {
+            outlets.up.send_replace(true);
+            if outlets.inbox.send(Input::PublicUp).is_err() {
                 return Ok(());
             }
         }
     }
 }
 
-impl Gateway {
+impl Outlets {
     /// Does what the outcomes say; fails when the engine is gone.
     fn act(&self, outcomes: Vec<Outcome>) -> Result<(), ()> {
         for outcome in outcomes {

@@ -27,7 +27,7 @@ use super::{
     keys::Keys,
     outcome::Answer,
     rest::{answer_of, RestClient},
-    socket::{BackOff, Care, Socket},
+    socket::{BackOff, Keepalive, Socket},
 };
 
 /// How long an answer to an order is awaited.
@@ -64,7 +64,7 @@ pub struct TradeRunner {
 struct Errand {
     operation: &'static str,
     body: Value,
-    told: oneshot::Sender<Sent>,
+    reported: oneshot::Sender<Sent>,
 }
 
 /// Makes both ends.
@@ -81,9 +81,9 @@ impl TradeLine {
         if !self.up.load(Ordering::Acquire) {
             return Sent::Not(body);
         }
-        let (told, answer) = oneshot::channel();
+        let (reported, answer) = oneshot::channel();
         if let Err(mpsc::error::SendError(errand)) =
-            self.errands.send(Errand { operation, body, told })
+            self.errands.send(Errand { operation, body, reported })
         {
             return Sent::Not(errand.body);
         }
@@ -95,7 +95,7 @@ impl TradeLine {
 
 impl Errand {
     fn refuse(self) {
-        let _ = self.told.send(Sent::Not(self.body));
+        let _ = self.reported.send(Sent::Not(self.body));
     }
 }
 
@@ -150,11 +150,11 @@ impl TradeFrame {
 }
 
 /// Keeps the socket up until nobody can send any more.
-pub async fn run(url: String, rest: RestClient, care: Care, runner: TradeRunner) {
+pub async fn run(url: String, rest: RestClient, keepalive: Keepalive, runner: TradeRunner) {
     let TradeRunner { mut errands, up } = runner;
     let mut back_off = BackOff::default();
     loop {
-        let why = match meanwhile(open(&url, &rest, care), &mut errands).await {
+        let why = match meanwhile(open(&url, &rest, keepalive), &mut errands).await {
             Err(why) => why,
             Ok(mut socket) => {
                 tracing::info!("trade socket is up");
@@ -195,8 +195,8 @@ async fn meanwhile<T>(
 }
 
 /// Connects and logs in.
-async fn open(url: &str, rest: &RestClient, care: Care) -> Result<Socket, String> {
-    let mut socket = Socket::connect(url, care).await?;
+async fn open(url: &str, rest: &RestClient, keepalive: Keepalive) -> Result<Socket, String> {
+    let mut socket = Socket::connect(url, keepalive).await?;
     let expires = rest.clock().now_ms().saturating_add(10_000);
     let signature = sign_ws_login(rest.keys().secret(), &expires.to_string());
     let login =
@@ -221,7 +221,7 @@ async fn open(url: &str, rest: &RestClient, care: Care) -> Result<Socket, String
 
 struct Flight {
     written: Instant,
-    told: oneshot::Sender<Sent>,
+    reported: oneshot::Sender<Sent>,
 }
 
 /// Requests on their way, by `reqId`. Dropping it leaves each one's fate unknown.
@@ -232,19 +232,19 @@ struct Flights {
 }
 
 impl Flights {
-    fn tell(&mut self, id: &str, answer: Answer) {
+    fn resolve(&mut self, id: &str, answer: Answer) {
         match self.waiting.remove(id) {
             Some(flight) => {
                 metrics::histogram!("cerebellum_trade_socket_seconds")
                     .record(flight.written.elapsed().as_secs_f64());
-                let _ = flight.told.send(Sent::Answered(answer));
+                let _ = flight.reported.send(Sent::Answered(answer));
             }
             None => tracing::debug!(id, "an answer of the trade socket came too late"),
         }
     }
 
     /// Gives up what waits for too long; whether nothing at all was heard since one was written.
-    fn expire(&mut self, heard: Instant) -> bool {
+    fn expire(&mut self, last_received: Instant) -> bool {
         let late: Vec<String> = self
             .waiting
             .iter()
@@ -253,9 +253,9 @@ impl Flights {
             .collect();
         let mut deaf = false;
         for id in late {
-            deaf |= self.waiting.get(&id).is_some_and(|flight| flight.written > heard);
+            deaf |= self.waiting.get(&id).is_some_and(|flight| flight.written > last_received);
             let text = format!("trade socket: no answer in {} s", ANSWER.as_secs());
-            self.tell(&id, Answer::Silence(text));
+            self.resolve(&id, Answer::Silence(text));
         }
         deaf
     }
@@ -263,7 +263,7 @@ impl Flights {
     fn lose_all(&mut self, why: &str) {
         let ids: Vec<String> = self.waiting.keys().cloned().collect();
         for id in ids {
-            self.tell(&id, Answer::Silence(format!("trade socket: {why}")));
+            self.resolve(&id, Answer::Silence(format!("trade socket: {why}")));
         }
     }
 }
@@ -300,13 +300,13 @@ async fn exchange(
             frame = socket.next(Duration::from_millis(100)) => {
                 if let Some(text) = frame? {
                     let frame = TradeFrame::read(&text, rest.keys())
-                        .inspect_err(|why| rest.complaints().tell("trade", why))?;
+                        .inspect_err(|why| rest.complaints().report("trade", why))?;
                     leaving |= frame.code == 10_019;
                     if leaving {
                         up.store(false, Ordering::Release);
                     }
                     if let Some(id) = frame.request_id() {
-                        flights.tell(id, frame.answer(rest.clock()));
+                        flights.resolve(id, frame.answer(rest.clock()));
                     }
                 }
             }
@@ -325,13 +325,13 @@ async fn exchange(
                         "op": format!("order.{}", errand.operation),
                         "args": [errand.body],
                     });
-                    let flight = Flight { written: Instant::now(), told: errand.told };
+                    let flight = Flight { written: Instant::now(), reported: errand.reported };
                     flights.waiting.insert(id, flight);
                     socket.send(request.to_string()).await?;
                 }
             },
         }
-        if flights.expire(socket.heard()) {
+        if flights.expire(socket.last_received()) {
             return Err(format!("silent for {} s after a request", ANSWER.as_secs()));
         }
     }

@@ -56,9 +56,9 @@ fn a_request_while_the_socket_is_down_comes_back_unsent() {
 
 #[test]
 fn a_request_on_its_way_is_of_unknown_fate_when_the_socket_is_lost() {
-    let (told, mut answer) = oneshot::channel();
+    let (reported, mut answer) = oneshot::channel();
     let mut flights = Flights::default();
-    flights.waiting.insert("r-1".to_owned(), Flight { written: Instant::now(), told });
+    flights.waiting.insert("r-1".to_owned(), Flight { written: Instant::now(), reported });
     flights.lose_all("closed by the venue");
     let Ok(Sent::Answered(Answer::Silence(text))) = answer.try_recv() else { panic!() };
     assert!(text.contains("closed by the venue"), "{text}");

@@ -18,8 +18,8 @@ const BATCH_TIME: Duration = Duration::from_millis(10);
 
 impl Engine {
     pub(super) fn take_batch(&mut self, later: &mut Vec<Deferred>) -> Result<bool, JournalError> {
-        for news in std::mem::take(&mut self.held.news) {
-            self.step(news, later)?;
+        for pending in std::mem::take(&mut self.held.pending) {
+            self.step(pending, later)?;
         }
         for input in std::mem::take(&mut self.held.unread) {
             self.input(input, later)?;

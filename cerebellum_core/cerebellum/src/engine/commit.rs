@@ -80,7 +80,7 @@ impl Engine {
         }
         metrics::gauge!("cerebellum_journal_trouble").set(f64::from(condition.level()));
         self.held.condition = condition.clone();
-        self.held.news.push(Input::Journal(condition));
+        self.held.pending.push(Input::Journal(condition));
     }
 
     fn remind(&mut self, error: &str) {
@@ -103,17 +103,17 @@ impl Engine {
                         text: "it could not be journaled before it left".to_owned(),
                     };
                     let link_id = order.link_id;
-                    self.held.news.push(Input::CreateReply { link_id, outcome });
+                    self.held.pending.push(Input::CreateReply { link_id, outcome });
                 }
                 Deferred::Venue(Effect::Amend { link_id, .. }) if !self.core.is_exit(&link_id) => {
                     let outcome = AmendOutcome::NotExecuted {
                         retry_at: clock::now().ms,
                         text: "it could not be journaled before it left".to_owned(),
                     };
-                    self.held.news.push(Input::AmendReply { link_id, outcome });
+                    self.held.pending.push(Input::AmendReply { link_id, outcome });
                 }
                 Deferred::Publish(..) => self.held.later.push(thing),
-                Deferred::Reply(_, ref reply) if self.speaks_of_an_entry(reply) => {
+                Deferred::Reply(_, ref reply) if self.concerns_entry(reply) => {
                     self.held.later.push(thing);
                 }
                 _ => out.push(thing),
@@ -123,7 +123,7 @@ impl Engine {
     }
 
     /// Whether an answer promises that an entry is on disk which is not.
-    fn speaks_of_an_entry(&self, reply: &Reply) -> bool {
+    fn concerns_entry(&self, reply: &Reply) -> bool {
         let Reply::Ack(Ack { intent_id: Some(id), status, .. }) = reply else { return false };
         *status != AckStatus::Rejected && self.journal.awaits_entry(id)
     }

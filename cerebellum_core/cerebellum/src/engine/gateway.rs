@@ -120,7 +120,8 @@ impl Gateway {
             self.pulls.executions.take().map_or(since_ts, |pull| pull.since_ts.min(since_ts));
         let (rest, inbox, number) = self.begin();
         let work = self.runtime.spawn(async move {
-            let executions = insist(|| rest.executions(since_ts, market_ms), "executions").await;
+            let executions =
+                retry_until_answered(|| rest.executions(since_ts, market_ms), "executions").await;
             let input = Input::Executions { executions, pulled: true };
             let _ = inbox.post(Message::Pulled { number, input });
         });
@@ -131,7 +132,7 @@ impl Gateway {
         self.pulls.positions = None;
         let (rest, inbox, number) = self.begin();
         let work = self.runtime.spawn(async move {
-            let positions = insist(|| rest.positions(), "positions").await;
+            let positions = retry_until_answered(|| rest.positions(), "positions").await;
             if let Ok(Some(balance)) = rest.wallet().await {
                 let _ = inbox.send(Input::Wallet(balance));
             }
@@ -144,7 +145,7 @@ impl Gateway {
         self.pulls.open_orders = None;
         let (rest, inbox, number) = self.begin();
         let work = self.runtime.spawn(async move {
-            let orders = insist(|| rest.open_orders(), "open orders").await;
+            let orders = retry_until_answered(|| rest.open_orders(), "open orders").await;
             let _ = inbox.post(Message::Pulled { number, input: Input::OpenOrders(orders) });
         });
         self.pulls.open_orders = Some(Pull { number, since_ts: 0, work: work.abort_handle() });
@@ -171,7 +172,7 @@ async fn create(orders: Orders, inbox: Inbox, order: CreateOrder) {
 }
 
 /// Asks until there is an answer.
-async fn insist<T, W>(mut ask: impl FnMut() -> W, what: &str) -> T
+async fn retry_until_answered<T, W>(mut ask: impl FnMut() -> W, what: &str) -> T
 where
     W: Future<Output = Result<T, NoAnswer>>,
 {

@@ -12,7 +12,7 @@ pub(super) struct Held {
     /// What the journal could not be asked about.
     pub(super) unread: Vec<Input>,
     /// For the core, before anything else.
-    pub(super) news: Vec<Input>,
+    pub(super) pending: Vec<Input>,
     pub(super) condition: Journaling,
     pub(super) retry_at: i64,
     pub(super) reminded: Option<Instant>,

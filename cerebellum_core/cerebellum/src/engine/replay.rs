@@ -20,13 +20,13 @@ impl Engine {
     ) -> Result<Reply, JournalError> {
         let bodies = self.journal.events_since(since_seq, limit)?;
         let last_seq = self.journal.last_seq();
-        let mut room = MAX_FRAME_BYTES - 512;
+        let mut space = MAX_FRAME_BYTES - 512;
         let mut events: Vec<Event> = Vec::with_capacity(bodies.len());
         for body in bodies {
-            if body.len() + 1 > room {
+            if body.len() + 1 > space {
                 break;
             }
-            room -= body.len() + 1;
+            space -= body.len() + 1;
             events.push(
                 serde_json::from_str(&body)
                     .map_err(|error| JournalError::new(format!("journal: event: {error}")))?,

@@ -101,7 +101,7 @@ impl Engine {
 
     /// Waits for a command, a message or the next tick.
     fn wait(&mut self) -> Result<(), String> {
-        let patience = if self.pressed || !self.held.news.is_empty() {
+        let patience = if self.pressed || !self.held.pending.is_empty() {
             0
         } else if self.answered_at.is_some_and(|at| at.elapsed() < ATTENTION) {
             // Whoever carries the answer goes first.

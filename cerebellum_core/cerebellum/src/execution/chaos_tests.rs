@@ -72,8 +72,8 @@ impl Venue {
     }
 
     /// Does what the core asked, with a fault picked by a die.
-    fn serve(&mut self, story: &mut Story, die: &mut impl FnMut() -> u8, faults: bool) {
-        for effect in std::mem::take(&mut story.asked) {
+    fn serve(&mut self, scenario: &mut Scenario, die: &mut impl FnMut() -> u8, faults: bool) {
+        for effect in std::mem::take(&mut scenario.asked) {
             let roll = if faults { die() % 8 } else { 7 };
             match effect {
                 Effect::Create(order) => {
@@ -87,7 +87,7 @@ impl Venue {
                             silent
                         }
                         2 => CreateOutcome::NotExecuted {
-                            retry_at: story.wall + 50,
+                            retry_at: scenario.wall + 50,
                             text: "10006".to_owned(),
                         },
                         _ => {
@@ -98,7 +98,7 @@ impl Venue {
                             }
                         }
                     };
-                    story.tell(Input::CreateReply { link_id, outcome });
+                    scenario.receive(Input::CreateReply { link_id, outcome });
                 }
                 Effect::Ask { link_id, .. } => {
                     let answer = if roll == 0 {
@@ -111,20 +111,20 @@ impl Venue {
                     } else {
                         self.look_up(&link_id)
                     };
-                    story.tell(answer);
+                    scenario.receive(answer);
                 }
                 Effect::Cancel { link_id, .. } => {
                     let outcome = CancelOutcome::Gone { text: "too late".to_owned() };
-                    story.tell(Input::CancelReply { link_id, outcome });
+                    scenario.receive(Input::CancelReply { link_id, outcome });
                 }
                 Effect::PullExecutions { .. } => {
                     let executions = self.executions.values().flatten().cloned().collect();
-                    story.tell(Input::Executions { executions, pulled: true });
+                    scenario.receive(Input::Executions { executions, pulled: true });
                 }
                 Effect::PullPositions => {
                     let mut positions = BTreeMap::from([(symbol(), self.net)]);
                     positions.retain(|_, qty| !qty.is_zero());
-                    story.tell(Input::Positions(positions));
+                    scenario.receive(Input::Positions(positions));
                 }
                 _ => {}
             }
@@ -132,16 +132,16 @@ impl Venue {
     }
 
     /// Delivers a queued row: in order, out of order, twice or never.
-    fn deliver(&mut self, story: &mut Story, roll: u8) {
+    fn deliver(&mut self, scenario: &mut Scenario, roll: u8) {
         let input =
             if roll.is_multiple_of(5) { self.stream.pop_back() } else { self.stream.pop_front() };
         let Some(input) = input else { return };
         if roll.is_multiple_of(7) {
             return;
         }
-        story.tell(input.clone());
+        scenario.receive(input.clone());
         if roll.is_multiple_of(3) {
-            story.tell(input);
+            scenario.receive(input);
         }
     }
 }
@@ -154,7 +154,7 @@ proptest! {
         orders in prop::collection::vec((0_usize..3, any::<bool>(), 1_u32..50), 1..25),
         mut dice in prop::collection::vec(any::<u8>(), 400),
     ) {
-        let mut story = Story::new().ready();
+        let mut scenario = Scenario::new().ready();
         let mut venue = Venue::default();
         let mut at = 0_usize;
         let length = dice.len();
@@ -169,41 +169,41 @@ proptest! {
         for (agent, buy, qty) in orders {
             let side = if buy { Side::Buy } else { Side::Sell };
             let text = format!("{}.{:03}", 1 + qty / 10, qty);
-            let submit = story.submit(["a", "b", "c"][agent], side, &text);
-            if die().is_multiple_of(4) { story.send(&submit); }
+            let submit = scenario.submit(["a", "b", "c"][agent], side, &text);
+            if die().is_multiple_of(4) { scenario.send(&submit); }
             let signed: Decimal = text.parse().unwrap();
             *expected.entry(agent).or_default() += if buy { signed } else { -signed };
             submits.push(submit);
             for _ in 0..die() % 6 {
-                venue.serve(&mut story, &mut die, true);
+                venue.serve(&mut scenario, &mut die, true);
                 let roll = die();
-                venue.deliver(&mut story, roll);
-                story.pass(i64::from(die() % 200));
+                venue.deliver(&mut scenario, roll);
+                scenario.pass(i64::from(die() % 200));
             }
         }
         // The faults end; the core must find out everything by itself.
         venue.stream.clear();
         for _ in 0..400 {
-            venue.serve(&mut story, &mut die, false);
-            story.pass(200);
+            venue.serve(&mut scenario, &mut die, false);
+            scenario.pass(200);
         }
         for submit in &submits {
-            prop_assert_eq!(story.status(submit), OrderStatus::Filled);
+            prop_assert_eq!(scenario.status(submit), OrderStatus::Filled);
         }
         prop_assert_eq!(venue.orders.len(), submits.len(), "an order was doubled or lost");
         for (agent, qty) in expected {
-            prop_assert_eq!(story.position(["a", "b", "c"][agent]), qty);
+            prop_assert_eq!(scenario.position(["a", "b", "c"][agent]), qty);
         }
-        prop_assert_eq!(story.core.ledger.net(&symbol()), venue.net);
+        prop_assert_eq!(scenario.core.ledger.net(&symbol()), venue.net);
         let fills: usize = venue.executions.values().map(Vec::len).sum();
-        prop_assert_eq!(story.core.ledger.fills(), fills as u64);
-        prop_assert_eq!(story.risks("impossible_transition"), 0);
-        prop_assert_eq!(story.risks("reconcile_mismatch"), 0);
-        for (at, event) in story.events.iter().enumerate() {
+        prop_assert_eq!(scenario.core.ledger.fills(), fills as u64);
+        prop_assert_eq!(scenario.risks("impossible_transition"), 0);
+        prop_assert_eq!(scenario.risks("reconcile_mismatch"), 0);
+        for (at, event) in scenario.events.iter().enumerate() {
             prop_assert_eq!(event.seq(), at as u64 + 1, "events have a gap");
         }
         let mut ended = std::collections::BTreeSet::new();
-        for event in &story.events {
+        for event in &scenario.events {
             match event {
                 Event::Order(event) if event.order.status.is_terminal() => {
                     ended.insert(event.order.order_link_id.clone());

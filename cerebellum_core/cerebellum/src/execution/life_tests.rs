@@ -26,8 +26,8 @@ use crate::execution::{
 const AGENTS: [&str; 3] = ["a", "b", "c"];
 
 /// A core, its journal and its venue.
-struct World {
-    story: Story,
+struct Fixture {
+    scenario: Scenario,
     venue: Venue,
     rows: Rows,
     die: Die,
@@ -38,10 +38,10 @@ struct World {
     faults: bool,
 }
 
-impl World {
+impl Fixture {
     fn new(seed: u64) -> Self {
         Self {
-            story: Story::new().ready(),
+            scenario: Scenario::new().ready(),
             venue: Venue::default(),
             rows: Rows::default(),
             die: Die(seed),
@@ -53,7 +53,7 @@ impl World {
     }
 
     /// Gateway an input to the core the way the engine does, with what only the journal knows.
-    fn tell(&mut self, input: Input) {
+    fn receive(&mut self, input: Input) {
         let input = match input {
             Input::OrderSeen(seen) => {
                 self.recall(&seen.link_id);
@@ -68,7 +68,7 @@ impl World {
             }
             other => other,
         };
-        self.story.tell(input);
+        self.scenario.receive(input);
         self.keep();
     }
 
@@ -81,18 +81,18 @@ impl World {
     }
 
     fn recall(&mut self, link: &str) {
-        if !self.story.core.knows(link) {
+        if !self.scenario.core.knows(link) {
             if let Some(order) = self.rows.orders.get(link) {
-                self.story.tell(Input::Recall(Box::new(order.clone())));
+                self.scenario.receive(Input::Recall(Box::new(order.clone())));
             }
         }
     }
 
     fn keep(&mut self) {
-        let doubled = self.rows.write(std::mem::take(&mut self.story.records));
+        let doubled = self.rows.write(std::mem::take(&mut self.scenario.records));
         assert_eq!(doubled, None, "an execution was booked twice");
-        self.events.append(&mut self.story.events);
-        for effect in &self.story.asked {
+        self.events.append(&mut self.scenario.events);
+        for effect in &self.scenario.asked {
             if let Effect::Create(order) = effect {
                 self.left.insert(order.link_id.clone());
             }
@@ -106,18 +106,18 @@ impl World {
             Command::Amend(one) => Some(link_id(&one.intent_id)),
             _ => None,
         };
-        let unknown = link.filter(|link| !self.story.core.knows(link));
+        let unknown = link.filter(|link| !self.scenario.core.knows(link));
         let recorded = unknown.and_then(|link| self.rows.orders.get(&link).cloned().map(Box::new));
         let command = Box::new(command);
-        self.tell(Input::Command { client: vec![1], command, recorded });
+        self.receive(Input::Command { client: vec![1], command, recorded });
     }
 
     fn serve(&mut self) {
-        self.venue.arrive(self.story.wall, &mut self.die);
-        for effect in std::mem::take(&mut self.story.asked) {
-            let now = self.story.wall;
+        self.venue.arrive(self.scenario.wall, &mut self.die);
+        for effect in std::mem::take(&mut self.scenario.asked) {
+            let now = self.scenario.wall;
             if let Some(answer) = self.venue.serve(effect, now, &mut self.die, self.faults) {
-                self.tell(answer);
+                self.receive(answer);
             }
         }
     }
@@ -130,25 +130,25 @@ impl World {
         match self.die.roll(6) {
             0 => {}
             1 => {
-                self.tell(row.clone());
-                self.tell(row);
+                self.receive(row.clone());
+                self.receive(row);
             }
-            _ => self.tell(row),
+            _ => self.receive(row),
         }
     }
 
     fn pass(&mut self, ms: u64) {
-        self.story.wall += i64::try_from(ms).unwrap();
-        self.story.market += ms;
-        self.story.quote(99, 100);
-        self.tell(Input::Tick);
+        self.scenario.wall += i64::try_from(ms).unwrap();
+        self.scenario.market += ms;
+        self.scenario.quote(99, 100);
+        self.receive(Input::Tick);
     }
 
     fn submit(&mut self) {
         let agent = AGENTS[self.die.roll(3) as usize];
         let side = if self.die.roll(2) == 0 { Side::Buy } else { Side::Sell };
         let qty = format!("{}.{:03}", 1 + self.die.roll(3), self.die.roll(1000));
-        let mut one = submit(agent, side, &qty, self.story.market);
+        let mut one = submit(agent, side, &qty, self.scenario.market);
         if self.die.roll(3) > 0 {
             let price =
                 if side == Side::Buy { 90 + self.die.roll(9) } else { 101 + self.die.roll(9) };
@@ -224,27 +224,27 @@ impl World {
     /// A kill at any moment: what was about to leave may have left or not.
     fn restart(&mut self) {
         if self.die.roll(2) == 0 {
-            for effect in std::mem::take(&mut self.story.asked) {
-                let _ = self.venue.serve(effect, self.story.wall, &mut self.die, self.faults);
+            for effect in std::mem::take(&mut self.scenario.asked) {
+                let _ = self.venue.serve(effect, self.scenario.wall, &mut self.die, self.faults);
             }
         }
         let last_seq = self.events.len() as u64;
         let recovered = self.rows.recover(last_seq);
-        let next = Story::at(self.story.wall, setup(), recovered);
-        self.story = Story { market: self.story.market, ..next }.instructed();
+        let next = Scenario::at(self.scenario.wall, setup(), recovered);
+        self.scenario = Scenario { market: self.scenario.market, ..next }.instructed();
         self.venue.stream.clear();
-        self.tell(Input::PublicUp);
-        self.tell(Input::PrivateUp);
+        self.receive(Input::PublicUp);
+        self.receive(Input::PrivateUp);
     }
 
     fn reconnect(&mut self) {
-        self.tell(Input::PrivateDown);
+        self.receive(Input::PrivateDown);
         for _ in 0..self.die.roll(4) {
             self.serve();
             self.pass(300);
         }
         self.venue.stream.clear();
-        self.tell(Input::PrivateUp);
+        self.receive(Input::PrivateUp);
     }
 
     fn act(&mut self) {
@@ -298,29 +298,29 @@ proptest! {
         seed in any::<u64>(),
         steps in 5_usize..120,
     ) {
-        let mut world = World::new(seed);
+        let mut fixture = Fixture::new(seed);
         for _ in 0..steps {
-            world.act();
-            for _ in 0..world.die.roll(3) {
-                world.serve();
-                world.deliver();
-                let ms = world.die.roll(200);
-                world.pass(ms);
+            fixture.act();
+            for _ in 0..fixture.die.roll(3) {
+                fixture.serve();
+                fixture.deliver();
+                let ms = fixture.die.roll(200);
+                fixture.pass(ms);
             }
         }
-        world.settle();
-        prop_assert_eq!(world.risks("impossible_transition"), Vec::<String>::new());
-        prop_assert_eq!(world.risks("reconcile_mismatch"), Vec::<String>::new());
-        prop_assert_eq!(world.risks("foreign_execution"), Vec::<String>::new());
+        fixture.settle();
+        prop_assert_eq!(fixture.risks("impossible_transition"), Vec::<String>::new());
+        prop_assert_eq!(fixture.risks("reconcile_mismatch"), Vec::<String>::new());
+        prop_assert_eq!(fixture.risks("foreign_execution"), Vec::<String>::new());
         // One intent, one client order id; nothing leaves that was not journaled.
-        for link in world.left.iter().chain(world.venue.held.keys()) {
-            let order = &world.rows.orders[link];
+        for link in fixture.left.iter().chain(fixture.venue.held.keys()) {
+            let order = &fixture.rows.orders[link];
             prop_assert_eq!(link, &order.intent.link_id());
         }
         // Every order ends, with what the venue has of it.
-        for (link, order) in &world.rows.orders {
+        for (link, order) in &fixture.rows.orders {
             prop_assert!(order.is_terminal(), "{} is {:?}", link, order);
-            let held = world.venue.held.get(link);
+            let held = fixture.venue.held.get(link);
             let filled = held.map_or(Decimal::ZERO, |held| held.filled);
             prop_assert_eq!(order.filled_qty, filled, "{}", link);
             if let Some(held) = held {
@@ -330,20 +330,20 @@ proptest! {
         }
         // Every fill is counted once, for its agent.
         let booked: BTreeSet<String> =
-            world.venue.executions.iter().map(|row| row.exec_id.clone()).collect();
-        prop_assert_eq!(&world.rows.booked, &booked);
+            fixture.venue.executions.iter().map(|row| row.exec_id.clone()).collect();
+        prop_assert_eq!(&fixture.rows.booked, &booked);
         let mut positions: BTreeMap<&str, Decimal> = BTreeMap::new();
-        for row in &world.venue.executions {
+        for row in &fixture.venue.executions {
             let signed = if row.side == Side::Buy { row.qty } else { -row.qty };
-            *positions.entry(world.rows.orders[&row.link_id].intent.agent.as_str()).or_default() +=
+            *positions.entry(fixture.rows.orders[&row.link_id].intent.agent.as_str()).or_default() +=
                 signed;
         }
         for agent in AGENTS {
             let venue = positions.get(agent).copied().unwrap_or_default();
-            prop_assert_eq!(world.story.position(agent), venue, "{}", agent);
+            prop_assert_eq!(fixture.scenario.position(agent), venue, "{}", agent);
         }
-        prop_assert_eq!(world.story.core.ledger.net(&symbol()), world.venue.net());
-        for (at, event) in world.events.iter().enumerate() {
+        prop_assert_eq!(fixture.scenario.core.ledger.net(&symbol()), fixture.venue.net());
+        for (at, event) in fixture.events.iter().enumerate() {
             prop_assert_eq!(event.seq(), at as u64 + 1, "events have a gap");
         }
     }

@@ -20,7 +20,7 @@ use crate::execution::{
     oms::{rate_limit::Lane, venue_rates::VenueRates},
     outbox::Outbox,
     protection::protection_state::ProtectionState,
-    reconciliation::{audit::Audit, executions::Executions, foreign_orders::Strangers},
+    reconciliation::{audit::Audit, executions::Executions, foreign_orders::ForeignOrders},
     risk::risk_state::RiskState,
 };
 
@@ -77,7 +77,7 @@ pub struct Core {
     pub(in crate::execution) risk: RiskState,
     pub(in crate::execution) protection: ProtectionState,
     pub(in crate::execution) audit: Audit,
-    pub(in crate::execution) foreign_orders: Strangers,
+    pub(in crate::execution) foreign_orders: ForeignOrders,
     pub(in crate::execution) executions: Executions,
     pub(in crate::execution) journal: JournalView,
     pub(in crate::execution) outbox: Outbox,
@@ -97,7 +97,7 @@ impl Core {
             risk: RiskState::new(recovered.states, recovered.day),
             protection: ProtectionState::new(recovered.guards),
             audit: Audit::default(),
-            foreign_orders: Strangers::default(),
+            foreign_orders: ForeignOrders::default(),
             executions: Executions::since(recovered.last_exec_ts),
             journal: JournalView {
                 condition: Journaling::default(),
@@ -107,17 +107,17 @@ impl Core {
             setup,
         };
         // Whoever gave orders before may have died together with this process.
-        let heard_before = core.journal.first_intent_ts.is_some()
+        let had_arena = core.journal.first_intent_ts.is_some()
             || !recovered.open_orders.is_empty()
             || core.ledger.positions().next().is_some();
-        if heard_before {
+        if had_arena {
             core.protection.note_heartbeat(now.ms);
         }
         for order in recovered.open_orders {
             core.recover(order);
         }
         if let Some(limits) = recovered.limits {
-            core.keep_limits(limits);
+            core.restore_limits(limits);
         }
         core
     }
@@ -125,9 +125,9 @@ impl Core {
     /// Takes up an order that the journal holds as open.
     fn recover(&mut self, mut order: Order) {
         // When it was last sent is not known: the venue may still take it for a whole window.
-        order.care.sent_at = self.now.ms;
-        order.care.changed_at = self.now.ms;
-        order.care.terms_at = self.now.ms;
+        order.tracking.sent_at = self.now.ms;
+        order.tracking.changed_at = self.now.ms;
+        order.tracking.terms_at = self.now.ms;
         if order.amend.as_ref().is_some_and(|amend| !amend.sent) {
             let link = order.link_id.clone();
             self.rates.amends.push(&order.intent.agent, Lane::of(&order), link);

@@ -29,9 +29,9 @@ impl Core {
                 self.market.advance_to(ts);
                 self.drive_exits(None);
             }
-            Input::VenueTime(ts) => self.heard_venue_time(ts),
-            Input::Limits(limits) => self.take_limits(*limits),
-            Input::Journal(journaling) => self.journal_is(journaling),
+            Input::VenueTime(ts) => self.receive_venue_time(ts),
+            Input::Limits(limits) => self.reload_limits(*limits),
+            Input::Journal(journaling) => self.set_journaling(journaling),
             Input::Instruments(instruments) => self.market.instruments = instruments,
             other => self.venue_input(other),
         }
@@ -92,9 +92,9 @@ impl Core {
 
     fn tick(&mut self) {
         self.check_deadman();
-        self.care_for_orders();
+        self.track_orders();
         self.audit_when_due();
-        self.watch_strangers();
+        self.watch_foreign_orders();
         self.settle_funding();
         if self.now.ms >= self.next_second_at {
             self.next_second_at = self.now.ms + 1000;
@@ -106,7 +106,7 @@ impl Core {
     }
 
     /// The private stream's clock drives deadlines on while no public book does.
-    fn heard_venue_time(&mut self, ts: u64) {
+    fn receive_venue_time(&mut self, ts: u64) {
         if !self.market.quotes.is_empty() {
             return;
         }

@@ -7,7 +7,7 @@ use protocol::wire::{
 
 use crate::execution::{
     model::{io::Record, order::Order},
-    oms::state_machine::{advance, Happened, Step},
+    oms::state_machine::{advance, Step, Transition},
     Core,
 };
 
@@ -21,18 +21,22 @@ impl Core {
     }
 
     /// Moves an order, journals the move and tells it.
-    pub(in crate::execution) fn happen(&mut self, link_id: &str, happened: Happened) -> Step {
+    pub(in crate::execution) fn transition(
+        &mut self,
+        link_id: &str,
+        transition: Transition,
+    ) -> Step {
         let now = self.now.ms;
         let Some(order) = self.orders.get_mut(link_id) else {
             return Step::default();
         };
         let was_terminal = order.is_terminal();
-        let step = advance(order, happened);
+        let step = advance(order, transition);
         if step.changed {
-            order.care.changed_at = now;
+            order.tracking.changed_at = now;
         }
         if step.terms_changed {
-            order.care.terms_at = now;
+            order.tracking.terms_at = now;
         }
         if order.amend.is_none() {
             self.rates.amends.remove(link_id);
@@ -44,11 +48,11 @@ impl Core {
             self.audit.awaiting.remove(link_id);
         }
         if step.changed {
-            self.tell_order(link_id);
+            self.publish_order(link_id);
         }
-        if let Some(oddity) = &step.oddity {
+        if let Some(anomaly) = &step.anomaly {
             let (agent, symbol) = self.owner(link_id);
-            let text = format!("order {link_id}: {oddity}; compare the journal with the venue");
+            let text = format!("order {link_id}: {anomaly}; compare the journal with the venue");
             self.alarm("impossible_transition", text, agent, symbol);
         }
         if is_terminal && !was_terminal {
@@ -63,23 +67,23 @@ impl Core {
         })
     }
 
-    fn tell_order(&mut self, link_id: &str) {
+    fn publish_order(&mut self, link_id: &str) {
         let Some(order) = self.orders.get(link_id) else { return };
         let (record, view) = (Record::Order(Box::new(order.clone())), order.view());
         self.outbox.record(record);
-        self.tell_view(view);
+        self.publish_view(view);
     }
 
-    pub(in crate::execution) fn tell_view(&mut self, order: OrderView) {
+    pub(in crate::execution) fn publish_view(&mut self, order: OrderView) {
         let (ts, seq) = self.next_seq();
-        self.tell(Event::Order(OrderEvent { v: V1, ts, seq, order }));
+        self.publish(Event::Order(OrderEvent { v: V1, ts, seq, order }));
     }
 
     pub(in crate::execution) fn next_seq(&mut self) -> (u64, u64) {
         (self.market.ms, self.outbox.next_seq())
     }
 
-    pub(in crate::execution) fn tell(&mut self, event: Event) {
+    pub(in crate::execution) fn publish(&mut self, event: Event) {
         self.outbox.publish(event);
     }
 
@@ -91,7 +95,7 @@ impl Core {
         symbol: Option<Symbol>,
     ) {
         let (ts, seq) = self.next_seq();
-        self.tell(Event::Risk(RiskEvent {
+        self.publish(Event::Risk(RiskEvent {
             v: V1,
             ts,
             seq,

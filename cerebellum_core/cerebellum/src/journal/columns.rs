@@ -11,7 +11,7 @@ use rust_decimal::Decimal;
 use serde::{de::DeserializeOwned, Deserialize};
 
 use super::JournalError;
-use crate::execution::model::order::{Amend, Care, Intent, Order, Origin, Terms};
+use crate::execution::model::order::{Amend, Intent, Order, Origin, Terms, Tracking};
 
 /// What [`order`] reads.
 pub(super) const ORDER_COLUMNS: &str = "SELECT intent_id, order_link_id, agent, version, symbol, side, kind,
@@ -86,7 +86,7 @@ pub(super) fn order(row: &Row<'_>) -> Result<Order, JournalError> {
             .map(|reason| Reason::new(&reason).map_err(JournalError::new))
             .transpose()?,
         venue_end: None,
-        care: Care::default(),
+        tracking: Tracking::default(),
         intent: Arc::new(intent),
     })
 }

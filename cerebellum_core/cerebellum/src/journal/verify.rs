@@ -77,13 +77,13 @@ fn check_file(journal: &Journal, faults: &mut Vec<String>) -> Result<(), Journal
     if word != "ok" {
         faults.push(format!("the file is damaged: {word}"));
     }
-    let strangers: i64 = journal.connection.query_row(
+    let foreign_orders: i64 = journal.connection.query_row(
         "SELECT count(*) FROM fills WHERE intent_id NOT IN (SELECT intent_id FROM orders)",
         [],
         |row| row.get(0),
     )?;
-    if strangers != 0 {
-        faults.push(format!("{strangers} fills of no order"));
+    if foreign_orders != 0 {
+        faults.push(format!("{foreign_orders} fills of no order"));
     }
     Ok(())
 }
@@ -129,12 +129,13 @@ fn check_orders(journal: &Journal, faults: &mut Vec<String>) -> Result<(), Journ
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let intent_id = columns::text(row, 0)?;
-        let told = columns::decimal(&columns::text(row, 1)?)?;
+        let reported = columns::decimal(&columns::text(row, 1)?)?;
         let asked = columns::decimal(&columns::text(row, 3)?)?;
         let summed = filled.get(&intent_id).copied().unwrap_or_default();
-        if told != summed {
-            faults
-                .push(format!("order {intent_id} counts {told} filled, its fills sum to {summed}"));
+        if reported != summed {
+            faults.push(format!(
+                "order {intent_id} counts {reported} filled, its fills sum to {summed}"
+            ));
         }
         // While an amend is on its way the venue may hold more than the journal knows.
         if summed > asked.max(Decimal::ZERO) && row.get::<_, bool>(4)? {
@@ -154,13 +155,13 @@ fn check_fill_events(journal: &Journal, faults: &mut Vec<String>) -> Result<(), 
         [],
         |row| row.get(0),
     )?;
-    let told: i64 = journal.connection.query_row(
+    let reported: i64 = journal.connection.query_row(
         "SELECT (SELECT count(*) FROM events WHERE type = 'fill') - (SELECT count(*) FROM fills)",
         [],
         |row| row.get(0),
     )?;
-    if unmatched != 0 || told != 0 {
-        faults.push(format!("{unmatched} fills without their event, {told} events too many"));
+    if unmatched != 0 || reported != 0 {
+        faults.push(format!("{unmatched} fills without their event, {reported} events too many"));
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ pub enum MarketBook {
     /// Modelled around the last trade.
     Modelled(ModelledBook),
     /// Recorded or mirrored.
-    Told(Ladder),
+    Reported(Ladder),
 }
 
 impl MarketBook {
@@ -30,8 +30,8 @@ impl MarketBook {
 
     /// Whether frames tell of it.
     #[must_use]
-    pub const fn is_told(&self) -> bool {
-        matches!(self, Self::Told(_))
+    pub const fn is_reported(&self) -> bool {
+        matches!(self, Self::Reported(_))
     }
 
     /// Moves a modelled book to a new trade; a book that is told waits for its frame.
@@ -46,7 +46,7 @@ impl MarketBook {
     pub fn best(&self, side: Side) -> i64 {
         match self {
             Self::Modelled(book) => book.best(side),
-            Self::Told(book) => book.best(side),
+            Self::Reported(book) => book.best(side),
         }
     }
 
@@ -55,7 +55,7 @@ impl MarketBook {
     pub fn is_open(&self) -> bool {
         match self {
             Self::Modelled(book) => book.is_open(),
-            Self::Told(book) => book.is_open(),
+            Self::Reported(book) => book.is_open(),
         }
     }
 
@@ -64,7 +64,7 @@ impl MarketBook {
     pub fn qty(&self, side: Side, price: i64) -> i64 {
         match self {
             Self::Modelled(book) => book.qty(side, price),
-            Self::Told(book) => book.qty(side, price),
+            Self::Reported(book) => book.qty(side, price),
         }
     }
 
@@ -72,7 +72,7 @@ impl MarketBook {
     pub fn take(&mut self, side: Side, price: i64, qty: i64) {
         match self {
             Self::Modelled(book) => book.take(side, price, qty),
-            Self::Told(book) => book.take(side, price, qty),
+            Self::Reported(book) => book.take(side, price, qty),
         }
     }
 
@@ -81,7 +81,7 @@ impl MarketBook {
     pub fn levels(&self, side: Side) -> Box<dyn Iterator<Item = (i64, i64)> + '_> {
         match self {
             Self::Modelled(book) => Box::new(book.levels(side)),
-            Self::Told(book) => book.levels(side),
+            Self::Reported(book) => book.levels(side),
         }
     }
 }

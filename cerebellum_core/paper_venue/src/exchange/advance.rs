@@ -14,8 +14,8 @@ pub const FUNDING_MS: i64 = 8 * 3_600_000;
 impl Exchange {
     /// Lets the market run to `to`; an earlier instant changes nothing.
     pub fn advance(&mut self, to: i64) {
-        if self.market.told_events().is_some() {
-            self.advance_told(to);
+        if self.market.reported_events().is_some() {
+            self.advance_reported(to);
             return;
         }
         while !self.ended && self.now <= to {
@@ -54,23 +54,23 @@ impl Exchange {
 
     fn trade(&mut self, symbol: usize, point: Point) {
         let (open_ts, seq) = (self.minute_ts, self.bump(symbol));
-        let pit = &mut self.pits[symbol];
-        match &mut pit.forming {
+        let state = &mut self.states[symbol];
+        match &mut state.forming {
             Some(candle) => candle.take(point.price, point.qty),
             None => {
                 let mut candle = Candle::at(open_ts, point.price);
                 candle.take(point.price, point.qty);
-                pit.forming = Some(candle);
+                state.forming = Some(candle);
             }
         }
-        let rising = match point.price.cmp(&pit.last) {
+        let rising = match point.price.cmp(&state.last) {
             std::cmp::Ordering::Equal => None,
             order => Some(order.is_gt()),
         };
-        pit.last = point.price;
-        pit.book.follow(&point);
+        state.last = point.price;
+        state.book.follow(&point);
         if point.qty > 0 {
-            pit.remember(point, seq, None);
+            state.remember(point, seq, None);
             self.notices.push(Notice::Trade { symbol, point, rising, seq, row: None });
         }
         self.meet_resting(symbol, &point);
@@ -80,11 +80,11 @@ impl Exchange {
 
     fn close_minute(&mut self) {
         let mut closed = Vec::new();
-        for symbol in 0..self.pits.len() {
+        for symbol in 0..self.states.len() {
             // The recorded candle, not the one built live: they differ in turnover alone.
             let candle = self.minute.get(symbol).and_then(Option::as_ref).map(|path| path.candle);
             self.market.close(symbol, candle);
-            self.pits[symbol].forming = None;
+            self.states[symbol].forming = None;
             closed.extend(candle.map(|candle| (symbol, candle)));
         }
         if !closed.is_empty() {
@@ -113,9 +113,9 @@ impl Exchange {
     pub fn funding_rate(&self, symbol: usize) -> Option<Decimal> {
         match self.market.funding() {
             Funding::Made => Some(self.made_funding_rate(symbol, self.now.div_euclid(FUNDING_MS))),
-            Funding::Told => {
-                let told = self.pits[symbol].ticker.get("fundingRate");
-                told.and_then(|rate| rate.as_str()).and_then(protocol::bybit::decimals::parse)
+            Funding::Reported => {
+                let reported = self.states[symbol].ticker.get("fundingRate");
+                reported.and_then(|rate| rate.as_str()).and_then(protocol::bybit::decimals::parse)
             }
             Funding::Given(_) => None,
         }
@@ -131,14 +131,14 @@ impl Exchange {
     /// those of the history before. Of a market that others tell of nobody told the earlier ones.
     pub fn past_funding(&self, symbol: usize) -> Vec<(i64, Decimal)> {
         let first = self.market.history(symbol).first().map_or(self.now, |one| one.open_ts);
-        let settled = &self.pits[symbol].settled;
+        let settled = &self.states[symbol].settled;
         match self.market.funding() {
             Funding::Given(given) => {
                 let known = given.get(symbol).into_iter().flatten().rev();
                 let past = known.filter(|one| one.ts <= self.now && one.ts >= first);
                 past.map(|one| (one.ts, one.rate)).collect()
             }
-            Funding::Told => settled.iter().rev().copied().collect(),
+            Funding::Reported => settled.iter().rev().copied().collect(),
             Funding::Made => {
                 let charged_from = settled.first().map_or(i64::MAX, |(ts, _)| *ts);
                 let before = (0..=self.now.div_euclid(FUNDING_MS))
@@ -165,9 +165,9 @@ impl Exchange {
     }
 
     /// The minute of the next settlement as others told it.
-    fn told_settlement(&self, symbol: usize) -> Option<i64> {
-        let told = self.pits[symbol].ticker.get("nextFundingTime")?;
-        let ts: i64 = told.as_str()?.parse().ok()?;
+    fn reported_settlement(&self, symbol: usize) -> Option<i64> {
+        let reported = self.states[symbol].ticker.get("nextFundingTime")?;
+        let ts: i64 = reported.as_str()?.parse().ok()?;
         Some(ts.div_euclid(MINUTE_MS) * MINUTE_MS)
     }
 
@@ -179,7 +179,7 @@ impl Exchange {
             let due = known[from..].iter().take_while(|one| one.minute() == self.now);
             return due.map(|one| one.rate).collect();
         }
-        if self.told_settlement(symbol).map_or(self.now % FUNDING_MS, |ts| ts - self.now) != 0 {
+        if self.reported_settlement(symbol).map_or(self.now % FUNDING_MS, |ts| ts - self.now) != 0 {
             return Vec::new();
         }
         // The rate of the period that just ended.
@@ -200,9 +200,9 @@ impl Exchange {
     /// Charges what is settled now.
     pub(super) fn pay_funding(&mut self) {
         let before = self.notices.len();
-        for symbol in 0..self.pits.len() {
+        for symbol in 0..self.states.len() {
             for rate in self.due_funding(symbol) {
-                self.pits[symbol].settled.push((self.now, rate));
+                self.states[symbol].settled.push((self.now, rate));
                 self.charge_funding(symbol, rate);
             }
         }
@@ -212,7 +212,7 @@ impl Exchange {
     }
 
     fn charge_funding(&mut self, symbol: usize, rate: Decimal) {
-        let mark = self.pits[symbol].mark();
+        let mark = self.states[symbol].mark();
         let instrument = self.market.instruments()[symbol].clone();
         for account in 0..self.accounts.len() {
             let size = self.accounts[account].positions[symbol].size;

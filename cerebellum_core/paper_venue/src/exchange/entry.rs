@@ -86,14 +86,14 @@ impl Exchange {
                 instrument.qty(step)
             )));
         }
-        let pit = &self.pits[order.symbol];
-        if pit.halted {
+        let state = &self.states[order.symbol];
+        if state.halted {
             return Err(Refusal::new(
                 codes::NOT_LIVE,
                 "This contract is not live: the market that is mirrored does not answer",
             ));
         }
-        if !pit.book.is_open() {
+        if !state.book.is_open() {
             return Err(Refusal::new(
                 codes::NOT_LIVE,
                 "This contract is not live: it had no trade yet",
@@ -106,7 +106,10 @@ impl Exchange {
                 Side::Buy => working && order.price > highest,
                 Side::Sell => working && order.price < lowest,
             };
-            if beyond || order.price > pit.last.saturating_mul(20) || order.price < pit.last / 20 {
+            if beyond
+                || order.price > state.last.saturating_mul(20)
+                || order.price < state.last / 20
+            {
                 return Err(Refusal::new(
                     codes::PRICE_RANGE,
                     format!(
@@ -116,7 +119,7 @@ impl Exchange {
                 ));
             }
         }
-        let price = if order.kind == OrderType::Limit { order.price } else { pit.last };
+        let price = if order.kind == OrderType::Limit { order.price } else { state.last };
         let notional = instrument.exact_price(price) * instrument.exact_qty(order.qty);
         if notional < instrument.min_notional && !order.reduce_only {
             return Err(Refusal::new(
@@ -263,7 +266,7 @@ impl Exchange {
         self.orders.insert(number, new);
         self.touched_orders.insert(number);
         if working && loses_place {
-            self.pits[old.symbol].resting.retain(|other| *other != number);
+            self.states[old.symbol].resting.retain(|other| *other != number);
             self.work(number);
         }
         self.bump(old.symbol);
@@ -300,7 +303,7 @@ impl Exchange {
                     let all = self.instruments().iter().enumerate();
                     all.filter(|(_, one)| one.base == base).map(|(index, _)| index).collect()
                 }
-                (_, _, settle) if settle == "USDT" => (0..self.pits.len()).collect(),
+                (_, _, settle) if settle == "USDT" => (0..self.states.len()).collect(),
                 _ => {
                     return Err(bad("params error: symbol, baseCoin or settleCoin=USDT is missing"))
                 }

@@ -51,7 +51,7 @@ impl Exchange {
             return Err(bad("can not set tp/sl/ts for zero position"));
         }
         let (tick, step) = (self.instruments()[symbol].tick, self.instruments()[symbol].qty_step);
-        let last = self.pits[symbol].last;
+        let last = self.states[symbol].last;
         let terms = exits.terms;
         for (name, level, by, above) in [
             ("takeProfit", exits.take_profit, terms.take_profit_by, size > 0),
@@ -145,7 +145,7 @@ impl Exchange {
                 (distance > 0 && size != 0).then_some(distance);
             self.drop_exits(account, symbol, "TrailingStop");
             if distance > 0 && size != 0 {
-                let last = self.pits[symbol].last;
+                let last = self.states[symbol].last;
                 let starts_at = exits.starts_at.filter(|price| *price > 0);
                 let price = last - size.signum() * distance;
                 let plan = Plan {
@@ -247,7 +247,7 @@ impl Exchange {
     pub(super) fn clear_exits(&mut self, account: usize, symbol: usize) {
         let position = &mut self.accounts[account].positions[symbol];
         (position.take_profit, position.stop_loss, position.trailing) = (None, None, None);
-        let exits: Vec<u64> = self.pits[symbol]
+        let exits: Vec<u64> = self.states[symbol]
             .waiting
             .iter()
             .copied()
@@ -262,7 +262,7 @@ impl Exchange {
     }
 
     fn drop_exits(&mut self, account: usize, symbol: usize, kind: &str) {
-        let old: Vec<u64> = self.pits[symbol]
+        let old: Vec<u64> = self.states[symbol]
             .waiting
             .iter()
             .copied()
@@ -329,7 +329,7 @@ impl Exchange {
             cancel_type: "UNKNOWN",
             reject_reason: "EC_NoError",
             ahead: 0,
-            last_price: self.pits[symbol].last,
+            last_price: self.states[symbol].last,
             created: self.now,
             updated: self.now,
         };
@@ -340,8 +340,8 @@ impl Exchange {
 
     /// Moves trailing stops behind the last price.
     pub(super) fn trail(&mut self, symbol: usize) {
-        let last = self.pits[symbol].last;
-        for number in self.pits[symbol].waiting.clone() {
+        let last = self.states[symbol].last;
+        for number in self.states[symbol].waiting.clone() {
             let Some(order) = self.orders.get_mut(&number) else { continue };
             let (Some(trail), Some(trigger)) = (&mut order.trail, &mut order.trigger) else {
                 continue;

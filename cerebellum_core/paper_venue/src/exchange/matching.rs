@@ -12,7 +12,7 @@ use protocol::bybit::enums::{OrderStatus, OrderType, Side};
 impl Exchange {
     /// Fills resting orders that a trade of the market reaches.
     pub(super) fn meet_resting(&mut self, symbol: usize, point: &Point) {
-        if self.pits[symbol].resting.is_empty() {
+        if self.states[symbol].resting.is_empty() {
             return;
         }
         let mut volume = self.instruments()[symbol].steps_of_volume(point.qty);
@@ -45,17 +45,17 @@ impl Exchange {
         for side in [Side::Buy, Side::Sell] {
             for number in self.queue(symbol, side, None) {
                 let Some(order) = self.orders.get_mut(&number) else { continue };
-                let book = &self.pits[symbol].book;
+                let book = &self.states[symbol].book;
                 let price = order.price;
-                let is_told = book.is_told();
+                let is_reported = book.is_reported();
                 let crossed = |best: i64| best > 0 && side.sign() * (price - best) >= 0;
                 if !crossed(book.best(side.opposite())) {
                     order.ahead = order.ahead.min(book.qty(side, price));
-                } else if !is_told {
+                } else if !is_reported {
                     self.fill(number, price, i64::MAX, true);
                 } else {
                     loop {
-                        let first = self.pits[symbol].book.levels(side.opposite()).next();
+                        let first = self.states[symbol].book.levels(side.opposite()).next();
                         let Some((best, qty)) = first.filter(|(best, _)| crossed(*best)) else {
                             break;
                         };
@@ -63,7 +63,7 @@ impl Exchange {
                         if done == 0 {
                             break;
                         }
-                        self.pits[symbol].book.take(side.opposite(), best, done);
+                        self.states[symbol].book.take(side.opposite(), best, done);
                     }
                 }
             }
@@ -72,7 +72,7 @@ impl Exchange {
 
     /// Customers' resting orders of a side, best price first and oldest first at one price.
     fn queue(&self, symbol: usize, side: Side, limit: Option<i64>) -> Vec<u64> {
-        let resting = self.pits.get(symbol).map_or(&[][..], |pit| &pit.resting);
+        let resting = self.states.get(symbol).map_or(&[][..], |state| &state.resting);
         let orders = resting.iter().filter_map(|number| self.orders.get(number));
         let mut queue: Vec<(i64, u64, u64)> = orders
             .filter(|order| order.side == side)
@@ -94,8 +94,9 @@ impl Exchange {
         without: Option<usize>,
     ) -> i64 {
         let other = side.opposite();
-        let market = self.pits.get(symbol).map_or(0, |pit| {
-            pit.book
+        let market = self.states.get(symbol).map_or(0, |state| {
+            state
+                .book
                 .levels(other)
                 .take_while(|(price, _)| side.sign() * (limit - price) >= 0)
                 .fold(0_i64, |sum, (_, qty)| sum.saturating_add(qty))
@@ -121,7 +122,7 @@ impl Exchange {
                 return;
             }
             let other = side.opposite();
-            let market = self.pits[symbol].book.levels(other).next();
+            let market = self.states[symbol].book.levels(other).next();
             let rival = self.queue(symbol, other, Some(limit)).first().copied();
             let rival = rival.and_then(|rival| self.orders.get(&rival));
             let market = market.filter(|(price, _)| side.sign() * (limit - price) >= 0);
@@ -142,7 +143,7 @@ impl Exchange {
             };
             if let Some((price, qty)) = from_market {
                 let done = self.fill(number, price, qty, false);
-                self.pits[symbol].book.take(other, price, done);
+                self.states[symbol].book.take(other, price, done);
                 self.pass_queue(symbol, other, price, done);
                 if done == 0 {
                     return;
@@ -224,7 +225,7 @@ impl Exchange {
         let (id, now) = (self.make_id(2, self.next_execution), self.now);
         self.next_execution += 1;
         let seq = self.bump(symbol);
-        let mark = self.pits[symbol].mark();
+        let mark = self.states[symbol].mark();
 
         let owner = &mut self.accounts[account];
         let position = &mut owner.positions[symbol];
@@ -359,12 +360,12 @@ impl Exchange {
                 TimeInForce::Gtc | TimeInForce::PostOnly | TimeInForce::Other(_)
             );
         if miss.is_none() && rests && self.capped(order) > 0 {
-            let ahead = self.pits[symbol].book.qty(side, price);
+            let ahead = self.states[symbol].book.qty(side, price);
             if let Some(order) = self.orders.get_mut(&number) {
                 order.ahead = ahead;
             }
-            if !self.pits[symbol].resting.contains(&number) {
-                self.pits[symbol].resting.push(number);
+            if !self.states[symbol].resting.contains(&number) {
+                self.states[symbol].resting.push(number);
             }
             self.bump(symbol);
             return;

@@ -23,12 +23,12 @@ pub mod order;
 pub mod position;
 /// Orders as requests describe them.
 mod reading;
+/// A market that others tell of.
+mod reported;
 /// What orders ask for, read from JSON.
 pub mod request;
 /// Rows as they travel.
 pub mod rows;
-/// A market that others tell of.
-mod told;
 /// Conditional orders, take-profit and stop-loss.
 mod triggers;
 
@@ -37,7 +37,7 @@ use crate::book::MarketBook;
 use crate::market::candle::{Candle, Minute, Point, MINUTE_MS};
 use crate::market::instrument::Instrument;
 use crate::market::random::hash;
-use crate::market::told::BookFrame;
+use crate::market::reported::BookFrame;
 use crate::market::Market;
 use account::{Account, Opening};
 use order::{Execution, Order};
@@ -102,7 +102,7 @@ impl Refusal {
 
 /// One symbol's market as it stands.
 #[derive(Debug, Clone)]
-pub struct Pit {
+pub struct SymbolState {
     /// Everybody else's book.
     pub book: MarketBook,
     /// Last price in ticks; zero before the first trade.
@@ -135,10 +135,10 @@ pub struct Pit {
 /// Trades that `recent-trade` can still show.
 const RECENT_TRADES: usize = 1_000;
 
-impl Pit {
+impl SymbolState {
     fn new(book: MarketBook) -> Self {
         // A book that is told begins with a snapshot.
-        let halted = book.is_told();
+        let halted = book.is_reported();
         Self {
             book,
             last: 0,
@@ -182,7 +182,7 @@ pub struct Exchange {
     seed: u64,
     salt: u64,
     market: Market,
-    pits: Vec<Pit>,
+    states: Vec<SymbolState>,
     names: HashMap<String, usize>,
     accounts: Vec<Account>,
     orders: BTreeMap<u64, Order>,
@@ -209,12 +209,12 @@ impl Exchange {
     pub fn new(seed: u64, mut market: Market, openings: &[Opening], start: i64) -> Self {
         market.skip_to(start);
         let instruments = market.instruments();
-        let is_told = market.told_events().is_some();
-        let pits: Vec<Pit> = instruments
+        let is_reported = market.reported_events().is_some();
+        let states: Vec<SymbolState> = instruments
             .iter()
             .map(|instrument| {
-                Pit::new(if is_told {
-                    MarketBook::Told(Ladder::default())
+                SymbolState::new(if is_reported {
+                    MarketBook::Reported(Ladder::default())
                 } else {
                     MarketBook::modelled(seed, instrument)
                 })
@@ -222,15 +222,15 @@ impl Exchange {
             .collect();
         let names =
             instruments.iter().enumerate().map(|(i, one)| (one.symbol.clone(), i)).collect();
-        let count = pits.len();
+        let count = states.len();
         let accounts = openings.iter().map(|opening| Account::new(opening.usdt, count)).collect();
-        let first_ts = if is_told { start } else { market.next_ts() };
+        let first_ts = if is_reported { start } else { market.next_ts() };
         let minute_ts = first_ts.div_euclid(MINUTE_MS) * MINUTE_MS;
         let mut exchange = Self {
             seed,
             salt: hash(&[seed, start.unsigned_abs()]),
             market,
-            pits,
+            states,
             names,
             accounts,
             orders: BTreeMap::new(),
@@ -250,11 +250,11 @@ impl Exchange {
             closing: Vec::new(),
         };
         exchange.open_books();
-        if !is_told {
+        if !is_reported {
             exchange.load_minute();
         }
         exchange.advance(start);
-        if !is_told {
+        if !is_reported {
             exchange.notices.clear();
         }
         exchange
@@ -271,12 +271,12 @@ impl Exchange {
 
     /// Gives every book a first price: the last close of the history.
     fn open_books(&mut self) {
-        for (symbol, pit) in self.pits.iter_mut().enumerate() {
+        for (symbol, state) in self.states.iter_mut().enumerate() {
             if let Some(candle) = self.market.history(symbol).last() {
                 let ts = candle.open_ts + MINUTE_MS - 1;
                 let point = Point { ts, price: candle.close, qty: 0, side: Side::Buy, lean: 0 };
-                pit.book.follow(&point);
-                pit.last = candle.close;
+                state.book.follow(&point);
+                state.last = candle.close;
             }
         }
     }
@@ -313,19 +313,19 @@ impl Exchange {
 
     /// One symbol's market as it stands.
     #[must_use]
-    pub fn pit(&self, symbol: usize) -> Option<&Pit> {
-        self.pits.get(symbol)
+    pub fn state(&self, symbol: usize) -> Option<&SymbolState> {
+        self.states.get(symbol)
     }
 
     /// Whether the book changed since this was last asked.
     pub fn take_changed(&mut self, symbol: usize) -> bool {
-        self.pits.get_mut(symbol).is_some_and(|pit| std::mem::take(&mut pit.changed))
+        self.states.get_mut(symbol).is_some_and(|state| std::mem::take(&mut state.changed))
     }
 
     /// Has the book shown again even if nothing changes.
     pub fn mark_changed(&mut self, symbol: usize) {
-        if let Some(pit) = self.pits.get_mut(symbol) {
-            pit.changed = true;
+        if let Some(state) = self.states.get_mut(symbol) {
+            state.changed = true;
         }
     }
 
@@ -362,12 +362,12 @@ impl Exchange {
     /// The public book: everybody's levels and customers' resting orders, best first.
     #[must_use]
     pub fn levels(&self, symbol: usize, side: Side, depth: usize) -> Vec<(i64, i64)> {
-        let Some(pit) = self.pits.get(symbol) else { return Vec::new() };
-        let market = pit.book.levels(side).take(depth);
-        let mine = pit.resting.iter().filter_map(|number| self.orders.get(number));
+        let Some(state) = self.states.get(symbol) else { return Vec::new() };
+        let market = state.book.levels(side).take(depth);
+        let mine = state.resting.iter().filter_map(|number| self.orders.get(number));
         let mine: Vec<&Order> = mine.filter(|order| order.side == side).collect();
         // A book that others tell of is shown as they tell it.
-        if mine.is_empty() || pit.book.is_told() {
+        if mine.is_empty() || state.book.is_reported() {
             return market.collect();
         }
         // Keyed so that the best price comes first.
@@ -392,10 +392,10 @@ impl Exchange {
     }
 
     fn bump(&mut self, symbol: usize) -> i64 {
-        self.pits.get_mut(symbol).map_or(0, |pit| {
-            pit.seq += 1;
-            pit.changed = true;
-            pit.seq
+        self.states.get_mut(symbol).map_or(0, |state| {
+            state.seq += 1;
+            state.changed = true;
+            state.seq
         })
     }
 
@@ -418,9 +418,9 @@ impl Exchange {
     /// Removes an order from the working sets after it ended.
     fn retire(&mut self, number: u64) {
         let Some(order) = self.orders.get(&number) else { return };
-        if let Some(pit) = self.pits.get_mut(order.symbol) {
-            pit.resting.retain(|other| *other != number);
-            pit.waiting.retain(|other| *other != number);
+        if let Some(state) = self.states.get_mut(order.symbol) {
+            state.resting.retain(|other| *other != number);
+            state.waiting.retain(|other| *other != number);
         }
         if let Some(account) = self.accounts.get_mut(order.account) {
             if account.open.remove(&number) {

@@ -118,7 +118,7 @@ impl Exchange {
             cancel_type: "UNKNOWN",
             reject_reason: "EC_NoError",
             ahead: 0,
-            last_price: self.pits[symbol].last,
+            last_price: self.states[symbol].last,
             created: self.now,
             updated: self.now,
         })
@@ -136,7 +136,7 @@ impl Exchange {
             ));
         }
         // Where the market is when the order arrives at the book, and what it asks for there.
-        let market = order.trigger.map_or(self.pits[order.symbol].last, |trigger| trigger.price);
+        let market = order.trigger.map_or(self.states[order.symbol].last, |trigger| trigger.price);
         let asked = if order.kind == OrderType::Limit { order.price } else { market };
         let crosses = (market - asked) * order.side.sign() <= 0;
         let bases = [asked, if crosses { market } else { asked }];
@@ -175,11 +175,11 @@ impl Exchange {
 
     /// The price that a trigger watches, in ticks.
     pub(super) fn watched(&self, symbol: usize, by: &str) -> i64 {
-        let pit = &self.pits[symbol];
+        let state = &self.states[symbol];
         match by {
-            "MarkPrice" => pit.mark(),
-            "IndexPrice" => pit.index(),
-            _ => pit.last,
+            "MarkPrice" => state.mark(),
+            "IndexPrice" => state.index(),
+            _ => state.last,
         }
     }
 
@@ -219,7 +219,7 @@ impl Exchange {
         }
         let off = || bad(format!("params error: slippageTolerance {text} invalid for {kind}"));
         let value = decimals::parse(&text).ok_or_else(off)?;
-        let best = self.pits[symbol].book.best(side.opposite());
+        let best = self.states[symbol].book.best(side.opposite());
         let slip = if kind == "TickSize" {
             let ticks = value.to_i64().filter(|ticks| Decimal::from(*ticks) == value);
             let ticks = ticks.filter(|ticks| (1..=MOST_TICKS).contains(ticks)).ok_or_else(off)?;

@@ -54,11 +54,11 @@ impl Facts {
             None => return Ok(Self::default()),
         };
         let source = path.display().to_string();
-        let told = |what: String| format!("instruments {source}: {what}");
-        let text = std::fs::read_to_string(path).map_err(|error| told(error.to_string()))?;
-        let value: Value =
-            serde_json::from_str(&text).map_err(|error| told(format!("is not JSON: {error}")))?;
-        let instruments = instruments(&value).map_err(told)?;
+        let reported = |what: String| format!("instruments {source}: {what}");
+        let text = std::fs::read_to_string(path).map_err(|error| reported(error.to_string()))?;
+        let value: Value = serde_json::from_str(&text)
+            .map_err(|error| reported(format!("is not JSON: {error}")))?;
+        let instruments = instruments(&value).map_err(reported)?;
         Ok(Self { source, instruments })
     }
 

@@ -89,12 +89,12 @@ pub fn load(places: &Places<'_>, symbols: &[String]) -> Result<Vec<Recording>, S
 
 /// Symbols with a file in a folder, and names of files that cannot be one here.
 fn symbols_in(folder: &Path) -> Result<(Vec<String>, Vec<String>), String> {
-    let told = |error: std::io::Error| {
+    let reported = |error: std::io::Error| {
         format!("cannot read the candle folder {}: {error}", folder.display())
     };
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(told)? {
-        let name = entry.map_err(told)?.file_name().to_string_lossy().into_owned();
+    for entry in std::fs::read_dir(folder).map_err(reported)? {
+        let name = entry.map_err(reported)?.file_name().to_string_lossy().into_owned();
         names.extend(name.strip_suffix(ENDING).map(str::to_owned));
     }
     names.sort();

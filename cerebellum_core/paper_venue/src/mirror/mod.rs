@@ -9,7 +9,7 @@ pub mod upstream;
 
 use crate::market::frames;
 use crate::market::instrument::Instrument;
-use crate::market::told::Event;
+use crate::market::reported::Event;
 use crate::server::Venue;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{json, Value};
@@ -44,7 +44,7 @@ pub async fn follow(venue: Arc<Venue>, upstream: Upstream, instruments: Vec<Inst
         tracing::warn!(why, "the mirrored market is lost; connecting again");
         // A session that had books was sound: the next attempt comes soon.
         wait = if session.last.is_empty() { (wait * 2).min(LONGEST_WAIT) } else { FIRST_WAIT };
-        venue.told((0..instruments.len()).map(Event::Lost).collect());
+        venue.reported((0..instruments.len()).map(Event::Lost).collect());
         tokio::time::sleep(wait).await;
     }
 }
@@ -100,7 +100,7 @@ impl Session<'_> {
                 Ok(Some(Ok(Message::Close(_)))) => return "the exchange closed".to_owned(),
                 Ok(Some(Ok(_))) => continue,
             };
-            for request in match self.hear(text.as_str()) {
+            for request in match self.receive(text.as_str()) {
                 Ok(requests) => requests,
                 Err(why) => return why,
             } {
@@ -130,13 +130,14 @@ impl Session<'_> {
             });
             let Some(known) = known else { continue };
             let missed = upstream.candles(one, known + 60_000).await?;
-            self.venue.told(missed.into_iter().map(|c| Event::Candle(symbol, c, true)).collect());
+            self.venue
+                .reported(missed.into_iter().map(|c| Event::Candle(symbol, c, true)).collect());
         }
         Ok(())
     }
 
     /// Takes in one frame; returns what to send in answer.
-    fn hear(&mut self, text: &str) -> Result<Vec<Value>, String> {
+    fn receive(&mut self, text: &str) -> Result<Vec<Value>, String> {
         let Some((_, event)) = frames::read(text, self.instruments)? else { return refusal(text) };
         let mut requests = Vec::new();
         let event = match event {
@@ -159,7 +160,7 @@ impl Session<'_> {
             }
             other => other,
         };
-        self.venue.told(vec![event]);
+        self.venue.reported(vec![event]);
         Ok(requests)
     }
 }

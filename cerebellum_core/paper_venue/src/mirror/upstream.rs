@@ -55,8 +55,9 @@ impl Upstream {
     }
 
     async fn ask_once(&self, url: &str) -> Result<Value, String> {
-        let told = |error: reqwest::Error| error.without_url().to_string();
-        let text = self.client.get(url).send().await.map_err(told)?.text().await.map_err(told)?;
+        let reported = |error: reqwest::Error| error.without_url().to_string();
+        let text =
+            self.client.get(url).send().await.map_err(reported)?.text().await.map_err(reported)?;
         let mut answer: Value =
             serde_json::from_str(&text).map_err(|_| "the answer is not JSON".to_owned())?;
         match answer.get("retCode").and_then(Value::as_i64) {

@@ -72,7 +72,7 @@ fn status(venue: &Venue) -> Value {
 fn funding(core: &Core) -> Value {
     match core.exchange.market().funding() {
         Funding::Made => json!("made up"),
-        Funding::Told => json!("told"),
+        Funding::Reported => json!("told"),
         Funding::Given(given) => {
             let symbols = core.exchange.instruments().iter().zip(given);
             let counts = symbols.map(|(one, known)| (one.symbol.clone(), json!(known.len())));

@@ -1,8 +1,8 @@
 //! What goes wrong on demand: which fault, for which requests, how often.
 
 use super::scope::{Request, Scope, Target};
-use crate::chance::Chance;
 use crate::feed::hub::{Hub, Out};
+use crate::random_generator::RandomGenerator;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -156,7 +156,7 @@ pub struct Armed {
     pub target: Target,
     /// How often.
     #[serde(flatten)]
-    pub chance: Chance,
+    pub chance: RandomGenerator,
 }
 
 /// The faults that wait for their moment.
@@ -235,7 +235,12 @@ impl Faults {
 }
 
 /// The open sockets of a path, of one account if given, that a chance picks.
-fn picked(hub: &mut Hub, path: &str, account: Option<usize>, chance: &mut Chance) -> Vec<u64> {
+fn picked(
+    hub: &mut Hub,
+    path: &str,
+    account: Option<usize>,
+    chance: &mut RandomGenerator,
+) -> Vec<u64> {
     let mut ids: Vec<u64> = hub
         .each()
         .filter(|(_, one)| path == "all" || one.path == path)
@@ -252,7 +257,7 @@ pub fn break_sockets(
     hub: &mut Hub,
     path: &str,
     account: Option<usize>,
-    chance: &mut Chance,
+    chance: &mut RandomGenerator,
     how: &Out,
 ) -> usize {
     let ids = picked(hub, path, account, chance);
@@ -263,7 +268,12 @@ pub fn break_sockets(
 }
 
 /// Makes open sockets say nothing any more; returns how many.
-pub fn silence(hub: &mut Hub, path: &str, account: Option<usize>, chance: &mut Chance) -> usize {
+pub fn silence(
+    hub: &mut Hub,
+    path: &str,
+    account: Option<usize>,
+    chance: &mut RandomGenerator,
+) -> usize {
     let ids = picked(hub, path, account, chance);
     for id in &ids {
         if let Some(listener) = hub.listener(*id) {

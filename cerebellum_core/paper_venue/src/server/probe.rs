@@ -4,10 +4,10 @@ use super::limits::Limits;
 use super::scope::Request;
 use super::{admin, batch, private, public, sockets, Venue};
 use crate::clock::{wall_ms, MarketClock};
-use crate::doors::Tap;
 use crate::exchange::account::Opening;
 use crate::exchange::{Exchange, Refusal};
 use crate::feed::hub::Out;
+use crate::listener::Tap;
 use crate::market::Market;
 use crate::server::answer;
 use crate::server::answer::Answer;
@@ -80,7 +80,7 @@ impl Default for Probe {
 }
 
 impl Probe {
-    /// Takes one line, `{"door": ...}` with what goes in there, and tells what kind of answer came.
+    /// Takes one line, `{"channel": ...}` with what goes in there, and tells what kind of answer came.
     ///
     /// Doors: `rest` (`method`, `path`, `query`, `body`), `public`, `private` and `trade` (`body`, a
     /// frame), `fault` (`body`). Any other line is a frame of the public socket.
@@ -104,16 +104,16 @@ impl Probe {
                 let envelope = answer::envelope(answer, STAMP);
                 let code = envelope.get("retCode").and_then(Value::as_i64);
                 let code = code.ok_or_else(|| format!("no envelope: {envelope}"))?;
-                tell(code == codes::OK, &format!("{} {code}", text("path")))
+                describe(code == codes::OK, &format!("{} {code}", text("path")))
             }
             "fault" => {
                 let bytes = body.to_string();
                 let done = admin::read_fault(bytes.as_bytes())
                     .and_then(|(fault, scope)| admin::inject(&self.venue, &fault, &scope));
-                tell(done.is_ok(), "fault")
+                describe(done.is_ok(), "fault")
             }
-            door @ ("public" | "private" | "trade") => self.hear(door, body)?,
-            _ => self.hear("public", &asked)?,
+            channel @ ("public" | "private" | "trade") => self.receive(channel, body)?,
+            _ => self.receive("public", &asked)?,
         };
         self.check_frames()?;
         self.check_books()?;
@@ -149,18 +149,18 @@ impl Probe {
         })
     }
 
-    fn hear(&mut self, door: &str, frame: &Value) -> Result<String, String> {
-        let socket = self.sockets.iter().find(|(path, _, _)| *path == door);
+    fn receive(&mut self, channel: &str, frame: &Value) -> Result<String, String> {
+        let socket = self.sockets.iter().find(|(path, _, _)| *path == channel);
         let (path, id) = socket.map(|(path, id, _)| (*path, *id)).ok_or("no such socket")?;
         let op = frame.get("op").and_then(Value::as_str).unwrap_or("");
         if path != "trade" {
             sockets::respond(&self.venue, id, path, frame);
-            return Ok(tell(!op.is_empty(), door));
+            return Ok(describe(!op.is_empty(), channel));
         }
         let reply = self.venue.with(|core| sockets::answer_trade(core, &self.venue, id, op, frame));
         let code = reply.get("retCode").and_then(Value::as_i64);
         let code = code.ok_or_else(|| format!("a trade answer without retCode: {reply}"))?;
-        Ok(tell(code == codes::OK, &format!("trade {code}")))
+        Ok(describe(code == codes::OK, &format!("trade {code}")))
     }
 
     fn check_frames(&mut self) -> Result<(), String> {
@@ -208,7 +208,7 @@ impl Probe {
     }
 }
 
-fn tell(accepted: bool, what: &str) -> String {
+fn describe(accepted: bool, what: &str) -> String {
     format!(
         "{} {}",
         if accepted { "ok" } else { "error" },

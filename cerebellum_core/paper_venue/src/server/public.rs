@@ -126,7 +126,7 @@ fn recent_trade(core: &mut Core, fields: Fields<'_>) -> Answer {
     let symbol = symbol(core, fields)?;
     let limit = limit(fields, 500, 1_000)?;
     let instrument = &core.exchange.instruments()[symbol];
-    let recent = core.exchange.pit(symbol).map(|pit| &pit.recent);
+    let recent = core.exchange.state(symbol).map(|state| &state.recent);
     let rows: Vec<Value> = recent
         .into_iter()
         .flatten()
@@ -134,7 +134,7 @@ fn recent_trade(core: &mut Core, fields: Fields<'_>) -> Answer {
         .take(limit)
         .map(|(point, seq, row)| {
             if let Some(row) = row {
-                return told_trade(row);
+                return reported_trade(row);
             }
             json!({
                 "execId": trade_id(&instrument.symbol, *seq),
@@ -153,7 +153,7 @@ fn recent_trade(core: &mut Core, fields: Fields<'_>) -> Answer {
 }
 
 /// A trade that others told of, as REST spells it.
-fn told_trade(row: &Value) -> Value {
+fn reported_trade(row: &Value) -> Value {
     let field = |name: &str| row.get(name).cloned().unwrap_or(Value::Null);
     let text = |name: &str| match field(name) {
         Value::String(text) => text,

@@ -1,6 +1,6 @@
 //! Which requests a fault is for, and how often it strikes.
 
-use crate::chance::Chance;
+use crate::random_generator::RandomGenerator;
 use serde::{Deserialize, Serialize};
 
 /// Endpoints that a fault can be for, beside the groups `order` and `any`.
@@ -127,8 +127,8 @@ impl Scope {
 
     /// How often it strikes.
     #[must_use]
-    pub fn chance(&self) -> Chance {
-        Chance::new(self.count, self.probability.unwrap_or(1.0), self.seed.unwrap_or(1))
+    pub fn chance(&self) -> RandomGenerator {
+        RandomGenerator::new(self.count, self.probability.unwrap_or(1.0), self.seed.unwrap_or(1))
     }
 
     /// The requests that are meant.

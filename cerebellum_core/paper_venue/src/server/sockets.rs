@@ -3,10 +3,10 @@
 use super::scope::Request;
 use super::{auth, batch, private, Core, Venue};
 use crate::clock::wall_ms;
-use crate::doors::Tap;
 use crate::exchange::request::Fields;
 use crate::feed::hub::{Out, BACKLOG};
 use crate::feed::Topic;
+use crate::listener::Tap;
 use crate::server::query;
 use crate::server::rate_limited;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
@@ -84,9 +84,9 @@ async fn serve(venue: Arc<Venue>, socket: WebSocket, path: &'static str, tap: Ta
             _ = &mut writer => break,
         };
         match next {
-            Ok(Some(Ok(Message::Text(text)))) => hear(&venue, id, path, text.as_str()).await,
+            Ok(Some(Ok(Message::Text(text)))) => receive(&venue, id, path, text.as_str()).await,
             Ok(Some(Ok(Message::Binary(bytes)))) => {
-                hear(&venue, id, path, &String::from_utf8_lossy(&bytes)).await;
+                receive(&venue, id, path, &String::from_utf8_lossy(&bytes)).await;
             }
             Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => {}
             _ => break,
@@ -102,10 +102,10 @@ fn connection(id: u64) -> String {
 }
 
 /// One request of a connection.
-async fn hear(venue: &Arc<Venue>, id: u64, path: &'static str, text: &str) {
+async fn receive(venue: &Arc<Venue>, id: u64, path: &'static str, text: &str) {
     let parsed: Value = serde_json::from_str(text).unwrap_or(Value::Null);
     if path == "trade" {
-        hear_trade(venue, id, &parsed).await;
+        receive_trade(venue, id, &parsed).await;
         return;
     }
     if parsed.get("op").and_then(Value::as_str) == Some("subscribe") {
@@ -132,7 +132,7 @@ pub(super) fn respond(venue: &Venue, id: u64, path: &'static str, parsed: &Value
     let args: Vec<Value> =
         parsed.get("args").and_then(Value::as_array).cloned().unwrap_or_default();
     match (op, path) {
-        ("ping", "public") => venue.with(|core| core.hub.tell(id, reply("ping", true, "pong"))),
+        ("ping", "public") => venue.with(|core| core.hub.send(id, reply("ping", true, "pong"))),
         ("ping", _) => venue.with(|core| {
             // Whoever hears no public stream takes the time of the market from here.
             let now = core.exchange.now().to_string();
@@ -140,7 +140,7 @@ pub(super) fn respond(venue: &Venue, id: u64, path: &'static str, parsed: &Value
             if let (Some(req_id), Some(pong)) = (&req_id, pong.as_object_mut()) {
                 pong.insert("req_id".to_owned(), req_id.clone());
             }
-            core.hub.tell(id, pong.to_string());
+            core.hub.send(id, pong.to_string());
         }),
         ("auth", "private") => {
             let account = read_login(&args).and_then(|(key, expires, sign)| {
@@ -152,7 +152,7 @@ pub(super) fn respond(venue: &Venue, id: u64, path: &'static str, parsed: &Value
                 if let Some(listener) = core.hub.listener_mut(id) {
                     listener.account = account.or(listener.account);
                 }
-                core.hub.tell(id, reply("auth", account.is_some(), message));
+                core.hub.send(id, reply("auth", account.is_some(), message));
             });
         }
         ("subscribe", _) => venue.with(|core| subscribe(core, id, path, &args, &reply)),
@@ -160,11 +160,11 @@ pub(super) fn respond(venue: &Venue, id: u64, path: &'static str, parsed: &Value
             for topic in args.iter().filter_map(Value::as_str) {
                 core.hub.unsubscribe(id, topic);
             }
-            core.hub.tell(id, reply("unsubscribe", true, ""));
+            core.hub.send(id, reply("unsubscribe", true, ""));
         }),
         _ => venue.with(|core| {
             let message = if op.is_empty() { "Invalid JSON request" } else { "error:op not found" };
-            core.hub.tell(id, reply(op, false, message));
+            core.hub.send(id, reply(op, false, message));
         }),
     }
 }
@@ -178,16 +178,16 @@ fn subscribe(
 ) {
     let names: Vec<&str> = args.iter().filter_map(Value::as_str).collect();
     if names.is_empty() || names.len() != args.len() {
-        core.hub.tell(id, reply("subscribe", false, "error:args must be a list of topics"));
+        core.hub.send(id, reply("subscribe", false, "error:args must be a list of topics"));
         return;
     }
     if names.iter().map(|name| name.len()).sum::<usize>() > LONGEST_ARGS {
-        core.hub.tell(id, reply("subscribe", false, "error:args exceed 21000 characters"));
+        core.hub.send(id, reply("subscribe", false, "error:args exceed 21000 characters"));
         return;
     }
     if path == "private" {
         if core.hub.listener(id).is_none_or(|listener| listener.account.is_none()) {
-            core.hub.tell(id, reply("subscribe", false, "Request not authorized"));
+            core.hub.send(id, reply("subscribe", false, "Request not authorized"));
             return;
         }
         let unknown = names.iter().find(|name| {
@@ -195,7 +195,7 @@ fn subscribe(
             !PRIVATE.contains(&plain)
         });
         if let Some(name) = unknown {
-            core.hub.tell(
+            core.hub.send(
                 id,
                 reply("subscribe", false, &format!("error:handler not found,topic:{name}")),
             );
@@ -205,13 +205,13 @@ fn subscribe(
             && names.iter().any(|name| !name.ends_with(".linear"))
         {
             let message = "error:unified and categorised topics in one request";
-            core.hub.tell(id, reply("subscribe", false, message));
+            core.hub.send(id, reply("subscribe", false, message));
             return;
         }
         for name in names {
             core.hub.subscribe(id, name);
         }
-        core.hub.tell(id, reply("subscribe", true, ""));
+        core.hub.send(id, reply("subscribe", true, ""));
         return;
     }
     let mut topics = Vec::new();
@@ -220,12 +220,12 @@ fn subscribe(
             Some(topic) => topics.push((name, topic)),
             None => {
                 let message = format!("error:handler not found,topic:{name}");
-                core.hub.tell(id, reply("subscribe", false, &message));
+                core.hub.send(id, reply("subscribe", false, &message));
                 return;
             }
         }
     }
-    core.hub.tell(id, reply("subscribe", true, ""));
+    core.hub.send(id, reply("subscribe", true, ""));
     for (name, topic) in topics {
         let known = core.hub.listener(id).is_some_and(|listener| listener.topics.contains(name));
         if known {
@@ -234,7 +234,7 @@ fn subscribe(
         let first = core.feed.first_frame(&mut core.exchange, &mut core.hub, &topic);
         core.hub.subscribe(id, name);
         if let Some(frame) = first {
-            core.hub.tell(id, frame);
+            core.hub.send(id, frame);
         }
     }
 }
@@ -252,12 +252,12 @@ fn read_login(args: &[Value]) -> Option<(String, String, String)> {
 }
 
 /// One request of a trade connection.
-async fn hear_trade(venue: &Arc<Venue>, id: u64, request: &Value) {
+async fn receive_trade(venue: &Arc<Venue>, id: u64, request: &Value) {
     let op = request.get("op").and_then(Value::as_str).unwrap_or("").to_owned();
     if !op.starts_with("order.") {
         venue.with(|core| {
             let reply = answer_trade(core, venue, id, &op, request).to_string();
-            core.hub.tell(id, reply);
+            core.hub.send(id, reply);
         });
         return;
     }

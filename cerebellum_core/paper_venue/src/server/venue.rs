@@ -7,7 +7,7 @@ use crate::exchange::account::Opening;
 use crate::exchange::Exchange;
 use crate::feed::hub::Hub;
 use crate::feed::Feed;
-use crate::market::told::Event;
+use crate::market::reported::Event;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -76,12 +76,12 @@ impl Venue {
     }
 
     /// Takes in what others just told of their market, and tells everybody here.
-    pub fn told(&self, events: Vec<Event>) {
+    pub fn reported(&self, events: Vec<Event>) {
         let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
         let core = &mut *core;
         let now = self.clock.now();
         for event in events {
-            core.exchange.tell(now, event);
+            core.exchange.receive_event(now, event);
         }
         core.exchange.advance(now);
         core.feed.flush(&mut core.exchange, &mut core.hub);

@@ -72,12 +72,12 @@ impl Guard {
         }
         if let Some(quote) = quote {
             let long = qty.is_sign_positive();
-            let leaving = if long { quote.bid } else { quote.ask };
+            let exit_price = if long { quote.bid } else { quote.ask };
             let beyond = |level: Decimal, below: bool| {
                 if below {
-                    leaving <= level
+                    exit_price <= level
                 } else {
-                    leaving >= level
+                    exit_price >= level
                 }
             };
             if self.stop.is_some_and(|stop| beyond(stop, long)) {

@@ -205,7 +205,7 @@ pub struct Order {
     /// The end the venue told, while executions are still missing.
     pub venue_end: Option<VenueEnd>,
     /// What is being done about it; not journaled.
-    pub care: Care,
+    pub tracking: Tracking,
 }
 
 /// How the venue ended an order.
@@ -230,7 +230,7 @@ pub enum Shown {
 
 /// The attention an open order gets; times are of [`crate::execution::model::io::Now`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Care {
+pub struct Tracking {
     /// When it was last sent.
     pub sent_at: i64,
     /// When its status last changed.
@@ -282,7 +282,7 @@ impl Order {
             cancel_wanted: false,
             close_on_fill: None,
             venue_end: None,
-            care: Care::default(),
+            tracking: Tracking::default(),
         }
     }
 
@@ -301,7 +301,7 @@ impl Order {
     /// Whether it never left: none of its requests was executed, and none is on the way.
     #[must_use]
     pub fn is_unsent(&self) -> bool {
-        self.is_unseen() && self.sends == 0 && !self.care.sending && self.filled_qty.is_zero()
+        self.is_unseen() && self.sends == 0 && !self.tracking.sending && self.filled_qty.is_zero()
     }
 
     /// Whether it makes room for a newer exit: the venue takes a resting order back, not a market one.
@@ -314,7 +314,7 @@ impl Order {
     /// Whether the venue may hold it.
     #[must_use]
     pub fn has_left(&self) -> bool {
-        self.sends > 0 || self.care.sending || !self.filled_qty.is_zero()
+        self.sends > 0 || self.tracking.sending || !self.filled_qty.is_zero()
     }
 
     /// The most that may still be filled, whether or not an amend on its way arrives.

@@ -13,7 +13,7 @@ use rust_decimal::Decimal;
 
 use crate::execution::model::{
     order::Order,
-    schedule::{looks, Looks},
+    schedule::{schedule, Schedule},
     trading_state::Scope,
 };
 
@@ -47,7 +47,7 @@ struct Held {
 struct Taken {
     remaining: Decimal,
     highest: Option<Decimal>,
-    looks: Looks,
+    schedule: Schedule,
     unsent_until: Option<u64>,
 }
 
@@ -166,7 +166,7 @@ impl Orders {
         let taken = (!order.is_terminal()).then(|| Taken {
             remaining: order.remaining(),
             highest: order.highest_price(),
-            looks: looks(order),
+            schedule: schedule(order),
             unsent_until: order.is_unsent().then(|| order.intent.expires_at()),
         });
         if taken != held.taken {
@@ -200,7 +200,7 @@ impl Orders {
             working.yielding.add(intent.side, taken.remaining);
         }
         self.entries.count(order, taken, Decimal::ONE);
-        let Looks { ask, rests, cancel } = taken.looks;
+        let Schedule { ask, rests, cancel } = taken.schedule;
         if let Some(at) = ask {
             let questions = if rests { &mut self.resting } else { &mut self.unsure };
             questions.insert((at, link.clone()));
@@ -236,11 +236,11 @@ impl Orders {
             }
         }
         self.entries.count(order, taken, Decimal::NEGATIVE_ONE);
-        if let Some(at) = taken.looks.ask {
+        if let Some(at) = taken.schedule.ask {
             self.unsure.remove(&(at, link.clone()));
             self.resting.remove(&(at, link.clone()));
         }
-        if let Some(at) = taken.looks.cancel {
+        if let Some(at) = taken.schedule.cancel {
             self.cancels.remove(&(at, link.clone()));
         }
         if let Some(until) = taken.unsent_until {

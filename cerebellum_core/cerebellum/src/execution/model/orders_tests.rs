@@ -16,7 +16,7 @@ impl Orders {
             let taken = Taken {
                 remaining: order.remaining(),
                 highest: order.highest_price(),
-                looks: looks(order),
+                schedule: schedule(order),
                 unsent_until: order.is_unsent().then(|| order.intent.expires_at()),
             };
             full.take(order, &taken);

@@ -16,7 +16,7 @@ const ANSWER_MS: i64 = 20_000;
 const CANCEL_MS: i64 = 2_000;
 /// When an order is to be looked at, ms of [`crate::execution::model::io::Now`]; never, but for news of it, if `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::execution) struct Looks {
+pub(in crate::execution) struct Schedule {
     /// When to ask for it.
     pub ask: Option<i64>,
     /// Whether it only rests, so that others go first.
@@ -26,16 +26,16 @@ pub(in crate::execution) struct Looks {
 }
 
 /// When an open order is to be looked at.
-pub(in crate::execution) fn looks(order: &Order) -> Looks {
-    let care = &order.care;
-    if care.asking {
-        return Looks { ask: Some(care.asked_at + ANSWER_MS + 1), ..Looks::default() };
+pub(in crate::execution) fn schedule(order: &Order) -> Schedule {
+    let tracking = &order.tracking;
+    if tracking.asking {
+        return Schedule { ask: Some(tracking.asked_at + ANSWER_MS + 1), ..Schedule::default() };
     }
-    if care.sending && order.status == OrderStatus::Sent {
-        return Looks::default();
+    if tracking.sending && order.status == OrderStatus::Sent {
+        return Schedule::default();
     }
     let working = matches!(order.status, OrderStatus::New | OrderStatus::PartiallyFilled);
-    let amending = order.amend.as_ref().is_some_and(|amend| amend.sent) && !care.amending;
+    let amending = order.amend.as_ref().is_some_and(|amend| amend.sent) && !tracking.amending;
     let patience = match order.status {
         OrderStatus::Unknown => Some(UNKNOWN_MS),
         _ if amending => Some(UNKNOWN_MS),
@@ -45,11 +45,11 @@ pub(in crate::execution) fn looks(order: &Order) -> Looks {
         _ if order.intent.kind == Kind::Market => Some(UNSEEN_MS),
         _ => Some(RESTING_MS),
     };
-    let since = care.changed_at.max(care.asked_at);
-    Looks {
-        ask: care.ask_at.or(patience.map(|patience| since + patience)),
-        rests: care.ask_at.is_none() && patience == Some(RESTING_MS),
+    let since = tracking.changed_at.max(tracking.asked_at);
+    Schedule {
+        ask: tracking.ask_at.or(patience.map(|patience| since + patience)),
+        rests: tracking.ask_at.is_none() && patience == Some(RESTING_MS),
         cancel: (order.cancel_wanted && working)
-            .then(|| care.cancel_at.map_or(i64::MIN, |at| at + CANCEL_MS)),
+            .then(|| tracking.cancel_at.map_or(i64::MIN, |at| at + CANCEL_MS)),
     }
 }

@@ -15,7 +15,7 @@ use crate::execution::{
         journaling::Journaling,
         order::{link_id, Order, Origin, Terms},
     },
-    oms::{rate_limit::Lane, state_machine::Happened},
+    oms::{rate_limit::Lane, state_machine::Transition},
     risk::checks::{self, Refusal},
     Core,
 };
@@ -53,7 +53,7 @@ impl Core {
             qty: amend.qty.clone().unwrap_or_else(|| order.terms.qty.clone()),
             limit_price: amend.limit_price.clone().or_else(|| order.terms.limit_price.clone()),
         };
-        let coming = order.amend.as_ref().map_or(&order.terms, |on_its_way| &on_its_way.terms);
+        let coming = order.amend.as_ref().map_or(&order.terms, |in_flight| &in_flight.terms);
         if coming.same(&wanted) && !order.is_terminal() {
             let (text, view) = (format!("it is {wanted} already, or will be"), Some(order.view()));
             self.ack(client, request, id, AckStatus::Duplicate, None, text, view);
@@ -65,10 +65,10 @@ impl Core {
             return;
         }
         self.risk.count_submit(&order.intent.agent, self.now.ms);
-        if order.sends == 0 && !order.care.sending {
-            self.happen(&link, Happened::Amended(wanted));
+        if order.sends == 0 && !order.tracking.sending {
+            self.transition(&link, Transition::Amended(wanted));
         } else {
-            self.happen(&link, Happened::AmendWanted(wanted));
+            self.transition(&link, Transition::AmendWanted(wanted));
             self.rates.amends.push(&order.intent.agent, Lane::of(&order), link);
         }
         self.accept(client, request, id, "journaled");
@@ -106,7 +106,7 @@ impl Core {
         let mut intent = crate::execution::model::order::Intent::clone(&order.intent);
         intent.qty = wanted.qty.clone();
         intent.limit_price = wanted.limit_price.clone();
-        checks::check(&intent, &self.picture(&intent, Some(order)))
+        checks::check(&intent, &self.context(&intent, Some(order)))
     }
 
     /// Sends the amends whose turn it is, of orders that rest.
@@ -134,7 +134,7 @@ impl Core {
         let now = self.now.ms;
         let Some(order) = self.orders.get(link) else { return };
         if !self.state_allows(order) {
-            self.take_back(link);
+            self.withdraw(link);
             return;
         }
         let Some(order) = self.orders.get_mut(link) else { return };
@@ -143,12 +143,12 @@ impl Core {
         let new = amend.terms.clone();
         if new.qty.value() <= order.filled_qty {
             let text = format!("{} was filled before the amend to {new} left", order.filled_qty);
-            self.happen(link, Happened::AmendRefused { text });
+            self.transition(link, Transition::AmendRefused { text });
             return;
         }
         amend.sent = true;
-        order.care.amending = true;
-        order.care.terms_at = now;
+        order.tracking.amending = true;
+        order.tracking.terms_at = now;
         let symbol = order.intent.symbol.clone();
         let price = |terms: &Terms| terms.limit_price.as_ref().map(|price| price.value());
         let qty = (new.qty.value() != old.qty.value()).then(|| new.qty.as_str().to_owned());
@@ -162,7 +162,7 @@ impl Core {
     pub(in crate::execution) fn amend_reply(&mut self, link: &str, outcome: AmendOutcome) {
         let now = self.now.ms;
         let Some(order) = self.orders.get_mut(link) else { return };
-        order.care.amending = false;
+        order.tracking.amending = false;
         let cancelled = order.cancel_wanted;
         // A row may have told the outcome before the answer came.
         let Some(amend) = order.amend.as_mut().filter(|amend| amend.sent) else { return };
@@ -170,11 +170,11 @@ impl Core {
             AmendOutcome::Accepted => {}
             AmendOutcome::Refused { text } => {
                 let text = format!("the venue refused the amend to {}: {text}", amend.terms);
-                self.happen(link, Happened::AmendRefused { text });
+                self.transition(link, Transition::AmendRefused { text });
                 self.ask(link, 0);
             }
             AmendOutcome::NotExecuted { text, .. } if cancelled => {
-                self.happen(link, Happened::AmendRefused { text });
+                self.transition(link, Transition::AmendRefused { text });
             }
             AmendOutcome::NotExecuted { retry_at, .. } => {
                 amend.sent = false;
@@ -184,7 +184,7 @@ impl Core {
                 self.outbox.record(record);
             }
             AmendOutcome::Ambiguous { .. } => {
-                order.care.terms_at = now;
+                order.tracking.terms_at = now;
                 self.ask(link, 0);
             }
         }
@@ -193,10 +193,10 @@ impl Core {
     /// Whether an answer about an order, asked for when it was, tells its terms for good.
     pub(in crate::execution) fn terms_settled(&self, link: &str) -> bool {
         self.orders.get(link).is_some_and(|order| {
-            let care = &order.care;
+            let tracking = &order.tracking;
             let sent = order.amend.as_ref().is_some_and(|amend| amend.sent);
             let window = if sent { self.setup.receive_window_ms } else { 0 };
-            !care.amending && care.asked_at - care.terms_at > window + SETTLED_MS
+            !tracking.amending && tracking.asked_at - tracking.terms_at > window + SETTLED_MS
         })
     }
 }

@@ -15,8 +15,8 @@ use crate::execution::{
         orders::BuysAndSells,
         trading_state::Scope,
     },
-    oms::{rate_limit::Lane, state_machine::Happened},
-    risk::checks::{self, Picture},
+    oms::{rate_limit::Lane, state_machine::Transition},
+    risk::checks::{self, RiskContext},
     Core,
 };
 
@@ -75,15 +75,15 @@ impl Core {
             return;
         }
         self.journal.first_intent_ts = self.journal.first_intent_ts.or(Some(intent.ts));
-        let verdict = checks::check(&intent, &self.picture(&intent, None));
+        let verdict = checks::check(&intent, &self.context(&intent, None));
         self.risk.count_submit(&intent.agent, self.now.ms);
-        if let Some(text) = self.no_place(&intent).filter(|_| verdict.is_ok()) {
+        if let Some(text) = self.queue_refusal(&intent).filter(|_| verdict.is_ok()) {
             // Not journaled: a flood is to cost little, and the same intent may be sent again.
             self.reject(client, request, id, RejectCode::TooManyWaiting, text);
             return;
         }
         let mut order = Order::new(intent);
-        order.care.changed_at = self.now.ms;
+        order.tracking.changed_at = self.now.ms;
         match verdict {
             Ok(()) => {
                 self.rates.orders.push(&order.intent.agent, Lane::of(&order), link.clone());
@@ -109,7 +109,7 @@ impl Core {
         let view = order.view();
         self.outbox.record(Record::Intent(Box::new(order.clone())));
         self.remember(order);
-        self.tell_view(view);
+        self.publish_view(view);
     }
 
     fn answer_known(
@@ -163,7 +163,7 @@ impl Core {
                 self.ack(client, request, Some(id), AckStatus::Duplicate, None, text, view);
             }
             Some(_) => {
-                self.take_back(&link);
+                self.withdraw(&link);
                 self.accept(client, request, Some(id), "cancel requested");
             }
         }
@@ -171,13 +171,13 @@ impl Core {
 
     fn cancel_all(&mut self, client: Client, all: CancelAll) {
         let scope = (all.agent, all.symbol);
-        let count = self.take_back_all(&scope, |_| true);
+        let count = self.withdraw_all(&scope, |_| true);
         let mut text = format!("{count} cancels requested");
         // What nobody's intent placed belongs to no agent, so an agent's cancels leave it alone.
         if scope.0.is_none() {
-            let strangers = self.sweep_strangers(scope.1.as_ref());
-            if strangers > 0 {
-                text += &format!(", and {strangers} of orders that belong to no intent");
+            let foreign_orders = self.sweep_foreign_orders(scope.1.as_ref());
+            if foreign_orders > 0 {
+                text += &format!(", and {foreign_orders} of orders that belong to no intent");
             }
         }
         self.accept(client, all.request_id, None, &text);
@@ -219,7 +219,7 @@ impl Core {
         let reason = Reason::new(reason).or_else(|_| Reason::new("command"));
         let Ok(reason) = reason else { return };
         let (agent, symbol) = scope;
-        self.tell(Event::State(StateEvent { v: V1, ts, seq, agent, symbol, state, reason }));
+        self.publish(Event::State(StateEvent { v: V1, ts, seq, agent, symbol, state, reason }));
     }
 
     /// Moves a state down if it is not down there already, and cancels what the state forbids.
@@ -240,10 +240,10 @@ impl Core {
         match state {
             TradingState::Active => {}
             TradingState::ReduceOnly => {
-                self.take_back_all(scope, |order| !order.intent.reduce_only);
+                self.withdraw_all(scope, |order| !order.intent.reduce_only);
             }
             TradingState::Halted => {
-                self.take_back_all(scope, |order| {
+                self.withdraw_all(scope, |order| {
                     order.intent.origin == crate::execution::model::order::Origin::Arena
                 });
             }
@@ -251,7 +251,7 @@ impl Core {
     }
 
     /// Takes back every open order in a scope that a test picks; returns how many.
-    pub(in crate::execution) fn take_back_all(
+    pub(in crate::execution) fn withdraw_all(
         &mut self,
         scope: &Scope,
         pick: impl Fn(&Order) -> bool,
@@ -259,14 +259,14 @@ impl Core {
         let mut links = self.orders.in_scope(scope);
         links.retain(|link| self.orders.get(link).is_some_and(&pick));
         for link in &links {
-            self.take_back(link);
+            self.withdraw(link);
         }
         links.len()
     }
 
     /// Takes one order back: at once if it was never sent, else by asking the venue, which takes few
-    /// cancels a second; what has to wait is cancelled by [`Core::care_for_orders`].
-    pub(in crate::execution) fn take_back(&mut self, link: &str) {
+    /// cancels a second; what has to wait is cancelled by [`Core::track_orders`].
+    pub(in crate::execution) fn withdraw(&mut self, link: &str) {
         let now = self.now.ms;
         let Some(order) = self.orders.get_mut(link) else { return };
         if order.is_terminal() {
@@ -282,15 +282,15 @@ impl Core {
         // None of its requests was executed, and none is on the way.
         if order.is_unsent() {
             let text = "cancelled before it was sent".to_owned();
-            self.happen(link, Happened::Withdrawn { text });
+            self.transition(link, Transition::Withdrawn { text });
             return;
         }
-        if order.care.cancel_at.is_some_and(|at| now - at < 500) {
+        if order.tracking.cancel_at.is_some_and(|at| now - at < 500) {
             return;
         }
         let goes = self.rates.cancels.take(now);
         if goes {
-            order.care.cancel_at = Some(now);
+            order.tracking.cancel_at = Some(now);
         } else if known {
             return;
         }
@@ -305,11 +305,11 @@ impl Core {
 
     /// What a check of an intent looks at; an order that is amended is left out of what works, and so
     /// is one that makes room for a new exit.
-    pub(in crate::execution) fn picture<'a>(
+    pub(in crate::execution) fn context<'a>(
         &'a self,
         intent: &Intent,
         amended: Option<&Order>,
-    ) -> Picture<'a> {
+    ) -> RiskContext<'a> {
         let working = self.orders.working(&intent.agent, &intent.symbol);
         let mut beside = working.map_or_else(BuysAndSells::default, |working| working.all.clone());
         match (amended, working) {
@@ -320,7 +320,7 @@ impl Core {
             }
             _ => {}
         }
-        Picture {
+        RiskContext {
             limits: &self.setup.limits,
             instrument: self.market.instruments.get(&intent.symbol),
             quote: self.market.quotes.get(&intent.symbol),
@@ -337,7 +337,7 @@ impl Core {
     }
 
     /// Why an entry may not wait for its turn, if it may not; what closes always may.
-    fn no_place(&self, intent: &Intent) -> Option<String> {
+    fn queue_refusal(&self, intent: &Intent) -> Option<String> {
         if intent.reduce_only {
             return None;
         }
@@ -365,7 +365,7 @@ impl Core {
         id: Option<IntentId>,
         text: &str,
     ) {
-        let text = format!("{text}{}", self.kept_how());
+        let text = format!("{text}{}", self.durability_note());
         self.ack(client, request, id, AckStatus::Accepted, None, text, None);
     }
 

@@ -23,14 +23,14 @@ impl Core {
     }
 
     /// What an answer adds while what it says is in memory only.
-    pub(in crate::execution) fn kept_how(&self) -> &'static str {
+    pub(in crate::execution) fn durability_note(&self) -> &'static str {
         match self.journal.condition {
             Journaling::Held(_) => "; in memory only until the journal can be written",
             Journaling::Whole | Journaling::Reserve(_) => "",
         }
     }
 
-    pub(in crate::execution) fn journal_is(&mut self, journaling: Journaling) {
+    pub(in crate::execution) fn set_journaling(&mut self, journaling: Journaling) {
         self.journal.condition = journaling;
         match self.journal_trouble() {
             Some(why) => {

@@ -32,7 +32,7 @@ impl Lane {
 
 /// Orders that wait for their turn: exits first, then agents in turn; of an agent the first to come.
 #[derive(Clone, Debug)]
-pub struct Pacer {
+pub struct RateLimiter {
     per_second: usize,
     exits: Line,
     queues: BTreeMap<Name, BTreeMap<Lane, Line>>,
@@ -53,7 +53,7 @@ struct Place {
     arrival: u64,
 }
 
-impl Pacer {
+impl RateLimiter {
     /// A pacer that releases at most so many orders in any one second.
     #[must_use]
     pub fn new(per_second: usize) -> Self {
@@ -251,25 +251,25 @@ mod tests {
 
     #[test]
     fn a_loud_agent_does_not_starve_a_quiet_one() {
-        let mut pacer = Pacer::new(4);
+        let mut limiter = RateLimiter::new(4);
         for at in 0..20 {
-            pacer.push(&name("loud"), lane(), format!("loud-{at}"));
+            limiter.push(&name("loud"), lane(), format!("loud-{at}"));
         }
-        pacer.push(&name("quiet"), lane(), "quiet-0".to_owned());
-        let first: Vec<_> = std::iter::from_fn(|| pacer.release(0, |_| true, |_| true)).collect();
+        limiter.push(&name("quiet"), lane(), "quiet-0".to_owned());
+        let first: Vec<_> = std::iter::from_fn(|| limiter.release(0, |_| true, |_| true)).collect();
         assert_eq!(first.len(), 4);
         assert!(first.contains(&"quiet-0".to_owned()), "{first:?}");
     }
 
     #[test]
     fn no_second_holds_more_orders_than_the_venue_allows() {
-        let mut pacer = Pacer::new(10);
+        let mut limiter = RateLimiter::new(10);
         for at in 0..100 {
-            pacer.push(&name("a"), lane(), at.to_string());
+            limiter.push(&name("a"), lane(), at.to_string());
         }
         let mut sent: Vec<i64> = Vec::new();
         for now in 0..5000 {
-            while pacer.release(now, |_| true, |_| true).is_some() {
+            while limiter.release(now, |_| true, |_| true).is_some() {
                 sent.push(now);
             }
         }
@@ -288,21 +288,21 @@ mod tests {
             backlog in 1_usize..4,
         ) {
             let names = ["a", "b", "c", "d"].map(name);
-            let mut pacer = Pacer::new(per_second);
+            let mut limiter = RateLimiter::new(per_second);
             // The first agents have more waiting than ten seconds can serve, the others now and then.
             for agent in &names[..backlog] {
                 for at in 0..10 * per_second {
-                    pacer.push(agent, lane(), format!("{agent}-{at}"));
+                    limiter.push(agent, lane(), format!("{agent}-{at}"));
                 }
             }
             let mut served: BTreeMap<Name, usize> = BTreeMap::new();
             for now in 0..10_000 {
                 for (agent, at) in &arrivals {
                     if *at == now && *agent >= backlog {
-                        pacer.push(&names[*agent], lane(), format!("{}-late", names[*agent]));
+                        limiter.push(&names[*agent], lane(), format!("{}-late", names[*agent]));
                     }
                 }
-                while let Some(link) = pacer.release(now, |_| true, |_| true) {
+                while let Some(link) = limiter.release(now, |_| true, |_| true) {
                     let agent = link.split_once('-').unwrap().0;
                     *served.entry(name(agent)).or_default() += 1;
                 }
@@ -322,13 +322,13 @@ mod tests {
 
     #[test]
     fn exits_go_first_and_a_pause_holds_everything() {
-        let mut pacer = Pacer::new(10);
-        pacer.push(&name("a"), lane(), "entry".to_owned());
-        pacer.push_exit("exit".to_owned());
-        pacer.pause_until(500);
-        assert_eq!(pacer.release(499, |_| true, |_| true), None);
-        assert_eq!(pacer.release(500, |_| true, |_| true).as_deref(), Some("exit"));
-        pacer.remove("entry");
-        assert!(pacer.is_empty());
+        let mut limiter = RateLimiter::new(10);
+        limiter.push(&name("a"), lane(), "entry".to_owned());
+        limiter.push_exit("exit".to_owned());
+        limiter.pause_until(500);
+        assert_eq!(limiter.release(499, |_| true, |_| true), None);
+        assert_eq!(limiter.release(500, |_| true, |_| true).as_deref(), Some("exit"));
+        limiter.remove("entry");
+        assert!(limiter.is_empty());
     }
 }

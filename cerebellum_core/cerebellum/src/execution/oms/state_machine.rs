@@ -11,7 +11,7 @@ use crate::execution::model::order::{Amend, Order, Shown, Terms};
 
 /// What can happen to an order.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Happened {
+pub enum Transition {
     /// It is handed to the connection.
     Sent,
     /// The venue took it for processing.
@@ -83,53 +83,53 @@ pub struct Step {
     /// Whether the terms are different now.
     pub terms_changed: bool,
     /// What should be impossible.
-    pub oddity: Option<String>,
+    pub anomaly: Option<String>,
     /// Whether executions are missing and must be asked for.
     pub fills_missing: bool,
 }
 
 /// Moves an order by one happening.
-pub fn advance(order: &mut Order, happened: Happened) -> Step {
+pub fn advance(order: &mut Order, transition: Transition) -> Step {
     let before = (order.status, order.filled_qty, order.order_id.clone());
     let (terms, amend) = (order.terms.clone(), order.amend.clone());
     let mut step = Step::default();
-    match happened {
-        Happened::Sent => sent(order, &mut step),
-        Happened::Acknowledged { order_id } => acknowledged(order, order_id, &mut step),
-        Happened::Refused { code, text } => refused(order, code, text, &mut step),
-        Happened::NoAnswer { text } => {
+    match transition {
+        Transition::Sent => sent(order, &mut step),
+        Transition::Acknowledged { order_id } => acknowledged(order, order_id, &mut step),
+        Transition::Refused { code, text } => refused(order, code, text, &mut step),
+        Transition::NoAnswer { text } => {
             if order.status == OrderStatus::Sent {
                 order.status = OrderStatus::Unknown;
                 order.text = Some(text);
             }
         }
-        Happened::Row { order_id, shown, terms, settled } => {
+        Transition::Row { order_id, shown, terms, settled } => {
             if let Some(terms) = terms.filter(|_| order.terms.limit_price.is_some()) {
                 let settled = settled || matches!(shown, Shown::Ended(_));
                 show_terms(order, terms, settled, &mut step);
             }
             row(order, order_id, shown, &mut step);
         }
-        Happened::AmendWanted(terms) => {
+        Transition::AmendWanted(terms) => {
             order.text = Some(format!("an amend to {terms} is on its way"));
             order.amend = Some(Amend { terms, sent: false });
         }
-        Happened::Amended(terms) => amended(order, terms),
-        Happened::Cut { qty } => {
+        Transition::Amended(terms) => amended(order, terms),
+        Transition::Cut { qty } => {
             let newest = order.amend.as_ref().map_or(&order.terms, |amend| &amend.terms);
             let limit_price = newest.limit_price.clone();
             amended(order, Terms { qty: DecimalText::from(qty), limit_price });
             order.text =
                 Some(format!("cut to {}, which is what is left to close", qty.normalize()));
         }
-        Happened::AmendRefused { text } => {
+        Transition::AmendRefused { text } => {
             if order.amend.take().is_some() {
                 order.text = Some(text);
             }
         }
-        Happened::Fill { qty, price } => fill(order, qty, price, &mut step),
-        Happened::Withdrawn { text } => withdrawn(order, text, &mut step),
-        Happened::Vanished { text } => {
+        Transition::Fill { qty, price } => fill(order, qty, price, &mut step),
+        Transition::Withdrawn { text } => withdrawn(order, text, &mut step),
+        Transition::Vanished { text } => {
             if !order.is_terminal() {
                 order.status = OrderStatus::Cancelled;
                 order.text = Some(text);
@@ -167,7 +167,7 @@ fn show_terms(order: &mut Order, shown: Terms, settled: bool, step: &mut Step) {
         // All the fills were faster than the row that tells at what terms.
         _ if settled && order.is_terminal() => order.terms = shown,
         _ if settled && !order.terms.same(&shown) => {
-            step.oddity = Some(format!("the venue holds {shown}, here it is {}", order.terms));
+            step.anomaly = Some(format!("the venue holds {shown}, here it is {}", order.terms));
             let waiting = order.amend.take().filter(|amend| !amend.sent);
             amended(order, shown);
             order.amend = waiting;
@@ -193,7 +193,7 @@ fn sent(order: &mut Order, step: &mut Step) {
             order.status = OrderStatus::Sent;
             order.sends = order.sends.saturating_add(1);
         }
-        other => step.oddity = Some(format!("sent while {}", other.as_str())),
+        other => step.anomaly = Some(format!("sent while {}", other.as_str())),
     }
 }
 
@@ -202,7 +202,7 @@ fn acknowledged(order: &mut Order, order_id: String, step: &mut Step) {
     match order.status {
         OrderStatus::Pending | OrderStatus::Unknown => order.status = OrderStatus::Sent,
         OrderStatus::Rejected => {
-            step.oddity = Some("acknowledged after it was rejected".to_owned());
+            step.anomaly = Some("acknowledged after it was rejected".to_owned());
             revive(order);
         }
         _ => {}
@@ -219,7 +219,7 @@ fn refused(order: &mut Order, code: String, text: String, step: &mut Step) {
             order.text = Some(text);
         }
         OrderStatus::Rejected => {}
-        other => step.oddity = Some(format!("refused ({code}: {text}) while {}", other.as_str())),
+        other => step.anomaly = Some(format!("refused ({code}: {text}) while {}", other.as_str())),
     }
 }
 
@@ -234,7 +234,7 @@ fn row(order: &mut Order, order_id: String, shown: Shown, step: &mut Step) {
             // Its end was concluded here; the venue knows better.
             OrderStatus::Rejected | OrderStatus::Cancelled if order.venue_end.is_none() => {
                 let ended = order.status.as_str();
-                step.oddity = Some(format!("the venue shows it working after it was {ended}"));
+                step.anomaly = Some(format!("the venue shows it working after it was {ended}"));
                 revive(order);
                 order.status = working_status(order);
                 order.cancel_wanted = true;
@@ -249,11 +249,11 @@ fn row(order: &mut Order, order_id: String, shown: Shown, step: &mut Step) {
                     order.status == OrderStatus::Rejected && end.status != OrderStatus::Rejected;
                 if rejected || (concluded_here && end.filled_qty > order.filled_qty) {
                     let (end, ended) = (end.status.as_str(), order.status.as_str());
-                    step.oddity = Some(format!("ended {end} after it was {ended}"));
+                    step.anomaly = Some(format!("ended {end} after it was {ended}"));
                     revive(order);
                 } else {
                     if end.filled_qty > order.filled_qty {
-                        step.oddity = Some(format!(
+                        step.anomaly = Some(format!(
                             "the venue counts {} filled, {} were seen before the end",
                             end.filled_qty, order.filled_qty
                         ));
@@ -280,17 +280,17 @@ fn fill(order: &mut Order, qty: Decimal, price: Decimal, step: &mut Step) {
     let sent = order.amend.as_ref().filter(|amend| amend.sent);
     let asked = held.max(sent.map_or(held, |amend| amend.terms.qty.value()));
     if order.filled_qty > asked {
-        step.oddity = Some(format!("{} filled of {asked} asked for", order.filled_qty));
+        step.anomaly = Some(format!("{} filled of {asked} asked for", order.filled_qty));
     }
     match order.status {
         OrderStatus::Filled => {}
         OrderStatus::Cancelled => {
             if order.venue_end.as_ref().is_none_or(|end| order.filled_qty > end.filled_qty) {
-                step.oddity = Some("filled after it was cancelled".to_owned());
+                step.anomaly = Some("filled after it was cancelled".to_owned());
             }
         }
         OrderStatus::Rejected => {
-            step.oddity = Some("filled after it was rejected".to_owned());
+            step.anomaly = Some("filled after it was rejected".to_owned());
             revive(order);
         }
         _ => order.status = OrderStatus::PartiallyFilled,
@@ -311,7 +311,7 @@ fn withdrawn(order: &mut Order, text: String, step: &mut Step) {
             order.text = Some(text);
         }
         OrderStatus::Cancelled => {}
-        other => step.oddity = Some(format!("withdrawn while {}", other.as_str())),
+        other => step.anomaly = Some(format!("withdrawn while {}", other.as_str())),
     }
 }
 
@@ -346,7 +346,7 @@ fn keep_order_id(order: &mut Order, order_id: String, step: &mut Step) {
     }
     match &order.order_id {
         Some(known) if *known != order_id => {
-            step.oddity = Some(format!("the venue calls it {order_id}, before it was {known}"));
+            step.anomaly = Some(format!("the venue calls it {order_id}, before it was {known}"));
         }
         Some(_) => {}
         None => order.order_id = Some(order_id),

@@ -17,7 +17,7 @@ use crate::execution::{
         journaling::Journaling,
         order::{Order, Origin},
     },
-    oms::{rate_limit::Lane, state_machine::Happened},
+    oms::{rate_limit::Lane, state_machine::Transition},
     protection::reduce_only_capacity,
     Core,
 };
@@ -65,7 +65,7 @@ impl Core {
             return;
         }
         if order.cancel_wanted || !self.state_allows(order) {
-            self.take_back(link);
+            self.withdraw(link);
             return;
         }
         if self.market.ms > order.intent.expires_at() {
@@ -83,13 +83,13 @@ impl Core {
                 text += &format!("; {why}");
             }
             let code = RejectCode::Expired.as_str().to_owned();
-            self.happen(link, Happened::Refused { code, text });
+            self.transition(link, Transition::Refused { code, text });
             return;
         }
         if order.sends == 0 {
             // No request of it was executed, so it may as well leave with the new terms.
             if let Some(amend) = order.amend.clone() {
-                self.happen(link, Happened::Amended(amend.terms));
+                self.transition(link, Transition::Amended(amend.terms));
             }
         }
         let Some(order) = self.orders.get(link) else { return };
@@ -104,11 +104,11 @@ impl Core {
         };
         let now = self.now.ms;
         if let Some(order) = self.orders.get_mut(link) {
-            order.care.sent_at = now;
-            order.care.ask_at = None;
-            order.care.sending = true;
+            order.tracking.sent_at = now;
+            order.tracking.ask_at = None;
+            order.tracking.sending = true;
         }
-        if !self.happen(link, Happened::Sent).changed {
+        if !self.transition(link, Transition::Sent).changed {
             // The journal must know that a request left, or a restart takes it for never sent.
             if let Some(order) = self.orders.get(link) {
                 let record = Record::Order(Box::new(order.clone()));
@@ -139,38 +139,38 @@ impl Core {
             return false;
         }
         let net = self.ledger.net(&order.intent.symbol);
-        let room = match order.intent.side {
+        let reducible = match order.intent.side {
             Side::Sell => net,
             Side::Buy => -net,
         };
         let mut beside = self.orders.of_symbol(&order.intent.symbol);
         let alone = beside.all(|other| other.link_id == order.link_id);
-        alone && room >= order.remaining()
+        alone && reducible >= order.remaining()
     }
 
     pub(in crate::execution) fn create_reply(&mut self, link: &str, outcome: CreateOutcome) {
         let now = self.now.ms;
         let Some(order) = self.orders.get_mut(link) else { return };
-        order.care.sending = false;
+        order.tracking.sending = false;
         let first = order.sends <= 1;
         match outcome {
             CreateOutcome::Accepted { order_id } => {
-                self.happen(link, Happened::Acknowledged { order_id });
+                self.transition(link, Transition::Acknowledged { order_id });
             }
             CreateOutcome::Refused { code, text } if first => {
                 let code = code.as_str().to_owned();
-                self.happen(link, Happened::Refused { code, text });
+                self.transition(link, Transition::Refused { code, text });
                 self.audit.soon(now);
             }
             // An earlier attempt may have landed, so a refusal of a later one proves nothing.
             CreateOutcome::Refused { text, .. } => {
-                self.happen(link, Happened::NoAnswer { text });
+                self.transition(link, Transition::NoAnswer { text });
                 self.ask(link, 0);
             }
             CreateOutcome::Landed => {
-                order.care.landed = true;
+                order.tracking.landed = true;
                 let text = "the venue holds this client order id already".to_owned();
-                self.happen(link, Happened::NoAnswer { text });
+                self.transition(link, Transition::NoAnswer { text });
                 self.ask(link, 0);
             }
             CreateOutcome::NotExecuted { retry_at, text } if first => {
@@ -179,20 +179,20 @@ impl Core {
                 let cancelled = order.cancel_wanted;
                 self.rates.orders.pause_until(retry_at);
                 if cancelled {
-                    self.take_back(link);
+                    self.withdraw(link);
                 } else {
                     self.queue_again(link);
                 }
             }
             CreateOutcome::NotExecuted { retry_at, text } => {
                 self.rates.orders.pause_until(retry_at);
-                self.happen(link, Happened::NoAnswer { text });
+                self.transition(link, Transition::NoAnswer { text });
                 self.ask(link, 100);
             }
             CreateOutcome::Ambiguous { text } => {
                 // It was signed some time before this, so the receive window counts from here.
-                order.care.sent_at = now;
-                self.happen(link, Happened::NoAnswer { text });
+                order.tracking.sent_at = now;
+                self.transition(link, Transition::NoAnswer { text });
                 self.ask(link, 0);
             }
         }
@@ -227,9 +227,9 @@ impl Core {
         if order.is_terminal() {
             return;
         }
-        order.care.asks = order.care.asks.saturating_add(1);
-        let asks = order.care.asks;
-        let taken = order.care.landed
+        order.tracking.asks = order.tracking.asks.saturating_add(1);
+        let asks = order.tracking.asks;
+        let taken = order.tracking.landed
             || order.order_id.is_some()
             || order.filled_qty > Decimal::ZERO
             || !matches!(order.status, OrderStatus::Sent | OrderStatus::Unknown);
@@ -237,20 +237,20 @@ impl Core {
             self.missing(link);
             return;
         }
-        let certain = !order.care.sending && now - order.care.sent_at > window + 1_000;
+        let certain = !order.tracking.sending && now - order.tracking.sent_at > window + 1_000;
         let alive = market <= order.intent.expires_at() && !order.cancel_wanted;
         if alive && asks >= 2 {
-            order.care.asks = 0;
+            order.tracking.asks = 0;
             self.queue_again(link);
         } else if !alive && certain {
             self.rates.orders.remove(link);
             if order.cancel_wanted {
                 let text = "it never arrived at the venue and was taken back".to_owned();
-                self.happen(link, Happened::Withdrawn { text });
+                self.transition(link, Transition::Withdrawn { text });
             } else {
                 let text = "it never arrived at the venue inside its time to live".to_owned();
                 let code = RejectCode::Expired.as_str().to_owned();
-                self.happen(link, Happened::Refused { code, text });
+                self.transition(link, Transition::Refused { code, text });
             }
         } else {
             self.ask(link, 250);
@@ -260,23 +260,23 @@ impl Core {
     /// Watches an order that the venue took and that no place there shows any more.
     ///
     /// It may only lag. After the receive window and [`GONE_MS`] more, positions are fetched; they
-    /// decide in [`Core::bury_missing`].
+    /// decide in [`Core::end_missing`].
     fn missing(&mut self, link: &str) {
         let now = self.now.ms;
         let window = self.setup.receive_window_ms;
         let Some(order) = self.orders.get_mut(link) else { return };
         // The answer to a question older than the order's newest change proves nothing.
-        if order.care.asked_at < order.care.changed_at {
+        if order.tracking.asked_at < order.tracking.changed_at {
             self.ask(link, 250);
             return;
         }
-        let since = *order.care.missing_since.get_or_insert(now);
+        let since = *order.tracking.missing_since.get_or_insert(now);
         let shown_before = !matches!(order.status, OrderStatus::Sent | OrderStatus::Unknown);
-        let unseen = now - order.care.sent_at > LANDED_MS;
+        let unseen = now - order.tracking.sent_at > LANDED_MS;
         let gone = now - since > window + GONE_MS;
-        let alarm = (shown_before || unseen || gone) && !order.care.alarmed;
-        order.care.alarmed |= alarm;
-        let wait = 1_000.min(100_i64 << order.care.asks.min(10));
+        let alarm = (shown_before || unseen || gone) && !order.tracking.alarmed;
+        order.tracking.alarmed |= alarm;
+        let wait = 1_000.min(100_i64 << order.tracking.asks.min(10));
         let (agent, symbol) = (Some(order.intent.agent.clone()), Some(order.intent.symbol.clone()));
         let status = order.status.as_str();
         if alarm {
@@ -297,21 +297,21 @@ impl Core {
     }
 
     /// Ends orders of a symbol that are gone from every place, now that positions agree without them.
-    pub(in crate::execution) fn bury_missing(&mut self, symbol: &Symbol) {
+    pub(in crate::execution) fn end_missing(&mut self, symbol: &Symbol) {
         let (now, window) = (self.now.ms, self.setup.receive_window_ms);
         let gone: Vec<String> = self
             .orders
             .of_symbol(symbol)
-            .filter(|order| !order.care.sending)
-            .filter(|order| now - order.care.sent_at > window + GONE_MS)
+            .filter(|order| !order.tracking.sending)
+            .filter(|order| now - order.tracking.sent_at > window + GONE_MS)
             .filter(|order| {
-                order.care.missing_since.is_some_and(|since| now - since > window + GONE_MS)
+                order.tracking.missing_since.is_some_and(|since| now - since > window + GONE_MS)
             })
             .map(|order| order.link_id.clone())
             .collect();
         for link in gone {
             let text = "gone from every place at the venue, and positions agree without it";
-            self.happen(&link, Happened::Vanished { text: text.to_owned() });
+            self.transition(&link, Transition::Vanished { text: text.to_owned() });
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Asking for open orders, and sending their cancels again.
 
 use crate::execution::{
-    model::{io::Effect, schedule::looks},
+    model::{io::Effect, schedule::schedule},
     Core,
 };
 
@@ -13,30 +13,30 @@ impl Core {
     pub(in crate::execution) fn ask(&mut self, link: &str, delay_ms: i64) {
         let now = self.now.ms;
         let Some(order) = self.orders.get_mut(link) else { return };
-        if order.is_terminal() || order.care.asking {
+        if order.is_terminal() || order.tracking.asking {
             return;
         }
         if delay_ms > 0 {
-            order.care.ask_at = Some(now + delay_ms);
+            order.tracking.ask_at = Some(now + delay_ms);
             return;
         }
-        order.care.asking = true;
-        order.care.asked_at = now;
-        order.care.ask_at = None;
+        order.tracking.asking = true;
+        order.tracking.asked_at = now;
+        order.tracking.ask_at = None;
         let symbol = order.intent.symbol.clone();
         self.outbox.push(Effect::Ask { link_id: link.to_owned(), symbol });
     }
 
     /// Asks for the orders that are due, and sends cancels that had to wait or were lost; what there
     /// is no room for stays due.
-    pub(in crate::execution) fn care_for_orders(&mut self) {
+    pub(in crate::execution) fn track_orders(&mut self) {
         let now = self.now.ms;
         self.orders.settle();
         for link in self.orders.to_ask(now, AT_ONCE) {
             let Some(order) = self.orders.get_mut(&link) else { continue };
             // One that is being asked for is due when its answer is lost.
-            order.care.asking = false;
-            if looks(order).ask.is_some_and(|at| at <= now) && self.rates.queries.take(now) {
+            order.tracking.asking = false;
+            if schedule(order).ask.is_some_and(|at| at <= now) && self.rates.queries.take(now) {
                 self.ask(&link, 0);
             }
         }
@@ -44,7 +44,7 @@ impl Core {
             if !self.rates.cancels.left(now) {
                 break;
             }
-            self.take_back(&link);
+            self.withdraw(&link);
         }
     }
 }

@@ -1,14 +1,14 @@
 //! How much the venue takes of each kind of request.
 
-use crate::execution::oms::rate_limit::{Budget, Pacer};
+use crate::execution::oms::rate_limit::{Budget, RateLimiter};
 
 /// The queues of what has to wait, and the budgets of what is tried again anyway.
 #[derive(Clone, Debug)]
 pub(in crate::execution) struct VenueRates {
     /// New orders that wait for their turn.
-    pub orders: Pacer,
+    pub orders: RateLimiter,
     /// Amends that do; the venue counts them apart from new orders.
-    pub amends: Pacer,
+    pub amends: RateLimiter,
     /// Questions about single orders.
     pub queries: Budget,
     /// Cancels.
@@ -18,7 +18,7 @@ pub(in crate::execution) struct VenueRates {
 impl VenueRates {
     /// So many orders, and as many amends, in any one second.
     pub(in crate::execution) fn new(per_second: usize) -> Self {
-        let orders = Pacer::new(per_second);
+        let orders = RateLimiter::new(per_second);
         Self {
             amends: orders.clone(),
             orders,

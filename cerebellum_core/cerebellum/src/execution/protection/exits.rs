@@ -40,7 +40,7 @@ impl Core {
         );
         self.alarm("deadman", text, None, None);
         self.move_down((None, None), TradingState::ReduceOnly, "deadman");
-        self.take_back_all(&(None, None), |order| !order.intent.reduce_only);
+        self.withdraw_all(&(None, None), |order| !order.intent.reduce_only);
         if self.setup.flatten_on_deadman {
             self.flatten_scope(&(None, None), "deadman");
         }
@@ -48,7 +48,7 @@ impl Core {
 
     /// Cancels a scope's orders and wants its positions closed; returns how many positions.
     pub(in crate::execution) fn flatten_scope(&mut self, scope: &Scope, reason: &str) -> usize {
-        self.take_back_all(scope, |order| order.intent.origin == Origin::Arena);
+        self.withdraw_all(scope, |order| order.intent.origin == Origin::Arena);
         self.close_late_fills(scope, reason);
         let holdings: Vec<Holding> = self
             .ledger
@@ -131,7 +131,7 @@ impl Core {
         if !racing.is_empty() {
             for (link, kind) in racing {
                 if kind == Kind::Limit && !self.orders.get(&link).is_some_and(|o| o.cancel_wanted) {
-                    self.take_back(&link);
+                    self.withdraw(&link);
                 }
             }
             return;

@@ -13,13 +13,13 @@ use crate::execution::{
         order::{Order, Origin},
         orders::Orders,
     },
-    oms::state_machine::Happened,
+    oms::state_machine::Transition,
     Core,
 };
 
 /// What happens to an exit for which there is no room.
 enum Yield {
-    TakeBack(String),
+    Withdraw(String),
     Cut(String, Decimal),
 }
 
@@ -35,7 +35,7 @@ impl Core {
             .of(agent, symbol)
             .filter(|order| order.intent.reduce_only && !order.cancel_wanted)
             .collect();
-        let closes = |order: &Order| !room(qty, order.intent.side).is_zero();
+        let closes = |order: &Order| !capacity(qty, order.intent.side).is_zero();
         let closing = working.iter().filter(|order| closes(order));
         let mut over = closing.map(|order| order.remaining()).sum::<Decimal>() - qty.abs();
         let mut yielding = Vec::new();
@@ -46,20 +46,20 @@ impl Core {
             }
             let (link, remaining) = (order.link_id.clone(), order.remaining());
             if !closes(order) {
-                yielding.push(Yield::TakeBack(link));
+                yielding.push(Yield::Withdraw(link));
             } else if over > Decimal::ZERO && !order.has_left() && over < remaining {
                 yielding.push(Yield::Cut(link, remaining - over));
                 over = Decimal::ZERO;
             } else if over > Decimal::ZERO && (order.yields() || !order.has_left()) {
-                yielding.push(Yield::TakeBack(link));
+                yielding.push(Yield::Withdraw(link));
                 over -= remaining;
             }
         }
         for one in yielding {
             match one {
-                Yield::TakeBack(link) => self.take_back(&link),
+                Yield::Withdraw(link) => self.withdraw(&link),
                 Yield::Cut(link, qty) => {
-                    self.happen(&link, Happened::Cut { qty });
+                    self.transition(&link, Transition::Cut { qty });
                 }
             }
         }
@@ -72,15 +72,15 @@ pub(in crate::execution) fn may_leave(exit: &Order, orders: &Orders, ledger: &Le
     if intent.origin == Origin::Cerebellum {
         return true;
     }
-    let (mut beside, mut taken_back) = (Decimal::ZERO, false);
+    let (mut beside, mut withdrawn) = (Decimal::ZERO, false);
     for other in orders.of(&intent.agent, &intent.symbol) {
         if other.link_id != exit.link_id && competes(other, intent.side) {
             beside += other.remaining();
-            taken_back |= other.cancel_wanted;
+            withdrawn |= other.cancel_wanted;
         }
     }
     let qty = ledger.position(&intent.agent, &intent.symbol).qty;
-    !taken_back || beside + exit.remaining() <= room(qty, intent.side)
+    !withdrawn || beside + exit.remaining() <= capacity(qty, intent.side)
 }
 
 fn competes(other: &Order, side: Side) -> bool {
@@ -88,7 +88,7 @@ fn competes(other: &Order, side: Side) -> bool {
 }
 
 /// How much of a position orders of a side can close.
-fn room(qty: Decimal, side: Side) -> Decimal {
+fn capacity(qty: Decimal, side: Side) -> Decimal {
     match side {
         Side::Sell => qty,
         Side::Buy => -qty,

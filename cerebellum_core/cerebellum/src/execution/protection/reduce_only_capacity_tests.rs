@@ -21,94 +21,94 @@ use crate::execution::{
 };
 
 /// A long position of agent `a` of ten coins.
-fn long_ten() -> Story {
-    let mut story = Story::new().ready();
-    story.submit("a", Side::Buy, "10");
-    let order = story.creates().remove(0);
-    story.fill(&order, "entry", "10", 100);
-    story
+fn long_ten() -> Scenario {
+    let mut scenario = Scenario::new().ready();
+    scenario.submit("a", Side::Buy, "10");
+    let order = scenario.creates().remove(0);
+    scenario.fill(&order, "entry", "10", 100);
+    scenario
 }
 
-fn exit(story: &mut Story, kind: Kind, qty: &str) -> Submit {
-    let mut exit = submit("a", Side::Sell, qty, story.market);
+fn exit(scenario: &mut Scenario, kind: Kind, qty: &str) -> Submit {
+    let mut exit = submit("a", Side::Sell, qty, scenario.market);
     exit.reduce_only = true;
     if kind == Kind::Limit {
         (exit.kind, exit.limit_price) = (kind, Some("110".parse().unwrap()));
     }
-    story.send(&exit);
+    scenario.send(&exit);
     exit
 }
 
-fn cancelled(story: &mut Story, order: &CreateOrder, filled: &str) {
-    story.tell(Input::OrderSeen(seen(order, ended(OrderStatus::Cancelled, filled))));
+fn cancelled(scenario: &mut Scenario, order: &CreateOrder, filled: &str) {
+    scenario.receive(Input::OrderSeen(seen(order, ended(OrderStatus::Cancelled, filled))));
 }
 
 #[test]
 fn a_new_exit_is_not_refused_for_a_resting_one_and_leaves_when_that_has_ended() {
     for kind in [Kind::Market, Kind::Limit] {
-        let mut story = long_ten();
-        let old = story.resting_exit("10", "110");
-        exit(&mut story, kind, "10");
-        assert_eq!(story.ack().0, AckStatus::Accepted);
-        assert_eq!(story.taken_back(), std::slice::from_ref(&old.link_id));
-        assert!(story.creates().is_empty(), "both could be filled: {kind:?}");
-        cancelled(&mut story, &old, "0");
-        let new = story.creates().remove(0);
+        let mut scenario = long_ten();
+        let old = scenario.resting_exit("10", "110");
+        exit(&mut scenario, kind, "10");
+        assert_eq!(scenario.ack().0, AckStatus::Accepted);
+        assert_eq!(scenario.withdrawn(), std::slice::from_ref(&old.link_id));
+        assert!(scenario.creates().is_empty(), "both could be filled: {kind:?}");
+        cancelled(&mut scenario, &old, "0");
+        let new = scenario.creates().remove(0);
         assert_eq!((new.kind, new.qty.as_str()), (kind, "10"));
-        story.fill(&new, "x", "10", 110);
-        assert_eq!(story.position("a"), Decimal::ZERO);
+        scenario.fill(&new, "x", "10", 110);
+        assert_eq!(scenario.position("a"), Decimal::ZERO);
     }
 }
 
 #[test]
 fn a_new_exit_is_cut_to_what_the_one_before_it_left() {
-    let mut story = long_ten();
-    let old = story.resting_exit("10", "110");
-    let new = exit(&mut story, Kind::Market, "10");
-    story.fill(&old, "x", "4", 110);
-    assert!(story.creates().is_empty());
-    let text = story.core.orders[&link_id(&new.intent_id)].text.clone().unwrap();
+    let mut scenario = long_ten();
+    let old = scenario.resting_exit("10", "110");
+    let new = exit(&mut scenario, Kind::Market, "10");
+    scenario.fill(&old, "x", "4", 110);
+    assert!(scenario.creates().is_empty());
+    let text = scenario.core.orders[&link_id(&new.intent_id)].text.clone().unwrap();
     assert_eq!(text, "cut to 6, which is what is left to close");
-    cancelled(&mut story, &old, "4");
-    assert_eq!(story.creates().remove(0).qty, "6");
+    cancelled(&mut scenario, &old, "4");
+    assert_eq!(scenario.creates().remove(0).qty, "6");
 
-    let mut story = long_ten();
-    let old = story.resting_exit("10", "110");
-    let new = exit(&mut story, Kind::Market, "10");
-    story.fill(&old, "x", "10", 110);
-    assert_eq!(story.status(&new), OrderStatus::Cancelled, "nothing is left to close");
-    assert!(story.creates().is_empty());
+    let mut scenario = long_ten();
+    let old = scenario.resting_exit("10", "110");
+    let new = exit(&mut scenario, Kind::Market, "10");
+    scenario.fill(&old, "x", "10", 110);
+    assert_eq!(scenario.status(&new), OrderStatus::Cancelled, "nothing is left to close");
+    assert!(scenario.creates().is_empty());
 }
 
 #[test]
 fn exits_that_fit_beside_each_other_rest_together_and_the_newest_leaves_first() {
-    let mut story = long_ten();
-    let [one, two, three] = ["3", "4", "3"].map(|qty| story.resting_exit(qty, "110"));
-    assert!(story.taken_back().is_empty());
-    story.fill(&two, "x", "4", 110);
-    assert!(story.taken_back().is_empty(), "what is left still fits");
-    story.submit("a", Side::Sell, "1");
-    let entry = story.creates().remove(0);
-    story.fill(&entry, "y", "1", 100);
-    assert_eq!(story.taken_back(), [three.link_id]);
-    story.pass(1_000);
-    assert!(!story.taken_back().contains(&one.link_id));
+    let mut scenario = long_ten();
+    let [one, two, three] = ["3", "4", "3"].map(|qty| scenario.resting_exit(qty, "110"));
+    assert!(scenario.withdrawn().is_empty());
+    scenario.fill(&two, "x", "4", 110);
+    assert!(scenario.withdrawn().is_empty(), "what is left still fits");
+    scenario.submit("a", Side::Sell, "1");
+    let entry = scenario.creates().remove(0);
+    scenario.fill(&entry, "y", "1", 100);
+    assert_eq!(scenario.withdrawn(), [three.link_id]);
+    scenario.pass(1_000);
+    assert!(!scenario.withdrawn().contains(&one.link_id));
 }
 
 #[test]
 fn a_market_exit_under_way_makes_no_room_for_another() {
-    let mut story = long_ten();
-    exit(&mut story, Kind::Market, "10");
-    assert_eq!(story.creates().len(), 1);
-    exit(&mut story, Kind::Market, "10");
-    assert_eq!(story.ack(), (AckStatus::Rejected, Some(RejectCode::ReduceOnly)));
-    assert!(story.taken_back().is_empty());
-    exit(&mut story, Kind::Limit, "11");
-    assert_eq!(story.ack(), (AckStatus::Rejected, Some(RejectCode::ReduceOnly)));
+    let mut scenario = long_ten();
+    exit(&mut scenario, Kind::Market, "10");
+    assert_eq!(scenario.creates().len(), 1);
+    exit(&mut scenario, Kind::Market, "10");
+    assert_eq!(scenario.ack(), (AckStatus::Rejected, Some(RejectCode::ReduceOnly)));
+    assert!(scenario.withdrawn().is_empty());
+    exit(&mut scenario, Kind::Limit, "11");
+    assert_eq!(scenario.ack(), (AckStatus::Rejected, Some(RejectCode::ReduceOnly)));
 }
 
 /// A long position of ten with resting exits of whatever size, as a journal of before may hold it.
-fn recovered(sizes: &[i64]) -> (Story, Vec<CreateOrder>) {
+fn recovered(sizes: &[i64]) -> (Scenario, Vec<CreateOrder>) {
     let first = intent("a", Side::Sell, "1");
     let mut ledger = Ledger::default();
     ledger.book(&Booking {
@@ -142,15 +142,15 @@ fn recovered(sizes: &[i64]) -> (Story, Vec<CreateOrder>) {
         })
         .collect();
     let recovered = Recovered { ledger, open_orders, ..Recovered::default() };
-    let mut story = Story::with(setup(), recovered).instructed();
-    story.tell(Input::PublicUp);
-    story.tell(Input::PrivateUp);
-    (story, exits)
+    let mut scenario = Scenario::with(setup(), recovered).instructed();
+    scenario.receive(Input::PublicUp);
+    scenario.receive(Input::PrivateUp);
+    (scenario, exits)
 }
 
 /// What exits that are not being taken back may still close.
-fn still_closing(story: &Story) -> Decimal {
-    let open = story.open().into_iter();
+fn still_closing(scenario: &Scenario) -> Decimal {
+    let open = scenario.open().into_iter();
     let exits = open.filter(|order| order.intent.reduce_only && !order.cancel_wanted);
     exits.map(Order::remaining).sum()
 }
@@ -161,19 +161,19 @@ proptest! {
         sizes in prop::collection::vec(1_i64..=10, 2..=3),
         fills in prop::collection::vec((0_usize..3, 1_i64..=6), 1..12),
     ) {
-        let (mut story, exits) = recovered(&sizes);
+        let (mut scenario, exits) = recovered(&sizes);
         for (number, (at, qty)) in fills.iter().enumerate() {
             let exit = &exits[at % exits.len()];
             // One being taken back may still be filled; the venue fills none beyond its quantity.
-            let qty = Decimal::from(*qty).min(story.core.orders[&exit.link_id].remaining());
+            let qty = Decimal::from(*qty).min(scenario.core.orders[&exit.link_id].remaining());
             if qty.is_zero() {
                 continue;
             }
-            story.fill(exit, &format!("x{number}"), &qty.to_string(), 110);
-            let position = story.position("a");
+            scenario.fill(exit, &format!("x{number}"), &qty.to_string(), 110);
+            let position = scenario.position("a");
             prop_assert!(
-                still_closing(&story) <= position.max(Decimal::ZERO),
-                "{} close a position of {position}", still_closing(&story)
+                still_closing(&scenario) <= position.max(Decimal::ZERO),
+                "{} close a position of {position}", still_closing(&scenario)
             );
         }
     }
@@ -182,37 +182,37 @@ proptest! {
     fn exits_that_come_fill_and_end_in_any_order_never_turn_the_position(
         acts in prop::collection::vec((0_u8..4, 0_usize..8, 1_i64..=10), 1..40),
     ) {
-        let mut story = long_ten();
+        let mut scenario = long_ten();
         let mut left: Vec<CreateOrder> = Vec::new();
         for (number, (act, at, qty)) in acts.into_iter().enumerate() {
             let order = left.get(at % left.len().max(1)).cloned();
             match (act, order) {
-                (0, _) => drop(exit(&mut story, Kind::Limit, &qty.to_string())),
-                (1, _) => drop(exit(&mut story, Kind::Market, &qty.to_string())),
+                (0, _) => drop(exit(&mut scenario, Kind::Limit, &qty.to_string())),
+                (1, _) => drop(exit(&mut scenario, Kind::Market, &qty.to_string())),
                 (2, Some(order)) => {
-                    let held = &story.core.orders[&order.link_id];
+                    let held = &scenario.core.orders[&order.link_id];
                     let qty = Decimal::from(qty).min(held.remaining());
                     if !held.is_terminal() && !qty.is_zero() {
-                        story.fill(&order, &format!("x{number}"), &qty.to_string(), 110);
+                        scenario.fill(&order, &format!("x{number}"), &qty.to_string(), 110);
                     }
                 }
                 (3, Some(order)) => {
-                    let held = &story.core.orders[&order.link_id];
+                    let held = &scenario.core.orders[&order.link_id];
                     if held.cancel_wanted && !held.is_terminal() {
                         let filled = held.filled_qty.to_string();
-                        cancelled(&mut story, &order, &filled);
+                        cancelled(&mut scenario, &order, &filled);
                     }
                 }
                 _ => {}
             }
-            for order in story.creates() {
-                story.tell(Input::OrderSeen(seen(&order, Shown::Working)));
+            for order in scenario.creates() {
+                scenario.receive(Input::OrderSeen(seen(&order, Shown::Working)));
                 left.push(order);
             }
-            let position = story.position("a");
+            let position = scenario.position("a");
             prop_assert!(position >= Decimal::ZERO, "turned to {position}");
-            prop_assert!(still_closing(&story) <= position);
-            let open = story.open().into_iter();
+            prop_assert!(still_closing(&scenario) <= position);
+            let open = scenario.open().into_iter();
             let at_venue: Decimal =
                 open.filter(|order| order.sends > 0).map(Order::remaining).sum();
             prop_assert!(at_venue <= position, "{at_venue} at the venue close {position}");

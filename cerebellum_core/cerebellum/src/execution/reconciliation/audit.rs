@@ -36,7 +36,7 @@ pub(in crate::execution) struct Audit {
 /// A difference that may yet be explained.
 #[derive(Clone, Debug)]
 pub(super) struct Suspicion {
-    pub(super) looks: u32,
+    pub(super) comparisons: u32,
     pub(super) agents: Decimal,
     pub(super) venue: Decimal,
     pub(super) bookings: u64,

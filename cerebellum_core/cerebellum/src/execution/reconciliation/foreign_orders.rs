@@ -6,9 +6,9 @@ use protocol::wire::field::Symbol;
 
 /// What is known of orders that are not ours.
 #[derive(Clone, Debug, Default)]
-pub(in crate::execution) struct Strangers {
+pub(in crate::execution) struct ForeignOrders {
     /// Those of the newest list, by the venue's id.
-    pub(super) open: BTreeMap<String, Stranger>,
+    pub(super) open: BTreeMap<String, ForeignOrder>,
     pub(super) sweep: Option<Sweep>,
     /// Whether the answer to a pull is awaited.
     pub(super) asking: bool,
@@ -17,7 +17,7 @@ pub(in crate::execution) struct Strangers {
 
 /// One of them.
 #[derive(Clone, Debug)]
-pub(super) struct Stranger {
+pub(super) struct ForeignOrder {
     pub(super) symbol: Symbol,
     pub(super) cancel_at: Option<i64>,
 }

@@ -54,7 +54,7 @@ impl Core {
                 exec_ts: execution.exec_ts,
             });
             let (ts, seq) = self.next_seq();
-            self.tell(Event::Funding(FundingEvent {
+            self.publish(Event::Funding(FundingEvent {
                 v: V1,
                 ts,
                 seq,

@@ -24,77 +24,77 @@ fn trade(order: &CreateOrder, exec_id: &str, exec_ts: u64) -> Execution {
     Execution { exec_ts, ..execution(order, exec_id, Decimal::ONE, 100) }
 }
 
-fn stream(story: &mut Story, executions: Vec<Execution>) {
-    story.tell(Input::Executions { executions, pulled: false });
+fn stream(scenario: &mut Scenario, executions: Vec<Execution>) {
+    scenario.receive(Input::Executions { executions, pulled: false });
 }
 
-fn paid(story: &Story) -> Vec<(String, Decimal)> {
-    let rows = story.events.iter().filter_map(|event| match event {
+fn paid(scenario: &Scenario) -> Vec<(String, Decimal)> {
+    let rows = scenario.events.iter().filter_map(|event| match event {
         Event::Funding(row) => Some((row.agent.as_str().to_owned(), row.amount.value())),
         _ => None,
     });
     rows.collect()
 }
 
-fn bought_and_sold(story: &mut Story) -> (CreateOrder, CreateOrder) {
-    story.submit("a", Side::Buy, "1");
-    let buy = story.creates().remove(0);
-    stream(story, vec![trade(&buy, "e1", 1_000_100)]);
-    story.submit("a", Side::Sell, "1");
-    let sell = story.creates().remove(0);
+fn bought_and_sold(scenario: &mut Scenario) -> (CreateOrder, CreateOrder) {
+    scenario.submit("a", Side::Buy, "1");
+    let buy = scenario.creates().remove(0);
+    stream(scenario, vec![trade(&buy, "e1", 1_000_100)]);
+    scenario.submit("a", Side::Sell, "1");
+    let sell = scenario.creates().remove(0);
     (buy, sell)
 }
 
 #[test]
 fn funding_told_after_the_position_was_closed_is_paid_by_who_held_it() {
-    let mut story = Story::new().ready();
-    let (buy, sell) = bought_and_sold(&mut story);
-    stream(&mut story, vec![trade(&sell, "e2", 1_000_300)]);
-    assert_eq!(story.position("a"), Decimal::ZERO);
-    stream(&mut story, vec![payment(&buy, "f", 1, 1_000_200)]);
-    assert_eq!(paid(&story), [("a".to_owned(), Decimal::new(7, 1))]);
-    assert_eq!(story.risks("foreign_execution"), 0);
+    let mut scenario = Scenario::new().ready();
+    let (buy, sell) = bought_and_sold(&mut scenario);
+    stream(&mut scenario, vec![trade(&sell, "e2", 1_000_300)]);
+    assert_eq!(scenario.position("a"), Decimal::ZERO);
+    stream(&mut scenario, vec![payment(&buy, "f", 1, 1_000_200)]);
+    assert_eq!(paid(&scenario), [("a".to_owned(), Decimal::new(7, 1))]);
+    assert_eq!(scenario.risks("foreign_execution"), 0);
 }
 
 #[test]
 fn funding_told_before_an_earlier_fill_waits_for_it() {
-    let mut story = Story::new().ready();
-    story.submit("a", Side::Buy, "1");
-    let buy = story.creates().remove(0);
-    stream(&mut story, vec![payment(&buy, "f", 1, 1_000_200)]);
-    assert_eq!(paid(&story), []);
-    stream(&mut story, vec![trade(&buy, "e1", 1_000_100)]);
-    assert_eq!(paid(&story), [("a".to_owned(), Decimal::new(7, 1))]);
+    let mut scenario = Scenario::new().ready();
+    scenario.submit("a", Side::Buy, "1");
+    let buy = scenario.creates().remove(0);
+    stream(&mut scenario, vec![payment(&buy, "f", 1, 1_000_200)]);
+    assert_eq!(paid(&scenario), []);
+    stream(&mut scenario, vec![trade(&buy, "e1", 1_000_100)]);
+    assert_eq!(paid(&scenario), [("a".to_owned(), Decimal::new(7, 1))]);
 }
 
 #[test]
 fn funding_that_no_fill_explains_is_alarmed_once_and_recorded() {
-    let mut story = Story::new().ready();
-    story.submit("a", Side::Buy, "1");
-    let buy = story.creates().remove(0);
-    stream(&mut story, vec![payment(&buy, "f", 1, 1_000_200)]);
+    let mut scenario = Scenario::new().ready();
+    scenario.submit("a", Side::Buy, "1");
+    let buy = scenario.creates().remove(0);
+    stream(&mut scenario, vec![payment(&buy, "f", 1, 1_000_200)]);
     for _ in 0..5 {
-        story.pass(20_000);
+        scenario.pass(20_000);
     }
-    assert_eq!(story.risks("foreign_execution"), 1);
-    assert_eq!(paid(&story), []);
+    assert_eq!(scenario.risks("foreign_execution"), 1);
+    assert_eq!(paid(&scenario), []);
 }
 
 #[test]
 fn a_pull_goes_back_to_before_the_stream_was_lost_whatever_was_answered_meanwhile() {
-    let mut story = Story::new().ready();
-    let (_, sell) = bought_and_sold(&mut story);
-    story.tell(Input::PrivateDown);
+    let mut scenario = Scenario::new().ready();
+    let (_, sell) = bought_and_sold(&mut scenario);
+    scenario.receive(Input::PrivateDown);
     // Ten minutes later an answer about one order tells its newest execution.
-    story.tell(Input::Asked {
+    scenario.receive(Input::Asked {
         link_id: sell.link_id.clone(),
         seen: None,
         executions: vec![trade(&sell, "e2", 1_600_000)],
         complete: true,
     });
-    story.asked.clear();
-    story.tell(Input::PrivateUp);
-    let since = story.asked.iter().find_map(|effect| match effect {
+    scenario.asked.clear();
+    scenario.receive(Input::PrivateUp);
+    let since = scenario.asked.iter().find_map(|effect| match effect {
         Effect::PullExecutions { since_ts } => Some(*since_ts),
         _ => None,
     });

@@ -10,7 +10,7 @@ use crate::execution::{
         io::{Effect, OrderSeen},
         order::Shown,
     },
-    reconciliation::foreign_orders::{Stranger, Sweep},
+    reconciliation::foreign_orders::{ForeignOrder, Sweep},
     Core,
 };
 
@@ -31,17 +31,17 @@ impl Core {
         self.outbox.push(Effect::PullOpenOrders);
     }
 
-    pub(in crate::execution) fn watch_strangers(&mut self) {
-        let strangers = &self.foreign_orders;
-        let wanted = self.audit.private_up || strangers.sweep.is_some();
-        if wanted && !strangers.asking && self.now.ms >= strangers.next_at {
+    pub(in crate::execution) fn watch_foreign_orders(&mut self) {
+        let foreign_orders = &self.foreign_orders;
+        let wanted = self.audit.private_up || foreign_orders.sweep.is_some();
+        if wanted && !foreign_orders.asking && self.now.ms >= foreign_orders.next_at {
             self.pull_open_orders();
         }
     }
 
     /// Cancels strangers' orders of a symbol, or of every symbol traded here; returns how many are
     /// known by now. A fresh list tells of the others, and an event of the end.
-    pub(in crate::execution) fn sweep_strangers(&mut self, symbol: Option<&Symbol>) -> usize {
+    pub(in crate::execution) fn sweep_foreign_orders(&mut self, symbol: Option<&Symbol>) -> usize {
         let traded = self.setup.symbols.iter();
         let scope = traded.filter(|one| symbol.is_none_or(|symbol| symbol == *one)).cloned();
         let until = self.now.ms + PATIENCE_MS;
@@ -52,13 +52,13 @@ impl Core {
         });
         sweep.symbols.extend(scope);
         sweep.until = until;
-        let known = self.cancel_strangers();
+        let known = self.cancel_foreign_orders();
         self.pull_open_orders();
         known
     }
 
     /// Takes the list of open orders: tells what was not there before, and goes on cancelling.
-    pub(in crate::execution) fn look_through(&mut self, orders: &[OrderSeen]) {
+    pub(in crate::execution) fn review_open_orders(&mut self, orders: &[OrderSeen]) {
         self.foreign_orders.asking = false;
         let mut before = std::mem::take(&mut self.foreign_orders.open);
         for seen in orders {
@@ -71,14 +71,14 @@ impl Core {
             if known.is_none() && !self.foreign_orders.open.contains_key(&seen.order_id) {
                 self.alarm("foreign_order", describe(seen), None, Some(seen.symbol.clone()));
             }
-            let stranger = Stranger { symbol: seen.symbol.clone(), cancel_at: None };
-            self.foreign_orders.open.insert(seen.order_id.clone(), known.unwrap_or(stranger));
+            let foreign_order = ForeignOrder { symbol: seen.symbol.clone(), cancel_at: None };
+            self.foreign_orders.open.insert(seen.order_id.clone(), known.unwrap_or(foreign_order));
         }
         self.end_sweep();
     }
 
     fn end_sweep(&mut self) {
-        let left = self.cancel_strangers();
+        let left = self.cancel_foreign_orders();
         let now = self.now.ms;
         let over = |sweep: &mut Sweep| left == 0 || now >= sweep.until;
         let Some(sweep) = self.foreign_orders.sweep.take_if(over) else {
@@ -102,20 +102,20 @@ impl Core {
     }
 
     /// Cancels what a sweep covers, as fast as the venue takes it; returns how many are open.
-    fn cancel_strangers(&mut self) -> usize {
+    fn cancel_foreign_orders(&mut self) -> usize {
         let now = self.now.ms;
         let Some(sweep) = &mut self.foreign_orders.sweep else { return 0 };
         let mut left = 0;
-        for (order_id, stranger) in &mut self.foreign_orders.open {
-            if !sweep.symbols.contains(&stranger.symbol) {
+        for (order_id, foreign_order) in &mut self.foreign_orders.open {
+            if !sweep.symbols.contains(&foreign_order.symbol) {
                 continue;
             }
             left += 1;
             sweep.met.insert(order_id.clone());
-            let due = stranger.cancel_at.is_none_or(|at| now - at >= AGAIN_MS);
+            let due = foreign_order.cancel_at.is_none_or(|at| now - at >= AGAIN_MS);
             if due && self.rates.cancels.take(now) {
-                stranger.cancel_at = Some(now);
-                let (order_id, symbol) = (order_id.clone(), stranger.symbol.clone());
+                foreign_order.cancel_at = Some(now);
+                let (order_id, symbol) = (order_id.clone(), foreign_order.symbol.clone());
                 self.outbox.push(Effect::CancelForeign { order_id, symbol });
             }
         }

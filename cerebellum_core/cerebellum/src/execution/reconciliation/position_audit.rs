@@ -31,7 +31,7 @@ impl Core {
             let at_venue = venue.get(&symbol).copied().unwrap_or_default();
             if agents == at_venue {
                 self.audit.suspicions.remove(&symbol);
-                self.bury_missing(&symbol);
+                self.end_missing(&symbol);
                 if self.audit.alarmed.remove(&symbol).is_some() {
                     let text = format!("{symbol}: agents and venue agree again on {agents}");
                     self.alarm("reconcile_agrees", text, None, Some(symbol));
@@ -54,14 +54,16 @@ impl Core {
     fn suspect(&mut self, symbol: &Symbol, agents: Decimal, venue: Decimal) -> bool {
         let bookings = self.audit.bookings.get(symbol).copied().unwrap_or_default();
         let before = self.audit.suspicions.get(symbol).cloned();
-        let looks = before.as_ref().map_or(1, |suspicion| suspicion.looks + 1);
+        let comparisons = before.as_ref().map_or(1, |suspicion| suspicion.comparisons + 1);
         let still = before.is_some_and(|suspicion| {
             suspicion.agents == agents && suspicion.venue == venue && suspicion.bookings == bookings
         });
         // The pull under way may bring what explains the difference.
         let still = still && !self.audit.pulling;
-        self.audit.suspicions.insert(symbol.clone(), Suspicion { looks, agents, venue, bookings });
-        if !still && looks < PATIENCE {
+        self.audit
+            .suspicions
+            .insert(symbol.clone(), Suspicion { comparisons, agents, venue, bookings });
+        if !still && comparisons < PATIENCE {
             return true;
         }
         if self.audit.alarmed.get(symbol) == Some(&(agents, venue)) {

@@ -68,8 +68,8 @@ impl Core {
         // What waits for its turn, or is on its way, is not asked for; before the first readiness
         // nothing is on its way.
         let is_asked_for = |order: &&Order| {
-            let on_its_way = ready && (order.sends == 0 || order.care.sending);
-            order.status != OrderStatus::Pending && !on_its_way
+            let in_flight = ready && (order.sends == 0 || order.tracking.sending);
+            order.status != OrderStatus::Pending && !in_flight
         };
         let open = self.orders.open().iter().filter_map(|link| self.orders.get(link));
         self.audit.awaiting =

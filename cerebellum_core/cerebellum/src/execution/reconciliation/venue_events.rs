@@ -12,7 +12,7 @@ use crate::execution::{
         io::{Execution, ExecutionKind, Input, OrderSeen, Record},
         ledger::Booking,
     },
-    oms::state_machine::Happened,
+    oms::state_machine::Transition,
     Core,
 };
 
@@ -62,7 +62,7 @@ impl Core {
                 self.drive_exits(None);
             }
             Input::Positions(venue) => self.compare_positions(&venue),
-            Input::OpenOrders(orders) => self.look_through(&orders),
+            Input::OpenOrders(orders) => self.review_open_orders(&orders),
             Input::Wallet(balance) => self.audit.wallet = Some(balance),
             Input::Pause(until) => self.rates.pause_until(until),
             Input::ClockDrift { offset_ms } => {
@@ -71,9 +71,9 @@ impl Core {
             }
             Input::Notice { code, text, symbol } => self.alarm(code, text, None, symbol),
             Input::Recall(mut order) if !self.knows(&order.link_id) => {
-                order.care.sent_at = self.now.ms;
-                order.care.terms_at = self.now.ms;
-                order.care.changed_at = self.now.ms;
+                order.tracking.sent_at = self.now.ms;
+                order.tracking.terms_at = self.now.ms;
+                order.tracking.changed_at = self.now.ms;
                 self.remember(*order);
             }
             _ => {}
@@ -88,7 +88,7 @@ impl Core {
         complete: bool,
     ) {
         if let Some(order) = self.orders.get_mut(link) {
-            order.care.asking = false;
+            order.tracking.asking = false;
         }
         let found = seen.is_some() || !executions.is_empty();
         if complete && !found {
@@ -103,9 +103,9 @@ impl Core {
         }
         if found {
             if let Some(order) = self.orders.get_mut(link) {
-                order.care.asks = 0;
-                order.care.landed = true;
-                order.care.missing_since = None;
+                order.tracking.asks = 0;
+                order.tracking.landed = true;
+                order.tracking.missing_since = None;
             }
         }
         // A place that did not answer may hold what the others lack.
@@ -124,15 +124,16 @@ impl Core {
         };
         let mut terms = seen.terms.map(|terms| *terms);
         if let Some(order) = self.orders.get_mut(&link) {
-            order.care.missing_since = None;
+            order.tracking.missing_since = None;
             // Terms may go there and back again, so a row that comes late says nothing of them.
-            if seen.updated_ts < order.care.row_ts {
+            if seen.updated_ts < order.tracking.row_ts {
                 terms = None;
             }
-            order.care.row_ts = order.care.row_ts.max(seen.updated_ts);
+            order.tracking.row_ts = order.tracking.row_ts.max(seen.updated_ts);
         }
-        let happened = Happened::Row { order_id: seen.order_id, shown: seen.shown, terms, settled };
-        let step = self.happen(&link, happened);
+        let transition =
+            Transition::Row { order_id: seen.order_id, shown: seen.shown, terms, settled };
+        let step = self.transition(&link, transition);
         if step.fills_missing {
             self.ask(&link, 300);
         }
@@ -140,7 +141,7 @@ impl Core {
             order.cancel_wanted && !order.is_terminal() && order.venue_end.is_none()
         });
         if cancel {
-            self.take_back(&link);
+            self.withdraw(&link);
         }
     }
 
@@ -197,7 +198,7 @@ impl Core {
             reason: intent.reason.clone(),
         };
         self.outbox.record(Record::Fill(Box::new(event.clone())));
-        self.tell(Event::Fill(event));
+        self.publish(Event::Fill(event));
         let before = self.ledger.position(&intent.agent, &intent.symbol).qty;
         let position = self.ledger.book(&Booking {
             agent: intent.agent.clone(),
@@ -210,7 +211,7 @@ impl Core {
         });
         self.audit.booked(&intent.symbol);
         let (ts, seq) = self.next_seq();
-        self.tell(Event::Position(PositionEvent {
+        self.publish(Event::Position(PositionEvent {
             v: V1,
             ts,
             seq,
@@ -225,14 +226,14 @@ impl Core {
             self.want_exit(&(intent.agent.clone(), intent.symbol.clone()), reason.as_str());
         }
         if let Some(order) = self.orders.get_mut(link) {
-            order.care.missing_since = None;
+            order.tracking.missing_since = None;
             // The fill may be faster than the answer that tells the venue's id.
             if order.order_id.is_none() && !execution.order_id.is_empty() {
                 order.order_id = Some(execution.order_id.clone());
             }
         }
-        let happened = Happened::Fill { qty: execution.qty, price: execution.price };
-        self.happen(link, happened);
+        let transition = Transition::Fill { qty: execution.qty, price: execution.price };
+        self.transition(link, transition);
         let crossed = before.is_sign_positive() != position.qty.is_sign_positive();
         if crossed || position.qty.abs() < before.abs() {
             self.fit_exits(link, &(intent.agent.clone(), intent.symbol.clone()));

@@ -30,7 +30,7 @@ pub enum DayLoss {
 
 /// All that a pre-trade check looks at.
 #[derive(Clone, Debug)]
-pub struct Picture<'a> {
+pub struct RiskContext<'a> {
     /// The limits.
     pub limits: &'a Limits,
     /// The symbol's filters, if it is traded here.
@@ -65,44 +65,44 @@ pub type Refusal = (RejectCode, String);
 ///
 /// # Errors
 /// The refusal's code and text.
-pub fn check(intent: &Intent, picture: &Picture<'_>) -> Result<(), Refusal> {
+pub fn check(intent: &Intent, context: &RiskContext<'_>) -> Result<(), Refusal> {
     let symbol = &intent.symbol;
-    let instrument = picture.instrument.ok_or_else(|| {
+    let instrument = context.instrument.ok_or_else(|| {
         (
             RejectCode::UnknownSymbol,
             format!("{symbol} is not traded here; start with --symbols that include it"),
         )
     })?;
-    check_quantity(intent, instrument, picture.amended)?;
+    check_quantity(intent, instrument, context.amended)?;
     check_price(intent, instrument)?;
     // The time to live is about sending; an order that rests has been sent.
-    if picture.amended.is_none() && picture.market_ms > intent.expires_at() {
+    if context.amended.is_none() && context.market_ms > intent.expires_at() {
         return Err((
             RejectCode::Expired,
             format!(
                 "ts {} + ttl_ms {} lies before market time {}; decide on newer data",
-                intent.ts, intent.ttl_ms, picture.market_ms
+                intent.ts, intent.ttl_ms, context.market_ms
             ),
         ));
     }
-    check_state(intent, picture)?;
+    check_state(intent, context)?;
     if intent.reduce_only {
-        check_reduces(intent, picture)?;
+        check_reduces(intent, context)?;
     } else {
-        let quote = picture.quote.ok_or_else(|| {
+        let quote = context.quote.ok_or_else(|| {
             (
                 RejectCode::StaleBook,
                 format!("the book of {symbol} is stale; wait for {symbol}.stale to say false"),
             )
         })?;
-        check_entry(intent, instrument, quote, picture)?;
+        check_entry(intent, instrument, quote, context)?;
     }
-    if picture.agent_rate >= picture.limits.order.per_second_per_agent {
+    if context.agent_rate >= context.limits.order.per_second_per_agent {
         return Err((
             RejectCode::OrderRate,
             format!(
                 "{} orders of {} in the last second, limit {}; send fewer",
-                picture.agent_rate, intent.agent, picture.limits.order.per_second_per_agent
+                context.agent_rate, intent.agent, context.limits.order.per_second_per_agent
             ),
         ));
     }
@@ -187,13 +187,13 @@ fn check_price(intent: &Intent, instrument: &Instrument) -> Result<(), Refusal> 
     Ok(())
 }
 
-fn check_state(intent: &Intent, picture: &Picture<'_>) -> Result<(), Refusal> {
-    match picture.state {
+fn check_state(intent: &Intent, context: &RiskContext<'_>) -> Result<(), Refusal> {
+    match context.state {
         TradingState::Halted => Err((
             RejectCode::Halted,
             format!("{} in {} is HALTED; {TELLS_WHY}", intent.agent, intent.symbol),
         )),
-        TradingState::ReduceOnly if !intent.reduce_only => match &picture.daily_loss {
+        TradingState::ReduceOnly if !intent.reduce_only => match &context.daily_loss {
             DayLoss::Reached(text) => Err((RejectCode::DailyLoss, text.clone())),
             DayLoss::Inside | DayLoss::Unknown(_) => Err((
                 RejectCode::ReduceOnly,
@@ -201,7 +201,7 @@ fn check_state(intent: &Intent, picture: &Picture<'_>) -> Result<(), Refusal> {
             )),
         },
         _ if intent.reduce_only => Ok(()),
-        _ => match &picture.daily_loss {
+        _ => match &context.daily_loss {
             DayLoss::Reached(text) => Err((RejectCode::DailyLoss, text.clone())),
             DayLoss::Unknown(text) => Err((RejectCode::MarkUnknown, text.clone())),
             DayLoss::Inside => Ok(()),
@@ -210,18 +210,18 @@ fn check_state(intent: &Intent, picture: &Picture<'_>) -> Result<(), Refusal> {
 }
 
 /// What an intent may still add: of one that is amended, what is filled is held already.
-fn to_come(intent: &Intent, picture: &Picture<'_>) -> Decimal {
-    intent.qty.value() - picture.amended.unwrap_or_default()
+fn to_come(intent: &Intent, context: &RiskContext<'_>) -> Decimal {
+    intent.qty.value() - context.amended.unwrap_or_default()
 }
 
 /// Reduce-only is a promise about the agent's own position, not about the venue's net one.
-fn check_reduces(intent: &Intent, picture: &Picture<'_>) -> Result<(), Refusal> {
+fn check_reduces(intent: &Intent, context: &RiskContext<'_>) -> Result<(), Refusal> {
     let (room, working) = match intent.side {
-        Side::Sell => (picture.position, picture.working_sells),
-        Side::Buy => (-picture.position, picture.working_buys),
+        Side::Sell => (context.position, context.working_sells),
+        Side::Buy => (-context.position, context.working_buys),
     };
     let reducible = room.max(Decimal::ZERO) - working;
-    if to_come(intent, picture) <= reducible {
+    if to_come(intent, context) <= reducible {
         return Ok(());
     }
     Err((
@@ -229,7 +229,7 @@ fn check_reduces(intent: &Intent, picture: &Picture<'_>) -> Result<(), Refusal> 
         format!(
             "{} holds {} {} with {working} already on its way out; at most {} can be closed, not {}",
             intent.agent,
-            picture.position.normalize(),
+            context.position.normalize(),
             intent.symbol,
             reducible.max(Decimal::ZERO).normalize(),
             intent.qty
@@ -241,7 +241,7 @@ fn check_entry(
     intent: &Intent,
     instrument: &Instrument,
     quote: &Quote,
-    picture: &Picture<'_>,
+    context: &RiskContext<'_>,
 ) -> Result<(), Refusal> {
     let taking = match intent.side {
         Side::Buy => quote.ask,
@@ -249,7 +249,7 @@ fn check_entry(
     };
     let price = intent.limit_price.as_ref().map_or(taking, |price| price.value());
     let qty = intent.qty.value();
-    let coming = to_come(intent, picture);
+    let coming = to_come(intent, context);
     let notional = price.saturating_mul(qty);
     if notional < instrument.min_notional {
         return Err((
@@ -262,7 +262,7 @@ fn check_entry(
             ),
         ));
     }
-    if let Some(most) = picture.limits.order.max_notional.filter(|most| notional > *most) {
+    if let Some(most) = context.limits.order.max_notional.filter(|most| notional > *most) {
         return Err((
             RejectCode::LimitNotional,
             format!(
@@ -272,7 +272,7 @@ fn check_entry(
             ),
         ));
     }
-    let room = taking.saturating_mul(Decimal::new(i64::from(picture.limits.order.collar_bps), 4));
+    let room = taking.saturating_mul(Decimal::new(i64::from(context.limits.order.collar_bps), 4));
     let crosses_too_far = match intent.side {
         Side::Buy => price > taking + room,
         Side::Sell => price < taking - room,
@@ -282,16 +282,16 @@ fn check_entry(
             RejectCode::PriceCollar,
             format!(
                 "limit_price {price} of {} is more than {} bps through the best price {taking}",
-                intent.symbol, picture.limits.order.collar_bps
+                intent.symbol, context.limits.order.collar_bps
             ),
         ));
     }
     let after = match intent.side {
-        Side::Buy => picture.position + picture.working_buys + coming,
-        Side::Sell => -(picture.position - picture.working_sells - coming),
+        Side::Buy => context.position + context.working_buys + coming,
+        Side::Sell => -(context.position - context.working_sells - coming),
     };
     let grown = after.max(Decimal::ZERO).saturating_mul(price);
-    if let Some(most) = picture.limits.position.max_notional.filter(|most| grown > *most) {
+    if let Some(most) = context.limits.position.max_notional.filter(|most| grown > *most) {
         return Err((
             RejectCode::LimitPosition,
             format!(
@@ -302,17 +302,17 @@ fn check_entry(
             ),
         ));
     }
-    match picture.limits.position.max_total_notional {
-        Some(most) if after > picture.position.abs() => {
-            check_total(picture, price.saturating_mul(coming), most)
+    match context.limits.position.max_total_notional {
+        Some(most) if after > context.position.abs() => {
+            check_total(context, price.saturating_mul(coming), most)
         }
         _ => Ok(()),
     }
 }
 
 /// An entry that makes the sum of all agents larger fits under the limit on it.
-fn check_total(picture: &Picture<'_>, notional: Decimal, most: Decimal) -> Result<(), Refusal> {
-    let total = match &picture.total_notional {
+fn check_total(context: &RiskContext<'_>, notional: Decimal, most: Decimal) -> Result<(), Refusal> {
+    let total = match &context.total_notional {
         Ok(total) => total.saturating_add(notional),
         Err(symbol) => {
             let text = format!(

@@ -6,13 +6,13 @@ use crate::execution::{
     testing::{instrument, intent},
 };
 
-struct World {
+struct Fixture {
     limits: Limits,
     instrument: Instrument,
     quote: Quote,
 }
 
-impl World {
+impl Fixture {
     fn new() -> Self {
         Self {
             limits: Limits::default(),
@@ -21,8 +21,8 @@ impl World {
         }
     }
 
-    fn picture(&self) -> Picture<'_> {
-        Picture {
+    fn context(&self) -> RiskContext<'_> {
+        RiskContext {
             limits: &self.limits,
             instrument: Some(&self.instrument),
             quote: Some(&self.quote),
@@ -39,8 +39,8 @@ impl World {
     }
 }
 
-fn code(intent: &Intent, picture: &Picture<'_>) -> Option<RejectCode> {
-    check(intent, picture).err().map(|(code, text)| {
+fn code(intent: &Intent, context: &RiskContext<'_>) -> Option<RejectCode> {
+    check(intent, context).err().map(|(code, text)| {
         assert!(!text.is_empty());
         code
     })
@@ -48,7 +48,7 @@ fn code(intent: &Intent, picture: &Picture<'_>) -> Option<RejectCode> {
 
 #[test]
 fn each_malformed_intent_gets_its_own_code() {
-    let world = World::new();
+    let fixture = Fixture::new();
     let buy = |qty: &str| intent("a", Side::Buy, qty);
     let limit = |qty: &str, price: &str| {
         let mut intent = buy(qty);
@@ -56,7 +56,7 @@ fn each_malformed_intent_gets_its_own_code() {
         intent.limit_price = Some(price.parse().unwrap());
         intent
     };
-    let p = || world.picture();
+    let p = || fixture.context();
     assert_eq!(code(&buy("1"), &p()), None);
     assert_eq!(code(&buy("0"), &p()), Some(RejectCode::BadQuantity));
     assert_eq!(code(&buy("-1"), &p()), Some(RejectCode::BadQuantity));
@@ -76,49 +76,54 @@ fn each_malformed_intent_gets_its_own_code() {
     assert_eq!(code(&limit("1", "110"), &p()), Some(RejectCode::PriceCollar));
     assert_eq!(code(&limit("1", "50"), &p()), None, "a resting price far away is no danger");
     assert_eq!(
-        code(&buy("1"), &Picture { instrument: None, ..p() }),
+        code(&buy("1"), &RiskContext { instrument: None, ..p() }),
         Some(RejectCode::UnknownSymbol)
     );
-    assert_eq!(code(&buy("1"), &Picture { quote: None, ..p() }), Some(RejectCode::StaleBook));
+    assert_eq!(code(&buy("1"), &RiskContext { quote: None, ..p() }), Some(RejectCode::StaleBook));
     assert_eq!(
-        code(&buy("1"), &Picture { market_ms: 1_060_001, ..p() }),
+        code(&buy("1"), &RiskContext { market_ms: 1_060_001, ..p() }),
         Some(RejectCode::Expired)
     );
-    assert_eq!(code(&buy("1"), &Picture { agent_rate: 10, ..p() }), Some(RejectCode::OrderRate));
+    assert_eq!(
+        code(&buy("1"), &RiskContext { agent_rate: 10, ..p() }),
+        Some(RejectCode::OrderRate)
+    );
 }
 
 #[test]
 fn states_close_in_order_and_reduce_only_lets_exits_out() {
-    let world = World::new();
+    let fixture = Fixture::new();
     let entry = intent("a", Side::Buy, "1");
     let mut exit = intent("a", Side::Sell, "1");
     exit.reduce_only = true;
-    let at = |state| Picture { state, position: Decimal::ONE, ..world.picture() };
+    let at = |state| RiskContext { state, position: Decimal::ONE, ..fixture.context() };
     assert_eq!(code(&entry, &at(TradingState::ReduceOnly)), Some(RejectCode::ReduceOnly));
     assert_eq!(code(&exit, &at(TradingState::ReduceOnly)), None);
     assert_eq!(code(&exit, &at(TradingState::Halted)), Some(RejectCode::Halted));
-    let lost =
-        Picture { daily_loss: DayLoss::Reached("lost".to_owned()), ..at(TradingState::ReduceOnly) };
+    let lost = RiskContext {
+        daily_loss: DayLoss::Reached("lost".to_owned()),
+        ..at(TradingState::ReduceOnly)
+    };
     assert_eq!(code(&entry, &lost), Some(RejectCode::DailyLoss));
     assert_eq!(code(&exit, &lost), None);
 }
 
 #[test]
 fn a_reduce_only_intent_never_flips_its_agents_position() {
-    let world = World::new();
+    let fixture = Fixture::new();
     let mut exit = intent("a", Side::Sell, "1");
     exit.reduce_only = true;
-    let holding = |qty: i64, working: i64| Picture {
+    let holding = |qty: i64, working: i64| RiskContext {
         position: Decimal::from(qty),
         working_sells: Decimal::from(working),
-        ..world.picture()
+        ..fixture.context()
     };
     assert_eq!(code(&exit, &holding(1, 0)), None);
     assert_eq!(code(&exit, &holding(0, 0)), Some(RejectCode::ReduceOnly));
     assert_eq!(code(&exit, &holding(-5, 0)), Some(RejectCode::ReduceOnly));
     assert_eq!(code(&exit, &holding(1, 1)), Some(RejectCode::ReduceOnly));
     assert_eq!(
-        code(&exit, &Picture { quote: None, ..holding(1, 0) }),
+        code(&exit, &RiskContext { quote: None, ..holding(1, 0) }),
         None,
         "an exit needs no book"
     );
@@ -126,19 +131,19 @@ fn a_reduce_only_intent_never_flips_its_agents_position() {
 
 #[test]
 fn notional_limits_bind_on_what_would_be_held() {
-    let mut world = World::new();
-    world.limits.order.max_notional = Some(Decimal::from(500));
-    world.limits.position.max_notional = Some(Decimal::from(800));
-    assert_eq!(code(&intent("a", Side::Buy, "5"), &world.picture()), None);
+    let mut fixture = Fixture::new();
+    fixture.limits.order.max_notional = Some(Decimal::from(500));
+    fixture.limits.position.max_notional = Some(Decimal::from(800));
+    assert_eq!(code(&intent("a", Side::Buy, "5"), &fixture.context()), None);
     assert_eq!(
-        code(&intent("a", Side::Buy, "5.001"), &world.picture()),
+        code(&intent("a", Side::Buy, "5.001"), &fixture.context()),
         Some(RejectCode::LimitNotional)
     );
-    let holding = Picture { position: Decimal::from(4), ..world.picture() };
+    let holding = RiskContext { position: Decimal::from(4), ..fixture.context() };
     assert_eq!(code(&intent("a", Side::Buy, "4"), &holding), None);
     assert_eq!(code(&intent("a", Side::Buy, "4.5"), &holding), Some(RejectCode::LimitPosition));
     assert_eq!(code(&intent("a", Side::Sell, "4.5"), &holding), None);
-    let working = Picture { working_buys: Decimal::from(4), ..world.picture() };
+    let working = RiskContext { working_buys: Decimal::from(4), ..fixture.context() };
     assert_eq!(code(&intent("a", Side::Buy, "4.5"), &working), Some(RejectCode::LimitPosition));
 }
 
@@ -156,16 +161,17 @@ fn the_strictest_state_of_all_scopes_counts() {
 
 #[test]
 fn a_limit_that_cannot_be_checked_refuses_entries_and_lets_exits_out() {
-    let mut world = World::new();
-    world.limits.position.max_total_notional = Some(Decimal::from(1_000_000));
+    let mut fixture = Fixture::new();
+    fixture.limits.position.max_total_notional = Some(Decimal::from(1_000_000));
     let symbol = Symbol::new("ETHUSDT").unwrap();
     let unknown =
-        Picture { total_notional: Err(symbol), position: Decimal::ONE, ..world.picture() };
+        RiskContext { total_notional: Err(symbol), position: Decimal::ONE, ..fixture.context() };
     let mut exit = intent("a", Side::Sell, "1");
     assert_eq!(code(&intent("a", Side::Buy, "1"), &unknown), Some(RejectCode::MarkUnknown));
     assert_eq!(code(&exit, &unknown), None, "an entry that shrinks the position adds nothing");
     exit.reduce_only = true;
     assert_eq!(code(&exit, &unknown), None);
-    let lost = Picture { daily_loss: DayLoss::Unknown("stale".to_owned()), ..world.picture() };
+    let lost =
+        RiskContext { daily_loss: DayLoss::Unknown("stale".to_owned()), ..fixture.context() };
     assert_eq!(code(&intent("a", Side::Buy, "1"), &lost), Some(RejectCode::MarkUnknown));
 }

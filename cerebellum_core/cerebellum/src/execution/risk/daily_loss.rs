@@ -98,7 +98,7 @@ impl Core {
         }
         let equities = self.equities();
         if limited {
-            self.tell_missing_marks(&equities);
+            self.report_missing_marks(&equities);
         }
         let known: BTreeMap<Name, Decimal> = equities
             .iter()
@@ -133,7 +133,7 @@ impl Core {
     }
 
     /// Alarms once for every symbol that cannot be valued, until it can be again.
-    fn tell_missing_marks(&mut self, equities: &Equities) {
+    fn report_missing_marks(&mut self, equities: &Equities) {
         let missing: BTreeSet<Symbol> =
             equities.values().filter_map(|equity| equity.as_ref().err().cloned()).collect();
         for symbol in missing.difference(&self.risk.unmarked.clone()) {

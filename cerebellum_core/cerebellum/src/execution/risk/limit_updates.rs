@@ -39,7 +39,7 @@ impl Core {
     }
 
     /// The limits of the file, read again; those of a command are forgotten.
-    pub(in crate::execution) fn take_limits(&mut self, limits: Limits) {
+    pub(in crate::execution) fn reload_limits(&mut self, limits: Limits) {
         let changes = differences(&self.setup.limits, &limits);
         self.outbox.record(Record::Limits(None));
         self.apply_limits(limits);
@@ -47,7 +47,7 @@ impl Core {
     }
 
     /// At the start: the limits that a command set before, told if the file says otherwise.
-    pub(in crate::execution) fn keep_limits(&mut self, limits: Limits) {
+    pub(in crate::execution) fn restore_limits(&mut self, limits: Limits) {
         if limits == self.setup.limits {
             return;
         }

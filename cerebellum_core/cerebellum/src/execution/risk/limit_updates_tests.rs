@@ -32,8 +32,8 @@ fn set_limits(operator: Option<&str>, most: &str) -> SetLimits {
     }
 }
 
-fn told(story: &Story, code: &str) -> String {
-    let found = story.events.iter().rev().find_map(|event| match event {
+fn reported(scenario: &Scenario, code: &str) -> String {
+    let found = scenario.events.iter().rev().find_map(|event| match event {
         Event::Risk(risk) if risk.code == code => Some(risk.text.clone()),
         _ => None,
     });
@@ -44,25 +44,25 @@ fn told(story: &Story, code: &str) -> String {
 fn an_operator_sets_a_section_and_the_rest_stays() {
     let mut setup = setup();
     setup.limits.daily_loss.total = Some(Decimal::from(7));
-    let mut story = Story::with(setup, Recovered::default()).ready();
-    story.command(Command::SetLimits(set_limits(None, "150")));
+    let mut scenario = Scenario::with(setup, Recovered::default()).ready();
+    scenario.command(Command::SetLimits(set_limits(None, "150")));
     assert!(matches!(
-        story.replies.last(),
+        scenario.replies.last(),
         Some(Reply::Error(error)) if error.code == ErrorCode::NeedsOperator
     ));
-    story.command(Command::SetLimits(set_limits(Some("ada"), "150")));
-    assert_eq!(story.ack().0, AckStatus::Accepted);
-    let text = told(&story, "limits_changed");
+    scenario.command(Command::SetLimits(set_limits(Some("ada"), "150")));
+    assert_eq!(scenario.ack().0, AckStatus::Accepted);
+    let text = reported(&scenario, "limits_changed");
     assert!(text.contains("ada") && text.contains("order.max_notional none -> 150"), "{text}");
-    assert_eq!(story.core.setup.limits.daily_loss.total, Some(Decimal::from(7)));
-    story.submit("a", Side::Buy, "2");
-    assert_eq!(story.ack(), (AckStatus::Rejected, Some(RejectCode::LimitNotional)));
+    assert_eq!(scenario.core.setup.limits.daily_loss.total, Some(Decimal::from(7)));
+    scenario.submit("a", Side::Buy, "2");
+    assert_eq!(scenario.ack(), (AckStatus::Rejected, Some(RejectCode::LimitNotional)));
 }
 
 #[test]
 fn limits_that_make_no_sense_are_refused_and_nothing_changes() {
-    let mut story = Story::new().ready();
-    let before = story.core.setup.limits.clone();
+    let mut scenario = Scenario::new().ready();
+    let before = scenario.core.setup.limits.clone();
     for bad in [
         set_limits(Some("ada"), "0"),
         SetLimits {
@@ -74,34 +74,35 @@ fn limits_that_make_no_sense_are_refused_and_nothing_changes() {
             ..set_limits(Some("ada"), "1")
         },
     ] {
-        story.command(Command::SetLimits(bad));
+        scenario.command(Command::SetLimits(bad));
         assert!(matches!(
-            story.replies.last(),
+            scenario.replies.last(),
             Some(Reply::Error(error)) if error.code == ErrorCode::BadField
         ));
     }
-    assert_eq!(story.core.setup.limits, before);
-    assert!(story.records.is_empty());
+    assert_eq!(scenario.core.setup.limits, before);
+    assert!(scenario.records.is_empty());
 }
 
 #[test]
 fn limits_of_a_command_win_over_the_file_until_the_file_is_read_again() {
-    let mut story = Story::new().ready();
-    story.command(Command::SetLimits(set_limits(Some("ada"), "150")));
-    let journaled = story.records.iter().rev().find_map(|record| match record {
+    let mut scenario = Scenario::new().ready();
+    scenario.command(Command::SetLimits(set_limits(Some("ada"), "150")));
+    let journaled = scenario.records.iter().rev().find_map(|record| match record {
         Record::Limits(limits) => Some(limits.clone()),
         _ => None,
     });
     let limits = journaled.flatten().map(|limits| *limits);
     assert!(limits.is_some());
-    let mut story = Story::with(setup(), Recovered { limits, ..Recovered::default() }).ready();
-    assert!(told(&story, "limits_kept").contains("order.max_notional none -> 150"));
-    story.submit("a", Side::Buy, "2");
-    assert_eq!(story.ack(), (AckStatus::Rejected, Some(RejectCode::LimitNotional)));
-    story.tell(Input::Limits(Box::default()));
-    assert!(story.records.contains(&Record::Limits(None)));
-    story.submit("a", Side::Buy, "2");
-    assert_eq!(story.ack().0, AckStatus::Accepted);
+    let mut scenario =
+        Scenario::with(setup(), Recovered { limits, ..Recovered::default() }).ready();
+    assert!(reported(&scenario, "limits_kept").contains("order.max_notional none -> 150"));
+    scenario.submit("a", Side::Buy, "2");
+    assert_eq!(scenario.ack(), (AckStatus::Rejected, Some(RejectCode::LimitNotional)));
+    scenario.receive(Input::Limits(Box::default()));
+    assert!(scenario.records.contains(&Record::Limits(None)));
+    scenario.submit("a", Side::Buy, "2");
+    assert_eq!(scenario.ack().0, AckStatus::Accepted);
 }
 
 fn set_daily_loss(most: &str) -> Command {
@@ -112,47 +113,47 @@ fn set_daily_loss(most: &str) -> Command {
 #[test]
 fn a_daily_loss_limit_set_at_noon_counts_from_the_start_of_the_day() {
     for (most, state) in [("8", TradingState::Active), ("7", TradingState::ReduceOnly)] {
-        let mut story = Story::new().ready();
-        story.pass(1_000);
-        story.submit("a", Side::Buy, "1");
-        let order = story.creates().remove(0);
-        story.fill(&order, "a1", "1", 100);
-        story.quote(92, 93);
-        story.pass(1_000);
-        story.command(set_daily_loss(most));
-        story.pass(1_000);
+        let mut scenario = Scenario::new().ready();
+        scenario.pass(1_000);
+        scenario.submit("a", Side::Buy, "1");
+        let order = scenario.creates().remove(0);
+        scenario.fill(&order, "a1", "1", 100);
+        scenario.quote(92, 93);
+        scenario.pass(1_000);
+        scenario.command(set_daily_loss(most));
+        scenario.pass(1_000);
         // Bought at 100 for a fee of 0.01, worth 92.5 now.
-        assert_eq!(story.core.risk.states.get(&(Some(name("a")), None)), state, "limit {most}");
+        assert_eq!(scenario.core.risk.states.get(&(Some(name("a")), None)), state, "limit {most}");
     }
 }
 
 #[test]
 fn a_day_that_turns_without_limits_leaves_the_loss_of_the_day_before_behind() {
-    let mut story = protected();
-    story.pass(1_000);
-    story.quote(92, 93);
-    story.market += 86_400_000;
-    story.quote(92, 93);
-    story.pass(1_000);
-    story.command(set_daily_loss("5"));
-    story.pass(1_000);
-    assert_eq!(story.core.risk.states.get(&(Some(name("a")), None)), TradingState::Active);
-    story.quote(95, 96);
-    story.quote(91, 92);
-    story.command(set_daily_loss("1"));
-    story.pass(1_000);
-    assert_eq!(story.core.risk.states.get(&(Some(name("a")), None)), TradingState::ReduceOnly);
+    let mut scenario = protected();
+    scenario.pass(1_000);
+    scenario.quote(92, 93);
+    scenario.market += 86_400_000;
+    scenario.quote(92, 93);
+    scenario.pass(1_000);
+    scenario.command(set_daily_loss("5"));
+    scenario.pass(1_000);
+    assert_eq!(scenario.core.risk.states.get(&(Some(name("a")), None)), TradingState::Active);
+    scenario.quote(95, 96);
+    scenario.quote(91, 92);
+    scenario.command(set_daily_loss("1"));
+    scenario.pass(1_000);
+    assert_eq!(scenario.core.risk.states.get(&(Some(name("a")), None)), TradingState::ReduceOnly);
 }
 
 #[test]
 fn without_limits_a_missing_mark_is_no_alarm_and_the_day_book_is_kept_once_a_day() {
-    let mut story = protected();
+    let mut scenario = protected();
     for _ in 0..3 {
-        story.pass(1_000);
+        scenario.pass(1_000);
     }
-    story.tell(Input::BookStale { symbol: symbol() });
-    story.pass(1_000);
-    assert_eq!(story.risks("mark_unknown"), 0);
-    let days = story.records.iter().filter(|record| matches!(record, Record::Day(_))).count();
+    scenario.receive(Input::BookStale { symbol: symbol() });
+    scenario.pass(1_000);
+    assert_eq!(scenario.risks("mark_unknown"), 0);
+    let days = scenario.records.iter().filter(|record| matches!(record, Record::Day(_))).count();
     assert_eq!(days, 1);
 }

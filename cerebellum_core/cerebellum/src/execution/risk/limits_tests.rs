@@ -25,104 +25,104 @@ fn ether() -> Symbol {
     Symbol::new("ETHUSDT").unwrap()
 }
 
-fn quote_ether(story: &mut Story, bid: i64) {
+fn quote_ether(scenario: &mut Scenario, bid: i64) {
     let quote = Quote { bid: Decimal::from(bid), ask: Decimal::from(bid + 1) };
-    story.tell(Input::Quote { symbol: ether(), quote, ts: story.market });
+    scenario.receive(Input::Quote { symbol: ether(), quote, ts: scenario.market });
 }
 
-fn buy_ether(story: &mut Story, agent: &str) -> Submit {
-    let mut order = submit(agent, Side::Buy, "1", story.market);
+fn buy_ether(scenario: &mut Scenario, agent: &str) -> Submit {
+    let mut order = submit(agent, Side::Buy, "1", scenario.market);
     order.symbol = ether();
-    story.send(&order);
+    scenario.send(&order);
     order
 }
 
 /// Agent `a` holds one coin of each symbol.
-fn two_symbols(setup: Setup) -> Story {
-    let mut story = protected_with(setup);
+fn two_symbols(setup: Setup) -> Scenario {
+    let mut scenario = protected_with(setup);
     let instruments = BTreeMap::from([(symbol(), instrument()), (ether(), instrument())]);
-    story.tell(Input::Instruments(instruments));
-    quote_ether(&mut story, 49);
-    buy_ether(&mut story, "a");
-    let order = story.creates().remove(0);
-    story.fill(&order, "ether", "1", 50);
-    story.pass(1_000);
-    story
+    scenario.receive(Input::Instruments(instruments));
+    quote_ether(&mut scenario, 49);
+    buy_ether(&mut scenario, "a");
+    let order = scenario.creates().remove(0);
+    scenario.fill(&order, "ether", "1", 50);
+    scenario.pass(1_000);
+    scenario
 }
 
 #[test]
 fn a_loss_that_is_not_known_refuses_entries_and_is_alarmed_once() {
     let mut setup = setup();
     setup.limits.daily_loss.agent = Some(Decimal::from(30));
-    let mut story = two_symbols(setup);
-    story.tell(Input::BookStale { symbol: ether() });
+    let mut scenario = two_symbols(setup);
+    scenario.receive(Input::BookStale { symbol: ether() });
     for _ in 0..5 {
-        story.pass(1_000);
+        scenario.pass(1_000);
     }
-    assert_eq!(story.risks("mark_unknown"), 1);
-    story.submit("a", Side::Buy, "1");
-    assert_eq!(story.ack(), (AckStatus::Rejected, Some(RejectCode::MarkUnknown)));
-    story.submit("b", Side::Buy, "1");
-    assert_eq!(story.ack().0, AckStatus::Accepted, "b holds nothing of it");
-    let mut exit = submit("a", Side::Sell, "1", story.market);
+    assert_eq!(scenario.risks("mark_unknown"), 1);
+    scenario.submit("a", Side::Buy, "1");
+    assert_eq!(scenario.ack(), (AckStatus::Rejected, Some(RejectCode::MarkUnknown)));
+    scenario.submit("b", Side::Buy, "1");
+    assert_eq!(scenario.ack().0, AckStatus::Accepted, "b holds nothing of it");
+    let mut exit = submit("a", Side::Sell, "1", scenario.market);
     exit.reduce_only = true;
-    story.send(&exit);
-    assert_eq!(story.ack().0, AckStatus::Accepted);
-    assert_eq!(story.core.risk.states.get(&(Some(name("a")), None)), TradingState::Active);
+    scenario.send(&exit);
+    assert_eq!(scenario.ack().0, AckStatus::Accepted);
+    assert_eq!(scenario.core.risk.states.get(&(Some(name("a")), None)), TradingState::Active);
     // The price it comes back with shows the loss that cost would have hidden.
-    quote_ether(&mut story, 9);
-    story.pass(1_000);
-    assert_eq!(story.core.risk.states.get(&(Some(name("a")), None)), TradingState::ReduceOnly);
-    story.tell(Input::BookStale { symbol: ether() });
-    story.pass(1_000);
-    assert_eq!(story.risks("mark_unknown"), 2, "a new spell is told again");
+    quote_ether(&mut scenario, 9);
+    scenario.pass(1_000);
+    assert_eq!(scenario.core.risk.states.get(&(Some(name("a")), None)), TradingState::ReduceOnly);
+    scenario.receive(Input::BookStale { symbol: ether() });
+    scenario.pass(1_000);
+    assert_eq!(scenario.risks("mark_unknown"), 2, "a new spell is told again");
 }
 
 #[test]
 fn one_unknown_position_hides_the_loss_of_all() {
     let mut setup = setup();
     setup.limits.daily_loss.total = Some(Decimal::from(30));
-    let mut story = two_symbols(setup);
-    story.tell(Input::BookStale { symbol: ether() });
-    story.submit("b", Side::Buy, "1");
-    assert_eq!(story.ack(), (AckStatus::Rejected, Some(RejectCode::MarkUnknown)));
+    let mut scenario = two_symbols(setup);
+    scenario.receive(Input::BookStale { symbol: ether() });
+    scenario.submit("b", Side::Buy, "1");
+    assert_eq!(scenario.ack(), (AckStatus::Rejected, Some(RejectCode::MarkUnknown)));
 }
 
 #[test]
 fn the_market_day_does_not_turn_on_a_guessed_value() {
     let mut setup = setup();
     setup.limits.daily_loss.agent = Some(Decimal::from(30));
-    let mut story = two_symbols(setup);
-    let days = |story: &Story| {
-        story.records.iter().filter(|record| matches!(record, Record::Day(_))).count()
+    let mut scenario = two_symbols(setup);
+    let days = |scenario: &Scenario| {
+        scenario.records.iter().filter(|record| matches!(record, Record::Day(_))).count()
     };
-    let before = days(&story);
-    story.tell(Input::BookStale { symbol: ether() });
-    story.market += 86_400_000;
-    story.quote(99, 100);
-    story.pass(1_000);
-    assert_eq!(days(&story), before);
-    quote_ether(&mut story, 9);
-    story.pass(1_000);
-    assert_eq!(days(&story), before + 1);
+    let before = days(&scenario);
+    scenario.receive(Input::BookStale { symbol: ether() });
+    scenario.market += 86_400_000;
+    scenario.quote(99, 100);
+    scenario.pass(1_000);
+    assert_eq!(days(&scenario), before);
+    quote_ether(&mut scenario, 9);
+    scenario.pass(1_000);
+    assert_eq!(days(&scenario), before + 1);
 }
 
 #[test]
 fn the_sum_of_all_is_never_taken_for_smaller_than_it_is() {
     let mut setup = setup();
     setup.limits.position.max_total_notional = Some(Decimal::from(100_000));
-    let mut story = two_symbols(setup);
-    buy_ether(&mut story, "b");
-    assert_eq!(story.ack().0, AckStatus::Accepted);
-    let order = story.creates().remove(0);
+    let mut scenario = two_symbols(setup);
+    buy_ether(&mut scenario, "b");
+    assert_eq!(scenario.ack().0, AckStatus::Accepted);
+    let order = scenario.creates().remove(0);
     // A market order under way, and then nobody knows what it will cost.
-    story.tell(Input::BookStale { symbol: ether() });
-    story.submit("c", Side::Buy, "1");
-    assert_eq!(story.ack(), (AckStatus::Rejected, Some(RejectCode::MarkUnknown)));
-    quote_ether(&mut story, 49);
-    story.submit("c", Side::Buy, "1");
-    assert_eq!(story.ack().0, AckStatus::Accepted);
-    story.fill(&order, "b", "1", 50);
+    scenario.receive(Input::BookStale { symbol: ether() });
+    scenario.submit("c", Side::Buy, "1");
+    assert_eq!(scenario.ack(), (AckStatus::Rejected, Some(RejectCode::MarkUnknown)));
+    quote_ether(&mut scenario, 49);
+    scenario.submit("c", Side::Buy, "1");
+    assert_eq!(scenario.ack().0, AckStatus::Accepted);
+    scenario.fill(&order, "b", "1", 50);
 }
 
 #[test]
@@ -133,41 +133,41 @@ fn a_restart_while_the_arena_is_dead_still_trips_the_dead_man_switch() {
     let mut order = Order::new(resting);
     (order.status, order.sends) = (OrderStatus::New, 1);
     let recovered = Recovered { open_orders: vec![order], ..Recovered::default() };
-    let mut story = Story::with(setup.clone(), recovered);
-    story.pass(900);
-    assert_eq!(story.risks("deadman"), 0);
-    story.pass(200);
-    assert_eq!(story.risks("deadman"), 1);
-    assert!(story.asked.iter().any(|effect| matches!(effect, Effect::Cancel { .. })));
+    let mut scenario = Scenario::with(setup.clone(), recovered);
+    scenario.pass(900);
+    assert_eq!(scenario.risks("deadman"), 0);
+    scenario.pass(200);
+    assert_eq!(scenario.risks("deadman"), 1);
+    assert!(scenario.asked.iter().any(|effect| matches!(effect, Effect::Cancel { .. })));
 
     let recovered = Recovered { first_intent_ts: Some(1), ..Recovered::default() };
-    let mut story = Story::with(setup.clone(), recovered);
-    story.pass(1_100);
-    assert_eq!(story.risks("deadman"), 1, "an arena was there before");
+    let mut scenario = Scenario::with(setup.clone(), recovered);
+    scenario.pass(1_100);
+    assert_eq!(scenario.risks("deadman"), 1, "an arena was there before");
 
-    let mut story = Story::with(setup, Recovered::default());
-    story.pass(60_000);
-    assert_eq!(story.risks("deadman"), 0, "a journal without an intent never had an arena");
+    let mut scenario = Scenario::with(setup, Recovered::default());
+    scenario.pass(60_000);
+    assert_eq!(scenario.risks("deadman"), 0, "a journal without an intent never had an arena");
 }
 
 #[test]
 fn a_loud_agent_leaves_the_quiet_ones_their_share_of_the_venues_rate() {
     let mut setup = setup();
     setup.limits.venue.orders_per_second = 10;
-    let mut story = Story::with(setup, Recovered::default()).ready();
+    let mut scenario = Scenario::with(setup, Recovered::default()).ready();
     for _ in 0..60 {
-        story.submit("loud", Side::Buy, "1");
+        scenario.submit("loud", Side::Buy, "1");
     }
-    let loud_links = story.core.orders.open().clone();
-    story.creates();
+    let loud_links = scenario.core.orders.open().clone();
+    scenario.creates();
     for agent in ["quiet", "shy"] {
         for _ in 0..10 {
-            story.submit(agent, Side::Buy, "1");
+            scenario.submit(agent, Side::Buy, "1");
         }
     }
     for second in 1..=2 {
-        story.pass(1_001);
-        let sent = story.creates();
+        scenario.pass(1_001);
+        let sent = scenario.creates();
         assert_eq!(sent.len(), 10, "second {second}");
         let loud = sent.iter().filter(|order| loud_links.contains(&order.link_id)).count();
         assert!((3..=4).contains(&loud), "{loud} of 10 in second {second} are the loud agent's");

@@ -45,7 +45,7 @@ pub(in crate::execution) fn setup() -> Setup {
 }
 
 /// A core with everything it said.
-pub(in crate::execution) struct Story {
+pub(in crate::execution) struct Scenario {
     pub(in crate::execution) core: Core,
     pub(in crate::execution) wall: i64,
     pub(in crate::execution) market: u64,
@@ -55,7 +55,7 @@ pub(in crate::execution) struct Story {
     pub(in crate::execution) asked: Vec<Effect>,
 }
 
-impl Story {
+impl Scenario {
     pub(in crate::execution) fn new() -> Self {
         Self::with(setup(), Recovered::default())
     }
@@ -80,20 +80,20 @@ impl Story {
 
     /// With filters and a first quote.
     pub(in crate::execution) fn instructed(mut self) -> Self {
-        self.tell(Input::Instruments(BTreeMap::from([(symbol(), instrument())])));
+        self.receive(Input::Instruments(BTreeMap::from([(symbol(), instrument())])));
         self.quote(99, 100);
         self
     }
 
     pub(in crate::execution) fn ready(self) -> Self {
         let mut this = self.instructed();
-        this.tell(Input::PublicUp);
-        this.tell(Input::PrivateUp);
-        this.tell(Input::Positions(BTreeMap::new()));
+        this.receive(Input::PublicUp);
+        this.receive(Input::PrivateUp);
+        this.receive(Input::Positions(BTreeMap::new()));
         this
     }
 
-    pub(in crate::execution) fn tell(&mut self, input: Input) {
+    pub(in crate::execution) fn receive(&mut self, input: Input) {
         for effect in self.core.step(Now { ms: self.wall }, input) {
             match effect {
                 Effect::Event(event) => self.events.push(*event),
@@ -108,12 +108,12 @@ impl Story {
 
     pub(in crate::execution) fn quote(&mut self, bid: i64, ask: i64) {
         let quote = Quote { bid: Decimal::from(bid), ask: Decimal::from(ask) };
-        self.tell(Input::Quote { symbol: symbol(), quote, ts: self.market });
+        self.receive(Input::Quote { symbol: symbol(), quote, ts: self.market });
     }
 
     pub(in crate::execution) fn pass(&mut self, ms: i64) {
         self.wall += ms;
-        self.tell(Input::Tick);
+        self.receive(Input::Tick);
     }
 
     pub(in crate::execution) fn submit(&mut self, agent: &str, side: Side, qty: &str) -> Submit {
@@ -124,11 +124,15 @@ impl Story {
 
     pub(in crate::execution) fn send(&mut self, submit: &Submit) {
         let command = Box::new(Command::Submit(submit.clone()));
-        self.tell(Input::Command { client: vec![1], command, recorded: None });
+        self.receive(Input::Command { client: vec![1], command, recorded: None });
     }
 
     pub(in crate::execution) fn command(&mut self, command: Command) {
-        self.tell(Input::Command { client: vec![1], command: Box::new(command), recorded: None });
+        self.receive(Input::Command {
+            client: vec![1],
+            command: Box::new(command),
+            recorded: None,
+        });
     }
 
     pub(in crate::execution) fn ack(&self) -> (AckStatus, Option<RejectCode>) {
@@ -151,7 +155,7 @@ impl Story {
     }
 
     /// The cancels that were asked for since the last call.
-    pub(in crate::execution) fn taken_back(&mut self) -> Vec<String> {
+    pub(in crate::execution) fn withdrawn(&mut self) -> Vec<String> {
         let mut links = Vec::new();
         self.asked.retain(|effect| match effect {
             Effect::Cancel { link_id, .. } => {
@@ -170,7 +174,7 @@ impl Story {
         (exit.kind, exit.limit_price) = (Kind::Limit, Some(price.parse().unwrap()));
         self.send(&exit);
         let order = self.creates().remove(0);
-        self.tell(Input::OrderSeen(seen(&order, Shown::Working)));
+        self.receive(Input::OrderSeen(seen(&order, Shown::Working)));
         order
     }
 
@@ -178,12 +182,12 @@ impl Story {
     pub(in crate::execution) fn waiting_without_a_book() -> (Self, Submit) {
         let mut setup = setup();
         setup.limits.venue.orders_per_second = 1;
-        let mut story = Self::with(setup, Recovered::default()).ready();
-        story.submit("a", Side::Buy, "1");
-        let waiting = story.submit("b", Side::Buy, "1");
-        assert_eq!(story.creates().len(), 1);
-        story.tell(Input::BookStale { symbol: symbol() });
-        (story, waiting)
+        let mut scenario = Self::with(setup, Recovered::default()).ready();
+        scenario.submit("a", Side::Buy, "1");
+        let waiting = scenario.submit("b", Side::Buy, "1");
+        assert_eq!(scenario.creates().len(), 1);
+        scenario.receive(Input::BookStale { symbol: symbol() });
+        (scenario, waiting)
     }
 
     pub(in crate::execution) fn fill(
@@ -194,7 +198,7 @@ impl Story {
         price: i64,
     ) {
         let executions = vec![execution(order, exec_id, qty.parse().unwrap(), price)];
-        self.tell(Input::Executions { executions, pulled: false });
+        self.receive(Input::Executions { executions, pulled: false });
     }
 
     pub(in crate::execution) fn position(&self, agent: &str) -> Decimal {
@@ -300,18 +304,18 @@ pub(in crate::execution) fn protect(
 }
 
 /// A long position of one coin for agent `a`, protected by a stop at 90.
-pub(in crate::execution) fn protected() -> Story {
+pub(in crate::execution) fn protected() -> Scenario {
     protected_with(setup())
 }
 
-pub(in crate::execution) fn protected_with(setup: Setup) -> Story {
-    let mut story = Story::with(setup, Recovered::default()).ready();
-    let mut entry = submit("a", Side::Buy, "1", story.market);
+pub(in crate::execution) fn protected_with(setup: Setup) -> Scenario {
+    let mut scenario = Scenario::with(setup, Recovered::default()).ready();
+    let mut entry = submit("a", Side::Buy, "1", scenario.market);
     entry.protect = protect(Some("90"), Some("120"), None);
-    story.send(&entry);
-    let order = story.creates().remove(0);
-    story.fill(&order, "entry", "1", 100);
-    story
+    scenario.send(&entry);
+    let order = scenario.creates().remove(0);
+    scenario.fill(&order, "entry", "1", 100);
+    scenario
 }
 
 pub(in crate::execution) fn not_found(link_id: &str) -> Input {

@@ -15,7 +15,7 @@ use crate::execution::{
             OrderSeen, Record,
         },
         ledger::Booking,
-        order::{Care, Order, Shown},
+        order::{Order, Shown, Tracking},
     },
     testing::scenario::*,
     Recovered,
@@ -71,7 +71,7 @@ impl Venue {
         Some(OrderSeen { updated_ts: Some(held.updated), ..row })
     }
 
-    fn tell(&mut self, link: &str) {
+    fn publish(&mut self, link: &str) {
         if let Some(held) = self.held.get_mut(link) {
             held.updated += 1;
         }
@@ -94,7 +94,7 @@ impl Venue {
         let row = execution(&held.order, &exec_id, part, 100);
         self.executions.push(row.clone());
         self.stream.push_back(Input::Executions { executions: vec![row], pulled: false });
-        self.tell(link);
+        self.publish(link);
     }
 
     /// Takes an order once.
@@ -113,7 +113,7 @@ impl Venue {
             updated: 0,
         };
         self.held.insert(order.link_id.clone(), held);
-        self.tell(&order.link_id);
+        self.publish(&order.link_id);
         if order.kind == Kind::Market {
             for _ in 0..die.roll(3) {
                 self.fill(&order.link_id, Decimal::new(7, 1));
@@ -135,7 +135,7 @@ impl Venue {
         if let Some(price) = price {
             held.price.clone_from(price);
         }
-        self.tell(link);
+        self.publish(link);
         true
     }
 
@@ -144,7 +144,7 @@ impl Venue {
             return false;
         };
         held.ended = Some(OrderStatus::Cancelled);
-        self.tell(link);
+        self.publish(link);
         true
     }
 
@@ -261,7 +261,7 @@ impl Rows {
                 Record::Intent(order) | Record::Order(order) => {
                     let ts = order.intent.ts;
                     self.recovered.first_intent_ts = self.recovered.first_intent_ts.or(Some(ts));
-                    let kept = Order { care: Care::default(), venue_end: None, ..*order };
+                    let kept = Order { tracking: Tracking::default(), venue_end: None, ..*order };
                     self.orders.insert(kept.link_id.clone(), kept);
                 }
                 Record::Fill(fill) => {

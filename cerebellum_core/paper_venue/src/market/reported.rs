@@ -60,13 +60,13 @@ pub enum Event {
 
 /// The queue of what others told.
 #[derive(Debug, Clone)]
-pub struct Told {
+pub struct Reported {
     queue: VecDeque<(i64, Event)>,
     first_ts: i64,
     end_ts: Option<i64>,
 }
 
-impl Told {
+impl Reported {
     /// A recording: events in order of time.
     #[must_use]
     pub fn recorded(events: Vec<(i64, Event)>) -> Self {

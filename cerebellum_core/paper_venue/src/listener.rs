@@ -39,7 +39,7 @@ impl Tap {
 
 /// Accepts connections, each with a tap of its own.
 #[derive(Debug)]
-pub struct Doors(pub TcpListener);
+pub struct TappedListener(pub TcpListener);
 
 /// A connection with a tap.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub struct Tapped {
     tap: Tap,
 }
 
-impl Listener for Doors {
+impl Listener for TappedListener {
     type Io = Tapped;
     type Addr = Tap;
 
@@ -74,8 +74,8 @@ impl Listener for Doors {
     }
 }
 
-impl Connected<IncomingStream<'_, Doors>> for Tap {
-    fn connect_info(stream: IncomingStream<'_, Doors>) -> Self {
+impl Connected<IncomingStream<'_, TappedListener>> for Tap {
+    fn connect_info(stream: IncomingStream<'_, TappedListener>) -> Self {
         stream.remote_addr().clone()
     }
 }

@@ -3,7 +3,7 @@
 use super::{Exchange, Notice};
 use crate::book::MarketBook;
 use crate::market::candle::{Candle, MINUTE_MS};
-use crate::market::told::{BookFrame, Event, Print};
+use crate::market::reported::{BookFrame, Event, Print};
 use protocol::bybit::decimals;
 use protocol::bybit::enums::Side;
 use serde_json::{Map, Value};
@@ -11,23 +11,24 @@ use std::sync::Arc;
 
 impl Exchange {
     /// Appends what was just told; it counts from the next advance on.
-    pub fn tell(&mut self, ts: i64, event: Event) {
-        if let Some(told) = self.market.told_events_mut() {
-            told.push(ts, event);
+    pub fn receive_event(&mut self, ts: i64, event: Event) {
+        if let Some(reported) = self.market.reported_events_mut() {
+            reported.push(ts, event);
         }
     }
 
     /// Lets time run to `to` and takes in everything that was told until then.
-    pub(super) fn advance_told(&mut self, to: i64) {
+    pub(super) fn advance_reported(&mut self, to: i64) {
         while !self.ended && self.now <= to {
             let boundary = self.minute_ts + MINUTE_MS;
-            let next = self.market.told_events().and_then(|told| told.next_ts());
+            let next = self.market.reported_events().and_then(|reported| reported.next_ts());
             match next.filter(|ts| *ts <= to && *ts < boundary) {
                 Some(ts) => {
                     self.now = self.now.max(ts);
-                    let event = self.market.told_events_mut().and_then(|told| told.pop());
+                    let event =
+                        self.market.reported_events_mut().and_then(|reported| reported.pop());
                     if let Some(event) = event {
-                        self.hear(event);
+                        self.receive(event);
                     }
                 }
                 None if self.market.end_ts().is_some_and(|end| next.is_none() && to >= end) => {
@@ -48,45 +49,45 @@ impl Exchange {
         }
     }
 
-    fn hear(&mut self, event: Event) {
+    fn receive(&mut self, event: Event) {
         match event {
-            Event::Book(frame) => self.hear_book(frame),
+            Event::Book(frame) => self.receive_book(frame),
             Event::Trades(symbol, prints) => {
                 for print in prints {
-                    self.hear_print(symbol, print);
+                    self.receive_print(symbol, print);
                 }
             }
-            Event::Candle(symbol, candle, confirm) => self.hear_candle(symbol, candle, confirm),
-            Event::Ticker(symbol, row) => self.hear_ticker(symbol, row),
+            Event::Candle(symbol, candle, confirm) => self.receive_candle(symbol, candle, confirm),
+            Event::Ticker(symbol, row) => self.receive_ticker(symbol, row),
             Event::Lost(symbol) => {
-                self.pits[symbol].halted = true;
+                self.states[symbol].halted = true;
                 tracing::warn!(symbol = self.instruments()[symbol].symbol, "the market is lost");
             }
         }
         self.settle();
     }
 
-    fn hear_book(&mut self, frame: Arc<BookFrame>) {
-        let pit = &mut self.pits[frame.symbol];
-        let MarketBook::Told(ladder) = &mut pit.book else { return };
-        if pit.halted && !frame.snapshot {
+    fn receive_book(&mut self, frame: Arc<BookFrame>) {
+        let state = &mut self.states[frame.symbol];
+        let MarketBook::Reported(ladder) = &mut state.book else { return };
+        if state.halted && !frame.snapshot {
             return;
         }
         ladder.apply(frame.snapshot, &frame.bids, &frame.asks);
-        pit.halted = pit.halted && !frame.snapshot;
-        pit.seq = pit.seq.max(frame.seq);
-        if pit.last == 0 {
-            pit.last = pit.book.best(Side::Buy).max(1);
+        state.halted = state.halted && !frame.snapshot;
+        state.seq = state.seq.max(frame.seq);
+        if state.last == 0 {
+            state.last = state.book.best(Side::Buy).max(1);
         }
         let symbol = frame.symbol;
         self.notices.push(Notice::Book(frame));
         self.cross_resting(symbol);
     }
 
-    fn hear_print(&mut self, symbol: usize, print: Print) {
-        let pit = &mut self.pits[symbol];
+    fn receive_print(&mut self, symbol: usize, print: Print) {
+        let state = &mut self.states[symbol];
         let (point, seq) = (print.point, print.seq);
-        pit.seq = pit.seq.max(seq);
+        state.seq = state.seq.max(seq);
         if print.block {
             self.notices.push(Notice::Trade {
                 symbol,
@@ -98,37 +99,37 @@ impl Exchange {
             return;
         }
         let open_ts = self.minute_ts;
-        let streamed = self.market.told_events().is_some_and(|told| told.is_streamed());
+        let streamed = self.market.reported_events().is_some_and(|reported| reported.is_streamed());
         if !streamed {
-            match &mut pit.forming {
+            match &mut state.forming {
                 Some(candle) => candle.take(point.price, point.qty),
                 None => {
                     let mut candle = Candle::at(open_ts, point.price);
                     candle.take(point.price, point.qty);
-                    pit.forming = Some(candle);
+                    state.forming = Some(candle);
                 }
             }
         }
-        pit.last = point.price;
-        pit.remember(point, seq, Some(Arc::clone(&print.row)));
+        state.last = point.price;
+        state.remember(point, seq, Some(Arc::clone(&print.row)));
         self.notices.push(Notice::Trade { symbol, point, rising: None, seq, row: Some(print.row) });
         self.meet_resting(symbol, &point);
         self.wake(symbol);
     }
 
     /// A candle of the stream: the one that is being made, or one that closed.
-    fn hear_candle(&mut self, symbol: usize, candle: Candle, confirm: bool) {
+    fn receive_candle(&mut self, symbol: usize, candle: Candle, confirm: bool) {
         let newest = self.market.history(symbol).last().map_or(i64::MIN, |last| last.open_ts);
         if candle.open_ts <= newest {
             return;
         }
-        let pit = &mut self.pits[symbol];
+        let state = &mut self.states[symbol];
         if !confirm {
-            pit.forming = Some(candle);
+            state.forming = Some(candle);
             return;
         }
-        if pit.forming.is_some_and(|forming| forming.open_ts <= candle.open_ts) {
-            pit.forming = None;
+        if state.forming.is_some_and(|forming| forming.open_ts <= candle.open_ts) {
+            state.forming = None;
         }
         self.market.close(symbol, Some(candle));
         self.closing.push((symbol, candle));
@@ -140,7 +141,7 @@ impl Exchange {
         let first = self.closing.iter().map(|(_, candle)| candle.open_ts).min().unwrap_or(0);
         let of_first = self.closing.iter().filter(|(_, candle)| candle.open_ts == first).count();
         let others = of_first < self.closing.len();
-        if of_first == self.pits.len() || others {
+        if of_first == self.states.len() || others {
             let (leaving, staying) = std::mem::take(&mut self.closing)
                 .into_iter()
                 .partition(|(_, candle)| candle.open_ts == first);
@@ -149,35 +150,35 @@ impl Exchange {
         }
     }
 
-    fn hear_ticker(&mut self, symbol: usize, row: Map<String, Value>) {
+    fn receive_ticker(&mut self, symbol: usize, row: Map<String, Value>) {
         let places = self.instruments()[symbol].price_decimals;
-        let pit = &mut self.pits[symbol];
-        pit.ticker.extend(row);
+        let state = &mut self.states[symbol];
+        state.ticker.extend(row);
         let price = |name: &str| {
-            let text = pit.ticker.get(name).and_then(Value::as_str)?;
+            let text = state.ticker.get(name).and_then(Value::as_str)?;
             let price = decimals::parse(text)?.round_dp(places);
             decimals::scale_decimal(price, places).ok().filter(|price| *price > 0)
         };
         let (last, mark, index) = (price("lastPrice"), price("markPrice"), price("indexPrice"));
-        (pit.mark, pit.index) = (mark.or(pit.mark), index.or(pit.index));
-        if pit.last == 0 {
-            pit.last = last.unwrap_or(0);
+        (state.mark, state.index) = (mark.or(state.mark), index.or(state.index));
+        if state.last == 0 {
+            state.last = last.unwrap_or(0);
         }
-        pit.changed = true;
+        state.changed = true;
         self.wake(symbol);
     }
 
     /// A minute ends: recorded trades make their candle, funding is paid, accounts are checked.
     fn turn_minute(&mut self) {
-        let told = self.market.told_events();
-        let recorded = told.is_some_and(|told| !told.is_streamed());
+        let reported = self.market.reported_events();
+        let recorded = reported.is_some_and(|reported| !reported.is_streamed());
         // A minute that the recording does not have from its first second is no candle.
-        let whole = told.is_some_and(|told| told.first_ts() <= self.minute_ts + 1_000);
+        let whole = reported.is_some_and(|reported| reported.first_ts() <= self.minute_ts + 1_000);
         if recorded {
             let mut closed = Vec::new();
-            for symbol in 0..self.pits.len() {
+            for symbol in 0..self.states.len() {
                 let before = self.market.history(symbol).last().map(|last| last.close);
-                let forming = self.pits[symbol].forming.take();
+                let forming = self.states[symbol].forming.take();
                 let flat = before.map(|close| Candle::at(self.minute_ts, close));
                 if let Some(candle) = forming.or(flat).filter(|_| whole) {
                     self.market.close(symbol, Some(candle));

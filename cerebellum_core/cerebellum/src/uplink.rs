@@ -15,7 +15,7 @@ use crate::{
     },
     bybit::{
         rest::{NoAnswer, RestClient},
-        socket::Care,
+        socket::Keepalive,
         ws_private,
         ws_public::{self, PublicSetup},
         ws_trade::{self, TradeRunner},
@@ -37,7 +37,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// What the way up needs.
 #[derive(Debug)]
-pub struct Way {
+pub struct Uplink {
     /// The settings.
     pub settings: Settings,
     /// The REST side.
@@ -56,10 +56,10 @@ pub struct Way {
 ///
 /// # Errors
 /// What asking again cannot mend: a wrong key, an unknown symbol, a refused setting.
-pub async fn run(way: Way) -> Result<(), String> {
-    let Way { settings, rest, inbox, market, trade, new_journal } = way;
+pub async fn run(uplink: Uplink) -> Result<(), String> {
+    let Uplink { settings, rest, inbox, market, trade, new_journal } = uplink;
     let offset_ms = until_answered("clock", &rest, || rest.sync_clock()).await?;
-    let told = alarm_of_clock(&inbox, offset_ms, 0);
+    let reported = alarm_of_clock(&inbox, offset_ms, 0);
     let filters = || rest.instruments(&settings.symbols);
     let instruments = until_answered("instruments", &rest, filters).await?;
     // The first signed question, so that a wrong key is told as one.
@@ -90,26 +90,26 @@ pub async fn run(way: Way) -> Result<(), String> {
         })
         .collect();
     let _ = inbox.send(Input::Instruments(instruments));
-    let care = Care {
+    let keepalive = Keepalive {
         ping: Duration::from_millis(settings.ping_ms),
         dead_after: Duration::from_millis(settings.dead_after_ms),
     };
     let public = PublicSetup {
         url: settings.ws_public.clone(),
         symbols: settings.symbols.clone(),
-        care,
+        keepalive,
         stale_after_ms: settings.stale_after_ms,
     };
     let (up, public_up) = tokio::sync::watch::channel(false);
     let data = MarketData::new(scales, DEPTH);
     tokio::spawn(ws_public::run(public, data, rest.clone(), inbox.clone(), market, up));
     let private = settings.ws_private.clone();
-    tokio::spawn(ws_private::run(private, rest.clone(), care, inbox.clone(), public_up));
+    tokio::spawn(ws_private::run(private, rest.clone(), keepalive, inbox.clone(), public_up));
     if let (Some(url), Some(runner)) = (settings.ws_trade.clone(), trade) {
-        tokio::spawn(ws_trade::run(url, rest.clone(), care, runner));
+        tokio::spawn(ws_trade::run(url, rest.clone(), keepalive, runner));
     }
     let every = Duration::from_millis(settings.clock_check_ms);
-    tokio::spawn(watch_clock(rest.clone(), inbox.clone(), every, told));
+    tokio::spawn(watch_clock(rest.clone(), inbox.clone(), every, reported));
     tokio::spawn(reread_filters(rest, settings.symbols, inbox));
     Ok(())
 }
@@ -145,7 +145,7 @@ where
                 waiting.set(0.0);
                 return Ok(answer);
             }
-            Err(error) if error.hopeless => return Err(error.text),
+            Err(error) if error.permanent => return Err(error.text),
             Err(error) => {
                 tries += 1;
                 waiting.set(1.0);
@@ -159,21 +159,22 @@ where
 }
 
 /// Alarms if the clocks differ, unless that much was told before; returns what was told last.
-fn alarm_of_clock(inbox: &Inbox, offset_ms: i64, told: i64) -> i64 {
+fn alarm_of_clock(inbox: &Inbox, offset_ms: i64, reported: i64) -> i64 {
     metrics::gauge!("cerebellum_clock_offset_ms").set(offset_ms as f64);
-    let drifted = offset_ms.abs() > CLOCK_ALARM_MS && (offset_ms - told).abs() > CLOCK_ALARM_MS / 2;
+    let drifted =
+        offset_ms.abs() > CLOCK_ALARM_MS && (offset_ms - reported).abs() > CLOCK_ALARM_MS / 2;
     if !drifted {
-        return told;
+        return reported;
     }
     let _ = inbox.send(Input::ClockDrift { offset_ms });
     offset_ms
 }
 
-async fn watch_clock(rest: RestClient, inbox: Inbox, every: Duration, mut told: i64) {
+async fn watch_clock(rest: RestClient, inbox: Inbox, every: Duration, mut reported: i64) {
     loop {
         tokio::time::sleep(every).await;
         match rest.sync_clock().await {
-            Ok(offset_ms) => told = alarm_of_clock(&inbox, offset_ms, told),
+            Ok(offset_ms) => reported = alarm_of_clock(&inbox, offset_ms, reported),
             Err(error) => tracing::warn!(%error, "clock could not be compared"),
         }
     }
@@ -188,7 +189,7 @@ async fn reread_filters(rest: RestClient, symbols: Vec<Symbol>, inbox: Inbox) {
                     return;
                 }
             }
-            Err(error) if error.hopeless => {
+            Err(error) if error.permanent => {
                 rest.complaints().trouble("filters_refused", error.text)
             }
             Err(error) => tracing::warn!(%error, "filters could not be read again"),
@@ -216,7 +217,7 @@ mod tests {
         assert_eq!(unknown_business(&flat, &[order(""), order("by-hand")]), None);
         let ours = "c-01890a5dac96774bbcce000000000001";
         let held = BTreeMap::from([(symbol.clone(), Decimal::new(-15, 1))]);
-        let told = unknown_business(&held, &[order(ours)]).unwrap();
-        assert_eq!(told, format!("a position of -1.5 BTCUSDT, our order {ours} in BTCUSDT"));
+        let reported = unknown_business(&held, &[order(ours)]).unwrap();
+        assert_eq!(reported, format!("a position of -1.5 BTCUSDT, our order {ours} in BTCUSDT"));
     }
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 /// How often a fault strikes.
 #[derive(Debug, Clone, Serialize)]
-pub struct Chance {
+pub struct RandomGenerator {
     /// How often it still strikes; without end when missing.
     pub count: Option<u32>,
     /// How likely each time, from zero to one.
@@ -16,7 +16,7 @@ pub struct Chance {
     stream: Stream,
 }
 
-impl Chance {
+impl RandomGenerator {
     /// So many times, so likely, drawn from a seed.
     #[must_use]
     pub fn new(count: Option<u32>, probability: f64, seed: u64) -> Self {
@@ -47,16 +47,16 @@ mod tests {
 
     #[test]
     fn a_count_strikes_so_often_and_a_probability_the_same_requests_for_the_same_seed() {
-        let mut twice = Chance::new(Some(2), 1.0, 1);
+        let mut twice = RandomGenerator::new(Some(2), 1.0, 1);
         assert_eq!([twice.strikes(), twice.strikes(), twice.strikes()], [true, true, false]);
         let draw = |seed| -> Vec<bool> {
-            let mut chance = Chance::new(None, 0.3, seed);
+            let mut chance = RandomGenerator::new(None, 0.3, seed);
             (0..200).map(|_| chance.strikes()).collect()
         };
         assert_eq!(draw(5), draw(5));
         assert_ne!(draw(5), draw(6));
         let struck = draw(5).iter().filter(|one| **one).count();
         assert!((30..90).contains(&struck), "{struck} of 200");
-        assert!(!Chance::new(None, 0.0, 1).strikes());
+        assert!(!RandomGenerator::new(None, 0.0, 1).strikes());
     }
 }
