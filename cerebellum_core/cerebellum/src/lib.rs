@@ -1,7 +1,7 @@
-//! Cerebellum: the only hand that touches an exchange.
+//! Cerebellum: the only process that touches an exchange.
 //!
 //! Commands come in over ZeroMQ, are checked and journaled on disk, and leave as signed Bybit v5
-//! requests; what the exchange says is booked per agent, numbered and published.
+//! requests; what the exchange reports is booked per agent, numbered and published.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -25,5 +25,5 @@ pub mod run_folder;
 pub mod settings;
 /// Logs and metrics.
 pub mod telemetry;
-/// The way up to the venue.
+/// The uplink to the venue.
 pub mod uplink;

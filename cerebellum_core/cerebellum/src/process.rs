@@ -87,7 +87,7 @@ async fn stop(inbox: &Inbox, engine: EngineTask) -> Result<Result<(), String>, S
         .map_err(|error| format!("engine: {error}"))
 }
 
-/// Binds the sockets and starts the engine; the way up to the venue is left to the caller.
+/// Binds the sockets and starts the engine; the uplink to the venue is left to the caller.
 fn start(
     settings: Settings,
     keys: Keys,

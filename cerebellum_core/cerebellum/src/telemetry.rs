@@ -21,7 +21,7 @@ const TALKATIVE: [&str; 6] = [
     "reqwest=info",
 ];
 
-/// JSON lines on stderr; keys never reach them, whatever the filter says.
+/// JSON lines on stderr; keys never reach them, whatever the filter is.
 ///
 /// # Errors
 /// When the filter cannot be read.

@@ -1,7 +1,7 @@
-//! The way up to the venue: clock, filters, account settings, then the streams.
+//! The uplink to the venue: clock, filters, account settings, then the streams.
 //!
 //! It goes on while the engine runs already, so that commands are answered (`not_ready`) and a stop
-//! is heard however long the venue stays away. Each step is tried for ever, with a line a try.
+//! is taken however long the venue stays away. Each step is tried for ever, with a line a try.
 
 use std::{collections::BTreeMap, future::Future, sync::mpsc::Sender, time::Duration};
 
@@ -35,16 +35,16 @@ const FILTERS_EVERY: Duration = Duration::from_secs(3_600);
 /// The longest wait between two tries of a step.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// What the way up needs.
+/// What the uplink needs.
 #[derive(Debug)]
 pub struct Uplink {
     /// The settings.
     pub settings: Settings,
     /// The REST side.
     pub rest: RestClient,
-    /// The way to the engine.
+    /// The queue of the engine.
     pub inbox: Inbox,
-    /// The way to the market publisher.
+    /// The queue of the market publisher.
     pub market: Sender<Market>,
     /// The trade socket's far end, if orders travel over it.
     pub trade: Option<TradeRunner>,
@@ -62,7 +62,7 @@ pub async fn run(uplink: Uplink) -> Result<(), String> {
     let reported = alarm_of_clock(&inbox, offset_ms, 0);
     let filters = || rest.instruments(&settings.symbols);
     let instruments = until_answered("instruments", &rest, filters).await?;
-    // The first signed question, so that a wrong key is told as one.
+    // The first signed question, so that a wrong key is reported as one.
     let positions = until_answered("positions", &rest, || rest.positions()).await?;
     // A journal that begins while orders work means that another one holds what they are for.
     if new_journal && settings.venue != Venue::Paper {
@@ -121,13 +121,13 @@ fn unknown_business(positions: &BTreeMap<Symbol, Decimal>, orders: &[OrderSeen])
         .filter(|(_, qty)| !qty.is_zero())
         .map(|(symbol, qty)| format!("a position of {} {symbol}", qty.normalize()))
         .collect();
-    // Orders of others are told and left alone, whatever the journal.
+    // Orders of others are reported and left alone, whatever the journal.
     let ours = orders.iter().filter(|order| intent_of(&order.link_id).is_some());
     held.extend(ours.map(|order| format!("our order {} in {}", order.link_id, order.symbol)));
     (!held.is_empty()).then(|| held.join(", "))
 }
 
-/// Tries a step until the venue answers; a line and a metric tell what is waited for.
+/// Tries a step until the venue answers; a line and a metric report what is waited for.
 async fn until_answered<T, W>(
     what: &'static str,
     rest: &RestClient,
@@ -158,7 +158,7 @@ where
     }
 }
 
-/// Alarms if the clocks differ, unless that much was told before; returns what was told last.
+/// Alarms if the clocks differ, unless that much was reported before; returns what was reported last.
 fn alarm_of_clock(inbox: &Inbox, offset_ms: i64, reported: i64) -> i64 {
     metrics::gauge!("cerebellum_clock_offset_ms").set(offset_ms as f64);
     let drifted =

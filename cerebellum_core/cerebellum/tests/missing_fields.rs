@@ -1,4 +1,4 @@
-//! Answers that lack a field, over real HTTP: no answer, told once, asked again, never zero or flat.
+//! Answers that lack a field, over real HTTP: no answer, reported once, asked again, never zero or flat.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

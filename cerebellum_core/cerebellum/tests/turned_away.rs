@@ -1,4 +1,4 @@
-//! A venue that answers HTTP 403, over real HTTP: nothing more is asked of it, and a person is told.
+//! A venue that answers HTTP 403, over real HTTP: nothing more is asked of it, and a person is informed.
 
 use std::sync::{
     atomic::{AtomicUsize, Ordering},

@@ -61,7 +61,7 @@ pub const FILES: [&str; 4] = [
     "[daily_loss]\nagent = \"500\"\ntotal = \"2000\"\n[venue]\norders_per_second = 10\n",
 ];
 
-/// Requests, frames and faults that come to the paper venue, each with the door it comes in by.
+/// Requests, frames and faults that come to the paper venue, each with the channel that it comes in by.
 pub const PAPER: [&str; 30] = [
     r#"{"door":"rest","method":"POST","path":"/v5/order/create","body":{"category":"linear","symbol":"BTCUSDT","side":"Buy","orderType":"Market","qty":"0.01","takeProfit":"99999","stopLoss":"1000","tpslMode":"Partial","tpOrderType":"Limit","tpLimitPrice":"99990","slippageToleranceType":"TickSize","slippageTolerance":"100","orderLinkId":"c-1"}}"#,
     r#"{"door":"rest","method":"POST","path":"/v5/order/create","body":{"category":"linear","symbol":"BTCUSDT","side":"Sell","orderType":"Limit","qty":"0.02","price":"45000","timeInForce":"PostOnly","positionIdx":0,"orderLinkId":"c-2","reduceOnly":false,"smpType":"CancelMaker"}}"#,

@@ -121,7 +121,7 @@ pub const TARGETS: [Target; 10] = [
 /// The longest input that libFuzzer makes for a target, bytes; longer ones are only read as examples.
 ///
 /// Each line of the paper venue's is a request with all that follows from it, so a few of them are
-/// tried many times as often as forty. Long stories are told by [`crate::fuzz`].
+/// tried many times as often as forty. Long sequences are played by [`crate::fuzz`].
 #[must_use]
 pub fn longest(name: &str) -> usize {
     if name == "paper" {

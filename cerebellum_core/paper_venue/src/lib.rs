@@ -3,7 +3,7 @@
 //! From the inside out: [`market`] makes prices, [`book`] puts everybody else's orders around them,
 //! [`exchange`] holds accounts and matches orders as a function of market time, [`feed`] turns what
 //! happened into frames, and [`server`] is the rim with sockets, the wall clock and faults; [`mirror`] stands beside
-//! it and brings in what a real exchange tells.
+//! it and brings in what a real exchange reports.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

@@ -13,7 +13,7 @@ static LOST: AtomicU64 = AtomicU64::new(0);
 /// Writes a line to standard output.
 ///
 /// # Errors
-/// What the system says; whoever only informs may leave it.
+/// What the system reports; whoever only informs may leave it.
 pub fn print_line(line: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")?;
@@ -25,7 +25,7 @@ pub fn complain(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
-/// Standard error for a log: what cannot be written is counted, and told when there is room again.
+/// Standard error for a log: what cannot be written is counted, and reported when there is room again.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LogLines;
 

@@ -1,7 +1,7 @@
 //! Who may ask a service that listens on the loopback interface: programs of this machine and the
 //! service's own pages, never the page of another origin that a browser here has open.
 //!
-//! A browser tells where a page comes from (`Origin`), and which name it asked for (`Host`): a page whose
+//! A browser reports where a page comes from (`Origin`), and which name it asked for (`Host`): a page whose
 //! own name was made to point here (DNS rebinding) asks for that name.
 
 use std::net::IpAddr;

@@ -10,7 +10,7 @@ use super::ladder::{Ladder, Level};
 pub const LEVELS: usize = 10;
 /// A second, in market ms.
 const SECOND_MS: u64 = 1_000;
-/// The longest stretch of seconds without any update that is told one by one.
+/// The longest stretch of seconds without any update that is reported one by one.
 const LONGEST_GAP_S: u64 = 120;
 
 /// The features of one second.
@@ -112,7 +112,7 @@ impl SecondClock {
         ended
     }
 
-    /// The book is not to be trusted: this second has no statistics, the next picture is a first one.
+    /// The book is not to be trusted: this second has no statistics, the next snapshot is a first one.
     pub fn stale(&mut self) {
         self.stale = true;
         self.context = None;

@@ -48,7 +48,7 @@ pub enum Outcome {
         op: String,
         /// Whether it succeeded.
         success: bool,
-        /// What was said.
+        /// What was reported.
         text: String,
     },
 }
@@ -295,7 +295,7 @@ impl MarketData {
             out.push(Outcome::Publish(Market::Stale(Stale { v: V1, ts, symbol, stale, reason })));
         }
         let (Some(bid), Some(ask)) = (data.ladder.best_bid(), data.ladder.best_ask()) else {
-            // One side is empty: nothing can be said about a price.
+            // One side is empty: nothing is known about a price.
             out.push(Outcome::Stale(symbol.clone(), "one side is empty".to_owned()));
             data.quote = None;
             return out;
@@ -350,7 +350,7 @@ impl MarketData {
             self.market_ms = self.market_ms.max(candle.close_ts);
             out.push(Outcome::Time(candle.close_ts));
             let Some(data) = self.symbols.get_mut(symbol) else { continue };
-            // The minute's last second is told before the minute.
+            // The minute's last second is reported before the minute.
             for second in data.clock.advance(candle.close_ts) {
                 out.push(book_message(symbol, &data.ladder, &second));
             }

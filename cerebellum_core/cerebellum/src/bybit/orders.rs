@@ -111,7 +111,7 @@ impl RestClient {
     /// Sets the one-way position mode of a symbol; that it is set already is fine.
     ///
     /// # Errors
-    /// When the venue does not answer, or refuses: the text says what to do.
+    /// When the venue does not answer, or refuses: the text names what to do.
     pub async fn set_one_way(&self, symbol: &Symbol) -> Result<(), NoAnswer> {
         let body = json!({"category": "linear", "symbol": symbol.as_str(), "mode": 0});
         let answer = self.send("/v5/position/switch-mode", &body).await;
@@ -126,7 +126,7 @@ impl RestClient {
     /// Sets the leverage of a symbol; that it is set already is fine.
     ///
     /// # Errors
-    /// When the venue does not answer, or refuses: the text says what to do.
+    /// When the venue does not answer, or refuses: the text names what to do.
     pub async fn set_leverage(&self, symbol: &Symbol, leverage: &str) -> Result<(), NoAnswer> {
         let body = json!({
             "category": "linear",

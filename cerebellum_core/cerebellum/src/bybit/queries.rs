@@ -40,7 +40,7 @@ struct PageOfMany<T> {
     next_page_cursor: String,
 }
 
-/// All that the venue tells of one order.
+/// All that the venue reports of one order.
 #[derive(Clone, Debug, Default)]
 pub struct Lookup {
     /// Its newest row.
@@ -95,7 +95,7 @@ impl RestClient {
     }
 
     /// Reads rows; one that cannot be read is no answer at all, unless it is of a symbol that is not
-    /// traded here: such a row is told and left out.
+    /// traded here: such a row is reported and left out.
     fn read_rows<T>(
         &self,
         path: &str,

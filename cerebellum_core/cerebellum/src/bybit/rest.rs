@@ -148,7 +148,7 @@ impl RestClient {
         })
     }
 
-    /// The same client, telling of what it cannot read.
+    /// The same client, reporting what it cannot read.
     #[must_use]
     pub fn reporting(self, unreadable: Unreadable) -> Self {
         Self { unreadable, ..self }
@@ -172,13 +172,13 @@ impl RestClient {
         &self.base
     }
 
-    /// Where unreadable rows are told.
+    /// Where unreadable rows are reported.
     #[must_use]
     pub fn complaints(&self) -> &Unreadable {
         &self.unreadable
     }
 
-    /// Tells that an answer cannot be read, and makes it no answer.
+    /// Reports that an answer cannot be read, and makes it no answer.
     #[must_use]
     pub fn unreadable(&self, path: &str, text: String) -> NoAnswer {
         self.unreadable.report(path, &text);
@@ -205,7 +205,7 @@ impl RestClient {
 
     /// Measures the distance of the clocks and takes it; returns it in ms.
     ///
-    /// A slow answer says little, so the fastest of a few counts.
+    /// A slow answer proves little, so the fastest of a few counts.
     ///
     /// # Errors
     /// When the venue does not answer.
@@ -268,7 +268,7 @@ impl RestClient {
             .map_err(|error| self.unreadable(path, format!("the reply cannot be read: {error}")))
     }
 
-    /// What to tell of a code about the key: which key, what is wrong with it, and the next step. It is
+    /// What to report of a code about the key: which key, what is wrong with it, and the next step. It is
     /// an alarm, too: whatever asks goes on asking.
     pub(super) fn key_refused(&self, path: &str, code: i64, text: &str) -> Option<String> {
         let meaning = refused_key::meaning(code)?;
@@ -373,7 +373,7 @@ pub fn read_envelope(body: &[u8]) -> Result<(i64, Value), String> {
     Ok((envelope.code, envelope.result))
 }
 
-/// What a reply to an order request says; `limit` is what remains of the rate and its reset, ms.
+/// What a reply to an order request states; `limit` is what remains of the rate and its reset, ms.
 pub(super) fn answer_of(
     code: i64,
     text: String,
@@ -393,7 +393,7 @@ pub(super) fn answer_of(
 async fn read(path: &str, request: reqwest::RequestBuilder) -> Result<Raw, Failure> {
     let started = Instant::now();
     let response = request.send().await.map_err(|error| {
-        // The address is left out: a URL of a signed request says too much for a log.
+        // The address is left out: a URL of a signed request reveals too much for a log.
         let error = error.without_url();
         if error.is_connect() || error.is_builder() {
             Failure::NeverSent(format!("{path}: no connection: {}", reason(&error)))
@@ -425,7 +425,7 @@ async fn read(path: &str, request: reqwest::RequestBuilder) -> Result<Raw, Failu
     }
 }
 
-/// An error with what caused it; the outermost alone says only that a request failed.
+/// An error with what caused it; the outermost alone shows only that a request failed.
 fn reason(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);

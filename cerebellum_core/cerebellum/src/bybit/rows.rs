@@ -116,7 +116,7 @@ impl Traded {
     }
 }
 
-/// What an order row says.
+/// What an order row reports.
 ///
 /// # Errors
 /// The field that is missing or cannot be read, with the row.
@@ -150,7 +150,7 @@ pub fn order(row: &Row) -> Result<OrderSeen, String> {
     })
 }
 
-/// When the order was changed last, if the row tells it.
+/// When the order was changed last, if the row shows it.
 fn updated_ts(row: &Row) -> Result<Option<u64>, String> {
     let reported = row.optional("updatedTime").parse().ok();
     reported.map(|ts| believe(ts, "updatedTime")).transpose().map_err(|error| row.fault(error))
@@ -162,7 +162,7 @@ fn terms(row: &Row) -> Option<Terms> {
     Some(Terms { qty, limit_price: Some(row.optional("price").parse().ok()?) })
 }
 
-/// What an execution row says.
+/// What an execution row reports.
 ///
 /// # Errors
 /// The field that is missing or cannot be read, with the row.

@@ -1,4 +1,4 @@
-//! What the venue sent and cannot be read: logged, counted, and told as an alarm, each place at most
+//! What the venue sent and cannot be read: logged, counted, and reported as an alarm, each place at most
 //! once a minute.
 
 use std::{
@@ -9,14 +9,14 @@ use std::{
 
 use crate::{engine::Inbox, execution::model::io::Input};
 
-/// How long a place is not told again.
+/// How long a place is not reported again.
 const QUIET: Duration = Duration::from_secs(60);
-/// How long a trouble that only a person can end is not told again.
+/// How long a trouble that only a person can end is not reported again.
 const LONG_QUIET: Duration = Duration::from_secs(600);
-/// How much of a text is told.
+/// How much of a text is reported.
 const LONGEST: usize = 500;
 
-/// Where unreadable rows are told; cheap to clone.
+/// Where unreadable rows are reported; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Unreadable {
     inbox: Option<Inbox>,
@@ -30,7 +30,7 @@ impl Unreadable {
         Self { inbox: Some(inbox), reported: Arc::default() }
     }
 
-    /// Tells that something of a place (a path, a topic) cannot be read.
+    /// Reports that something of a place (a path, a topic) cannot be read.
     pub fn report(&self, place: &str, text: &str) {
         metrics::counter!("cerebellum_unreadable_total", "place" => place.to_owned()).increment(1);
         tracing::error!(place, text, "the venue sent what cannot be read");
@@ -40,7 +40,7 @@ impl Unreadable {
         self.notice("venue_unreadable", format!("{place}: {text}"));
     }
 
-    /// Tells a person of a trouble that lasts until they act, as an alarm of this code, now and then.
+    /// Reports a trouble that lasts until a person acts, as an alarm of this code, now and then.
     pub fn trouble(&self, code: &'static str, text: String) {
         if self.is_due(code, LONG_QUIET) {
             tracing::error!(code, text, "a person is needed");
@@ -48,7 +48,7 @@ impl Unreadable {
         }
     }
 
-    /// Tells a person something else of the venue, as an alarm of this code.
+    /// Reports something else of the venue to a person, as an alarm of this code.
     pub fn notice(&self, code: &'static str, text: String) {
         if let Some(inbox) = &self.inbox {
             let text: String = text.chars().take(LONGEST).collect();

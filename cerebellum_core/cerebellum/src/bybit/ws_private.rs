@@ -43,7 +43,7 @@ impl Frame {
     }
 }
 
-/// Keeps the private stream up for ever, telling the engine of every up and down.
+/// Keeps the private stream up for ever, reporting every up and down to the engine.
 pub async fn run(
     url: String,
     rest: RestClient,
@@ -133,7 +133,7 @@ async fn answer(
 
 /// Passes the rows of a frame on; `false` when the engine is gone.
 ///
-/// A row that cannot be read may be a fill: it is told, and the connection is made anew, so that
+/// A row that cannot be read may be a fill: it is reported, and the connection is made anew, so that
 /// everything is asked for again.
 fn pass_on(text: &str, rest: &RestClient, inbox: &Inbox) -> Result<bool, String> {
     let (inputs, fault) = inputs(text, rest.traded(), rest.complaints());
@@ -147,9 +147,9 @@ fn pass_on(text: &str, rest: &RestClient, inbox: &Inbox) -> Result<bool, String>
     }
 }
 
-/// What a private frame says: inputs of the core, and the first thing that cannot be read with its
+/// What a private frame reports: inputs of the core, and the first thing that cannot be read with its
 /// place. The rows around it are read all the same, and one of a symbol that is not traded here is
-/// only told.
+/// only reported.
 #[must_use]
 pub fn inputs(
     text: &str,

@@ -43,7 +43,7 @@ struct Outlets {
     up: watch::Sender<bool>,
 }
 
-/// Keeps the public streams up for ever; `up` tells when they were for the first time.
+/// Keeps the public streams up for ever; `up` reports when they were for the first time.
 pub async fn run(
     setup: PublicSetup,
     mut data: MarketData,
@@ -143,7 +143,7 @@ async fn session(
 }
 
 impl Outlets {
-    /// Does what the outcomes say; fails when the engine is gone.
+    /// Does what the outcomes ask; fails when the engine is gone.
     fn act(&self, outcomes: Vec<Outcome>) -> Result<(), ()> {
         for outcome in outcomes {
             match outcome {

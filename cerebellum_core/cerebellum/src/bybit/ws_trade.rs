@@ -136,7 +136,7 @@ impl TradeFrame {
         self.request_id.as_deref()
     }
 
-    /// What it says of an order request, and the rate limit that came with it.
+    /// What it reports of an order request, and the rate limit that came with it.
     #[must_use]
     pub fn answer(&self, clock: &super::rest::VenueClock) -> Answer {
         let number = |name: &str| match self.header.get(name)? {
@@ -243,7 +243,7 @@ impl Flights {
         }
     }
 
-    /// Gives up what waits for too long; whether nothing at all was heard since one was written.
+    /// Gives up what waits for too long; whether nothing at all was received since one was written.
     fn expire(&mut self, last_received: Instant) -> bool {
         let late: Vec<String> = self
             .waiting

@@ -69,7 +69,7 @@ impl Engine {
         Ok(false)
     }
 
-    /// A reconciliation that lasts is told with what it waits for, so that none hangs in silence.
+    /// A reconciliation that lasts is reported with what it waits for, so that none hangs in silence.
     fn report_what_lasts(&mut self, now: i64) {
         let awaited = self.core.awaits();
         if awaited.is_some() && now < self.next_report {

@@ -15,7 +15,7 @@ pub fn now() -> Now {
     Now { ms: i64::try_from(since).unwrap_or(i64::MAX) }
 }
 
-/// Puts times that the venue told by the wall clock into the core's clock.
+/// Puts times that the venue reported by the wall clock into the core's clock.
 #[must_use]
 pub fn translate(input: Input, wall_ms: i64, now: Now) -> Input {
     let here = |until: i64| now.ms + (until - wall_ms).clamp(0, LONGEST_PAUSE_MS);

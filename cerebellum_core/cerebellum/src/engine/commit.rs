@@ -20,7 +20,7 @@ use crate::execution::model::{
 
 /// How often a commit is tried again, ms.
 const RETRY_MS: i64 = 200;
-/// How often the log says that it still does not work.
+/// How often the log reports that it still does not work.
 const REMIND: Duration = Duration::from_secs(10);
 /// How long a stop waits for the last rows to be written.
 const LAST_ROWS: Duration = Duration::from_secs(3);

@@ -19,7 +19,7 @@ use crate::{
     execution::model::io::{CreateOrder, Effect, Input},
 };
 
-/// The way to the venue.
+/// The connection to the venue.
 #[derive(Debug)]
 pub struct Gateway {
     orders: Orders,
@@ -68,7 +68,7 @@ impl Gateway {
                 let _ = inbox.send(Input::CancelReply { link_id, outcome });
             }),
             Effect::CancelForeign { order_id, symbol } => self.start(async move {
-                // The next list of open orders tells whether it is gone.
+                // The next list of open orders reports whether it is gone.
                 let outcome = outcome::of_cancel(orders.cancel_foreign(&order_id, &symbol).await);
                 tracing::info!(order_id, %symbol, ?outcome, "cancel of an order that is not ours");
             }),

@@ -10,9 +10,9 @@ use super::{
 };
 use crate::{execution::Core, journal::Journal};
 
-/// How often time is told to the core, ms.
+/// How often the core is ticked, ms.
 pub(super) const TICK_MS: i64 = 20;
-/// How often the log tells what reconciliation still waits for, ms.
+/// How often the log reports what reconciliation still waits for, ms.
 pub(super) const REPORT_MS: i64 = 5_000;
 /// How long the engine looks for the next command after an answer before it sleeps: waking a thread
 /// takes longer than most answers do, and whoever asks once often asks again.
@@ -28,7 +28,7 @@ pub struct Engine {
     pub(super) gateway: Gateway,
     pub(super) held: Held,
     pub(super) next_tick: i64,
-    // When to tell that reconciliation takes long.
+    // When to report that reconciliation takes long.
     pub(super) next_report: i64,
     pub(super) last_commit: u64,
     // Commands taken since they were last counted.
@@ -77,7 +77,7 @@ impl Engine {
             let commit = Instant::now();
             let mut later = self.keep(later)?;
             let committed_in = commit.elapsed();
-            // Whoever waits for an answer hears first, then orders leave, then events are told; each
+            // Whoever waits for an answer is answered first, then orders leave, then events are reported; each
             // kind in its order.
             later.sort_by_key(Deferred::rank);
             let mut answered = false;

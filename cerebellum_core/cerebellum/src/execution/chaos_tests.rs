@@ -80,7 +80,7 @@ impl Venue {
                     let link_id = order.link_id.clone();
                     let silent = CreateOutcome::Ambiguous { text: "cut".to_owned() };
                     let outcome = match roll {
-                        // Lost on the way there, or on the way back.
+                        // Lost in flight there, or in flight back.
                         0 => silent,
                         1 => {
                             self.take(&order, 1 + die() % 3);

@@ -1,7 +1,7 @@
 //! The pure core: (state, input) -> (state, effects).
 //!
 //! No socket, file or clock is touched here. The engine hands in what arrived and what time it is,
-//! writes the journal's rows before it lets any other effect out, and does what the effects say.
+//! writes the journal's rows before it lets any other effect out, and does what the effects ask.
 //! Entry points: [`Core::new`], and [`Core::step`] for everything that arrives.
 //!
 //! Who may use whom, from the bottom up: [`model`] holds the values and knows nothing else here; each

@@ -1,4 +1,4 @@
-//! Stories of races: a cancel against a resend, a fill against its cancel, an answer against a loss.
+//! Scenarios of races: a cancel against a resend, a fill against its cancel, an answer against a loss.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Stories of intents, orders and fills.
+//! Scenarios of intents, orders and fills.
 
 use std::collections::BTreeMap;
 

@@ -24,7 +24,7 @@ use crate::execution::{
     risk::risk_state::RiskState,
 };
 
-/// What the core is told once, at the start.
+/// What the core is given once, at the start.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// The symbols traded here.

@@ -20,7 +20,7 @@ impl Core {
         self.orders.insert(order, REMEMBERED);
     }
 
-    /// Moves an order, journals the move and tells it.
+    /// Applies a transition to an order, journals the transition and publishes it.
     pub(in crate::execution) fn transition(
         &mut self,
         link_id: &str,

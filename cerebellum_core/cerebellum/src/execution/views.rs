@@ -1,4 +1,4 @@
-//! Pictures of the state for the wire.
+//! Views of the state for the wire.
 
 use protocol::wire::{
     field::{RequestId, Symbol, V1},

@@ -121,7 +121,7 @@ impl Journal {
     /// Makes everything written so far durable; rows that could not be written go on waiting.
     ///
     /// # Errors
-    /// Those of SQLite; nothing that depends on the rows may then be told.
+    /// Those of SQLite; nothing that depends on the rows may then be reported.
     pub fn commit(&mut self) -> Result<(), JournalError> {
         if self.rows.is_empty() && self.orders.is_empty() {
             return self.tend();

@@ -1,4 +1,4 @@
-//! Recomputing everything from the rows, and saying whether they agree.
+//! Recomputing everything from the rows, and checking whether they agree.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -137,7 +137,7 @@ fn check_orders(journal: &Journal, faults: &mut Vec<String>) -> Result<(), Journ
                 "order {intent_id} counts {reported} filled, its fills sum to {summed}"
             ));
         }
-        // While an amend is on its way the venue may hold more than the journal knows.
+        // While an amend is in flight the venue may hold more than the journal knows.
         if summed > asked.max(Decimal::ZERO) && row.get::<_, bool>(4)? {
             faults.push(format!("order {intent_id} filled {summed} of {asked} asked for"));
         }

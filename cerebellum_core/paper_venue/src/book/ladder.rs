@@ -1,6 +1,6 @@
-//! A recorded or mirrored book: the levels that frames told of, less what our orders took.
+//! A recorded or mirrored book: the levels that frames reported, less what our orders took.
 //!
-//! What an order takes at a price stays away until a frame tells of that price again, or until a
+//! What an order takes at a price stays away until a frame reports that price again, or until a
 //! snapshot replaces the whole book.
 
 use protocol::bybit::enums::Side;

@@ -1,6 +1,6 @@
 //! Everybody else's book of one symbol, without customers' orders.
 
-/// A book that frames told of.
+/// A book that frames reported.
 pub mod ladder;
 /// A book that is modelled around the last trade.
 pub mod modelled;
@@ -28,13 +28,13 @@ impl MarketBook {
         Self::Modelled(ModelledBook::new(seed, instrument))
     }
 
-    /// Whether frames tell of it.
+    /// Whether frames report it.
     #[must_use]
     pub const fn is_reported(&self) -> bool {
         matches!(self, Self::Reported(_))
     }
 
-    /// Moves a modelled book to a new trade; a book that is told waits for its frame.
+    /// Moves a modelled book to a new trade; a book that is reported waits for its frame.
     pub fn follow(&mut self, point: &Point) {
         if let Self::Modelled(book) = self {
             book.follow(point);

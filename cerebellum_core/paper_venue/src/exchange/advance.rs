@@ -107,7 +107,7 @@ impl Exchange {
     }
 
     /// The rate of the funding payment that is next: made up in a simulated market (small, seeded,
-    /// mostly positive), or what others told. A recording has rates that were settled, none that were
+    /// mostly positive), or what others reported. A recording has rates that were settled, none that were
     /// expected.
     #[must_use]
     pub fn funding_rate(&self, symbol: usize) -> Option<Decimal> {
@@ -128,7 +128,7 @@ impl Exchange {
     }
 
     /// Instants and rates of the funding settlements, newest first: those that were charged, then
-    /// those of the history before. Of a market that others tell of nobody told the earlier ones.
+    /// those of the history before. Of a market that others report nobody reported the earlier ones.
     pub fn past_funding(&self, symbol: usize) -> Vec<(i64, Decimal)> {
         let first = self.market.history(symbol).first().map_or(self.now, |one| one.open_ts);
         let settled = &self.states[symbol].settled;
@@ -164,7 +164,7 @@ impl Exchange {
         }
     }
 
-    /// The minute of the next settlement as others told it.
+    /// The minute of the next settlement as others reported it.
     fn reported_settlement(&self, symbol: usize) -> Option<i64> {
         let reported = self.states[symbol].ticker.get("nextFundingTime")?;
         let ts: i64 = reported.as_str()?.parse().ok()?;

@@ -236,7 +236,7 @@ impl Exchange {
             return Err(bad("The order remains unchanged as the parameters entered match the \
                 existing ones."));
         }
-        // An order on its way keeps the exits that it has, whatever the market does meanwhile.
+        // An order in flight keeps the exits that it has, whatever the market does meanwhile.
         let moved = (new.price, new.trigger) != (old.price, old.trigger);
         if moved || (new.take_profit, new.stop_loss) != (old.take_profit, old.stop_loss) {
             self.check_exits(&new)?;
@@ -288,7 +288,7 @@ impl Exchange {
     /// Cancels every open order that matches; returns what was cancelled.
     ///
     /// # Errors
-    /// When the request does not say which orders.
+    /// When the request does not state which orders.
     pub fn cancel_all(
         &mut self,
         account: usize,

@@ -40,7 +40,7 @@ impl Exchange {
     }
 
     /// Fills resting orders that the book went through: a book that opened beyond one cannot have
-    /// got there otherwise. Of a book that is told, they get what it offers there and no more.
+    /// got there otherwise. Of a book that is reported, they get what it offers there and no more.
     pub(super) fn cross_resting(&mut self, symbol: usize) {
         for side in [Side::Buy, Side::Sell] {
             for number in self.queue(symbol, side, None) {

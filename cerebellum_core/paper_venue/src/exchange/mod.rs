@@ -23,7 +23,7 @@ pub mod order;
 pub mod position;
 /// Orders as requests describe them.
 mod reading;
-/// A market that others tell of.
+/// A market that others report.
 mod reported;
 /// What orders ask for, read from JSON.
 pub mod request;
@@ -65,10 +65,10 @@ pub enum Notice {
         rising: Option<bool>,
         /// Cross sequence.
         seq: i64,
-        /// The row as others told it.
+        /// The row as others reported it.
         row: Option<Arc<Value>>,
     },
-    /// A book that others tell of changed.
+    /// A book that others report changed.
     Book(Arc<BookFrame>),
     /// A minute ended; all symbols' candles together.
     Closed(Vec<(usize, Candle)>),
@@ -117,16 +117,16 @@ pub struct SymbolState {
     pub seq: i64,
     /// Whether the book changed since somebody last asked.
     pub changed: bool,
-    /// The trades of late with their cross sequence and, when others told of them, their row;
+    /// The trades of late with their cross sequence and, when others reported them, their row;
     /// newest last.
     pub recent: VecDeque<(Point, i64, Option<Arc<Value>>)>,
-    /// Mark price when it is told, in ticks.
+    /// Mark price when it is reported, in ticks.
     pub mark: Option<i64>,
-    /// Index price when it is told, in ticks.
+    /// Index price when it is reported, in ticks.
     pub index: Option<i64>,
-    /// The ticker as far as it is told.
+    /// The ticker as far as it is reported.
     pub ticker: Map<String, Value>,
-    /// Whether the book is out of date because those who tell of it are gone.
+    /// Whether the book is out of date because those who report it are gone.
     pub halted: bool,
     /// Instants and rates of the funding settlements made so far, oldest first.
     pub settled: Vec<(i64, Decimal)>,
@@ -137,7 +137,7 @@ const RECENT_TRADES: usize = 1_000;
 
 impl SymbolState {
     fn new(book: MarketBook) -> Self {
-        // A book that is told begins with a snapshot.
+        // A book that is reported begins with a snapshot.
         let halted = book.is_reported();
         Self {
             book,
@@ -156,13 +156,13 @@ impl SymbolState {
         }
     }
 
-    /// Mark price in ticks; the last price when nobody tells of another.
+    /// Mark price in ticks; the last price when nobody reports another.
     #[must_use]
     pub fn mark(&self) -> i64 {
         self.mark.unwrap_or(self.last)
     }
 
-    /// Index price in ticks; the last price when nobody tells of another.
+    /// Index price in ticks; the last price when nobody reports another.
     #[must_use]
     pub fn index(&self) -> i64 {
         self.index.unwrap_or(self.last)
@@ -366,7 +366,7 @@ impl Exchange {
         let market = state.book.levels(side).take(depth);
         let mine = state.resting.iter().filter_map(|number| self.orders.get(number));
         let mine: Vec<&Order> = mine.filter(|order| order.side == side).collect();
-        // A book that others tell of is shown as they tell it.
+        // A book that others report is shown as they report it.
         if mine.is_empty() || state.book.is_reported() {
             return market.collect();
         }
@@ -399,7 +399,7 @@ impl Exchange {
         })
     }
 
-    /// Tells of everything that was touched: orders, then positions, then wallets.
+    /// Publishes everything that was touched: orders, then positions, then wallets.
     fn settle(&mut self) {
         self.enforce_reduce_only();
         for number in std::mem::take(&mut self.touched_orders) {

@@ -1,4 +1,4 @@
-//! A market that others tell of: their books, trades, candles and tickers as they come.
+//! A market that others report: their books, trades, candles and tickers as they come.
 
 use super::{Exchange, Notice};
 use crate::book::MarketBook;
@@ -10,14 +10,14 @@ use serde_json::{Map, Value};
 use std::sync::Arc;
 
 impl Exchange {
-    /// Appends what was just told; it counts from the next advance on.
+    /// Appends what was just reported; it counts from the next advance on.
     pub fn receive_event(&mut self, ts: i64, event: Event) {
         if let Some(reported) = self.market.reported_events_mut() {
             reported.push(ts, event);
         }
     }
 
-    /// Lets time run to `to` and takes in everything that was told until then.
+    /// Lets time run to `to` and takes in everything that was reported until then.
     pub(super) fn advance_reported(&mut self, to: i64) {
         while !self.ended && self.now <= to {
             let boundary = self.minute_ts + MINUTE_MS;

@@ -46,7 +46,7 @@ impl View {
         }
     }
 
-    /// The book after a frame that others told, under an update number.
+    /// The book after a frame that others reported, under an update number.
     #[must_use]
     pub fn reported(&self, frame: &BookFrame, update: u64) -> Self {
         let mut next =

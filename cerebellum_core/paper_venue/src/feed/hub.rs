@@ -73,7 +73,7 @@ pub struct Disorder {
 }
 
 impl Disorder {
-    /// Sends messages twice whenever the chance strikes.
+    /// Sends messages twice whenever the random generator strikes.
     pub fn duplicate(
         &mut self,
         account: Option<usize>,

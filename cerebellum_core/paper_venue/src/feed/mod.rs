@@ -33,7 +33,7 @@ struct Shown {
     ticker: Map<String, Value>,
     candle: Option<Candle>,
     candle_ts: i64,
-    /// By how much `u` runs behind that of those who tell of the book.
+    /// By how much `u` runs behind that of those who report the book.
     shift: i64,
 }
 
@@ -69,7 +69,7 @@ impl Feed {
         self.shown.get(symbol).map(|shown| shown.view.clone()).unwrap_or_default()
     }
 
-    /// Leaves out update numbers of a symbol's book whenever the chance strikes.
+    /// Leaves out update numbers of a symbol's book whenever the random generator strikes.
     pub fn skip_updates(&mut self, symbol: usize, chance: RandomGenerator) {
         self.gaps.retain(|(other, _)| *other != symbol);
         self.gaps.push((symbol, chance));
@@ -143,7 +143,7 @@ impl Feed {
         }
     }
 
-    /// Tells everybody what happened since the last time.
+    /// Sends everybody what happened since the last time.
     pub fn flush(&mut self, exchange: &mut Exchange, hub: &mut Hub) {
         let notices = exchange.drain();
         let mut trades: Vec<Vec<Value>> = vec![Vec::new(); self.shown.len()];
@@ -298,7 +298,7 @@ impl Feed {
         hub.publish(topic, ticker_frame(&text, "delta", &changed, seq, exchange.now()));
     }
 
-    /// Shows a book frame that others told: as it came in the stream of its depth, cut to size in
+    /// Shows a book frame that others reported: as it came in the stream of its depth, cut to size in
     /// the others.
     fn show_frame(&mut self, exchange: &Exchange, hub: &mut Hub, frame: &BookFrame) {
         let Some(shown) = self.shown.get_mut(frame.symbol) else { return };

@@ -1,4 +1,4 @@
-//! Recorded one-minute candles from Parquet; what is refused, and why, is told in `data/schema.md`.
+//! Recorded one-minute candles from Parquet; what is refused, and why, is described in `data/schema.md`.
 
 use super::candle::MINUTE_MS;
 use super::columns::{guarded, Table};

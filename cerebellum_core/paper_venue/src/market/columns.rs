@@ -172,7 +172,7 @@ impl Table {
         Ok(column)
     }
 
-    /// Reads a column of every group of rows; a row without a value is told by its number.
+    /// Reads a column of every group of rows; a row without a value is reported by its number.
     fn each(
         &self,
         index: usize,

@@ -25,7 +25,7 @@ const RARE_DECIMALS: u32 = 2;
 /// What counts as nearly all.
 const NEARLY_ALL: f64 = 0.99;
 
-/// What recorded candles say of a symbol.
+/// What recorded candles show of a symbol.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen<'a> {
     /// Open, high, low and close, one column each.
@@ -65,7 +65,7 @@ impl Facts {
     /// The filters of a symbol whose candles were recorded.
     ///
     /// # Errors
-    /// A line that says why they cannot be told, and what to do.
+    /// A line that states why they are not known, and what to do.
     pub fn fit(&self, symbol: &str, seen: &Seen<'_>) -> Result<Instrument, String> {
         let reference = seen.prices[0].first().copied().unwrap_or(1.0);
         let early = seen.volumes.len().clamp(1, 1_440);

@@ -34,7 +34,7 @@ impl Settlement {
 pub enum Funding {
     /// Made up every eight hours, as the simulated market is.
     Made,
-    /// Those that others tell of; what nobody told is not charged.
+    /// Those that others report; what nobody reported is not charged.
     Reported,
     /// Recorded ones of every symbol, oldest first; where there are none, none is charged.
     Given(Vec<Vec<Settlement>>),

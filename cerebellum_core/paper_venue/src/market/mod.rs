@@ -24,7 +24,7 @@ pub mod random;
 pub mod recording;
 /// Recorded candles.
 pub mod replay;
-/// A market that others tell of.
+/// A market that others report.
 pub mod reported;
 /// The seeded market.
 pub mod simulated;
@@ -84,7 +84,7 @@ impl Market {
         Self::new(Source::Replay(replay), instruments)
     }
 
-    /// A market that others tell of, with the candles that closed before it begins.
+    /// A market that others report, with the candles that closed before it begins.
     #[must_use]
     pub fn reported(
         reported: Reported,
@@ -105,7 +105,7 @@ impl Market {
         &self.funding
     }
 
-    /// What others told, when that is where prices come from.
+    /// What others reported, when that is where prices come from.
     #[must_use]
     pub const fn reported_events(&self) -> Option<&Reported> {
         match &self.source {

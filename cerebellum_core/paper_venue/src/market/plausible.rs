@@ -14,7 +14,7 @@ const YEAR_MS: i64 = 31_556_952_000;
 const LARGEST_GAP_MS: i64 = 14 * DAY_MS;
 /// Of so many steps in a row at least one is a single candle.
 const STEPS_APART: usize = 60;
-/// A file with fewer steps is too short to tell its candles' length from.
+/// A file with fewer steps is too short to know its candles' length from.
 const FEWEST_STEPS: usize = 5;
 const SPARSE_SPAN_MS: i64 = 30 * DAY_MS;
 /// Over a longer span at least one candle in so many is there.

@@ -26,7 +26,7 @@ pub struct Recording {
     pub events: Reported,
 }
 
-/// What the files say, before anything is scaled.
+/// What the files hold, before anything is scaled.
 #[derive(Default)]
 struct Raw {
     frames: Vec<String>,
@@ -63,7 +63,7 @@ pub fn load(place: &Path, symbols: &[String]) -> Result<Recording, String> {
     for frame in &raw.frames {
         let event =
             frames::read(frame, &instruments).map_err(|e| format!("--frames {shown}: {e}"))?;
-        // Candles are made of the trades, so that both tell the same.
+        // Candles are made of the trades, so that both agree.
         events.extend(event.filter(|(_, event)| !matches!(event, Event::Candle(..))));
     }
     events.sort_by_key(|(ts, _)| *ts);

@@ -1,4 +1,4 @@
-//! A market that others tell of: recorded frames in order of time, or a stream that goes on.
+//! A market that others report: recorded frames in order of time, or a stream that goes on.
 
 use super::candle::{Candle, Point};
 use serde_json::{Map, Value};
@@ -43,7 +43,7 @@ pub struct Print {
     pub row: Arc<Value>,
 }
 
-/// One thing that others tell of.
+/// One thing that others report.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// A book changed.
@@ -58,7 +58,7 @@ pub enum Event {
     Lost(usize),
 }
 
-/// The queue of what others told.
+/// The queue of what others reported.
 #[derive(Debug, Clone)]
 pub struct Reported {
     queue: VecDeque<(i64, Event)>,
@@ -93,13 +93,13 @@ impl Reported {
         self.end_ts
     }
 
-    /// Whether it is a stream, whose candles are told, too.
+    /// Whether it is a stream, whose candles are reported, too.
     #[must_use]
     pub const fn is_streamed(&self) -> bool {
         self.end_ts.is_none()
     }
 
-    /// Appends what was just told.
+    /// Appends what was just reported.
     pub fn push(&mut self, ts: i64, event: Event) {
         self.queue.push_back((ts, event));
     }

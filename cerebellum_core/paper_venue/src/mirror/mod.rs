@@ -23,7 +23,7 @@ use upstream::Upstream;
 pub const DEPTH: usize = 200;
 /// How often the connection is asked if it lives.
 const PING: Duration = Duration::from_secs(2);
-/// How long a connection may say nothing.
+/// How long a connection may send nothing.
 const SILENCE: Duration = Duration::from_secs(6);
 /// How long connecting may take.
 const PATIENCE: Duration = Duration::from_secs(10);

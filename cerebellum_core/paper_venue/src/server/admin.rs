@@ -173,7 +173,7 @@ pub(super) fn read_fault(body: &[u8]) -> Result<(Fault, Scope), String> {
     Ok((fault, scope))
 }
 
-/// Carries a fault out, or arms it; says what it met.
+/// Carries a fault out, or arms it; returns what it met.
 pub(super) fn inject(venue: &Venue, fault: &Fault, scope: &Scope) -> Result<Value, String> {
     let account = scope.key.as_deref().map(|key| account(venue, key)).transpose()?;
     venue.with(|core| {

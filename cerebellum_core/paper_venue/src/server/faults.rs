@@ -39,7 +39,7 @@ pub enum Fault {
         #[serde(default)]
         commit: bool,
     },
-    /// Open sockets stay open and say nothing any more.
+    /// Open sockets stay open and send nothing any more.
     Silent {
         /// `public`, `private`, `trade` or `all`.
         path: String,
@@ -94,7 +94,7 @@ impl Fault {
         }
     }
 
-    /// Whether `count` or `probability` must say how often it happens.
+    /// Whether `count` or `probability` must state how often it happens.
     #[must_use]
     pub const fn is_counted(&self) -> bool {
         matches!(
@@ -234,7 +234,7 @@ impl Faults {
     }
 }
 
-/// The open sockets of a path, of one account if given, that a chance picks.
+/// The open sockets of a path, of one account if given, that the random generator picks.
 fn picked(
     hub: &mut Hub,
     path: &str,
@@ -267,7 +267,7 @@ pub fn break_sockets(
     ids.len()
 }
 
-/// Makes open sockets say nothing any more; returns how many.
+/// Makes open sockets send nothing any more; returns how many.
 pub fn silence(
     hub: &mut Hub,
     path: &str,

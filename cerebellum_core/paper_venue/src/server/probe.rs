@@ -80,9 +80,9 @@ impl Default for Probe {
 }
 
 impl Probe {
-    /// Takes one line, `{"channel": ...}` with what goes in there, and tells what kind of answer came.
+    /// Takes one line, `{"door": ...}` with what goes in there, and reports what kind of answer came.
     ///
-    /// Doors: `rest` (`method`, `path`, `query`, `body`), `public`, `private` and `trade` (`body`, a
+    /// Channels: `rest` (`method`, `path`, `query`, `body`), `public`, `private` and `trade` (`body`, a
     /// frame), `fault` (`body`). Any other line is a frame of the public socket.
     ///
     /// # Errors

@@ -52,7 +52,7 @@ pub fn answer(core: &mut Core, path: &str, query: &Value) -> Option<Answer> {
     }
     Some(match path {
         "time" => {
-            // A clock that is off on demand says so, as it would at a real venue.
+            // A clock that is off on demand shows it, as it would at a real venue.
             let offset = i128::from(core.faults.clock_offset_ms) * 1_000_000;
             let nanos = i128::try_from(wall_ns()).unwrap_or(0) + offset;
             Ok(
@@ -152,7 +152,7 @@ fn recent_trade(core: &mut Core, fields: Fields<'_>) -> Answer {
     Ok(json!({"category": "linear", "list": rows}))
 }
 
-/// A trade that others told of, as REST spells it.
+/// A trade that others reported, as REST spells it.
 fn reported_trade(row: &Value) -> Value {
     let field = |name: &str| row.get(name).cloned().unwrap_or(Value::Null);
     let text = |name: &str| match field(name) {

@@ -134,7 +134,7 @@ pub(super) fn respond(venue: &Venue, id: u64, path: &'static str, parsed: &Value
     match (op, path) {
         ("ping", "public") => venue.with(|core| core.hub.send(id, reply("ping", true, "pong"))),
         ("ping", _) => venue.with(|core| {
-            // Whoever hears no public stream takes the time of the market from here.
+            // Whoever receives no public stream takes the time of the market from here.
             let now = core.exchange.now().to_string();
             let mut pong = json!({"op": "pong", "args": [now], "conn_id": connection(id)});
             if let (Some(req_id), Some(pong)) = (&req_id, pong.as_object_mut()) {

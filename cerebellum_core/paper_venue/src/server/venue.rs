@@ -60,7 +60,7 @@ impl Venue {
         Self { core: Mutex::new(core), clock, keys, step_ms, address_limit }
     }
 
-    /// Runs something at the market's now, and tells everybody what came of it.
+    /// Runs something at the market's now, and sends everybody what came of it.
     pub fn with<R>(&self, act: impl FnOnce(&mut Core) -> R) -> R {
         let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
         let core = &mut *core;
@@ -75,7 +75,7 @@ impl Venue {
         act(&mut self.core.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes in what others just told of their market, and tells everybody here.
+    /// Takes in what others just reported of their market, and sends everybody here.
     pub fn reported(&self, events: Vec<Event>) {
         let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
         let core = &mut *core;
@@ -87,7 +87,7 @@ impl Venue {
         core.feed.flush(&mut core.exchange, &mut core.hub);
     }
 
-    /// Counts one HTTP request; says whether the address is inside its limit per five seconds.
+    /// Counts one HTTP request; returns whether the address is inside its limit per five seconds.
     pub fn admits(&self, now: i64) -> bool {
         if self.address_limit == 0 {
             return true;
@@ -124,7 +124,7 @@ impl Venue {
         }
     }
 
-    /// One step of market time; says whether another one is due.
+    /// One step of market time; returns whether another one is due.
     fn step(&self) -> bool {
         let due = self.clock.now();
         let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);

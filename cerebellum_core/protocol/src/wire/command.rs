@@ -137,7 +137,7 @@ pub struct Cancel {
     pub ts: u64,
     /// Repeated in the reply.
     pub request_id: RequestId,
-    /// Whose order is taken back.
+    /// Whose order is withdrawn.
     pub intent_id: IntentId,
 }
 

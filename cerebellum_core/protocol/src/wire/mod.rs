@@ -1,4 +1,4 @@
-//! The ZeroMQ wire between arena and Cerebellum, as `docs/reference/wire.md` tells it.
+//! The ZeroMQ wire between arena and Cerebellum, as `docs/reference/wire.md` describes it.
 //!
 //! Strict on both sides: every field present, no field more, finite numbers, decimal strings kept
 //! as they were written, at most [`MAX_FRAME_BYTES`] a frame.

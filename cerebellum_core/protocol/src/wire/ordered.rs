@@ -2,7 +2,7 @@
 //!
 //! A field that comes before `type` has to be kept aside until the type is known, and serde then keeps
 //! all of them aside, one allocation each. With the type at the front every field goes straight to its
-//! place. What is not written like that is read the general way, which also says what is wrong.
+//! place. What is not written like that is read the general way, which also finds what is wrong.
 
 use serde::{
     de::{

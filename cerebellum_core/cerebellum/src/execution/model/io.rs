@@ -26,7 +26,7 @@ pub type Client = Vec<u8>;
 /// What time it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
-    /// Milliseconds of a clock that only ever goes forward, for pacing and patience. Its zero means
+    /// Milliseconds of a clock that only ever goes forward, for rate limiting and patience. Its zero means
     /// nothing, so no such time is journaled; setting the wall clock never moves it.
     pub ms: i64,
 }
@@ -61,7 +61,7 @@ pub enum Input {
     },
     /// Market time passes without a quote.
     MarketTime(u64),
-    /// What time it is at the venue, ms, as its private stream tells; not yet believed.
+    /// What time it is at the venue, ms, as its private stream reports; not yet believed.
     VenueTime(u64),
     /// The limits file was read again.
     Limits(Box<Limits>),
@@ -154,7 +154,7 @@ pub enum CreateOutcome {
     Refused {
         /// The code on the wire.
         code: RejectCode,
-        /// What the venue said.
+        /// What the venue reported.
         text: String,
     },
     /// The client order id is taken: an earlier attempt landed.
@@ -163,7 +163,7 @@ pub enum CreateOutcome {
     NotExecuted {
         /// Time of [`Now`] from which to try, ms.
         retry_at: i64,
-        /// What the venue said.
+        /// What the venue reported.
         text: String,
     },
     /// Nobody knows.
@@ -180,7 +180,7 @@ pub enum CancelOutcome {
     Accepted,
     /// The venue has no such open order; ask where it is.
     Gone {
-        /// What the venue said.
+        /// What the venue reported.
         text: String,
     },
     /// To be tried again.
@@ -193,18 +193,18 @@ pub enum CancelOutcome {
 /// How an amend ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AmendOutcome {
-    /// Taken for processing; a row of the order tells whether it was done.
+    /// Taken for processing; a row of the order shows whether it was done.
     Accepted,
     /// Definitely refused: the order is as it was.
     Refused {
-        /// What the venue said.
+        /// What the venue reported.
         text: String,
     },
     /// Definitely not executed, and worth another try.
     NotExecuted {
         /// Time of [`Now`] from which to try, ms.
         retry_at: i64,
-        /// What the venue said.
+        /// What the venue reported.
         text: String,
     },
     /// Nobody knows.
@@ -214,7 +214,7 @@ pub enum AmendOutcome {
     },
 }
 
-/// What an order row says.
+/// What an order row reports.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OrderSeen {
     /// The client order id; may be empty.
@@ -225,9 +225,9 @@ pub struct OrderSeen {
     pub symbol: Symbol,
     /// Working or ended.
     pub shown: Shown,
-    /// Quantity and limit price, if the row tells them.
+    /// Quantity and limit price, if the row shows them.
     pub terms: Option<Box<Terms>>,
-    /// When the venue last changed the order, ms of its clock, if the row tells it.
+    /// When the venue last changed the order, ms of its clock, if the row shows it.
     pub updated_ts: Option<u64>,
 }
 
@@ -312,14 +312,14 @@ pub enum Effect {
     },
     /// Send an order.
     Create(Box<CreateOrder>),
-    /// Take an order back.
+    /// Withdraw an order.
     Cancel {
         /// The client order id.
         link_id: String,
         /// Of what.
         symbol: Symbol,
     },
-    /// Take an order back that no intent placed.
+    /// Withdraw an order that no intent placed.
     CancelForeign {
         /// The venue's id.
         order_id: String,

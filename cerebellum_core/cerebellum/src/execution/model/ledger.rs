@@ -17,7 +17,7 @@ pub struct Position {
     pub cost: Decimal,
 }
 
-/// How many of the newest fills are kept to tell who held what a while ago.
+/// How many of the newest fills are kept to know who held what a while ago.
 pub const REMEMBERED: usize = 20_000;
 
 /// Positions and sums over all fills and funding.

@@ -5,7 +5,7 @@ use std::path::Path;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-/// Pre-trade limits. A limit that is not set does not bind, except where a default is told.
+/// Pre-trade limits. A limit that is not set does not bind, except where a default is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {

@@ -6,7 +6,7 @@ use rust_decimal::Decimal;
 /// never goes back, past every deadline.
 const LATEST_MS: u64 = 4_102_444_800_000;
 
-/// Takes a time that the venue told, ms.
+/// Takes a time that the venue reported, ms.
 ///
 /// # Errors
 /// What it was a time of, if it lies before 1970 or after 2100.

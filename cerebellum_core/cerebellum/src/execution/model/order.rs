@@ -146,7 +146,7 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// Whether both say the same, however it is spelled.
+    /// Whether both are the same, however they are spelled.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {
         let price = |terms: &Self| terms.limit_price.as_ref().map(DecimalText::value);
@@ -183,7 +183,7 @@ pub struct Order {
     pub order_id: Option<String>,
     /// What the venue holds, as far as is known; the intent's own until an amend changed them.
     pub terms: Terms,
-    /// The change of terms on its way.
+    /// The change of terms in flight.
     pub amend: Option<Amend>,
     /// Where it stands.
     pub status: OrderStatus,
@@ -193,16 +193,16 @@ pub struct Order {
     pub filled_value: Decimal,
     /// The code of a refusal.
     pub code: Option<String>,
-    /// What was said.
+    /// What was reported.
     pub text: Option<String>,
     /// How often it was sent.
     pub sends: u32,
-    /// Whether it is to be taken back.
+    /// Whether it is to be withdrawn.
     pub cancel_wanted: bool,
     /// Why a position that it still brings is to be closed at once: a flatten came while its cancel
-    /// was on the way.
+    /// was in flight.
     pub close_on_fill: Option<Reason>,
-    /// The end the venue told, while executions are still missing.
+    /// The end the venue reported, while executions are still missing.
     pub venue_end: Option<VenueEnd>,
     /// What is being done about it; not journaled.
     pub tracking: Tracking,
@@ -213,13 +213,13 @@ pub struct Order {
 pub struct VenueEnd {
     /// Filled, cancelled or rejected.
     pub status: OrderStatus,
-    /// How much the venue says is filled.
+    /// How much the venue reports is filled.
     pub filled_qty: Decimal,
-    /// What the venue said.
+    /// What the venue reported.
     pub text: Option<String>,
 }
 
-/// What an order row of the venue says.
+/// What an order row of the venue reports.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Shown {
     /// It can still be filled.
@@ -228,7 +228,7 @@ pub enum Shown {
     Ended(VenueEnd),
 }
 
-/// The attention an open order gets; times are of [`crate::execution::model::io::Now`].
+/// The tracking of an open order; times are of [`crate::execution::model::io::Now`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tracking {
     /// When it was last sent.
@@ -245,7 +245,7 @@ pub struct Tracking {
     pub sending: bool,
     /// Whether an answer to a question is awaited.
     pub asking: bool,
-    /// Whether the venue said that the client order id is taken.
+    /// Whether the venue reported that the client order id is taken.
     pub landed: bool,
     /// When the last cancel was sent.
     pub cancel_at: Option<i64>,
@@ -298,13 +298,13 @@ impl Order {
         matches!(self.status, OrderStatus::Pending | OrderStatus::Sent | OrderStatus::Unknown)
     }
 
-    /// Whether it never left: none of its requests was executed, and none is on the way.
+    /// Whether it never left: none of its requests was executed, and none is in flight.
     #[must_use]
     pub fn is_unsent(&self) -> bool {
         self.is_unseen() && self.sends == 0 && !self.tracking.sending && self.filled_qty.is_zero()
     }
 
-    /// Whether it makes room for a newer exit: the venue takes a resting order back, not a market one.
+    /// Whether it yields to a newer exit: the venue withdraws a resting order, not a market one.
     #[must_use]
     pub fn yields(&self) -> bool {
         let intent = &self.intent;
@@ -317,7 +317,7 @@ impl Order {
         self.sends > 0 || self.tracking.sending || !self.filled_qty.is_zero()
     }
 
-    /// The most that may still be filled, whether or not an amend on its way arrives.
+    /// The most that may still be filled, whether or not an amend in flight arrives.
     #[must_use]
     pub fn remaining(&self) -> Decimal {
         let held = self.terms.qty.value();

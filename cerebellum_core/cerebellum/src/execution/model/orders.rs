@@ -57,7 +57,7 @@ pub(in crate::execution) struct Working {
     links: BTreeSet<String>,
     /// What they may still buy and sell.
     pub all: BuysAndSells,
-    /// The part of it that makes room for a new exit.
+    /// The part of it that yields to a new exit.
     pub yielding: BuysAndSells,
 }
 

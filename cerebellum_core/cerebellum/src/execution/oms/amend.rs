@@ -1,6 +1,6 @@
 //! Changing the terms of an order: journaled, then sent, then believed only when the venue shows it.
 //!
-//! From the request until a row of the venue tells which terms hold, both may: exposure counts the
+//! From the request until a row of the venue shows which terms hold, both may: exposure counts the
 //! larger quantity, and no fill alone is taken for the end. A lost answer is resolved by asking; old
 //! terms prove that the amend never arrived only once the venue can no longer take the request.
 
@@ -164,7 +164,7 @@ impl Core {
         let Some(order) = self.orders.get_mut(link) else { return };
         order.tracking.amending = false;
         let cancelled = order.cancel_wanted;
-        // A row may have told the outcome before the answer came.
+        // A row may have reported the outcome before the answer came.
         let Some(amend) = order.amend.as_mut().filter(|amend| amend.sent) else { return };
         match outcome {
             AmendOutcome::Accepted => {}
@@ -190,7 +190,7 @@ impl Core {
         }
     }
 
-    /// Whether an answer about an order, asked for when it was, tells its terms for good.
+    /// Whether an answer about an order, asked for when it was, reports its terms for good.
     pub(in crate::execution) fn terms_settled(&self, link: &str) -> bool {
         self.orders.get(link).is_some_and(|order| {
             let tracking = &order.tracking;

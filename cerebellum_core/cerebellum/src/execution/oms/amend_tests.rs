@@ -1,4 +1,4 @@
-//! Stories of amends: against fills, cancels, lost answers and restarts.
+//! Scenarios of amends: against fills, cancels, lost answers and restarts.
 
 use protocol::wire::{
     command::{Amend, Cancel, Submit},
@@ -296,7 +296,7 @@ fn an_amended_order_obeys_every_limit() {
     assert_eq!(refused(None, Some("150")), RejectCode::PriceCollar);
     scenario.command(amend(&one, Some("3"), None));
     assert_eq!(scenario.ack().0, AckStatus::Accepted);
-    // While it is on its way the larger quantity counts.
+    // While it is in flight the larger quantity counts.
     scenario.command(amend(&two, Some("2"), None));
     assert_eq!(scenario.ack(), (AckStatus::Rejected, Some(RejectCode::LimitPosition)));
 }

@@ -104,7 +104,7 @@ impl Core {
         }
     }
 
-    /// Journals a new order and tells it.
+    /// Journals a new order and publishes it.
     pub(in crate::execution) fn journal_new(&mut self, order: Order) {
         let view = order.view();
         self.outbox.record(Record::Intent(Box::new(order.clone())));
@@ -211,7 +211,7 @@ impl Core {
         self.accept(client, set.request_id, None, "state set");
     }
 
-    /// Moves a state, journals and tells it.
+    /// Moves a state, journals and publishes it.
     fn move_state(&mut self, scope: Scope, state: TradingState, reason: &str) {
         self.risk.states.set(scope.clone(), state);
         self.outbox.record(Record::State(scope.clone(), state));
@@ -250,7 +250,7 @@ impl Core {
         }
     }
 
-    /// Takes back every open order in a scope that a test picks; returns how many.
+    /// Withdraws every open order in a scope that a test picks; returns how many.
     pub(in crate::execution) fn withdraw_all(
         &mut self,
         scope: &Scope,
@@ -264,7 +264,7 @@ impl Core {
         links.len()
     }
 
-    /// Takes one order back: at once if it was never sent, else by asking the venue, which takes few
+    /// Withdraws one order: at once if it was never sent, else by asking the venue, which takes few
     /// cancels a second; what has to wait is cancelled by [`Core::track_orders`].
     pub(in crate::execution) fn withdraw(&mut self, link: &str) {
         let now = self.now.ms;
@@ -279,7 +279,7 @@ impl Core {
         }
         self.rates.orders.remove(link);
         self.rates.amends.remove(link);
-        // None of its requests was executed, and none is on the way.
+        // None of its requests was executed, and none is in flight.
         if order.is_unsent() {
             let text = "cancelled before it was sent".to_owned();
             self.transition(link, Transition::Withdrawn { text });
@@ -304,7 +304,7 @@ impl Core {
     }
 
     /// What a check of an intent looks at; an order that is amended is left out of what works, and so
-    /// is one that makes room for a new exit.
+    /// is one that yields to a new exit.
     pub(in crate::execution) fn context<'a>(
         &'a self,
         intent: &Intent,

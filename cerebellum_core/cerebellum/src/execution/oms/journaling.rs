@@ -22,7 +22,7 @@ impl Core {
         }
     }
 
-    /// What an answer adds while what it says is in memory only.
+    /// What an answer adds while what it reports is in memory only.
     pub(in crate::execution) fn durability_note(&self) -> &'static str {
         match self.journal.condition {
             Journaling::Held(_) => "; in memory only until the journal can be written",

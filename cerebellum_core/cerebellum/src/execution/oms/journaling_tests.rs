@@ -1,4 +1,4 @@
-//! Stories of a journal that cannot be written: entries stop, exits go on, and nothing leaves twice.
+//! Scenarios of a journal that cannot be written: entries stop, exits go on, and nothing leaves twice.
 
 use protocol::wire::{event::OrderStatus, field::Side, reply::AckStatus, RejectCode};
 

@@ -54,7 +54,7 @@ struct Place {
 }
 
 impl RateLimiter {
-    /// A pacer that releases at most so many orders in any one second.
+    /// A rate limiter that releases at most so many orders in any one second.
     #[must_use]
     pub fn new(per_second: usize) -> Self {
         Self {
@@ -138,7 +138,7 @@ impl RateLimiter {
         self.queues.get(agent).map_or(0, |lanes| lanes.values().map(Line::len).sum())
     }
 
-    /// Releases nothing before this time, ms of the clock that `release` is told.
+    /// Releases nothing before this time, ms of the clock that `release` is given.
     pub fn pause_until(&mut self, ms: i64) {
         self.paused_until = self.paused_until.max(ms);
     }

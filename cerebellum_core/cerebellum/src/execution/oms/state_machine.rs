@@ -1,6 +1,6 @@
-//! The order state machine: (order, what happened) -> order, and what is odd about it.
+//! The order state machine: (order, what happened) -> order, and what is anomalous about it.
 //!
-//! Fills come from executions only; an order reaches its end when the venue has told the end *and*
+//! Fills come from executions only; an order reaches its end when the venue has reported the end *and*
 //! every execution that the end speaks of has been seen. So whoever sees a terminal order has seen
 //! all of its fills. Anything impossible is applied as far as it makes sense and reported.
 
@@ -23,7 +23,7 @@ pub enum Transition {
     Refused {
         /// The code on the wire.
         code: String,
-        /// What was said.
+        /// What was reported.
         text: String,
     },
     /// Nobody knows whether the venue has it.
@@ -53,7 +53,7 @@ pub enum Transition {
     },
     /// They certainly stay as they are.
     AmendRefused {
-        /// What was said.
+        /// What was reported.
         text: String,
     },
     /// An execution of it.
@@ -63,14 +63,14 @@ pub enum Transition {
         /// At what price.
         price: Decimal,
     },
-    /// It was taken back before it was ever sent, or it certainly never arrived.
+    /// It was withdrawn before it was ever sent, or it certainly never arrived.
     Withdrawn {
-        /// What to say.
+        /// What to report.
         text: String,
     },
     /// The venue took it once and shows it nowhere any more, and positions agree without it.
     Vanished {
-        /// What to say.
+        /// What to report.
         text: String,
     },
 }
@@ -88,7 +88,7 @@ pub struct Step {
     pub fills_missing: bool,
 }
 
-/// Moves an order by one happening.
+/// Applies one transition to an order.
 pub fn advance(order: &mut Order, transition: Transition) -> Step {
     let before = (order.status, order.filled_qty, order.order_id.clone());
     let (terms, amend) = (order.terms.clone(), order.amend.clone());
@@ -152,7 +152,7 @@ fn amended(order: &mut Order, terms: Terms) {
     order.text = None;
 }
 
-/// Takes what a row of the venue says of the terms.
+/// Takes what a row of the venue reports of the terms.
 ///
 /// A row may be older than an amend, so old terms prove nothing until the row is settled.
 fn show_terms(order: &mut Order, shown: Terms, settled: bool, step: &mut Step) {
@@ -164,7 +164,7 @@ fn show_terms(order: &mut Order, shown: Terms, settled: bool, step: &mut Step) {
             order.amend = None;
             order.text = Some("the amend never arrived; the order is as it was".to_owned());
         }
-        // All the fills were faster than the row that tells at what terms.
+        // All the fills were faster than the row that shows at what terms.
         _ if settled && order.is_terminal() => order.terms = shown,
         _ if settled && !order.terms.same(&shown) => {
             step.anomaly = Some(format!("the venue holds {shown}, here it is {}", order.terms));
@@ -275,7 +275,7 @@ fn row(order: &mut Order, order_id: String, shown: Shown, step: &mut Step) {
 fn fill(order: &mut Order, qty: Decimal, price: Decimal, step: &mut Step) {
     order.filled_qty += qty;
     order.filled_value += qty * price;
-    // While an amend is on its way the venue may hold either quantity; its row tells which is whole.
+    // While an amend is in flight the venue may hold either quantity; its row shows which is whole.
     let held = order.terms.qty.value();
     let sent = order.amend.as_ref().filter(|amend| amend.sent);
     let asked = held.max(sent.map_or(held, |amend| amend.terms.qty.value()));

@@ -5,7 +5,7 @@ use crate::execution::{
     Core,
 };
 
-/// How many due orders one look takes at most; budgets let fewer pass.
+/// How many due orders one pass takes at most; budgets let fewer pass.
 const AT_ONCE: usize = 32;
 
 impl Core {

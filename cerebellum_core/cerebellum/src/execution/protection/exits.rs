@@ -1,7 +1,7 @@
 //! Closing positions: protective exits, flatten and the dead-man switch.
 //!
 //! One exit machine per (agent, symbol): once there is a reason to close, every order of the agent
-//! that would close it too is awaited or taken back, and only when none is left a reduce-only
+//! that would close it too is awaited or withdrawn, and only when none is left a reduce-only
 //! market order for exactly the position is sent. So an exit that races with the arena's own exit
 //! never flips the position.
 
@@ -28,7 +28,7 @@ use crate::execution::{
 const EXIT_TTL_MS: u64 = 3_600_000;
 
 impl Core {
-    /// Trips the dead-man switch when an arena that was ever heard, by this process or by one before
+    /// Trips the dead-man switch when an arena that was ever received, by this process or by one before
     /// it on the same journal, falls silent.
     pub(in crate::execution) fn check_deadman(&mut self) {
         let silence = self.protection.silence(self.now.ms, self.setup.deadman_ms);
@@ -63,7 +63,7 @@ impl Core {
         holdings.len()
     }
 
-    /// Marks orders whose cancel is on the way: what they still bring is closed as well.
+    /// Marks orders whose cancel is in flight: what they still bring is closed as well.
     fn close_late_fills(&mut self, scope: &Scope, reason: &str) {
         let Ok(reason) = Reason::new(reason) else { return };
         for link in self.orders.in_scope(scope) {

@@ -1,4 +1,4 @@
-//! Stories of exits, states, limits and reconciliation.
+//! Scenarios of exits, states, limits and reconciliation.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! Exits of one agent beside each other: together they close no more than the position.
 //!
 //! Agents net at the venue, so nothing there would keep a second exit from opening a position. A new
-//! exit is never refused for the sake of one that rests: the older one is taken back, and the new
+//! exit is never refused for the sake of one that rests: the older one is withdrawn, and the new
 //! one leaves once the older can no longer be filled.
 
 use protocol::wire::field::Side;
@@ -17,14 +17,14 @@ use crate::execution::{
     Core,
 };
 
-/// What happens to an exit for which there is no room.
+/// What happens to an exit beyond the reduce-only capacity.
 enum Yield {
     Withdraw(String),
     Cut(String, Decimal),
 }
 
 impl Core {
-    /// Takes back an agent's exits that have nothing left to reduce, and those, the newest first, that
+    /// Withdraws an agent's exits that have nothing left to reduce, and those, the newest first, that
     /// together would close more than the position. What was not sent yet is cut to what is left; the
     /// one to keep was just filled or just accepted.
     pub(in crate::execution) fn fit_exits(&mut self, keep: &str, holding: &Holding) {
@@ -66,7 +66,7 @@ impl Core {
     }
 }
 
-/// Whether an exit may leave: not while one that was taken back could still be filled beside it.
+/// Whether an exit may leave: not while one that was withdrawn could still be filled beside it.
 pub(in crate::execution) fn may_leave(exit: &Order, orders: &Orders, ledger: &Ledger) -> bool {
     let intent = &exit.intent;
     if intent.origin == Origin::Cerebellum {

@@ -1,4 +1,4 @@
-//! Stories of exits beside each other.
+//! Scenarios of exits beside each other.
 
 use proptest::prelude::*;
 use protocol::wire::{
@@ -148,7 +148,7 @@ fn recovered(sizes: &[i64]) -> (Scenario, Vec<CreateOrder>) {
     (scenario, exits)
 }
 
-/// What exits that are not being taken back may still close.
+/// What exits that are not being withdrawn may still close.
 fn still_closing(scenario: &Scenario) -> Decimal {
     let open = scenario.open().into_iter();
     let exits = open.filter(|order| order.intent.reduce_only && !order.cancel_wanted);
@@ -164,7 +164,7 @@ proptest! {
         let (mut scenario, exits) = recovered(&sizes);
         for (number, (at, qty)) in fills.iter().enumerate() {
             let exit = &exits[at % exits.len()];
-            // One being taken back may still be filled; the venue fills none beyond its quantity.
+            // One being withdrawn may still be filled; the venue fills none beyond its quantity.
             let qty = Decimal::from(*qty).min(scenario.core.orders[&exit.link_id].remaining());
             if qty.is_zero() {
                 continue;

@@ -22,7 +22,7 @@ pub(in crate::execution) struct Audit {
     pub positions_seen: bool,
     /// Whether the answer to a pull of executions is awaited.
     pub pulling: bool,
-    /// Orders whose fate was asked for and not yet told.
+    /// Orders whose fate was asked for and not yet reported.
     pub awaiting: BTreeSet<String>,
     /// When positions are fetched next, ms.
     pub next_at: i64,
@@ -43,7 +43,7 @@ pub(super) struct Suspicion {
 }
 
 impl Audit {
-    /// Counts a booking, so that a comparison knows that the world moved.
+    /// Counts a booking, so that a comparison knows that positions moved.
     pub(in crate::execution) fn booked(&mut self, symbol: &Symbol) {
         *self.bookings.entry(symbol.clone()).or_default() += 1;
     }

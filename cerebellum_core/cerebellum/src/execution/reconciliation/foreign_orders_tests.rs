@@ -1,4 +1,4 @@
-//! Orders at the venue that are not ours: told once, cancelled by the operator's hand alone.
+//! Orders at the venue that are not ours: reported once, cancelled by the operator alone.
 
 use protocol::wire::{
     command::CancelAll,
@@ -42,7 +42,7 @@ fn risks(scenario: &mut Scenario, code: &str) -> Vec<String> {
     of_code.collect()
 }
 
-/// The venue's ids of cancelled strangers, and whether a list was asked for.
+/// The venue's ids of cancelled foreign orders, and whether a list was asked for.
 fn asked(scenario: &mut Scenario) -> (Vec<String>, bool) {
     let (mut cancelled, mut pulled) = (Vec::new(), false);
     for effect in std::mem::take(&mut scenario.asked) {

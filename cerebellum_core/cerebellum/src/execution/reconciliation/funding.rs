@@ -21,7 +21,7 @@ const PATIENCE_MS: i64 = 30_000;
 impl Core {
     /// Books what positions at the moment of payment explain.
     ///
-    /// A payment can be told before fills that were earlier, and long after the position was closed.
+    /// A payment can be reported before fills that were earlier, and long after the position was closed.
     /// One that positions never explain is shared by what is known, or is foreign if nothing is.
     pub(in crate::execution) fn settle_funding(&mut self) {
         for (execution, since) in std::mem::take(&mut self.executions.funding) {

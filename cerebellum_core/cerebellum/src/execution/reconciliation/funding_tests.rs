@@ -1,4 +1,4 @@
-//! Stories of funding that is told late, early or not at all.
+//! Scenarios of funding that is reported late, early or not at all.
 
 use protocol::wire::{event::Event, field::Side};
 use rust_decimal::Decimal;
@@ -85,7 +85,7 @@ fn a_pull_goes_back_to_before_the_stream_was_lost_whatever_was_answered_meanwhil
     let mut scenario = Scenario::new().ready();
     let (_, sell) = bought_and_sold(&mut scenario);
     scenario.receive(Input::PrivateDown);
-    // Ten minutes later an answer about one order tells its newest execution.
+    // Ten minutes later an answer about one order reports its newest execution.
     scenario.receive(Input::Asked {
         link_id: sell.link_id.clone(),
         seen: None,

@@ -1,6 +1,6 @@
 //! Reconciliation: the venue's word against ours.
 //!
-//! Entry points: `Core::venue_input` for everything that the venue says, `Core::audit_when_due` and
+//! Entry points: `Core::venue_input` for everything that the venue reports, `Core::audit_when_due` and
 //! `Core::watch_foreign_orders` for what is to be asked. Invariants: an execution is booked once, no
 //! intent is taken before everything missed was fetched, and a difference that stays is an alarm.
 
@@ -18,7 +18,7 @@ mod open_orders;
 mod position_audit;
 /// Readiness after a connect.
 mod readiness;
-/// What the venue says.
+/// What the venue reports.
 mod venue_events;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Open orders at the venue that no intent of this journal placed: told once each, and cancelled when
+//! Open orders at the venue that no intent of this journal placed: reported once each, and cancelled when
 //! every order is to be cancelled.
 
 use std::collections::BTreeSet;
@@ -20,7 +20,7 @@ const EVERY_MS: i64 = 30_000;
 const AGAIN_MS: i64 = 1_000;
 /// How long orders that stay open although they are cancelled are asked for again, ms.
 const PATIENCE_MS: i64 = 120_000;
-/// How much of a text is told.
+/// How much of a text is reported.
 const LONGEST: usize = 500;
 
 impl Core {
@@ -39,8 +39,8 @@ impl Core {
         }
     }
 
-    /// Cancels strangers' orders of a symbol, or of every symbol traded here; returns how many are
-    /// known by now. A fresh list tells of the others, and an event of the end.
+    /// Cancels foreign orders of a symbol, or of every symbol traded here; returns how many are
+    /// known by now. A fresh list shows the others, and an event of the end.
     pub(in crate::execution) fn sweep_foreign_orders(&mut self, symbol: Option<&Symbol>) -> usize {
         let traded = self.setup.symbols.iter();
         let scope = traded.filter(|one| symbol.is_none_or(|symbol| symbol == *one)).cloned();
@@ -57,7 +57,7 @@ impl Core {
         known
     }
 
-    /// Takes the list of open orders: tells what was not there before, and goes on cancelling.
+    /// Takes the list of open orders: reports what was not there before, and goes on cancelling.
     pub(in crate::execution) fn review_open_orders(&mut self, orders: &[OrderSeen]) {
         self.foreign_orders.asking = false;
         let mut before = std::mem::take(&mut self.foreign_orders.open);

@@ -9,7 +9,7 @@ use crate::execution::{reconciliation::audit::Suspicion, Core};
 
 /// How soon a difference is looked at again, ms.
 const AGAIN_MS: i64 = 2_000;
-/// After how many looks a difference is an alarm even if fills keep coming.
+/// After how many comparisons a difference is an alarm even if fills keep coming.
 const PATIENCE: u32 = 10;
 
 impl Core {

@@ -12,7 +12,7 @@ const EVERY_MS: i64 = 30_000;
 /// How far behind the newest execution a pull begins, market ms.
 const OVERLAP_MS: u64 = 60_000;
 /// The same for the first pull after a start, market ms: answers about single orders are booked too
-/// while the stream is down, so the newest booked execution does not tell what else is missing.
+/// while the stream is down, so the newest booked execution does not show what else is missing.
 const START_OVERLAP_MS: u64 = 86_400_000;
 
 impl Core {
@@ -65,8 +65,8 @@ impl Core {
         self.audit.pulling = false;
         self.audit.positions_seen = false;
         let ready = self.audit.ready;
-        // What waits for its turn, or is on its way, is not asked for; before the first readiness
-        // nothing is on its way.
+        // What waits for its turn, or is in flight, is not asked for; before the first readiness
+        // nothing is in flight.
         let is_asked_for = |order: &&Order| {
             let in_flight = ready && (order.sends == 0 || order.tracking.sending);
             order.status != OrderStatus::Pending && !in_flight

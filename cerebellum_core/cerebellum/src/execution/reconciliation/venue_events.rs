@@ -1,4 +1,4 @@
-//! What the venue says: replies, order rows, executions.
+//! What the venue reports: replies, order rows, executions.
 
 use protocol::wire::{
     event::{Event, FillEvent, PositionEvent},
@@ -46,7 +46,7 @@ impl Core {
                 }
                 self.audit.pulled |= pulled;
                 self.audit.pulling &= !pulled;
-                // Rows of a stream tell that nothing older is missing only once its pull is done.
+                // Rows of a stream report that nothing older is missing only once its pull is done.
                 if self.audit.pulled {
                     let newest = executions.iter().map(|execution| execution.exec_ts).max();
                     self.executions.newest_ts = self.executions.newest_ts.max(newest);
@@ -119,13 +119,13 @@ impl Core {
 
     fn order_seen(&mut self, seen: OrderSeen, settled: bool) {
         let Some(link) = self.link_for(&seen.link_id, &seen.order_id) else {
-            // Somebody else's order on this account; the next list of open orders tells of it.
+            // Somebody else's order on this account; the next list of open orders shows it.
             return;
         };
         let mut terms = seen.terms.map(|terms| *terms);
         if let Some(order) = self.orders.get_mut(&link) {
             order.tracking.missing_since = None;
-            // Terms may go there and back again, so a row that comes late says nothing of them.
+            // Terms may go there and back again, so a row that comes late proves nothing of them.
             if seen.updated_ts < order.tracking.row_ts {
                 terms = None;
             }
@@ -227,7 +227,7 @@ impl Core {
         }
         if let Some(order) = self.orders.get_mut(link) {
             order.tracking.missing_since = None;
-            // The fill may be faster than the answer that tells the venue's id.
+            // The fill may be faster than the answer that brings the venue's id.
             if order.order_id.is_none() && !execution.order_id.is_empty() {
                 order.order_id = Some(execution.order_id.clone());
             }

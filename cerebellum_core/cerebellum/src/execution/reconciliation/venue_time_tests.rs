@@ -1,4 +1,4 @@
-//! Stories of the private stream's clock while the public streams are down.
+//! Scenarios of the private stream's clock while the public streams are down.
 
 use protocol::wire::{
     event::OrderStatus,

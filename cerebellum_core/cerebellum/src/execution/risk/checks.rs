@@ -12,7 +12,7 @@ use crate::execution::model::{
     order::Intent,
 };
 
-/// What a refused intent tells its reader to do; `crucible status` names the scope that holds it back.
+/// What the reader of a refusal is asked to do; `crucible status` names the scope that holds it back.
 const TELLS_WHY: &str =
     "crucible status tells why; to lift it: crucible resume --operator NAME [--agent A] [--symbol S]";
 
@@ -22,9 +22,9 @@ pub enum DayLoss {
     /// Inside the limits, or there are none.
     #[default]
     Inside,
-    /// A limit is reached; the text says which.
+    /// A limit is reached; the text names which.
     Reached(String),
-    /// A position cannot be valued; the text says which.
+    /// A position cannot be valued; the text names which.
     Unknown(String),
 }
 
@@ -61,7 +61,7 @@ pub struct RiskContext<'a> {
 /// A refusal: the code for machines, the text for people.
 pub type Refusal = (RejectCode, String);
 
-/// Checks an intent; the first thing wrong is told.
+/// Checks an intent; the first thing wrong is reported.
 ///
 /// # Errors
 /// The refusal's code and text.

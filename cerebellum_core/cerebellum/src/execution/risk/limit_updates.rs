@@ -46,7 +46,7 @@ impl Core {
         self.alarm("limits_changed", format!("the file was read again: {changes}"), None, None);
     }
 
-    /// At the start: the limits that a command set before, told if the file says otherwise.
+    /// At the start: the limits that a command set before, reported if the file differs.
     pub(in crate::execution) fn restore_limits(&mut self, limits: Limits) {
         if limits == self.setup.limits {
             return;

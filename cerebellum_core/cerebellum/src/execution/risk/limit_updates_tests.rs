@@ -1,4 +1,4 @@
-//! Stories of limits set while running.
+//! Scenarios of limits set while running.
 
 use protocol::wire::{
     command::{DailyLossSection, OrderSection, SetLimits, VenueSection},

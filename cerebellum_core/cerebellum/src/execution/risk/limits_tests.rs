@@ -1,4 +1,4 @@
-//! Stories of limits that cannot be checked, of a silent arena after a restart, and of fair shares.
+//! Scenarios of limits that cannot be checked, of a silent arena after a restart, and of fair shares.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! Values, scenarios and a simulated venue for the tests of the core.
 
-/// A core with a clock and a list of what it said.
+/// A core with a clock and a list of what it published.
 pub(in crate::execution) mod scenario;
 /// A venue that loses, repeats, delays and forgets.
 pub(in crate::execution) mod simulated_venue;

@@ -1,4 +1,4 @@
-//! A core with everything it said, for the tests that tell it whole stories.
+//! A core with everything it published, for the tests that play whole scenarios.
 
 use std::collections::BTreeMap;
 
@@ -44,7 +44,7 @@ pub(in crate::execution) fn setup() -> Setup {
     }
 }
 
-/// A core with everything it said.
+/// A core with everything it published.
 pub(in crate::execution) struct Scenario {
     pub(in crate::execution) core: Core,
     pub(in crate::execution) wall: i64,
@@ -178,7 +178,7 @@ impl Scenario {
         order
     }
 
-    /// A story with one entry that left and one that waits for its turn when the book goes stale.
+    /// A scenario with one entry that left and one that waits for its turn when the book goes stale.
     pub(in crate::execution) fn waiting_without_a_book() -> (Self, Submit) {
         let mut setup = setup();
         setup.limits.venue.orders_per_second = 1;

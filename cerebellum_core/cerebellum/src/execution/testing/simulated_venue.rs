@@ -148,7 +148,7 @@ impl Venue {
         true
     }
 
-    /// Carries out requests that were on the way for long.
+    /// Carries out requests that were in flight for long.
     pub(in crate::execution) fn arrive(&mut self, now: i64, die: &mut Die) {
         let (due, wait) =
             std::mem::take(&mut self.late).into_iter().partition(|(at, _)| *at <= now);
