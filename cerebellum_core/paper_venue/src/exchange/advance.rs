@@ -18,14 +18,14 @@ impl Exchange {
             self.advance_reported(to);
             return;
         }
-        while !self.ended && self.now <= to {
-            let boundary = self.minute_ts + MINUTE_MS;
+        while !self.timeline.ended && self.timeline.now <= to {
+            let boundary = self.timeline.minute_ts + MINUTE_MS;
             self.play(to.min(boundary - 1));
             if to < boundary {
-                self.now = to;
+                self.timeline.now = to;
                 return;
             }
-            self.now = boundary;
+            self.timeline.now = boundary;
             self.close_minute();
         }
     }
@@ -34,8 +34,8 @@ impl Exchange {
     fn play(&mut self, until: i64) {
         loop {
             let mut next: Option<(i64, usize)> = None;
-            for (symbol, cursor) in self.cursors.iter().enumerate() {
-                let path = self.minute.get(symbol).and_then(Option::as_ref);
+            for (symbol, cursor) in self.timeline.cursors.iter().enumerate() {
+                let path = self.timeline.minute.get(symbol).and_then(Option::as_ref);
                 if let Some(point) = path.and_then(|path| path.points.get(*cursor)) {
                     if point.ts <= until && next.is_none_or(|(ts, _)| point.ts < ts) {
                         next = Some((point.ts, symbol));
@@ -43,17 +43,18 @@ impl Exchange {
                 }
             }
             let Some((ts, symbol)) = next else { return };
-            let point =
-                self.minute[symbol].as_ref().and_then(|path| path.points.get(self.cursors[symbol]));
+            let point = self.timeline.minute[symbol]
+                .as_ref()
+                .and_then(|path| path.points.get(self.timeline.cursors[symbol]));
             let Some(point) = point.copied() else { return };
-            self.cursors[symbol] += 1;
-            self.now = self.now.max(ts);
+            self.timeline.cursors[symbol] += 1;
+            self.timeline.now = self.timeline.now.max(ts);
             self.trade(symbol, point);
         }
     }
 
     fn trade(&mut self, symbol: usize, point: Point) {
-        let (open_ts, seq) = (self.minute_ts, self.bump(symbol));
+        let (open_ts, seq) = (self.timeline.minute_ts, self.bump(symbol));
         let state = &mut self.states[symbol];
         match &mut state.forming {
             Some(candle) => candle.take(point.price, point.qty),
@@ -71,7 +72,7 @@ impl Exchange {
         state.book.follow(&point);
         if point.qty > 0 {
             state.remember(point, seq, None);
-            self.notices.push(Notice::Trade { symbol, point, rising, seq, row: None });
+            self.changes.notices.push(Notice::Trade { symbol, point, rising, seq, row: None });
         }
         self.meet_resting(symbol, &point);
         self.wake(symbol);
@@ -82,13 +83,14 @@ impl Exchange {
         let mut closed = Vec::new();
         for symbol in 0..self.states.len() {
             // The recorded candle, not the one built live: they differ in turnover alone.
-            let candle = self.minute.get(symbol).and_then(Option::as_ref).map(|path| path.candle);
+            let candle =
+                self.timeline.minute.get(symbol).and_then(Option::as_ref).map(|path| path.candle);
             self.market.close(symbol, candle);
             self.states[symbol].forming = None;
             closed.extend(candle.map(|candle| (symbol, candle)));
         }
         if !closed.is_empty() {
-            self.notices.push(Notice::Closed(closed));
+            self.changes.notices.push(Notice::Closed(closed));
         }
         self.pay_funding();
         self.liquidate();
@@ -97,13 +99,13 @@ impl Exchange {
 
     pub(super) fn load_minute(&mut self) {
         if self.market.end_ts().is_some_and(|end| self.market.next_ts() >= end) {
-            self.ended = true;
-            self.notices.push(Notice::Ended);
+            self.timeline.ended = true;
+            self.changes.notices.push(Notice::Ended);
             return;
         }
-        self.minute_ts = self.market.next_ts();
-        self.minute = self.market.next_minute();
-        self.cursors.fill(0);
+        self.timeline.minute_ts = self.market.next_ts();
+        self.timeline.minute = self.market.next_minute();
+        self.timeline.cursors.fill(0);
     }
 
     /// The rate of the funding payment that is next: made up in a simulated market (small, seeded,
@@ -112,7 +114,9 @@ impl Exchange {
     #[must_use]
     pub fn funding_rate(&self, symbol: usize) -> Option<Decimal> {
         match self.market.funding() {
-            Funding::Made => Some(self.made_funding_rate(symbol, self.now.div_euclid(FUNDING_MS))),
+            Funding::Made => {
+                Some(self.made_funding_rate(symbol, self.timeline.now.div_euclid(FUNDING_MS)))
+            }
             Funding::Reported => {
                 let reported = self.states[symbol].ticker.get("fundingRate");
                 reported.and_then(|rate| rate.as_str()).and_then(protocol::bybit::decimals::parse)
@@ -130,18 +134,19 @@ impl Exchange {
     /// Instants and rates of the funding settlements, newest first: those that were charged, then
     /// those of the history before. Of a market that others report nobody reported the earlier ones.
     pub fn past_funding(&self, symbol: usize) -> Vec<(i64, Decimal)> {
-        let first = self.market.history(symbol).first().map_or(self.now, |one| one.open_ts);
+        let first =
+            self.market.history(symbol).first().map_or(self.timeline.now, |one| one.open_ts);
         let settled = &self.states[symbol].settled;
         match self.market.funding() {
             Funding::Given(given) => {
                 let known = given.get(symbol).into_iter().flatten().rev();
-                let past = known.filter(|one| one.ts <= self.now && one.ts >= first);
+                let past = known.filter(|one| one.ts <= self.timeline.now && one.ts >= first);
                 past.map(|one| (one.ts, one.rate)).collect()
             }
             Funding::Reported => settled.iter().rev().copied().collect(),
             Funding::Made => {
                 let charged_from = settled.first().map_or(i64::MAX, |(ts, _)| *ts);
-                let before = (0..=self.now.div_euclid(FUNDING_MS))
+                let before = (0..=self.timeline.now.div_euclid(FUNDING_MS))
                     .rev()
                     .take_while(|period| period * FUNDING_MS >= first)
                     // The rate of the period that ended there.
@@ -158,9 +163,11 @@ impl Exchange {
         match self.market.funding() {
             Funding::Given(given) => {
                 let known = given.get(symbol)?;
-                known.get(known.partition_point(|one| one.ts <= self.now)).map(|one| one.ts)
+                known
+                    .get(known.partition_point(|one| one.ts <= self.timeline.now))
+                    .map(|one| one.ts)
             }
-            _ => Some((self.now.div_euclid(FUNDING_MS) + 1) * FUNDING_MS),
+            _ => Some((self.timeline.now.div_euclid(FUNDING_MS) + 1) * FUNDING_MS),
         }
     }
 
@@ -175,22 +182,26 @@ impl Exchange {
     fn due_funding(&mut self, symbol: usize) -> Vec<Decimal> {
         if let Funding::Given(given) = self.market.funding() {
             let known = given.get(symbol).map_or(&[][..], Vec::as_slice);
-            let from = known.partition_point(|one| one.minute() < self.now);
-            let due = known[from..].iter().take_while(|one| one.minute() == self.now);
+            let from = known.partition_point(|one| one.minute() < self.timeline.now);
+            let due = known[from..].iter().take_while(|one| one.minute() == self.timeline.now);
             return due.map(|one| one.rate).collect();
         }
-        if self.reported_settlement(symbol).map_or(self.now % FUNDING_MS, |ts| ts - self.now) != 0 {
+        if self
+            .reported_settlement(symbol)
+            .map_or(self.timeline.now % FUNDING_MS, |ts| ts - self.timeline.now)
+            != 0
+        {
             return Vec::new();
         }
         // The rate of the period that just ended.
-        self.now -= 1;
+        self.timeline.now -= 1;
         let rate = self.funding_rate(symbol);
-        self.now += 1;
+        self.timeline.now += 1;
         if rate.is_none() {
             let symbol = self.instruments()[symbol].symbol.as_str();
             tracing::warn!(
                 symbol,
-                ts = self.now,
+                ts = self.timeline.now,
                 "nobody told the rate of funding: none is charged"
             );
         }
@@ -199,14 +210,14 @@ impl Exchange {
 
     /// Charges what is settled now.
     pub(super) fn pay_funding(&mut self) {
-        let before = self.notices.len();
+        let before = self.changes.notices.len();
         for symbol in 0..self.states.len() {
             for rate in self.due_funding(symbol) {
-                self.states[symbol].settled.push((self.now, rate));
+                self.states[symbol].settled.push((self.timeline.now, rate));
                 self.charge_funding(symbol, rate);
             }
         }
-        if self.notices.len() > before {
+        if self.changes.notices.len() > before {
             self.settle();
         }
     }
@@ -221,8 +232,8 @@ impl Exchange {
             }
             let value = instrument.exact_qty(size) * instrument.exact_price(mark);
             let amount = (value * rate).round_dp(8).normalize();
-            let id = self.make_id(3, self.next_execution);
-            self.next_execution += 1;
+            let id = self.numbering.make_id(3, self.numbering.next_execution);
+            self.numbering.next_execution += 1;
             let seq = self.bump(symbol);
             let execution = Execution {
                 id,
@@ -238,7 +249,7 @@ impl Exchange {
                 is_maker: false,
                 closed: 0,
                 mark,
-                ts: self.now,
+                ts: self.timeline.now,
                 seq,
             };
             let owner = &mut self.accounts[account];
@@ -246,9 +257,9 @@ impl Exchange {
             owner.positions[symbol].realised -= amount;
             owner.positions[symbol].realised_open -= amount;
             owner.executions.push(execution.clone());
-            self.notices.push(Notice::Execution(account, Box::new(execution)));
-            self.touched_positions.insert((account, symbol));
-            self.touched_wallets.insert(account);
+            self.changes.notices.push(Notice::Execution(account, Box::new(execution)));
+            self.changes.positions.insert((account, symbol));
+            self.changes.wallets.insert(account);
         }
     }
 }

@@ -34,8 +34,8 @@ impl Exchange {
         let reference =
             OrderReference { order_id: order.id.clone(), order_link_id: order.link_id.clone() };
         let (number, conditional) = (order.number, order.status == OrderStatus::Untriggered);
-        self.next_number += 1;
-        self.next_priority += 1;
+        self.numbering.next_number += 1;
+        self.numbering.next_priority += 1;
         self.enter(order);
         if !conditional {
             self.work(number);
@@ -254,17 +254,17 @@ impl Exchange {
                 ));
             }
         }
-        new.updated = self.now;
+        new.updated = self.timeline.now;
         let loses_place = new.price != old.price || new.qty > old.qty;
         if loses_place {
-            new.priority = self.next_priority;
-            self.next_priority += 1;
+            new.priority = self.numbering.next_priority;
+            self.numbering.next_priority += 1;
         }
         let reference =
             OrderReference { order_id: new.id.clone(), order_link_id: new.link_id.clone() };
         let working = new.status != OrderStatus::Untriggered;
         self.orders.insert(number, new);
-        self.touched_orders.insert(number);
+        self.changes.orders.insert(number);
         if working && loses_place {
             self.states[old.symbol].resting.retain(|other| *other != number);
             self.work(number);
@@ -339,7 +339,7 @@ impl Exchange {
         kind: &'static str,
         reason: &'static str,
     ) -> OrderReference {
-        let now = self.now;
+        let now = self.timeline.now;
         let Some(order) = self.orders.get_mut(&number) else { return OrderReference::default() };
         order.end(kind, reason, now);
         let reference =
@@ -347,7 +347,7 @@ impl Exchange {
         let (account, symbol, exit) = (order.account, order.symbol, order.stop_type);
         self.accounts[account].positions[symbol].forget_exit(exit);
         if order.is_exit() {
-            self.touched_positions.insert((account, symbol));
+            self.changes.positions.insert((account, symbol));
         }
         self.retire(number);
         self.bump(symbol);
@@ -377,8 +377,8 @@ impl Exchange {
         if let Ok(mut order) = self.read_order(account, &body) {
             order.create_type = create_type;
             let number = order.number;
-            self.next_number += 1;
-            self.next_priority += 1;
+            self.numbering.next_number += 1;
+            self.numbering.next_priority += 1;
             self.enter(order);
             self.work(number);
         }

@@ -158,7 +158,7 @@ impl Exchange {
                 self.place_exit(account, symbol, &plan);
             }
         }
-        self.touched_positions.insert((account, symbol));
+        self.changes.positions.insert((account, symbol));
     }
 
     /// Places exits for a part of a position, beside those that are there; returns their numbers.
@@ -232,7 +232,7 @@ impl Exchange {
             if let Some(exit) = waiting.filter(|one| one.status == OrderStatus::Untriggered) {
                 exit.qty += qty;
                 grown = true;
-                self.touched_orders.insert(child);
+                self.changes.orders.insert(child);
             }
         }
         if !grown {
@@ -278,7 +278,7 @@ impl Exchange {
 
     /// Ends an exit that is no longer wanted.
     pub(super) fn drop_exit(&mut self, number: u64) {
-        let now = self.now;
+        let now = self.timeline.now;
         let order = self.orders.get_mut(&number).filter(|order| order.status.is_open());
         if let Some(order) = order {
             order.end("CancelByTpSlTsClear", "EC_NoError", now);
@@ -288,14 +288,14 @@ impl Exchange {
 
     fn place_exit(&mut self, account: usize, symbol: usize, plan: &Plan) -> u64 {
         let long = self.accounts[account].positions[symbol].size > 0;
-        let number = self.next_number;
-        self.next_number += 1;
+        let number = self.numbering.next_number;
+        self.numbering.next_number += 1;
         let order = Order {
             number,
-            priority: self.next_priority,
+            priority: self.numbering.next_priority,
             account,
             symbol,
-            id: self.make_id(1, number),
+            id: self.numbering.make_id(1, number),
             link_id: String::new(),
             side: if long { Side::Sell } else { Side::Buy },
             kind: if plan.limit.is_some() { OrderType::Limit } else { OrderType::Market },
@@ -330,10 +330,10 @@ impl Exchange {
             reject_reason: "EC_NoError",
             ahead: 0,
             last_price: self.states[symbol].last,
-            created: self.now,
-            updated: self.now,
+            created: self.timeline.now,
+            updated: self.timeline.now,
         };
-        self.next_priority += 1;
+        self.numbering.next_priority += 1;
         self.enter(order);
         number
     }
@@ -353,8 +353,8 @@ impl Exchange {
                 if (up && last >= start) || (!up && last <= start) {
                     trail.starts_at = None;
                     trigger.price = price;
-                    order.updated = self.now;
-                    self.touched_orders.insert(number);
+                    order.updated = self.timeline.now;
+                    self.changes.orders.insert(number);
                 }
             } else if (up && price > trigger.price) || (!up && price < trigger.price) {
                 trigger.price = price;

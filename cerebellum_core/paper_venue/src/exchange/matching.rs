@@ -222,8 +222,9 @@ impl Exchange {
         let value = (exact_price * instrument.exact_qty(qty)).normalize();
         let rate = if is_maker { MAKER_FEE } else { TAKER_FEE };
         let fee = (value * rate).normalize();
-        let (id, now) = (self.make_id(2, self.next_execution), self.now);
-        self.next_execution += 1;
+        let (id, now) =
+            (self.numbering.make_id(2, self.numbering.next_execution), self.timeline.now);
+        self.numbering.next_execution += 1;
         let seq = self.bump(symbol);
         let mark = self.states[symbol].mark();
 
@@ -282,10 +283,10 @@ impl Exchange {
         };
         let filled = order.status == OrderStatus::Filled;
         self.accounts[account].executions.push(execution.clone());
-        self.notices.push(Notice::Execution(account, Box::new(execution)));
-        self.touched_orders.insert(number);
-        self.touched_positions.insert((account, symbol));
-        self.touched_wallets.insert(account);
+        self.changes.notices.push(Notice::Execution(account, Box::new(execution)));
+        self.changes.orders.insert(number);
+        self.changes.positions.insert((account, symbol));
+        self.changes.wallets.insert(account);
         if filled {
             self.retire(number);
         }
@@ -299,7 +300,7 @@ impl Exchange {
 
     /// Cancels resting reduce-only orders whose position is gone or turned, and exits with them.
     pub(super) fn enforce_reduce_only(&mut self) {
-        let touched: Vec<(usize, usize)> = self.touched_positions.iter().copied().collect();
+        let touched: Vec<(usize, usize)> = self.changes.positions.iter().copied().collect();
         for (account, symbol) in touched {
             let position = &self.accounts[account].positions[symbol];
             let numbers: Vec<u64> = self.accounts[account].open.iter().copied().collect();
@@ -317,7 +318,7 @@ impl Exchange {
                 position.trailing = None;
             }
             for number in gone {
-                let now = self.now;
+                let now = self.timeline.now;
                 if let Some(order) = self.orders.get_mut(&number) {
                     let kind =
                         if order.is_exit() { "CancelByTpSlTsClear" } else { "CancelByReduceOnly" };
@@ -332,7 +333,7 @@ impl Exchange {
     pub(super) fn work(&mut self, number: u64) {
         use protocol::bybit::enums::TimeInForce;
         let Some(order) = self.orders.get(&number) else { return };
-        let (symbol, side, price, now) = (order.symbol, order.side, order.price, self.now);
+        let (symbol, side, price, now) = (order.symbol, order.side, order.price, self.timeline.now);
         let time_in_force = order.time_in_force.clone();
         let without = (order.self_match != SelfMatch::Allowed).then_some(order.account);
         let miss = match time_in_force {
@@ -350,7 +351,7 @@ impl Exchange {
             self.take(number);
         }
         let Some(order) = self.orders.get(&number) else { return };
-        self.touched_orders.insert(number);
+        self.changes.orders.insert(number);
         if order.leaves() == 0 {
             return;
         }

@@ -86,11 +86,11 @@ impl Exchange {
         };
         let terms = fields.exit_terms(ticks)?;
         Ok(Order {
-            number: self.next_number,
-            priority: self.next_priority,
+            number: self.numbering.next_number,
+            priority: self.numbering.next_priority,
             account,
             symbol,
-            id: self.make_id(1, self.next_number),
+            id: self.numbering.make_id(1, self.numbering.next_number),
             link_id: fields.link_id()?,
             side,
             kind,
@@ -119,8 +119,8 @@ impl Exchange {
             reject_reason: "EC_NoError",
             ahead: 0,
             last_price: self.states[symbol].last,
-            created: self.now,
-            updated: self.now,
+            created: self.timeline.now,
+            updated: self.timeline.now,
         })
     }
 

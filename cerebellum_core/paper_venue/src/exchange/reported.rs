@@ -19,12 +19,12 @@ impl Exchange {
 
     /// Lets time run to `to` and takes in everything that was reported until then.
     pub(super) fn advance_reported(&mut self, to: i64) {
-        while !self.ended && self.now <= to {
-            let boundary = self.minute_ts + MINUTE_MS;
+        while !self.timeline.ended && self.timeline.now <= to {
+            let boundary = self.timeline.minute_ts + MINUTE_MS;
             let next = self.market.reported_events().and_then(|reported| reported.next_ts());
             match next.filter(|ts| *ts <= to && *ts < boundary) {
                 Some(ts) => {
-                    self.now = self.now.max(ts);
+                    self.timeline.now = self.timeline.now.max(ts);
                     let event =
                         self.market.reported_events_mut().and_then(|reported| reported.pop());
                     if let Some(event) = event {
@@ -32,17 +32,18 @@ impl Exchange {
                     }
                 }
                 None if self.market.end_ts().is_some_and(|end| next.is_none() && to >= end) => {
-                    self.now = self.now.max(self.market.end_ts().unwrap_or(self.now));
-                    self.ended = true;
-                    self.notices.push(Notice::Ended);
+                    self.timeline.now =
+                        self.timeline.now.max(self.market.end_ts().unwrap_or(self.timeline.now));
+                    self.timeline.ended = true;
+                    self.changes.notices.push(Notice::Ended);
                 }
                 None if boundary <= to => {
-                    self.now = boundary;
+                    self.timeline.now = boundary;
                     self.turn_minute();
-                    self.minute_ts = boundary;
+                    self.timeline.minute_ts = boundary;
                 }
                 None => {
-                    self.now = self.now.max(to);
+                    self.timeline.now = self.timeline.now.max(to);
                     return;
                 }
             }
@@ -80,7 +81,7 @@ impl Exchange {
             state.last = state.book.best(Side::Buy).max(1);
         }
         let symbol = frame.symbol;
-        self.notices.push(Notice::Book(frame));
+        self.changes.notices.push(Notice::Book(frame));
         self.cross_resting(symbol);
     }
 
@@ -89,7 +90,7 @@ impl Exchange {
         let (point, seq) = (print.point, print.seq);
         state.seq = state.seq.max(seq);
         if print.block {
-            self.notices.push(Notice::Trade {
+            self.changes.notices.push(Notice::Trade {
                 symbol,
                 point,
                 rising: None,
@@ -98,7 +99,7 @@ impl Exchange {
             });
             return;
         }
-        let open_ts = self.minute_ts;
+        let open_ts = self.timeline.minute_ts;
         let streamed = self.market.reported_events().is_some_and(|reported| reported.is_streamed());
         if !streamed {
             match &mut state.forming {
@@ -112,7 +113,13 @@ impl Exchange {
         }
         state.last = point.price;
         state.remember(point, seq, Some(Arc::clone(&print.row)));
-        self.notices.push(Notice::Trade { symbol, point, rising: None, seq, row: Some(print.row) });
+        self.changes.notices.push(Notice::Trade {
+            symbol,
+            point,
+            rising: None,
+            seq,
+            row: Some(print.row),
+        });
         self.meet_resting(symbol, &point);
         self.wake(symbol);
     }
@@ -132,21 +139,23 @@ impl Exchange {
             state.forming = None;
         }
         self.market.close(symbol, Some(candle));
-        self.closing.push((symbol, candle));
+        self.timeline.closing.push((symbol, candle));
         self.leave_together();
     }
 
     /// Publishes closed candles once every symbol's is there, or one is a minute ahead.
     fn leave_together(&mut self) {
-        let first = self.closing.iter().map(|(_, candle)| candle.open_ts).min().unwrap_or(0);
-        let of_first = self.closing.iter().filter(|(_, candle)| candle.open_ts == first).count();
-        let others = of_first < self.closing.len();
+        let first =
+            self.timeline.closing.iter().map(|(_, candle)| candle.open_ts).min().unwrap_or(0);
+        let of_first =
+            self.timeline.closing.iter().filter(|(_, candle)| candle.open_ts == first).count();
+        let others = of_first < self.timeline.closing.len();
         if of_first == self.states.len() || others {
-            let (leaving, staying) = std::mem::take(&mut self.closing)
+            let (leaving, staying) = std::mem::take(&mut self.timeline.closing)
                 .into_iter()
                 .partition(|(_, candle)| candle.open_ts == first);
-            self.closing = staying;
-            self.notices.push(Notice::Closed(leaving));
+            self.timeline.closing = staying;
+            self.changes.notices.push(Notice::Closed(leaving));
         }
     }
 
@@ -173,20 +182,21 @@ impl Exchange {
         let reported = self.market.reported_events();
         let recorded = reported.is_some_and(|reported| !reported.is_streamed());
         // A minute that the recording does not have from its first second is no candle.
-        let whole = reported.is_some_and(|reported| reported.first_ts() <= self.minute_ts + 1_000);
+        let whole =
+            reported.is_some_and(|reported| reported.first_ts() <= self.timeline.minute_ts + 1_000);
         if recorded {
             let mut closed = Vec::new();
             for symbol in 0..self.states.len() {
                 let before = self.market.history(symbol).last().map(|last| last.close);
                 let forming = self.states[symbol].forming.take();
-                let flat = before.map(|close| Candle::at(self.minute_ts, close));
+                let flat = before.map(|close| Candle::at(self.timeline.minute_ts, close));
                 if let Some(candle) = forming.or(flat).filter(|_| whole) {
                     self.market.close(symbol, Some(candle));
                     closed.push((symbol, candle));
                 }
             }
             if !closed.is_empty() {
-                self.notices.push(Notice::Closed(closed));
+                self.changes.notices.push(Notice::Closed(closed));
             }
         }
         self.pay_funding();

@@ -45,7 +45,7 @@ impl Exchange {
         }
         let reducible = self.accounts[account].positions[symbol].reducible(side);
         let band = self.worst_price(symbol, side);
-        let now = self.now;
+        let now = self.timeline.now;
         self.states[symbol].waiting.retain(|other| *other != number);
         let Some(order) = self.orders.get_mut(&number) else { return };
         order.status = OrderStatus::New;
@@ -119,11 +119,11 @@ impl Exchange {
         if !order.link_id.is_empty() {
             account.link_ids.insert(order.link_id.clone(), number);
         }
-        self.ids.insert(order.id.clone(), number);
+        self.lookup.orders.insert(order.id.clone(), number);
         if order.status == OrderStatus::Untriggered {
             self.states[order.symbol].waiting.push(number);
         }
-        self.touched_orders.insert(number);
+        self.changes.orders.insert(number);
         self.orders.insert(number, order);
     }
 }
@@ -154,7 +154,7 @@ impl Exchange {
                 "ab not enough for new leverage",
             ));
         }
-        self.touched_positions.insert((account, symbol));
+        self.changes.positions.insert((account, symbol));
         self.settle();
         Ok(())
     }
