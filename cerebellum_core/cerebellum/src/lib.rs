@@ -17,6 +17,8 @@ pub mod execution;
 pub mod journal;
 /// Putting the parts together.
 pub mod process;
+/// What ends the process.
+pub mod process_error;
 /// Recorded public frames, read offline.
 pub mod replay_frames;
 /// The folder of the sockets.

@@ -10,10 +10,14 @@ use crate::{
     bybit::{keys::Keys, orders::Orders, rest::RestClient, unreadable::Unreadable, ws_trade},
     engine::{clock, market, sockets::Sockets, Engine, Gateway, Inbox},
     execution::{
-        model::{io::Input, limits::Limits},
+        model::{
+            io::Input,
+            limits::{Limits, LimitsError},
+        },
         Core, Setup,
     },
     journal::Journal,
+    process_error::ProcessError,
     run_folder,
     settings::{Settings, Venue},
     telemetry,
@@ -29,30 +33,30 @@ const STOP_IN: Duration = Duration::from_secs(4);
 ///
 /// # Errors
 /// One line that names the setting or the thing, and the next step.
-pub fn run(settings: Settings) -> Result<(), String> {
+pub fn run(settings: Settings) -> Result<(), ProcessError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
-        .map_err(|error| format!("runtime: {error}"))?;
+        .map_err(ProcessError::Runtime)?;
     let result = runtime.block_on(serve(settings));
     runtime.shutdown_timeout(Duration::from_millis(200));
     result
 }
 
-async fn serve(settings: Settings) -> Result<(), String> {
+async fn serve(settings: Settings) -> Result<(), ProcessError> {
     let keys = Keys::find(settings.keys.as_deref())?;
     let limits = read_limits(&settings)?;
     let _folder_lock = run_folder::claim(&settings.run_folder)?;
-    let journal = Journal::open(&settings.journal).map_err(|error| error.to_string())?;
+    let journal = Journal::open(&settings.journal)?;
     let metrics = match &settings.metrics {
         Some(address) => Some(telemetry::serve_metrics(address).await?),
         None => None,
     };
     // A limit on the size of files is an error of a write then, and no end.
-    let _size_limit = signal(SignalKind::from_raw(SIGXFSZ)).map_err(|error| error.to_string())?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
+    let _size_limit = signal(SignalKind::from_raw(SIGXFSZ)).map_err(ProcessError::Signals)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(ProcessError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ProcessError::Signals)?;
     let (mut engine, uplink) = start(settings.clone(), keys, limits, journal, metrics)?;
     let inbox = uplink.inbox.clone();
     tokio::spawn(reread_limits(settings, inbox.clone()));
@@ -60,12 +64,15 @@ async fn serve(settings: Settings) -> Result<(), String> {
     let mut connected = false;
     let ended = loop {
         tokio::select! {
-            ended = &mut engine => break ended.map_err(|error| format!("engine: {error}"))?,
+            ended = &mut engine => break ended.map_err(|source| ProcessError::Task { name: "engine", source })?,
             _ = terminate.recv() => break stop(&inbox, engine).await?,
             _ = interrupt.recv() => break stop(&inbox, engine).await?,
             done = &mut connecting, if !connected => {
                 connected = true;
-                let done = done.unwrap_or_else(|error| Err(format!("connecting: {error}")));
+                let done = match done {
+                    Ok(done) => done.map_err(ProcessError::from),
+                    Err(source) => Err(ProcessError::Task { name: "connecting", source }),
+                };
                 if let Err(error) = done {
                     break stop(&inbox, engine).await?.and(Err(error));
                 }
@@ -76,15 +83,15 @@ async fn serve(settings: Settings) -> Result<(), String> {
     ended
 }
 
-type EngineTask = tokio::task::JoinHandle<Result<(), String>>;
+type EngineTask = tokio::task::JoinHandle<Result<(), ProcessError>>;
 
-async fn stop(inbox: &Inbox, engine: EngineTask) -> Result<Result<(), String>, String> {
+async fn stop(inbox: &Inbox, engine: EngineTask) -> Result<Result<(), ProcessError>, ProcessError> {
     tracing::info!("stopping");
     let _ = inbox.stop();
     tokio::time::timeout(STOP_IN, engine)
         .await
-        .map_err(|_| "the engine did not stop in time; the journal is whole".to_owned())?
-        .map_err(|error| format!("engine: {error}"))
+        .map_err(|_| ProcessError::SlowStop)?
+        .map_err(|source| ProcessError::Task { name: "engine", source })
 }
 
 /// Binds the sockets and starts the engine; the uplink to the venue is left to the caller.
@@ -94,8 +101,7 @@ fn start(
     limits: Limits,
     journal: Journal,
     metrics: Option<String>,
-) -> Result<(EngineTask, Uplink), String> {
-    let broken = |error: crate::journal::JournalError| error.to_string();
+) -> Result<(EngineTask, Uplink), ProcessError> {
     let (inbox, queue) = Inbox::pair()?;
     let rest = RestClient::new(&settings.rest, keys, settings.receive_window_ms)?
         .reporting(Unreadable::new(inbox.clone()))
@@ -110,9 +116,9 @@ fn start(
         deadman_ms: settings.deadman_ms,
         flatten_on_deadman: settings.flatten_on_deadman,
         receive_window_ms: settings.receive_window_ms,
-        journal_id: journal.journal_id().map_err(broken)?,
+        journal_id: journal.journal_id()?,
     };
-    let recovered = journal.recover().map_err(broken)?;
+    let recovered = journal.recover()?;
     tracing::info!(
         open_orders = recovered.open_orders.len(),
         last_seq = recovered.last_seq,
@@ -125,7 +131,7 @@ fn start(
     std::thread::Builder::new()
         .name("market".to_owned())
         .spawn(move || market::run(&publisher, &market_receiver))
-        .map_err(|error| format!("market thread: {error}"))?;
+        .map_err(|source| ProcessError::Thread { name: "market", source })?;
     let ready = json!({
         "event": "ready",
         "commands": sockets.commands_address(),
@@ -157,9 +163,12 @@ fn start(
             drop(engine);
             let _ = ended.send(result);
         })
-        .map_err(|error| format!("engine thread: {error}"))?;
+        .map_err(|source| ProcessError::Thread { name: "engine", source })?;
     let engine = tokio::spawn(async move {
-        task.await.unwrap_or_else(|_| Err("the engine thread ended without a word".to_owned()))
+        match task.await {
+            Ok(result) => result.map_err(ProcessError::from),
+            Err(_) => Err(ProcessError::EngineGone),
+        }
     });
     let uplink =
         Uplink { settings, rest, inbox, market: market_sender, trade: runner, new_journal };
@@ -183,7 +192,7 @@ fn venue_name(venue: Venue) -> &'static str {
     }
 }
 
-fn read_limits(settings: &Settings) -> Result<Limits, String> {
+fn read_limits(settings: &Settings) -> Result<Limits, LimitsError> {
     settings.limits.as_deref().map_or_else(|| Ok(Limits::default()), Limits::read)
 }
 
@@ -197,8 +206,9 @@ async fn reread_limits(settings: Settings, inbox: Inbox) {
                 }
             }
             Err(error) => {
-                tracing::error!(error, "limits stay as they were");
-                let notice = Input::Notice { code: "limits_unreadable", text: error, symbol: None };
+                let text = error.to_string();
+                tracing::error!(error = text, "limits stay as they were");
+                let notice = Input::Notice { code: "limits_unreadable", text, symbol: None };
                 let _ = inbox.send(notice);
             }
         }

@@ -6,6 +6,23 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use protocol::wire::field::Symbol;
 use serde::Deserialize;
 
+/// A setting that cannot be taken: which one, its value and the next step.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SettingsError(String);
+
+impl From<&str> for SettingsError {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl From<String> for SettingsError {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
 /// The only hand that touches an exchange: takes intents over ZeroMQ, journals them on disk, sends
 /// them signed to Bybit v5, and publishes what happened.
 #[derive(Debug, Parser)]
@@ -210,7 +227,7 @@ impl Flags {
     ///
     /// # Errors
     /// The file, the key and the next step.
-    pub fn with_config(self) -> Result<Self, String> {
+    pub fn with_config(self) -> Result<Self, SettingsError> {
         let Some(path) = self.config.clone() else { return Ok(self) };
         let text = std::fs::read_to_string(&path)
             .map_err(|error| format!("config file {}: {error}; check --config", path.display()))?;
@@ -251,17 +268,18 @@ impl Flags {
     ///
     /// # Errors
     /// The setting, its value and the next step.
-    pub fn check(self) -> Result<Settings, String> {
+    pub fn check(self) -> Result<Settings, SettingsError> {
         let venue = self.venue.ok_or("--venue is missing; use paper, demo, testnet or live")?;
         if venue == Venue::Live && !self.i_understand_this_is_real_money {
             return Err("--venue live trades real money; \
                         add --i-understand-this-is-real-money if that is meant"
-                .to_owned());
+                .to_owned()
+                .into());
         }
         let (rest, ws, ws_public) = addresses(venue, self.rest, self.ws, self.ws_public)?;
         let journal = self.journal.ok_or("--journal is missing; name a file for the journal")?;
         if journal.as_os_str() == ":memory:" && venue != Venue::Paper {
-            return Err("--journal :memory: forgets every order; name a file".to_owned());
+            return Err("--journal :memory: forgets every order; name a file".into());
         }
         let run_folder =
             self.run_folder.ok_or("--run-folder is missing; name a folder for the sockets")?;
@@ -275,13 +293,17 @@ impl Flags {
                 .parse()
                 .map_err(|_| format!("--metrics {metrics} is not like 127.0.0.1:9100"))?;
             if !address.ip().is_loopback() {
-                return Err(format!("--metrics {metrics} is not loopback; use 127.0.0.1"));
+                return Err(format!("--metrics {metrics} is not loopback; use 127.0.0.1").into());
             }
         }
-        let at_least = |name: &str, value: Option<u32>, default: u32, least: u32| {
+        let at_least = |name: &str,
+                        value: Option<u32>,
+                        default: u32,
+                        least: u32|
+         -> Result<u32, SettingsError> {
             let value = value.unwrap_or(default);
             if value < least {
-                Err(format!("--{name} {value} is too small; use {least} or more"))
+                Err(format!("--{name} {value} is too small; use {least} or more").into())
             } else {
                 Ok(value)
             }
@@ -329,27 +351,28 @@ impl Flags {
 }
 
 /// The demo has no trade socket.
-fn order_route(venue: Venue, asked: Option<OrderRoute>) -> Result<OrderRoute, String> {
+fn order_route(venue: Venue, asked: Option<OrderRoute>) -> Result<OrderRoute, SettingsError> {
     match (venue, asked) {
         (Venue::Demo, Some(OrderRoute::Websocket)) => {
             Err("--orders websocket: Bybit's demo has no trade socket; use --orders rest"
-                .to_owned())
+                .to_owned()
+                .into())
         }
         (Venue::Demo, None) => Ok(OrderRoute::Rest),
         (_, asked) => Ok(asked.unwrap_or(OrderRoute::Websocket)),
     }
 }
 
-fn leverage(text: String) -> Result<String, String> {
+fn leverage(text: String) -> Result<String, SettingsError> {
     let number = rust_decimal::Decimal::from_str_exact(&text)
         .map_err(|_| format!("--leverage {text} is no number; use one such as 5"))?;
     if number < rust_decimal::Decimal::ONE {
-        return Err(format!("--leverage {text} is below 1; use 1 or more"));
+        return Err(format!("--leverage {text} is below 1; use 1 or more").into());
     }
     Ok(text)
 }
 
-fn symbols(texts: Option<Vec<String>>) -> Result<Vec<Symbol>, String> {
+fn symbols(texts: Option<Vec<String>>) -> Result<Vec<Symbol>, SettingsError> {
     let texts = texts.ok_or("--symbols is missing; name symbols such as BTCUSDT,ETHUSDT")?;
     let mut symbols: Vec<Symbol> = Vec::new();
     for text in &texts {
@@ -359,7 +382,7 @@ fn symbols(texts: Option<Vec<String>>) -> Result<Vec<Symbol>, String> {
         }
     }
     if symbols.is_empty() {
-        return Err("--symbols is empty; name symbols such as BTCUSDT,ETHUSDT".to_owned());
+        return Err("--symbols is empty; name symbols such as BTCUSDT,ETHUSDT".into());
     }
     Ok(symbols)
 }
@@ -370,7 +393,7 @@ fn addresses(
     rest: Option<String>,
     ws: Option<String>,
     ws_public: Option<String>,
-) -> Result<(String, String, String), String> {
+) -> Result<(String, String, String), SettingsError> {
     let known = match venue {
         Venue::Paper => None,
         Venue::Demo => Some((
@@ -388,28 +411,30 @@ fn addresses(
         }
     };
     let own_ws = ws.is_some();
-    let pick = |flag: &str, given: Option<String>, known: Option<&str>| -> Result<String, String> {
-        let Some(given) = given else {
-            return known
-                .map(str::to_owned)
-                .ok_or(format!("--{flag} is missing; the paper venue's ready line tells it"));
-        };
-        let given = given.trim_end_matches('/').to_owned();
-        let host = host_of(&given)
-            .ok_or(format!("--{flag} {given} is no address like http://127.0.0.1:8080"))?;
-        let allowed = is_loopback(host)
-            || known == Some(given.as_str())
-            || (venue == Venue::Live
-                && (given.starts_with("https://") || given.starts_with("wss://")));
-        if allowed {
-            Ok(given)
-        } else {
-            Err(format!(
+    let pick =
+        |flag: &str, given: Option<String>, known: Option<&str>| -> Result<String, SettingsError> {
+            let Some(given) = given else {
+                return known.map(str::to_owned).ok_or_else(|| {
+                    format!("--{flag} is missing; the paper venue's ready line tells it").into()
+                });
+            };
+            let given = given.trim_end_matches('/').to_owned();
+            let host = host_of(&given)
+                .ok_or(format!("--{flag} {given} is no address like http://127.0.0.1:8080"))?;
+            let allowed = is_loopback(host)
+                || known == Some(given.as_str())
+                || (venue == Venue::Live
+                    && (given.starts_with("https://") || given.starts_with("wss://")));
+            if allowed {
+                Ok(given)
+            } else {
+                Err(format!(
                 "--{flag} {given} does not belong to --venue {venue:?}; paper is loopback only, \
                  the other venues have their own hosts"
-            ))
-        }
-    };
+            )
+                .into())
+            }
+        };
     let rest = pick("rest", rest, known.map(|k| k.0))?;
     let private = pick("ws", ws, known.map(|k| k.1))?;
     let public = match ws_public {
@@ -443,7 +468,11 @@ fn is_loopback(host: &str) -> bool {
 /// The longest ipc path that the operating system takes.
 const LONGEST_PATH: usize = 107;
 
-fn socket_address(name: &str, given: Option<String>, run_folder: &Path) -> Result<String, String> {
+fn socket_address(
+    name: &str,
+    given: Option<String>,
+    run_folder: &Path,
+) -> Result<String, SettingsError> {
     let address = match given {
         Some(address) => address,
         None => {
@@ -458,14 +487,16 @@ fn socket_address(name: &str, given: Option<String>, run_folder: &Path) -> Resul
                 "the {name} socket's path has {} bytes, the system takes {LONGEST_PATH}: {path}; \
                  use a shorter --run-folder such as /tmp/crucible-1",
                 path.len()
-            ));
+            )
+            .into());
         }
         let folder = std::path::absolute(run_folder).unwrap_or_else(|_| run_folder.to_owned());
         if Path::new(path).parent() != Some(folder.as_path()) {
             return Err(format!(
                 "--{name} {address} lies outside the run folder {}, where others might reach it",
                 folder.display()
-            ));
+            )
+            .into());
         }
         return Ok(address);
     }
@@ -486,7 +517,8 @@ fn socket_address(name: &str, given: Option<String>, run_folder: &Path) -> Resul
     Err(format!(
         "--{name} {address} is neither ipc nor tcp on loopback; orders would travel unencrypted. \
          Bind loopback and use a tunnel (WireGuard or SSH)"
-    ))
+    )
+    .into())
 }
 
 #[cfg(test)]

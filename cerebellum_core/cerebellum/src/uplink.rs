@@ -35,6 +35,25 @@ const FILTERS_EVERY: Duration = Duration::from_secs(3_600);
 /// The longest wait between two tries of a step.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
+/// What asking again cannot mend.
+#[derive(Debug, thiserror::Error)]
+pub enum UplinkError {
+    /// A wrong key, an unknown symbol or a refused setting.
+    #[error(transparent)]
+    Refused(#[from] NoAnswer),
+    /// The journal begins while the account holds what another one knows.
+    #[error(
+        "the account holds {held}, of which the new journal {journal} knows nothing; name the \
+         journal that was used before (--journal), or close them at the venue first"
+    )]
+    UnknownBusiness {
+        /// Positions and orders.
+        held: String,
+        /// The new journal.
+        journal: String,
+    },
+}
+
 /// What the uplink needs.
 #[derive(Debug)]
 pub struct Uplink {
@@ -56,7 +75,7 @@ pub struct Uplink {
 ///
 /// # Errors
 /// What asking again cannot mend: a wrong key, an unknown symbol, a refused setting.
-pub async fn run(uplink: Uplink) -> Result<(), String> {
+pub async fn run(uplink: Uplink) -> Result<(), UplinkError> {
     let Uplink { settings, rest, inbox, market, trade, new_journal } = uplink;
     let offset_ms = until_answered("clock", &rest, || rest.sync_clock()).await?;
     let reported = alarm_of_clock(&inbox, offset_ms, 0);
@@ -68,11 +87,8 @@ pub async fn run(uplink: Uplink) -> Result<(), String> {
     if new_journal && settings.venue != Venue::Paper {
         let orders = until_answered("open orders", &rest, || rest.open_orders()).await?;
         if let Some(held) = unknown_business(&positions, &orders) {
-            return Err(format!(
-                "the account holds {held}, of which the new journal {} knows nothing; name the \
-                 journal that was used before (--journal), or close them at the venue first",
-                settings.journal.display()
-            ));
+            let journal = settings.journal.display().to_string();
+            return Err(UplinkError::UnknownBusiness { held, journal });
         }
     }
     for symbol in &settings.symbols {
@@ -132,7 +148,7 @@ async fn until_answered<T, W>(
     what: &'static str,
     rest: &RestClient,
     mut ask: impl FnMut() -> W,
-) -> Result<T, String>
+) -> Result<T, UplinkError>
 where
     W: Future<Output = Result<T, NoAnswer>>,
 {
@@ -145,7 +161,7 @@ where
                 waiting.set(0.0);
                 return Ok(answer);
             }
-            Err(error) if error.permanent => return Err(error.text),
+            Err(error) if error.permanent => return Err(error.into()),
             Err(error) => {
                 tries += 1;
                 waiting.set(1.0);

@@ -12,6 +12,7 @@ use rust_decimal::Decimal;
 use super::{
     candles::{CandleSequence, CandleStep, MINUTE_MS},
     features::{SecondClock, SecondFeatures},
+    frame_error::FrameError,
     ladder::{Ladder, Scales},
     public_frames::{BookFrame, CandleRow, CandlesFrame, Head, TradesFrame},
 };
@@ -132,10 +133,10 @@ impl MarketData {
     ///
     /// # Errors
     /// What cannot be read, with the frame's beginning; the frame is dropped.
-    pub fn frame(&mut self, text: &str, wall_ms: i64) -> Result<Vec<Outcome>, String> {
+    pub fn frame(&mut self, text: &str, wall_ms: i64) -> Result<Vec<Outcome>, FrameError> {
         let unreadable = |error: serde_json::Error| {
-            let start: String = text.chars().take(120).collect();
-            format!("public frame cannot be read: {error}: {start}")
+            let start = text.chars().take(120).collect();
+            FrameError::Json { error: error.to_string(), start }
         };
         // Nearly every frame is a book's, so it is read once, without a look at its head first.
         if text.starts_with(BOOK_FRAME) {
@@ -322,13 +323,20 @@ impl MarketData {
         out
     }
 
-    fn trades(&mut self, symbol: &Symbol, frame: &TradesFrame<'_>) -> Result<Vec<Outcome>, String> {
+    fn trades(
+        &mut self,
+        symbol: &Symbol,
+        frame: &TradesFrame<'_>,
+    ) -> Result<Vec<Outcome>, FrameError> {
         let mut out = Vec::with_capacity(frame.data.len());
         for row in &frame.data {
             let side = match row.side {
                 "Buy" => Side::Buy,
                 "Sell" => Side::Sell,
-                other => return Err(format!("trade of {symbol} with side {other:?}")),
+                other => {
+                    let side = other.to_owned();
+                    return Err(FrameError::Side { symbol: symbol.clone(), side });
+                }
             };
             out.push(Outcome::Publish(Market::Trade(Trade {
                 v: V1,
@@ -343,7 +351,11 @@ impl MarketData {
         Ok(out)
     }
 
-    fn candles(&mut self, symbol: &Symbol, frame: &CandlesFrame) -> Result<Vec<Outcome>, String> {
+    fn candles(
+        &mut self,
+        symbol: &Symbol,
+        frame: &CandlesFrame,
+    ) -> Result<Vec<Outcome>, FrameError> {
         let mut out = Vec::new();
         for row in frame.data.iter().filter(|row| row.confirm) {
             let candle = candle_of(symbol, row)?;
@@ -374,7 +386,7 @@ fn follow(symbol: &Symbol, _data: &SymbolData, step: CandleStep) -> Vec<Outcome>
 ///
 /// # Errors
 /// The number that cannot be read.
-pub fn candle_of(symbol: &Symbol, row: &CandleRow) -> Result<Candle, String> {
+pub fn candle_of(symbol: &Symbol, row: &CandleRow) -> Result<Candle, FrameError> {
     let close_ts = believe(row.start.saturating_add(MINUTE_MS), "end of a candle")?;
     Ok(Candle {
         v: V1,

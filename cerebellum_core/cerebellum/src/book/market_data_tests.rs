@@ -148,7 +148,7 @@ fn a_frame_of_an_absurd_time_is_dropped_and_market_time_stays() {
         let slow = fast.replacen('{', r#"{"cts2":1,"#, 1);
         let kline = candle(if ts == 0 { beyond } else { ts - 60_000 }, true);
         for frame in [fast, slow, trade(ts), kline] {
-            let error = data.frame(&frame, 0).unwrap_err();
+            let error = data.frame(&frame, 0).unwrap_err().to_string();
             assert!(error.contains("is no time between 1970 and 2100"), "{error}");
         }
         assert_eq!(data.market_ms(), 1_000);

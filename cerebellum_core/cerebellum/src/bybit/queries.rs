@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
+    read_error::ReadError,
     rest::{NoAnswer, RestClient},
     rows::{self, number, Row, Traded},
 };
@@ -101,7 +102,7 @@ impl RestClient {
         path: &str,
         rows: &[Row],
         traded: &Traded,
-        read: impl Fn(&Row) -> Result<T, String>,
+        read: impl Fn(&Row) -> Result<T, ReadError>,
     ) -> Result<Vec<T>, NoAnswer> {
         let mut all = Vec::with_capacity(rows.len());
         for row in rows {
@@ -279,10 +280,13 @@ impl RestClient {
 ///
 /// # Errors
 /// The field that is missing or cannot be read.
-pub fn instrument(row: &Value) -> Result<Instrument, String> {
+pub fn instrument(row: &Value) -> Result<Instrument, ReadError> {
     let field = |filter: &str, name: &str| {
         let text = row.get(filter).and_then(|f| f.get(name)).and_then(Value::as_str);
-        let text = text.ok_or_else(|| format!("{filter}.{name} is missing in row {row}"))?;
+        let text = text.ok_or_else(|| ReadError::Missing {
+            field: format!("{filter}.{name}"),
+            row: row.to_string(),
+        })?;
         number(name, text)
     };
     let instrument = Instrument {
@@ -296,7 +300,7 @@ pub fn instrument(row: &Value) -> Result<Instrument, String> {
         min_notional: field("lotSizeFilter", "minNotionalValue")?,
     };
     if instrument.tick_size <= Decimal::ZERO || instrument.qty_step <= Decimal::ZERO {
-        return Err("tickSize and qtyStep must be above zero".to_owned());
+        return Err(ReadError::Steps);
     }
     Ok(instrument)
 }
@@ -305,11 +309,11 @@ pub fn instrument(row: &Value) -> Result<Instrument, String> {
 ///
 /// # Errors
 /// The field that is missing or cannot be read.
-pub fn candle(symbol: &Symbol, row: &[String]) -> Result<Candle, String> {
+pub fn candle(symbol: &Symbol, row: &[String]) -> Result<Candle, ReadError> {
     let [start, open, high, low, close, volume, turnover, ..] = row else {
-        return Err(format!("candle of {symbol} with {} fields", row.len()));
+        return Err(ReadError::Candle { symbol: symbol.to_string(), fields: row.len() });
     };
-    let open_ts: u64 = start.parse().map_err(|_| format!("candle start {start:?} is no time"))?;
+    let open_ts: u64 = start.parse().map_err(|_| ReadError::CandleStart(start.clone()))?;
     let close_ts = believe(open_ts.saturating_add(MINUTE_MS), "end of a candle")?;
     Ok(Candle {
         v: V1,

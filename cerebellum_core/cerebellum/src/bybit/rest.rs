@@ -16,6 +16,7 @@ use super::{
     keys::Keys,
     outcome::Answer,
     pause::{Pause, PAUSE},
+    read_error::ReadError,
     refused_key,
     rows::Traded,
     unreadable::Unreadable,
@@ -67,7 +68,8 @@ pub struct RestClient {
 }
 
 /// Why a question has no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
 pub struct NoAnswer {
     /// What was seen instead.
     pub text: String,
@@ -91,11 +93,10 @@ impl NoAnswer {
     }
 }
 
-impl std::fmt::Display for NoAnswer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.text)
-    }
-}
+/// Why there is no client: the TLS side cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("HTTP client: {0}")]
+pub struct ClientError(reqwest::Error);
 
 /// The envelope of every reply.
 #[derive(Debug, Deserialize)]
@@ -127,7 +128,7 @@ impl RestClient {
     ///
     /// # Errors
     /// When the TLS side cannot be set up.
-    pub fn new(base: &str, keys: Keys, receive_window_ms: i64) -> Result<Self, String> {
+    pub fn new(base: &str, keys: Keys, receive_window_ms: i64) -> Result<Self, ClientError> {
         let http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(3))
             .timeout(Duration::from_secs(5))
@@ -135,7 +136,7 @@ impl RestClient {
             .tcp_nodelay(true)
             .pool_idle_timeout(Duration::from_secs(30))
             .build()
-            .map_err(|error| format!("HTTP client: {error}"))?;
+            .map_err(ClientError)?;
         Ok(Self {
             http,
             base: base.trim_end_matches('/').to_owned(),
@@ -180,7 +181,7 @@ impl RestClient {
 
     /// Reports that an answer cannot be read, and makes it no answer.
     #[must_use]
-    pub fn unreadable(&self, path: &str, text: String) -> NoAnswer {
+    pub fn unreadable(&self, path: &str, text: impl std::fmt::Display) -> NoAnswer {
         self.unreadable.report(path, &text);
         NoAnswer::passing(format!("{path}: {text}"))
     }
@@ -368,8 +369,9 @@ impl RestClient {
 ///
 /// # Errors
 /// What cannot be read.
-pub fn read_envelope(body: &[u8]) -> Result<(i64, Value), String> {
-    let envelope: Envelope = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+pub fn read_envelope(body: &[u8]) -> Result<(i64, Value), ReadError> {
+    let envelope: Envelope =
+        serde_json::from_slice(body).map_err(|error| ReadError::Json(error.to_string()))?;
     Ok((envelope.code, envelope.result))
 }
 

@@ -31,7 +31,8 @@ impl Unreadable {
     }
 
     /// Reports that something of a place (a path, a topic) cannot be read.
-    pub fn report(&self, place: &str, text: &str) {
+    pub fn report(&self, place: &str, text: impl std::fmt::Display) {
+        let text = text.to_string();
         metrics::counter!("cerebellum_unreadable_total", "place" => place.to_owned()).increment(1);
         tracing::error!(place, text, "the venue sent what cannot be read");
         if !self.is_due(place, QUIET) {
@@ -57,7 +58,7 @@ impl Unreadable {
     }
 
     /// The same of a symbol that is not traded here, so that it hides nothing of one that is.
-    pub fn show_foreign(&self, place: &str, text: &str) {
+    pub fn show_foreign(&self, place: &str, text: impl std::fmt::Display) {
         self.report(&format!("{place} of a symbol not traded here"), text);
     }
 

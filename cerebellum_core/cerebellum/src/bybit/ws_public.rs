@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     rest::RestClient,
+    session_error::SessionError,
     socket::{BackOff, Keepalive, Socket},
     wall_ms,
 };
@@ -60,9 +61,9 @@ pub async fn run(
             Ok(()) => return,
             Err(why) => why,
         };
-        tracing::warn!(why, "public streams are down");
+        tracing::warn!(%why, "public streams are down");
         metrics::counter!("cerebellum_reconnects_total", "stream" => "public").increment(1);
-        let outcomes = data.disconnected(&why);
+        let outcomes = data.disconnected(&why.to_string());
         if outlets.act(outcomes).is_err() {
             return;
         }
@@ -76,7 +77,7 @@ async fn session(
     outlets: &Outlets,
     answers: &mut mpsc::UnboundedReceiver<Backfill>,
     back_off: &mut BackOff,
-) -> Result<(), String> {
+) -> Result<(), SessionError> {
     let mut socket = Socket::connect(&setup.url, setup.keepalive).await?;
     for symbol in &setup.symbols {
         let topics = [
@@ -122,7 +123,7 @@ async fn session(
                     socket.send(json!({"op": "subscribe", "args": topic}).to_string()).await?;
                 }
                 Outcome::Answer { op, success: false, text } => {
-                    return Err(format!("{op} refused: {text}"));
+                    return Err(SessionError::Refused { op: op.clone(), text: text.clone() });
                 }
                 _ => {}
             }

@@ -26,7 +26,9 @@ use tokio::{
 use super::{
     keys::Keys,
     outcome::Answer,
+    read_error::ReadError,
     rest::{answer_of, RestClient},
+    session_error::SessionError,
     socket::{BackOff, Keepalive, Socket},
 };
 
@@ -120,11 +122,11 @@ impl TradeFrame {
     ///
     /// # Errors
     /// What cannot be read, with the frame's beginning.
-    pub fn read(text: &str, keys: &Keys) -> Result<Self, String> {
+    pub fn read(text: &str, keys: &Keys) -> Result<Self, ReadError> {
         let read = serde_json::from_str::<Self>(text);
         let mut frame = read.map_err(|error| {
-            let start: String = keys.hide(text).chars().take(200).collect();
-            format!("trade frame cannot be read: {error}: {start}")
+            let start = keys.hide(text).chars().take(200).collect();
+            ReadError::TradeFrame { error: error.to_string(), start }
         })?;
         frame.text = keys.hide(&frame.text);
         Ok(frame)
@@ -173,7 +175,7 @@ pub async fn run(url: String, rest: RestClient, keepalive: Keepalive, runner: Tr
                 }
             }
         };
-        tracing::warn!(why, "trade socket is down; orders go by REST");
+        tracing::warn!(%why, "trade socket is down; orders go by REST");
         metrics::counter!("cerebellum_reconnects_total", "stream" => "trade").increment(1);
         meanwhile(tokio::time::sleep(back_off.wait()), &mut errands).await;
     }
@@ -195,7 +197,7 @@ async fn meanwhile<T>(
 }
 
 /// Connects and logs in.
-async fn open(url: &str, rest: &RestClient, keepalive: Keepalive) -> Result<Socket, String> {
+async fn open(url: &str, rest: &RestClient, keepalive: Keepalive) -> Result<Socket, SessionError> {
     let mut socket = Socket::connect(url, keepalive).await?;
     let expires = rest.clock().now_ms().saturating_add(10_000);
     let signature = sign_ws_login(rest.keys().secret(), &expires.to_string());
@@ -211,12 +213,18 @@ async fn open(url: &str, rest: &RestClient, keepalive: Keepalive) -> Result<Sock
                 0 => Ok(socket),
                 code => {
                     rest.login_refused("trade socket", &format!("{code}: {}", frame.text));
-                    Err(format!("{url}: auth refused: {code}: {}", frame.text))
+                    let text = format!("{code}: {}", frame.text);
+                    Err(login_fault(url, SessionError::Refused { op: "auth".to_owned(), text }))
                 }
             };
         }
     }
-    Err(format!("{url}: no answer to auth in {} s", LOGIN.as_secs()))
+    let seconds = LOGIN.as_secs();
+    Err(login_fault(url, SessionError::NoAnswer { op: "auth".to_owned(), seconds }))
+}
+
+fn login_fault(url: &str, error: SessionError) -> SessionError {
+    SessionError::Login { url: url.to_owned(), source: Box::new(error) }
 }
 
 struct Flight {
@@ -273,12 +281,15 @@ async fn session(
     rest: &RestClient,
     up: &AtomicBool,
     errands: &mut mpsc::UnboundedReceiver<Errand>,
-) -> Result<(), String> {
+) -> Result<(), SessionError> {
     // Unique among connections, too: an id that the venue saw before is refused.
     let name = uuid::Uuid::new_v4().simple().to_string();
     let mut flights = Flights::default();
     let ended = exchange(socket, rest, up, errands, &name[..12], &mut flights).await;
-    flights.lose_all(ended.as_ref().err().map_or("stopped", String::as_str));
+    match &ended {
+        Ok(()) => flights.lose_all("stopped"),
+        Err(why) => flights.lose_all(&why.to_string()),
+    }
     ended
 }
 
@@ -289,11 +300,11 @@ async fn exchange(
     errands: &mut mpsc::UnboundedReceiver<Errand>,
     name: &str,
     flights: &mut Flights,
-) -> Result<(), String> {
+) -> Result<(), SessionError> {
     let mut leaving = false;
     loop {
         if leaving && flights.waiting.is_empty() {
-            return Err("the venue restarts its socket".to_owned());
+            return Err(SessionError::Restarting);
         }
         tokio::select! {
             biased;
@@ -332,7 +343,7 @@ async fn exchange(
             },
         }
         if flights.expire(socket.last_received()) {
-            return Err(format!("silent for {} s after a request", ANSWER.as_secs()));
+            return Err(SessionError::Silent(ANSWER.as_secs()));
         }
     }
 }

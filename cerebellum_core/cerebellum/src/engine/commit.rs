@@ -12,7 +12,7 @@ use protocol::wire::{
     Reply,
 };
 
-use super::{clock, deferred::Deferred, thread::Engine};
+use super::{clock, deferred::Deferred, error::EngineError, thread::Engine};
 use crate::execution::model::{
     io::{AmendOutcome, CreateOutcome, Effect, Input},
     journaling::Journaling,
@@ -27,7 +27,7 @@ const LAST_ROWS: Duration = Duration::from_secs(3);
 
 impl Engine {
     /// Commits; returns what may be done now.
-    pub(super) fn keep(&mut self, later: Vec<Deferred>) -> Result<Vec<Deferred>, String> {
+    pub(super) fn keep(&mut self, later: Vec<Deferred>) -> Result<Vec<Deferred>, EngineError> {
         let now = clock::now().ms;
         let holds = matches!(self.held.condition, Journaling::Held(_));
         if holds && now < self.held.retry_at {
@@ -52,12 +52,12 @@ impl Engine {
                 self.set_condition(Journaling::Held(error.to_string()));
                 Ok(self.release_exits(later))
             }
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(error.into()),
         }
     }
 
     /// Tries for a while to write what still waits, because the process ends.
-    pub(super) fn keep_last_rows(&mut self) -> Result<(), String> {
+    pub(super) fn keep_last_rows(&mut self) -> Result<(), EngineError> {
         let begun = Instant::now();
         while self.journal.waiting() > 0 {
             match self.journal.commit() {
@@ -65,9 +65,9 @@ impl Engine {
                 Err(error) if error.may_pass() && begun.elapsed() < LAST_ROWS => {
                     std::thread::sleep(Duration::from_millis(100));
                 }
-                Err(error) => {
+                Err(source) => {
                     let rows = self.journal.waiting();
-                    return Err(format!("stopped with {rows} rows that are not on disk: {error}"));
+                    return Err(EngineError::RowsLost { rows, source });
                 }
             }
         }

@@ -16,6 +16,8 @@ pub mod clock;
 mod commit;
 /// What must wait until rows are on disk.
 mod deferred;
+/// What ends the engine.
+mod error;
 /// Doing what the core asks of the venue.
 mod gateway;
 /// What waits while the journal takes no rows.
@@ -40,6 +42,7 @@ pub mod sockets;
 mod thread;
 
 pub use self::{
+    error::EngineError,
     gateway::Gateway,
     message::Message,
     queue::{Inbox, Queue},

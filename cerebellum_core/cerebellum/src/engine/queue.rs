@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use super::message::Message;
+use super::{error::EngineError, message::Message};
 use crate::execution::model::io::Input;
 
 /// The sending end; cheap to clone.
@@ -38,10 +38,10 @@ pub struct Queue {
 ///
 /// # Errors
 /// When the operating system gives no socket pair.
-pub fn pair() -> Result<(Inbox, Queue), String> {
-    let (ours, theirs) = UnixStream::pair().map_err(|error| format!("socket pair: {error}"))?;
+pub fn pair() -> Result<(Inbox, Queue), EngineError> {
+    let (ours, theirs) = UnixStream::pair().map_err(EngineError::Pair)?;
     for end in [&ours, &theirs] {
-        end.set_nonblocking(true).map_err(|error| format!("socket pair: {error}"))?;
+        end.set_nonblocking(true).map_err(EngineError::Pair)?;
     }
     let (sender, receiver) = mpsc::channel();
     let wake_up = Arc::new(WakeUp {
@@ -58,7 +58,7 @@ impl Inbox {
     ///
     /// # Errors
     /// When the operating system gives no socket pair.
-    pub fn pair() -> Result<(Self, Queue), String> {
+    pub fn pair() -> Result<(Self, Queue), EngineError> {
         pair()
     }
 

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use protocol::wire::{ErrorCode, Fault};
 
 use super::{
-    clock, deferred::Deferred, gateway::Gateway, held::Held, logging::note, queue::Queue,
-    refusal::error_reply, sockets::Sockets,
+    clock, deferred::Deferred, error::EngineError, gateway::Gateway, held::Held, logging::note,
+    queue::Queue, refusal::error_reply, sockets::Sockets,
 };
 use crate::{execution::Core, journal::Journal};
 
@@ -69,11 +69,11 @@ impl Engine {
     ///
     /// # Errors
     /// When rows contradict the journal or a socket fails; a restart is safe.
-    pub fn run(&mut self, ready: &mut dyn FnMut()) -> Result<(), String> {
+    pub fn run(&mut self, ready: &mut dyn FnMut()) -> Result<(), EngineError> {
         loop {
             self.wait()?;
             let mut later = Vec::new();
-            let stop = self.take_batch(&mut later).map_err(|error| error.to_string())?;
+            let stop = self.take_batch(&mut later)?;
             let commit = Instant::now();
             let mut later = self.keep(later)?;
             let committed_in = commit.elapsed();
@@ -100,7 +100,7 @@ impl Engine {
     }
 
     /// Waits for a command, a message or the next tick.
-    fn wait(&mut self) -> Result<(), String> {
+    fn wait(&mut self) -> Result<(), EngineError> {
         let patience = if self.pressed || !self.held.pending.is_empty() {
             0
         } else if self.answered_at.is_some_and(|at| at.elapsed() < ATTENTION) {
@@ -127,7 +127,7 @@ impl Engine {
         }
     }
 
-    fn act(&mut self, thing: Deferred, ready: &mut dyn FnMut()) -> Result<(), String> {
+    fn act(&mut self, thing: Deferred, ready: &mut dyn FnMut()) -> Result<(), EngineError> {
         match thing {
             Deferred::Reply(client, reply) => self.sockets.reply(&client, &reply),
             Deferred::Replay { client, request_id, since_seq, limit } => {
@@ -138,7 +138,7 @@ impl Engine {
                         let fault = Fault::new(ErrorCode::Internal, asked, error.to_string());
                         error_reply(fault, self.core.market_ms())
                     }
-                    Err(error) => return Err(error.to_string()),
+                    Err(error) => return Err(error.into()),
                 };
                 self.sockets.reply(&client, &reply)
             }

@@ -3,19 +3,12 @@
 use rusqlite::ErrorCode;
 
 /// What went wrong with the journal, with the next step.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
 pub struct JournalError {
     text: String,
     may_pass: bool,
 }
-
-impl std::fmt::Display for JournalError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl std::error::Error for JournalError {}
 
 impl From<rusqlite::Error> for JournalError {
     fn from(error: rusqlite::Error) -> Self {
@@ -37,8 +30,8 @@ impl From<rusqlite::Error> for JournalError {
 impl JournalError {
     /// An error with its own words.
     #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), may_pass: false }
+    pub fn new(text: impl std::fmt::Display) -> Self {
+        Self { text: text.to_string(), may_pass: false }
     }
 
     /// Whether the same may work later: a disk without room, a journal that another program holds.

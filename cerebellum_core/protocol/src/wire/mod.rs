@@ -23,10 +23,10 @@ mod ordered;
 pub mod reply;
 
 pub use command::Command;
-pub use decimal_text::DecimalText;
+pub use decimal_text::{DecimalError, DecimalText};
 pub use event::Event;
 pub use fault::{ErrorCode, Fault, RejectCode};
-pub use field::WIRE_VERSION;
+pub use field::{FieldError, WIRE_VERSION};
 pub use frame::{decode, encode, request_id_of, Family, MAX_FRAME_BYTES};
 pub use market::Market;
 pub use reply::Reply;

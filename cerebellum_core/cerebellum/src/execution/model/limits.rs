@@ -19,6 +19,36 @@ pub struct Limits {
     pub venue: VenueLimits,
 }
 
+/// Limits that cannot be put in force.
+#[derive(Debug, thiserror::Error)]
+pub enum LimitsError {
+    /// The file cannot be read.
+    #[error("limits file {path}: {source}; check --limits")]
+    Unreadable {
+        /// Where it should lie.
+        path: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The file holds no such limits.
+    #[error("limits file {path}: {source}")]
+    File {
+        /// Where it lies.
+        path: String,
+        /// What is wrong.
+        source: Box<LimitsError>,
+    },
+    /// The text is no TOML of limits.
+    #[error("{0}; money is a string such as \"25000\"")]
+    Text(String),
+    /// An amount that is not above zero.
+    #[error("{0} must be above zero; leave it out for no limit")]
+    NotPositive(&'static str),
+    /// A count of none.
+    #[error("{0} is 0; use 1 or more")]
+    Zero(&'static str),
+}
+
 /// `[order]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -90,11 +120,10 @@ impl Limits {
     /// Reads limits from TOML text.
     ///
     /// # Errors
-    /// A sentence that names the field and what is asked for.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let limits: Self = toml::from_str(text).map_err(|error| {
-            format!("{}; money is a string such as \"25000\"", error.to_string().trim())
-        })?;
+    /// The field and what is asked for.
+    pub fn parse(text: &str) -> Result<Self, LimitsError> {
+        let limits: Self = toml::from_str(text)
+            .map_err(|error| LimitsError::Text(error.to_string().trim().to_owned()))?;
         limits.check()?;
         Ok(limits)
     }
@@ -102,11 +131,13 @@ impl Limits {
     /// Reads limits from a file.
     ///
     /// # Errors
-    /// A sentence that names the file, the field and the next step.
-    pub fn read(path: &Path) -> Result<Self, String> {
+    /// The file, the field and the next step.
+    pub fn read(path: &Path) -> Result<Self, LimitsError> {
+        let shown = || path.display().to_string();
         let text = std::fs::read_to_string(path)
-            .map_err(|error| format!("limits file {}: {error}; check --limits", path.display()))?;
-        Self::parse(&text).map_err(|error| format!("limits file {}: {error}", path.display()))
+            .map_err(|source| LimitsError::Unreadable { path: shown(), source })?;
+        Self::parse(&text)
+            .map_err(|error| LimitsError::File { path: shown(), source: Box::new(error) })
     }
 
     /// Every limit by its name, as text; `none` where it does not bind.
@@ -131,8 +162,8 @@ impl Limits {
     /// Checks what the kinds of the fields leave open.
     ///
     /// # Errors
-    /// A sentence that names the field and what is asked for.
-    pub fn check(&self) -> Result<(), String> {
+    /// The field and what is asked for.
+    pub fn check(&self) -> Result<(), LimitsError> {
         let positive = [
             ("order.max_notional", self.order.max_notional),
             ("position.max_notional", self.position.max_notional),
@@ -142,7 +173,7 @@ impl Limits {
         ];
         for (name, value) in positive {
             if value.is_some_and(|value| value <= Decimal::ZERO) {
-                return Err(format!("{name} must be above zero; leave it out for no limit"));
+                return Err(LimitsError::NotPositive(name));
             }
         }
         let counts = [
@@ -153,7 +184,7 @@ impl Limits {
         ];
         for (name, value) in counts {
             if value == 0 {
-                return Err(format!("{name} is 0; use 1 or more"));
+                return Err(LimitsError::Zero(name));
             }
         }
         Ok(())

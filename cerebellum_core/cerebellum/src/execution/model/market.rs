@@ -6,15 +6,23 @@ use rust_decimal::Decimal;
 /// never goes back, past every deadline.
 const LATEST_MS: u64 = 4_102_444_800_000;
 
+/// A time of the venue that is not believed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} {ts} is no time between 1970 and 2100")]
+pub struct ImplausibleTime {
+    what: String,
+    ts: u64,
+}
+
 /// Takes a time that the venue reported, ms.
 ///
 /// # Errors
 /// What it was a time of, if it lies before 1970 or after 2100.
-pub fn believe(ts: u64, what: impl std::fmt::Display) -> Result<u64, String> {
+pub fn believe(ts: u64, what: impl std::fmt::Display) -> Result<u64, ImplausibleTime> {
     if (1..=LATEST_MS).contains(&ts) {
         Ok(ts)
     } else {
-        Err(format!("{what} {ts} is no time between 1970 and 2100"))
+        Err(ImplausibleTime { what: what.to_string(), ts })
     }
 }
 
