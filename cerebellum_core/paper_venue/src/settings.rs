@@ -150,26 +150,9 @@ pub const MOST_DAYS: u32 = 3_650;
 /// # Errors
 /// One line that names the setting, its value and what to do.
 pub fn read(flags: Flags) -> Result<Settings, String> {
-    let file = match &flags.config {
-        None => Flags::default(),
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| format!("cannot read --config {}: {error}", path.display()))?;
-            toml::from_str(&text).map_err(|error| {
-                let line = error.message().lines().next().unwrap_or("").to_owned();
-                format!("--config {} is not as expected: {line}", path.display())
-            })?
-        }
-    };
+    let file = read_config(flags.config.as_deref())?;
     let address = flags.rest.or(file.rest).unwrap_or_else(|| "127.0.0.1:0".to_owned());
-    let rest: SocketAddr = address
-        .parse()
-        .map_err(|_| format!("--rest {address} is not an address like 127.0.0.1:8000"))?;
-    if !rest.ip().is_loopback() {
-        return Err(format!(
-            "--rest {address} is not loopback; the paper venue serves 127.0.0.1 or [::1] only"
-        ));
-    }
+    let rest = loopback(&address)?;
     let allow_host = flags.allow_host.or(file.allow_host).unwrap_or_default();
     if let Some(name) = allow_host.iter().find(|name| name.parse::<Authority>().is_err()) {
         return Err(format!("--allow-host {name} is not a name like venue.lan:8300"));
@@ -189,44 +172,25 @@ pub fn read(flags: Flags) -> Result<Settings, String> {
     }
     let funding = flags.funding.or(file.funding);
     let instruments = flags.instruments.or(file.instruments);
-    for (name, place) in [("--funding", &funding), ("--instruments", &instruments)] {
-        if let Some(place) = place.as_ref().filter(|_| candles.is_none()) {
-            return Err(format!(
-                "{name} {} belongs to a replay of candles: give --market replay and --candles, or \
-                 leave it out",
-                place.display()
-            ));
-        }
+    if candles.is_none() {
+        check_unused(&[
+            ("--funding", funding.as_deref()),
+            ("--instruments", instruments.as_deref()),
+        ])?;
     }
     let mirror_rest = flags.mirror_rest.or(file.mirror_rest);
     let mirror_rest = mirror_rest.unwrap_or_else(|| "https://api.bybit.com".to_owned());
     let mirror_ws = flags.mirror_ws.or(file.mirror_ws);
     let mirror_ws = mirror_ws.unwrap_or_else(|| "wss://stream.bybit.com".to_owned());
-    for (name, url, schemes) in [
-        ("--mirror-rest", &mirror_rest, ["http://", "https://"]),
-        ("--mirror-ws", &mirror_ws, ["ws://", "wss://"]),
-    ] {
-        if !schemes.iter().any(|scheme| url.starts_with(scheme)) {
-            return Err(format!(
-                "{name} {url} does not begin with {} or {}",
-                schemes[0], schemes[1]
-            ));
-        }
-    }
+    check_scheme("--mirror-rest", &mirror_rest, ["http://", "https://"])?;
+    check_scheme("--mirror-ws", &mirror_ws, ["ws://", "wss://"])?;
     let usual: &[&str] =
         if market == MarketKind::Replay { &[] } else { &["BTCUSDT", "ETHUSDT", "SOLUSDT"] };
-    let symbols = flags
+    let symbols: Vec<String> = flags
         .symbols
         .or(file.symbols)
         .unwrap_or_else(|| usual.iter().map(|&s| s.to_owned()).collect());
-    for (index, symbol) in symbols.iter().enumerate() {
-        if !is_symbol(symbol) {
-            return Err(format!("--symbols {symbol} is not a symbol like BTCUSDT"));
-        }
-        if symbols[..index].contains(symbol) {
-            return Err(format!("--symbols names {symbol} twice"));
-        }
-    }
+    check_symbols(&symbols)?;
     if market != MarketKind::Replay && symbols.is_empty() {
         return Err("--symbols is empty; name at least one like BTCUSDT".to_owned());
     }
@@ -242,18 +206,7 @@ pub fn read(flags: Flags) -> Result<Settings, String> {
         return Err(format!("--history-days {history_days} is more than ten years ({MOST_DAYS})"));
     }
     let (start, origin) = (flags.start.or(file.start), flags.origin.or(file.origin));
-    for (name, value) in [("--start", start), ("--origin", origin)] {
-        if let Some(value) = value.filter(|value| !(0..=4_102_444_800_000).contains(value)) {
-            return Err(format!(
-                "{name} {value} is not a time in milliseconds between 1970 and 2100"
-            ));
-        }
-    }
-    if let (Some(start), Some(origin)) = (start, origin) {
-        if origin > start {
-            return Err(format!("--origin {origin} is later than --start {start}"));
-        }
-    }
+    check_times(start, origin)?;
     #[allow(clippy::float_cmp)]
     let own_time = stepped || speed != 1.0 || start.is_some() || origin.is_some();
     if market == MarketKind::Mirror && own_time {
@@ -286,6 +239,75 @@ pub fn read(flags: Flags) -> Result<Settings, String> {
         id_salt: flags.id_salt.or(file.id_salt).unwrap_or(0),
         address_limit: flags.address_limit.or(file.address_limit).unwrap_or(600),
     })
+}
+
+fn read_config(path: Option<&Path>) -> Result<Flags, String> {
+    let Some(path) = path else { return Ok(Flags::default()) };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("cannot read --config {}: {error}", path.display()))?;
+    toml::from_str(&text).map_err(|error| {
+        let line = error.message().lines().next().unwrap_or("").to_owned();
+        format!("--config {} is not as expected: {line}", path.display())
+    })
+}
+
+fn loopback(address: &str) -> Result<SocketAddr, String> {
+    let rest: SocketAddr = address
+        .parse()
+        .map_err(|_| format!("--rest {address} is not an address like 127.0.0.1:8000"))?;
+    if !rest.ip().is_loopback() {
+        return Err(format!(
+            "--rest {address} is not loopback; the paper venue serves 127.0.0.1 or [::1] only"
+        ));
+    }
+    Ok(rest)
+}
+
+/// Places that nothing but a replay of candles reads.
+fn check_unused(places: &[(&str, Option<&Path>)]) -> Result<(), String> {
+    match places.iter().find_map(|(name, place)| Some((name, (*place)?))) {
+        None => Ok(()),
+        Some((name, place)) => Err(format!(
+            "{name} {} belongs to a replay of candles: give --market replay and --candles, or \
+             leave it out",
+            place.display()
+        )),
+    }
+}
+
+fn check_scheme(name: &str, url: &str, schemes: [&str; 2]) -> Result<(), String> {
+    if schemes.iter().any(|scheme| url.starts_with(scheme)) {
+        return Ok(());
+    }
+    Err(format!("{name} {url} does not begin with {} or {}", schemes[0], schemes[1]))
+}
+
+fn check_symbols(symbols: &[String]) -> Result<(), String> {
+    for (index, symbol) in symbols.iter().enumerate() {
+        if !is_symbol(symbol) {
+            return Err(format!("--symbols {symbol} is not a symbol like BTCUSDT"));
+        }
+        if symbols[..index].contains(symbol) {
+            return Err(format!("--symbols names {symbol} twice"));
+        }
+    }
+    Ok(())
+}
+
+fn check_times(start: Option<i64>, origin: Option<i64>) -> Result<(), String> {
+    for (name, value) in [("--start", start), ("--origin", origin)] {
+        if let Some(value) = value.filter(|value| !(0..=4_102_444_800_000).contains(value)) {
+            return Err(format!(
+                "{name} {value} is not a time in milliseconds between 1970 and 2100"
+            ));
+        }
+    }
+    match (start, origin) {
+        (Some(start), Some(origin)) if origin > start => {
+            Err(format!("--origin {origin} is later than --start {start}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A step that keeps the venue at 120 steps per wall second or fewer.

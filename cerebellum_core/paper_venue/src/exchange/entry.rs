@@ -191,6 +191,13 @@ impl Exchange {
         let Some(old) = old else {
             return Err(Refusal::new(codes::ORDER_NOT_FOUND, "order not exists"));
         };
+        let new = self.amended(fields, &old)?;
+        self.check_amended(number, &old, &new)?;
+        Ok(self.replace(number, &old, new))
+    }
+
+    /// An order with the terms that a request asks for.
+    fn amended(&self, fields: Fields<'_>, old: &Order) -> Result<Order, Refusal> {
         let mut new = old.clone();
         let instrument = &self.instruments()[old.symbol];
         let (ticks, steps) = (instrument.price_decimals, instrument.qty_decimals);
@@ -228,25 +235,30 @@ impl Exchange {
         if let Some(by) = fields.one_of("slTriggerBy", &TRIGGER_PRICES)? {
             new.terms.stop_loss_by = by;
         }
+        Ok(new)
+    }
+
+    /// Whether new terms differ, lie where they may, and can be afforded.
+    fn check_amended(&mut self, number: u64, old: &Order, new: &Order) -> Result<(), Refusal> {
         let terms = |order: &Order| {
             let exits = (order.take_profit, order.stop_loss, order.terms);
             (order.price, order.qty, order.trigger, exits)
         };
-        if terms(&new) == terms(&old) {
+        if terms(new) == terms(old) {
             return Err(bad("The order remains unchanged as the parameters entered match the \
                 existing ones."));
         }
         // An order in flight keeps the exits that it has, whatever the market does meanwhile.
         let moved = (new.price, new.trigger) != (old.price, old.trigger);
         if moved || (new.take_profit, new.stop_loss) != (old.take_profit, old.stop_loss) {
-            self.check_exits(&new)?;
+            self.check_exits(new)?;
         }
-        self.check_filters(&new)?;
+        self.check_filters(new)?;
         if new.status != OrderStatus::Untriggered && !new.reduce_only {
             // Affordable with the old order out of the way.
-            self.accounts[account].open.remove(&number);
-            let affords = self.affords(&new);
-            self.accounts[account].open.insert(number);
+            self.accounts[new.account].open.remove(&number);
+            let affords = self.affords(new);
+            self.accounts[new.account].open.insert(number);
             if !affords {
                 return Err(Refusal::new(
                     codes::INSUFFICIENT_BALANCE,
@@ -254,6 +266,11 @@ impl Exchange {
                 ));
             }
         }
+        Ok(())
+    }
+
+    /// Puts new terms in force; a better price or a larger size loses the order's place.
+    fn replace(&mut self, number: u64, old: &Order, mut new: Order) -> OrderReference {
         new.updated = self.timeline.now;
         let loses_place = new.price != old.price || new.qty > old.qty;
         if loses_place {
@@ -271,7 +288,7 @@ impl Exchange {
         }
         self.bump(old.symbol);
         self.settle();
-        Ok(reference)
+        reference
     }
 
     /// Cancels an open order.

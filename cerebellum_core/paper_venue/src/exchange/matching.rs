@@ -5,7 +5,7 @@
 //! beyond the price fills the order in full, because the market cannot have got there otherwise.
 
 use super::order::{Execution, FilledOrder, Order, SelfMatch};
-use super::{Exchange, Notice, MAKER_FEE, TAKER_FEE};
+use super::{Exchange, MAKER_FEE, TAKER_FEE};
 use crate::market::candle::Point;
 use protocol::bybit::enums::{OrderStatus, OrderType, Side};
 
@@ -229,19 +229,9 @@ impl Exchange {
         let mark = self.states[symbol].mark();
 
         let owner = &mut self.accounts[account];
-        let position = &mut owner.positions[symbol];
-        let before = position.size;
-        let booked = position.fill(side, qty, step, exact_price);
-        if before == 0 || before.signum() != position.size.signum() {
-            position.realised_open = rust_decimal::Decimal::ZERO;
-            position.opened = now;
-        }
-        if position.created == 0 {
-            position.created = now;
-        }
-        position.updated = now;
-        position.realised += booked.profit - fee;
-        position.realised_open += booked.profit - fee;
+        let before = owner.positions[symbol].size;
+        let booked = owner.positions[symbol].fill(side, qty, step, exact_price);
+        owner.positions[symbol].realise(before, booked.profit - fee, now);
         owner.pay(booked.profit - fee);
 
         let Some(order) = self.orders.get_mut(&number) else { return 0 };
@@ -282,11 +272,8 @@ impl Exchange {
             seq,
         };
         let filled = order.status == OrderStatus::Filled;
-        self.accounts[account].executions.push(execution.clone());
-        self.changes.notices.push(Notice::Execution(account, Box::new(execution)));
-        self.changes.orders.insert(number);
-        self.changes.positions.insert((account, symbol));
-        self.changes.wallets.insert(account);
+        self.changes.filled(number, account, symbol, Box::new(execution.clone()));
+        self.accounts[account].executions.push(execution);
         if filled {
             self.retire(number);
         }

@@ -51,3 +51,19 @@ pub(super) struct Changes {
     /// What happened, in order.
     pub notices: Vec<Notice>,
 }
+
+impl Changes {
+    /// An execution of an order: the order, its position and the wallet change with it.
+    pub(super) fn filled(
+        &mut self,
+        number: u64,
+        account: usize,
+        symbol: usize,
+        execution: Box<Execution>,
+    ) {
+        self.notices.push(Notice::Execution(account, execution));
+        self.orders.insert(number);
+        self.positions.insert((account, symbol));
+        self.wallets.insert(account);
+    }
+}

@@ -29,25 +29,8 @@ impl Exchange {
     pub(super) fn read_order(&self, account: usize, body: &Value) -> Result<Order, Refusal> {
         let fields = Fields(body);
         let symbol = self.known_symbol(fields)?;
-        let side = match fields.required("side")?.as_str() {
-            "Buy" => Side::Buy,
-            "Sell" => Side::Sell,
-            other => return Err(bad(format!("params error: side {other} is not Buy or Sell"))),
-        };
-        let kind = match fields.required("orderType")?.as_str() {
-            "Limit" => OrderType::Limit,
-            "Market" => OrderType::Market,
-            other => {
-                return Err(bad(format!("params error: orderType {other} is not Limit or Market")))
-            }
-        };
-        let time_in_force = match (kind, fields.text("timeInForce")?.as_str()) {
-            (OrderType::Market, _) | (_, "IOC") => TimeInForce::Ioc,
-            (_, "" | "GTC") => TimeInForce::Gtc,
-            (_, "FOK") => TimeInForce::Fok,
-            (_, "PostOnly") => TimeInForce::PostOnly,
-            (_, other) => return Err(bad(format!("params error: timeInForce {other} invalid"))),
-        };
+        let (side, kind) = (read_side(fields)?, read_kind(fields)?);
+        let time_in_force = read_time_in_force(fields, kind)?;
         if fields.whole("positionIdx")? != 0 {
             return Err(Refusal::new(codes::PARAMETER, "position idx not match position mode"));
         }
@@ -55,35 +38,13 @@ impl Exchange {
         let (ticks, steps) = (instrument.price_decimals, instrument.qty_decimals);
         fields.required("qty")?;
         let qty = fields.scaled("qty", steps)?.unwrap_or(0);
-        let price = match kind {
-            OrderType::Limit => match self.read_book_price(fields, symbol, side)? {
-                Some(price) => price,
-                None => fields
-                    .scaled("price", ticks)?
-                    .filter(|price| *price > 0)
-                    .ok_or_else(|| bad("params error: price is missing or zero"))?,
-            },
-            OrderType::Market => {
-                let worst = self.worst_price(symbol, side);
-                let tolerated = self.read_tolerance(fields, symbol, side)?;
-                // The nearer of both.
-                tolerated.map_or(worst, |price| {
-                    side.sign() * (price * side.sign()).min(worst * side.sign())
-                })
-            }
-        };
+        let price = self.read_price(fields, symbol, side, kind)?;
         let trigger = self.read_trigger(fields, symbol)?;
         let (reduce_only, close_on_trigger) =
             (fields.flag("reduceOnly")?, fields.flag("closeOnTrigger")?);
         let take_profit = fields.scaled("takeProfit", ticks)?.filter(|price| *price > 0);
         let stop_loss = fields.scaled("stopLoss", ticks)?.filter(|price| *price > 0);
-        let self_match = match fields.text("smpType")?.as_str() {
-            "" | "None" => SelfMatch::Allowed,
-            "CancelMaker" => SelfMatch::CancelMaker,
-            "CancelTaker" => SelfMatch::CancelTaker,
-            "CancelBoth" => SelfMatch::CancelBoth,
-            other => return Err(bad(format!("params error: smpType {other} invalid"))),
-        };
+        let self_match = read_self_match(fields)?;
         let terms = fields.exit_terms(ticks)?;
         Ok(Order {
             number: self.numbering.next_number,
@@ -122,6 +83,33 @@ impl Exchange {
             created: self.timeline.now,
             updated: self.timeline.now,
         })
+    }
+
+    /// The price of a limit order, or the worst that a market order takes.
+    fn read_price(
+        &self,
+        fields: Fields<'_>,
+        symbol: usize,
+        side: Side,
+        kind: OrderType,
+    ) -> Result<i64, Refusal> {
+        match kind {
+            OrderType::Limit => match self.read_book_price(fields, symbol, side)? {
+                Some(price) => Ok(price),
+                None => fields
+                    .scaled("price", self.instruments()[symbol].price_decimals)?
+                    .filter(|price| *price > 0)
+                    .ok_or_else(|| bad("params error: price is missing or zero")),
+            },
+            OrderType::Market => {
+                let worst = self.worst_price(symbol, side);
+                let tolerated = self.read_tolerance(fields, symbol, side)?;
+                // The nearer of both.
+                Ok(tolerated.map_or(worst, |price| {
+                    side.sign() * (price * side.sign()).min(worst * side.sign())
+                }))
+            }
+        }
     }
 
     /// Exits must lie where they cannot fire at the very fill that they protect.
@@ -284,5 +272,41 @@ impl Fields<'_> {
             take_profit_by: by("tpTriggerBy")?,
             stop_loss_by: by("slTriggerBy")?,
         })
+    }
+}
+
+fn read_side(fields: Fields<'_>) -> Result<Side, Refusal> {
+    match fields.required("side")?.as_str() {
+        "Buy" => Ok(Side::Buy),
+        "Sell" => Ok(Side::Sell),
+        other => Err(bad(format!("params error: side {other} is not Buy or Sell"))),
+    }
+}
+
+fn read_kind(fields: Fields<'_>) -> Result<OrderType, Refusal> {
+    match fields.required("orderType")?.as_str() {
+        "Limit" => Ok(OrderType::Limit),
+        "Market" => Ok(OrderType::Market),
+        other => Err(bad(format!("params error: orderType {other} is not Limit or Market"))),
+    }
+}
+
+fn read_time_in_force(fields: Fields<'_>, kind: OrderType) -> Result<TimeInForce, Refusal> {
+    match (kind, fields.text("timeInForce")?.as_str()) {
+        (OrderType::Market, _) | (_, "IOC") => Ok(TimeInForce::Ioc),
+        (_, "" | "GTC") => Ok(TimeInForce::Gtc),
+        (_, "FOK") => Ok(TimeInForce::Fok),
+        (_, "PostOnly") => Ok(TimeInForce::PostOnly),
+        (_, other) => Err(bad(format!("params error: timeInForce {other} invalid"))),
+    }
+}
+
+fn read_self_match(fields: Fields<'_>) -> Result<SelfMatch, Refusal> {
+    match fields.text("smpType")?.as_str() {
+        "" | "None" => Ok(SelfMatch::Allowed),
+        "CancelMaker" => Ok(SelfMatch::CancelMaker),
+        "CancelTaker" => Ok(SelfMatch::CancelTaker),
+        "CancelBoth" => Ok(SelfMatch::CancelBoth),
+        other => Err(bad(format!("params error: smpType {other} invalid"))),
     }
 }

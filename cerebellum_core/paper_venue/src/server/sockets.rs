@@ -4,6 +4,7 @@ use super::scope::Request;
 use super::{auth, batch, private, Core, Venue};
 use crate::clock::wall_ms;
 use crate::exchange::request::Fields;
+use crate::exchange::Refusal;
 use crate::feed::hub::{Out, BACKLOG};
 use crate::feed::Topic;
 use crate::listener::Tap;
@@ -186,32 +187,10 @@ fn subscribe(
         return;
     }
     if path == "private" {
-        if core.hub.listener(id).is_none_or(|listener| listener.account.is_none()) {
-            core.hub.send(id, reply("subscribe", false, "Request not authorized"));
-            return;
-        }
-        let unknown = names.iter().find(|name| {
-            let plain = name.strip_suffix(".linear").unwrap_or(name);
-            !PRIVATE.contains(&plain)
-        });
-        if let Some(name) = unknown {
-            core.hub.send(
-                id,
-                reply("subscribe", false, &format!("error:handler not found,topic:{name}")),
-            );
-            return;
-        }
-        if names.iter().any(|name| name.ends_with(".linear"))
-            && names.iter().any(|name| !name.ends_with(".linear"))
-        {
-            let message = "error:unified and categorised topics in one request";
-            core.hub.send(id, reply("subscribe", false, message));
-            return;
-        }
-        for name in names {
-            core.hub.subscribe(id, name);
-        }
-        core.hub.send(id, reply("subscribe", true, ""));
+        let answer = subscribe_private(core, id, &names);
+        let (success, message) =
+            answer.map_or_else(|message| (false, message), |()| (true, String::new()));
+        core.hub.send(id, reply("subscribe", success, &message));
         return;
     }
     let mut topics = Vec::new();
@@ -237,6 +216,29 @@ fn subscribe(
             core.hub.send(id, frame);
         }
     }
+}
+
+/// Subscribes an account's connection to its topics, or names what is wrong with them.
+fn subscribe_private(core: &mut Core, id: u64, names: &[&str]) -> Result<(), String> {
+    if core.hub.listener(id).is_none_or(|listener| listener.account.is_none()) {
+        return Err("Request not authorized".to_owned());
+    }
+    let unknown = names.iter().find(|name| {
+        let plain = name.strip_suffix(".linear").unwrap_or(name);
+        !PRIVATE.contains(&plain)
+    });
+    if let Some(name) = unknown {
+        return Err(format!("error:handler not found,topic:{name}"));
+    }
+    if names.iter().any(|name| name.ends_with(".linear"))
+        && names.iter().any(|name| !name.ends_with(".linear"))
+    {
+        return Err("error:unified and categorised topics in one request".to_owned());
+    }
+    for name in names {
+        core.hub.subscribe(id, name);
+    }
+    Ok(())
 }
 
 fn read_login(args: &[Value]) -> Option<(String, String, String)> {
@@ -314,115 +316,146 @@ pub(super) fn answer_trade(
     op: &str,
     request: &Value,
 ) -> Value {
-    let mut reply = Map::new();
+    let mut reply = TradeReply { fields: Map::new(), op, id };
     if let Some(req_id) = request.get("reqId") {
-        reply.insert("reqId".to_owned(), req_id.clone());
+        reply.fields.insert("reqId".to_owned(), req_id.clone());
     }
-    let account = core.hub.listener(id).and_then(|listener| listener.account);
     let args: Vec<Value> =
         request.get("args").and_then(Value::as_array).cloned().unwrap_or_default();
-    let finish = |mut reply: Map<String, Value>, code: i64, message: &str| {
-        reply.insert("retCode".to_owned(), json!(code));
-        reply.insert("retMsg".to_owned(), json!(message));
-        reply.insert("op".to_owned(), json!(op));
-        reply.insert("connId".to_owned(), json!(connection(id)));
-        Value::Object(reply)
-    };
     match op {
         "ping" => {
-            let mut pong = finish(reply, codes::OK, "OK");
+            let mut pong = reply.finish(codes::OK, "OK");
             pong["op"] = json!("pong");
             pong["data"] = json!([wall_ms().to_string()]);
             pong
         }
-        "auth" if account.is_some() => finish(reply, codes::WS_REPEATED_LOGIN, "Repeat auth"),
-        "auth" => {
-            let Some((key, expires, sign)) = read_login(&args) else {
-                return finish(reply, codes::PARAMETER, "Params Error");
-            };
-            let now = wall_ms() + core.faults.clock_offset_ms;
-            match auth::login(venue, &key, &expires, &sign, now) {
-                Ok(account) => {
-                    if let Some(listener) = core.hub.listener_mut(id) {
-                        listener.account = Some(account);
-                    }
-                    finish(reply, codes::OK, "OK")
-                }
-                Err(refusal) => finish(reply, codes::SIGNATURE, &refusal.message),
-            }
-        }
+        "auth" => match log_in(core, venue, id, &args) {
+            Ok(()) => reply.finish(codes::OK, "OK"),
+            Err(refusal) => reply.finish(refusal.code, &refusal.message),
+        },
         "order.create" | "order.amend" | "order.cancel" | "order.create-batch"
         | "order.amend-batch" | "order.cancel-batch" => {
-            let Some(account) = account else {
-                return finish(reply, codes::SIGNATURE, "not logged in: send op auth first");
-            };
-            let header = request.get("header").cloned().unwrap_or(Value::Null);
-            let header = Fields(&header);
-            let stamp = header.text("X-BAPI-TIMESTAMP").unwrap_or_default();
-            let window = header.text("X-BAPI-RECV-WINDOW").unwrap_or_default();
-            let now = wall_ms() + core.faults.clock_offset_ms;
-            if let Err(refusal) = auth::check_stamp(&stamp, &window, now) {
-                return finish(reply, refusal.code, &refusal.message);
-            }
-            let [body] = args.as_slice() else {
-                return finish(reply, codes::PARAMETER, "params error: args must hold one order");
-            };
-            if let Some(req_id) = request.get("reqId").map(ToString::to_string) {
-                // The text of a JSON string has two quotes more.
-                if req_id.len() > LONGEST_ID + 2 {
-                    return finish(reply, codes::PARAMETER, "params error: reqId exceeds 36");
-                }
-                let fresh = core.hub.listener_mut(id).is_none_or(|one| one.ids.insert(req_id));
-                if !fresh {
-                    return finish(reply, codes::WS_DUPLICATE_REQUEST, "Duplicate reqId");
-                }
-            }
-            let path = format!("/v5/{}", op.replace('.', "/"));
-            let Some(bucket) = private::bucket("POST", &path) else {
-                return finish(reply, codes::WS_OPERATION, "op not found");
-            };
-            let seen = Request {
-                endpoint: bucket.0,
-                account: Some(account),
-                symbol: query::symbol_of(body),
-                channel: "trade",
-            };
-            let (answer, allowance) = match batch::single(&path) {
-                Some(path) => {
-                    let (outcome, allowance) =
-                        batch::answer(core, venue, &seen, path, bucket, body);
-                    let more = outcome
-                        .as_ref()
-                        .map_or_else(|_| json!({}), |(_, outcomes)| outcomes.clone());
-                    reply.insert("retExtInfo".to_owned(), more);
-                    (outcome.map(|(rows, _)| rows), allowance)
-                }
-                None => {
-                    reply.insert("retExtInfo".to_owned(), json!({}));
-                    rate_limited::limited(core, venue, &seen, &path, bucket, body)
-                }
-            };
-            reply.insert(
-                "header".to_owned(),
-                json!({
-                    "X-Bapi-Limit": allowance.limit.to_string(),
-                    "X-Bapi-Limit-Status": allowance.left.to_string(),
-                    "X-Bapi-Limit-Reset-Timestamp": allowance.reset.to_string(),
-                    "Traceid": connection(id),
-                    "Timenow": wall_ms().to_string(),
-                }),
-            );
-            match answer {
-                Ok(data) => {
-                    reply.insert("data".to_owned(), data);
-                    finish(reply, codes::OK, "OK")
-                }
-                Err(refusal) => {
-                    reply.insert("data".to_owned(), json!({}));
-                    finish(reply, refusal.code, &refusal.message)
-                }
+            match admit_order(core, id, request, &args) {
+                Ok((account, body)) => carry_out_order(core, venue, account, reply, body),
+                Err(refusal) => reply.finish(refusal.code, &refusal.message),
             }
         }
-        _ => finish(reply, codes::WS_OPERATION, "op not found"),
+        _ => reply.finish(codes::WS_OPERATION, "op not found"),
+    }
+}
+
+/// A reply of a trade connection that is being made.
+struct TradeReply<'a> {
+    fields: Map<String, Value>,
+    op: &'a str,
+    id: u64,
+}
+
+impl TradeReply<'_> {
+    fn finish(mut self, code: i64, message: &str) -> Value {
+        self.fields.insert("retCode".to_owned(), json!(code));
+        self.fields.insert("retMsg".to_owned(), json!(message));
+        self.fields.insert("op".to_owned(), json!(self.op));
+        self.fields.insert("connId".to_owned(), json!(connection(self.id)));
+        Value::Object(self.fields)
+    }
+}
+
+fn log_in(core: &mut Core, venue: &Venue, id: u64, args: &[Value]) -> Result<(), Refusal> {
+    if core.hub.listener(id).is_some_and(|listener| listener.account.is_some()) {
+        return Err(Refusal::new(codes::WS_REPEATED_LOGIN, "Repeat auth"));
+    }
+    let Some((key, expires, sign)) = read_login(args) else {
+        return Err(Refusal::new(codes::PARAMETER, "Params Error"));
+    };
+    let now = wall_ms() + core.faults.clock_offset_ms;
+    let account = auth::login(venue, &key, &expires, &sign, now)
+        .map_err(|refusal| Refusal::new(codes::SIGNATURE, refusal.message))?;
+    if let Some(listener) = core.hub.listener_mut(id) {
+        listener.account = Some(account);
+    }
+    Ok(())
+}
+
+/// The account and the body of an order's request, if it may be carried out.
+fn admit_order<'a>(
+    core: &mut Core,
+    id: u64,
+    request: &Value,
+    args: &'a [Value],
+) -> Result<(usize, &'a Value), Refusal> {
+    let account = core
+        .hub
+        .listener(id)
+        .and_then(|listener| listener.account)
+        .ok_or_else(|| Refusal::new(codes::SIGNATURE, "not logged in: send op auth first"))?;
+    let header = request.get("header").cloned().unwrap_or(Value::Null);
+    let header = Fields(&header);
+    let stamp = header.text("X-BAPI-TIMESTAMP").unwrap_or_default();
+    let window = header.text("X-BAPI-RECV-WINDOW").unwrap_or_default();
+    auth::check_stamp(&stamp, &window, wall_ms() + core.faults.clock_offset_ms)?;
+    let [body] = args else {
+        return Err(Refusal::new(codes::PARAMETER, "params error: args must hold one order"));
+    };
+    if let Some(req_id) = request.get("reqId").map(ToString::to_string) {
+        // The text of a JSON string has two quotes more.
+        if req_id.len() > LONGEST_ID + 2 {
+            return Err(Refusal::new(codes::PARAMETER, "params error: reqId exceeds 36"));
+        }
+        let fresh = core.hub.listener_mut(id).is_none_or(|one| one.ids.insert(req_id));
+        if !fresh {
+            return Err(Refusal::new(codes::WS_DUPLICATE_REQUEST, "Duplicate reqId"));
+        }
+    }
+    Ok((account, body))
+}
+
+fn carry_out_order(
+    core: &mut Core,
+    venue: &Venue,
+    account: usize,
+    mut reply: TradeReply<'_>,
+    body: &Value,
+) -> Value {
+    let path = format!("/v5/{}", reply.op.replace('.', "/"));
+    let Some(bucket) = private::bucket("POST", &path) else {
+        return reply.finish(codes::WS_OPERATION, "op not found");
+    };
+    let seen = Request {
+        endpoint: bucket.0,
+        account: Some(account),
+        symbol: query::symbol_of(body),
+        channel: "trade",
+    };
+    let (answer, more, allowance) = match batch::single(&path) {
+        Some(path) => match batch::answer(core, venue, &seen, path, bucket, body) {
+            (Ok((rows, outcomes)), allowance) => (Ok(rows), outcomes, allowance),
+            (Err(refusal), allowance) => (Err(refusal), json!({}), allowance),
+        },
+        None => {
+            let limited = rate_limited::limited(core, venue, &seen, &path, bucket, body);
+            (limited.0, json!({}), limited.1)
+        }
+    };
+    reply.fields.insert("retExtInfo".to_owned(), more);
+    reply.fields.insert(
+        "header".to_owned(),
+        json!({
+            "X-Bapi-Limit": allowance.limit.to_string(),
+            "X-Bapi-Limit-Status": allowance.left.to_string(),
+            "X-Bapi-Limit-Reset-Timestamp": allowance.reset.to_string(),
+            "Traceid": connection(reply.id),
+            "Timenow": wall_ms().to_string(),
+        }),
+    );
+    match answer {
+        Ok(data) => {
+            reply.fields.insert("data".to_owned(), data);
+            reply.finish(codes::OK, "OK")
+        }
+        Err(refusal) => {
+            reply.fields.insert("data".to_owned(), json!({}));
+            reply.finish(refusal.code, &refusal.message)
+        }
     }
 }
