@@ -110,23 +110,7 @@ fn start(
     let [commands, events, market_address] = &settings.sockets;
     let sockets = Sockets::bind(&context, commands, events)?;
     let (publisher, market_address) = market::publisher(&context, market_address)?;
-    let setup = Setup {
-        symbols: settings.symbols.clone(),
-        limits,
-        deadman_ms: settings.deadman_ms,
-        flatten_on_deadman: settings.flatten_on_deadman,
-        receive_window_ms: settings.receive_window_ms,
-        journal_id: journal.journal_id()?,
-    };
-    let recovered = journal.recover()?;
-    tracing::info!(
-        open_orders = recovered.open_orders.len(),
-        last_seq = recovered.last_seq,
-        fills = recovered.ledger.fills(),
-        "journal is read"
-    );
-    let new_journal = recovered.first_intent_ts.is_none() && recovered.last_seq == 0;
-    let core = Core::new(setup, recovered, clock::now());
+    let (core, new_journal) = recover(&settings, limits, &journal)?;
     let (market_sender, market_receiver) = mpsc::channel();
     std::thread::Builder::new()
         .name("market".to_owned())
@@ -154,7 +138,39 @@ fn start(
     let (line, runner) = settings.ws_trade.is_some().then(ws_trade::line).unzip();
     let orders = Orders::new(rest.clone(), line);
     let gateway = Gateway::new(orders, inbox.clone(), tokio::runtime::Handle::current());
-    let mut engine = Engine::new(core, journal, sockets, queue, gateway);
+    let engine = run_engine(Engine::new(core, journal, sockets, queue, gateway), ready)?;
+    let uplink =
+        Uplink { settings, rest, inbox, market: market_sender, trade: runner, new_journal };
+    Ok((engine, uplink))
+}
+
+/// The core as the journal left it, and whether the journal is new.
+fn recover(
+    settings: &Settings,
+    limits: Limits,
+    journal: &Journal,
+) -> Result<(Core, bool), ProcessError> {
+    let setup = Setup {
+        symbols: settings.symbols.clone(),
+        limits,
+        deadman_ms: settings.deadman_ms,
+        flatten_on_deadman: settings.flatten_on_deadman,
+        receive_window_ms: settings.receive_window_ms,
+        journal_id: journal.journal_id()?,
+    };
+    let recovered = journal.recover()?;
+    tracing::info!(
+        open_orders = recovered.open_orders.len(),
+        last_seq = recovered.last_seq,
+        fills = recovered.ledger.fills(),
+        "journal is read"
+    );
+    let new_journal = recovered.first_intent_ts.is_none() && recovered.last_seq == 0;
+    Ok((Core::new(setup, recovered, clock::now()), new_journal))
+}
+
+/// Runs the engine on a thread of its own; the task ends with it.
+fn run_engine(mut engine: Engine, ready: serde_json::Value) -> Result<EngineTask, ProcessError> {
     let (ended, task) = tokio::sync::oneshot::channel();
     std::thread::Builder::new()
         .name("engine".to_owned())
@@ -164,15 +180,12 @@ fn start(
             let _ = ended.send(result);
         })
         .map_err(|source| ProcessError::Thread { name: "engine", source })?;
-    let engine = tokio::spawn(async move {
+    Ok(tokio::spawn(async move {
         match task.await {
             Ok(result) => result.map_err(ProcessError::from),
             Err(_) => Err(ProcessError::EngineGone),
         }
-    });
-    let uplink =
-        Uplink { settings, rest, inbox, market: market_sender, trade: runner, new_journal };
-    Ok((engine, uplink))
+    }))
 }
 
 fn report_ready(line: &serde_json::Value) {

@@ -4,6 +4,7 @@ use super::order::Order;
 use super::reading::TRIGGER_PRICES;
 use super::request::{bad, Fields};
 use super::{Exchange, Refusal};
+use crate::market::instrument::Instrument;
 use protocol::bybit::codes;
 use protocol::bybit::enums::{OrderStatus, OrderType, Side};
 use protocol::bybit::envelope::OrderReference;
@@ -63,30 +64,24 @@ impl Exchange {
                 instrument.qty(most)
             )));
         }
-        let (tick, step) = (instrument.tick, instrument.qty_step);
-        let prices = [
-            Some(order.price).filter(|_| order.kind == OrderType::Limit),
-            order.trigger.map(|trigger| trigger.price),
-            order.take_profit,
-            order.stop_loss,
-            order.terms.take_profit_limit,
-            order.terms.stop_loss_limit,
-        ];
-        if let Some(price) = prices.into_iter().flatten().find(|price| price % tick != 0) {
-            return Err(bad(format!(
-                "params error: price {} is not a multiple of the tick {}",
-                instrument.price(price),
-                instrument.price(tick)
-            )));
+        check_grid(order, instrument)?;
+        self.check_open(order.symbol)?;
+        self.check_price_range(order)?;
+        let last = self.states[order.symbol].last;
+        let price = if order.kind == OrderType::Limit { order.price } else { last };
+        let notional = instrument.exact_price(price) * instrument.exact_qty(order.qty);
+        if notional < instrument.min_notional && !order.reduce_only {
+            return Err(Refusal::new(
+                codes::NOTIONAL_BELOW_MINIMUM,
+                format!("Order does not meet minimum order value {}USDT", instrument.min_notional),
+            ));
         }
-        if order.qty % step != 0 {
-            return Err(bad(format!(
-                "params error: qty {} is not a multiple of the step {}",
-                instrument.qty(order.qty),
-                instrument.qty(step)
-            )));
-        }
-        let state = &self.states[order.symbol];
+        Ok(())
+    }
+
+    /// Whether the symbol is traded at this moment.
+    fn check_open(&self, symbol: usize) -> Result<(), Refusal> {
+        let state = &self.states[symbol];
         if state.halted {
             return Err(Refusal::new(
                 codes::NOT_LIVE,
@@ -99,6 +94,12 @@ impl Exchange {
                 "This contract is not live: it had no trade yet",
             ));
         }
+        Ok(())
+    }
+
+    /// Whether a limit price lies within what the exchange allows at this moment.
+    fn check_price_range(&self, order: &Order) -> Result<(), Refusal> {
+        let (state, instrument) = (&self.states[order.symbol], &self.instruments()[order.symbol]);
         let (lowest, highest) = self.price_limits(order.symbol);
         if order.kind == OrderType::Limit {
             let working = order.trigger.is_none();
@@ -118,14 +119,6 @@ impl Exchange {
                     ),
                 ));
             }
-        }
-        let price = if order.kind == OrderType::Limit { order.price } else { state.last };
-        let notional = instrument.exact_price(price) * instrument.exact_qty(order.qty);
-        if notional < instrument.min_notional && !order.reduce_only {
-            return Err(Refusal::new(
-                codes::NOTIONAL_BELOW_MINIMUM,
-                format!("Order does not meet minimum order value {}USDT", instrument.min_notional),
-            ));
         }
         Ok(())
     }
@@ -400,4 +393,32 @@ impl Exchange {
             self.work(number);
         }
     }
+}
+
+/// Prices are multiples of the tick, and the quantity is one of the step.
+fn check_grid(order: &Order, instrument: &Instrument) -> Result<(), Refusal> {
+    let (tick, step) = (instrument.tick, instrument.qty_step);
+    let prices = [
+        Some(order.price).filter(|_| order.kind == OrderType::Limit),
+        order.trigger.map(|trigger| trigger.price),
+        order.take_profit,
+        order.stop_loss,
+        order.terms.take_profit_limit,
+        order.terms.stop_loss_limit,
+    ];
+    if let Some(price) = prices.into_iter().flatten().find(|price| price % tick != 0) {
+        return Err(bad(format!(
+            "params error: price {} is not a multiple of the tick {}",
+            instrument.price(price),
+            instrument.price(tick)
+        )));
+    }
+    if order.qty % step != 0 {
+        return Err(bad(format!(
+            "params error: qty {} is not a multiple of the step {}",
+            instrument.qty(order.qty),
+            instrument.qty(step)
+        )));
+    }
+    Ok(())
 }

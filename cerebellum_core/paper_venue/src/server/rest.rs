@@ -46,31 +46,19 @@ pub async fn handle(
         return carry_out(&venue, &tap, &request, ask).await;
     }
     let Some((bucket, limit)) = private::bucket(method.as_str(), path) else {
-        let known = ["GET", "POST"].iter().any(|other| private::bucket(other, path).is_some());
-        if known || path.starts_with("/v5/market/") {
-            let refusal =
-                Refusal::new(codes::PARAMETER, format!("method {method} is not for {path}"));
-            return (StatusCode::BAD_REQUEST, respond(Err(refusal), None)).into_response();
-        }
-        return not_found(path);
+        return unknown(&method, path);
     };
     let is_get = method == Method::GET;
     if is_get && !body.is_empty() {
         let refusal = Refusal::new(codes::PARAMETER, "a GET request must not have a body");
         return (StatusCode::FORBIDDEN, respond(Err(refusal), None)).into_response();
     }
-    let now = wall_ms();
     let signed = if is_get { raw.as_bytes() } else { &body };
-    if auth::header(&headers, "x-bapi-api-key").is_empty()
-        || auth::header(&headers, "x-bapi-sign").is_empty()
-    {
-        let refusal = Refusal::new(codes::API_KEY, "X-BAPI-API-KEY or X-BAPI-SIGN is missing");
-        return (StatusCode::UNAUTHORIZED, respond(Err(refusal), None)).into_response();
-    }
-    let offset = venue.with(|core| core.faults.clock_offset_ms);
-    let account = match auth::sender(&venue, &headers, signed, now + offset) {
+    let account = match sender(&venue, &headers, signed) {
         Ok(account) => account,
-        Err(refusal) => return respond(Err(refusal), None),
+        Err((status, refusal)) => {
+            return (status, respond(Err(refusal), None)).into_response();
+        }
     };
     let asked = if is_get {
         query
@@ -103,6 +91,33 @@ pub async fn handle(
         respond(answer, Some(allowance))
     };
     carry_out(&venue, &tap, &request, ask).await
+}
+
+/// Answers a request that is for no path, or for one by another method.
+fn unknown(method: &Method, path: &str) -> Response {
+    let known = ["GET", "POST"].iter().any(|other| private::bucket(other, path).is_some());
+    if known || path.starts_with("/v5/market/") {
+        let refusal = Refusal::new(codes::PARAMETER, format!("method {method} is not for {path}"));
+        return (StatusCode::BAD_REQUEST, respond(Err(refusal), None)).into_response();
+    }
+    not_found(path)
+}
+
+/// The account that signed a request; else the status and the refusal.
+fn sender(
+    venue: &Venue,
+    headers: &HeaderMap,
+    signed: &[u8],
+) -> Result<usize, (StatusCode, Refusal)> {
+    let now = wall_ms();
+    if auth::header(headers, "x-bapi-api-key").is_empty()
+        || auth::header(headers, "x-bapi-sign").is_empty()
+    {
+        let refusal = Refusal::new(codes::API_KEY, "X-BAPI-API-KEY or X-BAPI-SIGN is missing");
+        return Err((StatusCode::UNAUTHORIZED, refusal));
+    }
+    let offset = venue.with(|core| core.faults.clock_offset_ms);
+    auth::sender(venue, headers, signed, now + offset).map_err(|refusal| (StatusCode::OK, refusal))
 }
 
 /// Answers a request with all that goes wrong on demand.

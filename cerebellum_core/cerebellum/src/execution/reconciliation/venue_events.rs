@@ -10,7 +10,8 @@ use rust_decimal::Decimal;
 use crate::execution::{
     model::{
         io::{Execution, ExecutionKind, Input, OrderSeen, Record},
-        ledger::Booking,
+        ledger::{Booking, Position},
+        order::Intent,
     },
     oms::state_machine::Transition,
     Core,
@@ -176,6 +177,40 @@ impl Core {
             self.foreign(execution, "differs from its intent in symbol or side");
             return;
         }
+        self.publish_fill(link, &intent, execution);
+        let before = self.ledger.position(&intent.agent, &intent.symbol).qty;
+        let position = self.ledger.book(&Booking {
+            agent: intent.agent.clone(),
+            symbol: intent.symbol.clone(),
+            side: intent.side,
+            qty: execution.qty,
+            price: execution.price,
+            fee: execution.fee,
+            exec_ts: execution.exec_ts,
+        });
+        self.audit.booked(&intent.symbol);
+        self.publish_position(&intent, &position);
+        self.guard_after_fill(link, before, position.qty);
+        let late = self.orders.get(link).and_then(|order| order.close_on_fill.clone());
+        if let Some(reason) = late.filter(|_| !position.qty.is_zero()) {
+            self.want_exit(&(intent.agent.clone(), intent.symbol.clone()), reason.as_str());
+        }
+        if let Some(order) = self.orders.get_mut(link) {
+            order.tracking.missing_since = None;
+            // The fill may be faster than the answer that brings the venue's id.
+            if order.order_id.is_none() && !execution.order_id.is_empty() {
+                order.order_id = Some(execution.order_id.clone());
+            }
+        }
+        let transition = Transition::Fill { qty: execution.qty, price: execution.price };
+        self.transition(link, transition);
+        let crossed = before.is_sign_positive() != position.qty.is_sign_positive();
+        if crossed || position.qty.abs() < before.abs() {
+            self.fit_exits(link, &(intent.agent.clone(), intent.symbol.clone()));
+        }
+    }
+
+    fn publish_fill(&mut self, link: &str, intent: &Intent, execution: &Execution) {
         let (ts, seq) = self.next_seq();
         let event = FillEvent {
             v: V1,
@@ -199,17 +234,9 @@ impl Core {
         };
         self.outbox.record(Record::Fill(Box::new(event.clone())));
         self.publish(Event::Fill(event));
-        let before = self.ledger.position(&intent.agent, &intent.symbol).qty;
-        let position = self.ledger.book(&Booking {
-            agent: intent.agent.clone(),
-            symbol: intent.symbol.clone(),
-            side: intent.side,
-            qty: execution.qty,
-            price: execution.price,
-            fee: execution.fee,
-            exec_ts: execution.exec_ts,
-        });
-        self.audit.booked(&intent.symbol);
+    }
+
+    fn publish_position(&mut self, intent: &Intent, position: &Position) {
         let (ts, seq) = self.next_seq();
         self.publish(Event::Position(PositionEvent {
             v: V1,
@@ -220,24 +247,6 @@ impl Core {
             qty: DecimalText::from(position.qty),
             cost: DecimalText::from(position.cost),
         }));
-        self.guard_after_fill(link, before, position.qty);
-        let late = self.orders.get(link).and_then(|order| order.close_on_fill.clone());
-        if let Some(reason) = late.filter(|_| !position.qty.is_zero()) {
-            self.want_exit(&(intent.agent.clone(), intent.symbol.clone()), reason.as_str());
-        }
-        if let Some(order) = self.orders.get_mut(link) {
-            order.tracking.missing_since = None;
-            // The fill may be faster than the answer that brings the venue's id.
-            if order.order_id.is_none() && !execution.order_id.is_empty() {
-                order.order_id = Some(execution.order_id.clone());
-            }
-        }
-        let transition = Transition::Fill { qty: execution.qty, price: execution.price };
-        self.transition(link, transition);
-        let crossed = before.is_sign_positive() != position.qty.is_sign_positive();
-        if crossed || position.qty.abs() < before.abs() {
-            self.fit_exits(link, &(intent.agent.clone(), intent.symbol.clone()));
-        }
     }
 
     pub(in crate::execution) fn foreign(&mut self, execution: &Execution, why: &str) {

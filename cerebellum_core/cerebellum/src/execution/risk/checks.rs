@@ -248,9 +248,18 @@ fn check_entry(
         Side::Sell => quote.bid,
     };
     let price = intent.limit_price.as_ref().map_or(taking, |price| price.value());
-    let qty = intent.qty.value();
-    let coming = to_come(intent, context);
-    let notional = price.saturating_mul(qty);
+    check_notional(intent, instrument, context, price.saturating_mul(intent.qty.value()))?;
+    check_collar(intent, context, price, taking)?;
+    check_position(intent, context, price)
+}
+
+/// Neither less than the venue takes nor more than the limit on one order.
+fn check_notional(
+    intent: &Intent,
+    instrument: &Instrument,
+    context: &RiskContext<'_>,
+    notional: Decimal,
+) -> Result<(), Refusal> {
     if notional < instrument.min_notional {
         return Err((
             RejectCode::BelowMinimum,
@@ -272,10 +281,20 @@ fn check_entry(
             ),
         ));
     }
-    let room = taking.saturating_mul(Decimal::new(i64::from(context.limits.order.collar_bps), 4));
+    Ok(())
+}
+
+/// A limit price does not cross the opposite best price by more than the collar.
+fn check_collar(
+    intent: &Intent,
+    context: &RiskContext<'_>,
+    price: Decimal,
+    taking: Decimal,
+) -> Result<(), Refusal> {
+    let collar = taking.saturating_mul(Decimal::new(i64::from(context.limits.order.collar_bps), 4));
     let crosses_too_far = match intent.side {
-        Side::Buy => price > taking + room,
-        Side::Sell => price < taking - room,
+        Side::Buy => price > taking + collar,
+        Side::Sell => price < taking - collar,
     };
     if crosses_too_far {
         return Err((
@@ -286,6 +305,16 @@ fn check_entry(
             ),
         ));
     }
+    Ok(())
+}
+
+/// The agent's position and that of all agents fit under their limits once the order is filled.
+fn check_position(
+    intent: &Intent,
+    context: &RiskContext<'_>,
+    price: Decimal,
+) -> Result<(), Refusal> {
+    let coming = to_come(intent, context);
     let after = match intent.side {
         Side::Buy => context.position + context.working_buys + coming,
         Side::Sell => -(context.position - context.working_sells - coming),
