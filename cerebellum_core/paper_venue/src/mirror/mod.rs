@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_tungstenite::tungstenite::Message;
-use upstream::Upstream;
+use upstream::{Upstream, UpstreamError};
 
 /// Depth of the books that are mirrored.
 pub const DEPTH: usize = 200;
@@ -76,7 +76,7 @@ impl Session<'_> {
             }
         }
         if let Err(why) = self.fill_holes(upstream).await {
-            return why;
+            return why.to_string();
         }
         let mut pings = tokio::time::interval(PING);
         let mut heard = tokio::time::Instant::now();
@@ -123,7 +123,7 @@ impl Session<'_> {
     }
 
     /// Fetches the candles that closed while nobody listened.
-    async fn fill_holes(&self, upstream: &Upstream) -> Result<(), String> {
+    async fn fill_holes(&self, upstream: &Upstream) -> Result<(), UpstreamError> {
         for (symbol, one) in self.instruments.iter().enumerate() {
             let known = self.venue.quietly(|core| {
                 core.exchange.market().history(symbol).last().map(|last| last.open_ts)

@@ -26,6 +26,8 @@ pub mod public;
 pub mod query;
 /// Private requests inside their rate limit.
 pub mod rate_limited;
+/// What is wrong with a request of whoever runs the venue.
+pub mod request_error;
 /// REST requests and answers.
 pub mod rest;
 /// Which handler answers which path.
