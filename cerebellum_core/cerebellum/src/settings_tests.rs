@@ -66,7 +66,7 @@ fn a_bind_that_others_could_reach_is_refused_with_advice() {
 }
 
 #[test]
-fn a_socket_path_too_long_for_the_system_is_told_with_its_length() {
+fn a_socket_path_too_long_for_the_system_is_reported_with_its_length() {
     let flags = Flags { run_folder: Some(format!("/tmp/{}", "x".repeat(120)).into()), ..paper() };
     let error = flags.check().unwrap_err().to_string();
     assert!(error.contains("107") && error.contains("--run-folder"), "{error}");

@@ -103,7 +103,7 @@ fn an_order_behind_the_queue_waits_for_what_is_ahead_of_it() {
 }
 
 #[test]
-fn post_only_ioc_and_fok_end_as_the_exchange_says() {
+fn post_only_ioc_and_fok_end_as_the_exchange_reports() {
     let mut exchange = exchange(5);
     let (ask, size) = best(&exchange, Side::Sell);
     let at_ask = price(&exchange, ask);
@@ -150,7 +150,7 @@ fn reduce_only_never_opens_and_leaves_when_the_position_is_gone() {
 }
 
 #[test]
-fn a_refused_order_leaves_nothing_behind_and_says_why() {
+fn a_refused_order_leaves_nothing_behind_and_names_the_reason() {
     let mut exchange = exchange(7);
     let (ask, _) = best(&exchange, Side::Sell);
     let (near, high) = (price(&exchange, ask - 10), price(&exchange, ask * 2));
@@ -304,7 +304,7 @@ fn funding_is_paid_every_eight_hours_by_the_position() {
 }
 
 #[test]
-fn past_funding_tells_every_settlement_with_the_rate_that_was_charged() {
+fn past_funding_shows_every_settlement_with_the_rate_that_was_charged() {
     let mut exchange = exchange(12);
     exchange.create(0, &body("BTCUSDT", Side::Buy, "0.5", json!({}))).expect("accepted");
     exchange.advance(ORIGIN + 31 * 3_600_000);

@@ -226,7 +226,7 @@ proptest! {
     }
 
     #[test]
-    fn the_same_orders_at_the_same_instants_give_the_same_story(
+    fn the_same_orders_at_the_same_instants_give_the_same_fills(
         seed in 0_u64..1_000, acts in prop::collection::vec(act(), 1..40), split in 1_i64..5_000
     ) {
         let (mut one, mut two) = (exchange(seed), exchange(seed));

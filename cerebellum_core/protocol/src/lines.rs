@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_a_full_disk_took_are_counted_and_told_when_there_is_room_again() {
+    fn lines_that_a_full_disk_took_are_counted_and_reported_when_there_is_room_again() {
         let (mut disk, lost) = (Disk { space: 8, written: Vec::new() }, AtomicU64::new(0));
         for line in ["first\n", "second\n", "third\n"] {
             write_line(&mut disk, &lost, line.as_bytes());

@@ -120,7 +120,7 @@ fn a_bad_snapshot_is_not_asked_for_again_at_once_and_a_good_one_ends_the_patienc
 }
 
 #[test]
-fn frames_that_are_no_frames_are_told_and_dropped() {
+fn frames_that_are_no_frames_are_reported_and_dropped() {
     let mut data = data();
     for bad in ["", "{", "{\"topic\":\"orderbook.50.BTCUSDT\"}", "{\"topic\":7}"] {
         assert!(data.frame(bad, 0).is_err(), "{bad}");

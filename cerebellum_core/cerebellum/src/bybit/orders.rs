@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_refused_is_told_as_that_and_not_as_a_setting() {
+    fn a_key_that_is_refused_is_reported_as_that_and_not_as_a_setting() {
         let refusal = answer(10_003).unwrap_err();
         assert!(refusal.permanent, "{refusal:?}");
         assert!(!refusal.text.contains("refused"), "{refusal:?}");

@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pong_tells_the_venues_time_and_one_without_it_is_no_fault() {
+    fn a_pong_shows_the_venues_time_and_one_without_it_is_no_fault() {
         let pong =
             |args: &str| read(&format!(r#"{{"req_id":"1","op":"pong",{args}"conn_id":"c"}}"#));
         let (inputs, fault) = pong(r#""args":["1675418560633"],"#);

@@ -25,7 +25,7 @@ fn an_answer_carries_its_code_its_order_and_the_rate_limit_of_its_header() {
 }
 
 #[test]
-fn a_refusal_that_quotes_the_key_is_told_without_it() {
+fn a_refusal_that_quotes_the_key_is_reported_without_it() {
     let quoted =
         r#"{"retCode":10004,"retMsg":"error sign! origin_string[17the-key5000]","op":"auth"}"#;
     let Answer::Code { text, .. } =
@@ -57,7 +57,7 @@ fn a_request_while_the_socket_is_down_comes_back_unsent() {
 }
 
 #[test]
-fn a_request_on_its_way_is_of_unknown_fate_when_the_socket_is_lost() {
+fn a_request_in_flight_is_of_unknown_fate_when_the_socket_is_lost() {
     let (reported, mut answer) = oneshot::channel();
     let mut flights = Flights::default();
     flights.waiting.insert("r-1".to_owned(), Flight { written: Instant::now(), reported });

@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_told_by_the_wall_clock_becomes_a_wait_of_bounded_length() {
+    fn a_reset_reported_by_the_wall_clock_becomes_a_wait_of_bounded_length() {
         let wall = 1_700_000_000_000;
         assert_eq!(pause(wall + 250, wall), 750);
         assert_eq!(pause(wall - 250, wall), 500, "a reset in the past is no wait");

@@ -99,7 +99,7 @@ fn a_halt_withdraws_an_order_that_was_put_off() {
 }
 
 #[test]
-fn a_cancel_that_meets_the_first_request_on_its_way_withdraws_it_once_it_is_known_not_executed() {
+fn a_cancel_that_meets_the_first_request_in_flight_withdraws_it_once_it_is_known_not_executed() {
     let mut scenario = Scenario::new().ready();
     let one = scenario.submit("a", Side::Buy, "1");
     let link_id = scenario.creates().remove(0).link_id;
@@ -237,7 +237,7 @@ fn a_kill_sends_no_more_cancels_a_second_than_the_venue_takes_and_each_once() {
 }
 
 #[test]
-fn an_entry_that_fills_while_its_cancel_is_on_the_way_is_flattened_too() {
+fn an_entry_that_fills_while_its_cancel_is_in_flight_is_flattened_too() {
     let mut scenario = protected();
     let (_, resting) = limit(&mut scenario, "a", Side::Buy, "95");
     scenario.receive(Input::OrderSeen(seen(&resting, Shown::Working)));
@@ -389,7 +389,7 @@ fn an_old_question_about_a_late_order_raises_no_alarm_when_it_is_answered() {
 }
 
 #[test]
-fn an_order_declared_gone_that_shows_up_again_is_alarmed_and_taken_back() {
+fn an_order_declared_gone_that_shows_up_again_is_alarmed_and_withdrawn() {
     let mut scenario = Scenario::new().ready();
     let (one, order) = limit(&mut scenario, "a", Side::Buy, "95");
     let outcome = CreateOutcome::Accepted { order_id: format!("o-{}", order.link_id) };

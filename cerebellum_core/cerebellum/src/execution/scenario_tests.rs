@@ -109,7 +109,7 @@ fn an_order_is_declared_expired_only_when_the_venue_can_no_longer_take_it() {
 }
 
 #[test]
-fn an_order_waits_for_its_fills_before_it_is_told_filled() {
+fn an_order_waits_for_its_fills_before_it_is_reported_filled() {
     let mut scenario = Scenario::new().ready();
     let one = scenario.submit("a", Side::Buy, "1");
     let order = scenario.creates().remove(0);

@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_taken_stays_away_until_a_frame_tells_of_that_price_again() {
+    fn what_was_taken_stays_away_until_a_frame_reports_that_price_again() {
         let mut ladder = Ladder::default();
         ladder.apply(true, &[(99, 5), (98, 7)], &[(101, 4), (102, 6)]);
         ladder.take(Side::Sell, 101, 4);

@@ -172,7 +172,7 @@ mod tests {
         }
 
         #[test]
-        fn closing_and_flipping_are_told_apart(open in 1_i64..1_000, close in 1_i64..2_000) {
+        fn closing_and_flipping_are_distinguished(open in 1_i64..1_000, close in 1_i64..2_000) {
             let mut position = Position::default();
             position.fill(Side::Buy, open, Decimal::ONE, Decimal::TEN);
             let booked = position.fill(Side::Sell, close, Decimal::ONE, Decimal::from(11));

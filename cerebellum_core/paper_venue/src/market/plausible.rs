@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_is_told_the_unit_that_makes_it_a_time() {
+    fn a_number_is_given_the_unit_that_makes_it_a_time() {
         assert_eq!(likely_unit(1_735_689_600), Some("seconds"));
         assert_eq!(likely_unit(1_735_689_600_000_000), Some("microseconds"));
         assert_eq!(likely_unit(1_735_689_600_000_000_000), Some("nanoseconds"));

@@ -236,7 +236,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn every_private_request_says_what_it_takes() {
+    fn every_private_request_names_what_it_takes() {
         let queries = PRIVATE.map(|(path, _)| ("GET", path));
         let orders = ORDERS.map(|(path, _)| ("POST", path));
         for (method, path) in queries.into_iter().chain(orders) {

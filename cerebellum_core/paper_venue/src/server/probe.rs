@@ -221,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pong_of_the_private_stream_tells_market_time_in_the_venues_shape() {
+    fn a_pong_of_the_private_stream_shows_market_time_in_the_venues_shape() {
         let mut probe = Probe::default();
         let pong = |probe: &mut Probe| {
             let (_, id, _) = probe.sockets[1];
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_goes_in_by_every_door_and_is_filled() {
+    fn an_order_goes_in_by_every_channel_and_is_filled() {
         let mut probe = Probe::default();
         let order = r#"{"category":"linear","symbol":"BTCUSDT","side":"Buy","orderType":"Market","qty":"0.01"}"#;
         let lines = [

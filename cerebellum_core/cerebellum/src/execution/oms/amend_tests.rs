@@ -244,7 +244,7 @@ fn an_order_that_was_not_sent_takes_its_new_terms_at_once() {
 }
 
 #[test]
-fn an_amend_of_an_order_on_its_way_waits_until_the_order_rests() {
+fn an_amend_of_an_order_in_flight_waits_until_the_order_rests() {
     let mut scenario = Scenario::new().ready();
     let order = bid("a", &scenario);
     scenario.send(&order);
@@ -302,7 +302,7 @@ fn an_amended_order_obeys_every_limit() {
 }
 
 #[test]
-fn what_cannot_be_amended_is_told_with_its_code() {
+fn what_cannot_be_amended_is_reported_with_its_code() {
     let (mut scenario, order, created) = resting();
     scenario.fill(&created, "e1", "0.5", 95);
     scenario.command(amend(&order, Some("0.5"), None));

@@ -122,7 +122,7 @@ fn reduce_only_reaches_the_venue_only_when_the_net_position_allows_it() {
 }
 
 #[test]
-fn a_working_exit_with_nothing_left_to_reduce_is_taken_back() {
+fn a_working_exit_with_nothing_left_to_reduce_is_withdrawn() {
     let mut scenario = protected();
     let [one, two] = ["105", "106"].map(|price| scenario.resting_exit("0.5", price));
     scenario.submit("b", Side::Buy, "1");

@@ -70,7 +70,7 @@ fn cancel_all(scenario: &mut Scenario, agent: Option<&str>, symbol: Option<&str>
 }
 
 #[test]
-fn a_strangers_order_is_told_once_however_often_it_is_listed() {
+fn a_foreign_order_is_reported_once_however_often_it_is_listed() {
     let mut scenario = Scenario::new().ready();
     assert!(asked(&mut scenario).1, "open orders are asked for at the start");
     for _ in 0..5 {
@@ -84,7 +84,7 @@ fn a_strangers_order_is_told_once_however_often_it_is_listed() {
 }
 
 #[test]
-fn our_own_orders_ended_ones_and_those_of_other_symbols_are_no_strangers() {
+fn our_own_orders_ended_ones_and_those_of_other_symbols_are_no_foreign_orders() {
     let mut scenario = Scenario::new().ready();
     let submit = scenario.submit("a", protocol::wire::field::Side::Buy, "1");
     let link = crate::execution::model::order::link_id(&submit.intent_id);
@@ -118,7 +118,7 @@ fn open_orders_are_looked_through_every_thirty_seconds_and_after_a_reconnect() {
 }
 
 #[test]
-fn cancelling_everything_takes_strangers_too_until_none_is_left_and_tells_how_many() {
+fn cancelling_everything_takes_foreign_orders_too_until_none_is_left_and_reports_how_many() {
     let mut scenario = Scenario::new().ready();
     list(&mut scenario, &["x-1"]);
     asked(&mut scenario);
@@ -138,7 +138,7 @@ fn cancelling_everything_takes_strangers_too_until_none_is_left_and_tells_how_ma
 }
 
 #[test]
-fn a_kill_reaches_strangers_while_the_private_stream_is_down() {
+fn a_kill_reaches_foreign_orders_while_the_private_stream_is_down() {
     let mut scenario = Scenario::with(setup(), Recovered::default());
     cancel_all(&mut scenario, None, None);
     assert!(asked(&mut scenario).1);
@@ -149,7 +149,7 @@ fn a_kill_reaches_strangers_while_the_private_stream_is_down() {
 }
 
 #[test]
-fn an_agents_cancels_and_those_of_another_symbol_leave_strangers_alone() {
+fn an_agents_cancels_and_those_of_another_symbol_leave_foreign_orders_alone() {
     let mut scenario = Scenario::new().ready();
     list(&mut scenario, &["x-1"]);
     asked(&mut scenario);
@@ -160,7 +160,7 @@ fn an_agents_cancels_and_those_of_another_symbol_leave_strangers_alone() {
 }
 
 #[test]
-fn hundreds_of_strangers_are_cancelled_no_faster_than_the_venue_takes_it() {
+fn hundreds_of_foreign_orders_are_cancelled_no_faster_than_the_venue_takes_it() {
     let mut scenario = Scenario::new().ready();
     let many: Vec<String> = (0..100).map(|at| format!("x-{at}")).collect();
     let mut left: Vec<&str> = many.iter().map(String::as_str).collect();
@@ -179,7 +179,7 @@ fn hundreds_of_strangers_are_cancelled_no_faster_than_the_venue_takes_it() {
 }
 
 #[test]
-fn strangers_that_cannot_be_cancelled_are_told_and_given_up() {
+fn foreign_orders_that_cannot_be_cancelled_are_reported_and_given_up() {
     let mut scenario = Scenario::new().ready();
     cancel_all(&mut scenario, None, None);
     for _ in 0..130 {

@@ -46,7 +46,7 @@ fn bought_and_sold(scenario: &mut Scenario) -> (CreateOrder, CreateOrder) {
 }
 
 #[test]
-fn funding_told_after_the_position_was_closed_is_paid_by_who_held_it() {
+fn funding_reported_after_the_position_was_closed_is_paid_by_who_held_it() {
     let mut scenario = Scenario::new().ready();
     let (buy, sell) = bought_and_sold(&mut scenario);
     stream(&mut scenario, vec![trade(&sell, "e2", 1_000_300)]);
@@ -57,7 +57,7 @@ fn funding_told_after_the_position_was_closed_is_paid_by_who_held_it() {
 }
 
 #[test]
-fn funding_told_before_an_earlier_fill_waits_for_it() {
+fn funding_reported_before_an_earlier_fill_waits_for_it() {
     let mut scenario = Scenario::new().ready();
     scenario.submit("a", Side::Buy, "1");
     let buy = scenario.creates().remove(0);
