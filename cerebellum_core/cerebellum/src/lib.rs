@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+/// Addresses that settings may name.
+mod addresses;
 /// Books, their features, candles.
 pub mod book;
 /// The connection to the exchange.
@@ -25,6 +27,8 @@ pub mod replay_frames;
 pub mod run_folder;
 /// Flags, config file, checks.
 pub mod settings;
+/// Why settings cannot be taken.
+pub mod settings_error;
 /// Logs and metrics.
 pub mod telemetry;
 /// The uplink to the venue.

@@ -1,27 +1,15 @@
 //! Settings: flags over a TOML file over defaults, checked before anything is opened.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use protocol::wire::field::Symbol;
 use serde::Deserialize;
 
-/// A setting that cannot be taken: which one, its value and the next step.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct SettingsError(String);
-
-impl From<&str> for SettingsError {
-    fn from(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-}
-
-impl From<String> for SettingsError {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
+use crate::{
+    addresses::{host_of, is_loopback, socket_address},
+    settings_error::SettingsError,
+};
 
 /// The only hand that touches an exchange: takes intents over ZeroMQ, journals them on disk, sends
 /// them signed to Bybit v5, and publishes what happened.
@@ -443,82 +431,6 @@ fn addresses(
         None => pick("ws-public", None, known.map(|k| k.2))?,
     };
     Ok((rest, private, public))
-}
-
-fn host_of(url: &str) -> Option<&str> {
-    let (scheme, rest) = url.split_once("://")?;
-    if !matches!(scheme, "http" | "https" | "ws" | "wss") {
-        return None;
-    }
-    let authority = rest.split('/').next()?;
-    if authority.contains('@') {
-        return None;
-    }
-    if let Some(inside) = authority.strip_prefix('[') {
-        return inside.split(']').next();
-    }
-    authority.split(':').next().filter(|host| !host.is_empty())
-}
-
-fn is_loopback(host: &str) -> bool {
-    host == "localhost"
-        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-/// The longest ipc path that the operating system takes.
-const LONGEST_PATH: usize = 107;
-
-fn socket_address(
-    name: &str,
-    given: Option<String>,
-    run_folder: &Path,
-) -> Result<String, SettingsError> {
-    let address = match given {
-        Some(address) => address,
-        None => {
-            let folder = std::path::absolute(run_folder)
-                .map_err(|error| format!("--run-folder {}: {error}", run_folder.display()))?;
-            format!("ipc://{}/{name}", folder.display())
-        }
-    };
-    if let Some(path) = address.strip_prefix("ipc://") {
-        if path.len() > LONGEST_PATH {
-            return Err(format!(
-                "the {name} socket's path has {} bytes, the system takes {LONGEST_PATH}: {path}; \
-                 use a shorter --run-folder such as /tmp/crucible-1",
-                path.len()
-            )
-            .into());
-        }
-        let folder = std::path::absolute(run_folder).unwrap_or_else(|_| run_folder.to_owned());
-        if Path::new(path).parent() != Some(folder.as_path()) {
-            return Err(format!(
-                "--{name} {address} lies outside the run folder {}, where others might reach it",
-                folder.display()
-            )
-            .into());
-        }
-        return Ok(address);
-    }
-    let loopback = address
-        .strip_prefix("tcp://")
-        .and_then(|rest| rest.rsplit_once(':'))
-        .is_some_and(|(host, port)| {
-            let host = host.trim_start_matches('[').trim_end_matches(']');
-            (port == "*" || port.parse::<u16>().is_ok()) && is_loopback(host)
-        });
-    if loopback {
-        // ZeroMQ spells a free port as a star.
-        return Ok(match address.strip_suffix(":0") {
-            Some(start) => format!("{start}:*"),
-            None => address,
-        });
-    }
-    Err(format!(
-        "--{name} {address} is neither ipc nor tcp on loopback; orders would travel unencrypted. \
-         Bind loopback and use a tunnel (WireGuard or SSH)"
-    )
-    .into())
 }
 
 #[cfg(test)]
