@@ -2,19 +2,26 @@
 
 use std::{sync::mpsc, time::Duration};
 
-use protocol::lines::tell;
+use protocol::lines::print_line;
 use serde_json::json;
 use tokio::signal::unix::{signal, SignalKind};
 
 use crate::{
     bybit::{keys::Keys, orders::Orders, rest::RestClient, unreadable::Unreadable, ws_trade},
-    connect::{self, Way},
-    core::{io::Input, limits::Limits, Core, Setup},
-    engine::{clock, market, sockets::Sockets, Engine, Hands, Inbox},
+    engine::{clock, market, sockets::Sockets, Engine, Gateway, Inbox},
+    execution::{
+        model::{
+            io::Input,
+            limits::{Limits, LimitsError},
+        },
+        Core, Setup,
+    },
     journal::Journal,
+    process_error::ProcessError,
     run_folder,
     settings::{Settings, Venue},
     telemetry,
+    uplink::{self, Uplink},
 };
 
 /// The signal of a write beyond the limit on the size of files.
@@ -26,43 +33,46 @@ const STOP_IN: Duration = Duration::from_secs(4);
 ///
 /// # Errors
 /// One line that names the setting or the thing, and the next step.
-pub fn run(settings: Settings) -> Result<(), String> {
+pub fn run(settings: Settings) -> Result<(), ProcessError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
-        .map_err(|error| format!("runtime: {error}"))?;
+        .map_err(ProcessError::Runtime)?;
     let result = runtime.block_on(serve(settings));
     runtime.shutdown_timeout(Duration::from_millis(200));
     result
 }
 
-async fn serve(settings: Settings) -> Result<(), String> {
+async fn serve(settings: Settings) -> Result<(), ProcessError> {
     let keys = Keys::find(settings.keys.as_deref())?;
     let limits = read_limits(&settings)?;
     let _folder_lock = run_folder::claim(&settings.run_folder)?;
-    let journal = Journal::open(&settings.journal).map_err(|error| error.to_string())?;
+    let journal = Journal::open(&settings.journal)?;
     let metrics = match &settings.metrics {
         Some(address) => Some(telemetry::serve_metrics(address).await?),
         None => None,
     };
     // A limit on the size of files is an error of a write then, and no end.
-    let _size_limit = signal(SignalKind::from_raw(SIGXFSZ)).map_err(|error| error.to_string())?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
-    let (mut engine, way) = start(settings.clone(), keys, limits, journal, metrics)?;
-    let inbox = way.inbox.clone();
+    let _size_limit = signal(SignalKind::from_raw(SIGXFSZ)).map_err(ProcessError::Signals)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(ProcessError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ProcessError::Signals)?;
+    let (mut engine, uplink) = start(settings.clone(), keys, limits, journal, metrics)?;
+    let inbox = uplink.inbox.clone();
     tokio::spawn(reread_limits(settings, inbox.clone()));
-    let mut connecting = tokio::spawn(connect::run(way));
+    let mut connecting = tokio::spawn(uplink::run(uplink));
     let mut connected = false;
     let ended = loop {
         tokio::select! {
-            ended = &mut engine => break ended.map_err(|error| format!("engine: {error}"))?,
+            ended = &mut engine => break ended.map_err(|source| ProcessError::Task { name: "engine", source })?,
             _ = terminate.recv() => break stop(&inbox, engine).await?,
             _ = interrupt.recv() => break stop(&inbox, engine).await?,
             done = &mut connecting, if !connected => {
                 connected = true;
-                let done = done.unwrap_or_else(|error| Err(format!("connecting: {error}")));
+                let done = match done {
+                    Ok(done) => done.map_err(ProcessError::from),
+                    Err(source) => Err(ProcessError::Task { name: "connecting", source }),
+                };
                 if let Err(error) = done {
                     break stop(&inbox, engine).await?.and(Err(error));
                 }
@@ -73,56 +83,39 @@ async fn serve(settings: Settings) -> Result<(), String> {
     ended
 }
 
-type EngineTask = tokio::task::JoinHandle<Result<(), String>>;
+type EngineTask = tokio::task::JoinHandle<Result<(), ProcessError>>;
 
-async fn stop(inbox: &Inbox, engine: EngineTask) -> Result<Result<(), String>, String> {
+async fn stop(inbox: &Inbox, engine: EngineTask) -> Result<Result<(), ProcessError>, ProcessError> {
     tracing::info!("stopping");
     let _ = inbox.stop();
     tokio::time::timeout(STOP_IN, engine)
         .await
-        .map_err(|_| "the engine did not stop in time; the journal is whole".to_owned())?
-        .map_err(|error| format!("engine: {error}"))
+        .map_err(|_| ProcessError::SlowStop)?
+        .map_err(|source| ProcessError::Task { name: "engine", source })
 }
 
-/// Binds the sockets and starts the engine; the way up to the venue is left to the caller.
+/// Binds the sockets and starts the engine; the uplink to the venue is left to the caller.
 fn start(
     settings: Settings,
     keys: Keys,
     limits: Limits,
     journal: Journal,
     metrics: Option<String>,
-) -> Result<(EngineTask, Way), String> {
-    let broken = |error: crate::journal::JournalError| error.to_string();
-    let (inbox, letterbox) = Inbox::pair()?;
+) -> Result<(EngineTask, Uplink), ProcessError> {
+    let (inbox, queue) = Inbox::pair()?;
     let rest = RestClient::new(&settings.rest, keys, settings.receive_window_ms)?
-        .telling(Unreadable::new(inbox.clone()))
+        .reporting(Unreadable::new(inbox.clone()))
         .trading(&settings.symbols);
     let context = zmq::Context::new();
     let [commands, events, market_address] = &settings.sockets;
     let sockets = Sockets::bind(&context, commands, events)?;
     let (publisher, market_address) = market::publisher(&context, market_address)?;
-    let setup = Setup {
-        symbols: settings.symbols.clone(),
-        limits,
-        deadman_ms: settings.deadman_ms,
-        flatten_on_deadman: settings.flatten_on_deadman,
-        receive_window_ms: settings.receive_window_ms,
-        journal_id: journal.journal_id().map_err(broken)?,
-    };
-    let recovered = journal.recover().map_err(broken)?;
-    tracing::info!(
-        open_orders = recovered.open_orders.len(),
-        last_seq = recovered.last_seq,
-        fills = recovered.ledger.fills(),
-        "journal is read"
-    );
-    let new_journal = recovered.first_intent_ts.is_none() && recovered.last_seq == 0;
-    let core = Core::new(setup, recovered, clock::now());
+    let (core, new_journal) = recover(&settings, limits, &journal)?;
     let (market_sender, market_receiver) = mpsc::channel();
     std::thread::Builder::new()
         .name("market".to_owned())
         .spawn(move || market::run(&publisher, &market_receiver))
-        .map_err(|error| format!("market thread: {error}"))?;
+        .map_err(|source| ProcessError::Thread { name: "market", source })?;
     let ready = json!({
         "event": "ready",
         "commands": sockets.commands_address(),
@@ -144,30 +137,63 @@ fn start(
     metrics::gauge!("cerebellum_journal_trouble").set(0.0);
     let (line, runner) = settings.ws_trade.is_some().then(ws_trade::line).unzip();
     let orders = Orders::new(rest.clone(), line);
-    let hands = Hands::new(orders, inbox.clone(), tokio::runtime::Handle::current());
-    let mut engine = Engine::new(core, journal, sockets, letterbox, hands);
+    let gateway = Gateway::new(orders, inbox.clone(), tokio::runtime::Handle::current());
+    let engine = run_engine(Engine::new(core, journal, sockets, queue, gateway), ready)?;
+    let uplink =
+        Uplink { settings, rest, inbox, market: market_sender, trade: runner, new_journal };
+    Ok((engine, uplink))
+}
+
+/// The core as the journal left it, and whether the journal is new.
+fn recover(
+    settings: &Settings,
+    limits: Limits,
+    journal: &Journal,
+) -> Result<(Core, bool), ProcessError> {
+    let setup = Setup {
+        symbols: settings.symbols.clone(),
+        limits,
+        deadman_ms: settings.deadman_ms,
+        flatten_on_deadman: settings.flatten_on_deadman,
+        receive_window_ms: settings.receive_window_ms,
+        journal_id: journal.journal_id()?,
+    };
+    let recovered = journal.recover()?;
+    tracing::info!(
+        open_orders = recovered.open_orders.len(),
+        last_seq = recovered.last_seq,
+        fills = recovered.ledger.fills(),
+        "journal is read"
+    );
+    let new_journal = recovered.first_intent_ts.is_none() && recovered.last_seq == 0;
+    Ok((Core::new(setup, recovered, clock::now()), new_journal))
+}
+
+/// Runs the engine on a thread of its own; the task ends with it.
+fn run_engine(mut engine: Engine, ready: serde_json::Value) -> Result<EngineTask, ProcessError> {
     let (ended, task) = tokio::sync::oneshot::channel();
     std::thread::Builder::new()
         .name("engine".to_owned())
         .spawn(move || {
-            let result = engine.run(&mut || tell_ready(&ready));
+            let result = engine.run(&mut || report_ready(&ready));
             drop(engine);
             let _ = ended.send(result);
         })
-        .map_err(|error| format!("engine thread: {error}"))?;
-    let engine = tokio::spawn(async move {
-        task.await.unwrap_or_else(|_| Err("the engine thread ended without a word".to_owned()))
-    });
-    let way = Way { settings, rest, inbox, market: market_sender, trade: runner, new_journal };
-    Ok((engine, way))
+        .map_err(|source| ProcessError::Thread { name: "engine", source })?;
+    Ok(tokio::spawn(async move {
+        match task.await {
+            Ok(result) => result.map_err(ProcessError::from),
+            Err(_) => Err(ProcessError::EngineGone),
+        }
+    }))
 }
 
-fn tell_ready(line: &serde_json::Value) {
+fn report_ready(line: &serde_json::Value) {
     metrics::gauge!("cerebellum_ready").set(1.0);
     // Standard output is its starter's; the log is what is read afterwards.
     tracing::info!("ready: reconciled with the venue");
     // Whoever started us may have gone; that is no reason to stop protecting positions.
-    let _ = tell(&line.to_string());
+    let _ = print_line(&line.to_string());
 }
 
 fn venue_name(venue: Venue) -> &'static str {
@@ -179,7 +205,7 @@ fn venue_name(venue: Venue) -> &'static str {
     }
 }
 
-fn read_limits(settings: &Settings) -> Result<Limits, String> {
+fn read_limits(settings: &Settings) -> Result<Limits, LimitsError> {
     settings.limits.as_deref().map_or_else(|| Ok(Limits::default()), Limits::read)
 }
 
@@ -193,8 +219,9 @@ async fn reread_limits(settings: Settings, inbox: Inbox) {
                 }
             }
             Err(error) => {
-                tracing::error!(error, "limits stay as they were");
-                let notice = Input::Notice { code: "limits_unreadable", text: error, symbol: None };
+                let text = error.to_string();
+                tracing::error!(error = text, "limits stay as they were");
+                let notice = Input::Notice { code: "limits_unreadable", text, symbol: None };
                 let _ = inbox.send(notice);
             }
         }

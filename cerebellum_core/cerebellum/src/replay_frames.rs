@@ -7,13 +7,50 @@ use std::{
     time::Instant,
 };
 
-use protocol::{lines::tell, wire::field::Symbol};
+use protocol::{
+    lines::print_line,
+    wire::{field::Symbol, FieldError},
+};
 use serde_json::{json, Value};
 
 use crate::book::{
+    frame_error::FrameError,
     ladder::{Ladder, Level, Scales},
     market_data::{MarketData, Outcome},
 };
+
+/// Why frames cannot be replayed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The file cannot be read.
+    #[error("{file}: {source}")]
+    File {
+        /// Which.
+        file: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A line is no JSON.
+    #[error("{file}: {source}")]
+    Line {
+        /// Of which file.
+        file: String,
+        /// Why not.
+        source: serde_json::Error,
+    },
+    /// A frame cannot be read.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// A symbol that is none.
+    #[error(transparent)]
+    Symbol(#[from] FieldError),
+    /// Places that cannot be read.
+    #[error("--places {0} is not like BTCUSDT:1:3")]
+    Places(String),
+    /// Nobody takes what is printed.
+    #[error("standard output: {0}")]
+    Output(std::io::Error),
+}
 
 /// Parses and applies a file of frames several times and prints how long that alone took.
 ///
@@ -23,15 +60,21 @@ use crate::book::{
 ///
 /// # Errors
 /// The file, the place or the frame that cannot be read.
-pub fn measure(file: &Path, places: &[String], depth: usize, repeat: u32) -> Result<(), String> {
+pub fn measure(
+    file: &Path,
+    places: &[String],
+    depth: usize,
+    repeat: u32,
+) -> Result<(), ReplayError> {
     let symbols = places.iter().map(|text| scales(text)).collect::<Result<Vec<_>, _>>()?;
-    let shown = file.display();
-    let text = std::fs::read_to_string(file).map_err(|error| format!("{shown}: {error}"))?;
+    let shown = || file.display().to_string();
+    let text = std::fs::read_to_string(file)
+        .map_err(|source| ReplayError::File { file: shown(), source })?;
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     let mut levels = 0;
     for line in &lines {
-        let frame: Value =
-            serde_json::from_str(line).map_err(|error| format!("{shown}: {error}"))?;
+        let frame: Value = serde_json::from_str(line)
+            .map_err(|source| ReplayError::Line { file: shown(), source })?;
         let side = |name: &str| frame["data"][name].as_array().map_or(0, Vec::len);
         levels += side("b") + side("a");
     }
@@ -55,24 +98,23 @@ pub fn measure(file: &Path, places: &[String], depth: usize, repeat: u32) -> Res
         "seconds": seconds,
         "books": books,
     });
-    tell(&figures.to_string()).map_err(|error| format!("standard output: {error}"))
+    print_line(&figures.to_string()).map_err(ReplayError::Output)
 }
 
 /// Reads a file of frames and prints messages, faults and the last books as JSON lines.
 ///
 /// # Errors
 /// The file or the place that cannot be read.
-pub fn run(file: &Path, places: &[String], depth: usize) -> Result<(), String> {
+pub fn run(file: &Path, places: &[String], depth: usize) -> Result<(), ReplayError> {
     let symbols = places.iter().map(|text| scales(text)).collect::<Result<Vec<_>, _>>()?;
     let mut data = MarketData::new(symbols, depth);
-    let shown = file.display();
-    let opened = File::open(file).map_err(|error| format!("{shown}: {error}"))?;
+    let unreadable = |source| ReplayError::File { file: file.display().to_string(), source };
+    let opened = File::open(file).map_err(unreadable)?;
     let mut out = BufWriter::new(std::io::stdout().lock());
-    let mut write =
-        |line: &Value| writeln!(out, "{line}").map_err(|error| format!("standard output: {error}"));
+    let mut write = |line: &Value| writeln!(out, "{line}").map_err(ReplayError::Output);
     let (mut frames, mut faults) = (0_u64, 0_u64);
     for line in BufReader::new(opened).lines() {
-        let line = line.map_err(|error| format!("{shown}: {error}"))?;
+        let line = line.map_err(unreadable)?;
         if line.trim().is_empty() {
             continue;
         }
@@ -81,7 +123,7 @@ pub fn run(file: &Path, places: &[String], depth: usize) -> Result<(), String> {
             Ok(outcomes) => outcomes,
             Err(error) => {
                 faults += 1;
-                write(&json!({"fault": error}))?;
+                write(&json!({"fault": error.to_string()}))?;
                 continue;
             }
         };
@@ -113,8 +155,8 @@ fn book(ladder: &Ladder) -> Value {
     json!({"bids": bids, "asks": asks})
 }
 
-fn scales(text: &str) -> Result<(Symbol, Scales), String> {
-    let bad = || format!("--places {text} is not like BTCUSDT:1:3");
+fn scales(text: &str) -> Result<(Symbol, Scales), ReplayError> {
+    let bad = || ReplayError::Places(text.to_owned());
     let mut parts = text.split(':');
     let (Some(symbol), Some(price), Some(qty), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())

@@ -1,10 +1,15 @@
 //! Settings: flags over a TOML file over defaults, checked before anything is opened.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use protocol::wire::field::Symbol;
 use serde::Deserialize;
+
+use crate::{
+    addresses::{host_of, is_loopback, socket_address},
+    settings_error::SettingsError,
+};
 
 /// The only hand that touches an exchange: takes intents over ZeroMQ, journals them on disk, sends
 /// them signed to Bybit v5, and publishes what happened.
@@ -67,7 +72,7 @@ pub enum Venue {
 /// How orders travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum OrderWay {
+pub enum OrderRoute {
     /// Over the trade socket; over REST while it is down.
     Websocket,
     /// Over REST only.
@@ -146,7 +151,7 @@ pub struct Flags {
     pub clock_check_ms: Option<u32>,
     /// How orders travel; the demo has no trade socket and takes rest. Default websocket.
     #[arg(long, value_enum)]
-    pub orders: Option<OrderWay>,
+    pub orders: Option<OrderRoute>,
     /// The leverage to set for every symbol at the start, such as 5; left out: as the account has it.
     #[arg(long, value_name = "NUMBER")]
     pub leverage: Option<String>,
@@ -210,7 +215,7 @@ impl Flags {
     ///
     /// # Errors
     /// The file, the key and the next step.
-    pub fn with_config(self) -> Result<Self, String> {
+    pub fn with_config(self) -> Result<Self, SettingsError> {
         let Some(path) = self.config.clone() else { return Ok(self) };
         let text = std::fs::read_to_string(&path)
             .map_err(|error| format!("config file {}: {error}; check --config", path.display()))?;
@@ -251,17 +256,18 @@ impl Flags {
     ///
     /// # Errors
     /// The setting, its value and the next step.
-    pub fn check(self) -> Result<Settings, String> {
+    pub fn check(self) -> Result<Settings, SettingsError> {
         let venue = self.venue.ok_or("--venue is missing; use paper, demo, testnet or live")?;
         if venue == Venue::Live && !self.i_understand_this_is_real_money {
             return Err("--venue live trades real money; \
                         add --i-understand-this-is-real-money if that is meant"
-                .to_owned());
+                .to_owned()
+                .into());
         }
         let (rest, ws, ws_public) = addresses(venue, self.rest, self.ws, self.ws_public)?;
         let journal = self.journal.ok_or("--journal is missing; name a file for the journal")?;
         if journal.as_os_str() == ":memory:" && venue != Venue::Paper {
-            return Err("--journal :memory: forgets every order; name a file".to_owned());
+            return Err("--journal :memory: forgets every order; name a file".into());
         }
         let run_folder =
             self.run_folder.ok_or("--run-folder is missing; name a folder for the sockets")?;
@@ -275,22 +281,26 @@ impl Flags {
                 .parse()
                 .map_err(|_| format!("--metrics {metrics} is not like 127.0.0.1:9100"))?;
             if !address.ip().is_loopback() {
-                return Err(format!("--metrics {metrics} is not loopback; use 127.0.0.1"));
+                return Err(format!("--metrics {metrics} is not loopback; use 127.0.0.1").into());
             }
         }
-        let at_least = |name: &str, value: Option<u32>, default: u32, least: u32| {
+        let at_least = |name: &str,
+                        value: Option<u32>,
+                        default: u32,
+                        least: u32|
+         -> Result<u32, SettingsError> {
             let value = value.unwrap_or(default);
             if value < least {
-                Err(format!("--{name} {value} is too small; use {least} or more"))
+                Err(format!("--{name} {value} is too small; use {least} or more").into())
             } else {
                 Ok(value)
             }
         };
-        let way = order_way(venue, self.orders)?;
+        let route = order_route(venue, self.orders)?;
         Ok(Settings {
             venue,
             rest,
-            ws_trade: (way == OrderWay::Websocket).then(|| format!("{ws}/v5/trade")),
+            ws_trade: (route == OrderRoute::Websocket).then(|| format!("{ws}/v5/trade")),
             leverage: self.leverage.map(leverage).transpose()?,
             clock_check_ms: u64::from(at_least(
                 "clock-check-ms",
@@ -329,27 +339,28 @@ impl Flags {
 }
 
 /// The demo has no trade socket.
-fn order_way(venue: Venue, asked: Option<OrderWay>) -> Result<OrderWay, String> {
+fn order_route(venue: Venue, asked: Option<OrderRoute>) -> Result<OrderRoute, SettingsError> {
     match (venue, asked) {
-        (Venue::Demo, Some(OrderWay::Websocket)) => {
+        (Venue::Demo, Some(OrderRoute::Websocket)) => {
             Err("--orders websocket: Bybit's demo has no trade socket; use --orders rest"
-                .to_owned())
+                .to_owned()
+                .into())
         }
-        (Venue::Demo, None) => Ok(OrderWay::Rest),
-        (_, asked) => Ok(asked.unwrap_or(OrderWay::Websocket)),
+        (Venue::Demo, None) => Ok(OrderRoute::Rest),
+        (_, asked) => Ok(asked.unwrap_or(OrderRoute::Websocket)),
     }
 }
 
-fn leverage(text: String) -> Result<String, String> {
+fn leverage(text: String) -> Result<String, SettingsError> {
     let number = rust_decimal::Decimal::from_str_exact(&text)
         .map_err(|_| format!("--leverage {text} is no number; use one such as 5"))?;
     if number < rust_decimal::Decimal::ONE {
-        return Err(format!("--leverage {text} is below 1; use 1 or more"));
+        return Err(format!("--leverage {text} is below 1; use 1 or more").into());
     }
     Ok(text)
 }
 
-fn symbols(texts: Option<Vec<String>>) -> Result<Vec<Symbol>, String> {
+fn symbols(texts: Option<Vec<String>>) -> Result<Vec<Symbol>, SettingsError> {
     let texts = texts.ok_or("--symbols is missing; name symbols such as BTCUSDT,ETHUSDT")?;
     let mut symbols: Vec<Symbol> = Vec::new();
     for text in &texts {
@@ -359,7 +370,7 @@ fn symbols(texts: Option<Vec<String>>) -> Result<Vec<Symbol>, String> {
         }
     }
     if symbols.is_empty() {
-        return Err("--symbols is empty; name symbols such as BTCUSDT,ETHUSDT".to_owned());
+        return Err("--symbols is empty; name symbols such as BTCUSDT,ETHUSDT".into());
     }
     Ok(symbols)
 }
@@ -370,7 +381,7 @@ fn addresses(
     rest: Option<String>,
     ws: Option<String>,
     ws_public: Option<String>,
-) -> Result<(String, String, String), String> {
+) -> Result<(String, String, String), SettingsError> {
     let known = match venue {
         Venue::Paper => None,
         Venue::Demo => Some((
@@ -388,28 +399,30 @@ fn addresses(
         }
     };
     let own_ws = ws.is_some();
-    let pick = |flag: &str, given: Option<String>, known: Option<&str>| -> Result<String, String> {
-        let Some(given) = given else {
-            return known
-                .map(str::to_owned)
-                .ok_or(format!("--{flag} is missing; the paper venue's ready line tells it"));
-        };
-        let given = given.trim_end_matches('/').to_owned();
-        let host = host_of(&given)
-            .ok_or(format!("--{flag} {given} is no address like http://127.0.0.1:8080"))?;
-        let allowed = is_loopback(host)
-            || known == Some(given.as_str())
-            || (venue == Venue::Live
-                && (given.starts_with("https://") || given.starts_with("wss://")));
-        if allowed {
-            Ok(given)
-        } else {
-            Err(format!(
+    let pick =
+        |flag: &str, given: Option<String>, known: Option<&str>| -> Result<String, SettingsError> {
+            let Some(given) = given else {
+                return known.map(str::to_owned).ok_or_else(|| {
+                    format!("--{flag} is missing; the paper venue's ready line tells it").into()
+                });
+            };
+            let given = given.trim_end_matches('/').to_owned();
+            let host = host_of(&given)
+                .ok_or(format!("--{flag} {given} is no address like http://127.0.0.1:8080"))?;
+            let allowed = is_loopback(host)
+                || known == Some(given.as_str())
+                || (venue == Venue::Live
+                    && (given.starts_with("https://") || given.starts_with("wss://")));
+            if allowed {
+                Ok(given)
+            } else {
+                Err(format!(
                 "--{flag} {given} does not belong to --venue {venue:?}; paper is loopback only, \
                  the other venues have their own hosts"
-            ))
-        }
-    };
+            )
+                .into())
+            }
+        };
     let rest = pick("rest", rest, known.map(|k| k.0))?;
     let private = pick("ws", ws, known.map(|k| k.1))?;
     let public = match ws_public {
@@ -418,75 +431,6 @@ fn addresses(
         None => pick("ws-public", None, known.map(|k| k.2))?,
     };
     Ok((rest, private, public))
-}
-
-fn host_of(url: &str) -> Option<&str> {
-    let (scheme, rest) = url.split_once("://")?;
-    if !matches!(scheme, "http" | "https" | "ws" | "wss") {
-        return None;
-    }
-    let authority = rest.split('/').next()?;
-    if authority.contains('@') {
-        return None;
-    }
-    if let Some(inside) = authority.strip_prefix('[') {
-        return inside.split(']').next();
-    }
-    authority.split(':').next().filter(|host| !host.is_empty())
-}
-
-fn is_loopback(host: &str) -> bool {
-    host == "localhost"
-        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-/// The longest ipc path that the operating system takes.
-const LONGEST_PATH: usize = 107;
-
-fn socket_address(name: &str, given: Option<String>, run_folder: &Path) -> Result<String, String> {
-    let address = match given {
-        Some(address) => address,
-        None => {
-            let folder = std::path::absolute(run_folder)
-                .map_err(|error| format!("--run-folder {}: {error}", run_folder.display()))?;
-            format!("ipc://{}/{name}", folder.display())
-        }
-    };
-    if let Some(path) = address.strip_prefix("ipc://") {
-        if path.len() > LONGEST_PATH {
-            return Err(format!(
-                "the {name} socket's path has {} bytes, the system takes {LONGEST_PATH}: {path}; \
-                 use a shorter --run-folder such as /tmp/crucible-1",
-                path.len()
-            ));
-        }
-        let folder = std::path::absolute(run_folder).unwrap_or_else(|_| run_folder.to_owned());
-        if Path::new(path).parent() != Some(folder.as_path()) {
-            return Err(format!(
-                "--{name} {address} lies outside the run folder {}, where others might reach it",
-                folder.display()
-            ));
-        }
-        return Ok(address);
-    }
-    let loopback = address
-        .strip_prefix("tcp://")
-        .and_then(|rest| rest.rsplit_once(':'))
-        .is_some_and(|(host, port)| {
-            let host = host.trim_start_matches('[').trim_end_matches(']');
-            (port == "*" || port.parse::<u16>().is_ok()) && is_loopback(host)
-        });
-    if loopback {
-        // ZeroMQ spells a free port as a star.
-        return Ok(match address.strip_suffix(":0") {
-            Some(start) => format!("{start}:*"),
-            None => address,
-        });
-    }
-    Err(format!(
-        "--{name} {address} is neither ipc nor tcp on loopback; orders would travel unencrypted. \
-         Bind loopback and use a tunnel (WireGuard or SSH)"
-    ))
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ fn a_paper_run_needs_no_more_than_addresses_journal_symbols_and_folder() {
 #[test]
 fn real_money_needs_the_second_flag_on_the_command_line() {
     let live = Flags { venue: Some(Venue::Live), rest: None, ws: None, ..paper() };
-    assert!(live.clone().check().unwrap_err().contains("real money"));
+    assert!(live.clone().check().unwrap_err().to_string().contains("real money"));
     let meant = Flags { i_understand_this_is_real_money: true, ..live };
     assert_eq!(meant.check().unwrap().rest, "https://api.bybit.com");
     let file: Result<Flags, _> =
@@ -54,21 +54,21 @@ fn a_bind_that_others_could_reach_is_refused_with_advice() {
         ["tcp://0.0.0.0:5555", "tcp://*:5555", "tcp://10.0.0.1:5555", "udp://127.0.0.1:1"]
     {
         let flags = Flags { commands: Some(address.to_owned()), ..paper() };
-        let error = flags.check().unwrap_err();
+        let error = flags.check().unwrap_err().to_string();
         assert!(error.contains("tunnel"), "{error}");
     }
     let elsewhere = Flags { events: Some("ipc:///tmp/events".to_owned()), ..paper() };
-    assert!(elsewhere.check().unwrap_err().contains("run folder"));
+    assert!(elsewhere.check().unwrap_err().to_string().contains("run folder"));
     let tcp = Flags { market: Some("tcp://127.0.0.1:0".to_owned()), ..paper() };
     assert_eq!(tcp.check().unwrap().sockets[2], "tcp://127.0.0.1:*");
     let metrics = Flags { metrics: Some("0.0.0.0:9100".to_owned()), ..paper() };
-    assert!(metrics.check().unwrap_err().contains("loopback"));
+    assert!(metrics.check().unwrap_err().to_string().contains("loopback"));
 }
 
 #[test]
-fn a_socket_path_too_long_for_the_system_is_told_with_its_length() {
+fn a_socket_path_too_long_for_the_system_is_reported_with_its_length() {
     let flags = Flags { run_folder: Some(format!("/tmp/{}", "x".repeat(120)).into()), ..paper() };
-    let error = flags.check().unwrap_err();
+    let error = flags.check().unwrap_err().to_string();
     assert!(error.contains("107") && error.contains("--run-folder"), "{error}");
 }
 
@@ -83,20 +83,21 @@ fn a_file_with_an_unknown_key_is_refused() {
 fn orders_go_over_the_trade_socket_but_the_demo_has_none() {
     let trade = |flags: Flags| flags.check().map(|settings| settings.ws_trade);
     assert_eq!(trade(paper()), Ok(Some("ws://127.0.0.1:8080/v5/trade".to_owned())));
-    assert_eq!(trade(Flags { orders: Some(OrderWay::Rest), ..paper() }), Ok(None));
+    assert_eq!(trade(Flags { orders: Some(OrderRoute::Rest), ..paper() }), Ok(None));
     let demo = Flags { venue: Some(Venue::Demo), rest: None, ws: None, ..paper() };
     assert_eq!(trade(demo.clone()), Ok(None));
-    let error = trade(Flags { orders: Some(OrderWay::Websocket), ..demo }).unwrap_err();
+    let error =
+        trade(Flags { orders: Some(OrderRoute::Websocket), ..demo }).unwrap_err().to_string();
     assert!(error.contains("--orders rest"), "{error}");
     let file: Flags = toml::from_str("orders = \"rest\"\nleverage = \"3\"").unwrap();
-    assert_eq!((file.orders, file.leverage.as_deref()), (Some(OrderWay::Rest), Some("3")));
+    assert_eq!((file.orders, file.leverage.as_deref()), (Some(OrderRoute::Rest), Some("3")));
 }
 
 #[test]
 fn a_leverage_that_is_no_number_or_below_one_is_refused() {
     for text in ["", "ten", "0", "-2", "NaN", "1e1"] {
         let flags = Flags { leverage: Some(text.to_owned()), ..paper() };
-        assert!(flags.check().unwrap_err().contains("--leverage"), "{text}");
+        assert!(flags.check().unwrap_err().to_string().contains("--leverage"), "{text}");
     }
     let flags = Flags { leverage: Some("2.5".to_owned()), ..paper() };
     assert_eq!(flags.check().unwrap().leverage.as_deref(), Some("2.5"));

@@ -21,39 +21,69 @@ const TALKATIVE: [&str; 6] = [
     "reqwest=info",
 ];
 
-/// JSON lines on stderr; keys never reach them, whatever the filter says.
+/// Why logs or metrics cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// A filter that cannot be read.
+    #[error("--log {filter}: {reason}")]
+    Filter {
+        /// The filter.
+        filter: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Logs go somewhere already.
+    #[error("logs: {0}")]
+    Logs(String),
+    /// Metrics are collected already.
+    #[error("metrics: {0}")]
+    Recorder(String),
+    /// An address that cannot be bound.
+    #[error("--metrics {address}: {source}")]
+    Address {
+        /// The address.
+        address: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+/// JSON lines on stderr; keys never reach them, whatever the filter is.
 ///
 /// # Errors
 /// When the filter cannot be read.
-pub fn start_logs(filter: &str) -> Result<(), String> {
-    let shown = filter;
-    let mut filter = tracing_subscriber::EnvFilter::try_new(filter)
-        .map_err(|error| format!("--log {filter}: {error}"))?;
+pub fn start_logs(filter: &str) -> Result<(), TelemetryError> {
+    let unreadable = |reason: String| TelemetryError::Filter { filter: filter.to_owned(), reason };
+    let mut directives = tracing_subscriber::EnvFilter::try_new(filter)
+        .map_err(|error| unreadable(error.to_string()))?;
     for directive in TALKATIVE {
-        let directive = directive.parse().map_err(|error| format!("--log {shown}: {error}"))?;
-        filter = filter.add_directive(directive);
+        let directive =
+            directive.parse().map_err(|error: tracing_subscriber::filter::ParseError| {
+                unreadable(error.to_string())
+            })?;
+        directives = directives.add_directive(directive);
     }
     tracing_subscriber::fmt()
         .json()
-        .with_env_filter(filter)
+        .with_env_filter(directives)
         .with_writer(|| LogLines)
         // Its own complaints go to standard error by a way that panics.
         .log_internal_errors(false)
         .try_init()
-        .map_err(|error| format!("logs: {error}"))
+        .map_err(|error| TelemetryError::Logs(error.to_string()))
 }
 
 /// Collects metrics and serves them at `/metrics`; returns the address, port resolved.
 ///
 /// # Errors
 /// When the address cannot be bound.
-pub async fn serve_metrics(address: &str) -> Result<String, String> {
-    let recorder =
-        PrometheusBuilder::new().install_recorder().map_err(|error| format!("metrics: {error}"))?;
-    let listener = tokio::net::TcpListener::bind(address)
-        .await
-        .map_err(|error| format!("--metrics {address}: {error}"))?;
-    let bound = listener.local_addr().map_err(|error| format!("--metrics {address}: {error}"))?;
+pub async fn serve_metrics(address: &str) -> Result<String, TelemetryError> {
+    let recorder = PrometheusBuilder::new()
+        .install_recorder()
+        .map_err(|error| TelemetryError::Recorder(error.to_string()))?;
+    let unbound = |source| TelemetryError::Address { address: address.to_owned(), source };
+    let listener = tokio::net::TcpListener::bind(address).await.map_err(unbound)?;
+    let bound = listener.local_addr().map_err(unbound)?;
     let router = Router::new()
         .route("/metrics", get(move || render(recorder.clone())))
         .layer(middleware::from_fn(admit));
@@ -68,13 +98,13 @@ pub async fn serve_metrics(address: &str) -> Result<String, String> {
 /// Answers 403 to the pages of others, whatever they ask for.
 async fn admit(request: Request, next: Next) -> Response {
     let headers = request.headers();
-    let told = protocol::local_http::admit(
+    let reported = protocol::local_http::admit(
         only(headers, header::HOST).as_deref(),
         only(headers, header::ORIGIN).as_deref(),
     );
-    match told {
+    match reported {
         Ok(()) => next.run(request).await,
-        Err(text) => (StatusCode::FORBIDDEN, text + "\n").into_response(),
+        Err(error) => (StatusCode::FORBIDDEN, format!("{error}\n")).into_response(),
     }
 }
 

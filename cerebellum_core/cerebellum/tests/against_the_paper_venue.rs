@@ -1,6 +1,6 @@
 //! The real binaries over real sockets: an intent is filled, survives SIGKILL, and is not doubled.
 //!
-//! Needs the paper venue's binary beside ours; without it the test says so and passes.
+//! Needs the paper venue's binary beside ours; without it the test reports it and passes.
 
 use std::{
     io::{BufRead, BufReader},

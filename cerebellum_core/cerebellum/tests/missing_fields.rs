@@ -1,12 +1,12 @@
-//! Answers that lack a field, over real HTTP: no answer, told once, asked again, never zero or flat.
+//! Answers that lack a field, over real HTTP: no answer, reported once, asked again, never zero or flat.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{extract::State, http::Uri, routing::get, Router};
 use cerebellum::{
     bybit::{keys::Keys, orders::Orders, rest::RestClient, unreadable::Unreadable},
-    core::io::{Effect, Input},
-    engine::{Hands, Inbox, Letter, Letterbox},
+    engine::{Gateway, Inbox, Message, Queue},
+    execution::model::io::{Effect, Input},
 };
 use protocol::wire::field::Symbol;
 use rust_decimal::Decimal;
@@ -30,14 +30,14 @@ async fn venue(answers: Answers) -> String {
     format!("http://{address}")
 }
 
-async fn client(results: &[(&str, Vec<Value>)]) -> (RestClient, Inbox, Letterbox) {
+async fn client(results: &[(&str, Vec<Value>)]) -> (RestClient, Inbox, Queue) {
     let answers = results.iter().map(|(path, list)| ((*path).to_owned(), list.clone()));
     let address = venue(Arc::new(Mutex::new(answers.collect()))).await;
-    let (inbox, letterbox) = Inbox::pair().unwrap();
+    let (inbox, queue) = Inbox::pair().unwrap();
     let rest = RestClient::new(&address, Keys::new("k", "s").unwrap(), 5_000)
         .unwrap()
-        .telling(Unreadable::new(inbox.clone()));
-    (rest, inbox, letterbox)
+        .reporting(Unreadable::new(inbox.clone()));
+    (rest, inbox, queue)
 }
 
 const POSITIONS: &str = "/v5/position/list";
@@ -59,7 +59,7 @@ async fn an_answer_without_its_list_cursor_or_size_is_no_answer() {
     for (result, field) in bad {
         let (rest, _inbox, _box) = client(&[(POSITIONS, vec![result.clone()])]).await;
         let error = rest.positions().await.unwrap_err();
-        assert!(error.text.contains(field) && !error.hopeless, "{result}: {}", error.text);
+        assert!(error.text.contains(field) && !error.permanent, "{result}: {}", error.text);
     }
 }
 
@@ -68,18 +68,19 @@ async fn a_row_that_lacks_its_size_is_told_and_asked_for_again() {
     let short = json!({"list": [{"symbol": "BTCUSDT", "side": "Buy"}], "nextPageCursor": ""});
     let whole = json!({"list": [held(json!("2"))], "nextPageCursor": ""});
     let wallet = json!({"list": [{"coin": [{"coin": "USDT", "walletBalance": "5"}]}]});
-    let (rest, inbox, mut letterbox) = client(&[
+    let (rest, inbox, mut queue) = client(&[
         (POSITIONS, vec![short.clone(), short, whole]),
         ("/v5/account/wallet-balance", vec![wallet]),
     ])
     .await;
-    let mut hands = Hands::new(Orders::new(rest, None), inbox, tokio::runtime::Handle::current());
-    hands.act(Effect::PullPositions, 0);
+    let mut gateway =
+        Gateway::new(Orders::new(rest, None), inbox, tokio::runtime::Handle::current());
+    gateway.act(Effect::PullPositions, 0);
     let (mut alarms, mut positions) = (Vec::new(), None);
     for _ in 0..200 {
-        match letterbox.take() {
-            Some(Letter::Input(Input::Notice { text, .. })) => alarms.push(text),
-            Some(Letter::Pulled { input: Input::Positions(seen), .. }) => positions = Some(seen),
+        match queue.take() {
+            Some(Message::Input(Input::Notice { text, .. })) => alarms.push(text),
+            Some(Message::Pulled { input: Input::Positions(seen), .. }) => positions = Some(seen),
             Some(_) => {}
             None if positions.is_some() => break,
             None => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -123,18 +124,18 @@ async fn a_row_of_a_symbol_that_is_not_traded_is_told_and_left_out_and_any_other
         "execFee": "0",
     });
     let page = |rows: &[&Value]| json!({"list": rows, "nextPageCursor": ""});
-    let stranger = json!({"symbol": "BTC-26DEC25"});
-    let (rest, _inbox, mut letterbox) = client(&[
-        (POSITIONS, vec![page(&[&stranger, &held(json!("2"))])]),
-        (EXECUTIONS, vec![page(&[&stranger, &execution])]),
+    let foreign_order = json!({"symbol": "BTC-26DEC25"});
+    let (rest, _inbox, mut queue) = client(&[
+        (POSITIONS, vec![page(&[&foreign_order, &held(json!("2"))])]),
+        (EXECUTIONS, vec![page(&[&foreign_order, &execution])]),
     ])
     .await;
     let rest = rest.trading(&ours);
     assert_eq!(rest.positions().await.unwrap(), BTreeMap::from([(ours[0].clone(), Decimal::TWO)]));
     assert_eq!(rest.executions(0, 1).await.unwrap().len(), 1);
     let mut alarms = 0;
-    while let Some(letter) = letterbox.take() {
-        alarms += usize::from(matches!(letter, Letter::Input(Input::Notice { .. })));
+    while let Some(message) = queue.take() {
+        alarms += usize::from(matches!(message, Message::Input(Input::Notice { .. })));
     }
     assert_eq!(alarms, 2);
     for bad in [json!({"symbol": "BTCUSDT"}), json!({"symbol": "btc?"}), json!({})] {

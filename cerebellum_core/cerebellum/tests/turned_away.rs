@@ -1,4 +1,4 @@
-//! A venue that answers HTTP 403, over real HTTP: nothing more is asked of it, and a person is told.
+//! A venue that answers HTTP 403, over real HTTP: nothing more is asked of it, and a person is informed.
 
 use std::sync::{
     atomic::{AtomicUsize, Ordering},
@@ -14,8 +14,8 @@ use cerebellum::{
         rest::RestClient,
         unreadable::Unreadable,
     },
-    core::io::{CreateOrder, CreateOutcome, Input},
-    engine::{Inbox, Letter},
+    engine::{Inbox, Message},
+    execution::model::io::{CreateOrder, CreateOutcome, Input},
 };
 use protocol::wire::field::{Kind, Side, Symbol};
 
@@ -50,13 +50,14 @@ async fn after_http_403_no_request_leaves_and_orders_say_why() {
     let envelope = r#"{"retCode":10018,"retMsg":"access too frequent","result":{},"time":1}"#;
     for text in [envelope, "<html>Forbidden</html>"] {
         let (asked, address) = venue(StatusCode::FORBIDDEN, text).await;
-        let (inbox, mut letterbox) = Inbox::pair().unwrap();
+        let (inbox, mut queue) = Inbox::pair().unwrap();
         let keys = Keys::new("k", "s").unwrap();
-        let rest = RestClient::new(&address, keys, 5_000).unwrap().telling(Unreadable::new(inbox));
-        assert!(!rest.positions().await.unwrap_err().hopeless);
+        let rest =
+            RestClient::new(&address, keys, 5_000).unwrap().reporting(Unreadable::new(inbox));
+        assert!(!rest.positions().await.unwrap_err().permanent);
         for _ in 0..5 {
             let error = rest.positions().await.unwrap_err();
-            assert!(error.text.contains("HTTP 403") && !error.hopeless, "{error}");
+            assert!(error.text.contains("HTTP 403") && !error.permanent, "{error}");
         }
         // Every copy of the client rests, too.
         let answer = Orders::new(rest.clone(), None).create(&order()).await;
@@ -64,12 +65,12 @@ async fn after_http_403_no_request_leaves_and_orders_say_why() {
         let outcome = of_create(answer, 0);
         assert!(matches!(outcome, CreateOutcome::NotExecuted { .. }), "it may go another way");
         assert_eq!(asked.load(Ordering::SeqCst), 1, "{text}");
-        let mut told = Vec::new();
-        while let Some(letter) = letterbox.take() {
-            let Letter::Input(Input::Notice { code, text, .. }) = letter else { panic!() };
-            told.push((code, text));
+        let mut reported = Vec::new();
+        while let Some(message) = queue.take() {
+            let Message::Input(Input::Notice { code, text, .. }) = message else { panic!() };
+            reported.push((code, text));
         }
-        assert!(matches!(told.as_slice(), [("rest_paused", text)] if text.contains("600 s")));
+        assert!(matches!(reported.as_slice(), [("rest_paused", text)] if text.contains("600 s")));
     }
 }
 

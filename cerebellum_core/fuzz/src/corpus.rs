@@ -61,7 +61,7 @@ pub const FILES: [&str; 4] = [
     "[daily_loss]\nagent = \"500\"\ntotal = \"2000\"\n[venue]\norders_per_second = 10\n",
 ];
 
-/// Requests, frames and faults that come to the paper venue, each with the door it comes in by.
+/// Requests, frames and faults that come to the paper venue, each with the channel that it comes in by.
 pub const PAPER: [&str; 30] = [
     r#"{"door":"rest","method":"POST","path":"/v5/order/create","body":{"category":"linear","symbol":"BTCUSDT","side":"Buy","orderType":"Market","qty":"0.01","takeProfit":"99999","stopLoss":"1000","tpslMode":"Partial","tpOrderType":"Limit","tpLimitPrice":"99990","slippageToleranceType":"TickSize","slippageTolerance":"100","orderLinkId":"c-1"}}"#,
     r#"{"door":"rest","method":"POST","path":"/v5/order/create","body":{"category":"linear","symbol":"BTCUSDT","side":"Sell","orderType":"Limit","qty":"0.02","price":"45000","timeInForce":"PostOnly","positionIdx":0,"orderLinkId":"c-2","reduceOnly":false,"smpType":"CancelMaker"}}"#,
@@ -107,17 +107,17 @@ pub fn texts(list: &[&str]) -> Vec<Vec<u8>> {
 /// The folder or file that cannot be read.
 pub fn vectors() -> Result<Vec<Vec<u8>>, String> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../protocol/vectors");
-    let told = |error: std::io::Error| format!("{}: {error}", folder.display());
+    let reported = |error: std::io::Error| format!("{}: {error}", folder.display());
     let mut paths = Vec::new();
-    for entry in std::fs::read_dir(&folder).map_err(told)? {
-        paths.push(entry.map_err(told)?.path());
+    for entry in std::fs::read_dir(&folder).map_err(reported)? {
+        paths.push(entry.map_err(reported)?.path());
     }
     paths.sort();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
     paths
         .iter()
         .map(|path| {
-            let text = std::fs::read_to_string(path).map_err(told)?;
+            let text = std::fs::read_to_string(path).map_err(reported)?;
             let value: Value = serde_json::from_str(&text)
                 .map_err(|error| format!("{}: {error}", path.display()))?;
             Ok(value.to_string().into_bytes())
@@ -135,8 +135,8 @@ pub fn recorded() -> Vec<Vec<u8>> {
     paths.sort();
     let mut frames = Vec::new();
     for path in paths.iter().filter(|path| path.extension().is_some_and(|one| one == "gz")) {
-        let room = MOST - frames.len();
-        frames.extend(lines(path).into_iter().take(room));
+        let space = MOST - frames.len();
+        frames.extend(lines(path).into_iter().take(space));
     }
     frames
 }

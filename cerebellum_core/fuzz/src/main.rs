@@ -11,7 +11,7 @@ use fuzz::{
     fuzz,
     targets::{Target, TARGETS},
 };
-use protocol::lines::{complain, tell};
+use protocol::lines::{complain, print_line};
 
 /// Frames of a stream that are put into one example.
 const STREAMED: usize = 12;
@@ -68,7 +68,7 @@ fn main() -> ExitCode {
         };
         let begun = std::time::Instant::now();
         let report = fuzz(target, &examples, line.runs, line.seed);
-        let mut told = vec![format!(
+        let mut reported = vec![format!(
             "{:8} examples {:4}  runs {:8}  accepted {:8}  distinct outcomes {:5}  findings {}  {:.1} s",
             target.name,
             examples.len(),
@@ -80,9 +80,9 @@ fn main() -> ExitCode {
         )];
         for (input, finding) in &report.findings {
             broken = true;
-            told.push(format!("  {finding}\n    input: {input:?}"));
+            reported.push(format!("  {finding}\n    input: {input:?}"));
         }
-        if let Err(error) = tell(&told.join("\n")) {
+        if let Err(error) = print_line(&reported.join("\n")) {
             complain(&format!("fuzz: standard output: {error}"));
             return ExitCode::from(2);
         }
@@ -93,15 +93,15 @@ fn main() -> ExitCode {
 /// Writes one file an example; those of a stream are also written as one, so that it can be followed.
 fn write_corpus(target: &Target, folder: &Path) -> Result<(), String> {
     let folder = folder.join(target.name);
-    let told = |error: std::io::Error| format!("{}: {error}", folder.display());
-    std::fs::create_dir_all(&folder).map_err(told)?;
+    let reported = |error: std::io::Error| format!("{}: {error}", folder.display());
+    std::fs::create_dir_all(&folder).map_err(reported)?;
     let mut inputs = (target.examples)()?;
     if target.stream {
         inputs.extend(inputs.clone().chunks(STREAMED).map(|frames| frames.join(&b'\n')));
     }
     for (number, input) in inputs.iter().enumerate() {
-        std::fs::write(folder.join(format!("example-{number:04}")), input).map_err(told)?;
+        std::fs::write(folder.join(format!("example-{number:04}")), input).map_err(reported)?;
     }
-    tell(&format!("{:8} {} examples", target.name, inputs.len()))
+    print_line(&format!("{:8} {} examples", target.name, inputs.len()))
         .map_err(|error| format!("standard output: {error}"))
 }

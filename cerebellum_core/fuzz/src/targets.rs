@@ -8,13 +8,14 @@ use cerebellum::{
     bybit::{
         keys::Keys,
         outcome, queries,
+        read_error::ReadError,
         rest::{read_envelope, VenueClock},
         rows::{self, Row, Traded},
         unreadable::Unreadable,
         ws_private,
         ws_trade::TradeFrame,
     },
-    core::limits::Limits,
+    execution::model::limits::Limits,
     settings::Flags,
 };
 use paper_venue::server::probe::Probe;
@@ -121,7 +122,7 @@ pub const TARGETS: [Target; 10] = [
 /// The longest input that libFuzzer makes for a target, bytes; longer ones are only read as examples.
 ///
 /// Each line of the paper venue's is a request with all that follows from it, so a few of them are
-/// tried many times as often as forty. Long stories are told by [`crate::fuzz`].
+/// tried many times as often as forty. Long sequences are played by [`crate::fuzz`].
 #[must_use]
 pub fn longest(name: &str) -> usize {
     if name == "paper" {
@@ -204,26 +205,28 @@ fn finite(value: &Value) -> Result<(), String> {
 fn rest(input: &[u8]) -> Result<String, String> {
     let (code, result) = match read_envelope(input) {
         Ok(envelope) => envelope,
-        Err(error) => return Ok(kind(&error)),
+        Err(error) => return Ok(kind(&error.to_string())),
     };
     let Some(Value::Array(list)) = result.get("list").cloned() else {
         return Ok(format!("ok {} without a list", code.signum()));
     };
-    let symbol = Symbol::new("BTCUSDT")?;
+    let symbol = Symbol::new("BTCUSDT").map_err(|error| error.to_string())?;
     let mut outcomes = Vec::new();
     for value in list.into_iter().take(4) {
-        let mut tell = |name: &str, read: Result<(), String>| {
-            outcomes.push(read.map_or_else(|error| kind(&error), |()| format!("ok {name}")));
+        let mut report = |name: &str, read: Result<(), ReadError>| {
+            outcomes.push(
+                read.map_or_else(|error| kind(&error.to_string()), |()| format!("ok {name}")),
+            );
         };
-        tell("instrument", queries::instrument(&value).map(|_| ()));
+        report("instrument", queries::instrument(&value).map(|_| ()));
         if let Ok(row) = serde_json::from_value::<Vec<String>>(value.clone()) {
-            tell("candle", queries::candle(&symbol, &row).map(|_| ()));
+            report("candle", queries::candle(&symbol, &row).map(|_| ()));
         }
         if let Ok(row) = serde_json::from_value::<Row>(value) {
-            tell("order", rows::order(&row).map(|_| ()));
-            tell("execution", rows::execution(&row).map(|_| ()));
-            tell("position", rows::position(&row).map(|_| ()));
-            tell("balance", rows::balance(&row, "USDT").map(|_| ()));
+            report("order", rows::order(&row).map(|_| ()));
+            report("execution", rows::execution(&row).map(|_| ()));
+            report("position", rows::position(&row).map(|_| ()));
+            report("balance", rows::balance(&row, "USDT").map(|_| ()));
         }
     }
     let accepted = outcomes.iter().any(|outcome| outcome.starts_with("ok"));
@@ -241,7 +244,7 @@ fn public() -> Parse {
         let Ok(text) = std::str::from_utf8(input) else { return Ok("error no UTF-8".to_owned()) };
         let outcomes = match data.frame(text, 0) {
             Ok(outcomes) => outcomes,
-            Err(error) => return Ok(kind(&error)),
+            Err(error) => return Ok(kind(&error.to_string())),
         };
         let mut kinds: Vec<String> = Vec::new();
         for outcome in outcomes {
@@ -273,10 +276,10 @@ fn private(input: &[u8]) -> Result<String, String> {
 
 fn trade(input: &[u8]) -> Result<String, String> {
     let Ok(text) = std::str::from_utf8(input) else { return Ok("error no UTF-8".to_owned()) };
-    let keys = Keys::new("fuzzing-key", "fuzzing-secret")?;
+    let keys = Keys::new("fuzzing-key", "fuzzing-secret").map_err(|error| error.to_string())?;
     let frame = match TradeFrame::read(text, &keys) {
         Ok(frame) => frame,
-        Err(error) => return Ok(kind(&error)),
+        Err(error) => return Ok(kind(&error.to_string())),
     };
     let answer = frame.answer(&VenueClock::default());
     let (created, cancelled) =
@@ -297,7 +300,7 @@ fn files(input: &[u8]) -> Result<String, String> {
             }
             "ok limits".to_owned()
         }
-        Err(error) => kind(&error),
+        Err(error) => kind(&error.to_string()),
     };
     let settings = match toml::from_str::<Flags>(text) {
         Ok(flags) => match flags.check() {
@@ -305,7 +308,7 @@ fn files(input: &[u8]) -> Result<String, String> {
                 return Err("a file alone turned real money on".to_owned());
             }
             Ok(_) => "ok settings".to_owned(),
-            Err(error) => kind(&error),
+            Err(error) => kind(&error.to_string()),
         },
         Err(error) => kind(error.message()),
     };

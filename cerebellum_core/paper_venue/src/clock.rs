@@ -16,14 +16,14 @@ pub fn wall_ns() -> u128 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos())
 }
 
-/// Market time: begins at an instant and runs at a speed, or moves only when it is told to.
+/// Market time: begins at an instant and runs at a speed, or moves only when it is asked to.
 #[derive(Debug)]
 pub struct MarketClock {
     start: Option<i64>,
     began: Instant,
     began_wall: i64,
     speed: f64,
-    /// Milliseconds since the start of a clock that moves only when it is told to.
+    /// Milliseconds since the start of a clock that moves only when it is asked to.
     steps: Option<AtomicI64>,
 }
 
@@ -41,7 +41,7 @@ impl MarketClock {
         Self { steps: Some(AtomicI64::new(0)), ..Self::new(start, 1.0) }
     }
 
-    /// Moves a stepped clock on; says whether it is one.
+    /// Moves a stepped clock on; returns whether it is one.
     pub fn step(&self, ms: i64) -> bool {
         if let Some(steps) = &self.steps {
             steps.fetch_add(ms.max(0), Ordering::SeqCst);

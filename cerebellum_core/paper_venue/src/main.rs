@@ -3,16 +3,17 @@
 
 use clap::Parser;
 use paper_venue::clock::MarketClock;
-use paper_venue::doors::{Doors, Tap};
 use paper_venue::exchange::Exchange;
+use paper_venue::listener::{Tap, TappedListener};
 use paper_venue::market::instrument::Instrument;
-use paper_venue::market::told::Told;
+use paper_venue::market::reported::Reported;
 use paper_venue::market::{recording, replay, Market};
 use paper_venue::mirror::upstream::Upstream;
 use paper_venue::server::gate::Gate;
 use paper_venue::server::{router, Venue};
 use paper_venue::settings::{self, Flags, MarketKind, Settings};
-use protocol::lines::{complain, tell, LogLines};
+use protocol::lines::{complain, print_line, LogLines};
+use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,18 +28,7 @@ fn main() -> ExitCode {
         .log_internal_errors(false)
         .with_max_level(tracing::Level::INFO)
         .init();
-    let outcome = settings::read(flags).and_then(|settings| {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .map_err(|error| format!("cannot start the runtime: {error}"))?;
-        let outcome = runtime.block_on(run(settings));
-        // Connections that are still open must not hold the process back.
-        runtime.shutdown_timeout(Duration::from_secs(1));
-        outcome
-    });
-    match outcome {
+    match open(flags) {
         Ok(()) => ExitCode::SUCCESS,
         Err(line) => {
             complain(&format!("paper_venue: {line}"));
@@ -47,8 +37,21 @@ fn main() -> ExitCode {
     }
 }
 
+fn open(flags: Flags) -> Result<(), Box<dyn Error>> {
+    let settings = settings::read(flags)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start the runtime: {error}"))?;
+    let outcome = runtime.block_on(run(settings));
+    // Connections that are still open must not hold the process back.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome
+}
+
 /// The market that the settings ask for, and where its live time begins.
-fn open_market(settings: &Settings) -> Result<(Market, Option<i64>), String> {
+fn open_market(settings: &Settings) -> Result<(Market, Option<i64>), Box<dyn Error>> {
     match settings.market {
         MarketKind::Simulated => {
             let start = settings.start.unwrap_or_else(paper_venue::clock::wall_ms);
@@ -57,13 +60,15 @@ fn open_market(settings: &Settings) -> Result<(Market, Option<i64>), String> {
             if origin > start {
                 return Err(format!(
                     "--origin {origin} is later than now ({start}); leave it out or set --start"
-                ));
+                )
+                .into());
             }
             if start - origin > i64::from(settings::MOST_DAYS) * 86_400_000 {
                 return Err(format!(
                     "--origin {origin} is more than {} days before the start {start}",
                     settings::MOST_DAYS
-                ));
+                )
+                .into());
             }
             Ok((Market::simulated(settings.seed, origin, &settings.symbols), settings.start))
         }
@@ -72,12 +77,12 @@ fn open_market(settings: &Settings) -> Result<(Market, Option<i64>), String> {
             None => open_candles(settings),
         },
         MarketKind::Mirror => {
-            Err("the mirrored market is opened with its addresses, not here".to_owned())
+            Err("the mirrored market is opened with its addresses, not here".into())
         }
     }
 }
 
-fn open_candles(settings: &Settings) -> Result<(Market, Option<i64>), String> {
+fn open_candles(settings: &Settings) -> Result<(Market, Option<i64>), Box<dyn Error>> {
     let folder = settings.candles.as_deref().unwrap_or(std::path::Path::new("."));
     let places = replay::Places {
         candles: folder,
@@ -92,7 +97,8 @@ fn open_candles(settings: &Settings) -> Result<(Market, Option<i64>), String> {
         return Err(format!(
             "--start {start} is not before the recording's end {}",
             replay.end_ts()
-        ));
+        )
+        .into());
     }
     Ok((Market::replayed(replay), Some(start)))
 }
@@ -100,19 +106,21 @@ fn open_candles(settings: &Settings) -> Result<(Market, Option<i64>), String> {
 fn open_frames(
     settings: &Settings,
     place: &std::path::Path,
-) -> Result<(Market, Option<i64>), String> {
+) -> Result<(Market, Option<i64>), Box<dyn Error>> {
     let recording = recording::load(place, &settings.symbols)?;
     let (first, end) = (recording.events.first_ts(), recording.events.end_ts().unwrap_or(0));
     let start = settings.start.unwrap_or(first);
     if !(first..end).contains(&start) {
-        return Err(format!("--start {start} is not inside the recording: {first} to {end}"));
+        return Err(format!("--start {start} is not inside the recording: {first} to {end}").into());
     }
     let history = vec![Vec::new(); recording.instruments.len()];
-    Ok((Market::told(recording.events, recording.instruments, history), Some(start)))
+    Ok((Market::reported(recording.events, recording.instruments, history), Some(start)))
 }
 
 /// The market of the exchange that is mirrored, with its history until now.
-async fn open_mirror(settings: &Settings) -> Result<(Market, Upstream, Vec<Instrument>), String> {
+async fn open_mirror(
+    settings: &Settings,
+) -> Result<(Market, Upstream, Vec<Instrument>), Box<dyn Error>> {
     let upstream = Upstream::new(&settings.mirror.0, &settings.mirror.1)?;
     let instruments = upstream.instruments(&settings.symbols).await?;
     let now = paper_venue::clock::wall_ms();
@@ -121,17 +129,19 @@ async fn open_mirror(settings: &Settings) -> Result<(Market, Upstream, Vec<Instr
     for one in &instruments {
         history.push(upstream.candles(one, from).await?);
     }
-    let market = Market::told(Told::streamed(now), instruments.clone(), history);
+    let market = Market::reported(Reported::streamed(now), instruments.clone(), history);
     Ok((market, upstream, instruments))
 }
 
 /// Waits until every mirrored book is there.
-async fn await_books(venue: &Venue) -> Result<(), String> {
+async fn await_books(venue: &Venue) -> Result<(), Box<dyn Error>> {
     for _ in 0..150 {
         let missing = venue.quietly(|core| {
             let symbols = core.exchange.instruments().iter().enumerate();
             let mut missing = symbols.filter(|(symbol, _)| {
-                core.exchange.pit(*symbol).is_none_or(|pit| pit.halted || !pit.book.is_open())
+                core.exchange
+                    .state(*symbol)
+                    .is_none_or(|state| state.halted || !state.book.is_open())
             });
             missing.next().map(|(_, one)| one.symbol.clone())
         });
@@ -140,10 +150,10 @@ async fn await_books(venue: &Venue) -> Result<(), String> {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    Err("--mirror-ws sent no book of every symbol within 15 seconds; see the log".to_owned())
+    Err("--mirror-ws sent no book of every symbol within 15 seconds; see the log".into())
 }
 
-async fn run(settings: Settings) -> Result<(), String> {
+async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
     let signals =
         |kind| signal(kind).map_err(|error| format!("cannot listen for signals: {error}"));
     let (mut terminate, mut interrupt) =
@@ -196,12 +206,12 @@ async fn run(settings: Settings) -> Result<(), String> {
         "symbols": symbols,
     });
     // Whoever started us may have gone; the market goes on.
-    let _ = tell(&ready.to_string());
+    let _ = print_line(&ready.to_string());
     tracing::info!(%address, market_ts, speed = settings.speed, "the venue is open");
     let driver = tokio::spawn(Arc::clone(&venue).run());
     let gate = Gate::new(address.port(), &settings.allow_host);
     let service = router(venue, gate).into_make_service_with_connect_info::<Tap>();
-    let served = axum::serve(Doors(listener), service);
+    let served = axum::serve(TappedListener(listener), service);
     let outcome = tokio::select! {
         outcome = async { served.await } => outcome.map_err(|error| format!("the server stopped: {error}")),
         _ = terminate.recv() => Ok(()),
@@ -212,5 +222,5 @@ async fn run(settings: Settings) -> Result<(), String> {
         mirror.abort();
     }
     tracing::info!("the venue is closed");
-    outcome
+    Ok(outcome?)
 }

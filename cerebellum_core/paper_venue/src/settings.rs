@@ -142,6 +142,23 @@ pub struct Settings {
     pub id_salt: u64,
 }
 
+/// A setting that cannot be taken: which one, its value and the next step.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SettingsError(String);
+
+impl From<&str> for SettingsError {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl From<String> for SettingsError {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
 /// Longest history of a simulated market.
 pub const MOST_DAYS: u32 = 3_650;
 
@@ -149,35 +166,18 @@ pub const MOST_DAYS: u32 = 3_650;
 ///
 /// # Errors
 /// One line that names the setting, its value and what to do.
-pub fn read(flags: Flags) -> Result<Settings, String> {
-    let file = match &flags.config {
-        None => Flags::default(),
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| format!("cannot read --config {}: {error}", path.display()))?;
-            toml::from_str(&text).map_err(|error| {
-                let line = error.message().lines().next().unwrap_or("").to_owned();
-                format!("--config {} is not as expected: {line}", path.display())
-            })?
-        }
-    };
+pub fn read(flags: Flags) -> Result<Settings, SettingsError> {
+    let file = read_config(flags.config.as_deref())?;
     let address = flags.rest.or(file.rest).unwrap_or_else(|| "127.0.0.1:0".to_owned());
-    let rest: SocketAddr = address
-        .parse()
-        .map_err(|_| format!("--rest {address} is not an address like 127.0.0.1:8000"))?;
-    if !rest.ip().is_loopback() {
-        return Err(format!(
-            "--rest {address} is not loopback; the paper venue serves 127.0.0.1 or [::1] only"
-        ));
-    }
+    let rest = loopback(&address)?;
     let allow_host = flags.allow_host.or(file.allow_host).unwrap_or_default();
     if let Some(name) = allow_host.iter().find(|name| name.parse::<Authority>().is_err()) {
-        return Err(format!("--allow-host {name} is not a name like venue.lan:8300"));
+        return Err(format!("--allow-host {name} is not a name like venue.lan:8300").into());
     }
     let market = flags.market.or(file.market).unwrap_or(MarketKind::Simulated);
     let speed = flags.speed.or(file.speed).unwrap_or(1.0);
     if !(speed.is_finite() && (0.001..=100_000.0).contains(&speed)) {
-        return Err(format!("--speed {speed} is not between 0.001 and 100000"));
+        return Err(format!("--speed {speed} is not between 0.001 and 100000").into());
     }
     let stepped = flags.stepped.or(file.stepped).unwrap_or(false);
     let candles = flags.candles.or(file.candles);
@@ -185,81 +185,55 @@ pub fn read(flags: Flags) -> Result<Settings, String> {
     if market == MarketKind::Replay && candles.is_some() == frames.is_some() {
         return Err("--market replay needs either --candles DIR with SYMBOL-1m.parquet files or \
              --frames PATH with recorded frames"
-            .to_owned());
+            .to_owned()
+            .into());
     }
     let funding = flags.funding.or(file.funding);
     let instruments = flags.instruments.or(file.instruments);
-    for (name, place) in [("--funding", &funding), ("--instruments", &instruments)] {
-        if let Some(place) = place.as_ref().filter(|_| candles.is_none()) {
-            return Err(format!(
-                "{name} {} belongs to a replay of candles: give --market replay and --candles, or \
-                 leave it out",
-                place.display()
-            ));
-        }
+    if candles.is_none() {
+        check_unused(&[
+            ("--funding", funding.as_deref()),
+            ("--instruments", instruments.as_deref()),
+        ])?;
     }
     let mirror_rest = flags.mirror_rest.or(file.mirror_rest);
     let mirror_rest = mirror_rest.unwrap_or_else(|| "https://api.bybit.com".to_owned());
     let mirror_ws = flags.mirror_ws.or(file.mirror_ws);
     let mirror_ws = mirror_ws.unwrap_or_else(|| "wss://stream.bybit.com".to_owned());
-    for (name, url, schemes) in [
-        ("--mirror-rest", &mirror_rest, ["http://", "https://"]),
-        ("--mirror-ws", &mirror_ws, ["ws://", "wss://"]),
-    ] {
-        if !schemes.iter().any(|scheme| url.starts_with(scheme)) {
-            return Err(format!(
-                "{name} {url} does not begin with {} or {}",
-                schemes[0], schemes[1]
-            ));
-        }
-    }
+    check_scheme("--mirror-rest", &mirror_rest, ["http://", "https://"])?;
+    check_scheme("--mirror-ws", &mirror_ws, ["ws://", "wss://"])?;
     let usual: &[&str] =
         if market == MarketKind::Replay { &[] } else { &["BTCUSDT", "ETHUSDT", "SOLUSDT"] };
-    let symbols = flags
+    let symbols: Vec<String> = flags
         .symbols
         .or(file.symbols)
         .unwrap_or_else(|| usual.iter().map(|&s| s.to_owned()).collect());
-    for (index, symbol) in symbols.iter().enumerate() {
-        if !is_symbol(symbol) {
-            return Err(format!("--symbols {symbol} is not a symbol like BTCUSDT"));
-        }
-        if symbols[..index].contains(symbol) {
-            return Err(format!("--symbols names {symbol} twice"));
-        }
-    }
+    check_symbols(&symbols)?;
     if market != MarketKind::Replay && symbols.is_empty() {
-        return Err("--symbols is empty; name at least one like BTCUSDT".to_owned());
+        return Err("--symbols is empty; name at least one like BTCUSDT".into());
     }
-    let told = market == MarketKind::Mirror || frames.is_some();
-    let usual = || if told && speed < 10.0 { 20 } else { usual_step(speed) };
+    let reported = market == MarketKind::Mirror || frames.is_some();
+    let usual = || if reported && speed < 10.0 { 20 } else { usual_step(speed) };
     let step_ms = flags.step_ms.or(file.step_ms).unwrap_or_else(usual);
     if !(1..=60_000).contains(&step_ms) || 60_000 % step_ms != 0 {
-        return Err(format!("--step-ms {step_ms} does not divide a minute (60000)"));
+        return Err(format!("--step-ms {step_ms} does not divide a minute (60000)").into());
     }
     let usual_days = if market == MarketKind::Mirror { 3 } else { 30 };
     let history_days = flags.history_days.or(file.history_days).unwrap_or(usual_days);
     if history_days > MOST_DAYS {
-        return Err(format!("--history-days {history_days} is more than ten years ({MOST_DAYS})"));
+        return Err(
+            format!("--history-days {history_days} is more than ten years ({MOST_DAYS})").into()
+        );
     }
     let (start, origin) = (flags.start.or(file.start), flags.origin.or(file.origin));
-    for (name, value) in [("--start", start), ("--origin", origin)] {
-        if let Some(value) = value.filter(|value| !(0..=4_102_444_800_000).contains(value)) {
-            return Err(format!(
-                "{name} {value} is not a time in milliseconds between 1970 and 2100"
-            ));
-        }
-    }
-    if let (Some(start), Some(origin)) = (start, origin) {
-        if origin > start {
-            return Err(format!("--origin {origin} is later than --start {start}"));
-        }
-    }
+    check_times(start, origin)?;
     #[allow(clippy::float_cmp)]
     let own_time = stepped || speed != 1.0 || start.is_some() || origin.is_some();
     if market == MarketKind::Mirror && own_time {
         return Err("--market mirror runs at the time of the exchange that it follows; leave \
              --speed, --stepped, --start and --origin out"
-            .to_owned());
+            .to_owned()
+            .into());
     }
     let keys = flags
         .keys
@@ -288,6 +262,78 @@ pub fn read(flags: Flags) -> Result<Settings, String> {
     })
 }
 
+fn read_config(path: Option<&Path>) -> Result<Flags, SettingsError> {
+    let Some(path) = path else { return Ok(Flags::default()) };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("cannot read --config {}: {error}", path.display()))?;
+    toml::from_str(&text).map_err(|error| {
+        let line = error.message().lines().next().unwrap_or("").to_owned();
+        format!("--config {} is not as expected: {line}", path.display()).into()
+    })
+}
+
+fn loopback(address: &str) -> Result<SocketAddr, SettingsError> {
+    let rest: SocketAddr = address
+        .parse()
+        .map_err(|_| format!("--rest {address} is not an address like 127.0.0.1:8000"))?;
+    if !rest.ip().is_loopback() {
+        return Err(format!(
+            "--rest {address} is not loopback; the paper venue serves 127.0.0.1 or [::1] only"
+        )
+        .into());
+    }
+    Ok(rest)
+}
+
+/// Places that nothing but a replay of candles reads.
+fn check_unused(places: &[(&str, Option<&Path>)]) -> Result<(), SettingsError> {
+    match places.iter().find_map(|(name, place)| Some((name, (*place)?))) {
+        None => Ok(()),
+        Some((name, place)) => Err(format!(
+            "{name} {} belongs to a replay of candles: give --market replay and --candles, or \
+             leave it out",
+            place.display()
+        )
+        .into()),
+    }
+}
+
+fn check_scheme(name: &str, url: &str, schemes: [&str; 2]) -> Result<(), SettingsError> {
+    if schemes.iter().any(|scheme| url.starts_with(scheme)) {
+        return Ok(());
+    }
+    Err(format!("{name} {url} does not begin with {} or {}", schemes[0], schemes[1]).into())
+}
+
+fn check_symbols(symbols: &[String]) -> Result<(), SettingsError> {
+    for (index, symbol) in symbols.iter().enumerate() {
+        if !is_symbol(symbol) {
+            return Err(format!("--symbols {symbol} is not a symbol like BTCUSDT").into());
+        }
+        if symbols[..index].contains(symbol) {
+            return Err(format!("--symbols names {symbol} twice").into());
+        }
+    }
+    Ok(())
+}
+
+fn check_times(start: Option<i64>, origin: Option<i64>) -> Result<(), SettingsError> {
+    for (name, value) in [("--start", start), ("--origin", origin)] {
+        if let Some(value) = value.filter(|value| !(0..=4_102_444_800_000).contains(value)) {
+            return Err(format!(
+                "{name} {value} is not a time in milliseconds between 1970 and 2100"
+            )
+            .into());
+        }
+    }
+    match (start, origin) {
+        (Some(start), Some(origin)) if origin > start => {
+            Err(format!("--origin {origin} is later than --start {start}").into())
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A step that keeps the venue at 120 steps per wall second or fewer.
 fn usual_step(speed: f64) -> i64 {
     if speed < 10.0 {
@@ -310,18 +356,19 @@ struct KeyRow {
 ///
 /// # Errors
 /// One line that names the file and what to do, and never shows a secret.
-pub fn read_keys(path: &Path) -> Result<Vec<Opening>, String> {
+pub fn read_keys(path: &Path) -> Result<Vec<Opening>, SettingsError> {
     use std::os::unix::fs::PermissionsExt;
     let shown = path.display();
-    let told = |error: std::io::Error| format!("cannot read --keys {shown}: {error}");
-    let mode = std::fs::metadata(path).map_err(told)?.permissions().mode();
+    let reported = |error: std::io::Error| format!("cannot read --keys {shown}: {error}");
+    let mode = std::fs::metadata(path).map_err(reported)?.permissions().mode();
     if mode & 0o077 != 0 {
         return Err(format!(
             "--keys {shown} can be read by others (mode {:o}): run chmod 600 on it",
             mode & 0o777
-        ));
+        )
+        .into());
     }
-    let text = std::fs::read_to_string(path).map_err(told)?;
+    let text = std::fs::read_to_string(path).map_err(reported)?;
     // The parser's own message could quote a secret, so only the place is shown.
     let rows: Vec<KeyRow> = serde_json::from_str(&text).map_err(|error| {
         format!(
@@ -331,7 +378,7 @@ pub fn read_keys(path: &Path) -> Result<Vec<Opening>, String> {
         )
     })?;
     if rows.is_empty() {
-        return Err(format!("--keys {shown} has no account; add one"));
+        return Err(format!("--keys {shown} has no account; add one").into());
     }
     let mut openings: Vec<Opening> = Vec::with_capacity(rows.len());
     for (index, row) in rows.into_iter().enumerate() {
@@ -339,7 +386,8 @@ pub fn read_keys(path: &Path) -> Result<Vec<Opening>, String> {
         {
             return Err(format!(
                 "--keys {shown}: account {index} has an empty or repeated key or secret"
-            ));
+            )
+            .into());
         }
         let usdt = decimals::parse(&row.usdt).filter(|usdt| {
             !usdt.is_sign_negative() && *usdt <= Decimal::from(1_000_000_000_000_i64)

@@ -50,26 +50,28 @@ fn a_file_is_taken_to_the_last_digit_or_refused_as_everywhere() {
                         faults.push(format!("{name}: {} rows of {column}", values.len()));
                     }
                     for (end, value) in [("first", values.first()), ("last", values.last())] {
-                        let told = case.get(end).map(|row| row[column].as_f64());
-                        if told.is_some_and(|told| told != value.copied()) {
-                            faults.push(format!("{name}: {end} {column} {value:?}, not {told:?}"));
+                        let reported = case.get(end).map(|row| row[column].as_f64());
+                        if reported.is_some_and(|reported| reported != value.copied()) {
+                            faults.push(format!(
+                                "{name}: {end} {column} {value:?}, not {reported:?}"
+                            ));
                         }
                     }
                 }
             }
-            (Err(said), Some("refused")) => {
+            (Err(refusal), Some("refused")) => {
                 let words = case["words"].as_array().expect("words").iter();
-                let lower = said.to_lowercase();
+                let lower = refusal.to_lowercase();
                 let missing = words.filter_map(Value::as_str);
                 for word in missing.filter(|word| !lower.contains(&word.to_lowercase())) {
-                    faults.push(format!("{name}: no {word:?} in {said:?}"));
+                    faults.push(format!("{name}: no {word:?} in {refusal:?}"));
                 }
-                if !said.starts_with(&path.display().to_string()) || said.contains('\n') {
-                    faults.push(format!("{name}: not one line about its file: {said:?}"));
+                if !refusal.starts_with(&path.display().to_string()) || refusal.contains('\n') {
+                    faults.push(format!("{name}: not one line about its file: {refusal:?}"));
                 }
             }
             (Ok(_), verdict) => faults.push(format!("{name}: taken, not {verdict:?}")),
-            (Err(said), verdict) => faults.push(format!("{name}: {said:?}, not {verdict:?}")),
+            (Err(refusal), verdict) => faults.push(format!("{name}: {refusal:?}, not {verdict:?}")),
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));

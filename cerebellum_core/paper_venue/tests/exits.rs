@@ -18,7 +18,7 @@ fn refused(result: Result<OrderReference, Refusal>, named: &str) {
 #[test]
 fn an_amended_exit_lies_where_a_created_one_may_lie() {
     let mut exchange = exchange(21);
-    let last = exchange.pit(0).expect("a pit").last;
+    let last = exchange.state(0).expect("a pit").last;
     let instrument = exchange.instruments()[0].clone();
     let price = |share: i64| instrument.price(last * share / 100);
     let (low, below, at, above) = (price(85), price(88), price(90), price(92));
@@ -53,7 +53,7 @@ fn an_amended_exit_lies_where_a_created_one_may_lie() {
 #[test]
 fn exits_of_an_order_that_fills_at_once_respect_the_market_and_its_price() {
     let mut exchange = exchange(22);
-    let last = exchange.pit(0).expect("a pit").last;
+    let last = exchange.state(0).expect("a pit").last;
     let instrument = exchange.instruments()[0].clone();
     let price = |share: i64| instrument.price(last * share / 100);
     let (beyond, between) = (price(103), price(101));
@@ -70,7 +70,7 @@ fn exits_of_an_order_that_fills_at_once_respect_the_market_and_its_price() {
 #[test]
 fn an_amended_trigger_lies_ahead_of_the_market() {
     let mut exchange = exchange(23);
-    let last = exchange.pit(0).expect("a pit").last;
+    let last = exchange.state(0).expect("a pit").last;
     let instrument = exchange.instruments()[0].clone();
     let price = |share: i64| instrument.price(last * share / 100);
     let order = json!({

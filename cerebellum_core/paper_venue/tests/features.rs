@@ -29,7 +29,7 @@ fn exits_of(exchange: &Exchange, kind: &str) -> Vec<Order> {
 }
 
 fn last(exchange: &Exchange) -> i64 {
-    exchange.pit(0).expect("a pit").last
+    exchange.state(0).expect("a pit").last
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn an_order_behind_the_queue_waits_for_what_is_ahead_of_it() {
 }
 
 #[test]
-fn post_only_ioc_and_fok_end_as_the_exchange_says() {
+fn post_only_ioc_and_fok_end_as_the_exchange_reports() {
     let mut exchange = exchange(5);
     let (ask, size) = best(&exchange, Side::Sell);
     let at_ask = price(&exchange, ask);
@@ -150,7 +150,7 @@ fn reduce_only_never_opens_and_leaves_when_the_position_is_gone() {
 }
 
 #[test]
-fn a_refused_order_leaves_nothing_behind_and_says_why() {
+fn a_refused_order_leaves_nothing_behind_and_names_the_reason() {
     let mut exchange = exchange(7);
     let (ask, _) = best(&exchange, Side::Sell);
     let (near, high) = (price(&exchange, ask - 10), price(&exchange, ask * 2));
@@ -231,7 +231,7 @@ fn amending_keeps_the_id_and_cancelling_twice_is_refused() {
 #[test]
 fn a_conditional_order_keeps_its_id_when_it_wakes() {
     let mut exchange = exchange(10);
-    let last = exchange.pit(0).expect("a pit").last;
+    let last = exchange.state(0).expect("a pit").last;
     let above = price(&exchange, last + 50);
     let order = body(
         "BTCUSDT",
@@ -265,7 +265,7 @@ fn a_conditional_order_keeps_its_id_when_it_wakes() {
 #[test]
 fn when_one_exit_fires_the_other_disappears() {
     let mut exchange = exchange(11);
-    let last = exchange.pit(0).expect("a pit").last;
+    let last = exchange.state(0).expect("a pit").last;
     let exits = json!({"takeProfit": price(&exchange, last + 300), "stopLoss": price(&exchange, last - 300)});
     exchange.create(0, &body("BTCUSDT", Side::Buy, "0.1", exits)).expect("accepted");
     let row = exchange.position_row(0, 0, false);
@@ -304,7 +304,7 @@ fn funding_is_paid_every_eight_hours_by_the_position() {
 }
 
 #[test]
-fn past_funding_tells_every_settlement_with_the_rate_that_was_charged() {
+fn past_funding_shows_every_settlement_with_the_rate_that_was_charged() {
     let mut exchange = exchange(12);
     exchange.create(0, &body("BTCUSDT", Side::Buy, "0.5", json!({}))).expect("accepted");
     exchange.advance(ORIGIN + 31 * 3_600_000);
@@ -316,10 +316,10 @@ fn past_funding_tells_every_settlement_with_the_rate_that_was_charged() {
         .map(|one| (one.ts, one.fee_rate))
         .collect();
     assert_eq!(charged.len(), 3);
-    let mut told: Vec<_> = exchange.past_funding(0);
+    let mut reported: Vec<_> = exchange.past_funding(0);
     // The history's first minute is one, too, before anything could be charged.
-    assert_eq!(told.pop().map(|(ts, _)| ts), Some(ORIGIN));
-    assert_eq!(told, charged);
+    assert_eq!(reported.pop().map(|(ts, _)| ts), Some(ORIGIN));
+    assert_eq!(reported, charged);
     assert_eq!(exchange.past_funding(1).len(), 4, "nobody holds a position there");
 }
 
@@ -327,7 +327,7 @@ fn past_funding_tells_every_settlement_with_the_rate_that_was_charged() {
 fn an_account_that_cannot_hold_its_position_is_closed() {
     let mut exchange = exchange(13);
     exchange.set_leverage(0, 0, Decimal::from(100)).expect("set");
-    let last = exchange.pit(0).expect("a pit").last;
+    let last = exchange.state(0).expect("a pit").last;
     // Nearly everything at leverage 100: the first adverse percent is too much.
     let steps = 9_000_000_i64 * 10_000 / last;
     let qty = exchange.instruments()[0].qty(steps);
@@ -351,7 +351,7 @@ fn an_account_that_cannot_hold_its_position_is_closed() {
 #[test]
 fn a_conditional_order_that_cannot_be_afforded_when_it_wakes_is_rejected() {
     let mut exchange = exchange(14);
-    let last = exchange.pit(0).expect("a pit").last;
+    let last = exchange.state(0).expect("a pit").last;
     let order = body(
         "BTCUSDT",
         Side::Buy,

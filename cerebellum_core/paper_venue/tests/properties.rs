@@ -100,7 +100,7 @@ fn play(exchange: &mut Exchange, act: &Act, index: usize) {
             let _ = exchange.amend(account, &request);
         }
         Act::Stop { account, buy, steps, away } => {
-            let last = exchange.pit(0).expect("a pit").last;
+            let last = exchange.state(0).expect("a pit").last;
             let trigger = price(exchange, if buy { last + away } else { (last - away).max(1) });
             let more =
                 json!({"triggerPrice": trigger, "triggerDirection": if buy { 1 } else { 2 }});
@@ -108,7 +108,7 @@ fn play(exchange: &mut Exchange, act: &Act, index: usize) {
             let _ = exchange.create(account, &body("BTCUSDT", side(buy), &text, more));
         }
         Act::Exits { account, take, stop, trail, part } => {
-            let last = exchange.pit(0).expect("a pit").last;
+            let last = exchange.state(0).expect("a pit").last;
             let sign = exchange.accounts()[account].positions[0].size.signum();
             let exits = Exits {
                 take_profit: Some((last + sign * take).max(0)),
@@ -179,7 +179,7 @@ fn check(exchange: &Exchange) {
 
 /// Customers' resting orders of both sides as they must be met: price first, then time.
 fn queues(exchange: &Exchange, symbol: usize) -> Vec<String> {
-    let resting = exchange.pit(symbol).map(|pit| pit.resting.clone()).unwrap_or_default();
+    let resting = exchange.state(symbol).map(|state| state.resting.clone()).unwrap_or_default();
     let mut orders: Vec<_> = resting.iter().filter_map(|one| exchange.order(*one)).collect();
     orders.sort_by_key(|order| {
         (order.side, -order.side.sign() * order.price, order.priority, order.number)
@@ -226,7 +226,7 @@ proptest! {
     }
 
     #[test]
-    fn the_same_orders_at_the_same_instants_give_the_same_story(
+    fn the_same_orders_at_the_same_instants_give_the_same_fills(
         seed in 0_u64..1_000, acts in prop::collection::vec(act(), 1..40), split in 1_i64..5_000
     ) {
         let (mut one, mut two) = (exchange(seed), exchange(seed));

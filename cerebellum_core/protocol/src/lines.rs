@@ -13,8 +13,8 @@ static LOST: AtomicU64 = AtomicU64::new(0);
 /// Writes a line to standard output.
 ///
 /// # Errors
-/// What the system says; whoever only informs may leave it.
-pub fn tell(line: &str) -> io::Result<()> {
+/// What the system reports; whoever only informs may leave it.
+pub fn print_line(line: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")?;
     out.flush()
@@ -25,7 +25,7 @@ pub fn complain(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
-/// Standard error for a log: what cannot be written is counted, and told when there is room again.
+/// Standard error for a log: what cannot be written is counted, and reported when there is room again.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LogLines;
 
@@ -61,17 +61,17 @@ mod tests {
     use super::*;
 
     struct Disk {
-        room: usize,
+        space: usize,
         written: Vec<u8>,
     }
 
     impl Write for Disk {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let fits = bytes.len().min(self.room);
+            let fits = bytes.len().min(self.space);
             if fits == 0 {
                 return Err(io::ErrorKind::StorageFull.into());
             }
-            self.room -= fits;
+            self.space -= fits;
             self.written.extend_from_slice(&bytes[..fits]);
             Ok(fits)
         }
@@ -82,13 +82,13 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_a_full_disk_took_are_counted_and_told_when_there_is_room_again() {
-        let (mut disk, lost) = (Disk { room: 8, written: Vec::new() }, AtomicU64::new(0));
+    fn lines_that_a_full_disk_took_are_counted_and_reported_when_there_is_room_again() {
+        let (mut disk, lost) = (Disk { space: 8, written: Vec::new() }, AtomicU64::new(0));
         for line in ["first\n", "second\n", "third\n"] {
             write_line(&mut disk, &lost, line.as_bytes());
         }
         assert_eq!(lost.load(Ordering::Relaxed), 2);
-        disk.room = 1_000;
+        disk.space = 1_000;
         write_line(&mut disk, &lost, b"fourth\n");
         let text = String::from_utf8(disk.written).unwrap();
         assert_eq!(text, "first\nse\n{\"level\":\"WARN\",\"lost_log_lines\":2}\nfourth\n");

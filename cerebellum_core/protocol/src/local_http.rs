@@ -1,25 +1,42 @@
 //! Who may ask a service that listens on the loopback interface: programs of this machine and the
 //! service's own pages, never the page of another origin that a browser here has open.
 //!
-//! A browser tells where a page comes from (`Origin`), and which name it asked for (`Host`): a page whose
+//! A browser reports where a page comes from (`Origin`), and which name it asked for (`Host`): a page whose
 //! own name was made to point here (DNS rebinding) asks for that name.
 
 use std::net::IpAddr;
 
+/// Why a request is turned away; its text is for the body of an HTTP 403.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotLocal {
+    /// It names no host.
+    #[error("Host is missing; ask for 127.0.0.1 or localhost")]
+    NoHost,
+    /// It asks for another name than that of this machine.
+    #[error("Host {0:?} is not this machine; ask for 127.0.0.1 or localhost")]
+    Host(String),
+    /// It comes from the page of another origin.
+    #[error("Origin {origin:?} is another page; only pages of http://{host} may ask")]
+    Origin {
+        /// Where the page comes from.
+        origin: String,
+        /// The host whose pages may ask.
+        host: String,
+    },
+}
+
 /// Checks the headers of a request; several of one name are none.
 ///
 /// # Errors
-/// What is wrong, for the body of an HTTP 403.
-pub fn admit(host: Option<&str>, origin: Option<&str>) -> Result<(), String> {
-    let host = host.ok_or("Host is missing; ask for 127.0.0.1 or localhost")?;
+/// What is wrong.
+pub fn admit(host: Option<&str>, origin: Option<&str>) -> Result<(), NotLocal> {
+    let host = host.ok_or(NotLocal::NoHost)?;
     if !is_loopback(host) {
-        let host = shown(host);
-        return Err(format!("Host {host:?} is not this machine; ask for 127.0.0.1 or localhost"));
+        return Err(NotLocal::Host(shown(host)));
     }
     match origin {
         Some(origin) if origin.strip_prefix("http://") != Some(host) => {
-            let origin = shown(origin);
-            Err(format!("Origin {origin:?} is another page; only pages of http://{host} may ask"))
+            Err(NotLocal::Origin { origin: shown(origin), host: host.to_owned() })
         }
         _ => Ok(()),
     }

@@ -10,7 +10,7 @@ use super::ladder::{Ladder, Level};
 pub const LEVELS: usize = 10;
 /// A second, in market ms.
 const SECOND_MS: u64 = 1_000;
-/// The longest stretch of seconds without any update that is told one by one.
+/// The longest stretch of seconds without any update that is reported one by one.
 const LONGEST_GAP_S: u64 = 120;
 
 /// The features of one second.
@@ -41,7 +41,7 @@ pub struct Statistics {
 
 /// The ten best levels of both sides, as floats.
 #[derive(Clone, Debug, PartialEq)]
-struct Picture {
+struct RiskContext {
     bids: Vec<(f64, f64)>,
     asks: Vec<(f64, f64)>,
     best: (i64, i64),
@@ -51,7 +51,7 @@ struct Picture {
 #[derive(Clone, Debug, Default)]
 pub struct SecondClock {
     second: Option<u64>,
-    picture: Option<Picture>,
+    context: Option<RiskContext>,
     last_best: Option<(i64, i64)>,
     skew: f64,
     depth: f64,
@@ -71,24 +71,24 @@ impl SecondClock {
         if self.second.is_none() {
             self.begin(ts / SECOND_MS * SECOND_MS);
         }
-        let Some(picture) = picture(ladder) else {
+        let Some(context) = context(ladder) else {
             self.stale();
             return ended;
         };
-        if let Some(before) = &self.picture {
+        if let Some(before) = &self.context {
             let stood = elapsed(self.since, ts);
             self.skew_time += self.skew * stood;
             self.depth_time += self.depth * stood;
-            self.ofi_sum += order_flow(before, &picture);
+            self.ofi_sum += order_flow(before, &context);
         } else {
             self.known_from = ts;
         }
         self.since = self.since.max(ts);
-        self.skew = skew(&picture);
-        self.depth = depth(&picture);
+        self.skew = skew(&context);
+        self.depth = depth(&context);
         self.updates += 1;
-        self.last_best = Some(picture.best);
-        self.picture = Some(picture);
+        self.last_best = Some(context.best);
+        self.context = Some(context);
         ended
     }
 
@@ -112,10 +112,10 @@ impl SecondClock {
         ended
     }
 
-    /// The book is not to be trusted: this second has no statistics, the next picture is a first one.
+    /// The book is not to be trusted: this second has no statistics, the next snapshot is a first one.
     pub fn stale(&mut self) {
         self.stale = true;
-        self.picture = None;
+        self.context = None;
     }
 
     fn begin(&mut self, second: u64) {
@@ -123,14 +123,14 @@ impl SecondClock {
         self.since = second;
         self.known_from = second;
         (self.skew_time, self.depth_time, self.ofi_sum, self.updates) = (0.0, 0.0, 0.0, 0);
-        self.stale = self.stale && self.picture.is_none();
+        self.stale = self.stale && self.context.is_none();
     }
 
     fn end(&mut self, second: u64) -> Option<SecondFeatures> {
         let best = self.last_best?;
         let end = second + SECOND_MS;
-        let statistics = match &self.picture {
-            Some(picture) if !self.stale => {
+        let statistics = match &self.context {
+            Some(context) if !self.stale => {
                 let (whole, rest) = (elapsed(self.known_from, end), elapsed(self.since, end));
                 let mean = |sum: f64, last: f64| {
                     if whole > 0.0 {
@@ -144,7 +144,7 @@ impl SecondClock {
                     skew: mean(self.skew_time, self.skew),
                     ofi: if depth > 0.0 { self.ofi_sum / depth } else { 0.0 },
                     depth,
-                    microprice_offset: microprice_offset(picture),
+                    microprice_offset: microprice_offset(context),
                 })
             }
             _ => None,
@@ -157,12 +157,12 @@ fn elapsed(from: u64, to: u64) -> f64 {
     to.saturating_sub(from) as f64
 }
 
-fn picture(ladder: &Ladder) -> Option<Picture> {
+fn context(ladder: &Ladder) -> Option<RiskContext> {
     let best = (ladder.best_bid()?.price, ladder.best_ask()?.price);
     let scales = ladder.scales();
     let (price, qty) = (10_f64.powi(-(scales.price as i32)), 10_f64.powi(-(scales.qty as i32)));
     let read = |level: Level| (level.price as f64 * price, level.qty as f64 * qty);
-    Some(Picture {
+    Some(RiskContext {
         bids: ladder.bids().take(LEVELS).map(read).collect(),
         asks: ladder.asks().take(LEVELS).map(read).collect(),
         best,
@@ -170,7 +170,7 @@ fn picture(ladder: &Ladder) -> Option<Picture> {
 }
 
 /// Sum over levels of the order flow between two pictures; a level that one of them lacks is left out.
-fn order_flow(before: &Picture, now: &Picture) -> f64 {
+fn order_flow(before: &RiskContext, now: &RiskContext) -> f64 {
     let bids = before.bids.iter().zip(&now.bids).map(|((old, old_qty), (new, new_qty))| {
         let arrived = if new >= old { *new_qty } else { 0.0 };
         let left = if new <= old { *old_qty } else { 0.0 };
@@ -185,15 +185,15 @@ fn order_flow(before: &Picture, now: &Picture) -> f64 {
 }
 
 /// Sum of w (qb - qa) over sum of w (qb + qa), w = exp(-distance to mid / spread / 2).
-fn skew(picture: &Picture) -> f64 {
-    let (Some((bid, _)), Some((ask, _))) = (picture.bids.first(), picture.asks.first()) else {
+fn skew(context: &RiskContext) -> f64 {
+    let (Some((bid, _)), Some((ask, _))) = (context.bids.first(), context.asks.first()) else {
         return 0.0;
     };
     let (mid, spread) = ((bid + ask) / 2.0, ask - bid);
     let weigh = |levels: &[(f64, f64)]| -> f64 {
         levels.iter().map(|(price, qty)| (-0.5 * (price - mid).abs() / spread).exp() * qty).sum()
     };
-    let (bids, asks) = (weigh(&picture.bids), weigh(&picture.asks));
+    let (bids, asks) = (weigh(&context.bids), weigh(&context.asks));
     if bids + asks > 0.0 {
         (bids - asks) / (bids + asks)
     } else {
@@ -202,13 +202,13 @@ fn skew(picture: &Picture) -> f64 {
 }
 
 /// Half the quantity of all levels of both sides.
-fn depth(picture: &Picture) -> f64 {
+fn depth(context: &RiskContext) -> f64 {
     let sum = |levels: &[(f64, f64)]| levels.iter().map(|(_, qty)| qty).sum::<f64>();
-    (sum(&picture.bids) + sum(&picture.asks)) / 2.0
+    (sum(&context.bids) + sum(&context.asks)) / 2.0
 }
 
-fn microprice_offset(picture: &Picture) -> f64 {
-    let (Some((bid, bid_qty)), Some((ask, ask_qty))) = (picture.bids.first(), picture.asks.first())
+fn microprice_offset(context: &RiskContext) -> f64 {
+    let (Some((bid, bid_qty)), Some((ask, ask_qty))) = (context.bids.first(), context.asks.first())
     else {
         return 0.0;
     };

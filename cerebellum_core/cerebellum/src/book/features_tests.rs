@@ -38,10 +38,10 @@ fn flow_is_counted_once_and_divided_by_mean_depth() {
 
 #[test]
 fn a_price_move_counts_the_whole_level() {
-    let before = picture(&book("2", "2")).unwrap();
+    let before = context(&book("2", "2")).unwrap();
     let mut up = Ladder::new(Scales { price: 1, qty: 3 }, 50);
     up.apply(true, 1, [("100.1", "4")].into_iter(), [("100.3", "1")].into_iter()).unwrap();
-    let now = picture(&up).unwrap();
+    let now = context(&up).unwrap();
     // Bid rose: +4 arrived. Ask rose: the old 2 left.
     assert!((order_flow(&before, &now) - 6.0).abs() < 1e-12);
     assert!((order_flow(&now, &before) + 6.0).abs() < 1e-12);

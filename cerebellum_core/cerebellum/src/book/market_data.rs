@@ -12,10 +12,11 @@ use rust_decimal::Decimal;
 use super::{
     candles::{CandleSequence, CandleStep, MINUTE_MS},
     features::{SecondClock, SecondFeatures},
+    frame_error::FrameError,
     ladder::{Ladder, Scales},
     public_frames::{BookFrame, CandleRow, CandlesFrame, Head, TradesFrame},
 };
-use crate::core::market::{believe, Quote};
+use crate::execution::model::market::{believe, Quote};
 
 /// How a book's frame begins as the venue writes it; another order of its keys is read, too.
 const BOOK_FRAME: &str = "{\"topic\":\"orderbook.";
@@ -48,7 +49,7 @@ pub enum Outcome {
         op: String,
         /// Whether it succeeded.
         success: bool,
-        /// What was said.
+        /// What was reported.
         text: String,
     },
 }
@@ -132,10 +133,10 @@ impl MarketData {
     ///
     /// # Errors
     /// What cannot be read, with the frame's beginning; the frame is dropped.
-    pub fn frame(&mut self, text: &str, wall_ms: i64) -> Result<Vec<Outcome>, String> {
+    pub fn frame(&mut self, text: &str, wall_ms: i64) -> Result<Vec<Outcome>, FrameError> {
         let unreadable = |error: serde_json::Error| {
-            let start: String = text.chars().take(120).collect();
-            format!("public frame cannot be read: {error}: {start}")
+            let start = text.chars().take(120).collect();
+            FrameError::Json { error: error.to_string(), start }
         };
         // Nearly every frame is a book's, so it is read once, without a look at its head first.
         if text.starts_with(BOOK_FRAME) {
@@ -295,7 +296,7 @@ impl MarketData {
             out.push(Outcome::Publish(Market::Stale(Stale { v: V1, ts, symbol, stale, reason })));
         }
         let (Some(bid), Some(ask)) = (data.ladder.best_bid(), data.ladder.best_ask()) else {
-            // One side is empty: nothing can be said about a price.
+            // One side is empty: nothing is known about a price.
             out.push(Outcome::Stale(symbol.clone(), "one side is empty".to_owned()));
             data.quote = None;
             return out;
@@ -322,13 +323,20 @@ impl MarketData {
         out
     }
 
-    fn trades(&mut self, symbol: &Symbol, frame: &TradesFrame<'_>) -> Result<Vec<Outcome>, String> {
+    fn trades(
+        &mut self,
+        symbol: &Symbol,
+        frame: &TradesFrame<'_>,
+    ) -> Result<Vec<Outcome>, FrameError> {
         let mut out = Vec::with_capacity(frame.data.len());
         for row in &frame.data {
             let side = match row.side {
                 "Buy" => Side::Buy,
                 "Sell" => Side::Sell,
-                other => return Err(format!("trade of {symbol} with side {other:?}")),
+                other => {
+                    let side = other.to_owned();
+                    return Err(FrameError::Side { symbol: symbol.clone(), side });
+                }
             };
             out.push(Outcome::Publish(Market::Trade(Trade {
                 v: V1,
@@ -343,14 +351,18 @@ impl MarketData {
         Ok(out)
     }
 
-    fn candles(&mut self, symbol: &Symbol, frame: &CandlesFrame) -> Result<Vec<Outcome>, String> {
+    fn candles(
+        &mut self,
+        symbol: &Symbol,
+        frame: &CandlesFrame,
+    ) -> Result<Vec<Outcome>, FrameError> {
         let mut out = Vec::new();
         for row in frame.data.iter().filter(|row| row.confirm) {
             let candle = candle_of(symbol, row)?;
             self.market_ms = self.market_ms.max(candle.close_ts);
             out.push(Outcome::Time(candle.close_ts));
             let Some(data) = self.symbols.get_mut(symbol) else { continue };
-            // The minute's last second is told before the minute.
+            // The minute's last second is reported before the minute.
             for second in data.clock.advance(candle.close_ts) {
                 out.push(book_message(symbol, &data.ladder, &second));
             }
@@ -374,7 +386,7 @@ fn follow(symbol: &Symbol, _data: &SymbolData, step: CandleStep) -> Vec<Outcome>
 ///
 /// # Errors
 /// The number that cannot be read.
-pub fn candle_of(symbol: &Symbol, row: &CandleRow) -> Result<Candle, String> {
+pub fn candle_of(symbol: &Symbol, row: &CandleRow) -> Result<Candle, FrameError> {
     let close_ts = believe(row.start.saturating_add(MINUTE_MS), "end of a candle")?;
     Ok(Candle {
         v: V1,

@@ -120,15 +120,15 @@ fn a_bad_snapshot_is_not_asked_for_again_at_once_and_a_good_one_ends_the_patienc
 }
 
 #[test]
-fn frames_that_are_no_frames_are_told_and_dropped() {
+fn frames_that_are_no_frames_are_reported_and_dropped() {
     let mut data = data();
     for bad in ["", "{", "{\"topic\":\"orderbook.50.BTCUSDT\"}", "{\"topic\":7}"] {
         assert!(data.frame(bad, 0).is_err(), "{bad}");
     }
-    for stranger in
+    for foreign_order in
         ["{}", "{\"topic\":\"x\"}", "{\"topic\":\"orderbook.50.XXX\"}", "{\"op\":\"pong\"}"]
     {
-        data.frame(stranger, 0).unwrap();
+        data.frame(foreign_order, 0).unwrap();
     }
 }
 
@@ -148,7 +148,7 @@ fn a_frame_of_an_absurd_time_is_dropped_and_market_time_stays() {
         let slow = fast.replacen('{', r#"{"cts2":1,"#, 1);
         let kline = candle(if ts == 0 { beyond } else { ts - 60_000 }, true);
         for frame in [fast, slow, trade(ts), kline] {
-            let error = data.frame(&frame, 0).unwrap_err();
+            let error = data.frame(&frame, 0).unwrap_err().to_string();
             assert!(error.contains("is no time between 1970 and 2100"), "{error}");
         }
         assert_eq!(data.market_ms(), 1_000);

@@ -4,6 +4,8 @@
 pub mod candles;
 /// Features of ten levels over one market second.
 pub mod features;
+/// What cannot be read, and why.
+pub mod frame_error;
 /// The order book itself.
 pub mod ladder;
 /// Everything public of all symbols: frames in, messages out.

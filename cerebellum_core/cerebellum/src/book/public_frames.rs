@@ -14,7 +14,7 @@ pub struct Head<'a> {
     /// Whether the operation succeeded.
     #[serde(default)]
     pub success: Option<bool>,
-    /// What was said of it.
+    /// What was reported of it.
     #[serde(default)]
     pub ret_msg: Option<String>,
 }

@@ -12,6 +12,50 @@ pub struct Keys {
     source: String,
 }
 
+/// Why there are no keys; nothing of a key is ever shown.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// What was given is no key.
+    #[error("key and secret must be visible ASCII and not empty; copy them again")]
+    NotVisible,
+    /// What was found there is no key.
+    #[error("{place}: {source}")]
+    At {
+        /// Where it was found.
+        place: String,
+        /// What is wrong.
+        source: Box<KeysError>,
+    },
+    /// One variable of two.
+    #[error("{0} is set, {1} is not; set both")]
+    Half(&'static str, &'static str),
+    /// Neither variables nor a file.
+    #[error("no keys: set BYBIT_API_KEY and BYBIT_API_SECRET, or give --keys FILE")]
+    Nowhere,
+    /// The file cannot be read.
+    #[error("keys file {path}: {source}; check --keys")]
+    Unreadable {
+        /// Where it should lie.
+        path: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Others may read the file.
+    #[error("keys file {path} has rights {mode:o}; run chmod 600 {path}")]
+    Rights {
+        /// Where it lies.
+        path: String,
+        /// Its rights.
+        mode: u32,
+    },
+    /// The file is no list of keys.
+    #[error("keys file {0} is not a list like [{{\"key\": ..., \"secret\": ...}}]")]
+    NoList(String),
+    /// The file names no key.
+    #[error("keys file {0} is an empty list")]
+    Empty(String),
+}
+
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Keys(hidden)")
@@ -29,13 +73,13 @@ impl Keys {
     ///
     /// # Errors
     /// When one is empty or holds anything but visible ASCII.
-    pub fn new(key: &str, secret: &str) -> Result<Self, String> {
+    pub fn new(key: &str, secret: &str) -> Result<Self, KeysError> {
         let fine = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
         if fine(key) && fine(secret) {
             let source = "the key given".to_owned();
             Ok(Self { key: key.to_owned(), secret: secret.to_owned(), source })
         } else {
-            Err("key and secret must be visible ASCII and not empty; copy them again".to_owned())
+            Err(KeysError::NotVisible)
         }
     }
 
@@ -43,23 +87,19 @@ impl Keys {
     ///
     /// # Errors
     /// When neither gives a key, or when others may read the file.
-    pub fn find(file: Option<&Path>) -> Result<Self, String> {
+    pub fn find(file: Option<&Path>) -> Result<Self, KeysError> {
         match (std::env::var("BYBIT_API_KEY"), std::env::var("BYBIT_API_SECRET")) {
             (Ok(key), Ok(secret)) => {
                 let source = "BYBIT_API_KEY in the environment".to_owned();
                 let keys = Self::new(&key, &secret);
-                keys.map(|keys| Self { source, ..keys })
-                    .map_err(|error| format!("BYBIT_API_KEY: {error}"))
+                keys.map(|keys| Self { source, ..keys }).map_err(|error| KeysError::At {
+                    place: "BYBIT_API_KEY".to_owned(),
+                    source: Box::new(error),
+                })
             }
-            (Ok(_), Err(_)) => {
-                Err("BYBIT_API_KEY is set, BYBIT_API_SECRET is not; set both".into())
-            }
-            (Err(_), Ok(_)) => {
-                Err("BYBIT_API_SECRET is set, BYBIT_API_KEY is not; set both".into())
-            }
-            (Err(_), Err(_)) => Self::read(
-                file.ok_or("no keys: set BYBIT_API_KEY and BYBIT_API_SECRET, or give --keys FILE")?,
-            ),
+            (Ok(_), Err(_)) => Err(KeysError::Half("BYBIT_API_KEY", "BYBIT_API_SECRET")),
+            (Err(_), Ok(_)) => Err(KeysError::Half("BYBIT_API_SECRET", "BYBIT_API_KEY")),
+            (Err(_), Err(_)) => Self::read(file.ok_or(KeysError::Nowhere)?),
         }
     }
 
@@ -67,26 +107,26 @@ impl Keys {
     ///
     /// # Errors
     /// When others may read the file, or when it is no such list.
-    pub fn read(path: &Path) -> Result<Self, String> {
+    pub fn read(path: &Path) -> Result<Self, KeysError> {
         use std::os::unix::fs::PermissionsExt;
-        let name = path.display();
-        let metadata = std::fs::metadata(path)
-            .map_err(|error| format!("keys file {name}: {error}; check --keys"))?;
+        let name = || path.display().to_string();
+        let unreadable = |source| KeysError::Unreadable { path: name(), source };
+        let metadata = std::fs::metadata(path).map_err(unreadable)?;
         let mode = metadata.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {
-            return Err(format!("keys file {name} has rights {mode:o}; run chmod 600 {name}"));
+            return Err(KeysError::Rights { path: name(), mode });
         }
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| format!("keys file {name}: {error}; check --keys"))?;
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
         // The parser's own words could quote the file, so they are not passed on.
-        let entries: Vec<Entry> = serde_json::from_str(&text).map_err(|_| {
-            format!("keys file {name} is not a list like [{{\"key\": ..., \"secret\": ...}}]")
-        })?;
-        let first = entries.first().ok_or(format!("keys file {name} is an empty list"))?;
-        let source = format!("keys file {name}");
+        let entries: Vec<Entry> =
+            serde_json::from_str(&text).map_err(|_| KeysError::NoList(name()))?;
+        let first = entries.first().ok_or_else(|| KeysError::Empty(name()))?;
+        let source = format!("keys file {}", name());
         let keys = Self::new(&first.key, &first.secret);
-        keys.map_err(|error| format!("{source}: {error}"))
-            .map(|keys| Self { source: source.clone(), ..keys })
+        match keys {
+            Ok(keys) => Ok(Self { source, ..keys }),
+            Err(error) => Err(KeysError::At { place: source, source: Box::new(error) }),
+        }
     }
 
     /// Where the key was found, to name it without showing it.
@@ -134,7 +174,7 @@ mod tests {
     fn a_keys_file_that_others_may_read_is_refused() {
         let text = r#"[{"key": "k1", "secret": "s1", "usdt": "100000"}]"#;
         assert_eq!(Keys::read(file(text, 0o600).path()).unwrap().key(), "k1");
-        let error = Keys::read(file(text, 0o644).path()).unwrap_err();
+        let error = Keys::read(file(text, 0o644).path()).unwrap_err().to_string();
         assert!(error.contains("chmod 600"), "{error}");
     }
 
@@ -142,7 +182,9 @@ mod tests {
     fn neither_debug_nor_an_error_shows_a_secret() {
         let keys = Keys::new("visible-key", "hidden-secret").unwrap();
         assert!(!format!("{keys:?}").contains("hidden-secret"));
-        let error = Keys::read(file("[{\"secret\": \"hidden-secret\"}", 0o600).path()).unwrap_err();
+        let error = Keys::read(file("[{\"secret\": \"hidden-secret\"}", 0o600).path())
+            .unwrap_err()
+            .to_string();
         assert!(!error.contains("hidden-secret"), "{error}");
     }
 

@@ -10,12 +10,16 @@ pub mod outcome;
 pub mod pause;
 /// Questions that the engine asks: orders, executions, positions, filters, candles.
 pub mod queries;
+/// What cannot be read, and why.
+pub mod read_error;
 /// What it means when the venue refuses the key.
 pub mod refused_key;
 /// Signed and unsigned requests.
 pub mod rest;
 /// Rows of orders and executions, as far as they are read.
 pub mod rows;
+/// Why a session with a stream ended.
+pub mod session_error;
 /// One WebSocket: connect, ping, back-off.
 pub mod socket;
 /// What cannot be read.

@@ -10,7 +10,7 @@ use super::{
     rest::{NoAnswer, RestClient, STALE_STAMP},
     ws_trade::{Sent, TradeLine},
 };
-use crate::core::io::CreateOrder;
+use crate::execution::model::io::CreateOrder;
 
 /// The way of orders to the venue; cheap to clone.
 #[derive(Clone, Debug)]
@@ -111,7 +111,7 @@ impl RestClient {
     /// Sets the one-way position mode of a symbol; that it is set already is fine.
     ///
     /// # Errors
-    /// When the venue does not answer, or refuses: the text says what to do.
+    /// When the venue does not answer, or refuses: the text names what to do.
     pub async fn set_one_way(&self, symbol: &Symbol) -> Result<(), NoAnswer> {
         let body = json!({"category": "linear", "symbol": symbol.as_str(), "mode": 0});
         let answer = self.send("/v5/position/switch-mode", &body).await;
@@ -126,7 +126,7 @@ impl RestClient {
     /// Sets the leverage of a symbol; that it is set already is fine.
     ///
     /// # Errors
-    /// When the venue does not answer, or refuses: the text says what to do.
+    /// When the venue does not answer, or refuses: the text names what to do.
     pub async fn set_leverage(&self, symbol: &Symbol, leverage: &str) -> Result<(), NoAnswer> {
         let body = json!({
             "category": "linear",
@@ -164,7 +164,7 @@ impl RestClient {
                     }
                     None => format!("{}: {code}: {text}", refused()),
                 };
-                Err(NoAnswer { text, hopeless: !passing, code: Some(code) })
+                Err(NoAnswer { text, permanent: !passing, code: Some(code) })
             }
         }
     }
@@ -190,16 +190,16 @@ mod tests {
     fn a_setting_that_stands_already_is_fine_a_refusal_is_final_and_a_limit_is_not() {
         assert_eq!((answer(0), answer(110_043)), (Ok(()), Ok(())));
         let refusal = answer(110_013).unwrap_err();
-        assert!(refusal.hopeless && refusal.text == "refused: 110013: text", "{refusal:?}");
-        assert!(!answer(10_006).unwrap_err().hopeless);
+        assert!(refusal.permanent && refusal.text == "refused: 110013: text", "{refusal:?}");
+        assert!(!answer(10_006).unwrap_err().permanent);
         let silence = settled(Answer::Silence("no".to_owned()));
-        assert!(!silence.unwrap_err().hopeless);
+        assert!(!silence.unwrap_err().permanent);
     }
 
     #[test]
-    fn a_key_that_is_refused_is_told_as_that_and_not_as_a_setting() {
+    fn a_key_that_is_refused_is_reported_as_that_and_not_as_a_setting() {
         let refusal = answer(10_003).unwrap_err();
-        assert!(refusal.hopeless, "{refusal:?}");
+        assert!(refusal.permanent, "{refusal:?}");
         assert!(!refusal.text.contains("refused"), "{refusal:?}");
         assert!(refusal.text.contains("does not know the API key"), "{refusal:?}");
     }

@@ -1,8 +1,8 @@
-//! What the venue's code says about an order: taken, refused, landed before, worth a retry, unknown.
+//! What the venue's code reports about an order: taken, refused, landed before, worth a retry, unknown.
 
 use protocol::wire::RejectCode;
 
-use crate::core::io::{AmendOutcome, CancelOutcome, CreateOutcome};
+use crate::execution::model::io::{AmendOutcome, CancelOutcome, CreateOutcome};
 
 /// What came back from a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub enum Answer {
         text: String,
         /// `result.orderId`, if there is one.
         order_id: String,
-        /// Local wall time from which the venue takes more, if it said so, ms.
+        /// Local wall time from which the venue takes more, if it is known, ms.
         reset_at: Option<i64>,
     },
     /// The request certainly never reached the venue.
@@ -24,7 +24,7 @@ pub enum Answer {
     Silence(String),
 }
 
-/// How long to wait before trying again when the venue does not say, ms.
+/// How long to wait before trying again when the venue names no time, ms.
 const RETRY_MS: i64 = 250;
 
 /// What a create's answer means.
@@ -36,13 +36,13 @@ pub fn of_create(answer: Answer, now: i64) -> CreateOutcome {
         Answer::Code { code, text, order_id, reset_at } => {
             let text = format!("{code}: {text}");
             match code {
-                // An acceptance that does not say of what proves nothing.
+                // An acceptance that names no order proves nothing.
                 0 if order_id.is_empty() => {
                     CreateOutcome::Ambiguous { text: "accepted without orderId".to_owned() }
                 }
                 0 => CreateOutcome::Accepted { order_id },
                 110_072 | 170_141 => CreateOutcome::Landed,
-                // Too many visits, and a stamp outside the window, are told before any matching.
+                // Too many visits, and a stamp outside the window, are reported before any matching.
                 10_006 | 10_018 | 10_403 | 20_003 => CreateOutcome::NotExecuted {
                     retry_at: reset_at.unwrap_or(now + 1_000).max(now + 20),
                     text,

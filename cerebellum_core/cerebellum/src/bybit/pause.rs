@@ -16,7 +16,7 @@ pub const PAUSE: Duration = Duration::from_secs(600);
 pub struct Pause(Arc<Mutex<Option<Instant>>>);
 
 impl Pause {
-    /// Begins a pause, or prolongs the one under way; tells whether it is a new one.
+    /// Begins a pause, or prolongs the one under way; returns whether it is a new one.
     pub fn begin(&self, now: Instant) -> bool {
         let mut until = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_new = until.is_none_or(|until| until <= now);

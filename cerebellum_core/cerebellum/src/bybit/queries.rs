@@ -11,12 +11,13 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
+    read_error::ReadError,
     rest::{NoAnswer, RestClient},
     rows::{self, number, Row, Traded},
 };
 use crate::{
     book::candles::MINUTE_MS,
-    core::{
+    execution::model::{
         io::{Execution, OrderSeen},
         market::{believe, Instrument},
     },
@@ -40,7 +41,7 @@ struct PageOfMany<T> {
     next_page_cursor: String,
 }
 
-/// All that the venue tells of one order.
+/// All that the venue reports of one order.
 #[derive(Clone, Debug, Default)]
 pub struct Lookup {
     /// Its newest row.
@@ -87,7 +88,7 @@ impl RestClient {
     ) -> Result<Option<OrderSeen>, NoAnswer> {
         let page: Page<Row> = self.ask(path, query, true).await?;
         for row in &page.list {
-            if row.says("orderLinkId", link_id).map_err(|text| self.unreadable(path, text))? {
+            if row.is("orderLinkId", link_id).map_err(|text| self.unreadable(path, text))? {
                 return rows::order(row).map(Some).map_err(|text| self.unreadable(path, text));
             }
         }
@@ -95,20 +96,20 @@ impl RestClient {
     }
 
     /// Reads rows; one that cannot be read is no answer at all, unless it is of a symbol that is not
-    /// traded here: such a row is told and left out.
+    /// traded here: such a row is reported and left out.
     fn read_rows<T>(
         &self,
         path: &str,
         rows: &[Row],
         traded: &Traded,
-        read: impl Fn(&Row) -> Result<T, String>,
+        read: impl Fn(&Row) -> Result<T, ReadError>,
     ) -> Result<Vec<T>, NoAnswer> {
         let mut all = Vec::with_capacity(rows.len());
         for row in rows {
             match read(row) {
                 Ok(seen) => all.push(seen),
-                Err(text) if traded.is_stranger(row) => {
-                    self.complaints().tell_stranger(path, &text);
+                Err(text) if traded.is_foreign(row) => {
+                    self.complaints().show_foreign(path, &text);
                 }
                 Err(text) => return Err(self.unreadable(path, text)),
             }
@@ -267,9 +268,9 @@ impl RestClient {
         Err(NoAnswer::passing(format!("{path}: more than {MOST_PAGES} pages")))
     }
 
-    fn unknown(&self, symbol: &Symbol, said: &str) -> NoAnswer {
-        NoAnswer::hopeless(format!(
-            "the venue at {} does not know {symbol} among its linear contracts ({said}); check --symbols",
+    fn unknown(&self, symbol: &Symbol, message: &str) -> NoAnswer {
+        NoAnswer::permanent(format!(
+            "the venue at {} does not know {symbol} among its linear contracts ({message}); check --symbols",
             self.base()
         ))
     }
@@ -279,10 +280,13 @@ impl RestClient {
 ///
 /// # Errors
 /// The field that is missing or cannot be read.
-pub fn instrument(row: &Value) -> Result<Instrument, String> {
+pub fn instrument(row: &Value) -> Result<Instrument, ReadError> {
     let field = |filter: &str, name: &str| {
         let text = row.get(filter).and_then(|f| f.get(name)).and_then(Value::as_str);
-        let text = text.ok_or_else(|| format!("{filter}.{name} is missing in row {row}"))?;
+        let text = text.ok_or_else(|| ReadError::Missing {
+            field: format!("{filter}.{name}"),
+            row: row.to_string(),
+        })?;
         number(name, text)
     };
     let instrument = Instrument {
@@ -296,7 +300,7 @@ pub fn instrument(row: &Value) -> Result<Instrument, String> {
         min_notional: field("lotSizeFilter", "minNotionalValue")?,
     };
     if instrument.tick_size <= Decimal::ZERO || instrument.qty_step <= Decimal::ZERO {
-        return Err("tickSize and qtyStep must be above zero".to_owned());
+        return Err(ReadError::Steps);
     }
     Ok(instrument)
 }
@@ -305,11 +309,11 @@ pub fn instrument(row: &Value) -> Result<Instrument, String> {
 ///
 /// # Errors
 /// The field that is missing or cannot be read.
-pub fn candle(symbol: &Symbol, row: &[String]) -> Result<Candle, String> {
+pub fn candle(symbol: &Symbol, row: &[String]) -> Result<Candle, ReadError> {
     let [start, open, high, low, close, volume, turnover, ..] = row else {
-        return Err(format!("candle of {symbol} with {} fields", row.len()));
+        return Err(ReadError::Candle { symbol: symbol.to_string(), fields: row.len() });
     };
-    let open_ts: u64 = start.parse().map_err(|_| format!("candle start {start:?} is no time"))?;
+    let open_ts: u64 = start.parse().map_err(|_| ReadError::CandleStart(start.clone()))?;
     let close_ts = believe(open_ts.saturating_add(MINUTE_MS), "end of a candle")?;
     Ok(Candle {
         v: V1,

@@ -1,6 +1,6 @@
 //! What it means when the venue refuses the key, and what to do about it.
 
-/// What a code says of the key or its account, and the next step; `None` for a code about something
+/// What a code reports of the key or its account, and the next step; `None` for a code about something
 /// else. Asking again with the same key is of no use.
 #[must_use]
 pub const fn meaning(code: i64) -> Option<&'static str> {

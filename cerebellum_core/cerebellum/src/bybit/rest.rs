@@ -16,6 +16,7 @@ use super::{
     keys::Keys,
     outcome::Answer,
     pause::{Pause, PAUSE},
+    read_error::ReadError,
     refused_key,
     rows::Traded,
     unreadable::Unreadable,
@@ -67,12 +68,13 @@ pub struct RestClient {
 }
 
 /// Why a question has no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
 pub struct NoAnswer {
     /// What was seen instead.
     pub text: String,
     /// Whether asking again is of no use: the key is wrong or has no right.
-    pub hopeless: bool,
+    pub permanent: bool,
     /// The venue's code, if it answered with one.
     pub code: Option<i64>,
 }
@@ -81,21 +83,20 @@ impl NoAnswer {
     /// One that may be there the next time.
     #[must_use]
     pub fn passing(text: String) -> Self {
-        Self { text, hopeless: false, code: None }
+        Self { text, permanent: false, code: None }
     }
 
     /// One that no other answer follows.
     #[must_use]
-    pub fn hopeless(text: String) -> Self {
-        Self { text, hopeless: true, code: None }
+    pub fn permanent(text: String) -> Self {
+        Self { text, permanent: true, code: None }
     }
 }
 
-impl std::fmt::Display for NoAnswer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.text)
-    }
-}
+/// Why there is no client: the TLS side cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("HTTP client: {0}")]
+pub struct ClientError(reqwest::Error);
 
 /// The envelope of every reply.
 #[derive(Debug, Deserialize)]
@@ -127,7 +128,7 @@ impl RestClient {
     ///
     /// # Errors
     /// When the TLS side cannot be set up.
-    pub fn new(base: &str, keys: Keys, receive_window_ms: i64) -> Result<Self, String> {
+    pub fn new(base: &str, keys: Keys, receive_window_ms: i64) -> Result<Self, ClientError> {
         let http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(3))
             .timeout(Duration::from_secs(5))
@@ -135,7 +136,7 @@ impl RestClient {
             .tcp_nodelay(true)
             .pool_idle_timeout(Duration::from_secs(30))
             .build()
-            .map_err(|error| format!("HTTP client: {error}"))?;
+            .map_err(ClientError)?;
         Ok(Self {
             http,
             base: base.trim_end_matches('/').to_owned(),
@@ -148,9 +149,9 @@ impl RestClient {
         })
     }
 
-    /// The same client, telling of what it cannot read.
+    /// The same client, reporting what it cannot read.
     #[must_use]
-    pub fn telling(self, unreadable: Unreadable) -> Self {
+    pub fn reporting(self, unreadable: Unreadable) -> Self {
         Self { unreadable, ..self }
     }
 
@@ -172,16 +173,16 @@ impl RestClient {
         &self.base
     }
 
-    /// Where unreadable rows are told.
+    /// Where unreadable rows are reported.
     #[must_use]
     pub fn complaints(&self) -> &Unreadable {
         &self.unreadable
     }
 
-    /// Tells that an answer cannot be read, and makes it no answer.
+    /// Reports that an answer cannot be read, and makes it no answer.
     #[must_use]
-    pub fn unreadable(&self, path: &str, text: String) -> NoAnswer {
-        self.unreadable.tell(path, &text);
+    pub fn unreadable(&self, path: &str, text: impl std::fmt::Display) -> NoAnswer {
+        self.unreadable.report(path, &text);
         NoAnswer::passing(format!("{path}: {text}"))
     }
 
@@ -205,7 +206,7 @@ impl RestClient {
 
     /// Measures the distance of the clocks and takes it; returns it in ms.
     ///
-    /// A slow answer says little, so the fastest of a few counts.
+    /// A slow answer proves little, so the fastest of a few counts.
     ///
     /// # Errors
     /// When the venue does not answer.
@@ -259,7 +260,7 @@ impl RestClient {
             let (code, text) = (envelope.code, envelope.text);
             let refused = self.key_refused(path, code, &text);
             return Err(NoAnswer {
-                hopeless: refused.is_some(),
+                permanent: refused.is_some(),
                 text: refused.unwrap_or_else(|| format!("{path}: {code}: {text}")),
                 code: Some(code),
             });
@@ -268,7 +269,7 @@ impl RestClient {
             .map_err(|error| self.unreadable(path, format!("the reply cannot be read: {error}")))
     }
 
-    /// What to tell of a code about the key: which key, what is wrong with it, and the next step. It is
+    /// What to report of a code about the key: which key, what is wrong with it, and the next step. It is
     /// an alarm, too: whatever asks goes on asking.
     pub(super) fn key_refused(&self, path: &str, code: i64, text: &str) -> Option<String> {
         let meaning = refused_key::meaning(code)?;
@@ -368,12 +369,13 @@ impl RestClient {
 ///
 /// # Errors
 /// What cannot be read.
-pub fn read_envelope(body: &[u8]) -> Result<(i64, Value), String> {
-    let envelope: Envelope = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+pub fn read_envelope(body: &[u8]) -> Result<(i64, Value), ReadError> {
+    let envelope: Envelope =
+        serde_json::from_slice(body).map_err(|error| ReadError::Json(error.to_string()))?;
     Ok((envelope.code, envelope.result))
 }
 
-/// What a reply to an order request says; `limit` is what remains of the rate and its reset, ms.
+/// What a reply to an order request states; `limit` is what remains of the rate and its reset, ms.
 pub(super) fn answer_of(
     code: i64,
     text: String,
@@ -393,7 +395,7 @@ pub(super) fn answer_of(
 async fn read(path: &str, request: reqwest::RequestBuilder) -> Result<Raw, Failure> {
     let started = Instant::now();
     let response = request.send().await.map_err(|error| {
-        // The address is left out: a URL of a signed request says too much for a log.
+        // The address is left out: a URL of a signed request reveals too much for a log.
         let error = error.without_url();
         if error.is_connect() || error.is_builder() {
             Failure::NeverSent(format!("{path}: no connection: {}", reason(&error)))
@@ -425,7 +427,7 @@ async fn read(path: &str, request: reqwest::RequestBuilder) -> Result<Raw, Failu
     }
 }
 
-/// An error with what caused it; the outermost alone says only that a request failed.
+/// An error with what caused it; the outermost alone shows only that a request failed.
 fn reason(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);

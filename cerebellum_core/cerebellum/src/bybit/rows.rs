@@ -3,16 +3,19 @@
 
 use std::sync::Arc;
 
-use protocol::wire::{event::OrderStatus, field::Side, field::Symbol};
+use protocol::wire::{
+    event::OrderStatus,
+    field::{Side, Symbol},
+};
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::core::{
+use super::read_error::ReadError;
+use crate::execution::model::{
     io::{Execution, ExecutionKind, OrderSeen},
     market::believe,
-    oms::Shown,
-    order::{Terms, VenueEnd},
+    order::{Shown, Terms, VenueEnd},
 };
 
 /// Numbers beyond this are not believed: sums of their products could overflow.
@@ -28,7 +31,7 @@ impl Row {
     ///
     /// # Errors
     /// The field and the row.
-    pub fn text(&self, field: &str) -> Result<String, String> {
+    pub fn text(&self, field: &str) -> Result<String, ReadError> {
         match self.0.get(field) {
             Some(Value::String(text)) => Ok(text.clone()),
             Some(Value::Number(number)) => Ok(number.to_string()),
@@ -42,7 +45,7 @@ impl Row {
     ///
     /// # Errors
     /// The field and the row.
-    pub fn word(&self, field: &str) -> Result<String, String> {
+    pub fn word(&self, field: &str) -> Result<String, ReadError> {
         let text = self.text(field)?;
         if text.is_empty() {
             return Err(self.fault(format!("{field} is empty")));
@@ -54,7 +57,7 @@ impl Row {
     ///
     /// # Errors
     /// The field and the row.
-    pub fn number(&self, field: &str) -> Result<Decimal, String> {
+    pub fn number(&self, field: &str) -> Result<Decimal, ReadError> {
         number(field, &self.word(field)?).map_err(|error| self.fault(error))
     }
 
@@ -62,7 +65,7 @@ impl Row {
     ///
     /// # Errors
     /// The field and the row.
-    pub fn symbol(&self) -> Result<Symbol, String> {
+    pub fn symbol(&self) -> Result<Symbol, ReadError> {
         Symbol::new(&self.word("symbol")?).map_err(|error| self.fault(error))
     }
 
@@ -70,11 +73,11 @@ impl Row {
     ///
     /// # Errors
     /// The field and the row.
-    pub fn says(&self, field: &str, word: &str) -> Result<bool, String> {
+    pub fn is(&self, field: &str, word: &str) -> Result<bool, ReadError> {
         Ok(self.text(field)? == word)
     }
 
-    fn flag(&self, field: &str) -> Result<bool, String> {
+    fn flag(&self, field: &str) -> Result<bool, ReadError> {
         match self.text(field)?.as_str() {
             "true" => Ok(true),
             "false" => Ok(false),
@@ -86,15 +89,14 @@ impl Row {
         self.text(field).unwrap_or_default()
     }
 
-    fn list(&self, field: &str) -> Result<Vec<Row>, String> {
+    fn list(&self, field: &str) -> Result<Vec<Row>, ReadError> {
         let list = self.0.get(field).ok_or_else(|| self.fault(format!("{field} is missing")))?;
         Vec::deserialize(list).map_err(|error| self.fault(format!("{field}: {error}")))
     }
 
-    fn fault(&self, what: impl std::fmt::Display) -> String {
+    fn fault(&self, what: impl std::fmt::Display) -> ReadError {
         let row = serde_json::to_string(&self.0).unwrap_or_default();
-        let shown: String = row.chars().take(300).collect();
-        format!("{what} in row {shown}")
+        ReadError::Row { fault: what.to_string(), row: row.chars().take(300).collect() }
     }
 }
 
@@ -111,17 +113,17 @@ impl Traded {
 
     /// Whether a row names, readably, a symbol that is not traded here.
     #[must_use]
-    pub fn is_stranger(&self, row: &Row) -> bool {
+    pub fn is_foreign(&self, row: &Row) -> bool {
         let Some(symbols) = &self.0 else { return false };
         row.symbol().is_ok_and(|symbol| !symbols.contains(&symbol))
     }
 }
 
-/// What an order row says.
+/// What an order row reports.
 ///
 /// # Errors
 /// The field that is missing or cannot be read, with the row.
-pub fn order(row: &Row) -> Result<OrderSeen, String> {
+pub fn order(row: &Row) -> Result<OrderSeen, ReadError> {
     let reason = ["rejectReason", "cancelType"]
         .into_iter()
         .map(|field| row.optional(field))
@@ -151,10 +153,10 @@ pub fn order(row: &Row) -> Result<OrderSeen, String> {
     })
 }
 
-/// When the order was changed last, if the row tells it.
-fn updated_ts(row: &Row) -> Result<Option<u64>, String> {
-    let told = row.optional("updatedTime").parse().ok();
-    told.map(|ts| believe(ts, "updatedTime")).transpose().map_err(|error| row.fault(error))
+/// When the order was changed last, if the row shows it.
+fn updated_ts(row: &Row) -> Result<Option<u64>, ReadError> {
+    let reported = row.optional("updatedTime").parse().ok();
+    reported.map(|ts| believe(ts, "updatedTime")).transpose().map_err(|error| row.fault(error))
 }
 
 /// Quantity and limit price; a market order has none, and only what can be amended is asked.
@@ -163,11 +165,11 @@ fn terms(row: &Row) -> Option<Terms> {
     Some(Terms { qty, limit_price: Some(row.optional("price").parse().ok()?) })
 }
 
-/// What an execution row says.
+/// What an execution row reports.
 ///
 /// # Errors
 /// The field that is missing or cannot be read, with the row.
-pub fn execution(row: &Row) -> Result<Execution, String> {
+pub fn execution(row: &Row) -> Result<Execution, ReadError> {
     let kind = match row.word("execType")?.as_str() {
         "Trade" => ExecutionKind::Trade,
         "Funding" => ExecutionKind::Funding,
@@ -186,11 +188,9 @@ pub fn execution(row: &Row) -> Result<Execution, String> {
     }
     let symbol = row.symbol()?;
     let exec_time = row.word("execTime")?;
-    let exec_ts = exec_time
-        .parse()
-        .map_err(|_| format!("execTime {exec_time:?} is no time"))
-        .and_then(|ts| believe(ts, "execTime"))
-        .map_err(|error| row.fault(error))?;
+    let exec_ts =
+        exec_time.parse().map_err(|_| row.fault(format!("execTime {exec_time:?} is no time")))?;
+    let exec_ts = believe(exec_ts, "execTime").map_err(|error| row.fault(error))?;
     Ok(Execution {
         exec_id: row.word("execId")?,
         link_id: row.text("orderLinkId")?,
@@ -208,10 +208,10 @@ pub fn execution(row: &Row) -> Result<Execution, String> {
 }
 
 /// The coin of the fee; where the row leaves it empty, a contract's fee is in its settle coin.
-fn fee_currency(row: &Row, symbol: &Symbol) -> Result<String, String> {
-    let told = row.optional("feeCurrency");
-    if !told.is_empty() {
-        return Ok(told);
+fn fee_currency(row: &Row, symbol: &Symbol) -> Result<String, ReadError> {
+    let reported = row.optional("feeCurrency");
+    if !reported.is_empty() {
+        return Ok(reported);
     }
     if symbol.as_str().ends_with("USDT") {
         return Ok("USDT".to_owned());
@@ -223,7 +223,7 @@ fn fee_currency(row: &Row, symbol: &Symbol) -> Result<String, String> {
 ///
 /// # Errors
 /// The field that is missing or cannot be read, with the row.
-pub fn position(row: &Row) -> Result<(Symbol, Decimal), String> {
+pub fn position(row: &Row) -> Result<(Symbol, Decimal), ReadError> {
     let size = row.number("size")?;
     let signed = match row.text("side")?.as_str() {
         "Buy" => size,
@@ -241,9 +241,9 @@ pub fn position(row: &Row) -> Result<(Symbol, Decimal), String> {
 ///
 /// # Errors
 /// The field that is missing or cannot be read, with the row.
-pub fn balance(row: &Row, coin: &str) -> Result<Option<Decimal>, String> {
+pub fn balance(row: &Row, coin: &str) -> Result<Option<Decimal>, ReadError> {
     for entry in row.list("coin")? {
-        if entry.says("coin", coin)? {
+        if entry.is("coin", coin)? {
             return entry.number("walletBalance").map(Some);
         }
     }
@@ -254,11 +254,11 @@ pub fn balance(row: &Row, coin: &str) -> Result<Option<Decimal>, String> {
 ///
 /// # Errors
 /// The field and its value.
-pub fn number(field: &str, text: &str) -> Result<Decimal, String> {
+pub fn number(field: &str, text: &str) -> Result<Decimal, ReadError> {
     let value = Decimal::from_str_exact(text.trim())
-        .map_err(|_| format!("{field} {text:?} is not a number"))?;
+        .map_err(|_| ReadError::NotANumber { field: field.to_owned(), text: text.to_owned() })?;
     if value.abs() > Decimal::from(LARGEST) {
-        return Err(format!("{field} {text:?} is beyond belief"));
+        return Err(ReadError::BeyondBelief { field: field.to_owned(), text: text.to_owned() });
     }
     Ok(value)
 }

@@ -1,4 +1,4 @@
-//! What the venue sent and cannot be read: logged, counted, and told as an alarm, each place at most
+//! What the venue sent and cannot be read: logged, counted, and reported as an alarm, each place at most
 //! once a minute.
 
 use std::{
@@ -7,31 +7,32 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{core::io::Input, engine::Inbox};
+use crate::{engine::Inbox, execution::model::io::Input};
 
-/// How long a place is not told again.
+/// How long a place is not reported again.
 const QUIET: Duration = Duration::from_secs(60);
-/// How long a trouble that only a person can end is not told again.
+/// How long a trouble that only a person can end is not reported again.
 const LONG_QUIET: Duration = Duration::from_secs(600);
-/// How much of a text is told.
+/// How much of a text is reported.
 const LONGEST: usize = 500;
 
-/// Where unreadable rows are told; cheap to clone.
+/// Where unreadable rows are reported; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Unreadable {
     inbox: Option<Inbox>,
-    told: Arc<Mutex<HashMap<String, Instant>>>,
+    reported: Arc<Mutex<HashMap<String, Instant>>>,
 }
 
 impl Unreadable {
     /// Alarms go to the engine.
     #[must_use]
     pub fn new(inbox: Inbox) -> Self {
-        Self { inbox: Some(inbox), told: Arc::default() }
+        Self { inbox: Some(inbox), reported: Arc::default() }
     }
 
-    /// Tells that something of a place (a path, a topic) cannot be read.
-    pub fn tell(&self, place: &str, text: &str) {
+    /// Reports that something of a place (a path, a topic) cannot be read.
+    pub fn report(&self, place: &str, text: impl std::fmt::Display) {
+        let text = text.to_string();
         metrics::counter!("cerebellum_unreadable_total", "place" => place.to_owned()).increment(1);
         tracing::error!(place, text, "the venue sent what cannot be read");
         if !self.is_due(place, QUIET) {
@@ -40,7 +41,7 @@ impl Unreadable {
         self.notice("venue_unreadable", format!("{place}: {text}"));
     }
 
-    /// Tells a person of a trouble that lasts until they act, as an alarm of this code, now and then.
+    /// Reports a trouble that lasts until a person acts, as an alarm of this code, now and then.
     pub fn trouble(&self, code: &'static str, text: String) {
         if self.is_due(code, LONG_QUIET) {
             tracing::error!(code, text, "a person is needed");
@@ -48,7 +49,7 @@ impl Unreadable {
         }
     }
 
-    /// Tells a person something else of the venue, as an alarm of this code.
+    /// Reports something else of the venue to a person, as an alarm of this code.
     pub fn notice(&self, code: &'static str, text: String) {
         if let Some(inbox) = &self.inbox {
             let text: String = text.chars().take(LONGEST).collect();
@@ -57,16 +58,16 @@ impl Unreadable {
     }
 
     /// The same of a symbol that is not traded here, so that it hides nothing of one that is.
-    pub fn tell_stranger(&self, place: &str, text: &str) {
-        self.tell(&format!("{place} of a symbol not traded here"), text);
+    pub fn show_foreign(&self, place: &str, text: impl std::fmt::Display) {
+        self.report(&format!("{place} of a symbol not traded here"), text);
     }
 
     fn is_due(&self, place: &str, quiet: Duration) -> bool {
         let now = Instant::now();
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = told.get(place).is_none_or(|at| now.duration_since(*at) >= quiet);
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = reported.get(place).is_none_or(|at| now.duration_since(*at) >= quiet);
         if due {
-            told.insert(place.to_owned(), now);
+            reported.insert(place.to_owned(), now);
         }
         due
     }
@@ -75,22 +76,22 @@ impl Unreadable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Letter;
+    use crate::engine::Message;
 
     #[test]
     fn a_place_that_goes_on_is_one_alarm_a_minute_and_another_place_is_another() {
-        let (inbox, mut letterbox) = Inbox::pair().unwrap();
+        let (inbox, mut queue) = Inbox::pair().unwrap();
         let unreadable = Unreadable::new(inbox);
         for place in ["execution", "execution", "/v5/position/list"] {
-            unreadable.tell(place, "row lacks execFee");
+            unreadable.report(place, "row lacks execFee");
         }
-        let mut told = Vec::new();
-        while let Some(letter) = letterbox.take() {
-            let Letter::Input(Input::Notice { code, text, .. }) = letter else { panic!() };
-            told.push((code, text));
+        let mut reported = Vec::new();
+        while let Some(message) = queue.take() {
+            let Message::Input(Input::Notice { code, text, .. }) = message else { panic!() };
+            reported.push((code, text));
         }
         assert_eq!(
-            told,
+            reported,
             [
                 ("venue_unreadable", "execution: row lacks execFee".to_owned()),
                 ("venue_unreadable", "/v5/position/list: row lacks execFee".to_owned()),

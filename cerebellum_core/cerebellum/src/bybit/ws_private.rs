@@ -8,12 +8,14 @@ use serde_json::{json, Value};
 use tokio::sync::watch;
 
 use super::{
+    read_error::ReadError,
     rest::RestClient,
     rows::{self, Row, Traded},
-    socket::{BackOff, Care, Socket},
+    session_error::SessionError,
+    socket::{BackOff, Keepalive, Socket},
     unreadable::Unreadable,
 };
-use crate::{core::io::Input, engine::Inbox};
+use crate::{engine::Inbox, execution::model::io::Input};
 
 /// How long an answer to login or subscribe is awaited.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -43,11 +45,11 @@ impl Frame {
     }
 }
 
-/// Keeps the private stream up for ever, telling the engine of every up and down.
+/// Keeps the private stream up for ever, reporting every up and down to the engine.
 pub async fn run(
     url: String,
     rest: RestClient,
-    care: Care,
+    keepalive: Keepalive,
     inbox: Inbox,
     mut public_up: watch::Receiver<bool>,
 ) {
@@ -58,14 +60,14 @@ pub async fn run(
     let mut back_off = BackOff::default();
     loop {
         let begun = tokio::time::Instant::now();
-        let why = match session(&url, &rest, care, &inbox).await {
+        let why = match session(&url, &rest, keepalive, &inbox).await {
             Ok(()) => return,
             Err(why) => why,
         };
         if begun.elapsed() > STEADY {
             back_off.reset();
         }
-        tracing::warn!(why, "private stream is down");
+        tracing::warn!(%why, "private stream is down");
         metrics::counter!("cerebellum_reconnects_total", "stream" => "private").increment(1);
         if inbox.send(Input::PrivateDown).is_err() {
             return;
@@ -74,8 +76,13 @@ pub async fn run(
     }
 }
 
-async fn session(url: &str, rest: &RestClient, care: Care, inbox: &Inbox) -> Result<(), String> {
-    let mut socket = Socket::connect(url, care).await?;
+async fn session(
+    url: &str,
+    rest: &RestClient,
+    keepalive: Keepalive,
+    inbox: &Inbox,
+) -> Result<(), SessionError> {
+    let mut socket = Socket::connect(url, keepalive).await?;
     let expires = rest.clock().now_ms().saturating_add(10_000);
     let signature = sign_ws_login(rest.keys().secret(), &expires.to_string());
     let login =
@@ -104,11 +111,12 @@ async fn answer(
     op: &str,
     rest: &RestClient,
     inbox: &Inbox,
-) -> Result<(), String> {
+) -> Result<(), SessionError> {
     let until = tokio::time::Instant::now() + ANSWER;
     while tokio::time::Instant::now() < until {
         let Some(text) = socket.next(Duration::from_millis(250)).await? else { continue };
-        let frame: Frame = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        let frame: Frame =
+            serde_json::from_str(&text).map_err(|error| ReadError::Json(error.to_string()))?;
         if frame.op.as_deref() == Some(op) {
             return if frame.success == Some(true) {
                 Ok(())
@@ -117,43 +125,43 @@ async fn answer(
                 if op == "auth" {
                     rest.login_refused("private stream", &text);
                 }
-                Err(format!("{op} refused: {text}"))
+                Err(SessionError::Refused { op: op.to_owned(), text })
             };
         }
         // Rows may come before the answer to a subscription.
         pass_on(&text, rest, inbox)?;
     }
-    Err(format!("no answer to {op} in {} s", ANSWER.as_secs()))
+    Err(SessionError::NoAnswer { op: op.to_owned(), seconds: ANSWER.as_secs() })
 }
 
 /// Passes the rows of a frame on; `false` when the engine is gone.
 ///
-/// A row that cannot be read may be a fill: it is told, and the connection is made anew, so that
+/// A row that cannot be read may be a fill: it is reported, and the connection is made anew, so that
 /// everything is asked for again.
-fn pass_on(text: &str, rest: &RestClient, inbox: &Inbox) -> Result<bool, String> {
+fn pass_on(text: &str, rest: &RestClient, inbox: &Inbox) -> Result<bool, SessionError> {
     let (inputs, fault) = inputs(text, rest.traded(), rest.complaints());
     let alive = inputs.into_iter().all(|input| inbox.send(input).is_ok());
     match fault {
-        Some((place, error)) => {
-            rest.complaints().tell(place, &error);
-            Err(format!("{place}: {error}"))
+        Some((place, source)) => {
+            rest.complaints().report(place, &source);
+            Err(SessionError::Row { place, source })
         }
         None => Ok(alive),
     }
 }
 
-/// What a private frame says: inputs of the core, and the first thing that cannot be read with its
+/// What a private frame reports: inputs of the core, and the first thing that cannot be read with its
 /// place. The rows around it are read all the same, and one of a symbol that is not traded here is
-/// only told.
+/// only reported.
 #[must_use]
 pub fn inputs(
     text: &str,
     traded: &Traded,
     complaints: &Unreadable,
-) -> (Vec<Input>, Option<(&'static str, String)>) {
+) -> (Vec<Input>, Option<(&'static str, ReadError)>) {
     let frame: Frame = match serde_json::from_str(text) {
         Ok(frame) => frame,
-        Err(error) => return (Vec::new(), Some(("private", error.to_string()))),
+        Err(error) => return (Vec::new(), Some(("private", ReadError::Json(error.to_string())))),
     };
     let place = match frame.topic.as_deref() {
         Some("order") => "private order",
@@ -167,7 +175,7 @@ pub fn inputs(
     };
     let list: Vec<Row> = match serde_json::from_value(frame.data) {
         Ok(list) => list,
-        Err(error) => return (Vec::new(), Some((place, format!("data: {error}")))),
+        Err(error) => return (Vec::new(), Some((place, ReadError::Data(error.to_string())))),
     };
     let (mut inputs, mut executions, mut fault) = (Vec::new(), Vec::new(), None);
     for row in &list {
@@ -179,8 +187,8 @@ pub fn inputs(
             }
         };
         if let Err(error) = read {
-            if traded.is_stranger(row) {
-                complaints.tell_stranger(place, &error);
+            if traded.is_foreign(row) {
+                complaints.show_foreign(place, &error);
             } else {
                 fault = fault.or(Some((place, error)));
             }
@@ -198,7 +206,7 @@ mod tests {
 
     use super::*;
 
-    fn read(text: &str) -> (Vec<Input>, Option<(&'static str, String)>) {
+    fn read(text: &str) -> (Vec<Input>, Option<(&'static str, ReadError)>) {
         let traded = Traded::only(&[Symbol::new("BTCUSDT").unwrap()]);
         inputs(text, &traded, &Unreadable::default())
     }
@@ -219,7 +227,7 @@ mod tests {
         let [Input::Executions { executions, .. }] = inputs.as_slice() else { panic!() };
         assert_eq!(executions.len(), 1);
         assert_eq!(executions[0].exec_id, "e2");
-        let (place, error) = fault.unwrap();
+        let (place, error) = fault.map(|(place, error)| (place, error.to_string())).unwrap();
         assert_eq!(place, "private execution");
         assert!(error.contains("execFee is missing") && error.contains("e1"), "{error}");
     }
@@ -233,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pong_tells_the_venues_time_and_one_without_it_is_no_fault() {
+    fn a_pong_shows_the_venues_time_and_one_without_it_is_no_fault() {
         let pong =
             |args: &str| read(&format!(r#"{{"req_id":"1","op":"pong",{args}"conn_id":"c"}}"#));
         let (inputs, fault) = pong(r#""args":["1675418560633"],"#);

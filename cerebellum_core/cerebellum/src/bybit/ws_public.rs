@@ -11,13 +11,14 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     rest::RestClient,
-    socket::{BackOff, Care, Socket},
+    session_error::SessionError,
+    socket::{BackOff, Keepalive, Socket},
     wall_ms,
 };
 use crate::{
     book::market_data::{MarketData, Outcome},
-    core::io::Input,
     engine::Inbox,
+    execution::model::io::Input,
 };
 
 /// What the public streams need.
@@ -28,14 +29,14 @@ pub struct PublicSetup {
     /// Which symbols.
     pub symbols: Vec<Symbol>,
     /// How the connection is watched.
-    pub care: Care,
+    pub keepalive: Keepalive,
     /// After how long without an update a book is stale, wall ms.
     pub stale_after_ms: i64,
 }
 
 type Backfill = (Symbol, (u64, u64), Option<Vec<Candle>>);
 
-struct Hands {
+struct Outlets {
     rest: RestClient,
     inbox: Inbox,
     market: Sender<Market>,
@@ -43,7 +44,7 @@ struct Hands {
     up: watch::Sender<bool>,
 }
 
-/// Keeps the public streams up for ever; `up` tells when they were for the first time.
+/// Keeps the public streams up for ever; `up` reports when they were for the first time.
 pub async fn run(
     setup: PublicSetup,
     mut data: MarketData,
@@ -53,17 +54,17 @@ pub async fn run(
     up: watch::Sender<bool>,
 ) {
     let (backfills, mut answers) = mpsc::unbounded_channel();
-    let hands = Hands { rest, inbox, market, backfills, up };
+    let outlets = Outlets { rest, inbox, market, backfills, up };
     let mut back_off = BackOff::default();
     loop {
-        let why = match session(&setup, &mut data, &hands, &mut answers, &mut back_off).await {
+        let why = match session(&setup, &mut data, &outlets, &mut answers, &mut back_off).await {
             Ok(()) => return,
             Err(why) => why,
         };
-        tracing::warn!(why, "public streams are down");
+        tracing::warn!(%why, "public streams are down");
         metrics::counter!("cerebellum_reconnects_total", "stream" => "public").increment(1);
-        let outcomes = data.disconnected(&why);
-        if hands.act(outcomes).is_err() {
+        let outcomes = data.disconnected(&why.to_string());
+        if outlets.act(outcomes).is_err() {
             return;
         }
         tokio::time::sleep(back_off.wait()).await;
@@ -73,11 +74,11 @@ pub async fn run(
 async fn session(
     setup: &PublicSetup,
     data: &mut MarketData,
-    hands: &Hands,
+    outlets: &Outlets,
     answers: &mut mpsc::UnboundedReceiver<Backfill>,
     back_off: &mut BackOff,
-) -> Result<(), String> {
-    let mut socket = Socket::connect(&setup.url, setup.care).await?;
+) -> Result<(), SessionError> {
+    let mut socket = Socket::connect(&setup.url, setup.keepalive).await?;
     for symbol in &setup.symbols {
         let topics = [
             format!("orderbook.50.{symbol}"),
@@ -87,14 +88,14 @@ async fn session(
         socket.send(json!({"op": "subscribe", "args": topics}).to_string()).await?;
     }
     data.subscribed(wall_ms());
-    let mut told_up = false;
+    let mut reported_up = false;
     let mut next_watch = 0;
     loop {
         while let Ok((symbol, asked, candles)) = answers.try_recv() {
             let reached = candles.is_some();
             let found = candles.unwrap_or_default();
             let outcomes = data.candles_answered(&symbol, found, asked, reached);
-            if hands.act(outcomes).is_err() {
+            if outlets.act(outcomes).is_err() {
                 return Ok(());
             }
         }
@@ -104,7 +105,7 @@ async fn session(
             None => Vec::new(),
             Some(Ok(outcomes)) => outcomes,
             Some(Err(error)) => {
-                hands.rest.complaints().tell("public frame, which is dropped", &error);
+                outlets.rest.complaints().report("public frame, which is dropped", &error);
                 Vec::new()
             }
         };
@@ -122,28 +123,28 @@ async fn session(
                     socket.send(json!({"op": "subscribe", "args": topic}).to_string()).await?;
                 }
                 Outcome::Answer { op, success: false, text } => {
-                    return Err(format!("{op} refused: {text}"));
+                    return Err(SessionError::Refused { op: op.clone(), text: text.clone() });
                 }
                 _ => {}
             }
         }
-        if hands.act(outcomes).is_err() {
+        if outlets.act(outcomes).is_err() {
             return Ok(());
         }
-        if !told_up && data.is_whole() {
-            told_up = true;
+        if !reported_up && data.is_whole() {
+            reported_up = true;
             back_off.reset();
             tracing::info!("public streams are up");
-            hands.up.send_replace(true);
-            if hands.inbox.send(Input::PublicUp).is_err() {
+            outlets.up.send_replace(true);
+            if outlets.inbox.send(Input::PublicUp).is_err() {
                 return Ok(());
             }
         }
     }
 }
 
-impl Hands {
-    /// Does what the outcomes say; fails when the engine is gone.
+impl Outlets {
+    /// Does what the outcomes ask; fails when the engine is gone.
     fn act(&self, outcomes: Vec<Outcome>) -> Result<(), ()> {
         for outcome in outcomes {
             match outcome {

@@ -26,8 +26,10 @@ use tokio::{
 use super::{
     keys::Keys,
     outcome::Answer,
+    read_error::ReadError,
     rest::{answer_of, RestClient},
-    socket::{BackOff, Care, Socket},
+    session_error::SessionError,
+    socket::{BackOff, Keepalive, Socket},
 };
 
 /// How long an answer to an order is awaited.
@@ -64,7 +66,7 @@ pub struct TradeRunner {
 struct Errand {
     operation: &'static str,
     body: Value,
-    told: oneshot::Sender<Sent>,
+    reported: oneshot::Sender<Sent>,
 }
 
 /// Makes both ends.
@@ -81,9 +83,9 @@ impl TradeLine {
         if !self.up.load(Ordering::Acquire) {
             return Sent::Not(body);
         }
-        let (told, answer) = oneshot::channel();
+        let (reported, answer) = oneshot::channel();
         if let Err(mpsc::error::SendError(errand)) =
-            self.errands.send(Errand { operation, body, told })
+            self.errands.send(Errand { operation, body, reported })
         {
             return Sent::Not(errand.body);
         }
@@ -95,7 +97,7 @@ impl TradeLine {
 
 impl Errand {
     fn refuse(self) {
-        let _ = self.told.send(Sent::Not(self.body));
+        let _ = self.reported.send(Sent::Not(self.body));
     }
 }
 
@@ -120,11 +122,11 @@ impl TradeFrame {
     ///
     /// # Errors
     /// What cannot be read, with the frame's beginning.
-    pub fn read(text: &str, keys: &Keys) -> Result<Self, String> {
+    pub fn read(text: &str, keys: &Keys) -> Result<Self, ReadError> {
         let read = serde_json::from_str::<Self>(text);
         let mut frame = read.map_err(|error| {
-            let start: String = keys.hide(text).chars().take(200).collect();
-            format!("trade frame cannot be read: {error}: {start}")
+            let start = keys.hide(text).chars().take(200).collect();
+            ReadError::TradeFrame { error: error.to_string(), start }
         })?;
         frame.text = keys.hide(&frame.text);
         Ok(frame)
@@ -136,7 +138,7 @@ impl TradeFrame {
         self.request_id.as_deref()
     }
 
-    /// What it says of an order request, and the rate limit that came with it.
+    /// What it reports of an order request, and the rate limit that came with it.
     #[must_use]
     pub fn answer(&self, clock: &super::rest::VenueClock) -> Answer {
         let number = |name: &str| match self.header.get(name)? {
@@ -150,11 +152,11 @@ impl TradeFrame {
 }
 
 /// Keeps the socket up until nobody can send any more.
-pub async fn run(url: String, rest: RestClient, care: Care, runner: TradeRunner) {
+pub async fn run(url: String, rest: RestClient, keepalive: Keepalive, runner: TradeRunner) {
     let TradeRunner { mut errands, up } = runner;
     let mut back_off = BackOff::default();
     loop {
-        let why = match meanwhile(open(&url, &rest, care), &mut errands).await {
+        let why = match meanwhile(open(&url, &rest, keepalive), &mut errands).await {
             Err(why) => why,
             Ok(mut socket) => {
                 tracing::info!("trade socket is up");
@@ -173,7 +175,7 @@ pub async fn run(url: String, rest: RestClient, care: Care, runner: TradeRunner)
                 }
             }
         };
-        tracing::warn!(why, "trade socket is down; orders go by REST");
+        tracing::warn!(%why, "trade socket is down; orders go by REST");
         metrics::counter!("cerebellum_reconnects_total", "stream" => "trade").increment(1);
         meanwhile(tokio::time::sleep(back_off.wait()), &mut errands).await;
     }
@@ -195,8 +197,8 @@ async fn meanwhile<T>(
 }
 
 /// Connects and logs in.
-async fn open(url: &str, rest: &RestClient, care: Care) -> Result<Socket, String> {
-    let mut socket = Socket::connect(url, care).await?;
+async fn open(url: &str, rest: &RestClient, keepalive: Keepalive) -> Result<Socket, SessionError> {
+    let mut socket = Socket::connect(url, keepalive).await?;
     let expires = rest.clock().now_ms().saturating_add(10_000);
     let signature = sign_ws_login(rest.keys().secret(), &expires.to_string());
     let login =
@@ -211,17 +213,23 @@ async fn open(url: &str, rest: &RestClient, care: Care) -> Result<Socket, String
                 0 => Ok(socket),
                 code => {
                     rest.login_refused("trade socket", &format!("{code}: {}", frame.text));
-                    Err(format!("{url}: auth refused: {code}: {}", frame.text))
+                    let text = format!("{code}: {}", frame.text);
+                    Err(login_fault(url, SessionError::Refused { op: "auth".to_owned(), text }))
                 }
             };
         }
     }
-    Err(format!("{url}: no answer to auth in {} s", LOGIN.as_secs()))
+    let seconds = LOGIN.as_secs();
+    Err(login_fault(url, SessionError::NoAnswer { op: "auth".to_owned(), seconds }))
+}
+
+fn login_fault(url: &str, error: SessionError) -> SessionError {
+    SessionError::Login { url: url.to_owned(), source: Box::new(error) }
 }
 
 struct Flight {
     written: Instant,
-    told: oneshot::Sender<Sent>,
+    reported: oneshot::Sender<Sent>,
 }
 
 /// Requests on their way, by `reqId`. Dropping it leaves each one's fate unknown.
@@ -232,19 +240,19 @@ struct Flights {
 }
 
 impl Flights {
-    fn tell(&mut self, id: &str, answer: Answer) {
+    fn resolve(&mut self, id: &str, answer: Answer) {
         match self.waiting.remove(id) {
             Some(flight) => {
                 metrics::histogram!("cerebellum_trade_socket_seconds")
                     .record(flight.written.elapsed().as_secs_f64());
-                let _ = flight.told.send(Sent::Answered(answer));
+                let _ = flight.reported.send(Sent::Answered(answer));
             }
             None => tracing::debug!(id, "an answer of the trade socket came too late"),
         }
     }
 
-    /// Gives up what waits for too long; whether nothing at all was heard since one was written.
-    fn expire(&mut self, heard: Instant) -> bool {
+    /// Gives up what waits for too long; whether nothing at all was received since one was written.
+    fn expire(&mut self, last_received: Instant) -> bool {
         let late: Vec<String> = self
             .waiting
             .iter()
@@ -253,9 +261,9 @@ impl Flights {
             .collect();
         let mut deaf = false;
         for id in late {
-            deaf |= self.waiting.get(&id).is_some_and(|flight| flight.written > heard);
+            deaf |= self.waiting.get(&id).is_some_and(|flight| flight.written > last_received);
             let text = format!("trade socket: no answer in {} s", ANSWER.as_secs());
-            self.tell(&id, Answer::Silence(text));
+            self.resolve(&id, Answer::Silence(text));
         }
         deaf
     }
@@ -263,7 +271,7 @@ impl Flights {
     fn lose_all(&mut self, why: &str) {
         let ids: Vec<String> = self.waiting.keys().cloned().collect();
         for id in ids {
-            self.tell(&id, Answer::Silence(format!("trade socket: {why}")));
+            self.resolve(&id, Answer::Silence(format!("trade socket: {why}")));
         }
     }
 }
@@ -273,12 +281,15 @@ async fn session(
     rest: &RestClient,
     up: &AtomicBool,
     errands: &mut mpsc::UnboundedReceiver<Errand>,
-) -> Result<(), String> {
+) -> Result<(), SessionError> {
     // Unique among connections, too: an id that the venue saw before is refused.
     let name = uuid::Uuid::new_v4().simple().to_string();
     let mut flights = Flights::default();
     let ended = exchange(socket, rest, up, errands, &name[..12], &mut flights).await;
-    flights.lose_all(ended.as_ref().err().map_or("stopped", String::as_str));
+    match &ended {
+        Ok(()) => flights.lose_all("stopped"),
+        Err(why) => flights.lose_all(&why.to_string()),
+    }
     ended
 }
 
@@ -289,24 +300,24 @@ async fn exchange(
     errands: &mut mpsc::UnboundedReceiver<Errand>,
     name: &str,
     flights: &mut Flights,
-) -> Result<(), String> {
+) -> Result<(), SessionError> {
     let mut leaving = false;
     loop {
         if leaving && flights.waiting.is_empty() {
-            return Err("the venue restarts its socket".to_owned());
+            return Err(SessionError::Restarting);
         }
         tokio::select! {
             biased;
             frame = socket.next(Duration::from_millis(100)) => {
                 if let Some(text) = frame? {
                     let frame = TradeFrame::read(&text, rest.keys())
-                        .inspect_err(|why| rest.complaints().tell("trade", why))?;
+                        .inspect_err(|why| rest.complaints().report("trade", why))?;
                     leaving |= frame.code == 10_019;
                     if leaving {
                         up.store(false, Ordering::Release);
                     }
                     if let Some(id) = frame.request_id() {
-                        flights.tell(id, frame.answer(rest.clock()));
+                        flights.resolve(id, frame.answer(rest.clock()));
                     }
                 }
             }
@@ -325,14 +336,14 @@ async fn exchange(
                         "op": format!("order.{}", errand.operation),
                         "args": [errand.body],
                     });
-                    let flight = Flight { written: Instant::now(), told: errand.told };
+                    let flight = Flight { written: Instant::now(), reported: errand.reported };
                     flights.waiting.insert(id, flight);
                     socket.send(request.to_string()).await?;
                 }
             },
         }
-        if flights.expire(socket.heard()) {
-            return Err(format!("silent for {} s after a request", ANSWER.as_secs()));
+        if flights.expire(socket.last_received()) {
+            return Err(SessionError::Silent(ANSWER.as_secs()));
         }
     }
 }

@@ -25,7 +25,7 @@ fn an_answer_carries_its_code_its_order_and_the_rate_limit_of_its_header() {
 }
 
 #[test]
-fn a_refusal_that_quotes_the_key_is_told_without_it() {
+fn a_refusal_that_quotes_the_key_is_reported_without_it() {
     let quoted =
         r#"{"retCode":10004,"retMsg":"error sign! origin_string[17the-key5000]","op":"auth"}"#;
     let Answer::Code { text, .. } =
@@ -34,14 +34,16 @@ fn a_refusal_that_quotes_the_key_is_told_without_it() {
         panic!()
     };
     assert_eq!(text, "error sign! origin_string[17***5000]");
-    let error = TradeFrame::read(&quoted.replace("retCode", "code"), &keys()).unwrap_err();
+    let error =
+        TradeFrame::read(&quoted.replace("retCode", "code"), &keys()).unwrap_err().to_string();
     assert!(error.contains("retCode") && !error.contains("the-key"), "{error}");
 }
 
 #[test]
 fn a_frame_without_a_code_is_not_read_as_success() {
-    let error =
-        TradeFrame::read(r#"{"reqId":"r","op":"order.create","data":{}}"#, &keys()).unwrap_err();
+    let error = TradeFrame::read(r#"{"reqId":"r","op":"order.create","data":{}}"#, &keys())
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("retCode"), "{error}");
 }
 
@@ -55,10 +57,10 @@ fn a_request_while_the_socket_is_down_comes_back_unsent() {
 }
 
 #[test]
-fn a_request_on_its_way_is_of_unknown_fate_when_the_socket_is_lost() {
-    let (told, mut answer) = oneshot::channel();
+fn a_request_in_flight_is_of_unknown_fate_when_the_socket_is_lost() {
+    let (reported, mut answer) = oneshot::channel();
     let mut flights = Flights::default();
-    flights.waiting.insert("r-1".to_owned(), Flight { written: Instant::now(), told });
+    flights.waiting.insert("r-1".to_owned(), Flight { written: Instant::now(), reported });
     flights.lose_all("closed by the venue");
     let Ok(Sent::Answered(Answer::Silence(text))) = answer.try_recv() else { panic!() };
     assert!(text.contains("closed by the venue"), "{text}");

@@ -2,8 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::{clock, Engine, Later, Letter, TICK_MS, WORD_MS};
-use crate::{core::io::Input, journal::JournalError};
+use super::{
+    clock,
+    deferred::Deferred,
+    message::Message,
+    thread::{Engine, REPORT_MS, TICK_MS},
+};
+use crate::{execution::model::io::Input, journal::JournalError};
 
 /// How many commands and news are taken into one commit.
 const BATCH: usize = 256;
@@ -12,14 +17,14 @@ const BATCH: usize = 256;
 const BATCH_TIME: Duration = Duration::from_millis(10);
 
 impl Engine {
-    pub(super) fn take_batch(&mut self, later: &mut Vec<Later>) -> Result<bool, JournalError> {
-        for news in std::mem::take(&mut self.held.news) {
-            self.step(news, later)?;
+    pub(super) fn take_batch(&mut self, later: &mut Vec<Deferred>) -> Result<bool, JournalError> {
+        for pending in std::mem::take(&mut self.held.pending) {
+            self.step(pending, later)?;
         }
         for input in std::mem::take(&mut self.held.unread) {
             self.input(input, later)?;
         }
-        if self.letterbox.is_stopping() {
+        if self.queue.is_stopping() {
             return Ok(true);
         }
         // After a quiet moment the first command is taken alone, so that its answer does not wait for
@@ -39,17 +44,17 @@ impl Engine {
             }
         }
         for _ in 0..BATCH {
-            match self.letterbox.take() {
+            match self.queue.take() {
                 None => {
                     self.pressed = !emptied;
                     break;
                 }
-                Some(Letter::Stop) => return Ok(true),
-                Some(Letter::Input(input)) => self.input(input, later)?,
-                Some(Letter::Pulled { number, input }) if self.hands.takes(number) => {
+                Some(Message::Stop) => return Ok(true),
+                Some(Message::Input(input)) => self.input(input, later)?,
+                Some(Message::Pulled { number, input }) if self.gateway.takes(number) => {
                     self.input(input, later)?;
                 }
-                Some(Letter::Pulled { .. }) => {}
+                Some(Message::Pulled { .. }) => {}
             }
             if begun.elapsed() > 2 * BATCH_TIME {
                 break;
@@ -59,20 +64,20 @@ impl Engine {
         if now >= self.next_tick {
             self.next_tick = now + TICK_MS;
             self.step(Input::Tick, later)?;
-            self.tell_what_lasts(now);
+            self.report_what_lasts(now);
         }
         Ok(false)
     }
 
-    /// A reconciliation that lasts is told with what it waits for, so that none hangs in silence.
-    fn tell_what_lasts(&mut self, now: i64) {
+    /// A reconciliation that lasts is reported with what it waits for, so that none hangs in silence.
+    fn report_what_lasts(&mut self, now: i64) {
         let awaited = self.core.awaits();
-        if awaited.is_some() && now < self.next_word {
+        if awaited.is_some() && now < self.next_report {
             return;
         }
         if let Some(what) = awaited {
             tracing::warn!(what, "not reconciled with the venue yet");
         }
-        self.next_word = now + WORD_MS;
+        self.next_report = now + REPORT_MS;
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::OnceLock, time::Instant};
 
-use crate::core::io::{AmendOutcome, CreateOutcome, Input, Now};
+use crate::execution::model::io::{AmendOutcome, CreateOutcome, Input, Now};
 
 /// The longest pause that the venue can ask for, ms; after that it is simply asked again.
 const LONGEST_PAUSE_MS: i64 = 10_000;
@@ -15,7 +15,7 @@ pub fn now() -> Now {
     Now { ms: i64::try_from(since).unwrap_or(i64::MAX) }
 }
 
-/// Puts times that the venue told by the wall clock into the core's clock.
+/// Puts times that the venue reported by the wall clock into the core's clock.
 #[must_use]
 pub fn translate(input: Input, wall_ms: i64, now: Now) -> Input {
     let here = |until: i64| now.ms + (until - wall_ms).clamp(0, LONGEST_PAUSE_MS);
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_told_by_the_wall_clock_becomes_a_wait_of_bounded_length() {
+    fn a_reset_reported_by_the_wall_clock_becomes_a_wait_of_bounded_length() {
         let wall = 1_700_000_000_000;
         assert_eq!(pause(wall + 250, wall), 750);
         assert_eq!(pause(wall - 250, wall), 500, "a reset in the past is no wait");

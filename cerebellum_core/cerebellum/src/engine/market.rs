@@ -4,7 +4,10 @@ use std::sync::mpsc::Receiver;
 
 use protocol::wire::{encode, Market};
 
-use super::sockets::{bind, socket};
+use super::{
+    error::EngineError,
+    sockets::{bind, socket},
+};
 
 /// How many messages may wait for a slow subscriber.
 const MESSAGES_WAITING: i32 = 100_000;
@@ -13,9 +16,12 @@ const MESSAGES_WAITING: i32 = 100_000;
 ///
 /// # Errors
 /// The address, what went wrong, and the next step.
-pub fn publisher(context: &zmq::Context, address: &str) -> Result<(zmq::Socket, String), String> {
+pub fn publisher(
+    context: &zmq::Context,
+    address: &str,
+) -> Result<(zmq::Socket, String), EngineError> {
     let publisher = socket(context, zmq::PUB, address)?;
-    let setting = |error: zmq::Error| format!("{address}: {error}");
+    let setting = |source| EngineError::Socket { address: address.to_owned(), source };
     publisher.set_sndhwm(MESSAGES_WAITING).map_err(setting)?;
     publisher.set_linger(0).map_err(setting)?;
     let bound = bind(&publisher, address)?;

@@ -2,8 +2,8 @@
 
 use protocol::wire::{encode, field::RequestId, ErrorCode, Fault, Reply, MAX_FRAME_BYTES};
 
-use super::Letterbox;
-use crate::core::io::Client;
+use super::{error::EngineError, queue::Queue};
+use crate::execution::model::io::Client;
 
 /// A message is refused before it is read into memory when it is larger than this.
 const LARGEST_MESSAGE: i64 = 4 * MAX_FRAME_BYTES as i64;
@@ -32,9 +32,9 @@ impl Sockets {
     ///
     /// # Errors
     /// The address, what went wrong, and the next step.
-    pub fn bind(context: &zmq::Context, commands: &str, events: &str) -> Result<Self, String> {
+    pub fn bind(context: &zmq::Context, commands: &str, events: &str) -> Result<Self, EngineError> {
         let router = socket(context, zmq::ROUTER, commands)?;
-        let setting = |error: zmq::Error| format!("{commands}: {error}");
+        let setting = |source| EngineError::Socket { address: commands.to_owned(), source };
         router.set_maxmsgsize(LARGEST_MESSAGE).map_err(setting)?;
         router.set_linger(500).map_err(setting)?;
         let publisher = socket(context, zmq::PUB, events)?;
@@ -57,21 +57,21 @@ impl Sockets {
         &self.events_address
     }
 
-    /// Waits for a command or a letter, at most so long.
+    /// Waits for a command or a message, at most so long.
     ///
     /// # Errors
     /// When polling fails for another reason than a signal.
-    pub fn wait(&self, letterbox: &Letterbox, at_most_ms: i64) -> Result<(), String> {
+    pub fn wait(&self, queue: &Queue, at_most_ms: i64) -> Result<(), EngineError> {
         let mut items = [
             self.commands.as_poll_item(zmq::POLLIN),
-            zmq::PollItem::from_fd(letterbox.descriptor(), zmq::POLLIN),
+            zmq::PollItem::from_fd(queue.descriptor(), zmq::POLLIN),
         ];
         match zmq::poll(&mut items, at_most_ms) {
             Ok(_) | Err(zmq::Error::EINTR) => {}
-            Err(error) => return Err(format!("poll: {error}")),
+            Err(error) => return Err(EngineError::Poll(error)),
         }
         if items[1].is_readable() {
-            letterbox.silence();
+            queue.settle();
         }
         Ok(())
     }
@@ -101,8 +101,8 @@ impl Sockets {
     ///
     /// # Errors
     /// When the reply cannot be written as JSON.
-    pub fn reply(&self, client: &[u8], reply: &Reply) -> Result<(), String> {
-        let frame = encode(reply).map_err(|fault| fault.to_string())?;
+    pub fn reply(&self, client: &[u8], reply: &Reply) -> Result<(), EngineError> {
+        let frame = encode(reply).map_err(EngineError::Reply)?;
         match self.commands.send_multipart([client, frame.as_slice()], zmq::DONTWAIT) {
             Ok(()) => {}
             Err(error) => tracing::warn!(%error, "a reply could not be sent"),
@@ -114,10 +114,10 @@ impl Sockets {
     ///
     /// # Errors
     /// When the socket is broken.
-    pub fn publish_event(&self, body: &str) -> Result<(), String> {
+    pub fn publish_event(&self, body: &str) -> Result<(), EngineError> {
         match self.events.send_multipart(["event", body], zmq::DONTWAIT) {
             Ok(()) | Err(zmq::Error::EAGAIN) => Ok(()),
-            Err(error) => Err(format!("events socket: {error}")),
+            Err(error) => Err(EngineError::Events(error)),
         }
     }
 }
@@ -130,18 +130,20 @@ pub(super) fn socket(
     context: &zmq::Context,
     kind: zmq::SocketType,
     address: &str,
-) -> Result<zmq::Socket, String> {
-    context.socket(kind).map_err(|error| format!("{address}: {error}"))
+) -> Result<zmq::Socket, EngineError> {
+    context
+        .socket(kind)
+        .map_err(|source| EngineError::Socket { address: address.to_owned(), source })
 }
 
 /// Binds and returns the address with its port resolved.
 ///
 /// # Errors
 /// The address, what went wrong, and the next step.
-pub(super) fn bind(socket: &zmq::Socket, address: &str) -> Result<String, String> {
+pub(super) fn bind(socket: &zmq::Socket, address: &str) -> Result<String, EngineError> {
     socket
         .bind(address)
-        .map_err(|error| format!("cannot bind {address}: {error}; is it in use already?"))?;
+        .map_err(|source| EngineError::Bind { address: address.to_owned(), source })?;
     match socket.get_last_endpoint() {
         Ok(Ok(bound)) => Ok(bound),
         _ => Ok(address.to_owned()),

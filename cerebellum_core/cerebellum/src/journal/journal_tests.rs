@@ -9,11 +9,13 @@ use protocol::wire::{
 use rust_decimal::Decimal;
 
 use super::{schema, verify::verify, Journal};
-use crate::core::{
-    io::Record,
-    limits::Limits,
-    order::{Amend, Intent, Order, Terms},
-    protect::Guard,
+use crate::execution::{
+    model::{
+        guard::Guard,
+        io::Record,
+        limits::Limits,
+        order::{Amend, Intent, Order, Terms},
+    },
     testing::intent,
 };
 
@@ -287,14 +289,14 @@ fn a_negative_number_is_an_error_that_names_its_column() {
         ("UPDATE events SET seq = -1 WHERE seq = 1", "seq"),
         ("UPDATE fills SET exec_ts = -5", "exec_ts"),
     ] {
-        let told = verify(&damaged(damage)).unwrap_err().to_string();
-        assert!(told.contains(&format!("column {column} holds -")), "{damage}: {told}");
+        let reported = verify(&damaged(damage)).unwrap_err().to_string();
+        assert!(reported.contains(&format!("column {column} holds -")), "{damage}: {reported}");
     }
     for (damage, column) in [
         ("UPDATE guards SET deadline_ts = -9", "deadline_ts"),
         ("UPDATE fills SET exec_ts = -5", "exec_ts"),
     ] {
-        let told = Journal::open(&damaged(damage)).unwrap().recover().unwrap_err().to_string();
-        assert!(told.contains(&format!("column {column} holds -")), "{damage}: {told}");
+        let reported = Journal::open(&damaged(damage)).unwrap().recover().unwrap_err().to_string();
+        assert!(reported.contains(&format!("column {column} holds -")), "{damage}: {reported}");
     }
 }

@@ -79,8 +79,8 @@ mod tests {
         symlink(at("real"), at("folder")).unwrap();
         std::fs::hard_link(at("real/j.sqlite"), at("hard.sqlite")).unwrap();
         for name in ["real/j.sqlite", "link.sqlite", "folder/j.sqlite", "real/../hard.sqlite"] {
-            let told = Lock::take(&at(name)).unwrap_err().to_string();
-            assert!(told.contains("in use"), "{name}: {told}");
+            let reported = Lock::take(&at(name)).unwrap_err().to_string();
+            assert!(reported.contains("in use"), "{name}: {reported}");
         }
         drop(held);
         let (_held, real) = Lock::take(&at("link.sqlite")).unwrap();

@@ -1,21 +1,33 @@
-//! The journal: one SQLite file that is on disk before anything is told.
+//! The journal: one SQLite file that is on disk before anything is published.
 //!
 //! The engine hands over every row that a batch of inputs caused, commits, and only then answers,
 //! publishes and sends. Rows that cannot be committed now wait in memory, and are read from there, until
-//! they can be. Tables are told in `docs/reference/journal.md`.
+//! they can be. Tables are described in `docs/reference/journal.md`.
+//!
+//! Entry points: [`Journal::open`], `write` and `write_event` for what a step decided, `commit`, and
+//! `recover` at the next start. Invariants: one writer, an event's number is given once, and a row
+//! that waits is found by every question as if it were on disk.
 
+/// Columns and rows, read as values.
+mod columns;
+/// Room on the disk.
+mod disk_space;
+/// What can go wrong.
+mod error;
 /// Reading what was known at the end.
 mod load;
 /// One writer a journal, whatever name it is opened by.
 mod lock;
 /// Which of the newest intents are journaled.
 mod newest;
-/// Room on the disk.
-mod room;
 /// Tables and migrations.
 pub mod schema;
+/// An open journal.
+mod store;
 /// Recomputing everything from the rows.
 pub mod verify;
+/// Rows that wait for the commit.
+mod waiting;
 /// Writing rows.
 mod write;
 
@@ -24,212 +36,4 @@ mod journal_tests;
 #[cfg(test)]
 mod waiting_tests;
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    path::{Path, PathBuf},
-    time::Duration,
-};
-
-use protocol::wire::field::IntentId;
-use rusqlite::{Connection, ErrorCode};
-
-use self::{
-    lock::Lock,
-    newest::Newest,
-    room::Room,
-    write::{OrderRow, Row},
-};
-
-/// How many of the newest intents are known without a question to the file.
-const NEWEST: usize = 4096;
-/// Size of a page of a new journal.
-const PAGE_BYTES: u32 = 2048;
-/// How long a commit waits for another program that holds the journal; all else waits with it.
-const PATIENCE: Duration = Duration::from_millis(50);
-
-/// An open journal.
-#[derive(Debug)]
-pub struct Journal {
-    connection: Connection,
-    path: PathBuf,
-    // Rows that wait for the commit. However often an order changes, its row is written once.
-    rows: Vec<Row>,
-    orders: BTreeMap<IntentId, OrderRow>,
-    executions: HashSet<String>,
-    newest: Newest,
-    last_seq: u64,
-    room: Room,
-    _lock: Option<Lock>,
-}
-
-/// What went wrong with the journal, with the next step.
-#[derive(Debug)]
-pub struct JournalError {
-    text: String,
-    may_pass: bool,
-}
-
-impl std::fmt::Display for JournalError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl std::error::Error for JournalError {}
-
-impl From<rusqlite::Error> for JournalError {
-    fn from(error: rusqlite::Error) -> Self {
-        // Rows that contradict the journal are a fault of this program, and only a new start, which
-        // reads everything again, heals it. All else lies with the disk or with another program.
-        let ours = [
-            ErrorCode::ConstraintViolation,
-            ErrorCode::TypeMismatch,
-            ErrorCode::ApiMisuse,
-            ErrorCode::ParameterOutOfRange,
-            ErrorCode::NotADatabase,
-            ErrorCode::Unknown,
-        ];
-        let may_pass = error.sqlite_error_code().is_some_and(|code| !ours.contains(&code));
-        Self { text: format!("journal: {error}; check the disk and the file"), may_pass }
-    }
-}
-
-impl JournalError {
-    /// An error with its own words.
-    #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), may_pass: false }
-    }
-
-    /// Whether the same may work later: a disk without room, a journal that another program holds.
-    #[must_use]
-    pub fn may_pass(&self) -> bool {
-        self.may_pass
-    }
-}
-
-impl Journal {
-    /// Opens or creates a journal; `:memory:` keeps nothing and is for benchmarks.
-    ///
-    /// # Errors
-    /// When another process holds it, when it was written by a newer version, or when the disk
-    /// refuses.
-    pub fn open(path: &Path) -> Result<Self, JournalError> {
-        if path.as_os_str() == ":memory:" {
-            return Self::open_in_memory();
-        }
-        let (lock, path) = Lock::take(path)?;
-        let mut connection = Connection::open_with_flags(&path, to_write()).map_err(|error| {
-            JournalError::new(format!("journal {}: {error}; check --journal", path.display()))
-        })?;
-        // Every page that a commit touches is written whole, so pages are small; but an order's row,
-        // of which a quarter of a page may lie in its key's tree, should fit. A journal keeps the page
-        // size that it was made with.
-        connection.pragma_update(None, "page_size", PAGE_BYTES)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        prepare(&connection, &path)?;
-        connection.busy_timeout(PATIENCE)?;
-        let room = Room::make(&mut connection, &path)?;
-        Self::of(connection, &path, Some(lock), room)
-    }
-
-    fn open_in_memory() -> Result<Self, JournalError> {
-        let path = Path::new(":memory:");
-        let connection = Connection::open_in_memory()?;
-        prepare(&connection, path)?;
-        Self::of(connection, path, None, Room::default())
-    }
-
-    /// Opens a journal for reading only.
-    ///
-    /// # Errors
-    /// When the file is missing, is no journal, or was written by a newer version.
-    pub fn open_to_read(path: &Path) -> Result<Self, JournalError> {
-        let flags =
-            rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).map_err(|error| {
-            JournalError::new(format!("journal {}: {error}; check the path", path.display()))
-        })?;
-        schema::check(&connection, path)?;
-        Self::of(connection, path, None, Room::default())
-    }
-
-    fn of(
-        connection: Connection,
-        path: &Path,
-        lock: Option<Lock>,
-        room: Room,
-    ) -> Result<Self, JournalError> {
-        let newest = load::newest_intents(&connection, NEWEST)?;
-        let mut journal = Self {
-            connection,
-            path: path.to_owned(),
-            rows: Vec::new(),
-            orders: BTreeMap::new(),
-            executions: HashSet::new(),
-            newest,
-            last_seq: 0,
-            room,
-            _lock: lock,
-        };
-        journal.last_seq = journal.newest_seq()?;
-        Ok(journal)
-    }
-
-    /// Where it lies.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The newest event's number that is on disk.
-    #[must_use]
-    pub fn last_seq(&self) -> u64 {
-        self.last_seq
-    }
-
-    /// Makes everything written so far durable; rows that could not be written go on waiting.
-    ///
-    /// # Errors
-    /// Those of SQLite; nothing that depends on the rows may then be told.
-    pub fn commit(&mut self) -> Result<(), JournalError> {
-        if self.rows.is_empty() && self.orders.is_empty() {
-            return self.tend();
-        }
-        if let Err(error) = self.write_all() {
-            if !self.connection.is_autocommit() {
-                self.connection.prepare_cached("ROLLBACK")?.execute([])?;
-            }
-            return Err(error);
-        }
-        self.forget_rows();
-        self.tend()
-    }
-
-    /// Why nothing but the reserve is left to write to, if so.
-    #[must_use]
-    pub fn shortage(&self) -> Option<&str> {
-        self.room.shortage()
-    }
-
-    fn tend(&mut self) -> Result<(), JournalError> {
-        self.room.tend(&self.connection)
-    }
-}
-
-/// The path is a path: nothing in it is read as a URI.
-fn to_write() -> rusqlite::OpenFlags {
-    rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE
-        | rusqlite::OpenFlags::SQLITE_OPEN_CREATE
-        | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX
-}
-
-fn prepare(connection: &Connection, path: &Path) -> Result<(), JournalError> {
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.set_prepared_statement_cache_capacity(64);
-    // A migration may drop a table that others refer to.
-    connection.pragma_update(None, "foreign_keys", "OFF")?;
-    schema::migrate(connection, path)?;
-    connection.pragma_update(None, "foreign_keys", "ON")?;
-    Ok(())
-}
+pub use self::{error::JournalError, store::Journal};

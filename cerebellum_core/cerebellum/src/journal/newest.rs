@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 
 use protocol::wire::field::IntentId;
+use rusqlite::Connection;
+
+use crate::journal::{columns::text, JournalError};
 
 /// The highest intent ids of a journal, up to a number of them.
 ///
@@ -37,6 +40,18 @@ impl Newest {
         let in_reach = !self.more_below || self.ids.first().is_some_and(|lowest| id > lowest);
         in_reach && !self.ids.contains(id)
     }
+}
+
+/// The highest intent ids of a journal.
+pub(super) fn newest_intents(connection: &Connection, most: usize) -> Result<Newest, JournalError> {
+    let mut statement =
+        connection.prepare("SELECT intent_id FROM orders ORDER BY intent_id DESC LIMIT ?1")?;
+    let mut rows = statement.query([i64::try_from(most).unwrap_or(i64::MAX)])?;
+    let mut ids = BTreeSet::new();
+    while let Some(row) = rows.next()? {
+        ids.insert(IntentId::new(&text(row, 0)?).map_err(JournalError::new)?);
+    }
+    Ok(Newest::of(ids, most))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Recomputing everything from the rows, and saying whether they agree.
+//! Recomputing everything from the rows, and checking whether they agree.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -6,7 +6,7 @@ use protocol::wire::{event::Event, DecimalText};
 use rust_decimal::Decimal;
 use serde::Serialize;
 
-use super::{load, Journal, JournalError};
+use super::{columns, Journal, JournalError};
 
 /// What a journal amounts to.
 #[derive(Debug, Serialize)]
@@ -54,7 +54,7 @@ pub fn verify(path: &Path) -> Result<Summary, JournalError> {
         let mut statement = journal.connection.prepare(query)?;
         let mut rows = statement.query([])?;
         match rows.next()? {
-            Some(row) => load::number(row, 0),
+            Some(row) => columns::number(row, 0),
             None => Err(JournalError::new(format!("journal: {query} counts nothing"))),
         }
     };
@@ -77,13 +77,13 @@ fn check_file(journal: &Journal, faults: &mut Vec<String>) -> Result<(), Journal
     if word != "ok" {
         faults.push(format!("the file is damaged: {word}"));
     }
-    let strangers: i64 = journal.connection.query_row(
+    let foreign_orders: i64 = journal.connection.query_row(
         "SELECT count(*) FROM fills WHERE intent_id NOT IN (SELECT intent_id FROM orders)",
         [],
         |row| row.get(0),
     )?;
-    if strangers != 0 {
-        faults.push(format!("{strangers} fills of no order"));
+    if foreign_orders != 0 {
+        faults.push(format!("{foreign_orders} fills of no order"));
     }
     Ok(())
 }
@@ -94,13 +94,13 @@ fn check_events(journal: &Journal, faults: &mut Vec<String>) -> Result<u64, Jour
     let mut rows = statement.query([])?;
     let mut last = 0_u64;
     while let Some(row) = rows.next()? {
-        let seq = load::number(row, 0)?;
+        let seq = columns::number(row, 0)?;
         if seq != last + 1 {
             faults.push(format!("events jump from {last} to {seq}"));
         }
-        let body = load::text(row, 2)?;
+        let body = columns::text(row, 2)?;
         match serde_json::from_str::<Event>(&body) {
-            Ok(event) if event.seq() == seq && event.kind() == load::text(row, 1)? => {}
+            Ok(event) if event.seq() == seq && event.kind() == columns::text(row, 1)? => {}
             Ok(event) => faults.push(format!("event {seq} says it is {}", event.seq())),
             Err(error) => faults.push(format!("event {seq} cannot be read: {error}")),
         }
@@ -117,30 +117,31 @@ fn check_orders(journal: &Journal, faults: &mut Vec<String>) -> Result<(), Journ
     )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let intent_id = load::text(row, 0)?;
+        let intent_id = columns::text(row, 0)?;
         if !row.get::<_, bool>(2)? {
             faults.push(format!("a fill of intent {intent_id} differs from it"));
         }
-        *filled.entry(intent_id).or_default() += load::decimal(&load::text(row, 1)?)?;
+        *filled.entry(intent_id).or_default() += columns::decimal(&columns::text(row, 1)?)?;
     }
     let mut statement = journal.connection.prepare(
         "SELECT intent_id, filled_qty, status, coalesce(qty, intent_qty), amend IS NULL FROM orders",
     )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let intent_id = load::text(row, 0)?;
-        let told = load::decimal(&load::text(row, 1)?)?;
-        let asked = load::decimal(&load::text(row, 3)?)?;
+        let intent_id = columns::text(row, 0)?;
+        let reported = columns::decimal(&columns::text(row, 1)?)?;
+        let asked = columns::decimal(&columns::text(row, 3)?)?;
         let summed = filled.get(&intent_id).copied().unwrap_or_default();
-        if told != summed {
-            faults
-                .push(format!("order {intent_id} counts {told} filled, its fills sum to {summed}"));
+        if reported != summed {
+            faults.push(format!(
+                "order {intent_id} counts {reported} filled, its fills sum to {summed}"
+            ));
         }
-        // While an amend is on its way the venue may hold more than the journal knows.
+        // While an amend is in flight the venue may hold more than the journal knows.
         if summed > asked.max(Decimal::ZERO) && row.get::<_, bool>(4)? {
             faults.push(format!("order {intent_id} filled {summed} of {asked} asked for"));
         }
-        if load::text(row, 2)? == "filled" && summed != asked {
+        if columns::text(row, 2)? == "filled" && summed != asked {
             faults.push(format!("order {intent_id} is filled with {summed} of {asked}"));
         }
     }
@@ -154,13 +155,13 @@ fn check_fill_events(journal: &Journal, faults: &mut Vec<String>) -> Result<(), 
         [],
         |row| row.get(0),
     )?;
-    let told: i64 = journal.connection.query_row(
+    let reported: i64 = journal.connection.query_row(
         "SELECT (SELECT count(*) FROM events WHERE type = 'fill') - (SELECT count(*) FROM fills)",
         [],
         |row| row.get(0),
     )?;
-    if unmatched != 0 || told != 0 {
-        faults.push(format!("{unmatched} fills without their event, {told} events too many"));
+    if unmatched != 0 || reported != 0 {
+        faults.push(format!("{unmatched} fills without their event, {reported} events too many"));
     }
     Ok(())
 }

@@ -6,7 +6,10 @@ use protocol::wire::{
 };
 
 use super::{verify::verify, Journal};
-use crate::core::{io::Record, order::Order, testing::intent};
+use crate::execution::{
+    model::{io::Record, order::Order},
+    testing::intent,
+};
 
 fn open(folder: &tempfile::TempDir) -> Journal {
     Journal::open(&folder.path().join("j.sqlite")).unwrap()

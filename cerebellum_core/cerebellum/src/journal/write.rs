@@ -3,19 +3,22 @@
 use std::{borrow::Cow, sync::Arc};
 
 use protocol::wire::{
-    event::Event,
+    event::{Event, FillEvent},
     field::{IntentId, Kind, Side},
 };
 use rusqlite::params;
 use rust_decimal::Decimal;
 use serde_json::json;
 
-use super::{Journal, JournalError};
-use crate::core::{
+use super::{
+    waiting::{OrderRow, Row},
+    Journal, JournalError,
+};
+use crate::execution::model::{
+    guard::Guard,
     io::{Execution, ExecutionKind, Record},
     ledger::Holding,
     order::{Order, Origin},
-    protect::Guard,
 };
 
 const INSERT_ORDER: &str = "INSERT INTO orders VALUES
@@ -23,26 +26,6 @@ const INSERT_ORDER: &str = "INSERT INTO orders VALUES
 const UPDATE_ORDER: &str = "UPDATE orders SET order_id = ?2, status = ?3, is_open = ?4,
     filled_qty = ?5, filled_value = ?6, sends = ?7, cancel_wanted = ?8, code = ?9, text = ?10,
     close_on_fill = ?11, qty = ?12, limit_price = ?13, amend = ?14 WHERE intent_id = ?1";
-
-/// An order whose row is to be written.
-#[derive(Debug)]
-pub(super) struct OrderRow {
-    order: Box<Order>,
-    is_new: bool,
-}
-
-/// A row that waits for the commit.
-#[derive(Debug)]
-pub(super) enum Row {
-    Record(Record),
-    Event { seq: u64, ts: u64, kind: &'static str, body: Arc<str> },
-}
-
-impl OrderRow {
-    pub(super) fn order(&self) -> &Order {
-        &self.order
-    }
-}
 
 impl Journal {
     /// Takes one row; it is written with the commit.
@@ -135,29 +118,7 @@ impl Journal {
     fn write_record(&self, record: &Record) -> Result<(), JournalError> {
         match record {
             Record::Intent(_) | Record::Order(_) => Ok(()),
-            Record::Fill(fill) => {
-                self.connection
-                    .prepare_cached(
-                        "INSERT INTO fills VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)",
-                    )?
-                    .execute(params![
-                        fill.exec_id,
-                        fill.intent_id.as_str(),
-                        fill.order_id,
-                        fill.agent.as_str(),
-                        fill.version.as_str(),
-                        fill.symbol.as_str(),
-                        side(fill.side),
-                        fill.qty.as_str(),
-                        fill.price.as_str(),
-                        fill.fee.as_str(),
-                        fill.fee_currency,
-                        fill.is_maker,
-                        integer(fill.exec_ts),
-                        integer(fill.seq),
-                    ])?;
-                Ok(())
-            }
+            Record::Fill(fill) => self.write_fill(fill),
             Record::Funding { exec_id, agent, symbol, amount, exec_ts } => {
                 self.connection
                     .prepare_cached("INSERT INTO funding VALUES (?1,?2,?3,?4,?5)")?
@@ -187,23 +148,47 @@ impl Journal {
                 self.connection.execute("DELETE FROM meta WHERE key = 'limits'", [])?;
                 Ok(())
             }
-            Record::Limits(Some(limits)) => {
-                let body = serde_json::to_string(limits)
-                    .map_err(|error| JournalError::new(format!("limits: {error}")))?;
-                self.connection
-                    .prepare_cached("INSERT OR REPLACE INTO meta VALUES ('limits', ?1)")?
-                    .execute([body])?;
-                Ok(())
-            }
-            Record::Day(book) => {
-                let body = serde_json::to_string(book)
-                    .map_err(|error| JournalError::new(format!("market day: {error}")))?;
-                self.connection
-                    .prepare_cached("INSERT OR REPLACE INTO meta VALUES ('market_day', ?1)")?
-                    .execute([body])?;
-                Ok(())
-            }
+            Record::Limits(Some(limits)) => self.write_meta("limits", "limits", limits),
+            Record::Day(book) => self.write_meta("market_day", "market day", book),
         }
+    }
+
+    fn write_fill(&self, fill: &FillEvent) -> Result<(), JournalError> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO fills VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)",
+            )?
+            .execute(params![
+                fill.exec_id,
+                fill.intent_id.as_str(),
+                fill.order_id,
+                fill.agent.as_str(),
+                fill.version.as_str(),
+                fill.symbol.as_str(),
+                side(fill.side),
+                fill.qty.as_str(),
+                fill.price.as_str(),
+                fill.fee.as_str(),
+                fill.fee_currency,
+                fill.is_maker,
+                integer(fill.exec_ts),
+                integer(fill.seq),
+            ])?;
+        Ok(())
+    }
+
+    fn write_meta(
+        &self,
+        key: &str,
+        name: &str,
+        value: &impl serde::Serialize,
+    ) -> Result<(), JournalError> {
+        let body = serde_json::to_string(value)
+            .map_err(|error| JournalError::new(format!("{name}: {error}")))?;
+        self.connection
+            .prepare_cached("INSERT OR REPLACE INTO meta VALUES (?1, ?2)")?
+            .execute([key, body.as_str()])?;
+        Ok(())
     }
 
     fn write_order(&self, row: &OrderRow) -> Result<(), JournalError> {

@@ -1,6 +1,6 @@
-//! A recorded or mirrored book: the levels that frames told of, less what our orders took.
+//! A recorded or mirrored book: the levels that frames reported, less what our orders took.
 //!
-//! What an order takes at a price stays away until a frame tells of that price again, or until a
+//! What an order takes at a price stays away until a frame reports that price again, or until a
 //! snapshot replaces the whole book.
 
 use protocol::bybit::enums::Side;
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_taken_stays_away_until_a_frame_tells_of_that_price_again() {
+    fn what_was_taken_stays_away_until_a_frame_reports_that_price_again() {
         let mut ladder = Ladder::default();
         ladder.apply(true, &[(99, 5), (98, 7)], &[(101, 4), (102, 6)]);
         ladder.take(Side::Sell, 101, 4);

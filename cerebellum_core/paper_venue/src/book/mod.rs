@@ -1,6 +1,6 @@
 //! Everybody else's book of one symbol, without customers' orders.
 
-/// A book that frames told of.
+/// A book that frames reported.
 pub mod ladder;
 /// A book that is modelled around the last trade.
 pub mod modelled;
@@ -9,10 +9,8 @@ use crate::market::candle::Point;
 use crate::market::instrument::Instrument;
 use ladder::Ladder;
 use modelled::ModelledBook;
+pub use modelled::DEPTH;
 use protocol::bybit::enums::Side;
-
-/// Most levels of a side.
-pub const DEPTH: usize = 1_000;
 
 /// Everybody else's book.
 #[derive(Debug, Clone)]
@@ -20,7 +18,7 @@ pub enum MarketBook {
     /// Modelled around the last trade.
     Modelled(ModelledBook),
     /// Recorded or mirrored.
-    Told(Ladder),
+    Reported(Ladder),
 }
 
 impl MarketBook {
@@ -30,13 +28,13 @@ impl MarketBook {
         Self::Modelled(ModelledBook::new(seed, instrument))
     }
 
-    /// Whether frames tell of it.
+    /// Whether frames report it.
     #[must_use]
-    pub const fn is_told(&self) -> bool {
-        matches!(self, Self::Told(_))
+    pub const fn is_reported(&self) -> bool {
+        matches!(self, Self::Reported(_))
     }
 
-    /// Moves a modelled book to a new trade; a book that is told waits for its frame.
+    /// Moves a modelled book to a new trade; a book that is reported waits for its frame.
     pub fn follow(&mut self, point: &Point) {
         if let Self::Modelled(book) = self {
             book.follow(point);
@@ -48,7 +46,7 @@ impl MarketBook {
     pub fn best(&self, side: Side) -> i64 {
         match self {
             Self::Modelled(book) => book.best(side),
-            Self::Told(book) => book.best(side),
+            Self::Reported(book) => book.best(side),
         }
     }
 
@@ -57,7 +55,7 @@ impl MarketBook {
     pub fn is_open(&self) -> bool {
         match self {
             Self::Modelled(book) => book.is_open(),
-            Self::Told(book) => book.is_open(),
+            Self::Reported(book) => book.is_open(),
         }
     }
 
@@ -66,7 +64,7 @@ impl MarketBook {
     pub fn qty(&self, side: Side, price: i64) -> i64 {
         match self {
             Self::Modelled(book) => book.qty(side, price),
-            Self::Told(book) => book.qty(side, price),
+            Self::Reported(book) => book.qty(side, price),
         }
     }
 
@@ -74,7 +72,7 @@ impl MarketBook {
     pub fn take(&mut self, side: Side, price: i64, qty: i64) {
         match self {
             Self::Modelled(book) => book.take(side, price, qty),
-            Self::Told(book) => book.take(side, price, qty),
+            Self::Reported(book) => book.take(side, price, qty),
         }
     }
 
@@ -83,7 +81,7 @@ impl MarketBook {
     pub fn levels(&self, side: Side) -> Box<dyn Iterator<Item = (i64, i64)> + '_> {
         match self {
             Self::Modelled(book) => Box::new(book.levels(side)),
-            Self::Told(book) => book.levels(side),
+            Self::Reported(book) => book.levels(side),
         }
     }
 }

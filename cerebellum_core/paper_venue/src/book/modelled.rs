@@ -4,12 +4,14 @@
 //! the seed, its price and ten market seconds of its own, so most levels stay as they are from one
 //! trade to the next. What our orders take away stays away until the next trade.
 
-use super::DEPTH;
 use crate::market::candle::Point;
 use crate::market::instrument::Instrument;
 use crate::market::random::hash;
 use protocol::bybit::enums::Side;
 use std::collections::HashMap;
+
+/// Most levels of a side.
+pub const DEPTH: usize = 1_000;
 
 /// How long a level keeps its size, in market milliseconds.
 const LEVEL_LIFE_MS: u64 = 10_000;

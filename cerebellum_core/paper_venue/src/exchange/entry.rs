@@ -4,6 +4,7 @@ use super::order::Order;
 use super::reading::TRIGGER_PRICES;
 use super::request::{bad, Fields};
 use super::{Exchange, Refusal};
+use crate::market::instrument::Instrument;
 use protocol::bybit::codes;
 use protocol::bybit::enums::{OrderStatus, OrderType, Side};
 use protocol::bybit::envelope::OrderReference;
@@ -34,8 +35,8 @@ impl Exchange {
         let reference =
             OrderReference { order_id: order.id.clone(), order_link_id: order.link_id.clone() };
         let (number, conditional) = (order.number, order.status == OrderStatus::Untriggered);
-        self.next_number += 1;
-        self.next_priority += 1;
+        self.numbering.next_number += 1;
+        self.numbering.next_priority += 1;
         self.enter(order);
         if !conditional {
             self.work(number);
@@ -63,42 +64,42 @@ impl Exchange {
                 instrument.qty(most)
             )));
         }
-        let (tick, step) = (instrument.tick, instrument.qty_step);
-        let prices = [
-            Some(order.price).filter(|_| order.kind == OrderType::Limit),
-            order.trigger.map(|trigger| trigger.price),
-            order.take_profit,
-            order.stop_loss,
-            order.terms.take_profit_limit,
-            order.terms.stop_loss_limit,
-        ];
-        if let Some(price) = prices.into_iter().flatten().find(|price| price % tick != 0) {
-            return Err(bad(format!(
-                "params error: price {} is not a multiple of the tick {}",
-                instrument.price(price),
-                instrument.price(tick)
-            )));
+        check_grid(order, instrument)?;
+        self.check_open(order.symbol)?;
+        self.check_price_range(order)?;
+        let last = self.states[order.symbol].last;
+        let price = if order.kind == OrderType::Limit { order.price } else { last };
+        let notional = instrument.exact_price(price) * instrument.exact_qty(order.qty);
+        if notional < instrument.min_notional && !order.reduce_only {
+            return Err(Refusal::new(
+                codes::NOTIONAL_BELOW_MINIMUM,
+                format!("Order does not meet minimum order value {}USDT", instrument.min_notional),
+            ));
         }
-        if order.qty % step != 0 {
-            return Err(bad(format!(
-                "params error: qty {} is not a multiple of the step {}",
-                instrument.qty(order.qty),
-                instrument.qty(step)
-            )));
-        }
-        let pit = &self.pits[order.symbol];
-        if pit.halted {
+        Ok(())
+    }
+
+    /// Whether the symbol is traded at this moment.
+    fn check_open(&self, symbol: usize) -> Result<(), Refusal> {
+        let state = &self.states[symbol];
+        if state.halted {
             return Err(Refusal::new(
                 codes::NOT_LIVE,
                 "This contract is not live: the market that is mirrored does not answer",
             ));
         }
-        if !pit.book.is_open() {
+        if !state.book.is_open() {
             return Err(Refusal::new(
                 codes::NOT_LIVE,
                 "This contract is not live: it had no trade yet",
             ));
         }
+        Ok(())
+    }
+
+    /// Whether a limit price lies within what the exchange allows at this moment.
+    fn check_price_range(&self, order: &Order) -> Result<(), Refusal> {
+        let (state, instrument) = (&self.states[order.symbol], &self.instruments()[order.symbol]);
         let (lowest, highest) = self.price_limits(order.symbol);
         if order.kind == OrderType::Limit {
             let working = order.trigger.is_none();
@@ -106,7 +107,10 @@ impl Exchange {
                 Side::Buy => working && order.price > highest,
                 Side::Sell => working && order.price < lowest,
             };
-            if beyond || order.price > pit.last.saturating_mul(20) || order.price < pit.last / 20 {
+            if beyond
+                || order.price > state.last.saturating_mul(20)
+                || order.price < state.last / 20
+            {
                 return Err(Refusal::new(
                     codes::PRICE_RANGE,
                     format!(
@@ -115,14 +119,6 @@ impl Exchange {
                     ),
                 ));
             }
-        }
-        let price = if order.kind == OrderType::Limit { order.price } else { pit.last };
-        let notional = instrument.exact_price(price) * instrument.exact_qty(order.qty);
-        if notional < instrument.min_notional && !order.reduce_only {
-            return Err(Refusal::new(
-                codes::NOTIONAL_BELOW_MINIMUM,
-                format!("Order does not meet minimum order value {}USDT", instrument.min_notional),
-            ));
         }
         Ok(())
     }
@@ -188,6 +184,13 @@ impl Exchange {
         let Some(old) = old else {
             return Err(Refusal::new(codes::ORDER_NOT_FOUND, "order not exists"));
         };
+        let new = self.amended(fields, &old)?;
+        self.check_amended(number, &old, &new)?;
+        Ok(self.replace(number, &old, new))
+    }
+
+    /// An order with the terms that a request asks for.
+    fn amended(&self, fields: Fields<'_>, old: &Order) -> Result<Order, Refusal> {
         let mut new = old.clone();
         let instrument = &self.instruments()[old.symbol];
         let (ticks, steps) = (instrument.price_decimals, instrument.qty_decimals);
@@ -225,25 +228,30 @@ impl Exchange {
         if let Some(by) = fields.one_of("slTriggerBy", &TRIGGER_PRICES)? {
             new.terms.stop_loss_by = by;
         }
+        Ok(new)
+    }
+
+    /// Whether new terms differ, lie where they may, and can be afforded.
+    fn check_amended(&mut self, number: u64, old: &Order, new: &Order) -> Result<(), Refusal> {
         let terms = |order: &Order| {
             let exits = (order.take_profit, order.stop_loss, order.terms);
             (order.price, order.qty, order.trigger, exits)
         };
-        if terms(&new) == terms(&old) {
+        if terms(new) == terms(old) {
             return Err(bad("The order remains unchanged as the parameters entered match the \
                 existing ones."));
         }
-        // An order on its way keeps the exits that it has, whatever the market does meanwhile.
+        // An order in flight keeps the exits that it has, whatever the market does meanwhile.
         let moved = (new.price, new.trigger) != (old.price, old.trigger);
         if moved || (new.take_profit, new.stop_loss) != (old.take_profit, old.stop_loss) {
-            self.check_exits(&new)?;
+            self.check_exits(new)?;
         }
-        self.check_filters(&new)?;
+        self.check_filters(new)?;
         if new.status != OrderStatus::Untriggered && !new.reduce_only {
             // Affordable with the old order out of the way.
-            self.accounts[account].open.remove(&number);
-            let affords = self.affords(&new);
-            self.accounts[account].open.insert(number);
+            self.accounts[new.account].open.remove(&number);
+            let affords = self.affords(new);
+            self.accounts[new.account].open.insert(number);
             if !affords {
                 return Err(Refusal::new(
                     codes::INSUFFICIENT_BALANCE,
@@ -251,24 +259,29 @@ impl Exchange {
                 ));
             }
         }
-        new.updated = self.now;
+        Ok(())
+    }
+
+    /// Puts new terms in force; a better price or a larger size loses the order's place.
+    fn replace(&mut self, number: u64, old: &Order, mut new: Order) -> OrderReference {
+        new.updated = self.timeline.now;
         let loses_place = new.price != old.price || new.qty > old.qty;
         if loses_place {
-            new.priority = self.next_priority;
-            self.next_priority += 1;
+            new.priority = self.numbering.next_priority;
+            self.numbering.next_priority += 1;
         }
         let reference =
             OrderReference { order_id: new.id.clone(), order_link_id: new.link_id.clone() };
         let working = new.status != OrderStatus::Untriggered;
         self.orders.insert(number, new);
-        self.touched_orders.insert(number);
+        self.changes.orders.insert(number);
         if working && loses_place {
-            self.pits[old.symbol].resting.retain(|other| *other != number);
+            self.states[old.symbol].resting.retain(|other| *other != number);
             self.work(number);
         }
         self.bump(old.symbol);
         self.settle();
-        Ok(reference)
+        reference
     }
 
     /// Cancels an open order.
@@ -285,7 +298,7 @@ impl Exchange {
     /// Cancels every open order that matches; returns what was cancelled.
     ///
     /// # Errors
-    /// When the request does not say which orders.
+    /// When the request does not state which orders.
     pub fn cancel_all(
         &mut self,
         account: usize,
@@ -300,7 +313,7 @@ impl Exchange {
                     let all = self.instruments().iter().enumerate();
                     all.filter(|(_, one)| one.base == base).map(|(index, _)| index).collect()
                 }
-                (_, _, settle) if settle == "USDT" => (0..self.pits.len()).collect(),
+                (_, _, settle) if settle == "USDT" => (0..self.states.len()).collect(),
                 _ => {
                     return Err(bad("params error: symbol, baseCoin or settleCoin=USDT is missing"))
                 }
@@ -336,7 +349,7 @@ impl Exchange {
         kind: &'static str,
         reason: &'static str,
     ) -> OrderReference {
-        let now = self.now;
+        let now = self.timeline.now;
         let Some(order) = self.orders.get_mut(&number) else { return OrderReference::default() };
         order.end(kind, reason, now);
         let reference =
@@ -344,7 +357,7 @@ impl Exchange {
         let (account, symbol, exit) = (order.account, order.symbol, order.stop_type);
         self.accounts[account].positions[symbol].forget_exit(exit);
         if order.is_exit() {
-            self.touched_positions.insert((account, symbol));
+            self.changes.positions.insert((account, symbol));
         }
         self.retire(number);
         self.bump(symbol);
@@ -374,10 +387,38 @@ impl Exchange {
         if let Ok(mut order) = self.read_order(account, &body) {
             order.create_type = create_type;
             let number = order.number;
-            self.next_number += 1;
-            self.next_priority += 1;
+            self.numbering.next_number += 1;
+            self.numbering.next_priority += 1;
             self.enter(order);
             self.work(number);
         }
     }
+}
+
+/// Prices are multiples of the tick, and the quantity is one of the step.
+fn check_grid(order: &Order, instrument: &Instrument) -> Result<(), Refusal> {
+    let (tick, step) = (instrument.tick, instrument.qty_step);
+    let prices = [
+        Some(order.price).filter(|_| order.kind == OrderType::Limit),
+        order.trigger.map(|trigger| trigger.price),
+        order.take_profit,
+        order.stop_loss,
+        order.terms.take_profit_limit,
+        order.terms.stop_loss_limit,
+    ];
+    if let Some(price) = prices.into_iter().flatten().find(|price| price % tick != 0) {
+        return Err(bad(format!(
+            "params error: price {} is not a multiple of the tick {}",
+            instrument.price(price),
+            instrument.price(tick)
+        )));
+    }
+    if order.qty % step != 0 {
+        return Err(bad(format!(
+            "params error: qty {} is not a multiple of the step {}",
+            instrument.qty(order.qty),
+            instrument.qty(step)
+        )));
+    }
+    Ok(())
 }

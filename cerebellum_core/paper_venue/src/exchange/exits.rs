@@ -51,7 +51,7 @@ impl Exchange {
             return Err(bad("can not set tp/sl/ts for zero position"));
         }
         let (tick, step) = (self.instruments()[symbol].tick, self.instruments()[symbol].qty_step);
-        let last = self.pits[symbol].last;
+        let last = self.states[symbol].last;
         let terms = exits.terms;
         for (name, level, by, above) in [
             ("takeProfit", exits.take_profit, terms.take_profit_by, size > 0),
@@ -145,7 +145,7 @@ impl Exchange {
                 (distance > 0 && size != 0).then_some(distance);
             self.drop_exits(account, symbol, "TrailingStop");
             if distance > 0 && size != 0 {
-                let last = self.pits[symbol].last;
+                let last = self.states[symbol].last;
                 let starts_at = exits.starts_at.filter(|price| *price > 0);
                 let price = last - size.signum() * distance;
                 let plan = Plan {
@@ -158,7 +158,7 @@ impl Exchange {
                 self.place_exit(account, symbol, &plan);
             }
         }
-        self.touched_positions.insert((account, symbol));
+        self.changes.positions.insert((account, symbol));
     }
 
     /// Places exits for a part of a position, beside those that are there; returns their numbers.
@@ -232,7 +232,7 @@ impl Exchange {
             if let Some(exit) = waiting.filter(|one| one.status == OrderStatus::Untriggered) {
                 exit.qty += qty;
                 grown = true;
-                self.touched_orders.insert(child);
+                self.changes.orders.insert(child);
             }
         }
         if !grown {
@@ -247,7 +247,7 @@ impl Exchange {
     pub(super) fn clear_exits(&mut self, account: usize, symbol: usize) {
         let position = &mut self.accounts[account].positions[symbol];
         (position.take_profit, position.stop_loss, position.trailing) = (None, None, None);
-        let exits: Vec<u64> = self.pits[symbol]
+        let exits: Vec<u64> = self.states[symbol]
             .waiting
             .iter()
             .copied()
@@ -262,7 +262,7 @@ impl Exchange {
     }
 
     fn drop_exits(&mut self, account: usize, symbol: usize, kind: &str) {
-        let old: Vec<u64> = self.pits[symbol]
+        let old: Vec<u64> = self.states[symbol]
             .waiting
             .iter()
             .copied()
@@ -278,7 +278,7 @@ impl Exchange {
 
     /// Ends an exit that is no longer wanted.
     pub(super) fn drop_exit(&mut self, number: u64) {
-        let now = self.now;
+        let now = self.timeline.now;
         let order = self.orders.get_mut(&number).filter(|order| order.status.is_open());
         if let Some(order) = order {
             order.end("CancelByTpSlTsClear", "EC_NoError", now);
@@ -288,14 +288,14 @@ impl Exchange {
 
     fn place_exit(&mut self, account: usize, symbol: usize, plan: &Plan) -> u64 {
         let long = self.accounts[account].positions[symbol].size > 0;
-        let number = self.next_number;
-        self.next_number += 1;
+        let number = self.numbering.next_number;
+        self.numbering.next_number += 1;
         let order = Order {
             number,
-            priority: self.next_priority,
+            priority: self.numbering.next_priority,
             account,
             symbol,
-            id: self.make_id(1, number),
+            id: self.numbering.make_id(1, number),
             link_id: String::new(),
             side: if long { Side::Sell } else { Side::Buy },
             kind: if plan.limit.is_some() { OrderType::Limit } else { OrderType::Market },
@@ -329,19 +329,19 @@ impl Exchange {
             cancel_type: "UNKNOWN",
             reject_reason: "EC_NoError",
             ahead: 0,
-            last_price: self.pits[symbol].last,
-            created: self.now,
-            updated: self.now,
+            last_price: self.states[symbol].last,
+            created: self.timeline.now,
+            updated: self.timeline.now,
         };
-        self.next_priority += 1;
+        self.numbering.next_priority += 1;
         self.enter(order);
         number
     }
 
     /// Moves trailing stops behind the last price.
     pub(super) fn trail(&mut self, symbol: usize) {
-        let last = self.pits[symbol].last;
-        for number in self.pits[symbol].waiting.clone() {
+        let last = self.states[symbol].last;
+        for number in self.states[symbol].waiting.clone() {
             let Some(order) = self.orders.get_mut(&number) else { continue };
             let (Some(trail), Some(trigger)) = (&mut order.trail, &mut order.trigger) else {
                 continue;
@@ -353,8 +353,8 @@ impl Exchange {
                 if (up && last >= start) || (!up && last <= start) {
                     trail.starts_at = None;
                     trigger.price = price;
-                    order.updated = self.now;
-                    self.touched_orders.insert(number);
+                    order.updated = self.timeline.now;
+                    self.changes.orders.insert(number);
                 }
             } else if (up && price > trigger.price) || (!up && price < trigger.price) {
                 trigger.price = price;

@@ -59,7 +59,7 @@ impl Exchange {
                 continue;
             }
             let instrument = &self.instruments()[symbol];
-            let last = instrument.exact_price(self.pits[symbol].mark());
+            let last = instrument.exact_price(self.states[symbol].mark());
             let step = instrument.exact_qty(1);
             let held = Decimal::from(position.steps()) * step * last;
             let long = position.size.saturating_add(working[0]).max(0);
@@ -92,13 +92,13 @@ impl Exchange {
 
     /// The price that an order is margined at: its limit, or the market when that is nearer.
     fn cost_price(&self, order: &Order) -> i64 {
-        let pit = &self.pits[order.symbol];
+        let state = &self.states[order.symbol];
         let immediate = matches!(order.time_in_force, TimeInForce::Ioc | TimeInForce::Fok);
         match order.side {
-            Side::Buy if immediate => order.price.min(pit.book.best(Side::Sell)),
-            Side::Sell if immediate => pit.last,
+            Side::Buy if immediate => order.price.min(state.book.best(Side::Sell)),
+            Side::Sell if immediate => state.last,
             Side::Buy => order.price,
-            Side::Sell => order.price.max(pit.last),
+            Side::Sell => order.price.max(state.last),
         }
     }
 
@@ -117,7 +117,7 @@ impl Exchange {
             for number in open {
                 self.stop(number, "CancelAllBeforeLiq", "EC_NoError");
             }
-            for symbol in 0..self.pits.len() {
+            for symbol in 0..self.states.len() {
                 self.close_at_market(account, symbol, "CreateByLiq");
             }
             self.settle();

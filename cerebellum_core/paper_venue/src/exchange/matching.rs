@@ -5,14 +5,14 @@
 //! beyond the price fills the order in full, because the market cannot have got there otherwise.
 
 use super::order::{Execution, FilledOrder, Order, SelfMatch};
-use super::{Exchange, Notice, MAKER_FEE, TAKER_FEE};
+use super::{Exchange, MAKER_FEE, TAKER_FEE};
 use crate::market::candle::Point;
 use protocol::bybit::enums::{OrderStatus, OrderType, Side};
 
 impl Exchange {
     /// Fills resting orders that a trade of the market reaches.
     pub(super) fn meet_resting(&mut self, symbol: usize, point: &Point) {
-        if self.pits[symbol].resting.is_empty() {
+        if self.states[symbol].resting.is_empty() {
             return;
         }
         let mut volume = self.instruments()[symbol].steps_of_volume(point.qty);
@@ -40,22 +40,22 @@ impl Exchange {
     }
 
     /// Fills resting orders that the book went through: a book that opened beyond one cannot have
-    /// got there otherwise. Of a book that is told, they get what it offers there and no more.
+    /// got there otherwise. Of a book that is reported, they get what it offers there and no more.
     pub(super) fn cross_resting(&mut self, symbol: usize) {
         for side in [Side::Buy, Side::Sell] {
             for number in self.queue(symbol, side, None) {
                 let Some(order) = self.orders.get_mut(&number) else { continue };
-                let book = &self.pits[symbol].book;
+                let book = &self.states[symbol].book;
                 let price = order.price;
-                let is_told = book.is_told();
+                let is_reported = book.is_reported();
                 let crossed = |best: i64| best > 0 && side.sign() * (price - best) >= 0;
                 if !crossed(book.best(side.opposite())) {
                     order.ahead = order.ahead.min(book.qty(side, price));
-                } else if !is_told {
+                } else if !is_reported {
                     self.fill(number, price, i64::MAX, true);
                 } else {
                     loop {
-                        let first = self.pits[symbol].book.levels(side.opposite()).next();
+                        let first = self.states[symbol].book.levels(side.opposite()).next();
                         let Some((best, qty)) = first.filter(|(best, _)| crossed(*best)) else {
                             break;
                         };
@@ -63,7 +63,7 @@ impl Exchange {
                         if done == 0 {
                             break;
                         }
-                        self.pits[symbol].book.take(side.opposite(), best, done);
+                        self.states[symbol].book.take(side.opposite(), best, done);
                     }
                 }
             }
@@ -72,7 +72,7 @@ impl Exchange {
 
     /// Customers' resting orders of a side, best price first and oldest first at one price.
     fn queue(&self, symbol: usize, side: Side, limit: Option<i64>) -> Vec<u64> {
-        let resting = self.pits.get(symbol).map_or(&[][..], |pit| &pit.resting);
+        let resting = self.states.get(symbol).map_or(&[][..], |state| &state.resting);
         let orders = resting.iter().filter_map(|number| self.orders.get(number));
         let mut queue: Vec<(i64, u64, u64)> = orders
             .filter(|order| order.side == side)
@@ -94,8 +94,9 @@ impl Exchange {
         without: Option<usize>,
     ) -> i64 {
         let other = side.opposite();
-        let market = self.pits.get(symbol).map_or(0, |pit| {
-            pit.book
+        let market = self.states.get(symbol).map_or(0, |state| {
+            state
+                .book
                 .levels(other)
                 .take_while(|(price, _)| side.sign() * (limit - price) >= 0)
                 .fold(0_i64, |sum, (_, qty)| sum.saturating_add(qty))
@@ -121,7 +122,7 @@ impl Exchange {
                 return;
             }
             let other = side.opposite();
-            let market = self.pits[symbol].book.levels(other).next();
+            let market = self.states[symbol].book.levels(other).next();
             let rival = self.queue(symbol, other, Some(limit)).first().copied();
             let rival = rival.and_then(|rival| self.orders.get(&rival));
             let market = market.filter(|(price, _)| side.sign() * (limit - price) >= 0);
@@ -142,7 +143,7 @@ impl Exchange {
             };
             if let Some((price, qty)) = from_market {
                 let done = self.fill(number, price, qty, false);
-                self.pits[symbol].book.take(other, price, done);
+                self.states[symbol].book.take(other, price, done);
                 self.pass_queue(symbol, other, price, done);
                 if done == 0 {
                     return;
@@ -221,25 +222,16 @@ impl Exchange {
         let value = (exact_price * instrument.exact_qty(qty)).normalize();
         let rate = if is_maker { MAKER_FEE } else { TAKER_FEE };
         let fee = (value * rate).normalize();
-        let (id, now) = (self.make_id(2, self.next_execution), self.now);
-        self.next_execution += 1;
+        let (id, now) =
+            (self.numbering.make_id(2, self.numbering.next_execution), self.timeline.now);
+        self.numbering.next_execution += 1;
         let seq = self.bump(symbol);
-        let mark = self.pits[symbol].mark();
+        let mark = self.states[symbol].mark();
 
         let owner = &mut self.accounts[account];
-        let position = &mut owner.positions[symbol];
-        let before = position.size;
-        let booked = position.fill(side, qty, step, exact_price);
-        if before == 0 || before.signum() != position.size.signum() {
-            position.realised_open = rust_decimal::Decimal::ZERO;
-            position.opened = now;
-        }
-        if position.created == 0 {
-            position.created = now;
-        }
-        position.updated = now;
-        position.realised += booked.profit - fee;
-        position.realised_open += booked.profit - fee;
+        let before = owner.positions[symbol].size;
+        let booked = owner.positions[symbol].fill(side, qty, step, exact_price);
+        owner.positions[symbol].realise(before, booked.profit - fee, now);
         owner.pay(booked.profit - fee);
 
         let Some(order) = self.orders.get_mut(&number) else { return 0 };
@@ -280,11 +272,8 @@ impl Exchange {
             seq,
         };
         let filled = order.status == OrderStatus::Filled;
-        self.accounts[account].executions.push(execution.clone());
-        self.notices.push(Notice::Execution(account, Box::new(execution)));
-        self.touched_orders.insert(number);
-        self.touched_positions.insert((account, symbol));
-        self.touched_wallets.insert(account);
+        self.changes.filled(number, account, symbol, Box::new(execution.clone()));
+        self.accounts[account].executions.push(execution);
         if filled {
             self.retire(number);
         }
@@ -298,7 +287,7 @@ impl Exchange {
 
     /// Cancels resting reduce-only orders whose position is gone or turned, and exits with them.
     pub(super) fn enforce_reduce_only(&mut self) {
-        let touched: Vec<(usize, usize)> = self.touched_positions.iter().copied().collect();
+        let touched: Vec<(usize, usize)> = self.changes.positions.iter().copied().collect();
         for (account, symbol) in touched {
             let position = &self.accounts[account].positions[symbol];
             let numbers: Vec<u64> = self.accounts[account].open.iter().copied().collect();
@@ -316,7 +305,7 @@ impl Exchange {
                 position.trailing = None;
             }
             for number in gone {
-                let now = self.now;
+                let now = self.timeline.now;
                 if let Some(order) = self.orders.get_mut(&number) {
                     let kind =
                         if order.is_exit() { "CancelByTpSlTsClear" } else { "CancelByReduceOnly" };
@@ -331,7 +320,7 @@ impl Exchange {
     pub(super) fn work(&mut self, number: u64) {
         use protocol::bybit::enums::TimeInForce;
         let Some(order) = self.orders.get(&number) else { return };
-        let (symbol, side, price, now) = (order.symbol, order.side, order.price, self.now);
+        let (symbol, side, price, now) = (order.symbol, order.side, order.price, self.timeline.now);
         let time_in_force = order.time_in_force.clone();
         let without = (order.self_match != SelfMatch::Allowed).then_some(order.account);
         let miss = match time_in_force {
@@ -349,7 +338,7 @@ impl Exchange {
             self.take(number);
         }
         let Some(order) = self.orders.get(&number) else { return };
-        self.touched_orders.insert(number);
+        self.changes.orders.insert(number);
         if order.leaves() == 0 {
             return;
         }
@@ -359,12 +348,12 @@ impl Exchange {
                 TimeInForce::Gtc | TimeInForce::PostOnly | TimeInForce::Other(_)
             );
         if miss.is_none() && rests && self.capped(order) > 0 {
-            let ahead = self.pits[symbol].book.qty(side, price);
+            let ahead = self.states[symbol].book.qty(side, price);
             if let Some(order) = self.orders.get_mut(&number) {
                 order.ahead = ahead;
             }
-            if !self.pits[symbol].resting.contains(&number) {
-                self.pits[symbol].resting.push(number);
+            if !self.states[symbol].resting.contains(&number) {
+                self.states[symbol].resting.push(number);
             }
             self.bump(symbol);
             return;

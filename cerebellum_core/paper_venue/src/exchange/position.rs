@@ -126,6 +126,20 @@ impl Position {
         Booked { closed, profit }
     }
 
+    /// Books what a fill brought, of a position of size `before` until then, at market time `now`.
+    pub fn realise(&mut self, before: i64, gain: Decimal, now: i64) {
+        if before == 0 || before.signum() != self.size.signum() {
+            self.realised_open = Decimal::ZERO;
+            self.opened = now;
+        }
+        if self.created == 0 {
+            self.created = now;
+        }
+        self.updated = now;
+        self.realised += gain;
+        self.realised_open += gain;
+    }
+
     /// What the open size would bring at `price`.
     #[must_use]
     pub fn unrealised(&self, step: Decimal, price: Decimal) -> Decimal {
@@ -158,7 +172,7 @@ mod tests {
         }
 
         #[test]
-        fn closing_and_flipping_are_told_apart(open in 1_i64..1_000, close in 1_i64..2_000) {
+        fn closing_and_flipping_are_distinguished(open in 1_i64..1_000, close in 1_i64..2_000) {
             let mut position = Position::default();
             position.fill(Side::Buy, open, Decimal::ONE, Decimal::TEN);
             let booked = position.fill(Side::Sell, close, Decimal::ONE, Decimal::from(11));

@@ -29,25 +29,8 @@ impl Exchange {
     pub(super) fn read_order(&self, account: usize, body: &Value) -> Result<Order, Refusal> {
         let fields = Fields(body);
         let symbol = self.known_symbol(fields)?;
-        let side = match fields.required("side")?.as_str() {
-            "Buy" => Side::Buy,
-            "Sell" => Side::Sell,
-            other => return Err(bad(format!("params error: side {other} is not Buy or Sell"))),
-        };
-        let kind = match fields.required("orderType")?.as_str() {
-            "Limit" => OrderType::Limit,
-            "Market" => OrderType::Market,
-            other => {
-                return Err(bad(format!("params error: orderType {other} is not Limit or Market")))
-            }
-        };
-        let time_in_force = match (kind, fields.text("timeInForce")?.as_str()) {
-            (OrderType::Market, _) | (_, "IOC") => TimeInForce::Ioc,
-            (_, "" | "GTC") => TimeInForce::Gtc,
-            (_, "FOK") => TimeInForce::Fok,
-            (_, "PostOnly") => TimeInForce::PostOnly,
-            (_, other) => return Err(bad(format!("params error: timeInForce {other} invalid"))),
-        };
+        let (side, kind) = (read_side(fields)?, read_kind(fields)?);
+        let time_in_force = read_time_in_force(fields, kind)?;
         if fields.whole("positionIdx")? != 0 {
             return Err(Refusal::new(codes::PARAMETER, "position idx not match position mode"));
         }
@@ -55,42 +38,20 @@ impl Exchange {
         let (ticks, steps) = (instrument.price_decimals, instrument.qty_decimals);
         fields.required("qty")?;
         let qty = fields.scaled("qty", steps)?.unwrap_or(0);
-        let price = match kind {
-            OrderType::Limit => match self.read_book_price(fields, symbol, side)? {
-                Some(price) => price,
-                None => fields
-                    .scaled("price", ticks)?
-                    .filter(|price| *price > 0)
-                    .ok_or_else(|| bad("params error: price is missing or zero"))?,
-            },
-            OrderType::Market => {
-                let worst = self.worst_price(symbol, side);
-                let tolerated = self.read_tolerance(fields, symbol, side)?;
-                // The nearer of both.
-                tolerated.map_or(worst, |price| {
-                    side.sign() * (price * side.sign()).min(worst * side.sign())
-                })
-            }
-        };
+        let price = self.read_price(fields, symbol, side, kind)?;
         let trigger = self.read_trigger(fields, symbol)?;
         let (reduce_only, close_on_trigger) =
             (fields.flag("reduceOnly")?, fields.flag("closeOnTrigger")?);
         let take_profit = fields.scaled("takeProfit", ticks)?.filter(|price| *price > 0);
         let stop_loss = fields.scaled("stopLoss", ticks)?.filter(|price| *price > 0);
-        let self_match = match fields.text("smpType")?.as_str() {
-            "" | "None" => SelfMatch::Allowed,
-            "CancelMaker" => SelfMatch::CancelMaker,
-            "CancelTaker" => SelfMatch::CancelTaker,
-            "CancelBoth" => SelfMatch::CancelBoth,
-            other => return Err(bad(format!("params error: smpType {other} invalid"))),
-        };
+        let self_match = read_self_match(fields)?;
         let terms = fields.exit_terms(ticks)?;
         Ok(Order {
-            number: self.next_number,
-            priority: self.next_priority,
+            number: self.numbering.next_number,
+            priority: self.numbering.next_priority,
             account,
             symbol,
-            id: self.make_id(1, self.next_number),
+            id: self.numbering.make_id(1, self.numbering.next_number),
             link_id: fields.link_id()?,
             side,
             kind,
@@ -118,10 +79,37 @@ impl Exchange {
             cancel_type: "UNKNOWN",
             reject_reason: "EC_NoError",
             ahead: 0,
-            last_price: self.pits[symbol].last,
-            created: self.now,
-            updated: self.now,
+            last_price: self.states[symbol].last,
+            created: self.timeline.now,
+            updated: self.timeline.now,
         })
+    }
+
+    /// The price of a limit order, or the worst that a market order takes.
+    fn read_price(
+        &self,
+        fields: Fields<'_>,
+        symbol: usize,
+        side: Side,
+        kind: OrderType,
+    ) -> Result<i64, Refusal> {
+        match kind {
+            OrderType::Limit => match self.read_book_price(fields, symbol, side)? {
+                Some(price) => Ok(price),
+                None => fields
+                    .scaled("price", self.instruments()[symbol].price_decimals)?
+                    .filter(|price| *price > 0)
+                    .ok_or_else(|| bad("params error: price is missing or zero")),
+            },
+            OrderType::Market => {
+                let worst = self.worst_price(symbol, side);
+                let tolerated = self.read_tolerance(fields, symbol, side)?;
+                // The nearer of both.
+                Ok(tolerated.map_or(worst, |price| {
+                    side.sign() * (price * side.sign()).min(worst * side.sign())
+                }))
+            }
+        }
     }
 
     /// Exits must lie where they cannot fire at the very fill that they protect.
@@ -136,7 +124,7 @@ impl Exchange {
             ));
         }
         // Where the market is when the order arrives at the book, and what it asks for there.
-        let market = order.trigger.map_or(self.pits[order.symbol].last, |trigger| trigger.price);
+        let market = order.trigger.map_or(self.states[order.symbol].last, |trigger| trigger.price);
         let asked = if order.kind == OrderType::Limit { order.price } else { market };
         let crosses = (market - asked) * order.side.sign() <= 0;
         let bases = [asked, if crosses { market } else { asked }];
@@ -175,11 +163,11 @@ impl Exchange {
 
     /// The price that a trigger watches, in ticks.
     pub(super) fn watched(&self, symbol: usize, by: &str) -> i64 {
-        let pit = &self.pits[symbol];
+        let state = &self.states[symbol];
         match by {
-            "MarkPrice" => pit.mark(),
-            "IndexPrice" => pit.index(),
-            _ => pit.last,
+            "MarkPrice" => state.mark(),
+            "IndexPrice" => state.index(),
+            _ => state.last,
         }
     }
 
@@ -219,7 +207,7 @@ impl Exchange {
         }
         let off = || bad(format!("params error: slippageTolerance {text} invalid for {kind}"));
         let value = decimals::parse(&text).ok_or_else(off)?;
-        let best = self.pits[symbol].book.best(side.opposite());
+        let best = self.states[symbol].book.best(side.opposite());
         let slip = if kind == "TickSize" {
             let ticks = value.to_i64().filter(|ticks| Decimal::from(*ticks) == value);
             let ticks = ticks.filter(|ticks| (1..=MOST_TICKS).contains(ticks)).ok_or_else(off)?;
@@ -284,5 +272,41 @@ impl Fields<'_> {
             take_profit_by: by("tpTriggerBy")?,
             stop_loss_by: by("slTriggerBy")?,
         })
+    }
+}
+
+fn read_side(fields: Fields<'_>) -> Result<Side, Refusal> {
+    match fields.required("side")?.as_str() {
+        "Buy" => Ok(Side::Buy),
+        "Sell" => Ok(Side::Sell),
+        other => Err(bad(format!("params error: side {other} is not Buy or Sell"))),
+    }
+}
+
+fn read_kind(fields: Fields<'_>) -> Result<OrderType, Refusal> {
+    match fields.required("orderType")?.as_str() {
+        "Limit" => Ok(OrderType::Limit),
+        "Market" => Ok(OrderType::Market),
+        other => Err(bad(format!("params error: orderType {other} is not Limit or Market"))),
+    }
+}
+
+fn read_time_in_force(fields: Fields<'_>, kind: OrderType) -> Result<TimeInForce, Refusal> {
+    match (kind, fields.text("timeInForce")?.as_str()) {
+        (OrderType::Market, _) | (_, "IOC") => Ok(TimeInForce::Ioc),
+        (_, "" | "GTC") => Ok(TimeInForce::Gtc),
+        (_, "FOK") => Ok(TimeInForce::Fok),
+        (_, "PostOnly") => Ok(TimeInForce::PostOnly),
+        (_, other) => Err(bad(format!("params error: timeInForce {other} invalid"))),
+    }
+}
+
+fn read_self_match(fields: Fields<'_>) -> Result<SelfMatch, Refusal> {
+    match fields.text("smpType")?.as_str() {
+        "" | "None" => Ok(SelfMatch::Allowed),
+        "CancelMaker" => Ok(SelfMatch::CancelMaker),
+        "CancelTaker" => Ok(SelfMatch::CancelTaker),
+        "CancelBoth" => Ok(SelfMatch::CancelBoth),
+        other => Err(bad(format!("params error: smpType {other} invalid"))),
     }
 }

@@ -136,7 +136,7 @@ impl Exchange {
         let instrument = &self.instruments()[symbol];
         let owner = &self.accounts[account];
         let position = &owner.positions[symbol];
-        let last = instrument.exact_price(self.pits[symbol].mark());
+        let last = instrument.exact_price(self.states[symbol].mark());
         let step = instrument.exact_qty(1);
         let size = instrument.exact_qty(position.steps());
         let flat = position.size == 0;
@@ -165,7 +165,7 @@ impl Exchange {
             leverage: plain(position.leverage),
             position_balance: or_empty(margin),
             break_even_price: or_empty(average * (Decimal::ONE + round_trip)),
-            mark_price: instrument.price(self.pits[symbol].mark()),
+            mark_price: instrument.price(self.states[symbol].mark()),
             liq_price: reserve
                 .map_or_else(String::new, |price| plain(price.round_dp(instrument.price_decimals))),
             position_im: or_empty(margin),
@@ -185,7 +185,7 @@ impl Exchange {
             },
             cur_realised_pnl: plain(position.realised_open),
             cum_realised_pnl: plain(position.realised),
-            seq: self.pits[symbol].seq,
+            seq: self.states[symbol].seq,
             created_time: position.created.to_string(),
             updated_time: position.updated.to_string(),
             open_time: position.opened,
@@ -201,9 +201,9 @@ impl Exchange {
         }
         let instrument = &self.instruments()[symbol];
         let standing = self.standing(account, None);
-        let room = standing.equity - standing.maintenance;
-        let price = instrument.exact_price(self.pits[symbol].mark())
-            - room / instrument.exact_qty(position.size);
+        let slack = standing.equity - standing.maintenance;
+        let price = instrument.exact_price(self.states[symbol].mark())
+            - slack / instrument.exact_qty(position.size);
         Some(price).filter(|price| price.is_sign_positive() && !price.is_zero())
     }
 

@@ -11,9 +11,9 @@ impl Exchange {
     /// Wakes every conditional order whose price the market reached.
     pub(super) fn wake(&mut self, symbol: usize) {
         self.trail(symbol);
-        let pit = &self.pits[symbol];
-        let (last, mark, index) = (pit.last, pit.mark(), pit.index());
-        let met: Vec<u64> = self.pits[symbol]
+        let state = &self.states[symbol];
+        let (last, mark, index) = (state.last, state.mark(), state.index());
+        let met: Vec<u64> = self.states[symbol]
             .waiting
             .iter()
             .copied()
@@ -45,8 +45,8 @@ impl Exchange {
         }
         let reducible = self.accounts[account].positions[symbol].reducible(side);
         let band = self.worst_price(symbol, side);
-        let now = self.now;
-        self.pits[symbol].waiting.retain(|other| *other != number);
+        let now = self.timeline.now;
+        self.states[symbol].waiting.retain(|other| *other != number);
         let Some(order) = self.orders.get_mut(&number) else { return };
         order.status = OrderStatus::New;
         order.updated = now;
@@ -103,7 +103,7 @@ impl Exchange {
     /// Lowest price of a sell and highest price of a buy, on the tick: a share from the last.
     #[must_use]
     pub fn price_limits(&self, symbol: usize) -> (i64, i64) {
-        let last = self.pits.get(symbol).map_or(0, |pit| pit.last);
+        let last = self.states.get(symbol).map_or(0, |state| state.last);
         let instrument = &self.instruments()[symbol];
         let far = (Decimal::from(last) * instrument.price_limit).trunc().to_i64().unwrap_or(0);
         let tick = instrument.tick;
@@ -119,11 +119,11 @@ impl Exchange {
         if !order.link_id.is_empty() {
             account.link_ids.insert(order.link_id.clone(), number);
         }
-        self.ids.insert(order.id.clone(), number);
+        self.lookup.orders.insert(order.id.clone(), number);
         if order.status == OrderStatus::Untriggered {
-            self.pits[order.symbol].waiting.push(number);
+            self.states[order.symbol].waiting.push(number);
         }
-        self.touched_orders.insert(number);
+        self.changes.orders.insert(number);
         self.orders.insert(number, order);
     }
 }
@@ -154,7 +154,7 @@ impl Exchange {
                 "ab not enough for new leverage",
             ));
         }
-        self.touched_positions.insert((account, symbol));
+        self.changes.positions.insert((account, symbol));
         self.settle();
         Ok(())
     }

@@ -5,7 +5,7 @@
 
 use crate::exchange::Exchange;
 use crate::market::instrument::Instrument;
-use crate::market::told::BookFrame;
+use crate::market::reported::BookFrame;
 use protocol::bybit::decimals::spell_into;
 use protocol::bybit::enums::Side;
 use std::fmt::Write;
@@ -40,15 +40,15 @@ impl View {
             bids: exchange.levels(symbol, Side::Buy, kept),
             asks: exchange.levels(symbol, Side::Sell, kept),
             update: self.update + 1,
-            seq: exchange.pit(symbol).map_or(0, |pit| pit.seq),
+            seq: exchange.state(symbol).map_or(0, |state| state.seq),
             ts: exchange.now(),
             cts: exchange.now(),
         }
     }
 
-    /// The book after a frame that others told, under an update number.
+    /// The book after a frame that others reported, under an update number.
     #[must_use]
-    pub fn told(&self, frame: &BookFrame, update: u64) -> Self {
+    pub fn reported(&self, frame: &BookFrame, update: u64) -> Self {
         let mut next =
             Self { update, seq: frame.seq, ts: frame.ts, cts: frame.cts, ..Self::default() };
         if !frame.snapshot {

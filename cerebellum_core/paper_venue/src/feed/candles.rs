@@ -93,7 +93,7 @@ pub fn select(
     limit: usize,
 ) -> Vec<Candle> {
     let history = exchange.market().history(symbol);
-    let forming = exchange.pit(symbol).and_then(|pit| pit.forming);
+    let forming = exchange.state(symbol).and_then(|state| state.forming);
     let span = interval.longest_ms().saturating_mul(i64::try_from(limit).unwrap_or(1_000) + 1);
     let newest = exchange.now();
     let last = end.unwrap_or(newest).min(newest);

@@ -1,8 +1,8 @@
 //! Who listens to what.
 
-use crate::chance::Chance;
 use crate::clock::wall_ms;
-use crate::doors::Tap;
+use crate::listener::Tap;
+use crate::random_generator::RandomGenerator;
 use axum::extract::ws::Utf8Bytes;
 use std::collections::{HashMap, HashSet};
 use tokio::sync::mpsc::Sender;
@@ -48,7 +48,7 @@ type Message = (usize, String, String);
 struct Mischief {
     account: Option<usize>,
     topic: Option<String>,
-    chance: Chance,
+    chance: RandomGenerator,
 }
 
 impl Mischief {
@@ -73,14 +73,24 @@ pub struct Disorder {
 }
 
 impl Disorder {
-    /// Sends messages twice whenever the chance strikes.
-    pub fn duplicate(&mut self, account: Option<usize>, topic: Option<String>, chance: Chance) {
+    /// Sends messages twice whenever the random generator strikes.
+    pub fn duplicate(
+        &mut self,
+        account: Option<usize>,
+        topic: Option<String>,
+        chance: RandomGenerator,
+    ) {
         self.duplicate = Some(Mischief { account, topic, chance });
     }
 
     /// Holds groups of messages and sends them backwards: one group of `count`, or with a
     /// probability group after group (of four without a count).
-    pub fn reorder(&mut self, account: Option<usize>, topic: Option<String>, mut chance: Chance) {
+    pub fn reorder(
+        &mut self,
+        account: Option<usize>,
+        topic: Option<String>,
+        mut chance: RandomGenerator,
+    ) {
         self.group = chance.count.unwrap_or(4).max(1);
         chance.count = (chance.probability >= 1.0).then_some(1);
         self.reorder = Some(Mischief { account, topic, chance });
@@ -189,7 +199,7 @@ impl Hub {
     }
 
     /// Sends a frame to one connection.
-    pub fn tell(&mut self, id: u64, frame: impl Into<Utf8Bytes>) {
+    pub fn send(&mut self, id: u64, frame: impl Into<Utf8Bytes>) {
         self.deliver(id, Out::Text(frame.into()));
     }
 
@@ -260,7 +270,7 @@ impl Hub {
             .map(|(id, _)| *id)
             .collect();
         for id in ids {
-            self.tell(id, frame.to_owned());
+            self.send(id, frame.to_owned());
         }
     }
 

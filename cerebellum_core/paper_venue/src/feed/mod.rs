@@ -9,11 +9,11 @@ pub mod hub;
 /// Tickers.
 pub mod tickers;
 
-use crate::chance::Chance;
 use crate::exchange::order::Execution;
 use crate::exchange::{Exchange, Notice};
 use crate::market::candle::Candle;
-use crate::market::told::BookFrame;
+use crate::market::reported::BookFrame;
+use crate::random_generator::RandomGenerator;
 use books::{View, KEPT};
 use candles::Interval;
 use hub::Hub;
@@ -33,7 +33,7 @@ struct Shown {
     ticker: Map<String, Value>,
     candle: Option<Candle>,
     candle_ts: i64,
-    /// By how much `u` runs behind that of those who tell of the book.
+    /// By how much `u` runs behind that of those who report the book.
     shift: i64,
 }
 
@@ -45,7 +45,7 @@ pub struct Feed {
     /// Least market time between two updates of a candle that is being made.
     candle_gap_ms: i64,
     /// Books whose updates get left out on demand.
-    gaps: Vec<(usize, Chance)>,
+    gaps: Vec<(usize, RandomGenerator)>,
 }
 
 impl Feed {
@@ -69,8 +69,8 @@ impl Feed {
         self.shown.get(symbol).map(|shown| shown.view.clone()).unwrap_or_default()
     }
 
-    /// Leaves out update numbers of a symbol's book whenever the chance strikes.
-    pub fn skip_updates(&mut self, symbol: usize, chance: Chance) {
+    /// Leaves out update numbers of a symbol's book whenever the random generator strikes.
+    pub fn skip_updates(&mut self, symbol: usize, chance: RandomGenerator) {
         self.gaps.retain(|(other, _)| *other != symbol);
         self.gaps.push((symbol, chance));
     }
@@ -84,7 +84,7 @@ impl Feed {
     pub fn restart_book(&mut self, exchange: &mut Exchange, hub: &mut Hub, symbol: usize) {
         let Some(shown) = self.shown.get_mut(symbol) else { return };
         exchange.take_changed(symbol);
-        if exchange.pit(symbol).is_some_and(|pit| pit.book.is_told()) {
+        if exchange.state(symbol).is_some_and(|state| state.book.is_reported()) {
             shown.shift += i64::try_from(shown.view.update).unwrap_or(0) - 1;
             shown.view.update = 1;
         } else {
@@ -130,7 +130,7 @@ impl Feed {
                 let topic = format!("tickers.{}", instrument.symbol);
                 self.show_ticker(exchange, hub, *symbol, &topic);
                 let row = self.ticker(exchange, *symbol);
-                let seq = exchange.pit(*symbol).map_or(0, |pit| pit.seq);
+                let seq = exchange.state(*symbol).map_or(0, |state| state.seq);
                 let frame = ticker_frame(&instrument.symbol, "snapshot", &row, seq, exchange.now());
                 self.shown.get_mut(*symbol)?.ticker = row;
                 Some(frame)
@@ -143,7 +143,7 @@ impl Feed {
         }
     }
 
-    /// Tells everybody what happened since the last time.
+    /// Sends everybody what happened since the last time.
     pub fn flush(&mut self, exchange: &mut Exchange, hub: &mut Hub) {
         let notices = exchange.drain();
         let mut trades: Vec<Vec<Value>> = vec![Vec::new(); self.shown.len()];
@@ -260,7 +260,7 @@ impl Feed {
     fn show_candle(&mut self, exchange: &Exchange, hub: &mut Hub, symbol: usize) {
         let now = exchange.now();
         let Some(shown) = self.shown.get_mut(symbol) else { return };
-        let Some(forming) = exchange.pit(symbol).and_then(|pit| pit.forming) else { return };
+        let Some(forming) = exchange.state(symbol).and_then(|state| state.forming) else { return };
         if shown.candle == Some(forming) || now - shown.candle_ts < self.candle_gap_ms {
             return;
         }
@@ -294,16 +294,16 @@ impl Feed {
         let text = name.as_str().unwrap_or("").to_owned();
         changed.insert("symbol".to_owned(), name);
         shown.ticker = row;
-        let seq = exchange.pit(symbol).map_or(0, |pit| pit.seq);
+        let seq = exchange.state(symbol).map_or(0, |state| state.seq);
         hub.publish(topic, ticker_frame(&text, "delta", &changed, seq, exchange.now()));
     }
 
-    /// Shows a book frame that others told: as it came in the stream of its depth, cut to size in
+    /// Shows a book frame that others reported: as it came in the stream of its depth, cut to size in
     /// the others.
     fn show_frame(&mut self, exchange: &Exchange, hub: &mut Hub, frame: &BookFrame) {
         let Some(shown) = self.shown.get_mut(frame.symbol) else { return };
         let update = u64::try_from(i64::try_from(frame.update).unwrap_or(0) - shown.shift);
-        let view = shown.view.told(frame, update.unwrap_or(1));
+        let view = shown.view.reported(frame, update.unwrap_or(1));
         let skipped =
             self.gaps.iter_mut().any(|(other, chance)| *other == frame.symbol && chance.strikes());
         let instrument = &exchange.instruments()[frame.symbol];
@@ -326,8 +326,8 @@ impl Feed {
     }
 
     fn show_book(&mut self, exchange: &mut Exchange, hub: &mut Hub, symbol: usize) {
-        let told = exchange.pit(symbol).is_some_and(|pit| pit.book.is_told());
-        if told || !exchange.take_changed(symbol) {
+        let reported = exchange.state(symbol).is_some_and(|state| state.book.is_reported());
+        if reported || !exchange.take_changed(symbol) {
             return;
         }
         let Some(shown) = self.shown.get_mut(symbol) else { return };
@@ -354,7 +354,7 @@ impl Feed {
 
 /// The candle of an interval that is being made.
 fn newest(exchange: &Exchange, symbol: usize, text: &str) -> Option<Candle> {
-    let forming = exchange.pit(symbol)?.forming?;
+    let forming = exchange.state(symbol)?.forming?;
     if text == "1" {
         return Some(forming);
     }

@@ -29,7 +29,7 @@ impl Day {
         let history = exchange.market().history(symbol);
         let from = history.partition_point(|candle| candle.open_ts < (minute - 1_440) * MINUTE_MS);
         let hour = history.partition_point(|candle| candle.open_ts < (minute - 60) * MINUTE_MS);
-        let last = exchange.pit(symbol).map_or(0, |pit| pit.last);
+        let last = exchange.state(symbol).map_or(0, |state| state.last);
         let mut day = Self {
             minute,
             previous: last,
@@ -57,33 +57,33 @@ impl Day {
     #[must_use]
     pub fn row(&self, exchange: &Exchange, symbol: usize) -> Map<String, Value> {
         let instrument = &exchange.instruments()[symbol];
-        let Some(pit) = exchange.pit(symbol) else { return Map::new() };
+        let Some(state) = exchange.state(symbol) else { return Map::new() };
         let best = |side: Side| exchange.levels(symbol, side, 1).first().copied().unwrap_or((0, 0));
         let ((bid, bid_qty), (ask, ask_qty)) = (best(Side::Buy), best(Side::Sell));
-        let last = instrument.price(pit.last);
+        let last = instrument.price(state.last);
         let change = if self.previous > 0 {
-            (Decimal::from(pit.last - self.previous) / Decimal::from(self.previous)).round_dp(6)
+            (Decimal::from(state.last - self.previous) / Decimal::from(self.previous)).round_dp(6)
         } else {
             Decimal::ZERO
         };
         let interest = instrument.level_qty.saturating_mul(50_000);
-        let value = instrument.exact_price(pit.last) * instrument.exact_qty(interest);
+        let value = instrument.exact_price(state.last) * instrument.exact_qty(interest);
         let fields = json!({
             "symbol": instrument.symbol,
             "lastPrice": last,
-            "indexPrice": instrument.price(pit.index()),
-            "markPrice": instrument.price(pit.mark()),
+            "indexPrice": instrument.price(state.index()),
+            "markPrice": instrument.price(state.mark()),
             "prevPrice24h": instrument.price(self.previous),
             "price24hPcnt": change.to_string(),
-            "highPrice24h": instrument.price(self.high.max(pit.last)),
-            "lowPrice24h": instrument.price(self.low.min(pit.last)),
+            "highPrice24h": instrument.price(self.high.max(state.last)),
+            "lowPrice24h": instrument.price(self.low.min(state.last)),
             "prevPrice1h": instrument.price(self.previous_hour),
             "openInterest": instrument.qty(interest),
             "openInterestValue": value.round_dp(2).to_string(),
             "turnover24h": instrument.turnover(self.turnover),
             "volume24h": instrument.volume(self.volume),
-            "fundingRate": told(exchange.funding_rate(symbol)),
-            "nextFundingTime": told(exchange.next_funding(symbol)),
+            "fundingRate": reported(exchange.funding_rate(symbol)),
+            "nextFundingTime": reported(exchange.next_funding(symbol)),
             "fundingIntervalHour": (FUNDING_MS / 3_600_000).to_string(),
             "fundingCap": "0.00375",
             "predictedDeliveryPrice": "",
@@ -103,12 +103,12 @@ impl Day {
             Value::Object(fields) => fields,
             _ => Map::new(),
         };
-        row.extend(pit.ticker.clone());
+        row.extend(state.ticker.clone());
         row
     }
 }
 
 /// A figure as it travels; empty where it is not known.
-fn told(figure: Option<impl ToString>) -> String {
+fn reported(figure: Option<impl ToString>) -> String {
     figure.map_or_else(String::new, |figure| figure.to_string())
 }

@@ -1,4 +1,4 @@
-//! Recorded one-minute candles from Parquet; what is refused, and why, is told in `data/schema.md`.
+//! Recorded one-minute candles from Parquet; what is refused, and why, is described in `data/schema.md`.
 
 use super::candle::MINUTE_MS;
 use super::columns::{guarded, Table};
@@ -24,7 +24,7 @@ pub struct Columns {
 /// # Errors
 /// A line that names the file, the row and what is wrong with it.
 pub fn read(path: &Path) -> Result<Columns, String> {
-    let told = |what: String| format!("{}: {what}", path.display());
+    let reported = |what: String| format!("{}: {what}", path.display());
     let names: Vec<&str> = std::iter::once("ts").chain(NAMES).collect();
     let columns = guarded(|| {
         let table = Table::open(path, "candles", &names)?;
@@ -34,8 +34,8 @@ pub fn read(path: &Path) -> Result<Columns, String> {
         }
         Ok(columns)
     })
-    .map_err(told)?;
-    check(&columns).map_err(told)?;
+    .map_err(reported)?;
+    check(&columns).map_err(reported)?;
     Ok(columns)
 }
 

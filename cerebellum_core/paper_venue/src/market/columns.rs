@@ -44,8 +44,8 @@ impl Table {
     /// When it cannot be read, is not Parquet, lacks a column or has it twice.
     pub fn open(path: &Path, what: &str, columns: &[&str]) -> Result<Self, String> {
         let unreadable = |error: String| {
-            let said = error.split_whitespace().collect::<Vec<_>>().join(" ");
-            format!("cannot be read as {what} with columns {}: {said}", columns.join(", "))
+            let message = error.split_whitespace().collect::<Vec<_>>().join(" ");
+            format!("cannot be read as {what} with columns {}: {message}", columns.join(", "))
         };
         let file = File::open(path).map_err(|error| unreadable(error.to_string()))?;
         if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
@@ -172,7 +172,7 @@ impl Table {
         Ok(column)
     }
 
-    /// Reads a column of every group of rows; a row without a value is told by its number.
+    /// Reads a column of every group of rows; a row without a value is reported by its number.
     fn each(
         &self,
         index: usize,

@@ -25,7 +25,7 @@ const RARE_DECIMALS: u32 = 2;
 /// What counts as nearly all.
 const NEARLY_ALL: f64 = 0.99;
 
-/// What recorded candles say of a symbol.
+/// What recorded candles show of a symbol.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen<'a> {
     /// Open, high, low and close, one column each.
@@ -54,18 +54,18 @@ impl Facts {
             None => return Ok(Self::default()),
         };
         let source = path.display().to_string();
-        let told = |what: String| format!("instruments {source}: {what}");
-        let text = std::fs::read_to_string(path).map_err(|error| told(error.to_string()))?;
-        let value: Value =
-            serde_json::from_str(&text).map_err(|error| told(format!("is not JSON: {error}")))?;
-        let instruments = instruments(&value).map_err(told)?;
+        let reported = |what: String| format!("instruments {source}: {what}");
+        let text = std::fs::read_to_string(path).map_err(|error| reported(error.to_string()))?;
+        let value: Value = serde_json::from_str(&text)
+            .map_err(|error| reported(format!("is not JSON: {error}")))?;
+        let instruments = instruments(&value).map_err(reported)?;
         Ok(Self { source, instruments })
     }
 
     /// The filters of a symbol whose candles were recorded.
     ///
     /// # Errors
-    /// A line that says why they cannot be told, and what to do.
+    /// A line that states why they are not known, and what to do.
     pub fn fit(&self, symbol: &str, seen: &Seen<'_>) -> Result<Instrument, String> {
         let reference = seen.prices[0].first().copied().unwrap_or(1.0);
         let early = seen.volumes.len().clamp(1, 1_440);

@@ -2,7 +2,7 @@
 
 use super::candle::{Candle, Point};
 use super::instrument::Instrument;
-use super::told::{BookFrame, Event, Print};
+use super::reported::{BookFrame, Event, Print};
 use protocol::bybit::decimals;
 use protocol::bybit::enums::Side;
 use serde_json::Value;
@@ -22,16 +22,16 @@ pub fn read(text: &str, instruments: &[Instrument]) -> Result<Option<(i64, Event
     else {
         return Ok(None);
     };
-    let told = |what: &str| format!("a frame of {topic} {what}");
-    let ts = whole(&frame, "ts").ok_or_else(|| told("has no ts"))?;
-    let data = frame.get("data").ok_or_else(|| told("has no data"))?;
+    let reported = |what: &str| format!("a frame of {topic} {what}");
+    let ts = whole(&frame, "ts").ok_or_else(|| reported("has no ts"))?;
+    let data = frame.get("data").ok_or_else(|| reported("has no data"))?;
     let one = &instruments[symbol];
     let event = match parts.as_slice() {
         ["orderbook", depth, _] => {
-            let depth = depth.parse().map_err(|_| told("has no depth"))?;
+            let depth = depth.parse().map_err(|_| reported("has no depth"))?;
             let side = |name: &str| {
                 levels(data.get(name), one)
-                    .ok_or_else(|| told("has a level that is off the grid of its instrument"))
+                    .ok_or_else(|| reported("has a level that is off the grid of its instrument"))
             };
             Event::Book(Arc::new(BookFrame {
                 symbol,
@@ -39,7 +39,10 @@ pub fn read(text: &str, instruments: &[Instrument]) -> Result<Option<(i64, Event
                 snapshot: frame.get("type").and_then(Value::as_str) == Some("snapshot"),
                 bids: side("b")?,
                 asks: side("a")?,
-                update: data.get("u").and_then(Value::as_u64).ok_or_else(|| told("has no u"))?,
+                update: data
+                    .get("u")
+                    .and_then(Value::as_u64)
+                    .ok_or_else(|| reported("has no u"))?,
                 seq: whole(data, "seq").unwrap_or(0),
                 ts,
                 cts: whole(&frame, "cts").unwrap_or(ts),
@@ -47,20 +50,21 @@ pub fn read(text: &str, instruments: &[Instrument]) -> Result<Option<(i64, Event
             }))
         }
         ["publicTrade", _] => {
-            let rows = data.as_array().ok_or_else(|| told("has no rows"))?;
+            let rows = data.as_array().ok_or_else(|| reported("has no rows"))?;
             let prints: Option<Vec<Print>> = rows.iter().map(|row| print(row, one)).collect();
-            Event::Trades(symbol, prints.ok_or_else(|| told("has a row that is no trade"))?)
+            Event::Trades(symbol, prints.ok_or_else(|| reported("has a row that is no trade"))?)
         }
         ["kline", "1", _] => {
-            let row = data.get(0).ok_or_else(|| told("has no row"))?;
+            let row = data.get(0).ok_or_else(|| reported("has no row"))?;
             let candle =
-                stream_candle(row, one).ok_or_else(|| told("has a row that is no candle"))?;
+                stream_candle(row, one).ok_or_else(|| reported("has a row that is no candle"))?;
             let confirm = row.get("confirm").and_then(Value::as_bool).unwrap_or(false);
             Event::Candle(symbol, candle, confirm)
         }
-        ["tickers", _] => {
-            Event::Ticker(symbol, data.as_object().cloned().ok_or_else(|| told("has no object"))?)
-        }
+        ["tickers", _] => Event::Ticker(
+            symbol,
+            data.as_object().cloned().ok_or_else(|| reported("has no object"))?,
+        ),
         _ => return Ok(None),
     };
     Ok(Some((ts, event)))

@@ -34,8 +34,8 @@ impl Settlement {
 pub enum Funding {
     /// Made up every eight hours, as the simulated market is.
     Made,
-    /// Those that others tell of; what nobody told is not charged.
-    Told,
+    /// Those that others report; what nobody reported is not charged.
+    Reported,
     /// Recorded ones of every symbol, oldest first; where there are none, none is charged.
     Given(Vec<Vec<Settlement>>),
 }
@@ -46,8 +46,8 @@ pub enum Funding {
 /// A line that names the file, the row and what is wrong with it.
 pub fn read(folder: &Path, symbol: &str) -> Result<Option<Vec<Settlement>>, String> {
     let path = folder.join(format!("{symbol}-funding.parquet"));
-    let told = |what: String| format!("{}: {what}", path.display());
-    let exists = path.try_exists().map_err(|error| told(error.to_string()))?;
+    let reported = |what: String| format!("{}: {what}", path.display());
+    let exists = path.try_exists().map_err(|error| reported(error.to_string()))?;
     if !exists {
         return Ok(None);
     }
@@ -55,8 +55,8 @@ pub fn read(folder: &Path, symbol: &str) -> Result<Option<Vec<Settlement>>, Stri
         let table = Table::open(&path, "funding rates", &[TIME, RATE])?;
         Ok((table.times(TIME)?, table.numbers(RATE)?))
     })
-    .map_err(told)?;
-    build(&times, &rates).map(Some).map_err(told)
+    .map_err(reported)?;
+    build(&times, &rates).map(Some).map_err(reported)
 }
 
 fn build(times: &[i64], rates: &[f64]) -> Result<Vec<Settlement>, String> {

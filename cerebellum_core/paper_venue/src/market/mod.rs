@@ -24,17 +24,17 @@ pub mod random;
 pub mod recording;
 /// Recorded candles.
 pub mod replay;
+/// A market that others report.
+pub mod reported;
 /// The seeded market.
 pub mod simulated;
-/// A market that others tell of.
-pub mod told;
 
 use candle::{Candle, Minute, MINUTE_MS};
 use funding::Funding;
 use instrument::Instrument;
 use replay::Replay;
+use reported::Reported;
 use simulated::Simulated;
-use told::Told;
 
 /// A source of prices.
 #[derive(Debug, Clone)]
@@ -44,7 +44,7 @@ pub enum Source {
     /// Recorded candles; they end.
     Replay(Replay),
     /// Recorded frames, or the stream of a real market.
-    Told(Told),
+    Reported(Reported),
 }
 
 /// The market: history up to now, and one minute at a time from there.
@@ -64,7 +64,7 @@ impl Market {
         let funding = match &source {
             Source::Simulated(_) => Funding::Made,
             Source::Replay(replay) => Funding::Given(replay.funding()),
-            Source::Told(_) => Funding::Told,
+            Source::Reported(_) => Funding::Reported,
         };
         Self { source, instruments, history, funding }
     }
@@ -84,10 +84,19 @@ impl Market {
         Self::new(Source::Replay(replay), instruments)
     }
 
-    /// A market that others tell of, with the candles that closed before it begins.
+    /// A market that others report, with the candles that closed before it begins.
     #[must_use]
-    pub fn told(told: Told, instruments: Vec<Instrument>, history: Vec<Vec<Candle>>) -> Self {
-        Self { source: Source::Told(told), instruments, history, funding: Funding::Told }
+    pub fn reported(
+        reported: Reported,
+        instruments: Vec<Instrument>,
+        history: Vec<Vec<Candle>>,
+    ) -> Self {
+        Self {
+            source: Source::Reported(reported),
+            instruments,
+            history,
+            funding: Funding::Reported,
+        }
     }
 
     /// Where its rates of funding come from.
@@ -96,19 +105,19 @@ impl Market {
         &self.funding
     }
 
-    /// What others told, when that is where prices come from.
+    /// What others reported, when that is where prices come from.
     #[must_use]
-    pub const fn told_events(&self) -> Option<&Told> {
+    pub const fn reported_events(&self) -> Option<&Reported> {
         match &self.source {
-            Source::Told(told) => Some(told),
+            Source::Reported(reported) => Some(reported),
             _ => None,
         }
     }
 
     /// The same, to push and pop.
-    pub fn told_events_mut(&mut self) -> Option<&mut Told> {
+    pub fn reported_events_mut(&mut self) -> Option<&mut Reported> {
         match &mut self.source {
-            Source::Told(told) => Some(told),
+            Source::Reported(reported) => Some(reported),
             _ => None,
         }
     }
@@ -131,7 +140,7 @@ impl Market {
         match &self.source {
             Source::Simulated(source) => source.next_ts(),
             Source::Replay(source) => source.next_ts(),
-            Source::Told(source) => source.first_ts(),
+            Source::Reported(source) => source.first_ts(),
         }
     }
 
@@ -141,13 +150,13 @@ impl Market {
         match &self.source {
             Source::Simulated(_) => None,
             Source::Replay(source) => Some(source.end_ts()),
-            Source::Told(source) => source.end_ts(),
+            Source::Reported(source) => source.end_ts(),
         }
     }
 
     /// Moves everything that closes at or before `ts` into the history.
     pub fn skip_to(&mut self, ts: i64) {
-        if self.told_events().is_some() {
+        if self.reported_events().is_some() {
             return;
         }
         while self.next_ts() + MINUTE_MS <= ts
@@ -158,7 +167,7 @@ impl Market {
                     source.next_minute().into_iter().map(|minute| Some(minute.candle)).collect()
                 }
                 Source::Replay(source) => source.next_candles(),
-                Source::Told(_) => return,
+                Source::Reported(_) => return,
             };
             for (symbol, candle) in row.into_iter().enumerate() {
                 self.close(symbol, candle);
@@ -171,7 +180,7 @@ impl Market {
         match &mut self.source {
             Source::Simulated(source) => source.next_minute().into_iter().map(Some).collect(),
             Source::Replay(source) => source.next_minute(),
-            Source::Told(_) => vec![None; self.instruments.len()],
+            Source::Reported(_) => vec![None; self.instruments.len()],
         }
     }
 

@@ -14,7 +14,7 @@ const YEAR_MS: i64 = 31_556_952_000;
 const LARGEST_GAP_MS: i64 = 14 * DAY_MS;
 /// Of so many steps in a row at least one is a single candle.
 const STEPS_APART: usize = 60;
-/// A file with fewer steps is too short to tell its candles' length from.
+/// A file with fewer steps is too short to know its candles' length from.
 const FEWEST_STEPS: usize = 5;
 const SPARSE_SPAN_MS: i64 = 30 * DAY_MS;
 /// Over a longer span at least one candle in so many is there.
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_is_told_the_unit_that_makes_it_a_time() {
+    fn a_number_is_given_the_unit_that_makes_it_a_time() {
         assert_eq!(likely_unit(1_735_689_600), Some("seconds"));
         assert_eq!(likely_unit(1_735_689_600_000_000), Some("microseconds"));
         assert_eq!(likely_unit(1_735_689_600_000_000_000), Some("nanoseconds"));

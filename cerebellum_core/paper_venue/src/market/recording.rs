@@ -8,7 +8,7 @@
 
 use super::frames;
 use super::instrument::Instrument;
-use super::told::{Event, Told};
+use super::reported::{Event, Reported};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
 use std::io::{BufRead, BufReader, Read};
@@ -23,10 +23,10 @@ pub struct Recording {
     /// Filters of its symbols, in order.
     pub instruments: Vec<Instrument>,
     /// Its events.
-    pub events: Told,
+    pub events: Reported,
 }
 
-/// What the files say, before anything is scaled.
+/// What the files hold, before anything is scaled.
 #[derive(Default)]
 struct Raw {
     frames: Vec<String>,
@@ -63,7 +63,7 @@ pub fn load(place: &Path, symbols: &[String]) -> Result<Recording, String> {
     for frame in &raw.frames {
         let event =
             frames::read(frame, &instruments).map_err(|e| format!("--frames {shown}: {e}"))?;
-        // Candles are made of the trades, so that both tell the same.
+        // Candles are made of the trades, so that both agree.
         events.extend(event.filter(|(_, event)| !matches!(event, Event::Candle(..))));
     }
     events.sort_by_key(|(ts, _)| *ts);
@@ -73,17 +73,18 @@ pub fn load(place: &Path, symbols: &[String]) -> Result<Recording, String> {
             pair[0].0, pair[1].0
         ));
     }
-    Ok(Recording { instruments, events: Told::recorded(events) })
+    Ok(Recording { instruments, events: Reported::recorded(events) })
 }
 
 fn files(place: &Path) -> Result<Vec<PathBuf>, String> {
-    let told = |error: std::io::Error| format!("cannot read --frames {}: {error}", place.display());
+    let reported =
+        |error: std::io::Error| format!("cannot read --frames {}: {error}", place.display());
     if place.is_file() {
         return Ok(vec![place.to_owned()]);
     }
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(place).map_err(told)? {
-        let path = entry.map_err(told)?.path();
+    for entry in std::fs::read_dir(place).map_err(reported)? {
+        let path = entry.map_err(reported)?.path();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
         if name.is_some_and(|name| name.ends_with(".jsonl") || name.ends_with(".jsonl.gz")) {
             files.push(path);
@@ -97,8 +98,8 @@ fn files(place: &Path) -> Result<Vec<PathBuf>, String> {
 }
 
 fn read_file(path: &Path, raw: &mut Raw) -> Result<(), String> {
-    let told = |what: String| format!("--frames {}: {what}", path.display());
-    let file = std::fs::File::open(path).map_err(|error| told(error.to_string()))?;
+    let reported = |what: String| format!("--frames {}: {what}", path.display());
+    let file = std::fs::File::open(path).map_err(|error| reported(error.to_string()))?;
     let reader: Box<dyn Read> = if path.extension().is_some_and(|end| end == "gz") {
         Box::new(flate2::read::MultiGzDecoder::new(file))
     } else {
@@ -106,7 +107,7 @@ fn read_file(path: &Path, raw: &mut Raw) -> Result<(), String> {
     };
     let mut foreign: HashSet<String> = HashSet::new();
     for (number, line) in BufReader::new(reader).lines().enumerate() {
-        let at = |what: &str| told(format!("line {} {what}", number + 1));
+        let at = |what: &str| reported(format!("line {} {what}", number + 1));
         let line = line.map_err(|error| at(&error.to_string()))?;
         if line.trim().is_empty() {
             continue;

@@ -28,9 +28,9 @@ pub struct Recording {
 pub struct Places<'a> {
     /// Folder of `SYMBOL-1m.parquet`.
     pub candles: &'a Path,
-    /// Folder of `SYMBOL-funding.parquet`; the candles' own when nobody says.
+    /// Folder of `SYMBOL-funding.parquet`; the candles' own when none is named.
     pub funding: Option<&'a Path>,
-    /// File of instruments; `instruments.json` beside the candles when nobody says.
+    /// File of instruments; `instruments.json` beside the candles when none is named.
     pub instruments: Option<&'a Path>,
 }
 
@@ -89,19 +89,19 @@ pub fn load(places: &Places<'_>, symbols: &[String]) -> Result<Vec<Recording>, S
 
 /// Symbols with a file in a folder, and names of files that cannot be one here.
 fn symbols_in(folder: &Path) -> Result<(Vec<String>, Vec<String>), String> {
-    let told = |error: std::io::Error| {
+    let reported = |error: std::io::Error| {
         format!("cannot read the candle folder {}: {error}", folder.display())
     };
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(told)? {
-        let name = entry.map_err(told)?.file_name().to_string_lossy().into_owned();
+    for entry in std::fs::read_dir(folder).map_err(reported)? {
+        let name = entry.map_err(reported)?.file_name().to_string_lossy().into_owned();
         names.extend(name.strip_suffix(ENDING).map(str::to_owned));
     }
     names.sort();
     Ok(names.into_iter().partition(|name| is_symbol(name)))
 }
 
-/// Tells what a replay does not know, and where it differs from what is usual.
+/// Reports what a replay does not know, and where it differs from what is usual.
 pub fn warn(recordings: &[Recording]) {
     for Recording { instrument, funding, .. } in recordings {
         let symbol = instrument.symbol.as_str();
@@ -184,7 +184,7 @@ impl Replay {
         self.end_ts
     }
 
-    /// Where live time begins when nobody says: after a third of what every symbol has, three days
+    /// Where live time begins when none is named: after a third of what every symbol has, three days
     /// at most.
     #[must_use]
     pub fn usual_start(&self) -> i64 {

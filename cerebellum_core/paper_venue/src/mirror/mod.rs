@@ -9,7 +9,7 @@ pub mod upstream;
 
 use crate::market::frames;
 use crate::market::instrument::Instrument;
-use crate::market::told::Event;
+use crate::market::reported::Event;
 use crate::server::Venue;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{json, Value};
@@ -17,13 +17,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_tungstenite::tungstenite::Message;
-use upstream::Upstream;
+use upstream::{Upstream, UpstreamError};
 
 /// Depth of the books that are mirrored.
 pub const DEPTH: usize = 200;
 /// How often the connection is asked if it lives.
 const PING: Duration = Duration::from_secs(2);
-/// How long a connection may say nothing.
+/// How long a connection may send nothing.
 const SILENCE: Duration = Duration::from_secs(6);
 /// How long connecting may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -44,7 +44,7 @@ pub async fn follow(venue: Arc<Venue>, upstream: Upstream, instruments: Vec<Inst
         tracing::warn!(why, "the mirrored market is lost; connecting again");
         // A session that had books was sound: the next attempt comes soon.
         wait = if session.last.is_empty() { (wait * 2).min(LONGEST_WAIT) } else { FIRST_WAIT };
-        venue.told((0..instruments.len()).map(Event::Lost).collect());
+        venue.reported((0..instruments.len()).map(Event::Lost).collect());
         tokio::time::sleep(wait).await;
     }
 }
@@ -76,7 +76,7 @@ impl Session<'_> {
             }
         }
         if let Err(why) = self.fill_holes(upstream).await {
-            return why;
+            return why.to_string();
         }
         let mut pings = tokio::time::interval(PING);
         let mut heard = tokio::time::Instant::now();
@@ -100,7 +100,7 @@ impl Session<'_> {
                 Ok(Some(Ok(Message::Close(_)))) => return "the exchange closed".to_owned(),
                 Ok(Some(Ok(_))) => continue,
             };
-            for request in match self.hear(text.as_str()) {
+            for request in match self.receive(text.as_str()) {
                 Ok(requests) => requests,
                 Err(why) => return why,
             } {
@@ -123,20 +123,21 @@ impl Session<'_> {
     }
 
     /// Fetches the candles that closed while nobody listened.
-    async fn fill_holes(&self, upstream: &Upstream) -> Result<(), String> {
+    async fn fill_holes(&self, upstream: &Upstream) -> Result<(), UpstreamError> {
         for (symbol, one) in self.instruments.iter().enumerate() {
             let known = self.venue.quietly(|core| {
                 core.exchange.market().history(symbol).last().map(|last| last.open_ts)
             });
             let Some(known) = known else { continue };
             let missed = upstream.candles(one, known + 60_000).await?;
-            self.venue.told(missed.into_iter().map(|c| Event::Candle(symbol, c, true)).collect());
+            self.venue
+                .reported(missed.into_iter().map(|c| Event::Candle(symbol, c, true)).collect());
         }
         Ok(())
     }
 
     /// Takes in one frame; returns what to send in answer.
-    fn hear(&mut self, text: &str) -> Result<Vec<Value>, String> {
+    fn receive(&mut self, text: &str) -> Result<Vec<Value>, String> {
         let Some((_, event)) = frames::read(text, self.instruments)? else { return refusal(text) };
         let mut requests = Vec::new();
         let event = match event {
@@ -159,7 +160,7 @@ impl Session<'_> {
             }
             other => other,
         };
-        self.venue.told(vec![event]);
+        self.venue.reported(vec![event]);
         Ok(requests)
     }
 }

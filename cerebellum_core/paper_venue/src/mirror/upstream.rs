@@ -14,6 +14,23 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Attempts for one question.
 const ATTEMPTS: u32 = 4;
 
+/// What the exchange did not answer, or answered instead. Recoverable once the venue is open.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct UpstreamError(String);
+
+impl From<&str> for UpstreamError {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl From<String> for UpstreamError {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
 /// Where the exchange is.
 #[derive(Debug, Clone)]
 pub struct Upstream {
@@ -29,7 +46,7 @@ impl Upstream {
     ///
     /// # Errors
     /// When the HTTP client cannot be built.
-    pub fn new(rest: &str, ws: &str) -> Result<Self, String> {
+    pub fn new(rest: &str, ws: &str) -> Result<Self, UpstreamError> {
         let client = reqwest::Client::builder()
             .timeout(PATIENCE)
             .build()
@@ -39,7 +56,7 @@ impl Upstream {
     }
 
     /// Asks once more when the exchange does not answer or answers nonsense.
-    async fn ask(&self, path: &str) -> Result<Value, String> {
+    async fn ask(&self, path: &str) -> Result<Value, UpstreamError> {
         let url = format!("{}{path}", self.rest);
         let mut why = String::new();
         for attempt in 0..ATTEMPTS {
@@ -48,20 +65,21 @@ impl Upstream {
             }
             match self.ask_once(&url).await {
                 Ok(result) => return Ok(result),
-                Err(error) => why = error,
+                Err(error) => why = error.to_string(),
             }
         }
-        Err(format!("{url}: {why}"))
+        Err(format!("{url}: {why}").into())
     }
 
-    async fn ask_once(&self, url: &str) -> Result<Value, String> {
-        let told = |error: reqwest::Error| error.without_url().to_string();
-        let text = self.client.get(url).send().await.map_err(told)?.text().await.map_err(told)?;
+    async fn ask_once(&self, url: &str) -> Result<Value, UpstreamError> {
+        let reported = |error: reqwest::Error| error.without_url().to_string();
+        let text =
+            self.client.get(url).send().await.map_err(reported)?.text().await.map_err(reported)?;
         let mut answer: Value =
             serde_json::from_str(&text).map_err(|_| "the answer is not JSON".to_owned())?;
         match answer.get("retCode").and_then(Value::as_i64) {
             Some(0) => Ok(answer["result"].take()),
-            code => Err(format!("retCode {code:?} {}", answer["retMsg"])),
+            code => Err(format!("retCode {code:?} {}", answer["retMsg"]).into()),
         }
     }
 
@@ -69,7 +87,7 @@ impl Upstream {
     ///
     /// # Errors
     /// The address that does not answer, or the symbol that is not traded there.
-    pub async fn instruments(&self, symbols: &[String]) -> Result<Vec<Instrument>, String> {
+    pub async fn instruments(&self, symbols: &[String]) -> Result<Vec<Instrument>, UpstreamError> {
         let mut instruments = Vec::new();
         for symbol in symbols {
             let path = format!("/v5/market/instruments-info?category=linear&symbol={symbol}");
@@ -86,7 +104,7 @@ impl Upstream {
     ///
     /// # Errors
     /// The address that does not answer, or a row that is no candle.
-    pub async fn candles(&self, one: &Instrument, from: i64) -> Result<Vec<Candle>, String> {
+    pub async fn candles(&self, one: &Instrument, from: i64) -> Result<Vec<Candle>, UpstreamError> {
         let mut candles: Vec<Candle> = Vec::new();
         let mut start = from;
         loop {

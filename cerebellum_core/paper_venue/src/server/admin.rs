@@ -1,10 +1,12 @@
 //! Status, faults and the books of accounts for whoever runs the venue.
 
 use super::faults::{break_sockets, silence, Fault};
+use super::request_error::RequestError;
 use super::scope::Scope;
-use super::{parameters, rest, Core, Venue};
+use super::{parameters, Core, Venue};
 use crate::feed::hub::Out;
 use crate::market::funding::Funding;
+use crate::server::query;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{header, Method, StatusCode, Uri};
@@ -21,7 +23,7 @@ pub async fn handle(
     uri: Uri,
     body: Bytes,
 ) -> Response {
-    let query = rest::read_query(uri.query().unwrap_or(""));
+    let query = query::read_query(uri.query().unwrap_or(""));
     let answer = match (&method, what.as_str()) {
         (&Method::GET, "status") => parameters::only(&[], &query).map(|()| status(&venue)),
         (&Method::GET, "ledger") => {
@@ -41,7 +43,7 @@ pub async fn handle(
     };
     match answer {
         Ok(value) => show(StatusCode::OK, &value),
-        Err(line) => show(StatusCode::BAD_REQUEST, &json!({"error": line})),
+        Err(error) => show(StatusCode::BAD_REQUEST, &json!({"error": error.to_string()})),
     }
 }
 
@@ -71,7 +73,7 @@ fn status(venue: &Venue) -> Value {
 fn funding(core: &Core) -> Value {
     match core.exchange.market().funding() {
         Funding::Made => json!("made up"),
-        Funding::Told => json!("told"),
+        Funding::Reported => json!("told"),
         Funding::Given(given) => {
             let symbols = core.exchange.instruments().iter().zip(given);
             let counts = symbols.map(|(one, known)| (one.symbol.clone(), json!(known.len())));
@@ -81,13 +83,13 @@ fn funding(core: &Core) -> Value {
 }
 
 /// Index of the account with this key.
-fn account(venue: &Venue, key: &str) -> Result<usize, String> {
+fn account(venue: &Venue, key: &str) -> Result<usize, RequestError> {
     let found = venue.keys.iter().position(|opening| opening.key == key);
-    found.ok_or_else(|| format!("key {key} is not in the keys file of this venue"))
+    found.ok_or_else(|| format!("key {key} is not in the keys file of this venue").into())
 }
 
 /// The whole history of one account, or of all: orders, executions, positions and wallet.
-fn ledger(venue: &Venue, query: &Value) -> Result<Value, String> {
+fn ledger(venue: &Venue, query: &Value) -> Result<Value, RequestError> {
     let wanted = match query.get("key").and_then(Value::as_str) {
         Some(key) => vec![account(venue, key)?],
         None => (0..venue.keys.len()).collect(),
@@ -133,38 +135,41 @@ fn account_books(core: &Core, key: &str, account: usize) -> Value {
 const LONGEST_JUMP_MS: i64 = 30 * 86_400_000;
 
 /// Moves the market time of a stepped venue on, with everything that happens until then.
-fn advance(venue: &Venue, body: &[u8]) -> Result<Value, String> {
-    let asked: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+fn advance(venue: &Venue, body: &[u8]) -> Result<Value, RequestError> {
+    let asked: Value =
+        serde_json::from_slice(body).map_err(|error| RequestError::from(error.to_string()))?;
     let ms = asked.get("ms").and_then(Value::as_i64).unwrap_or(-1);
     if !(0..=LONGEST_JUMP_MS).contains(&ms) {
-        return Err(format!("ms is not a whole number from 0 to {LONGEST_JUMP_MS}"));
+        return Err(format!("ms is not a whole number from 0 to {LONGEST_JUMP_MS}").into());
     }
     if !venue.clock().step(ms) {
-        return Err("market time runs by itself here; start the venue with --stepped".to_owned());
+        return Err("market time runs by itself here; start the venue with --stepped".into());
     }
     Ok(venue.with(|core| json!({"ok": true, "market_ts": core.exchange.now()})))
 }
 
 /// Splits a request into the fault itself and its scope.
-pub(super) fn read_fault(body: &[u8]) -> Result<(Fault, Scope), String> {
+pub(super) fn read_fault(body: &[u8]) -> Result<(Fault, Scope), RequestError> {
     let mut fault: Map<String, Value> =
-        serde_json::from_slice(body).map_err(|error| error.to_string())?;
+        serde_json::from_slice(body).map_err(|error| RequestError::from(error.to_string()))?;
     let mut scope = Map::new();
     for name in Scope::FIELDS {
         if let Some(value) = fault.remove(name) {
             scope.insert(name.to_owned(), value);
         }
     }
-    let fault: Fault =
-        serde_json::from_value(Value::Object(fault)).map_err(|error| error.to_string())?;
+    let fault: Fault = serde_json::from_value(Value::Object(fault))
+        .map_err(|error| RequestError::from(error.to_string()))?;
     if let Some(name) = scope.keys().find(|name| !fault.takes().contains(&name.as_str())) {
-        return Err(format!("{name} is not a field of this kind; it takes {:?}", fault.takes()));
+        return Err(
+            format!("{name} is not a field of this kind; it takes {:?}", fault.takes()).into()
+        );
     }
-    let mut scope: Scope =
-        serde_json::from_value(Value::Object(scope)).map_err(|error| error.to_string())?;
+    let mut scope: Scope = serde_json::from_value(Value::Object(scope))
+        .map_err(|error| RequestError::from(error.to_string()))?;
     scope.check()?;
     if fault.is_counted() && scope.count.is_none() && scope.probability.is_none() {
-        return Err("count or probability is missing: say how often it happens".to_owned());
+        return Err("count or probability is missing: say how often it happens".into());
     }
     if matches!(fault, Fault::Gap {}) && scope.count.is_none() && scope.probability.is_none() {
         scope.count = Some(1);
@@ -172,8 +177,8 @@ pub(super) fn read_fault(body: &[u8]) -> Result<(Fault, Scope), String> {
     Ok((fault, scope))
 }
 
-/// Carries a fault out, or arms it; says what it met.
-pub(super) fn inject(venue: &Venue, fault: &Fault, scope: &Scope) -> Result<Value, String> {
+/// Carries a fault out, or arms it; returns what it met.
+pub(super) fn inject(venue: &Venue, fault: &Fault, scope: &Scope) -> Result<Value, RequestError> {
     let account = scope.key.as_deref().map(|key| account(venue, key)).transpose()?;
     venue.with(|core| {
         let symbol = match &scope.symbol {

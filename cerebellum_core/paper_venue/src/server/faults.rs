@@ -1,8 +1,8 @@
 //! What goes wrong on demand: which fault, for which requests, how often.
 
 use super::scope::{Request, Scope, Target};
-use crate::chance::Chance;
 use crate::feed::hub::{Hub, Out};
+use crate::random_generator::RandomGenerator;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ pub enum Fault {
         #[serde(default)]
         commit: bool,
     },
-    /// Open sockets stay open and say nothing any more.
+    /// Open sockets stay open and send nothing any more.
     Silent {
         /// `public`, `private`, `trade` or `all`.
         path: String,
@@ -94,7 +94,7 @@ impl Fault {
         }
     }
 
-    /// Whether `count` or `probability` must say how often it happens.
+    /// Whether `count` or `probability` must state how often it happens.
     #[must_use]
     pub const fn is_counted(&self) -> bool {
         matches!(
@@ -156,7 +156,7 @@ pub struct Armed {
     pub target: Target,
     /// How often.
     #[serde(flatten)]
-    pub chance: Chance,
+    pub chance: RandomGenerator,
 }
 
 /// The faults that wait for their moment.
@@ -234,8 +234,13 @@ impl Faults {
     }
 }
 
-/// The open sockets of a path, of one account if given, that a chance picks.
-fn picked(hub: &mut Hub, path: &str, account: Option<usize>, chance: &mut Chance) -> Vec<u64> {
+/// The open sockets of a path, of one account if given, that the random generator picks.
+fn picked(
+    hub: &mut Hub,
+    path: &str,
+    account: Option<usize>,
+    chance: &mut RandomGenerator,
+) -> Vec<u64> {
     let mut ids: Vec<u64> = hub
         .each()
         .filter(|(_, one)| path == "all" || one.path == path)
@@ -252,7 +257,7 @@ pub fn break_sockets(
     hub: &mut Hub,
     path: &str,
     account: Option<usize>,
-    chance: &mut Chance,
+    chance: &mut RandomGenerator,
     how: &Out,
 ) -> usize {
     let ids = picked(hub, path, account, chance);
@@ -262,8 +267,13 @@ pub fn break_sockets(
     ids.len()
 }
 
-/// Makes open sockets say nothing any more; returns how many.
-pub fn silence(hub: &mut Hub, path: &str, account: Option<usize>, chance: &mut Chance) -> usize {
+/// Makes open sockets send nothing any more; returns how many.
+pub fn silence(
+    hub: &mut Hub,
+    path: &str,
+    account: Option<usize>,
+    chance: &mut RandomGenerator,
+) -> usize {
     let ids = picked(hub, path, account, chance);
     for id in &ids {
         if let Some(listener) = hub.listener(*id) {

@@ -1,7 +1,7 @@
 //! Who may ask at all: nobody whom a web page sent here.
 //!
 //! A page that somebody has open can make their browser send requests to this machine. The browser
-//! says so: in `Origin` or `Sec-Fetch-Site` when the page is another one, and in `Host` when a foreign
+//! shows it: in `Origin` or `Sec-Fetch-Site` when the page is another one, and in `Host` when a foreign
 //! name was made to mean this machine.
 
 use super::auth::header;

@@ -1,6 +1,7 @@
 //! Which parameters a request takes. One that is not known is refused: to ignore it would answer another
 //! question than the one that was asked, or place an order without the stop that it was to have.
 
+use super::request_error::RequestError;
 use crate::exchange::Refusal;
 use protocol::bybit::codes;
 use serde_json::Value;
@@ -214,13 +215,17 @@ fn check(table: &[(&str, &[&str])], path: &str, query: &Value) -> Result<(), Ref
 ///
 /// # Errors
 /// The field by name, and the known ones.
-pub fn only(known: &[&str], query: &Value) -> Result<(), String> {
+pub fn only(known: &[&str], query: &Value) -> Result<(), RequestError> {
     let fields = query.as_object().into_iter().flatten();
     let unknown = fields.map(|(name, _)| name).find(|name| !known.contains(&name.as_str()));
     match unknown {
         None => Ok(()),
-        Some(name) if known.is_empty() => Err(format!("{name} is not known here; there is none")),
-        Some(name) => Err(format!("{name} is not known here; there are {}", known.join(", "))),
+        Some(name) if known.is_empty() => {
+            Err(format!("{name} is not known here; there is none").into())
+        }
+        Some(name) => {
+            Err(format!("{name} is not known here; there are {}", known.join(", ")).into())
+        }
     }
 }
 
@@ -231,7 +236,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn every_private_request_says_what_it_takes() {
+    fn every_private_request_names_what_it_takes() {
         let queries = PRIVATE.map(|(path, _)| ("GET", path));
         let orders = ORDERS.map(|(path, _)| ("POST", path));
         for (method, path) in queries.into_iter().chain(orders) {

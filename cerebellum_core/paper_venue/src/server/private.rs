@@ -1,6 +1,6 @@
 //! Private requests: orders, executions, positions, wallet and settings.
 
-use super::rest::Answer;
+use super::answer::Answer;
 use super::{parameters, public, Core, Venue};
 use crate::exchange::exits::Exits;
 use crate::exchange::order::Order;

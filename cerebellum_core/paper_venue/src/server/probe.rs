@@ -2,13 +2,17 @@
 
 use super::limits::Limits;
 use super::scope::Request;
-use super::{admin, batch, private, public, rest, sockets, Venue};
+use super::{admin, batch, private, public, sockets, Venue};
 use crate::clock::{wall_ms, MarketClock};
-use crate::doors::Tap;
 use crate::exchange::account::Opening;
 use crate::exchange::{Exchange, Refusal};
 use crate::feed::hub::Out;
+use crate::listener::Tap;
 use crate::market::Market;
+use crate::server::answer;
+use crate::server::answer::Answer;
+use crate::server::query;
+use crate::server::rate_limited;
 use protocol::bybit::codes;
 use rust_decimal::Decimal;
 use serde::de::IgnoredAny;
@@ -76,9 +80,9 @@ impl Default for Probe {
 }
 
 impl Probe {
-    /// Takes one line, `{"door": ...}` with what goes in there, and tells what kind of answer came.
+    /// Takes one line, `{"door": ...}` with what goes in there, and reports what kind of answer came.
     ///
-    /// Doors: `rest` (`method`, `path`, `query`, `body`), `public`, `private` and `trade` (`body`, a
+    /// Channels: `rest` (`method`, `path`, `query`, `body`), `public`, `private` and `trade` (`body`, a
     /// frame), `fault` (`body`). Any other line is a frame of the public socket.
     ///
     /// # Errors
@@ -97,27 +101,27 @@ impl Probe {
         let outcome = match text("door") {
             "rest" => {
                 let answer = self.rest(text("method"), text("path"), text("query"), body);
-                let envelope = rest::envelope(answer, STAMP);
+                let envelope = answer::envelope(answer, STAMP);
                 let code = envelope.get("retCode").and_then(Value::as_i64);
                 let code = code.ok_or_else(|| format!("no envelope: {envelope}"))?;
-                tell(code == codes::OK, &format!("{} {code}", text("path")))
+                describe(code == codes::OK, &format!("{} {code}", text("path")))
             }
             "fault" => {
                 let bytes = body.to_string();
                 let done = admin::read_fault(bytes.as_bytes())
                     .and_then(|(fault, scope)| admin::inject(&self.venue, &fault, &scope));
-                tell(done.is_ok(), "fault")
+                describe(done.is_ok(), "fault")
             }
-            door @ ("public" | "private" | "trade") => self.hear(door, body)?,
-            _ => self.hear("public", &asked)?,
+            channel @ ("public" | "private" | "trade") => self.receive(channel, body)?,
+            _ => self.receive("public", &asked)?,
         };
         self.check_frames()?;
         self.check_books()?;
         Ok(outcome)
     }
 
-    fn rest(&self, method: &str, path: &str, query: &str, body: &Value) -> rest::Answer {
-        let asked = if method == "GET" { rest::read_query(query) } else { body.clone() };
+    fn rest(&self, method: &str, path: &str, query: &str, body: &Value) -> Answer {
+        let asked = if method == "GET" { query::read_query(query) } else { body.clone() };
         self.venue.with(|core| {
             if let Some(name) = path.strip_prefix("/v5/market/").filter(|_| method == "GET") {
                 let answer = public::answer(core, name, &asked);
@@ -132,7 +136,7 @@ impl Probe {
             let request = Request {
                 endpoint: bucket.0,
                 account: Some(0),
-                symbol: rest::symbol_of(&asked),
+                symbol: query::symbol_of(&asked),
                 channel: "rest",
             };
             match batch::single(path) {
@@ -140,23 +144,23 @@ impl Probe {
                     let done = batch::answer(core, &self.venue, &request, path, bucket, &asked);
                     done.0.map(|(rows, outcomes)| json!({"list": rows, "outcomes": outcomes}))
                 }
-                None => rest::limited(core, &self.venue, &request, path, bucket, &asked).0,
+                None => rate_limited::limited(core, &self.venue, &request, path, bucket, &asked).0,
             }
         })
     }
 
-    fn hear(&mut self, door: &str, frame: &Value) -> Result<String, String> {
-        let socket = self.sockets.iter().find(|(path, _, _)| *path == door);
+    fn receive(&mut self, channel: &str, frame: &Value) -> Result<String, String> {
+        let socket = self.sockets.iter().find(|(path, _, _)| *path == channel);
         let (path, id) = socket.map(|(path, id, _)| (*path, *id)).ok_or("no such socket")?;
         let op = frame.get("op").and_then(Value::as_str).unwrap_or("");
         if path != "trade" {
             sockets::respond(&self.venue, id, path, frame);
-            return Ok(tell(!op.is_empty(), door));
+            return Ok(describe(!op.is_empty(), channel));
         }
         let reply = self.venue.with(|core| sockets::answer_trade(core, &self.venue, id, op, frame));
         let code = reply.get("retCode").and_then(Value::as_i64);
         let code = code.ok_or_else(|| format!("a trade answer without retCode: {reply}"))?;
-        Ok(tell(code == codes::OK, &format!("trade {code}")))
+        Ok(describe(code == codes::OK, &format!("trade {code}")))
     }
 
     fn check_frames(&mut self) -> Result<(), String> {
@@ -204,7 +208,7 @@ impl Probe {
     }
 }
 
-fn tell(accepted: bool, what: &str) -> String {
+fn describe(accepted: bool, what: &str) -> String {
     format!(
         "{} {}",
         if accepted { "ok" } else { "error" },
@@ -217,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pong_of_the_private_stream_tells_market_time_in_the_venues_shape() {
+    fn a_pong_of_the_private_stream_shows_market_time_in_the_venues_shape() {
         let mut probe = Probe::default();
         let pong = |probe: &mut Probe| {
             let (_, id, _) = probe.sockets[1];
@@ -237,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_goes_in_by_every_door_and_is_filled() {
+    fn an_order_goes_in_by_every_channel_and_is_filled() {
         let mut probe = Probe::default();
         let order = r#"{"category":"linear","symbol":"BTCUSDT","side":"Buy","orderType":"Market","qty":"0.01"}"#;
         let lines = [

@@ -1,6 +1,6 @@
 //! Queries of market data.
 
-use super::rest::Answer;
+use super::answer::Answer;
 use super::{parameters, Core};
 use crate::clock::wall_ns;
 use crate::exchange::request::Fields;
@@ -52,7 +52,7 @@ pub fn answer(core: &mut Core, path: &str, query: &Value) -> Option<Answer> {
     }
     Some(match path {
         "time" => {
-            // A clock that is off on demand says so, as it would at a real venue.
+            // A clock that is off on demand shows it, as it would at a real venue.
             let offset = i128::from(core.faults.clock_offset_ms) * 1_000_000;
             let nanos = i128::try_from(wall_ns()).unwrap_or(0) + offset;
             Ok(
@@ -126,7 +126,7 @@ fn recent_trade(core: &mut Core, fields: Fields<'_>) -> Answer {
     let symbol = symbol(core, fields)?;
     let limit = limit(fields, 500, 1_000)?;
     let instrument = &core.exchange.instruments()[symbol];
-    let recent = core.exchange.pit(symbol).map(|pit| &pit.recent);
+    let recent = core.exchange.state(symbol).map(|state| &state.recent);
     let rows: Vec<Value> = recent
         .into_iter()
         .flatten()
@@ -134,7 +134,7 @@ fn recent_trade(core: &mut Core, fields: Fields<'_>) -> Answer {
         .take(limit)
         .map(|(point, seq, row)| {
             if let Some(row) = row {
-                return told_trade(row);
+                return reported_trade(row);
             }
             json!({
                 "execId": trade_id(&instrument.symbol, *seq),
@@ -152,8 +152,8 @@ fn recent_trade(core: &mut Core, fields: Fields<'_>) -> Answer {
     Ok(json!({"category": "linear", "list": rows}))
 }
 
-/// A trade that others told of, as REST spells it.
-fn told_trade(row: &Value) -> Value {
+/// A trade that others reported, as REST spells it.
+fn reported_trade(row: &Value) -> Value {
     let field = |name: &str| row.get(name).cloned().unwrap_or(Value::Null);
     let text = |name: &str| match field(name) {
         Value::String(text) => text,

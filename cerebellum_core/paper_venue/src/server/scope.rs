@@ -1,6 +1,7 @@
 //! Which requests a fault is for, and how often it strikes.
 
-use crate::chance::Chance;
+use super::request_error::RequestError;
+use crate::random_generator::RandomGenerator;
 use serde::{Deserialize, Serialize};
 
 /// Endpoints that a fault can be for, beside the groups `order` and `any`.
@@ -107,28 +108,29 @@ impl Scope {
     ///
     /// # Errors
     /// A line that names the field, its value and what is expected.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), RequestError> {
         if let Some(probability) = self.probability.filter(|one| !(0.0..=1.0).contains(one)) {
-            return Err(format!("probability {probability} is not between 0 and 1"));
+            return Err(format!("probability {probability} is not between 0 and 1").into());
         }
         if let Some(name) = &self.endpoint {
             if !ENDPOINTS.contains(&name.as_str()) && name != "order" && name != "any" {
                 return Err(format!(
                     "endpoint {name} is unknown; there are order, any, {}",
                     ENDPOINTS.join(", ")
-                ));
+                )
+                .into());
             }
         }
         if let Some(name) = self.channel.as_deref().filter(|one| !["rest", "trade"].contains(one)) {
-            return Err(format!("channel {name} is neither rest nor trade"));
+            return Err(format!("channel {name} is neither rest nor trade").into());
         }
         Ok(())
     }
 
     /// How often it strikes.
     #[must_use]
-    pub fn chance(&self) -> Chance {
-        Chance::new(self.count, self.probability.unwrap_or(1.0), self.seed.unwrap_or(1))
+    pub fn chance(&self) -> RandomGenerator {
+        RandomGenerator::new(self.count, self.probability.unwrap_or(1.0), self.seed.unwrap_or(1))
     }
 
     /// The requests that are meant.

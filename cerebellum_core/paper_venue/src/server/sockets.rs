@@ -1,12 +1,15 @@
 //! WebSocket connections: public, private and trade.
 
 use super::scope::Request;
-use super::{auth, batch, private, rest, Core, Venue};
+use super::{auth, batch, private, Core, Venue};
 use crate::clock::wall_ms;
-use crate::doors::Tap;
 use crate::exchange::request::Fields;
+use crate::exchange::Refusal;
 use crate::feed::hub::{Out, BACKLOG};
 use crate::feed::Topic;
+use crate::listener::Tap;
+use crate::server::query;
+use crate::server::rate_limited;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{ConnectInfo, State};
 use axum::response::Response;
@@ -82,9 +85,9 @@ async fn serve(venue: Arc<Venue>, socket: WebSocket, path: &'static str, tap: Ta
             _ = &mut writer => break,
         };
         match next {
-            Ok(Some(Ok(Message::Text(text)))) => hear(&venue, id, path, text.as_str()).await,
+            Ok(Some(Ok(Message::Text(text)))) => receive(&venue, id, path, text.as_str()).await,
             Ok(Some(Ok(Message::Binary(bytes)))) => {
-                hear(&venue, id, path, &String::from_utf8_lossy(&bytes)).await;
+                receive(&venue, id, path, &String::from_utf8_lossy(&bytes)).await;
             }
             Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => {}
             _ => break,
@@ -100,10 +103,10 @@ fn connection(id: u64) -> String {
 }
 
 /// One request of a connection.
-async fn hear(venue: &Arc<Venue>, id: u64, path: &'static str, text: &str) {
+async fn receive(venue: &Arc<Venue>, id: u64, path: &'static str, text: &str) {
     let parsed: Value = serde_json::from_str(text).unwrap_or(Value::Null);
     if path == "trade" {
-        hear_trade(venue, id, &parsed).await;
+        receive_trade(venue, id, &parsed).await;
         return;
     }
     if parsed.get("op").and_then(Value::as_str) == Some("subscribe") {
@@ -130,15 +133,15 @@ pub(super) fn respond(venue: &Venue, id: u64, path: &'static str, parsed: &Value
     let args: Vec<Value> =
         parsed.get("args").and_then(Value::as_array).cloned().unwrap_or_default();
     match (op, path) {
-        ("ping", "public") => venue.with(|core| core.hub.tell(id, reply("ping", true, "pong"))),
+        ("ping", "public") => venue.with(|core| core.hub.send(id, reply("ping", true, "pong"))),
         ("ping", _) => venue.with(|core| {
-            // Whoever hears no public stream takes the time of the market from here.
+            // Whoever receives no public stream takes the time of the market from here.
             let now = core.exchange.now().to_string();
             let mut pong = json!({"op": "pong", "args": [now], "conn_id": connection(id)});
             if let (Some(req_id), Some(pong)) = (&req_id, pong.as_object_mut()) {
                 pong.insert("req_id".to_owned(), req_id.clone());
             }
-            core.hub.tell(id, pong.to_string());
+            core.hub.send(id, pong.to_string());
         }),
         ("auth", "private") => {
             let account = read_login(&args).and_then(|(key, expires, sign)| {
@@ -150,7 +153,7 @@ pub(super) fn respond(venue: &Venue, id: u64, path: &'static str, parsed: &Value
                 if let Some(listener) = core.hub.listener_mut(id) {
                     listener.account = account.or(listener.account);
                 }
-                core.hub.tell(id, reply("auth", account.is_some(), message));
+                core.hub.send(id, reply("auth", account.is_some(), message));
             });
         }
         ("subscribe", _) => venue.with(|core| subscribe(core, id, path, &args, &reply)),
@@ -158,11 +161,11 @@ pub(super) fn respond(venue: &Venue, id: u64, path: &'static str, parsed: &Value
             for topic in args.iter().filter_map(Value::as_str) {
                 core.hub.unsubscribe(id, topic);
             }
-            core.hub.tell(id, reply("unsubscribe", true, ""));
+            core.hub.send(id, reply("unsubscribe", true, ""));
         }),
         _ => venue.with(|core| {
             let message = if op.is_empty() { "Invalid JSON request" } else { "error:op not found" };
-            core.hub.tell(id, reply(op, false, message));
+            core.hub.send(id, reply(op, false, message));
         }),
     }
 }
@@ -176,40 +179,18 @@ fn subscribe(
 ) {
     let names: Vec<&str> = args.iter().filter_map(Value::as_str).collect();
     if names.is_empty() || names.len() != args.len() {
-        core.hub.tell(id, reply("subscribe", false, "error:args must be a list of topics"));
+        core.hub.send(id, reply("subscribe", false, "error:args must be a list of topics"));
         return;
     }
     if names.iter().map(|name| name.len()).sum::<usize>() > LONGEST_ARGS {
-        core.hub.tell(id, reply("subscribe", false, "error:args exceed 21000 characters"));
+        core.hub.send(id, reply("subscribe", false, "error:args exceed 21000 characters"));
         return;
     }
     if path == "private" {
-        if core.hub.listener(id).is_none_or(|listener| listener.account.is_none()) {
-            core.hub.tell(id, reply("subscribe", false, "Request not authorized"));
-            return;
-        }
-        let unknown = names.iter().find(|name| {
-            let plain = name.strip_suffix(".linear").unwrap_or(name);
-            !PRIVATE.contains(&plain)
-        });
-        if let Some(name) = unknown {
-            core.hub.tell(
-                id,
-                reply("subscribe", false, &format!("error:handler not found,topic:{name}")),
-            );
-            return;
-        }
-        if names.iter().any(|name| name.ends_with(".linear"))
-            && names.iter().any(|name| !name.ends_with(".linear"))
-        {
-            let message = "error:unified and categorised topics in one request";
-            core.hub.tell(id, reply("subscribe", false, message));
-            return;
-        }
-        for name in names {
-            core.hub.subscribe(id, name);
-        }
-        core.hub.tell(id, reply("subscribe", true, ""));
+        let answer = subscribe_private(core, id, &names);
+        let (success, message) =
+            answer.map_or_else(|message| (false, message), |()| (true, String::new()));
+        core.hub.send(id, reply("subscribe", success, &message));
         return;
     }
     let mut topics = Vec::new();
@@ -218,12 +199,12 @@ fn subscribe(
             Some(topic) => topics.push((name, topic)),
             None => {
                 let message = format!("error:handler not found,topic:{name}");
-                core.hub.tell(id, reply("subscribe", false, &message));
+                core.hub.send(id, reply("subscribe", false, &message));
                 return;
             }
         }
     }
-    core.hub.tell(id, reply("subscribe", true, ""));
+    core.hub.send(id, reply("subscribe", true, ""));
     for (name, topic) in topics {
         let known = core.hub.listener(id).is_some_and(|listener| listener.topics.contains(name));
         if known {
@@ -232,9 +213,32 @@ fn subscribe(
         let first = core.feed.first_frame(&mut core.exchange, &mut core.hub, &topic);
         core.hub.subscribe(id, name);
         if let Some(frame) = first {
-            core.hub.tell(id, frame);
+            core.hub.send(id, frame);
         }
     }
+}
+
+/// Subscribes an account's connection to its topics, or names what is wrong with them.
+fn subscribe_private(core: &mut Core, id: u64, names: &[&str]) -> Result<(), String> {
+    if core.hub.listener(id).is_none_or(|listener| listener.account.is_none()) {
+        return Err("Request not authorized".to_owned());
+    }
+    let unknown = names.iter().find(|name| {
+        let plain = name.strip_suffix(".linear").unwrap_or(name);
+        !PRIVATE.contains(&plain)
+    });
+    if let Some(name) = unknown {
+        return Err(format!("error:handler not found,topic:{name}"));
+    }
+    if names.iter().any(|name| name.ends_with(".linear"))
+        && names.iter().any(|name| !name.ends_with(".linear"))
+    {
+        return Err("error:unified and categorised topics in one request".to_owned());
+    }
+    for name in names {
+        core.hub.subscribe(id, name);
+    }
+    Ok(())
 }
 
 fn read_login(args: &[Value]) -> Option<(String, String, String)> {
@@ -250,12 +254,12 @@ fn read_login(args: &[Value]) -> Option<(String, String, String)> {
 }
 
 /// One request of a trade connection.
-async fn hear_trade(venue: &Arc<Venue>, id: u64, request: &Value) {
+async fn receive_trade(venue: &Arc<Venue>, id: u64, request: &Value) {
     let op = request.get("op").and_then(Value::as_str).unwrap_or("").to_owned();
     if !op.starts_with("order.") {
         venue.with(|core| {
             let reply = answer_trade(core, venue, id, &op, request).to_string();
-            core.hub.tell(id, reply);
+            core.hub.send(id, reply);
         });
         return;
     }
@@ -264,7 +268,7 @@ async fn hear_trade(venue: &Arc<Venue>, id: u64, request: &Value) {
     let seen = Request {
         endpoint: private::bucket("POST", &path).map_or("", |(name, _)| name),
         account: venue.quietly(|core| core.hub.listener(id).and_then(|one| one.account)),
-        symbol: rest::symbol_of(body),
+        symbol: query::symbol_of(body),
         channel: "trade",
     };
     let (before, after) = venue.quietly(|core| core.faults.lateness(&seen));
@@ -312,115 +316,146 @@ pub(super) fn answer_trade(
     op: &str,
     request: &Value,
 ) -> Value {
-    let mut reply = Map::new();
+    let mut reply = TradeReply { fields: Map::new(), op, id };
     if let Some(req_id) = request.get("reqId") {
-        reply.insert("reqId".to_owned(), req_id.clone());
+        reply.fields.insert("reqId".to_owned(), req_id.clone());
     }
-    let account = core.hub.listener(id).and_then(|listener| listener.account);
     let args: Vec<Value> =
         request.get("args").and_then(Value::as_array).cloned().unwrap_or_default();
-    let finish = |mut reply: Map<String, Value>, code: i64, message: &str| {
-        reply.insert("retCode".to_owned(), json!(code));
-        reply.insert("retMsg".to_owned(), json!(message));
-        reply.insert("op".to_owned(), json!(op));
-        reply.insert("connId".to_owned(), json!(connection(id)));
-        Value::Object(reply)
-    };
     match op {
         "ping" => {
-            let mut pong = finish(reply, codes::OK, "OK");
+            let mut pong = reply.finish(codes::OK, "OK");
             pong["op"] = json!("pong");
             pong["data"] = json!([wall_ms().to_string()]);
             pong
         }
-        "auth" if account.is_some() => finish(reply, codes::WS_REPEATED_LOGIN, "Repeat auth"),
-        "auth" => {
-            let Some((key, expires, sign)) = read_login(&args) else {
-                return finish(reply, codes::PARAMETER, "Params Error");
-            };
-            let now = wall_ms() + core.faults.clock_offset_ms;
-            match auth::login(venue, &key, &expires, &sign, now) {
-                Ok(account) => {
-                    if let Some(listener) = core.hub.listener_mut(id) {
-                        listener.account = Some(account);
-                    }
-                    finish(reply, codes::OK, "OK")
-                }
-                Err(refusal) => finish(reply, codes::SIGNATURE, &refusal.message),
-            }
-        }
+        "auth" => match log_in(core, venue, id, &args) {
+            Ok(()) => reply.finish(codes::OK, "OK"),
+            Err(refusal) => reply.finish(refusal.code, &refusal.message),
+        },
         "order.create" | "order.amend" | "order.cancel" | "order.create-batch"
         | "order.amend-batch" | "order.cancel-batch" => {
-            let Some(account) = account else {
-                return finish(reply, codes::SIGNATURE, "not logged in: send op auth first");
-            };
-            let header = request.get("header").cloned().unwrap_or(Value::Null);
-            let header = Fields(&header);
-            let stamp = header.text("X-BAPI-TIMESTAMP").unwrap_or_default();
-            let window = header.text("X-BAPI-RECV-WINDOW").unwrap_or_default();
-            let now = wall_ms() + core.faults.clock_offset_ms;
-            if let Err(refusal) = auth::check_stamp(&stamp, &window, now) {
-                return finish(reply, refusal.code, &refusal.message);
-            }
-            let [body] = args.as_slice() else {
-                return finish(reply, codes::PARAMETER, "params error: args must hold one order");
-            };
-            if let Some(req_id) = request.get("reqId").map(ToString::to_string) {
-                // The text of a JSON string has two quotes more.
-                if req_id.len() > LONGEST_ID + 2 {
-                    return finish(reply, codes::PARAMETER, "params error: reqId exceeds 36");
-                }
-                let fresh = core.hub.listener_mut(id).is_none_or(|one| one.ids.insert(req_id));
-                if !fresh {
-                    return finish(reply, codes::WS_DUPLICATE_REQUEST, "Duplicate reqId");
-                }
-            }
-            let path = format!("/v5/{}", op.replace('.', "/"));
-            let Some(bucket) = private::bucket("POST", &path) else {
-                return finish(reply, codes::WS_OPERATION, "op not found");
-            };
-            let seen = Request {
-                endpoint: bucket.0,
-                account: Some(account),
-                symbol: rest::symbol_of(body),
-                channel: "trade",
-            };
-            let (answer, allowance) = match batch::single(&path) {
-                Some(path) => {
-                    let (outcome, allowance) =
-                        batch::answer(core, venue, &seen, path, bucket, body);
-                    let more = outcome
-                        .as_ref()
-                        .map_or_else(|_| json!({}), |(_, outcomes)| outcomes.clone());
-                    reply.insert("retExtInfo".to_owned(), more);
-                    (outcome.map(|(rows, _)| rows), allowance)
-                }
-                None => {
-                    reply.insert("retExtInfo".to_owned(), json!({}));
-                    rest::limited(core, venue, &seen, &path, bucket, body)
-                }
-            };
-            reply.insert(
-                "header".to_owned(),
-                json!({
-                    "X-Bapi-Limit": allowance.limit.to_string(),
-                    "X-Bapi-Limit-Status": allowance.left.to_string(),
-                    "X-Bapi-Limit-Reset-Timestamp": allowance.reset.to_string(),
-                    "Traceid": connection(id),
-                    "Timenow": wall_ms().to_string(),
-                }),
-            );
-            match answer {
-                Ok(data) => {
-                    reply.insert("data".to_owned(), data);
-                    finish(reply, codes::OK, "OK")
-                }
-                Err(refusal) => {
-                    reply.insert("data".to_owned(), json!({}));
-                    finish(reply, refusal.code, &refusal.message)
-                }
+            match admit_order(core, id, request, &args) {
+                Ok((account, body)) => carry_out_order(core, venue, account, reply, body),
+                Err(refusal) => reply.finish(refusal.code, &refusal.message),
             }
         }
-        _ => finish(reply, codes::WS_OPERATION, "op not found"),
+        _ => reply.finish(codes::WS_OPERATION, "op not found"),
+    }
+}
+
+/// A reply of a trade connection that is being made.
+struct TradeReply<'a> {
+    fields: Map<String, Value>,
+    op: &'a str,
+    id: u64,
+}
+
+impl TradeReply<'_> {
+    fn finish(mut self, code: i64, message: &str) -> Value {
+        self.fields.insert("retCode".to_owned(), json!(code));
+        self.fields.insert("retMsg".to_owned(), json!(message));
+        self.fields.insert("op".to_owned(), json!(self.op));
+        self.fields.insert("connId".to_owned(), json!(connection(self.id)));
+        Value::Object(self.fields)
+    }
+}
+
+fn log_in(core: &mut Core, venue: &Venue, id: u64, args: &[Value]) -> Result<(), Refusal> {
+    if core.hub.listener(id).is_some_and(|listener| listener.account.is_some()) {
+        return Err(Refusal::new(codes::WS_REPEATED_LOGIN, "Repeat auth"));
+    }
+    let Some((key, expires, sign)) = read_login(args) else {
+        return Err(Refusal::new(codes::PARAMETER, "Params Error"));
+    };
+    let now = wall_ms() + core.faults.clock_offset_ms;
+    let account = auth::login(venue, &key, &expires, &sign, now)
+        .map_err(|refusal| Refusal::new(codes::SIGNATURE, refusal.message))?;
+    if let Some(listener) = core.hub.listener_mut(id) {
+        listener.account = Some(account);
+    }
+    Ok(())
+}
+
+/// The account and the body of an order's request, if it may be carried out.
+fn admit_order<'a>(
+    core: &mut Core,
+    id: u64,
+    request: &Value,
+    args: &'a [Value],
+) -> Result<(usize, &'a Value), Refusal> {
+    let account = core
+        .hub
+        .listener(id)
+        .and_then(|listener| listener.account)
+        .ok_or_else(|| Refusal::new(codes::SIGNATURE, "not logged in: send op auth first"))?;
+    let header = request.get("header").cloned().unwrap_or(Value::Null);
+    let header = Fields(&header);
+    let stamp = header.text("X-BAPI-TIMESTAMP").unwrap_or_default();
+    let window = header.text("X-BAPI-RECV-WINDOW").unwrap_or_default();
+    auth::check_stamp(&stamp, &window, wall_ms() + core.faults.clock_offset_ms)?;
+    let [body] = args else {
+        return Err(Refusal::new(codes::PARAMETER, "params error: args must hold one order"));
+    };
+    if let Some(req_id) = request.get("reqId").map(ToString::to_string) {
+        // The text of a JSON string has two quotes more.
+        if req_id.len() > LONGEST_ID + 2 {
+            return Err(Refusal::new(codes::PARAMETER, "params error: reqId exceeds 36"));
+        }
+        let fresh = core.hub.listener_mut(id).is_none_or(|one| one.ids.insert(req_id));
+        if !fresh {
+            return Err(Refusal::new(codes::WS_DUPLICATE_REQUEST, "Duplicate reqId"));
+        }
+    }
+    Ok((account, body))
+}
+
+fn carry_out_order(
+    core: &mut Core,
+    venue: &Venue,
+    account: usize,
+    mut reply: TradeReply<'_>,
+    body: &Value,
+) -> Value {
+    let path = format!("/v5/{}", reply.op.replace('.', "/"));
+    let Some(bucket) = private::bucket("POST", &path) else {
+        return reply.finish(codes::WS_OPERATION, "op not found");
+    };
+    let seen = Request {
+        endpoint: bucket.0,
+        account: Some(account),
+        symbol: query::symbol_of(body),
+        channel: "trade",
+    };
+    let (answer, more, allowance) = match batch::single(&path) {
+        Some(path) => match batch::answer(core, venue, &seen, path, bucket, body) {
+            (Ok((rows, outcomes)), allowance) => (Ok(rows), outcomes, allowance),
+            (Err(refusal), allowance) => (Err(refusal), json!({}), allowance),
+        },
+        None => {
+            let limited = rate_limited::limited(core, venue, &seen, &path, bucket, body);
+            (limited.0, json!({}), limited.1)
+        }
+    };
+    reply.fields.insert("retExtInfo".to_owned(), more);
+    reply.fields.insert(
+        "header".to_owned(),
+        json!({
+            "X-Bapi-Limit": allowance.limit.to_string(),
+            "X-Bapi-Limit-Status": allowance.left.to_string(),
+            "X-Bapi-Limit-Reset-Timestamp": allowance.reset.to_string(),
+            "Traceid": connection(reply.id),
+            "Timenow": wall_ms().to_string(),
+        }),
+    );
+    match answer {
+        Ok(data) => {
+            reply.fields.insert("data".to_owned(), data);
+            reply.finish(codes::OK, "OK")
+        }
+        Err(refusal) => {
+            reply.fields.insert("data".to_owned(), json!({}));
+            reply.finish(refusal.code, &refusal.message)
+        }
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     field::{nullable, IntentId, Kind, Name, Reason, RequestId, Side, Symbol, TradingState, V1},
-    ordered, DecimalText, Family,
+    DecimalText,
 };
 
 /// Any command.
@@ -32,25 +32,6 @@ pub enum Command {
     Snapshot(Plain),
     /// Events after a number.
     Replay(ReplayRequest),
-}
-
-impl Family for Command {
-    const TYPES: &'static [&'static str] = &[
-        "submit",
-        "amend",
-        "cancel",
-        "cancel_all",
-        "flatten",
-        "set_state",
-        "set_limits",
-        "heartbeat",
-        "snapshot",
-        "replay",
-    ];
-
-    fn read(frame: &[u8]) -> serde_json::Result<Self> {
-        ordered::command(frame).or_else(|_| serde_json::from_slice(frame))
-    }
 }
 
 impl Command {
@@ -156,7 +137,7 @@ pub struct Cancel {
     pub ts: u64,
     /// Repeated in the reply.
     pub request_id: RequestId,
-    /// Whose order is taken back.
+    /// Whose order is withdrawn.
     pub intent_id: IntentId,
 }
 

@@ -7,6 +7,22 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::field::Text;
 
+/// A text that is no exact decimal number.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum DecimalError {
+    /// It is spelled otherwise.
+    #[error("{0:?} is not a decimal number such as \"0.01\"")]
+    Spelling(String),
+    /// It has more digits than are kept.
+    #[error("{text:?} cannot be held exactly: {source}")]
+    Precision {
+        /// The text.
+        text: String,
+        /// Why not.
+        source: rust_decimal::Error,
+    },
+}
+
 /// Money or a size on the wire: a JSON string such as `"0.0100"`.
 ///
 /// The spelling is kept, so decode then encode gives the same bytes; two spellings of one number
@@ -41,7 +57,7 @@ impl From<Decimal> for DecimalText {
 }
 
 impl FromStr for DecimalText {
-    type Err = String;
+    type Err = DecimalError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let unsigned = text.strip_prefix('-').unwrap_or(text);
@@ -51,10 +67,10 @@ impl FromStr for DecimalText {
         };
         let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
         if !digits(whole) || !fraction.is_none_or(digits) {
-            return Err(format!("{text:?} is not a decimal number such as \"0.01\""));
+            return Err(DecimalError::Spelling(text.to_owned()));
         }
         let value = Decimal::from_str_exact(text)
-            .map_err(|error| format!("{text:?} cannot be held exactly: {error}"))?;
+            .map_err(|source| DecimalError::Precision { text: text.to_owned(), source })?;
         Ok(Self { text: text.to_owned(), value })
     }
 }

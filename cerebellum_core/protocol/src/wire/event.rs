@@ -64,7 +64,7 @@ impl Event {
 pub enum OrderStatus {
     /// Journaled, not yet sent.
     Pending,
-    /// On its way to the venue, or acknowledged but not yet seen on the private stream.
+    /// In flight to the venue, or acknowledged but not yet seen on the private stream.
     Sent,
     /// Rests at the venue.
     New,
@@ -141,7 +141,7 @@ pub struct OrderView {
     /// The code of a refusal.
     #[serde(deserialize_with = "nullable")]
     pub code: Option<String>,
-    /// What the venue or Cerebellum said.
+    /// What the venue or Cerebellum reported.
     #[serde(deserialize_with = "nullable")]
     pub text: Option<String>,
     /// Why it was sent.

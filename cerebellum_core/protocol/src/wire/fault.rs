@@ -64,15 +64,15 @@ pub enum RejectCode {
     NotReady,
     /// The journal cannot be written, so no entry is taken; nothing of it was recorded.
     JournalUnwritable,
-    /// The venue says that the margin does not suffice.
+    /// The venue reports that the margin does not suffice.
     InsufficientMargin,
-    /// The venue refused for another reason, told in the text.
+    /// The venue refused for another reason, reported in the text.
     VenueRejected,
     /// No intent with this id is known.
     UnknownIntent,
     /// The order has ended, so nothing of it can be changed.
     OrderEnded,
-    /// The order cannot be changed now, or never; the text says why.
+    /// The order cannot be changed now, or never; the text names why.
     NotAmendable,
 }
 
@@ -107,7 +107,7 @@ impl RejectCode {
     }
 }
 
-/// A frame that could not be treated as a message, with what an `error` reply says of it.
+/// A frame that could not be treated as a message, with what an `error` reply reports of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The code.

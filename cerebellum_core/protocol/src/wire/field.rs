@@ -7,7 +7,8 @@ use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
 };
 
-use super::WIRE_VERSION;
+/// The version of the wire that this code speaks.
+pub const WIRE_VERSION: u64 = 1;
 
 /// The field `v`: always 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,10 +41,18 @@ where
     Option::<T>::deserialize(deserializer)
 }
 
-/// Reads a text by a check, without a copy beside the one that the check keeps.
-pub(super) struct Text<T>(pub(super) fn(&str) -> Result<T, String>);
+/// A text that a field does not take.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{shown:?} is not {asked}")]
+pub struct FieldError {
+    shown: String,
+    asked: &'static str,
+}
 
-impl<T> de::Visitor<'_> for Text<T> {
+/// Reads a text by a check, without a copy beside the one that the check keeps.
+pub(super) struct Text<T, F>(pub(super) fn(&str) -> Result<T, F>);
+
+impl<T, F: fmt::Display> de::Visitor<'_> for Text<T, F> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -65,14 +74,14 @@ macro_rules! checked_text {
             /// Checks and keeps a text.
             ///
             /// # Errors
-            /// A sentence that names the value and what is asked for.
-            pub fn new(text: &str) -> Result<Self, String> {
+            /// The value and what is asked for.
+            pub fn new(text: &str) -> Result<Self, FieldError> {
                 let check: fn(&str) -> bool = $check;
                 if check(text) {
                     Ok(Self(text.to_owned()))
                 } else {
                     let shown: String = text.chars().take(80).collect();
-                    Err(format!(concat!("{:?} is not ", $what), shown))
+                    Err(FieldError { shown, asked: $what })
                 }
             }
 

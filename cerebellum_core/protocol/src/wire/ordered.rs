@@ -2,7 +2,7 @@
 //!
 //! A field that comes before `type` has to be kept aside until the type is known, and serde then keeps
 //! all of them aside, one allocation each. With the type at the front every field goes straight to its
-//! place. What is not written like that is read the general way, which also says what is wrong.
+//! place. What is not written like that is read the general way, which also finds what is wrong.
 
 use serde::{
     de::{
@@ -12,10 +12,33 @@ use serde::{
     Deserialize, Deserializer,
 };
 
-use super::{field::V1, Command, WIRE_VERSION};
+use super::{
+    field::{V1, WIRE_VERSION},
+    frame::Family,
+    Command,
+};
+
+impl Family for Command {
+    const TYPES: &'static [&'static str] = &[
+        "submit",
+        "amend",
+        "cancel",
+        "cancel_all",
+        "flatten",
+        "set_state",
+        "set_limits",
+        "heartbeat",
+        "snapshot",
+        "replay",
+    ];
+
+    fn read(frame: &[u8]) -> serde_json::Result<Self> {
+        command(frame).or_else(|_| serde_json::from_slice(frame))
+    }
+}
 
 /// Reads a frame that is a command in that order; any other frame is an error without meaning.
-pub(super) fn command(frame: &[u8]) -> serde_json::Result<Command> {
+fn command(frame: &[u8]) -> serde_json::Result<Command> {
     let mut deserializer = serde_json::Deserializer::from_slice(frame);
     let command = deserializer.deserialize_map(InOrder)?;
     deserializer.end()?;

@@ -92,7 +92,7 @@ pub struct Snapshot {
     pub ts: u64,
     /// The request it answers.
     pub request_id: RequestId,
-    /// The newest event that this picture includes.
+    /// The newest event that this snapshot includes.
     pub seq: u64,
     /// The state of everything together.
     pub state: TradingState,
