@@ -156,7 +156,7 @@ def plan(spans: list[Path], options: argparse.Namespace) -> list[Job]:
 def forge(job: Job) -> dict[str, Any]:
     """Forge one slot as the command does, and tell what came of it."""
     settings = Settings(
-        workspace=job.out,
+        home=job.out,
         features=FeatureSettings(),
         forge=forge_settings(job.population, job.generations),
     )

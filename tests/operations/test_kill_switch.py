@@ -39,7 +39,7 @@ def workspace(tmp_path_factory):
 
 def crucible(workspace: Workspace, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Give a command in another folder, where every setting is broken."""
-    (folder / "broken.toml").write_text(BROKEN.format(workspace=workspace.path))
+    (folder / "broken.toml").write_text(BROKEN.format(home=workspace.path))
     environment = {name: value for name, value in os.environ.items() if name != "CRUCIBLE_HOME"}
     environment |= {
         "CRUCIBLE_SETTINGS_FILE": str(folder / "broken.toml"),
