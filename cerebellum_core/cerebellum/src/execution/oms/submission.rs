@@ -245,7 +245,7 @@ impl Core {
         } else if !alive && certain {
             self.rates.orders.remove(link);
             if order.cancel_wanted {
-                let text = "it never arrived at the venue and was taken back".to_owned();
+                let text = "it never arrived at the venue and was withdrawn".to_owned();
                 self.transition(link, Transition::Withdrawn { text });
             } else {
                 let text = "it never arrived at the venue inside its time to live".to_owned();
