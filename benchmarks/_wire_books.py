@@ -15,7 +15,7 @@ import websocket
 
 from benchmarks._harness import BenchmarkError
 from benchmarks._wire_stack import venue
-from tests.processes import REPOSITORY, binary
+from tests.support.processes import REPOSITORY, binary
 
 RECORDED = "l2/bybit-v5/bybit_v5_capture_2026-08-09.jsonl.gz"
 PLACES = {"BTCUSDT": [1, 3], "ETHUSDT": [2, 2], "SOLUSDT": [3, 1], "DOGEUSDT": [5, 0]}

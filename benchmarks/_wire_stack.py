@@ -16,7 +16,7 @@ from typing import Any
 import requests
 
 from benchmarks._harness import BenchmarkError
-from tests.processes import REPOSITORY, binary, running, write_keys
+from tests.support.processes import REPOSITORY, binary, running, write_keys
 
 SYMBOLS = "BTCUSDT,ETHUSDT"
 # Limits that do not bind, so that what is measured is the path and not a refusal.

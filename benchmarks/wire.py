@@ -33,7 +33,7 @@ from benchmarks._wire_stack import (
     timing_tool,
     venue,
 )
-from tests.processes import DAY_MS, ORIGIN_MS, REPOSITORY
+from tests.support.processes import DAY_MS, ORIGIN_MS, REPOSITORY
 
 ACKS = 1_000
 SUSTAINED = 3_000
