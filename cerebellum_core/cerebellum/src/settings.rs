@@ -277,25 +277,8 @@ impl Flags {
             socket_address("market", self.market, &run_folder)?,
         ];
         if let Some(metrics) = &self.metrics {
-            let address: std::net::SocketAddr = metrics
-                .parse()
-                .map_err(|_| format!("--metrics {metrics} is not like 127.0.0.1:9100"))?;
-            if !address.ip().is_loopback() {
-                return Err(format!("--metrics {metrics} is not loopback; use 127.0.0.1").into());
-            }
+            require_loopback(metrics)?;
         }
-        let at_least = |name: &str,
-                        value: Option<u32>,
-                        default: u32,
-                        least: u32|
-         -> Result<u32, SettingsError> {
-            let value = value.unwrap_or(default);
-            if value < least {
-                Err(format!("--{name} {value} is too small; use {least} or more").into())
-            } else {
-                Ok(value)
-            }
-        };
         let route = order_route(venue, self.orders)?;
         Ok(Settings {
             venue,
@@ -336,6 +319,29 @@ impl Flags {
             log: self.log.unwrap_or_else(|| "info".to_owned()),
         })
     }
+}
+
+/// Metrics are served to this machine alone.
+fn require_loopback(metrics: &str) -> Result<(), SettingsError> {
+    let address: std::net::SocketAddr =
+        metrics.parse().map_err(|_| format!("--metrics {metrics} is not like 127.0.0.1:9100"))?;
+    if !address.ip().is_loopback() {
+        return Err(format!("--metrics {metrics} is not loopback; use 127.0.0.1").into());
+    }
+    Ok(())
+}
+
+fn at_least(
+    name: &str,
+    value: Option<u32>,
+    default: u32,
+    least: u32,
+) -> Result<u32, SettingsError> {
+    let value = value.unwrap_or(default);
+    if value < least {
+        return Err(format!("--{name} {value} is too small; use {least} or more").into());
+    }
+    Ok(value)
 }
 
 /// The demo has no trade socket.

@@ -162,6 +162,9 @@ impl From<String> for SettingsError {
 /// Longest history of a simulated market.
 pub const MOST_DAYS: u32 = 3_650;
 
+const OWN_TIME: &str = "--market mirror runs at the time of the exchange that it follows; leave \
+     --speed, --stepped, --start and --origin out";
+
 /// Reads and checks all settings.
 ///
 /// # Errors
@@ -182,11 +185,8 @@ pub fn read(flags: Flags) -> Result<Settings, SettingsError> {
     let stepped = flags.stepped.or(file.stepped).unwrap_or(false);
     let candles = flags.candles.or(file.candles);
     let frames = flags.frames.or(file.frames);
-    if market == MarketKind::Replay && candles.is_some() == frames.is_some() {
-        return Err("--market replay needs either --candles DIR with SYMBOL-1m.parquet files or \
-             --frames PATH with recorded frames"
-            .to_owned()
-            .into());
+    if market == MarketKind::Replay {
+        check_replay(candles.is_some(), frames.is_some())?;
     }
     let funding = flags.funding.or(file.funding);
     let instruments = flags.instruments.or(file.instruments);
@@ -196,18 +196,14 @@ pub fn read(flags: Flags) -> Result<Settings, SettingsError> {
             ("--instruments", instruments.as_deref()),
         ])?;
     }
-    let mirror_rest = flags.mirror_rest.or(file.mirror_rest);
-    let mirror_rest = mirror_rest.unwrap_or_else(|| "https://api.bybit.com".to_owned());
-    let mirror_ws = flags.mirror_ws.or(file.mirror_ws);
-    let mirror_ws = mirror_ws.unwrap_or_else(|| "wss://stream.bybit.com".to_owned());
-    check_scheme("--mirror-rest", &mirror_rest, ["http://", "https://"])?;
-    check_scheme("--mirror-ws", &mirror_ws, ["ws://", "wss://"])?;
+    let mirror = mirror_addresses(
+        flags.mirror_rest.or(file.mirror_rest),
+        flags.mirror_ws.or(file.mirror_ws),
+    )?;
     let usual: &[&str] =
         if market == MarketKind::Replay { &[] } else { &["BTCUSDT", "ETHUSDT", "SOLUSDT"] };
-    let symbols: Vec<String> = flags
-        .symbols
-        .or(file.symbols)
-        .unwrap_or_else(|| usual.iter().map(|&s| s.to_owned()).collect());
+    let usual = || usual.iter().map(|&s| s.to_owned()).collect();
+    let symbols: Vec<String> = flags.symbols.or(file.symbols).unwrap_or_else(usual);
     check_symbols(&symbols)?;
     if market != MarketKind::Replay && symbols.is_empty() {
         return Err("--symbols is empty; name at least one like BTCUSDT".into());
@@ -215,25 +211,15 @@ pub fn read(flags: Flags) -> Result<Settings, SettingsError> {
     let reported = market == MarketKind::Mirror || frames.is_some();
     let usual = || if reported && speed < 10.0 { 20 } else { usual_step(speed) };
     let step_ms = flags.step_ms.or(file.step_ms).unwrap_or_else(usual);
-    if !(1..=60_000).contains(&step_ms) || 60_000 % step_ms != 0 {
-        return Err(format!("--step-ms {step_ms} does not divide a minute (60000)").into());
-    }
     let usual_days = if market == MarketKind::Mirror { 3 } else { 30 };
     let history_days = flags.history_days.or(file.history_days).unwrap_or(usual_days);
-    if history_days > MOST_DAYS {
-        return Err(
-            format!("--history-days {history_days} is more than ten years ({MOST_DAYS})").into()
-        );
-    }
+    check_spans(step_ms, history_days)?;
     let (start, origin) = (flags.start.or(file.start), flags.origin.or(file.origin));
     check_times(start, origin)?;
     #[allow(clippy::float_cmp)]
     let own_time = stepped || speed != 1.0 || start.is_some() || origin.is_some();
     if market == MarketKind::Mirror && own_time {
-        return Err("--market mirror runs at the time of the exchange that it follows; leave \
-             --speed, --stepped, --start and --origin out"
-            .to_owned()
-            .into());
+        return Err(OWN_TIME.into());
     }
     let keys = flags
         .keys
@@ -252,7 +238,7 @@ pub fn read(flags: Flags) -> Result<Settings, SettingsError> {
         funding,
         instruments,
         frames,
-        mirror: (mirror_rest, mirror_ws),
+        mirror,
         start,
         origin,
         history_days,
@@ -260,6 +246,39 @@ pub fn read(flags: Flags) -> Result<Settings, SettingsError> {
         id_salt: flags.id_salt.or(file.id_salt).unwrap_or(0),
         address_limit: flags.address_limit.or(file.address_limit).unwrap_or(600),
     })
+}
+
+/// Where a mirrored market is listened to: REST and public socket.
+fn mirror_addresses(
+    rest: Option<String>,
+    ws: Option<String>,
+) -> Result<(String, String), SettingsError> {
+    let rest = rest.unwrap_or_else(|| "https://api.bybit.com".to_owned());
+    let ws = ws.unwrap_or_else(|| "wss://stream.bybit.com".to_owned());
+    check_scheme("--mirror-rest", &rest, ["http://", "https://"])?;
+    check_scheme("--mirror-ws", &ws, ["ws://", "wss://"])?;
+    Ok((rest, ws))
+}
+
+fn check_replay(has_candles: bool, has_frames: bool) -> Result<(), SettingsError> {
+    if has_candles != has_frames {
+        return Ok(());
+    }
+    Err("--market replay needs either --candles DIR with SYMBOL-1m.parquet files or \
+         --frames PATH with recorded frames"
+        .into())
+}
+
+fn check_spans(step_ms: i64, history_days: u32) -> Result<(), SettingsError> {
+    if !(1..=60_000).contains(&step_ms) || 60_000 % step_ms != 0 {
+        return Err(format!("--step-ms {step_ms} does not divide a minute (60000)").into());
+    }
+    if history_days > MOST_DAYS {
+        return Err(
+            format!("--history-days {history_days} is more than ten years ({MOST_DAYS})").into()
+        );
+    }
+    Ok(())
 }
 
 fn read_config(path: Option<&Path>) -> Result<Flags, SettingsError> {

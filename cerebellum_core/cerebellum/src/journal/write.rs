@@ -3,6 +3,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use protocol::wire::{
+    command::Protect,
     event::{Event, FillEvent},
     field::{IntentId, Kind, Side},
 };
@@ -193,11 +194,7 @@ impl Journal {
 
     fn write_order(&self, row: &OrderRow) -> Result<(), JournalError> {
         let order = &row.order;
-        let amend = order.amend.as_ref().map(|amend| {
-            let price = amend.terms.limit_price.as_ref().map(|price| price.as_str());
-            let qty = amend.terms.qty.as_str();
-            json!({"qty": qty, "limit_price": price, "sent": amend.sent}).to_string()
-        });
+        let amend = amend_text(order);
         let status = order.status.as_str();
         let is_open = !order.is_terminal();
         let filled_qty = number_text(order.filled_qty);
@@ -231,13 +228,7 @@ impl Journal {
             )));
         }
         let intent = &order.intent;
-        let protect = match &intent.protect {
-            Some(protect) => Some(
-                serde_json::to_string(protect)
-                    .map_err(|error| JournalError::new(format!("protect: {error}")))?,
-            ),
-            None => None,
-        };
+        let protect = protect_text(intent.protect.as_ref())?;
         self.connection.prepare_cached(INSERT_ORDER)?.execute(params![
             intent.intent_id.as_str(),
             order.link_id,
@@ -245,10 +236,7 @@ impl Journal {
             intent.version.as_str(),
             intent.symbol.as_str(),
             side(intent.side),
-            match intent.kind {
-                Kind::Market => "market",
-                Kind::Limit => "limit",
-            },
+            kind(intent.kind),
             intent.qty.as_str(),
             intent.limit_price.as_ref().map(|price| price.as_str()),
             intent.reduce_only,
@@ -256,10 +244,7 @@ impl Journal {
             integer(intent.ttl_ms),
             protect,
             intent.reason.as_str(),
-            match intent.origin {
-                Origin::Arena => "arena",
-                Origin::Cerebellum => "cerebellum",
-            },
+            origin(intent.origin),
             order.order_id,
             status,
             is_open,
@@ -329,6 +314,36 @@ fn number_text(value: Decimal) -> Cow<'static, str> {
         return Cow::Borrowed("0");
     }
     Cow::Owned(value.normalize().to_string())
+}
+
+/// An amend that is under way, as JSON.
+fn amend_text(order: &Order) -> Option<String> {
+    order.amend.as_ref().map(|amend| {
+        let price = amend.terms.limit_price.as_ref().map(|price| price.as_str());
+        let qty = amend.terms.qty.as_str();
+        json!({"qty": qty, "limit_price": price, "sent": amend.sent}).to_string()
+    })
+}
+
+fn protect_text(protect: Option<&Protect>) -> Result<Option<String>, JournalError> {
+    protect
+        .map(serde_json::to_string)
+        .transpose()
+        .map_err(|error| JournalError::new(format!("protect: {error}")))
+}
+
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Market => "market",
+        Kind::Limit => "limit",
+    }
+}
+
+fn origin(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Arena => "arena",
+        Origin::Cerebellum => "cerebellum",
+    }
 }
 
 fn side(side: Side) -> &'static str {
