@@ -29,16 +29,18 @@ def singularity() -> list[str]:
     """
     logger = get_run_logger()
     context = load_context(logger)
-    done = notice_changes(context)
+    done = []
+    # First, since a slot that cannot be looked at must not keep the others from trading.
+    if not unfinished_runs("arena"):
+        run_deployment("arena/arena", timeout=0, as_subflow=False)
+        done.append("arena started: none was running")
+    done += notice_changes(context)
     for action in plan(context):
         try:
             done.append(carry_out(context, action))
         except (PromotionError, RegistryError, MlflowException) as error:
             # One slot's trouble is no other's; this one is looked at again by the next run.
             logger.warning("%s: not done: %s: %s", action.slot, action.action, error)
-    if not unfinished_runs("arena"):
-        run_deployment("arena/arena", timeout=0, as_subflow=False)
-        done.append("arena started: none was running")
     for line in done:
         logger.info(line)
     return done

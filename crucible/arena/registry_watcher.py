@@ -254,8 +254,12 @@ class RegistryWatcher:
     def _admit(self, active: Active) -> Seated | str:
         """Give a version its seat, or say why it has none."""
         version = active.version
+        known = (version.slot, version.version) in self._loaded
         loaded = self._strategy(version)
         if isinstance(loaded, str):
+            # Whoever took the tag away sees it again: the version is refused as before.
+            if known and version.tags.get(REFUSED) != loaded:
+                self._to_be_published(version, REFUSED, loaded)
             return loaded
         strategy, digest = loaded
         # Tags change under a version that is seated: its proof and its quarantine are asked every time.
@@ -267,7 +271,7 @@ class RegistryWatcher:
         reason = refusal(version, self._requirements.rules, digest, asked_by_arena=True)
         if reason:
             if version.tags.get(REFUSED) != reason:
-                logger.warning("%s version %s %s", version.slot, version.version, reason)
+                self._report(f"{version.slot}@{version.version}", reason)
                 self._to_be_published(version, REFUSED, reason)
             return reason
         if version.tags.get(REFUSED):  # by an arena with other features, or at another venue

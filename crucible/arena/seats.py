@@ -211,6 +211,7 @@ class Seats:
             self._leave(agent, ts)
         else:
             agent.seat = item.seat
+            self._ledger.set_role(agent.name, item.seat.role)
         logger.info("%s is now %s", agent.name, item.seat.role)
 
     # --- out -----------------------------------------------------------------------------------
@@ -282,6 +283,9 @@ class Seats:
         return agent.book.qty == 0
 
     def _dismiss(self, agent: Agent, ts: int) -> None:
+        if agent.seat.role == "draining":
+            # Of who is gone the ledger keeps what it traded as.
+            self._ledger.set_role(agent.name, "production")
         self._ledger.unseat(agent.name, ts)
         del self.agents[agent.name]
         logger.info("%s left", agent.name)

@@ -224,12 +224,12 @@ class LedgerReader:
         return [{**dict(row), "details": json.loads(row["details"])} for row in rows]
 
     def waiting_verdicts(self) -> list[dict[str, Any]]:
-        """Verdicts that were booked and not carried out yet, oldest first."""
-        waiting = set(self._waiting_verdicts())
-        if not waiting:
+        """Verdicts that were booked and not carried out yet, in the order in which they were booked."""
+        places = self._waiting_verdicts()
+        if not places:
             return []
-        found = [row for row in self.verdicts() if (row["ts"], row["agent"]) in waiting]
-        return sorted(found, key=lambda row: (row["ts"], row["agent"]))
+        found = {(row["ts"], row["agent"]): row for row in self.verdicts()}
+        return [found[place] for place in places]
 
     def _waiting_verdicts(self) -> list[tuple[int, str]]:
         return [

@@ -47,7 +47,13 @@ class Job:
         """Read the job of an earlier attempt; None at the first."""
         path = folder / "job.json"
         try:
-            return cls(**json.loads(path.read_text()))
+            values = json.loads(path.read_text())
+            if not isinstance(values, dict):
+                message = f"a {type(values).__name__}"
+                raise TypeError(message)  # noqa: TRY301 - reported below with its path
+            if "living" in values:
+                values["incumbents"] = values.pop("living")
+            return cls(**values)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError) as error:
@@ -59,7 +65,10 @@ class Job:
     def write(self, folder: Path) -> None:
         """Keep the job."""
         make_folder(folder)
-        write_json(folder / "job.json", vars(self))
+        values = dict(vars(self))
+        # The file's own word for them.
+        values["living"] = values.pop("incumbents")
+        write_json(folder / "job.json", values)
 
 
 def published_before(context: Context, slot: str, key: str) -> str:

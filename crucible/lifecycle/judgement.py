@@ -24,6 +24,7 @@ from crucible.lifecycle.context import Context
 from crucible.lifecycle.production import PromotionError
 from crucible.lifecycle.records import Records
 from crucible.lifecycle.replacement import forge_order
+from crucible.locks import HeldError
 from crucible.market.exchange import ExchangeError
 from crucible.market.funding import Funding, FundingError
 from crucible.registry.errors import RegistryError
@@ -70,7 +71,7 @@ def settlements(context: Context, until_ts: int) -> dict[str, Funding]:
                 rates = context.lake.refresh_funding(
                     context.exchange, symbol, start_ms, until_ts + 1
                 )
-            except (ExchangeError, FundingError) as error:
+            except (ExchangeError, FundingError, HeldError) as error:
                 context.log.warning("funding of challengers is charged as known: %s", error)
         found[symbol] = rates
     return found
@@ -89,8 +90,10 @@ def judge_all(
         If the registry does not answer.
     """
     judged = []
+    # Judged once more while its verdict waits, an agent would be culled as often as it was judged.
+    waiting = {row["agent"] for row in ledger.waiting_verdicts()}
     for row in ledger.agents(active=True):
-        if row.since_ts >= ts or row.role == DRAINING:
+        if row.since_ts >= ts or row.role == DRAINING or row.agent in waiting:
             continue
         version = context.registry.version(row.slot, row.version)
         if not is_active(context.registry, row.slot, row.version):
@@ -224,7 +227,7 @@ def carry_out(
     for row in ledger.waiting_verdicts():
         try:
             _carry_out_one(context, row, door, order_replacement)
-        except (RegistryError, MlflowException) as error:
+        except Exception as error:  # noqa: BLE001 - whatever fails for one, the others are judged
             context.log.error(
                 "%s: not carried out yet: %s: %s", row["agent"], row["verdict"], error
             )

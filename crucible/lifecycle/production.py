@@ -154,7 +154,7 @@ def _record(context: Context, change: Deployment) -> None:
     """Write a change that was made; one that cannot be written now is noticed by Singularity."""
     try:
         Records(context.registry).deploy(change)
-    except (MlflowException, RegistryError) as error:
+    except (MlflowException, RegistryError, OSError) as error:  # the last: files to MLflow
         context.log.warning(
             "%s: version %s %s; its record is written later: %s",
             change.slot,

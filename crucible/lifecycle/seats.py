@@ -12,6 +12,8 @@ from typing import Any, Literal
 from crucible.lifecycle.context import Context
 from crucible.lifecycle.turns import ForgeRequest, Past, next_turns
 from crucible.registry.admission import QUARANTINED
+from crucible.registry.errors import RegistryError
+from crucible.registry.version import Version
 from crucible.settings import Slot
 
 
@@ -62,7 +64,7 @@ def plan_seats(context: Context, under_way: Collection[str], now_ts: int | None)
         for place, version in seated.items()
         if QUARANTINED in version.tags
     }
-    refused = {place: context.refusal(version) for place, version in seated.items()}
+    refused = {place: _refusal(context, version) for place, version in seated.items()}
     past = {slot.name: Past.of(registry.ended(slot.name)) for slot in slots}
     actions = fill_seats(
         slots,
@@ -85,6 +87,17 @@ def plan_seats(context: Context, under_way: Collection[str], now_ts: int | None)
         for slot in slots
     ]
     return SeatPlan(actions, rows)
+
+
+def _refusal(context: Context, version: Version) -> str:
+    """Say why a version may not trade; one that cannot be looked up now keeps its seat."""
+    try:
+        return context.refusal(version)
+    except RegistryError as error:
+        context.log.warning(
+            "%s: version %s keeps its seat: %s", version.slot, version.version, error
+        )
+        return ""
 
 
 def fill_seats(

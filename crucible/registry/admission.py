@@ -61,7 +61,10 @@ def refusal(
     if QUARANTINED in version.tags:
         return f"is quarantined: {version.tags[QUARANTINED]}"
     if version.tags.get(REFUSED) and not asked_by_arena:
-        return f"was refused by the arena: {version.tags[REFUSED]}"
+        return (
+            f"was refused by the arena: {version.tags[REFUSED]}; take the tag {REFUSED} away to have "
+            "the arena look again"
+        )
     if not rules.only_proven:
         return ""
     doubt = version.unproven_because if strategy is None else version.doubt_of(strategy)

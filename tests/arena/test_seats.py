@@ -105,6 +105,27 @@ def test_whoever_fails_while_it_is_warmed_is_closed_with_what_it_held_and_others
     assert [row["action"] for row in ledger.decisions(NAME)] == ["quarantine"]
 
 
+def test_the_ledger_knows_who_is_on_the_way_out_and_who_came_back_before_it_was_flat(made):
+    seats, _, _, ledger = made
+
+    def role():
+        return next(row.role for row in ledger.agents() if row.agent == NAME)
+
+    seats.take([seated()], 60_000)
+    seats.agents[NAME].apply_fill(ledger.book_event(fill_event(1, "a")))
+    seats.take([], 120_000)
+    seats.tidy(120_000)
+    assert (seats.agents[NAME].seat.role, role()) == ("draining", "draining")
+    # It is judged again from here on.
+    seats.take([seated()], 180_000)
+    assert (seats.agents[NAME].seat.role, role()) == ("production", "production")
+    seats.take([], 240_000)
+    seats.agents[NAME].apply_fill(ledger.book_event(fill_event(2, "b", side="sell")))
+    seats.tidy(300_000)
+    # Of who is gone the ledger keeps what it traded as.
+    assert (NAME in seats.agents, role()) == (False, "production")
+
+
 def test_who_is_kept_out_stands_in_the_status_file_with_the_reason(made, tmp_path):
     seats, _, reported, ledger = made
     seats.take([seated(error=KeyError("z")), seated("BTCUSDT-gp-2")], 60_000)

@@ -16,6 +16,7 @@ from crucible.lifecycle.production import PromotionError
 from crucible.lifecycle.seats import SeatAction, SeatPlan
 from crucible.operations.workspace import Workspace
 from crucible.settings import Settings
+from crucible.watchtower.verdicts import Verdict
 from tests.support.contexts import context_of
 
 QUARTER = 900_000
@@ -107,17 +108,17 @@ def test_singularity_retires_seats_orders_and_starts_an_arena_where_none_runs(
         SeatAction("forge", "c", None, "the slot is empty"),
     )
     assert flows.singularity.singularity.fn() == [
+        "arena started: none was running",
         "noticed",
         "a: version 1 retired: quarantined: it raised",
         "b: version 2 seated in production: the production seat was empty",
         "c: forge run ordered: the slot is empty",
-        "arena started: none was running",
     ]
     assert [(what, why["decided_by"]) for what, why in orders.changes] == [
         (("a", "1", "retire"), "singularity"),
         (("b", "2", "promote"), "singularity"),
     ]
-    (forge, arena) = orders.runs
+    (arena, forge) = orders.runs
     assert forge[0] == "forge/forge"
     assert forge[1]["parameters"]["only_without_challenger"] is True
     assert forge[1]["flow_run_name"] == "forge c"
@@ -199,6 +200,26 @@ def test_a_cull_is_reported_as_the_event_that_starts_the_forge_run_of_its_replac
     assert event["resource"]["prefect.resource.id"] == f"crucible.agent.{SLOT}"
     # What prefect.yaml puts into the parameters of the forge run.
     assert event["payload"] == {"slot": SLOT, "seed": 7, "reason": "it lost"}
+
+
+def test_what_was_judged_is_booked_counted_and_shown_as_a_table(context, monkeypatch):
+    booked, shown = [], []
+    verdicts = [SimpleNamespace(verdict=Verdict(what, "")) for what in ("keep", "cull", "keep")]
+    for one in verdicts:
+        one.card = SimpleNamespace(ts=QUARTER)
+    monkeypatch.setattr(flows.watchtower.judgement, "due", lambda *_: [QUARTER])
+    monkeypatch.setattr(flows.watchtower.judgement, "settlements", lambda *_: {})
+    monkeypatch.setattr(flows.watchtower.judgement, "record", lambda *_: None)
+    monkeypatch.setattr(flows.watchtower.judgement, "book", lambda *what: booked.append(what[2]))
+    monkeypatch.setattr(flows.watchtower.judgement, "scorecard_rows", lambda rows: [len(rows)])
+    monkeypatch.setattr(flows.watchtower, "judge_all", lambda *_: verdicts)
+    monkeypatch.setattr(
+        flows.watchtower, "create_table_artifact", lambda **given: shown.append(given)
+    )
+    assert flows.watchtower.watchtower.fn() == {"keep": 2, "cull": 1, "promote": 0}
+    assert booked == verdicts
+    assert shown[0]["table"] == [3]
+    assert str(QUARTER) in shown[0]["description"]
 
 
 # --- ingest ----------------------------------------------------------------------------------------

@@ -138,10 +138,44 @@ def test_what_fails_for_one_agent_waits_and_stops_no_other(context, ledger):
     assert ledger.waiting_verdicts() == []
 
 
-def test_a_promotion_that_is_refused_is_not_asked_for_again(context, ledger):
+def test_a_promotion_passes_the_door_once_and_one_that_is_refused_is_not_asked_for_again(
+    context, ledger
+):
+    context.registry.active[SLOT] = {"challenger": "1"}
     book(context, ledger, judged(SLOT, "promote"))
-    carry_out(context, ledger, Door(PromotionError("is not proven")), lambda *_: None)
-    assert ledger.waiting_verdicts() == []
+    door = Door()
+    for _ in range(2):
+        carry_out(context, ledger, door, lambda *_: pytest.fail("nothing was culled"))
+    assert door.passed == [(SLOT, "1", "promote", "it lost", f"1:{QUARTER}")]
+    book(context, ledger, judged(SLOT, "promote", 2 * QUARTER))
+    refused = Door(PromotionError("is not proven"))
+    carry_out(context, ledger, refused, lambda *_: None)
+    assert (refused.errors, ledger.waiting_verdicts()) == ([], [])
+
+
+def test_whoever_was_retired_meanwhile_is_not_promoted(context, ledger):
+    book(context, ledger, judged(SLOT, "promote"))
+    context.registry.active[SLOT] = {"retired": "1"}
+    door = Door()
+    carry_out(context, ledger, door, lambda *_: None)
+    assert (door.passed, ledger.waiting_verdicts()) == ([], [])
+
+
+def test_while_its_verdict_waits_an_agent_is_not_judged_again(context, ledger):
+    for slot in (SLOT, OTHER):
+        ledger.seat(row(slot))
+    book(context, ledger, judged(SLOT, "cull"))
+    carry_out(context, ledger, Door(OSError("MLflow takes no files")), lambda *_: None)
+    assert [one.row.slot for one in judge_all(context, ledger, HOUR, {})] == [OTHER]
+    carry_out(context, ledger, Door(), lambda *_: None)
+    assert len(judge_all(context, ledger, HOUR, {})) == 2
+
+
+def test_who_is_neither_in_production_nor_a_challenger_is_not_judged(context, ledger):
+    for slot in (SLOT, OTHER):
+        ledger.seat(row(slot))
+    context.registry.active[SLOT] = {"production": "2"}
+    assert [one.row.slot for one in judge_all(context, ledger, HOUR, {})] == [OTHER]
 
 
 def test_a_verdict_is_booked_and_logged_once_however_often_its_instant_is_judged(context, ledger):

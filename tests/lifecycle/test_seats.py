@@ -2,9 +2,11 @@
 
 import pytest
 
+from crucible.lifecycle.context import Context
 from crucible.lifecycle.seats import SeatPlan, fill_seats, plan_seats
 from crucible.market.exchange import ExchangeError
 from crucible.registry.admission import QUARANTINED, REFUSED
+from crucible.registry.errors import RegistryError
 from crucible.registry.version import Version
 from crucible.settings import Settings, Slot
 from tests.support.contexts import context_of
@@ -115,6 +117,21 @@ def test_market_time_of_a_venue_that_is_away_is_not_known(tmp_path):
         context_of(tmp_path, exchange=Venue(), _configuration={"symbols": ["B"]}).market_ts()
         is None
     )
+
+
+def test_a_version_that_cannot_be_looked_up_keeps_its_seat_and_stops_no_other_slot(
+    context, monkeypatch
+):
+    def refusal(_context, version):
+        if version.slot == ETH.name:
+            message = "not now"
+            raise RegistryError(message)
+        return ""
+
+    monkeypatch.setattr(Context, "refusal", refusal)
+    context.registry.held = {BTC.name: {"challenger": "1"}, ETH.name: {"production": "1"}}
+    assert wanted(plan_seats(context, [], None))[0] == ("seat", BTC.name)
+    assert ("seat", ETH.name) not in wanted(plan_seats(context, [], None))
 
 
 def test_what_the_arena_has_quarantined_is_retired_and_what_it_refuses_is_replaced(context):

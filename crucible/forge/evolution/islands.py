@@ -118,7 +118,7 @@ class Islands:
     def start(self) -> IslandsState:
         """Give every island its first population: generation 0."""
         count = self.forge_run.settings.islands
-        return self._publish_waiting(tuple(self._advance([None] * count)), ())
+        return self._with_new_row(tuple(self._advance([None] * count)), ())
 
     def advance(self, state: IslandsState) -> IslandsState:
         """Take every island one generation on, and let the best migrate when it is time."""
@@ -129,7 +129,7 @@ class Islands:
                 self.forge_run.merge(island, [islands[number - 1]], settings.migrants)
                 for number, island in enumerate(islands)
             )
-        return self._publish_waiting(islands, state.table)
+        return self._with_new_row(islands, state.table)
 
     def merged(self, state: IslandsState) -> ForgeState:
         """Give the best of all islands as one population, with every trial counted."""
@@ -150,7 +150,7 @@ class Islands:
             state = self.advance(state)
         return self.finish(state)
 
-    def _publish_waiting(
+    def _with_new_row(
         self, islands: tuple[ForgeState, ...], table: tuple[dict[str, Any], ...]
     ) -> IslandsState:
         """Write the generation down, over all islands."""

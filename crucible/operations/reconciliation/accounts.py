@@ -1,6 +1,6 @@
 """One account, kept three times: what each keeper says, and whether they agree to the last unit.
 
-Pure: rows in, books out. Who reads the rows is in `venue_books` and `record_books`.
+Pure: rows in, accounts out. `venue_statement` and `own_accounts` read the rows.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from crucible import sqlite
 from crucible.ledger.reader import LedgerError, LedgerReader
+from crucible.ledger.trades import BookkeepingError
 from crucible.operations.errors import BooksError
 from crucible.operations.reconciliation.accounts import Book, FillRow, FundingRow, book
 
@@ -93,7 +94,7 @@ def open_ledger(path: Path) -> Iterator[LedgerReader | None]:
     try:
         with LedgerReader(path, wait_s=WAIT_S) as ledger:
             yield ledger
-    except (LedgerError, sqlite.Error) as error:
+    except (LedgerError, BookkeepingError, sqlite.Error) as error:
         message = f"{path} cannot be read: {error}"
         raise BooksError(message) from error
 

@@ -238,14 +238,14 @@ def prepare_forge_runs(mlflow_url: str, timeout_s: float = 10.0) -> None:
     found = _experiment(mlflow_url, timeout_s)
     if found is None:
         tags = [{"key": key, "value": value} for key, value in wanted.items()]
-        _publish_waiting(mlflow_url, "create", {"name": EXPERIMENT, "tags": tags}, timeout_s)
+        _post_to_mlflow(mlflow_url, "create", {"name": EXPERIMENT, "tags": tags}, timeout_s)
         return
     held = {tag["key"]: tag["value"] for tag in found.get("tags", [])}
     for key, value in wanted.items():
         # What a person wrote stays; the view is ours, and follows the code.
         if key not in held or (key.startswith("mlflow.sharedViewState.") and held[key] != value):
             body = {"experiment_id": found["experiment_id"], "key": key, "value": value}
-            _publish_waiting(mlflow_url, "set-experiment-tag", body, timeout_s)
+            _post_to_mlflow(mlflow_url, "set-experiment-tag", body, timeout_s)
 
 
 def _experiment(mlflow_url: str, timeout_s: float) -> dict[str, Any] | None:
@@ -261,7 +261,7 @@ def _experiment(mlflow_url: str, timeout_s: float) -> dict[str, Any] | None:
         raise ServerError(message) from error
 
 
-def _publish_waiting(mlflow_url: str, what: str, body: Mapping[str, Any], timeout_s: float) -> None:
+def _post_to_mlflow(mlflow_url: str, what: str, body: Mapping[str, Any], timeout_s: float) -> None:
     try:
         response = httpx.post(
             f"{mlflow_url}/api/2.0/mlflow/experiments/{what}", json=body, timeout=timeout_s
