@@ -1,4 +1,4 @@
-"""The orders in flight keeps one intent per agent in flight, and never forgets one that nobody answered."""
+"""One intent per agent is in flight, and none is ever forgotten that nobody answered."""
 
 from decimal import Decimal
 from random import Random

@@ -4,7 +4,8 @@ import itertools
 
 import pytest
 
-from crucible.lifecycle.admission import refusals, serving
+from crucible.lifecycle.admission import serving
+from crucible.lifecycle.forge_runs import has_challenger
 from crucible.lifecycle.production import Decision, PromotionError, change_production
 from crucible.lifecycle.publishing import MadeBy, offer
 from crucible.registry.admission import QUARANTINED, REFUSED, Rules, refusal
@@ -51,13 +52,16 @@ class Registry:
         self.held = held
         self.proven: set[str] = set()
         self.promoted: list[str] = []
+        self.tags: dict[str, dict[str, str]] = {}
 
     def aliases(self, slot):
         return self.held
 
     def version(self, slot, number):
         proof = Proof(slot, number, "run", digest(FILE), "strict", "s", "d", "c", 1, GATES)
-        return Version(slot, number, "run", {}, proof if number in self.proven else None)
+        return Version(
+            slot, number, "run", self.tags.get(number, {}), proof if number in self.proven else None
+        )
 
     def strategy(self, version):
         return FILE
@@ -114,12 +118,35 @@ def test_on_paper_under_strict_an_unproven_version_takes_no_empty_seat_and_block
     registry = Registry()
     context = strict(tmp_path, registry)
     assert offer(context, registry.version(SLOT, "1"), MadeBy()) == "the challenger"
-    assert (refusals(context, SLOT).keys(), serving(context, SLOT)) == ({"challenger"}, {})
+    assert (registry.held, serving(context, SLOT)) == ({"challenger": "1"}, {})
+    assert has_challenger(context, SLOT) == ""
     registry.proven.add("2")
     reported = offer(context, registry.version(SLOT, "2"), MadeBy("run", "page"))
     assert reported == "in production, since the seat was empty"
     assert registry.held["production"] == "2"
     assert serving(context, SLOT) == {"challenger": "2", "production": "2"}
+    assert "version 2 became its challenger" in has_challenger(context, SLOT)
+
+
+def test_a_proven_version_takes_the_seat_of_one_that_may_not_trade(tmp_path, recorded):
+    registry = Registry(production="1")
+    context = strict(tmp_path, registry)
+    registry.proven.add("2")
+    offer(context, registry.version(SLOT, "2"), MadeBy())
+    assert registry.held["production"] == "2"
+    # One that may not trade takes no seat from it.
+    assert "production" not in offer(context, registry.version(SLOT, "3"), MadeBy())
+    assert registry.held["production"] == "2"
+
+
+def test_a_roll_back_makes_production_what_it_replaced_and_is_recorded_as_one(tmp_path, recorded):
+    registry = Registry(production="2")
+    registry.tags["2"] = {"replaced": "1"}
+    registry.proven |= {"1", "2"}
+    decision = Decision("a person", "it was better before", "key")
+    assert change_production(strict(tmp_path, registry), SLOT, "", "roll back", decision) == "1"
+    assert (registry.promoted, recorded[-1].action) == (["1"], "rolled back")
+    assert (recorded[-1].before, recorded[-1].after) == ("2", "1")
 
 
 @pytest.mark.parametrize(

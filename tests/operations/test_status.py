@@ -33,7 +33,7 @@ def record(workspace: Workspace, **services: dict) -> None:
     )
 
 
-def incumbents(**entry: object) -> dict:
+def alive(**entry: object) -> dict:
     me = Identity.of(os.getpid())
     assert me is not None
     return {**me.to_json(), "state": "up", "address": "", **entry}
@@ -47,13 +47,13 @@ def test_a_home_where_nothing_ran_has_everything_down(workspace: Workspace):
 
 
 def test_a_living_process_is_up_with_its_memory_and_a_dead_one_is_down(workspace: Workspace):
-    dead = incumbents()
+    dead = alive()
     dead["start_ticks"] -= 1000
     record(
         workspace,
-        cerebellum=incumbents(event="ready"),
+        cerebellum=alive(event="ready"),
         arena=dead,
-        worker=incumbents(state="starting"),
+        worker=alive(state="starting"),
     )
 
     found = {service.name: service for service in read_status(workspace).services}
@@ -66,7 +66,7 @@ def test_a_living_process_is_up_with_its_memory_and_a_dead_one_is_down(workspace
 
 
 def test_a_living_process_that_does_not_answer_is_not_called_up(workspace: Workspace):
-    record(workspace, mlflow=incumbents(address="http://127.0.0.1:9"))
+    record(workspace, mlflow=alive(address="http://127.0.0.1:9"))
     (service,) = read_status(workspace).services
     assert service.state == "starting"
 
@@ -82,7 +82,7 @@ def test_agents_are_those_of_the_newest_run(workspace: Workspace):
 
 @pytest.mark.process
 def test_the_command_answers_as_json_at_once_and_imports_nothing_heavy(workspace: Workspace):
-    record(workspace, cerebellum=incumbents())
+    record(workspace, cerebellum=alive())
     code = (
         "import sys; sys.argv = ['crucible', 'status', '--json']\n"
         "from crucible.cli import main\n"

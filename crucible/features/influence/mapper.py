@@ -296,7 +296,7 @@ class InfluenceMapper:
 
 
 def messages(arrays: InfluenceArrays, sources: Matrix, edges: Edges) -> Matrix:
-    """Messages of the trained layer, the arithmetic of its torch-geometric duplicate.
+    """Messages of the trained layer, the arithmetic of its torch-geometric counterpart.
 
     ``gate(quality) * (theta . products + out . tanh(hidden [products, quality] + bias))`` with
     products = coefficients * source returns.

@@ -135,13 +135,12 @@ def evaluate_programs(
     first, last, _ = rows.indices(len(market))
     graph = Graph(programs)
     # A program with the same exits earns the same: it is traded once, whoever asks.
-    duplicates: dict[tuple[int, Exits], int] = {}
+    distinct: dict[tuple[int, Exits], int] = {}
     places = [
-        duplicates.setdefault(pair, len(duplicates))
-        for pair in zip(graph.roots, exits, strict=True)
+        distinct.setdefault(pair, len(distinct)) for pair in zip(graph.roots, exits, strict=True)
     ]
-    graph.roots = [root for root, _ in duplicates]
-    books = Accounts.fresh([each for _, each in duplicates], market, first, last, short=short)
+    graph.roots = [root for root, _ in distinct]
+    books = Accounts.fresh([each for _, each in distinct], market, first, last, short=short)
     for start, members in _by_start(graph, first).items():
         team = threads or os.cpu_count() or 1
         team = max(1, min(team, len(members) * (last - start) // WORTH_A_THREAD))

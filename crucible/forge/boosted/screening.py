@@ -111,7 +111,7 @@ def screen(
         terrain.depths, labels.net_return - usual, labels.end, rows, len(TAILS)
     )
     t_statistic = np.abs(_errors(count, total, squares))
-    trial_count = [
+    ranked = [
         Look(float(best), (column,)) for column, best in enumerate(t_statistic.max(axis=(1, 2)))
     ]
     for place in np.argsort(-t_statistic.max(axis=2), axis=None, kind="stable")[:BASES]:
@@ -125,12 +125,12 @@ def screen(
                 earned = labels.net_return[begun] - usual
                 together = _companions(values[begun], terrain.edges, earned)
                 together[column] = 0.0
-                trial_count += [
+                ranked += [
                     Look(float(together[other]), (column, int(other)))
                     for other in np.flatnonzero(together >= alone + GAIN)
                 ]
-    trial_count.sort(key=lambda look: (-look.t_statistic, look.columns))
-    named = dict.fromkeys(column for look in trial_count for column in look.columns)
+    ranked.sort(key=lambda look: (-look.t_statistic, look.columns))
+    named = dict.fromkeys(column for look in ranked for column in look.columns)
     return np.fromiter(named, np.int64)
 
 

@@ -286,7 +286,7 @@ class ForgeRun:
         return finalists[0]
 
     def _steady_t_statistic(self, finalist: Candidate) -> float:
-        """Lower quartile over a finalist and its moved versions; NaN where itself has no strength.
+        """Lower quartile over a finalist and its moved versions; NaN where itself has none.
 
         A version that trades too little to tell is weaker than any that does.
         """

@@ -19,7 +19,7 @@ ADDRESS_VARIABLES = {"mlflow": "MLFLOW_TRACKING_URI", "prefect": "PREFECT_API_UR
 _PATHS = {"prefect": "/api"}
 
 
-def incumbents(workspace: Workspace, service: str) -> dict[str, Any]:
+def alive_server(workspace: Workspace, service: str) -> dict[str, Any]:
     """Give what ``services.json`` says of a service of this workspace whose process lives.
 
     Raises
@@ -54,7 +54,7 @@ def address_of(workspace: Workspace, service: str) -> str:
     WorkspaceError
         If there is none, or the environment names another one.
     """
-    address = str(incumbents(workspace, service)["address"])
+    address = str(alive_server(workspace, service)["address"])
     refuse_another(workspace, service, address)
     return address
 

@@ -72,7 +72,7 @@ class Identity:
         return {"pid": self.pid, "start_ticks": self.start_ticks, "boot_id": self.boot_id}
 
     def process(self) -> psutil.Process | None:
-        """Give the incumbents process, or None if it has ended."""
+        """Give the living process, or None if it has ended."""
         if not self.alive:
             return None
         try:
