@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::settings_error::SettingsError;
+use protocol::settings_error::SettingsError;
 
 /// The host that a URL names; nothing for one with a user or of another scheme.
 pub(crate) fn host_of(url: &str) -> Option<&str> {

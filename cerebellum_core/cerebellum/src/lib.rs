@@ -27,8 +27,6 @@ pub mod replay_frames;
 pub mod run_folder;
 /// Flags, config file, checks.
 pub mod settings;
-/// Why settings cannot be taken.
-pub mod settings_error;
 /// Logs and metrics.
 pub mod telemetry;
 /// The uplink to the venue.

@@ -3,13 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use protocol::wire::field::Symbol;
+use protocol::{settings_error::SettingsError, wire::field::Symbol};
 use serde::Deserialize;
 
-use crate::{
-    addresses::{host_of, is_loopback, socket_address},
-    settings_error::SettingsError,
-};
+use crate::addresses::{host_of, is_loopback, socket_address};
 
 /// The only hand that touches an exchange: takes intents over ZeroMQ, journals them on disk, sends
 /// them signed to Bybit v5, and publishes what happened.
@@ -210,6 +207,9 @@ pub struct Settings {
     pub log: String,
 }
 
+const REAL_MONEY: &str =
+    "--venue live trades real money; add --i-understand-this-is-real-money if that is meant";
+
 impl Flags {
     /// Reads the `--config` file, if there is one, under the flags.
     ///
@@ -259,10 +259,7 @@ impl Flags {
     pub fn check(self) -> Result<Settings, SettingsError> {
         let venue = self.venue.ok_or("--venue is missing; use paper, demo, testnet or live")?;
         if venue == Venue::Live && !self.i_understand_this_is_real_money {
-            return Err("--venue live trades real money; \
-                        add --i-understand-this-is-real-money if that is meant"
-                .to_owned()
-                .into());
+            return Err(REAL_MONEY.into());
         }
         let (rest, ws, ws_public) = addresses(venue, self.rest, self.ws, self.ws_public)?;
         let journal = self.journal.ok_or("--journal is missing; name a file for the journal")?;
@@ -285,12 +282,7 @@ impl Flags {
             rest,
             ws_trade: (route == OrderRoute::Websocket).then(|| format!("{ws}/v5/trade")),
             leverage: self.leverage.map(leverage).transpose()?,
-            clock_check_ms: u64::from(at_least(
-                "clock-check-ms",
-                self.clock_check_ms,
-                30_000,
-                100,
-            )?),
+            clock_check_ms: at_least("clock-check-ms", self.clock_check_ms, 30_000, 100)?,
             ws_private: format!("{ws}/v5/private"),
             ws_public: format!("{ws_public}/v5/public/linear"),
             keys: self.keys,
@@ -302,20 +294,10 @@ impl Flags {
             deadman_ms: i64::from(self.deadman_ms.unwrap_or(60_000)),
             flatten_on_deadman: self.flatten_on_deadman,
             metrics: self.metrics,
-            stale_after_ms: i64::from(at_least(
-                "stale-after-ms",
-                self.stale_after_ms,
-                10_000,
-                100,
-            )?),
-            ping_ms: u64::from(at_least("ping-ms", self.ping_ms, 10_000, 50)?),
-            dead_after_ms: u64::from(at_least("dead-after-ms", self.dead_after_ms, 25_000, 200)?),
-            receive_window_ms: i64::from(at_least(
-                "receive-window-ms",
-                self.receive_window_ms,
-                5_000,
-                500,
-            )?),
+            stale_after_ms: at_least("stale-after-ms", self.stale_after_ms, 10_000, 100)?,
+            ping_ms: at_least("ping-ms", self.ping_ms, 10_000, 50)?,
+            dead_after_ms: at_least("dead-after-ms", self.dead_after_ms, 25_000, 200)?,
+            receive_window_ms: at_least("receive-window-ms", self.receive_window_ms, 5_000, 500)?,
             log: self.log.unwrap_or_else(|| "info".to_owned()),
         })
     }
@@ -331,17 +313,17 @@ fn require_loopback(metrics: &str) -> Result<(), SettingsError> {
     Ok(())
 }
 
-fn at_least(
+fn at_least<T: From<u32>>(
     name: &str,
     value: Option<u32>,
     default: u32,
     least: u32,
-) -> Result<u32, SettingsError> {
+) -> Result<T, SettingsError> {
     let value = value.unwrap_or(default);
     if value < least {
         return Err(format!("--{name} {value} is too small; use {least} or more").into());
     }
-    Ok(value)
+    Ok(value.into())
 }
 
 /// The demo has no trade socket.

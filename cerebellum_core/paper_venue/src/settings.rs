@@ -5,6 +5,7 @@ use crate::market::instrument::is_symbol;
 use axum::http::uri::Authority;
 use clap::{Parser, ValueEnum};
 use protocol::bybit::decimals;
+use protocol::settings_error::SettingsError;
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -142,28 +143,40 @@ pub struct Settings {
     pub id_salt: u64,
 }
 
-/// A setting that cannot be taken: which one, its value and the next step.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct SettingsError(String);
-
-impl From<&str> for SettingsError {
-    fn from(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-}
-
-impl From<String> for SettingsError {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
-
 /// Longest history of a simulated market.
 pub const MOST_DAYS: u32 = 3_650;
 
 const OWN_TIME: &str = "--market mirror runs at the time of the exchange that it follows; leave \
      --speed, --stepped, --start and --origin out";
+
+impl Flags {
+    /// These flags over those of a file.
+    fn over(self, file: Self) -> Self {
+        Self {
+            rest: self.rest.or(file.rest),
+            allow_host: self.allow_host.or(file.allow_host),
+            market: self.market.or(file.market),
+            seed: self.seed.or(file.seed),
+            speed: self.speed.or(file.speed),
+            stepped: self.stepped.or(file.stepped),
+            keys: self.keys.or(file.keys),
+            symbols: self.symbols.or(file.symbols),
+            candles: self.candles.or(file.candles),
+            funding: self.funding.or(file.funding),
+            instruments: self.instruments.or(file.instruments),
+            frames: self.frames.or(file.frames),
+            mirror_rest: self.mirror_rest.or(file.mirror_rest),
+            mirror_ws: self.mirror_ws.or(file.mirror_ws),
+            start: self.start.or(file.start),
+            origin: self.origin.or(file.origin),
+            history_days: self.history_days.or(file.history_days),
+            step_ms: self.step_ms.or(file.step_ms),
+            address_limit: self.address_limit.or(file.address_limit),
+            id_salt: self.id_salt.or(file.id_salt),
+            config: self.config,
+        }
+    }
+}
 
 /// Reads and checks all settings.
 ///
@@ -171,81 +184,84 @@ const OWN_TIME: &str = "--market mirror runs at the time of the exchange that it
 /// One line that names the setting, its value and what to do.
 pub fn read(flags: Flags) -> Result<Settings, SettingsError> {
     let file = read_config(flags.config.as_deref())?;
-    let address = flags.rest.or(file.rest).unwrap_or_else(|| "127.0.0.1:0".to_owned());
-    let rest = loopback(&address)?;
-    let allow_host = flags.allow_host.or(file.allow_host).unwrap_or_default();
-    if let Some(name) = allow_host.iter().find(|name| name.parse::<Authority>().is_err()) {
-        return Err(format!("--allow-host {name} is not a name like venue.lan:8300").into());
-    }
-    let market = flags.market.or(file.market).unwrap_or(MarketKind::Simulated);
-    let speed = flags.speed.or(file.speed).unwrap_or(1.0);
-    if !(speed.is_finite() && (0.001..=100_000.0).contains(&speed)) {
-        return Err(format!("--speed {speed} is not between 0.001 and 100000").into());
-    }
-    let stepped = flags.stepped.or(file.stepped).unwrap_or(false);
-    let candles = flags.candles.or(file.candles);
-    let frames = flags.frames.or(file.frames);
+    let flags = flags.over(file);
+    let rest = loopback(flags.rest.as_deref().unwrap_or("127.0.0.1:0"))?;
+    let allow_host = flags.allow_host.unwrap_or_default();
+    check_names(&allow_host)?;
+    let market = flags.market.unwrap_or(MarketKind::Simulated);
+    let speed = flags.speed.unwrap_or(1.0);
+    check_speed(speed)?;
+    let stepped = flags.stepped.unwrap_or(false);
     if market == MarketKind::Replay {
-        check_replay(candles.is_some(), frames.is_some())?;
+        check_replay(flags.candles.is_some(), flags.frames.is_some())?;
     }
-    let funding = flags.funding.or(file.funding);
-    let instruments = flags.instruments.or(file.instruments);
-    if candles.is_none() {
+    if flags.candles.is_none() {
         check_unused(&[
-            ("--funding", funding.as_deref()),
-            ("--instruments", instruments.as_deref()),
+            ("--funding", flags.funding.as_deref()),
+            ("--instruments", flags.instruments.as_deref()),
         ])?;
     }
-    let mirror = mirror_addresses(
-        flags.mirror_rest.or(file.mirror_rest),
-        flags.mirror_ws.or(file.mirror_ws),
-    )?;
-    let usual: &[&str] =
-        if market == MarketKind::Replay { &[] } else { &["BTCUSDT", "ETHUSDT", "SOLUSDT"] };
-    let usual = || usual.iter().map(|&s| s.to_owned()).collect();
-    let symbols: Vec<String> = flags.symbols.or(file.symbols).unwrap_or_else(usual);
-    check_symbols(&symbols)?;
-    if market != MarketKind::Replay && symbols.is_empty() {
-        return Err("--symbols is empty; name at least one like BTCUSDT".into());
-    }
-    let reported = market == MarketKind::Mirror || frames.is_some();
-    let usual = || if reported && speed < 10.0 { 20 } else { usual_step(speed) };
-    let step_ms = flags.step_ms.or(file.step_ms).unwrap_or_else(usual);
+    let mirror = mirror_addresses(flags.mirror_rest, flags.mirror_ws)?;
+    let symbols = flags.symbols.unwrap_or_else(|| usual_symbols(market));
+    check_symbols(&symbols, market)?;
+    let reported = market == MarketKind::Mirror || flags.frames.is_some();
+    let usual_step = if reported && speed < 10.0 { 20 } else { usual_step(speed) };
+    let step_ms = flags.step_ms.unwrap_or(usual_step);
     let usual_days = if market == MarketKind::Mirror { 3 } else { 30 };
-    let history_days = flags.history_days.or(file.history_days).unwrap_or(usual_days);
+    let history_days = flags.history_days.unwrap_or(usual_days);
     check_spans(step_ms, history_days)?;
-    let (start, origin) = (flags.start.or(file.start), flags.origin.or(file.origin));
-    check_times(start, origin)?;
+    check_times(flags.start, flags.origin)?;
     #[allow(clippy::float_cmp)]
-    let own_time = stepped || speed != 1.0 || start.is_some() || origin.is_some();
+    let own_time = stepped || speed != 1.0 || flags.start.is_some() || flags.origin.is_some();
     if market == MarketKind::Mirror && own_time {
         return Err(OWN_TIME.into());
     }
-    let keys = flags
-        .keys
-        .or(file.keys)
-        .ok_or("--keys FILE is missing: JSON [{\"key\",\"secret\",\"usdt\"}]")?;
+    let keys = flags.keys.ok_or("--keys FILE is missing: JSON [{\"key\",\"secret\",\"usdt\"}]")?;
     Ok(Settings {
         rest,
         allow_host,
         market,
-        seed: flags.seed.or(file.seed).unwrap_or(1),
+        seed: flags.seed.unwrap_or(1),
         speed,
         stepped,
         keys: read_keys(&keys)?,
         symbols,
-        candles,
-        funding,
-        instruments,
-        frames,
+        candles: flags.candles,
+        funding: flags.funding,
+        instruments: flags.instruments,
+        frames: flags.frames,
         mirror,
-        start,
-        origin,
+        start: flags.start,
+        origin: flags.origin,
         history_days,
         step_ms,
-        id_salt: flags.id_salt.or(file.id_salt).unwrap_or(0),
-        address_limit: flags.address_limit.or(file.address_limit).unwrap_or(600),
+        id_salt: flags.id_salt.unwrap_or(0),
+        address_limit: flags.address_limit.unwrap_or(600),
     })
+}
+
+fn check_names(hosts: &[String]) -> Result<(), SettingsError> {
+    match hosts.iter().find(|name| name.parse::<Authority>().is_err()) {
+        Some(name) => Err(format!("--allow-host {name} is not a name like venue.lan:8300").into()),
+        None => Ok(()),
+    }
+}
+
+fn check_speed(speed: f64) -> Result<(), SettingsError> {
+    if speed.is_finite() && (0.001..=100_000.0).contains(&speed) {
+        return Ok(());
+    }
+    Err(format!("--speed {speed} is not between 0.001 and 100000").into())
+}
+
+/// Symbols where none is named; a replay takes every file.
+fn usual_symbols(market: MarketKind) -> Vec<String> {
+    match market {
+        MarketKind::Replay => Vec::new(),
+        MarketKind::Simulated | MarketKind::Mirror => {
+            ["BTCUSDT", "ETHUSDT", "SOLUSDT"].map(str::to_owned).into()
+        }
+    }
 }
 
 /// Where a mirrored market is listened to: REST and public socket.
@@ -324,7 +340,7 @@ fn check_scheme(name: &str, url: &str, schemes: [&str; 2]) -> Result<(), Setting
     Err(format!("{name} {url} does not begin with {} or {}", schemes[0], schemes[1]).into())
 }
 
-fn check_symbols(symbols: &[String]) -> Result<(), SettingsError> {
+fn check_symbols(symbols: &[String], market: MarketKind) -> Result<(), SettingsError> {
     for (index, symbol) in symbols.iter().enumerate() {
         if !is_symbol(symbol) {
             return Err(format!("--symbols {symbol} is not a symbol like BTCUSDT").into());
@@ -332,6 +348,9 @@ fn check_symbols(symbols: &[String]) -> Result<(), SettingsError> {
         if symbols[..index].contains(symbol) {
             return Err(format!("--symbols names {symbol} twice").into());
         }
+    }
+    if market != MarketKind::Replay && symbols.is_empty() {
+        return Err("--symbols is empty; name at least one like BTCUSDT".into());
     }
     Ok(())
 }

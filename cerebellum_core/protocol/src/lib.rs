@@ -1,7 +1,8 @@
 //! Messages that cross process borders.
 //!
 //! What lives here: the types of the ZeroMQ wire between arena and Cerebellum, and the Bybit v5
-//! types shared by Cerebellum (client) and the paper venue (server). No sockets, no clocks.
+//! types shared by Cerebellum (client) and the paper venue (server), and what both do alike at the
+//! border of a process: its lines, its settings. No sockets, no clocks.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -11,5 +12,7 @@ pub mod bybit;
 pub mod lines;
 /// Who may ask a service on the loopback interface.
 pub mod local_http;
+/// Why the settings of a process cannot be taken.
+pub mod settings_error;
 /// The ZeroMQ wire between arena and Cerebellum.
 pub mod wire;
