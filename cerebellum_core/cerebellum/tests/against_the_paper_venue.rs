@@ -11,6 +11,7 @@ use std::{
 };
 
 use serde_json::{json, Value};
+use tempfile::TempDir;
 
 const INTENT: &str = "01932c07-20c8-7a31-9b1c-5d3f0a8e4b21";
 
@@ -58,6 +59,29 @@ fn until(mut check: impl FnMut() -> bool) {
     }
 }
 
+fn start_venue(binary: &Path, keys: &str) -> Process {
+    let settings = format!("--rest 127.0.0.1:0 --seed 3 --speed 10 --history-days 1 --keys {keys}");
+    start(binary, &settings.split(' ').collect::<Vec<_>>())
+}
+
+/// A folder of a name without blanks, and in it a file of keys.
+fn folder_with_keys() -> (TempDir, String) {
+    let folder = tempfile::Builder::new().prefix("cb-").tempdir_in("/tmp").unwrap();
+    let keys = folder.path().join("keys.json");
+    std::fs::write(&keys, r#"[{"key": "key-1", "secret": "secret-1", "usdt": "100000"}]"#).unwrap();
+    std::fs::set_permissions(&keys, std::fs::Permissions::from_mode(0o600)).unwrap();
+    (folder, keys.to_string_lossy().into_owned())
+}
+
+fn submit(ts: &Value) -> Value {
+    json!({
+        "v": 1, "type": "submit", "ts": ts, "request_id": "s", "intent_id": INTENT, "agent": "a",
+        "version": "v", "symbol": "BTCUSDT", "side": "buy", "kind": "market", "qty": "0.010",
+        "limit_price": null, "reduce_only": false, "ttl_ms": 600_000, "protect": null,
+        "reason": "entry",
+    })
+}
+
 #[test]
 fn an_intent_is_filled_once_although_the_process_is_killed() {
     let ours = PathBuf::from(env!("CARGO_BIN_EXE_cerebellum"));
@@ -67,57 +91,22 @@ fn an_intent_is_filled_once_although_the_process_is_killed() {
         "{} is not built; run cargo build --release --workspace",
         venue_binary.display()
     );
-    let folder = tempfile::Builder::new().prefix("cb-").tempdir_in("/tmp").unwrap();
-    let keys = folder.path().join("keys.json");
-    std::fs::write(&keys, r#"[{"key": "key-1", "secret": "secret-1", "usdt": "100000"}]"#).unwrap();
-    std::fs::set_permissions(&keys, std::fs::Permissions::from_mode(0o600)).unwrap();
-    let text = |path: PathBuf| path.to_string_lossy().into_owned();
-    let (keys, journal, run) =
-        (text(keys), text(folder.path().join("journal.sqlite")), text(folder.path().join("run")));
-    let venue = start(
-        &venue_binary,
-        &[
-            "--rest",
-            "127.0.0.1:0",
-            "--seed",
-            "3",
-            "--speed",
-            "10",
-            "--keys",
-            &keys,
-            "--history-days",
-            "1",
-        ],
-    );
+    let (folder, keys) = folder_with_keys();
+    let inside = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let (journal, run) = (inside("journal.sqlite"), inside("run"));
+    let venue = start_venue(&venue_binary, &keys);
     let (rest, ws) = (venue.ready["rest"].as_str().unwrap(), venue.ready["ws"].as_str().unwrap());
-    let arguments = [
-        "--venue",
-        "paper",
-        "--rest",
-        rest,
-        "--ws",
-        ws,
-        "--keys",
-        &keys,
-        "--journal",
-        &journal,
-        "--symbols",
-        "BTCUSDT",
-        "--run-folder",
-        &run,
-    ];
+    let settings = format!(
+        "--venue paper --rest {rest} --ws {ws} --keys {keys} --journal {journal} \
+         --symbols BTCUSDT --run-folder {run}"
+    );
+    let arguments: Vec<&str> = settings.split(' ').collect();
     let context = zmq::Context::new();
     let plain = |kind: &str| json!({"v": 1, "type": kind, "ts": 0, "request_id": "r"});
-    let mut submit = json!({
-        "v": 1, "type": "submit", "ts": 0, "request_id": "s", "intent_id": INTENT, "agent": "a",
-        "version": "v", "symbol": "BTCUSDT", "side": "buy", "kind": "market", "qty": "0.010",
-        "limit_price": null, "reduce_only": false, "ttl_ms": 600_000, "protect": null,
-        "reason": "entry",
-    });
 
     let first = start(&ours, &arguments);
     let commands = first.ready["commands"].as_str().unwrap().to_owned();
-    submit["ts"] = ask(&context, &commands, &plain("heartbeat"))["ts"].clone();
+    let submit = submit(&ask(&context, &commands, &plain("heartbeat"))["ts"]);
     assert_eq!(ask(&context, &commands, &submit)["status"], "accepted");
     drop(first); // SIGKILL, whatever was under way.
 

@@ -14,10 +14,12 @@ use paper_venue::server::{router, Venue};
 use paper_venue::settings::{self, Flags, MarketKind, Settings};
 use protocol::lines::{complain, print_line, LogLines};
 use std::error::Error;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{signal, SignalKind};
+use tokio::task::JoinHandle;
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
@@ -153,18 +155,17 @@ async fn await_books(venue: &Venue) -> Result<(), Box<dyn Error>> {
     Err("--mirror-ws sent no book of every symbol within 15 seconds; see the log".into())
 }
 
-async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
-    let signals =
-        |kind| signal(kind).map_err(|error| format!("cannot listen for signals: {error}"));
-    let (mut terminate, mut interrupt) =
-        (signals(SignalKind::terminate())?, signals(SignalKind::interrupt())?);
+/// The venue over its market, and the task that follows a mirrored one.
+async fn open_venue(
+    settings: &Settings,
+) -> Result<(Arc<Venue>, Option<JoinHandle<()>>), Box<dyn Error>> {
     let mut mirrored = None;
     let (market, start) = if settings.market == MarketKind::Mirror {
-        let (market, upstream, instruments) = open_mirror(&settings).await?;
+        let (market, upstream, instruments) = open_mirror(settings).await?;
         mirrored = Some((upstream, instruments));
         (market, None)
     } else {
-        open_market(&settings)?
+        open_market(settings)?
     };
     // The clock begins after the history is there, so that nothing is late from the start.
     let first = start.unwrap_or_else(paper_venue::clock::wall_ms);
@@ -178,7 +179,7 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
     let venue = Arc::new(Venue::new(
         exchange,
         clock,
-        settings.keys,
+        settings.keys.clone(),
         settings.step_ms,
         settings.address_limit,
     ));
@@ -188,11 +189,11 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
     if mirror.is_some() {
         await_books(&venue).await?;
     }
-    let listener = tokio::net::TcpListener::bind(settings.rest).await.map_err(|error| {
-        format!("cannot listen on --rest {}: {error}; choose another port", settings.rest)
-    })?;
-    let address =
-        listener.local_addr().map_err(|error| format!("the address got lost: {error}"))?;
+    Ok((venue, mirror))
+}
+
+/// Prints the ready line; returns the market's time in it.
+fn announce(venue: &Venue, address: SocketAddr) -> i64 {
     let (market_ts, symbols) = venue.with(|core| {
         let symbols: Vec<String> =
             core.exchange.instruments().iter().map(|one| one.symbol.clone()).collect();
@@ -207,6 +208,21 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
     });
     // Whoever started us may have gone; the market goes on.
     let _ = print_line(&ready.to_string());
+    market_ts
+}
+
+async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
+    let signals =
+        |kind| signal(kind).map_err(|error| format!("cannot listen for signals: {error}"));
+    let (mut terminate, mut interrupt) =
+        (signals(SignalKind::terminate())?, signals(SignalKind::interrupt())?);
+    let (venue, mirror) = open_venue(&settings).await?;
+    let listener = tokio::net::TcpListener::bind(settings.rest).await.map_err(|error| {
+        format!("cannot listen on --rest {}: {error}; choose another port", settings.rest)
+    })?;
+    let address =
+        listener.local_addr().map_err(|error| format!("the address got lost: {error}"))?;
+    let market_ts = announce(&venue, address);
     tracing::info!(%address, market_ts, speed = settings.speed, "the venue is open");
     let driver = tokio::spawn(Arc::clone(&venue).run());
     let gate = Gate::new(address.port(), &settings.allow_host);

@@ -53,6 +53,32 @@ fn newest(exchange: &Exchange, account: usize, back: usize) -> String {
     number.map_or_else(|| "none".to_owned(), |order| order.id.clone())
 }
 
+/// How a limit order works, and the exits that its fills place: none, whole ones or partial ones.
+fn terms(exchange: &Exchange, buy: bool, ticks: i64, tif: u8, exits: u8) -> Value {
+    let time_in_force = ["GTC", "IOC", "FOK", "PostOnly"][usize::from(tif)];
+    let self_match = ["None", "CancelMaker", "CancelTaker", "CancelBoth"][usize::from(exits % 4)];
+    let mut terms = json!({"timeInForce": time_in_force, "smpType": self_match});
+    if exits >= 4 {
+        let (over, under) = (price(exchange, ticks + 400), price(exchange, (ticks - 400).max(1)));
+        terms["takeProfit"] = json!(if buy { &over } else { &under });
+        terms["stopLoss"] = json!(if buy { &under } else { &over });
+        terms["tpslMode"] = json!(if exits >= 8 { "Partial" } else { "Full" });
+    }
+    terms
+}
+
+/// Exits at a take-profit and a stop-loss, for a part of the position if that has a size.
+fn exits((take_profit, stop_loss): (i64, i64), trail: i64, part: i64) -> Exits {
+    Exits {
+        take_profit: Some(take_profit.max(0)),
+        stop_loss: Some(stop_loss.max(0)),
+        trailing: Some(trail),
+        sizes: (part, part),
+        terms: ExitTerms { partial: part > 0, ..ExitTerms::default() },
+        ..Exits::default()
+    }
+}
+
 fn play(exchange: &mut Exchange, act: &Act, index: usize) {
     let side = |buy: bool| if buy { Side::Buy } else { Side::Sell };
     let qty =
@@ -67,17 +93,8 @@ fn play(exchange: &mut Exchange, act: &Act, index: usize) {
         }
         Act::Limit { account, buy, steps, away, tif, exits } => {
             let ticks = near(exchange, side(buy), away);
-            let tif = ["GTC", "IOC", "FOK", "PostOnly"][usize::from(tif)];
-            let mut more = json!({"timeInForce": tif, "orderLinkId": format!("l{index}")});
-            let smp = ["None", "CancelMaker", "CancelTaker", "CancelBoth"];
-            more["smpType"] = json!(smp[usize::from(exits % 4)]);
-            if exits >= 4 {
-                let (over, under) =
-                    (price(exchange, ticks + 400), price(exchange, (ticks - 400).max(1)));
-                more["takeProfit"] = json!(if buy { &over } else { &under });
-                more["stopLoss"] = json!(if buy { &under } else { &over });
-                more["tpslMode"] = json!(if exits >= 8 { "Partial" } else { "Full" });
-            }
+            let mut more = terms(exchange, buy, ticks, tif, exits);
+            more["orderLinkId"] = json!(format!("l{index}"));
             let _ = exchange.create(
                 account,
                 &limit(side(buy), &qty(exchange, 0, steps), &price(exchange, ticks), more),
@@ -110,15 +127,8 @@ fn play(exchange: &mut Exchange, act: &Act, index: usize) {
         Act::Exits { account, take, stop, trail, part } => {
             let last = exchange.state(0).expect("a pit").last;
             let sign = exchange.accounts()[account].positions[0].size.signum();
-            let exits = Exits {
-                take_profit: Some((last + sign * take).max(0)),
-                stop_loss: Some((last - sign * stop).max(0)),
-                trailing: Some(trail),
-                sizes: (part, part),
-                terms: ExitTerms { partial: part > 0, ..ExitTerms::default() },
-                ..Exits::default()
-            };
-            let _ = exchange.set_exits(account, 0, &exits);
+            let levels = (last + sign * take, last - sign * stop);
+            let _ = exchange.set_exits(account, 0, &exits(levels, trail, part));
         }
         Act::CancelAll { account } => {
             let _ =

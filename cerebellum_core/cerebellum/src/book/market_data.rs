@@ -295,31 +295,7 @@ impl MarketData {
             let (symbol, stale) = (symbol.clone(), false);
             out.push(Outcome::Publish(Market::Stale(Stale { v: V1, ts, symbol, stale, reason })));
         }
-        let (Some(bid), Some(ask)) = (data.ladder.best_bid(), data.ladder.best_ask()) else {
-            // One side is empty: nothing is known about a price.
-            out.push(Outcome::Stale(symbol.clone(), "one side is empty".to_owned()));
-            data.quote = None;
-            return out;
-        };
-        let quote = Quote { bid: data.ladder.price(bid.price), ask: data.ladder.price(ask.price) };
-        if data.quote.as_ref() == Some(&quote) {
-            out.push(Outcome::Time(ts));
-        } else {
-            data.quote = Some(quote.clone());
-            out.push(Outcome::Quote(symbol.clone(), quote.clone(), ts));
-        }
-        if data.top_second != Some(ts / 1000) {
-            data.top_second = Some(ts / 1000);
-            out.push(Outcome::Publish(Market::Top(Top {
-                v: V1,
-                ts,
-                symbol: symbol.clone(),
-                bid: quote.bid.into(),
-                bid_qty: data.ladder.qty(bid.qty).into(),
-                ask: quote.ask.into(),
-                ask_qty: data.ladder.qty(ask.qty).into(),
-            })));
-        }
+        best_prices(symbol, data, ts, &mut out);
         out
     }
 
@@ -370,6 +346,36 @@ impl MarketData {
             out.extend(follow(symbol, data, step));
         }
         Ok(out)
+    }
+}
+
+/// What an updated book tells of its best prices: a quote where they changed, and the top of the book
+/// once a second.
+fn best_prices(symbol: &Symbol, data: &mut SymbolData, ts: u64, out: &mut Vec<Outcome>) {
+    let (Some(bid), Some(ask)) = (data.ladder.best_bid(), data.ladder.best_ask()) else {
+        // One side is empty: nothing is known about a price.
+        out.push(Outcome::Stale(symbol.clone(), "one side is empty".to_owned()));
+        data.quote = None;
+        return;
+    };
+    let quote = Quote { bid: data.ladder.price(bid.price), ask: data.ladder.price(ask.price) };
+    if data.quote.as_ref() == Some(&quote) {
+        out.push(Outcome::Time(ts));
+    } else {
+        data.quote = Some(quote.clone());
+        out.push(Outcome::Quote(symbol.clone(), quote.clone(), ts));
+    }
+    if data.top_second != Some(ts / 1000) {
+        data.top_second = Some(ts / 1000);
+        out.push(Outcome::Publish(Market::Top(Top {
+            v: V1,
+            ts,
+            symbol: symbol.clone(),
+            bid: quote.bid.into(),
+            bid_qty: data.ladder.qty(bid.qty).into(),
+            ask: quote.ask.into(),
+            ask_qty: data.ladder.qty(ask.qty).into(),
+        })));
     }
 }
 

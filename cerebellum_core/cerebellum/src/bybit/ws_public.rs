@@ -85,19 +85,14 @@ async fn session(
             format!("publicTrade.{symbol}"),
             format!("kline.1.{symbol}"),
         ];
-        socket.send(json!({"op": "subscribe", "args": topics}).to_string()).await?;
+        request(&mut socket, "subscribe", &topics).await?;
     }
     data.subscribed(wall_ms());
     let mut reported_up = false;
     let mut next_watch = 0;
     loop {
-        while let Ok((symbol, asked, candles)) = answers.try_recv() {
-            let reached = candles.is_some();
-            let found = candles.unwrap_or_default();
-            let outcomes = data.candles_answered(&symbol, found, asked, reached);
-            if outlets.act(outcomes).is_err() {
-                return Ok(());
-            }
+        if outlets.take_candles(data, answers).is_err() {
+            return Ok(());
         }
         let frame = socket.next(Duration::from_millis(100)).await?;
         let now = wall_ms();
@@ -113,37 +108,67 @@ async fn session(
             next_watch = now + 500;
             outcomes.extend(data.watch(now, setup.stale_after_ms));
         }
-        for outcome in &outcomes {
-            match outcome {
-                Outcome::Resubscribe(symbol) => {
-                    tracing::warn!(%symbol, "book is asked for again");
-                    metrics::counter!("cerebellum_resubscriptions_total").increment(1);
-                    let topic = [format!("orderbook.50.{symbol}")];
-                    socket.send(json!({"op": "unsubscribe", "args": topic}).to_string()).await?;
-                    socket.send(json!({"op": "subscribe", "args": topic}).to_string()).await?;
-                }
-                Outcome::Answer { op, success: false, text } => {
-                    return Err(SessionError::Refused { op: op.clone(), text: text.clone() });
-                }
-                _ => {}
-            }
-        }
+        heed(&mut socket, &outcomes).await?;
         if outlets.act(outcomes).is_err() {
             return Ok(());
         }
         if !reported_up && data.is_whole() {
             reported_up = true;
             back_off.reset();
-            tracing::info!("public streams are up");
-            outlets.up.send_replace(true);
-            if outlets.inbox.send(Input::PublicUp).is_err() {
+            if outlets.report_up().is_err() {
                 return Ok(());
             }
         }
     }
 }
 
+/// Does what outcomes ask of the connection itself: books are subscribed to again, and a subscription
+/// that was refused ends the session.
+async fn heed(socket: &mut Socket, outcomes: &[Outcome]) -> Result<(), SessionError> {
+    for outcome in outcomes {
+        match outcome {
+            Outcome::Resubscribe(symbol) => {
+                tracing::warn!(%symbol, "book is asked for again");
+                metrics::counter!("cerebellum_resubscriptions_total").increment(1);
+                let topic = [format!("orderbook.50.{symbol}")];
+                request(socket, "unsubscribe", &topic).await?;
+                request(socket, "subscribe", &topic).await?;
+            }
+            Outcome::Answer { op, success: false, text } => {
+                return Err(SessionError::Refused { op: op.clone(), text: text.clone() });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+async fn request(socket: &mut Socket, op: &str, topics: &[String]) -> Result<(), SessionError> {
+    Ok(socket.send(json!({"op": op, "args": topics}).to_string()).await?)
+}
+
 impl Outlets {
+    /// Takes in the candles that were asked for and came; fails when the engine is gone.
+    fn take_candles(
+        &self,
+        data: &mut MarketData,
+        answers: &mut mpsc::UnboundedReceiver<Backfill>,
+    ) -> Result<(), ()> {
+        while let Ok((symbol, asked, candles)) = answers.try_recv() {
+            let reached = candles.is_some();
+            let found = candles.unwrap_or_default();
+            self.act(data.candles_answered(&symbol, found, asked, reached))?;
+        }
+        Ok(())
+    }
+
+    /// Reports that all books are whole; fails when the engine is gone.
+    fn report_up(&self) -> Result<(), ()> {
+        tracing::info!("public streams are up");
+        self.up.send_replace(true);
+        self.inbox.send(Input::PublicUp)
+    }
+
     /// Does what the outcomes ask; fails when the engine is gone.
     fn act(&self, outcomes: Vec<Outcome>) -> Result<(), ()> {
         for outcome in outcomes {

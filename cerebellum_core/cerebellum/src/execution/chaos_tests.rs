@@ -1,6 +1,6 @@
 //! A venue that loses, repeats, reorders and delays, against the whole core.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proptest::prelude::*;
 use protocol::wire::{
@@ -199,20 +199,24 @@ proptest! {
         prop_assert_eq!(scenario.core.ledger.fills(), fills as u64);
         prop_assert_eq!(scenario.risks("impossible_transition"), 0);
         prop_assert_eq!(scenario.risks("reconcile_mismatch"), 0);
-        for (at, event) in scenario.events.iter().enumerate() {
-            prop_assert_eq!(event.seq(), at as u64 + 1, "events have a gap");
-        }
-        let mut ended = std::collections::BTreeSet::new();
-        for event in &scenario.events {
-            match event {
-                Event::Order(event) if event.order.status.is_terminal() => {
-                    ended.insert(event.order.order_link_id.clone());
-                }
-                Event::Fill(fill) => {
-                    prop_assert!(!ended.contains(&fill.order_link_id), "a fill after the end");
-                }
-                _ => {}
+        check_events(&scenario.events)?;
+    }
+}
+
+/// Events are numbered without a gap, and no order is filled after its end.
+fn check_events(events: &[Event]) -> Result<(), TestCaseError> {
+    let mut ended = BTreeSet::new();
+    for (at, event) in events.iter().enumerate() {
+        prop_assert_eq!(event.seq(), at as u64 + 1, "events have a gap");
+        match event {
+            Event::Order(event) if event.order.status.is_terminal() => {
+                ended.insert(event.order.order_link_id.clone());
             }
+            Event::Fill(fill) => {
+                prop_assert!(!ended.contains(&fill.order_link_id), "a fill after the end");
+            }
+            _ => {}
         }
     }
+    Ok(())
 }

@@ -6,6 +6,7 @@ use protocol::wire::{
     command::Protect,
     event::{Event, FillEvent},
     field::{IntentId, Kind, Side},
+    DecimalText,
 };
 use rusqlite::params;
 use rust_decimal::Decimal;
@@ -193,42 +194,15 @@ impl Journal {
     }
 
     fn write_order(&self, row: &OrderRow) -> Result<(), JournalError> {
-        let order = &row.order;
-        let amend = amend_text(order);
-        let status = order.status.as_str();
-        let is_open = !order.is_terminal();
-        let filled_qty = number_text(order.filled_qty);
-        let filled_value = number_text(order.filled_value);
-        let close_on_fill = order.close_on_fill.as_ref().map(|reason| reason.as_str());
-        let qty = order.terms.qty.as_str();
-        let limit_price = order.terms.limit_price.as_ref().map(|price| price.as_str());
-        if !row.is_new {
-            let changed = self.connection.prepare_cached(UPDATE_ORDER)?.execute(params![
-                order.intent.intent_id.as_str(),
-                order.order_id,
-                status,
-                is_open,
-                filled_qty,
-                filled_value,
-                order.sends,
-                order.cancel_wanted,
-                order.code,
-                order.text,
-                close_on_fill,
-                qty,
-                limit_price,
-                amend,
-            ])?;
-            if changed == 1 {
-                return Ok(());
-            }
-            return Err(JournalError::new(format!(
-                "journal: order {} has no row to change; run verify-journal",
-                order.link_id
-            )));
+        if row.is_new {
+            self.insert_order(&row.order)
+        } else {
+            self.update_order(&row.order)
         }
+    }
+
+    fn insert_order(&self, order: &Order) -> Result<(), JournalError> {
         let intent = &order.intent;
-        let protect = protect_text(intent.protect.as_ref())?;
         self.connection.prepare_cached(INSERT_ORDER)?.execute(params![
             intent.intent_id.as_str(),
             order.link_id,
@@ -238,28 +212,55 @@ impl Journal {
             side(intent.side),
             kind(intent.kind),
             intent.qty.as_str(),
-            intent.limit_price.as_ref().map(|price| price.as_str()),
+            price_text(intent.limit_price.as_ref()),
             intent.reduce_only,
             integer(intent.ts),
             integer(intent.ttl_ms),
-            protect,
+            protect_text(intent.protect.as_ref())?,
             intent.reason.as_str(),
             origin(intent.origin),
             order.order_id,
-            status,
-            is_open,
-            filled_qty,
-            filled_value,
+            order.status.as_str(),
+            !order.is_terminal(),
+            number_text(order.filled_qty),
+            number_text(order.filled_value),
             order.sends,
             order.cancel_wanted,
             order.code,
             order.text,
-            close_on_fill,
-            qty,
-            limit_price,
-            amend,
+            order.close_on_fill.as_ref().map(|reason| reason.as_str()),
+            order.terms.qty.as_str(),
+            price_text(order.terms.limit_price.as_ref()),
+            amend_text(order),
         ])?;
         Ok(())
+    }
+
+    /// Writes what may change of an order that is on disk.
+    fn update_order(&self, order: &Order) -> Result<(), JournalError> {
+        let changed = self.connection.prepare_cached(UPDATE_ORDER)?.execute(params![
+            order.intent.intent_id.as_str(),
+            order.order_id,
+            order.status.as_str(),
+            !order.is_terminal(),
+            number_text(order.filled_qty),
+            number_text(order.filled_value),
+            order.sends,
+            order.cancel_wanted,
+            order.code,
+            order.text,
+            order.close_on_fill.as_ref().map(|reason| reason.as_str()),
+            order.terms.qty.as_str(),
+            price_text(order.terms.limit_price.as_ref()),
+            amend_text(order),
+        ])?;
+        if changed == 1 {
+            return Ok(());
+        }
+        Err(JournalError::new(format!(
+            "journal: order {} has no row to change; run verify-journal",
+            order.link_id
+        )))
     }
 
     fn write_foreign(&self, execution: &Execution) -> Result<(), JournalError> {
@@ -316,10 +317,14 @@ fn number_text(value: Decimal) -> Cow<'static, str> {
     Cow::Owned(value.normalize().to_string())
 }
 
+fn price_text(price: Option<&DecimalText>) -> Option<&str> {
+    price.map(|price| price.as_str())
+}
+
 /// An amend that is under way, as JSON.
 fn amend_text(order: &Order) -> Option<String> {
     order.amend.as_ref().map(|amend| {
-        let price = amend.terms.limit_price.as_ref().map(|price| price.as_str());
+        let price = price_text(amend.terms.limit_price.as_ref());
         let qty = amend.terms.qty.as_str();
         json!({"qty": qty, "limit_price": price, "sent": amend.sent}).to_string()
     })

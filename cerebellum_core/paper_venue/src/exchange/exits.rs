@@ -45,13 +45,24 @@ impl Exchange {
         symbol: usize,
         exits: &Exits,
     ) -> Result<(), Refusal> {
-        let position = &self.accounts[account].positions[symbol];
-        let size = position.size;
+        let size = self.accounts[account].positions[symbol].size;
         if size == 0 {
             return Err(bad("can not set tp/sl/ts for zero position"));
         }
-        let (tick, step) = (self.instruments()[symbol].tick, self.instruments()[symbol].qty_step);
-        let last = self.states[symbol].last;
+        self.check_sides(symbol, size, exits)?;
+        self.check_prices(symbol, size, exits)?;
+        if exits.terms.partial {
+            self.check_parts(symbol, size, exits)?;
+        } else if self.keeps_all(account, symbol, exits) {
+            return Err(Refusal::new(codes::NOT_MODIFIED, "not modified"));
+        }
+        self.protect(account, symbol, exits);
+        self.settle();
+        Ok(())
+    }
+
+    /// A take-profit lies where the market brings a profit, a stop-loss where it brings a loss.
+    fn check_sides(&self, symbol: usize, size: i64, exits: &Exits) -> Result<(), Refusal> {
         let terms = exits.terms;
         for (name, level, by, above) in [
             ("takeProfit", exits.take_profit, terms.take_profit_by, size > 0),
@@ -67,14 +78,20 @@ impl Exchange {
                 )));
             }
         }
+        Ok(())
+    }
+
+    /// Prices are whole ticks, and a trailing stop begins where it can follow.
+    fn check_prices(&self, symbol: usize, size: i64, exits: &Exits) -> Result<(), Refusal> {
         let prices = [
             exits.take_profit,
             exits.stop_loss,
             exits.trailing,
             exits.starts_at,
-            terms.take_profit_limit,
-            terms.stop_loss_limit,
+            exits.terms.take_profit_limit,
+            exits.terms.stop_loss_limit,
         ];
+        let (tick, last) = (self.instruments()[symbol].tick, self.states[symbol].last);
         if prices.iter().flatten().any(|price| price % tick != 0) {
             return Err(bad("a price of an exit is not a multiple of the tick"));
         }
@@ -84,29 +101,31 @@ impl Exchange {
         if exits.starts_at.is_some_and(|price| price > 0 && (price > last) != (size > 0)) {
             return Err(bad("activePrice lies on the wrong side of the last price"));
         }
-        if exits.terms.partial {
-            let (take, stop) = exits.sizes;
-            for (level, qty) in [(exits.take_profit, take), (exits.stop_loss, stop)] {
-                let asked = level.is_some_and(|price| price > 0);
-                if asked && (qty <= 0 || qty > size.abs() || qty % step != 0) {
-                    return Err(bad("tpSize or slSize is not a part of the position"));
-                }
-            }
-        } else {
-            let kept = |asked: Option<i64>, now: Option<i64>| {
-                asked.is_none_or(|asked| asked == now.unwrap_or(0))
-            };
-            let position = &self.accounts[account].positions[symbol];
-            if kept(exits.take_profit, position.take_profit)
-                && kept(exits.stop_loss, position.stop_loss)
-                && kept(exits.trailing, position.trailing)
-            {
-                return Err(Refusal::new(codes::NOT_MODIFIED, "not modified"));
+        Ok(())
+    }
+
+    /// A partial exit is for whole steps, and for no more than the position.
+    fn check_parts(&self, symbol: usize, size: i64, exits: &Exits) -> Result<(), Refusal> {
+        let step = self.instruments()[symbol].qty_step;
+        let (take, stop) = exits.sizes;
+        for (level, qty) in [(exits.take_profit, take), (exits.stop_loss, stop)] {
+            let asked = level.is_some_and(|price| price > 0);
+            if asked && (qty <= 0 || qty > size.abs() || qty % step != 0) {
+                return Err(bad("tpSize or slSize is not a part of the position"));
             }
         }
-        self.protect(account, symbol, exits);
-        self.settle();
         Ok(())
+    }
+
+    /// Whether a position has every exit that is asked for.
+    fn keeps_all(&self, account: usize, symbol: usize, exits: &Exits) -> bool {
+        let kept = |asked: Option<i64>, now: Option<i64>| {
+            asked.is_none_or(|asked| asked == now.unwrap_or(0))
+        };
+        let position = &self.accounts[account].positions[symbol];
+        kept(exits.take_profit, position.take_profit)
+            && kept(exits.stop_loss, position.stop_loss)
+            && kept(exits.trailing, position.trailing)
     }
 
     /// Places, moves and removes exits of a position.

@@ -235,29 +235,11 @@ impl Exchange {
         owner.pay(booked.profit - fee);
 
         let Some(order) = self.orders.get_mut(&number) else { return 0 };
-        order.filled += qty;
-        order.value += value;
-        order.fee += fee;
-        order.profit += booked.profit;
-        order.updated = now;
-        order.status = if order.filled == order.qty {
-            OrderStatus::Filled
-        } else {
-            OrderStatus::PartiallyFilled
-        };
+        order.fill(qty, value, fee, booked.profit, now);
         let execution = Execution {
             id,
             symbol,
-            order: Some(FilledOrder {
-                id: order.id.clone(),
-                link_id: order.link_id.clone(),
-                price: order.price,
-                qty: order.qty,
-                leaves: order.qty - order.filled,
-                kind: order.kind,
-                stop_type: order.stop_type,
-                create_type: order.create_type,
-            }),
+            order: Some(FilledOrder::from(&*order)),
             side,
             price,
             qty,
@@ -271,10 +253,10 @@ impl Exchange {
             ts: now,
             seq,
         };
-        let filled = order.status == OrderStatus::Filled;
+        let is_done = order.status == OrderStatus::Filled;
         self.changes.filled(number, account, symbol, Box::new(execution.clone()));
         self.accounts[account].executions.push(execution);
-        if filled {
+        if is_done {
             self.retire(number);
         }
         let size = self.accounts[account].positions[symbol].size;

@@ -188,6 +188,20 @@ impl Order {
         }
     }
 
+    /// Adds a fill: its steps, its value, its fee, and what it closed before that.
+    pub fn fill(&mut self, qty: i64, value: Decimal, fee: Decimal, profit: Decimal, now: i64) {
+        self.filled += qty;
+        self.value += value;
+        self.fee += fee;
+        self.profit += profit;
+        self.updated = now;
+        self.status = if self.filled == self.qty {
+            OrderStatus::Filled
+        } else {
+            OrderStatus::PartiallyFilled
+        };
+    }
+
     /// Ends it unfilled or partly filled.
     pub fn end(&mut self, cancel_type: &'static str, reason: &'static str, now: i64) {
         self.status = if self.status == OrderStatus::Untriggered {
@@ -255,4 +269,19 @@ pub struct FilledOrder {
     pub stop_type: &'static str,
     /// Who made it.
     pub create_type: &'static str,
+}
+
+impl From<&Order> for FilledOrder {
+    fn from(order: &Order) -> Self {
+        Self {
+            id: order.id.clone(),
+            link_id: order.link_id.clone(),
+            price: order.price,
+            qty: order.qty,
+            leaves: order.qty - order.filled,
+            kind: order.kind,
+            stop_type: order.stop_type,
+            create_type: order.create_type,
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::order::{Execution, Order};
 use super::Exchange;
+use crate::market::instrument::Instrument;
 use protocol::bybit::enums::{OrderStatus, OrderType};
 use protocol::bybit::rows::{CoinRow, ExecutionRow, OrderRow, PositionRow, WalletRow};
 use rust_decimal::Decimal;
@@ -17,6 +18,36 @@ fn shown(value: Decimal) -> String {
     value.round_dp(SHOWN).normalize().to_string()
 }
 
+/// The limit of an order; zero for one that takes any price.
+fn limit_price(order: &Order, instrument: &Instrument) -> String {
+    match order.kind {
+        OrderType::Limit => instrument.price(order.price),
+        OrderType::Market if order.price > 0 => instrument.price(order.price),
+        OrderType::Market => "0".to_owned(),
+    }
+}
+
+/// The mean price of an order's fills; empty without one.
+fn average_price(order: &Order, instrument: &Instrument) -> String {
+    if order.filled == 0 {
+        String::new()
+    } else {
+        shown(order.value / instrument.exact_qty(order.filled))
+    }
+}
+
+/// Whether an order's exits are for a part of the position or for all of it; empty where it has none.
+fn exit_mode(order: &Order) -> &'static str {
+    let exits = order.take_profit.is_some() || order.stop_loss.is_some();
+    if order.terms.partial {
+        "Partial"
+    } else if exits || order.trigger.is_some() {
+        "Full"
+    } else {
+        ""
+    }
+}
+
 impl Exchange {
     /// An order's row; `stream` adds what only the private stream carries.
     #[must_use]
@@ -24,33 +55,21 @@ impl Exchange {
         let instrument = &self.instruments()[order.symbol];
         let optional =
             |price: Option<i64>| price.map_or_else(String::new, |price| instrument.price(price));
-        let average = if order.filled == 0 {
-            String::new()
-        } else {
-            shown(order.value / instrument.exact_qty(order.filled))
-        };
-        let price = match order.kind {
-            OrderType::Limit => instrument.price(order.price),
-            OrderType::Market if order.price > 0 => instrument.price(order.price),
-            OrderType::Market => "0".to_owned(),
-        };
         let leaves = order.leaves();
-        let conditional = order.trigger.is_some();
         let follows = order.trail.is_none_or(|trail| trail.starts_at.is_none());
-        let exits = order.take_profit.is_some() || order.stop_loss.is_some();
         OrderRow {
             category: stream.then(|| "linear".to_owned()),
             order_id: order.id.clone(),
             order_link_id: order.link_id.clone(),
             symbol: instrument.symbol.clone(),
-            price,
+            price: limit_price(order, instrument),
             qty: instrument.qty(order.qty),
             side: order.side.as_str().to_owned(),
             order_status: order.status.as_str().to_owned(),
             create_type: order.create_type.to_owned(),
             cancel_type: order.cancel_type.to_owned(),
             reject_reason: order.reject_reason.to_owned(),
-            avg_price: average,
+            avg_price: average_price(order, instrument),
             leaves_qty: if leaves == 0 { "0".to_owned() } else { instrument.qty(leaves) },
             leaves_value: plain(instrument.exact_price(order.price) * instrument.exact_qty(leaves)),
             cum_exec_qty: instrument.qty(order.filled),
@@ -73,14 +92,7 @@ impl Exchange {
             close_on_trigger: order.close_on_trigger,
             smp_type: order.self_match.as_str().to_owned(),
             smp_order_id: order.met.clone(),
-            tpsl_mode: if order.terms.partial {
-                "Partial"
-            } else if exits || conditional {
-                "Full"
-            } else {
-                ""
-            }
-            .to_owned(),
+            tpsl_mode: exit_mode(order).to_owned(),
             tp_limit_price: optional(order.terms.take_profit_limit),
             sl_limit_price: optional(order.terms.stop_loss_limit),
             created_time: order.created.to_string(),

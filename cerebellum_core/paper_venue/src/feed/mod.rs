@@ -145,9 +145,8 @@ impl Feed {
 
     /// Sends everybody what happened since the last time.
     pub fn flush(&mut self, exchange: &mut Exchange, hub: &mut Hub) {
-        let notices = exchange.drain();
         let mut trades: Vec<Vec<Value>> = vec![Vec::new(); self.shown.len()];
-        let mut notices = notices.into_iter().peekable();
+        let mut notices = exchange.drain().into_iter().peekable();
         while let Some(notice) = notices.next() {
             match notice {
                 Notice::Trade { symbol, point, rising, seq, row } => {
@@ -167,19 +166,13 @@ impl Feed {
                     self.show_closed(exchange, hub, &closed);
                 }
                 Notice::Execution(account, execution) => {
-                    let mut rows = vec![exchange.execution_row(&execution, true)];
-                    let mut fast = vec![fast_row(exchange, &execution)];
+                    let mut executions = vec![execution];
                     while let Some(Notice::Execution(_, execution)) = notices.next_if(
                         |next| matches!(next, Notice::Execution(other, _) if *other == account),
                     ) {
-                        rows.push(exchange.execution_row(&execution, true));
-                        fast.push(fast_row(exchange, &execution));
+                        executions.push(execution);
                     }
-                    self.whisper(exchange, hub, account, "execution", &rows);
-                    let fast: Vec<Value> = fast.into_iter().flatten().collect();
-                    if !fast.is_empty() && hub.listens(account, "execution.fast") {
-                        self.whisper(exchange, hub, account, "execution.fast", &fast);
-                    }
+                    self.show_executions(exchange, hub, account, &executions);
                 }
                 Notice::Order(account, order) => {
                     let mut rows = vec![exchange.order_row(&order, true)];
@@ -208,12 +201,35 @@ impl Feed {
         }
         show_trades(exchange, hub, &mut trades);
         for symbol in 0..self.shown.len() {
-            let name = exchange.instruments()[symbol].symbol.clone();
-            if DEPTHS.iter().any(|depth| hub.wanted(&format!("orderbook.{depth}.{name}"))) {
-                self.show_book(exchange, hub, symbol);
-            }
-            self.show_candle(exchange, hub, symbol);
-            self.show_ticker(exchange, hub, symbol, &format!("tickers.{name}"));
+            self.show_symbol(exchange, hub, symbol);
+        }
+    }
+
+    /// A symbol as it stands after everything that happened.
+    fn show_symbol(&mut self, exchange: &mut Exchange, hub: &mut Hub, symbol: usize) {
+        let name = exchange.instruments()[symbol].symbol.clone();
+        if DEPTHS.iter().any(|depth| hub.wanted(&format!("orderbook.{depth}.{name}"))) {
+            self.show_book(exchange, hub, symbol);
+        }
+        self.show_candle(exchange, hub, symbol);
+        self.show_ticker(exchange, hub, symbol, &format!("tickers.{name}"));
+    }
+
+    /// An account's executions that came at once, in the usual stream and in the fast one.
+    fn show_executions(
+        &mut self,
+        exchange: &Exchange,
+        hub: &mut Hub,
+        account: usize,
+        executions: &[Box<Execution>],
+    ) {
+        let rows: Vec<_> =
+            executions.iter().map(|execution| exchange.execution_row(execution, true)).collect();
+        self.whisper(exchange, hub, account, "execution", &rows);
+        let fast: Vec<Value> =
+            executions.iter().filter_map(|execution| fast_row(exchange, execution)).collect();
+        if !fast.is_empty() && hub.listens(account, "execution.fast") {
+            self.whisper(exchange, hub, account, "execution.fast", &fast);
         }
     }
 

@@ -66,38 +66,8 @@ pub fn answer(core: &mut Core, venue: &Venue, account: usize, path: &str, body: 
         "/v5/execution/list" => executions(&core.exchange, account, fields),
         "/v5/position/list" => positions(&core.exchange, account, fields),
         "/v5/account/wallet-balance" => wallet(&core.exchange, account, fields),
-        "/v5/account/info" => Ok(json!({
-            "unifiedMarginStatus": 5,
-            "marginMode": "REGULAR_MARGIN",
-            "isMasterTrader": false,
-            "spotHedgingStatus": "OFF",
-            "dcpStatus": "OFF",
-            "timeWindow": 10,
-            "smpGroup": 0,
-            "updatedTime": core.exchange.now().to_string(),
-        })),
-        "/v5/user/query-api" => Ok(json!({
-            "id": account.to_string(),
-            "note": "paper",
-            "apiKey": venue.keys.get(account).map_or("", |opening| opening.key.as_str()),
-            "readOnly": 0,
-            "secret": "",
-            "permissions": {"ContractTrade": ["Order", "Position"], "Derivatives": ["DerivativesTrade"]},
-            "ips": ["*"],
-            "type": 1,
-            "deadlineDay": 90,
-            "expiredAt": "2099-01-01T00:00:00Z",
-            "createdAt": "2024-01-01T00:00:00Z",
-            "unified": 0,
-            "uta": 1,
-            "userID": account + 1,
-            "inviterID": 0,
-            "vipLevel": "No VIP",
-            "mktMakerLevel": "0",
-            "affiliateID": 0,
-            "isMaster": true,
-            "parentUid": "0",
-        })),
+        "/v5/account/info" => Ok(account_info(core.exchange.now())),
+        "/v5/user/query-api" => Ok(key_info(venue, account)),
         "/v5/account/fee-rate" => public::fee_rates(core, fields),
         // ccxt asks for it when it loads markets; nothing can be paid in or out here.
         "/v5/asset/coin/query-info" => {
@@ -107,6 +77,44 @@ pub fn answer(core: &mut Core, venue: &Venue, account: usize, path: &str, body: 
         }
         _ => Err(Refusal::new(codes::ROUTE, format!("route {path} not found"))),
     }
+}
+
+fn account_info(now: i64) -> Value {
+    json!({
+        "unifiedMarginStatus": 5,
+        "marginMode": "REGULAR_MARGIN",
+        "isMasterTrader": false,
+        "spotHedgingStatus": "OFF",
+        "dcpStatus": "OFF",
+        "timeWindow": 10,
+        "smpGroup": 0,
+        "updatedTime": now.to_string(),
+    })
+}
+
+fn key_info(venue: &Venue, account: usize) -> Value {
+    json!({
+        "id": account.to_string(),
+        "note": "paper",
+        "apiKey": venue.keys.get(account).map_or("", |opening| opening.key.as_str()),
+        "readOnly": 0,
+        "secret": "",
+        "permissions": {"ContractTrade": ["Order", "Position"], "Derivatives": ["DerivativesTrade"]},
+        "ips": ["*"],
+        "type": 1,
+        "deadlineDay": 90,
+        "expiredAt": "2099-01-01T00:00:00Z",
+        "createdAt": "2024-01-01T00:00:00Z",
+        "unified": 0,
+        "uta": 1,
+        "userID": account + 1,
+        "inviterID": 0,
+        "vipLevel": "No VIP",
+        "mktMakerLevel": "0",
+        "affiliateID": 0,
+        "isMaster": true,
+        "parentUid": "0",
+    })
 }
 
 /// Whether a list of coins, by commas, has the only one that there is; an empty list has all.

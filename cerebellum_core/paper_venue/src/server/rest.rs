@@ -29,68 +29,83 @@ pub async fn handle(
         let refusal = Refusal::new(codes::IP_LIMIT, "access too frequent, please try again later");
         return (StatusCode::FORBIDDEN, respond(Err(refusal), None)).into_response();
     }
-    let raw = uri.query().unwrap_or("");
-    let query = read_query(raw);
     let path = uri.path();
     if let Some(name) = path.strip_prefix("/v5/market/").filter(|_| method == Method::GET) {
-        let request = Request {
-            endpoint: "market",
-            account: None,
-            symbol: symbol_of(&query),
-            channel: "rest",
-        };
-        let ask = |core: &mut Core| match public::answer(core, name, &query) {
-            Some(answer) => respond(answer, None),
-            None => not_found(path),
-        };
-        return carry_out(&venue, &tap, &request, ask).await;
+        return answer_market(&venue, &tap, &uri, name).await;
     }
-    let Some((bucket, limit)) = private::bucket(method.as_str(), path) else {
+    let Some(bucket) = private::bucket(method.as_str(), path) else {
         return unknown(&method, path);
     };
-    let is_get = method == Method::GET;
-    if is_get && !body.is_empty() {
-        let refusal = Refusal::new(codes::PARAMETER, "a GET request must not have a body");
-        return (StatusCode::FORBIDDEN, respond(Err(refusal), None)).into_response();
+    match read_private(&venue, &method, &uri, &headers, &body) {
+        Ok((account, asked)) => answer_private(&venue, &tap, path, bucket, account, &asked).await,
+        Err((status, refusal)) => (status, respond(Err(refusal), None)).into_response(),
     }
-    let signed = if is_get { raw.as_bytes() } else { &body };
-    let account = match sender(&venue, &headers, signed) {
-        Ok(account) => account,
-        Err((status, refusal)) => {
-            return (status, respond(Err(refusal), None)).into_response();
-        }
+}
+
+async fn answer_market(venue: &Venue, tap: &Tap, uri: &Uri, name: &str) -> Response {
+    let query = read_query(uri.query().unwrap_or(""));
+    let request =
+        Request { endpoint: "market", account: None, symbol: symbol_of(&query), channel: "rest" };
+    let ask = |core: &mut Core| match public::answer(core, name, &query) {
+        Some(answer) => respond(answer, None),
+        None => not_found(uri.path()),
     };
-    let asked = if is_get {
-        query
-    } else {
-        match serde_json::from_slice::<Value>(&body) {
-            Ok(value) if value.is_object() => value,
-            _ => {
-                let refusal =
-                    Refusal::new(codes::PARAMETER, "params error: the body is not a JSON object");
-                return respond(Err(refusal), None);
-            }
+    carry_out(venue, tap, &request, ask).await
+}
+
+/// The account that sent a private request, and what it asks; else the status and the refusal.
+fn read_private(
+    venue: &Venue,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Result<(usize, Value), (StatusCode, Refusal)> {
+    let raw = uri.query().unwrap_or("");
+    if method == Method::GET {
+        if !body.is_empty() {
+            let refusal = Refusal::new(codes::PARAMETER, "a GET request must not have a body");
+            return Err((StatusCode::FORBIDDEN, refusal));
         }
-    };
+        return Ok((sender(venue, headers, raw.as_bytes())?, read_query(raw)));
+    }
+    let account = sender(venue, headers, body)?;
+    match serde_json::from_slice::<Value>(body) {
+        Ok(value) if value.is_object() => Ok((account, value)),
+        _ => {
+            let text = "params error: the body is not a JSON object";
+            Err((StatusCode::OK, Refusal::new(codes::PARAMETER, text)))
+        }
+    }
+}
+
+async fn answer_private(
+    venue: &Venue,
+    tap: &Tap,
+    path: &str,
+    bucket: (&'static str, usize),
+    account: usize,
+    asked: &Value,
+) -> Response {
     let request = Request {
-        endpoint: bucket,
+        endpoint: bucket.0,
         account: Some(account),
-        symbol: symbol_of(&asked),
+        symbol: symbol_of(asked),
         channel: "rest",
     };
     let ask = |core: &mut Core| {
         if let Some(path) = batch::single(path) {
-            return match batch::answer(core, &venue, &request, path, (bucket, limit), &asked) {
+            return match batch::answer(core, venue, &request, path, bucket, asked) {
                 (Ok((rows, outcomes)), allowance) => {
                     respond_with(Ok(rows), &outcomes, Some(allowance))
                 }
                 (Err(refusal), allowance) => respond(Err(refusal), Some(allowance)),
             };
         }
-        let (answer, allowance) = limited(core, &venue, &request, path, (bucket, limit), &asked);
+        let (answer, allowance) = limited(core, venue, &request, path, bucket, asked);
         respond(answer, Some(allowance))
     };
-    carry_out(&venue, &tap, &request, ask).await
+    carry_out(venue, tap, &request, ask).await
 }
 
 /// Answers a request that is for no path, or for one by another method.

@@ -25,15 +25,7 @@ impl Core {
                 self.settle_readiness();
             }
             Input::PrivateUp => self.private_up(),
-            Input::PrivateDown => {
-                if self.audit.connected {
-                    let text = "the private stream is down; entries wait until it is back";
-                    self.alarm("disconnected", text.to_owned(), None, None);
-                }
-                self.audit.connected = false;
-                self.audit.private_up = false;
-                self.audit.pulling = false;
-            }
+            Input::PrivateDown => self.private_down(),
             Input::CreateReply { link_id, outcome } => self.create_reply(&link_id, outcome),
             Input::CancelReply { link_id, outcome } => self.cancel_reply(&link_id, outcome),
             Input::AmendReply { link_id, outcome } => self.amend_reply(&link_id, outcome),
@@ -41,23 +33,7 @@ impl Core {
                 self.order_seen(seen, false);
                 self.drive_exits(None);
             }
-            Input::Executions { executions, pulled } => {
-                for execution in &executions {
-                    self.execution(execution);
-                }
-                self.audit.pulled |= pulled;
-                self.audit.pulling &= !pulled;
-                // Rows of a stream report that nothing older is missing only once its pull is done.
-                if self.audit.pulled {
-                    let newest = executions.iter().map(|execution| execution.exec_ts).max();
-                    self.executions.newest_ts = self.executions.newest_ts.max(newest);
-                }
-                self.settle_funding();
-                if pulled {
-                    self.settle_readiness();
-                }
-                self.drive_exits(None);
-            }
+            Input::Executions { executions, pulled } => self.executed(&executions, pulled),
             Input::Asked { link_id, seen, executions, complete } => {
                 self.asked(&link_id, seen, executions, complete);
                 self.drive_exits(None);
@@ -79,6 +55,35 @@ impl Core {
             }
             _ => {}
         }
+    }
+
+    fn private_down(&mut self) {
+        if self.audit.connected {
+            let text = "the private stream is down; entries wait until it is back";
+            self.alarm("disconnected", text.to_owned(), None, None);
+        }
+        self.audit.connected = false;
+        self.audit.private_up = false;
+        self.audit.pulling = false;
+    }
+
+    /// Books executions: rows of the stream, or the answer to a pull of what was missed.
+    fn executed(&mut self, executions: &[Execution], pulled: bool) {
+        for execution in executions {
+            self.execution(execution);
+        }
+        self.audit.pulled |= pulled;
+        self.audit.pulling &= !pulled;
+        // Rows of a stream report that nothing older is missing only once its pull is done.
+        if self.audit.pulled {
+            let newest = executions.iter().map(|execution| execution.exec_ts).max();
+            self.executions.newest_ts = self.executions.newest_ts.max(newest);
+        }
+        self.settle_funding();
+        if pulled {
+            self.settle_readiness();
+        }
+        self.drive_exits(None);
     }
 
     fn asked(

@@ -32,6 +32,38 @@ impl Die {
     }
 }
 
+/// What becomes of a request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It never arrives.
+    Lost,
+    /// It arrives when its answer is given up for lost.
+    Late,
+    /// It is done, and the answer is lost.
+    Unanswered,
+    /// It is to be sent again later.
+    PutOff,
+    /// It is done and answered.
+    Well,
+}
+
+impl Fate {
+    fn of(roll: u64) -> Self {
+        match roll {
+            0 => Self::Lost,
+            1 => Self::Late,
+            2 => Self::Unanswered,
+            3 => Self::PutOff,
+            _ => Self::Well,
+        }
+    }
+}
+
+/// What is reported of a connection that broke.
+fn cut() -> String {
+    "cut".to_owned()
+}
+
 /// One order at the venue.
 pub(in crate::execution) struct Held {
     pub(in crate::execution) order: CreateOrder,
@@ -170,6 +202,34 @@ impl Venue {
         }
     }
 
+    fn answer_create(
+        &mut self,
+        order: &CreateOrder,
+        fate: Fate,
+        now: i64,
+        die: &mut Die,
+    ) -> CreateOutcome {
+        match fate {
+            Fate::Lost | Fate::Late => CreateOutcome::Ambiguous { text: cut() },
+            Fate::PutOff => CreateOutcome::NotExecuted { retry_at: now + 50, text: cut() },
+            _ if !self.create(order, die) => CreateOutcome::Landed,
+            Fate::Unanswered => CreateOutcome::Ambiguous { text: cut() },
+            Fate::Well => CreateOutcome::Accepted { order_id: format!("o-{}", order.link_id) },
+        }
+    }
+
+    /// What became of an order, as far as every place where it is asked for answers.
+    fn look_up(&self, link_id: String, fate: Fate) -> Input {
+        let complete = !matches!(fate, Fate::Lost | Fate::Late);
+        let of_order = |row: &&Execution| complete && row.link_id == link_id;
+        Input::Asked {
+            seen: self.row(&link_id).filter(|_| complete),
+            executions: self.executions.iter().filter(of_order).cloned().collect(),
+            complete,
+            link_id,
+        }
+    }
+
     /// Does what was asked, with a fault picked by a die; returns the answer.
     pub(in crate::execution) fn serve(
         &mut self,
@@ -178,56 +238,38 @@ impl Venue {
         die: &mut Die,
         faults: bool,
     ) -> Option<Input> {
-        // 0: lost; 1: late; 2: done, and the answer lost; 3: put off; else well.
-        let fate = if faults { die.roll(9) } else { 9 };
-        let lost = || "cut".to_owned();
+        let fate = if faults { Fate::of(die.roll(9)) } else { Fate::Well };
         let at = now + i64::try_from(die.roll(3_000)).unwrap();
-        if fate == 1 {
+        if fate == Fate::Late {
             self.late.push((at, effect.clone()));
         }
         Some(match effect {
-            Effect::Create(order) => {
-                let link_id = order.link_id.clone();
-                let outcome = match fate {
-                    0 | 1 => CreateOutcome::Ambiguous { text: lost() },
-                    3 => CreateOutcome::NotExecuted { retry_at: now + 50, text: lost() },
-                    _ if !self.create(&order, die) => CreateOutcome::Landed,
-                    2 => CreateOutcome::Ambiguous { text: lost() },
-                    _ => CreateOutcome::Accepted { order_id: format!("o-{link_id}") },
-                };
-                Input::CreateReply { link_id, outcome }
-            }
+            Effect::Create(order) => Input::CreateReply {
+                link_id: order.link_id.clone(),
+                outcome: self.answer_create(&order, fate, now, die),
+            },
             Effect::Amend { link_id, qty, price, .. } => {
                 let outcome = match fate {
-                    0 | 1 => AmendOutcome::Ambiguous { text: lost() },
-                    3 => AmendOutcome::NotExecuted { retry_at: now + 50, text: lost() },
+                    Fate::Lost | Fate::Late => AmendOutcome::Ambiguous { text: cut() },
+                    Fate::PutOff => AmendOutcome::NotExecuted { retry_at: now + 50, text: cut() },
                     _ if !self.amend(&link_id, qty.as_ref(), price.as_ref()) => {
                         AmendOutcome::Refused { text: "110001".to_owned() }
                     }
-                    2 => AmendOutcome::Ambiguous { text: lost() },
-                    _ => AmendOutcome::Accepted,
+                    Fate::Unanswered => AmendOutcome::Ambiguous { text: cut() },
+                    Fate::Well => AmendOutcome::Accepted,
                 };
                 Input::AmendReply { link_id, outcome }
             }
             Effect::Cancel { link_id, .. } => {
                 let outcome = match fate {
-                    0 | 1 | 3 => CancelOutcome::Retry { text: lost() },
-                    _ if !self.cancel(&link_id) => CancelOutcome::Gone { text: lost() },
-                    2 => CancelOutcome::Retry { text: lost() },
-                    _ => CancelOutcome::Accepted,
+                    Fate::Lost | Fate::Late | Fate::PutOff => CancelOutcome::Retry { text: cut() },
+                    _ if !self.cancel(&link_id) => CancelOutcome::Gone { text: cut() },
+                    Fate::Unanswered => CancelOutcome::Retry { text: cut() },
+                    Fate::Well => CancelOutcome::Accepted,
                 };
                 Input::CancelReply { link_id, outcome }
             }
-            Effect::Ask { link_id, .. } => {
-                let complete = fate > 1;
-                let of_order = |row: &&Execution| complete && row.link_id == link_id;
-                Input::Asked {
-                    seen: self.row(&link_id).filter(|_| complete),
-                    executions: self.executions.iter().filter(of_order).cloned().collect(),
-                    complete,
-                    link_id,
-                }
-            }
+            Effect::Ask { link_id, .. } => self.look_up(link_id, fate),
             Effect::PullExecutions { .. } => {
                 Input::Executions { executions: self.executions.clone(), pulled: true }
             }
