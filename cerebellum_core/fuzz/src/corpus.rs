@@ -95,6 +95,27 @@ pub const PAPER: [&str; 30] = [
     r#"{"door":"fault","body":{"kind":"gap","symbol":"BTCUSDT","count":2}}"#,
 ];
 
+/// Examples that cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum CorpusError {
+    /// They cannot be read.
+    #[error("{folder}: {source}")]
+    Unreadable {
+        /// Where they lie.
+        folder: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// One of them is no JSON.
+    #[error("{file}: {source}")]
+    Json {
+        /// Its file.
+        file: String,
+        /// Why not.
+        source: serde_json::Error,
+    },
+}
+
 /// Texts as inputs.
 #[must_use]
 pub fn texts(list: &[&str]) -> Vec<Vec<u8>> {
@@ -105,9 +126,10 @@ pub fn texts(list: &[&str]) -> Vec<Vec<u8>> {
 ///
 /// # Errors
 /// The folder or file that cannot be read.
-pub fn vectors() -> Result<Vec<Vec<u8>>, String> {
+pub fn vectors() -> Result<Vec<Vec<u8>>, CorpusError> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../protocol/vectors");
-    let reported = |error: std::io::Error| format!("{}: {error}", folder.display());
+    let reported =
+        |source| CorpusError::Unreadable { folder: folder.display().to_string(), source };
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(&folder).map_err(reported)? {
         paths.push(entry.map_err(reported)?.path());
@@ -119,7 +141,7 @@ pub fn vectors() -> Result<Vec<Vec<u8>>, String> {
         .map(|path| {
             let text = std::fs::read_to_string(path).map_err(reported)?;
             let value: Value = serde_json::from_str(&text)
-                .map_err(|error| format!("{}: {error}", path.display()))?;
+                .map_err(|source| CorpusError::Json { file: path.display().to_string(), source })?;
             Ok(value.to_string().into_bytes())
         })
         .collect()

@@ -7,6 +7,8 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+/// What is found.
+pub mod broken;
 /// Examples to begin with.
 pub mod corpus;
 /// Changes of bytes and of JSON values.
@@ -55,7 +57,7 @@ pub fn fuzz(target: &Target, examples: &[Vec<u8>], runs: u64, seed: u64) -> Repo
                 }
                 continue;
             }
-            Ok(Err(broken)) => broken,
+            Ok(Err(broken)) => broken.to_string(),
             Err(panic) => {
                 parse = (target.begin)();
                 let text = panic.downcast_ref::<String>().map(String::as_str);

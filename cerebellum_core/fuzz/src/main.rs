@@ -8,6 +8,7 @@ use std::{
 
 use clap::Parser;
 use fuzz::{
+    corpus::CorpusError,
     fuzz,
     targets::{Target, TARGETS},
 };
@@ -90,10 +91,29 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(broken))
 }
 
+/// Why examples cannot be written.
+#[derive(Debug, thiserror::Error)]
+enum WriteError {
+    /// There are none.
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
+    /// Their folder cannot be written to.
+    #[error("{folder}: {source}")]
+    Folder {
+        /// Which.
+        folder: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Nobody takes what is printed.
+    #[error("standard output: {0}")]
+    Output(std::io::Error),
+}
+
 /// Writes one file an example; those of a stream are also written as one, so that it can be followed.
-fn write_corpus(target: &Target, folder: &Path) -> Result<(), String> {
+fn write_corpus(target: &Target, folder: &Path) -> Result<(), WriteError> {
     let folder = folder.join(target.name);
-    let reported = |error: std::io::Error| format!("{}: {error}", folder.display());
+    let reported = |source| WriteError::Folder { folder: folder.display().to_string(), source };
     std::fs::create_dir_all(&folder).map_err(reported)?;
     let mut inputs = (target.examples)()?;
     if target.stream {
@@ -102,6 +122,5 @@ fn write_corpus(target: &Target, folder: &Path) -> Result<(), String> {
     for (number, input) in inputs.iter().enumerate() {
         std::fs::write(folder.join(format!("example-{number:04}")), input).map_err(reported)?;
     }
-    print_line(&format!("{:8} {} examples", target.name, inputs.len()))
-        .map_err(|error| format!("standard output: {error}"))
+    print_line(&format!("{:8} {} examples", target.name, inputs.len())).map_err(WriteError::Output)
 }

@@ -23,10 +23,13 @@ use protocol::wire::{decode, encode, field::Symbol, Command, Event, Family, Mark
 use serde::{de::DeserializeOwned, Serialize};
 use serde_json::Value;
 
-use crate::corpus;
+use crate::{
+    broken::Broken,
+    corpus::{self, CorpusError},
+};
 
 /// Reads one input: the kind of outcome, or the promise that was broken.
-pub type Parse = Box<dyn FnMut(&[u8]) -> Result<String, String>>;
+pub type Parse = Box<dyn FnMut(&[u8]) -> Result<String, Broken>>;
 
 /// Something that parses.
 pub struct Target {
@@ -37,7 +40,7 @@ pub struct Target {
     /// Whether it remembers: an input of libFuzzer is then several, one a line.
     pub stream: bool,
     /// Its examples.
-    pub examples: fn() -> Result<Vec<Vec<u8>>, String>,
+    pub examples: fn() -> Result<Vec<Vec<u8>>, CorpusError>,
 }
 
 impl Target {
@@ -112,7 +115,7 @@ pub const TARGETS: [Target; 10] = [
         name: "paper",
         begin: || {
             let mut probe = Probe::default();
-            Box::new(move |input| probe.take(input))
+            Box::new(move |input| Ok(probe.take(input)?))
         },
         stream: true,
         examples: || Ok(corpus::texts(&corpus::PAPER)),
@@ -136,9 +139,9 @@ pub fn longest(name: &str) -> usize {
 ///
 /// # Errors
 /// The promise that was broken, or that there is no target of that name.
-pub fn once(name: &str, input: &[u8]) -> Result<(), String> {
+pub fn once(name: &str, input: &[u8]) -> Result<(), Broken> {
     let target = TARGETS.iter().find(|target| target.name == name);
-    let target = target.ok_or_else(|| format!("there is no fuzz target {name}"))?;
+    let target = target.ok_or_else(|| Broken::NoTarget(name.to_owned()))?;
     let mut parse = (target.begin)();
     if target.stream {
         return input.split(|byte| *byte == b'\n').try_for_each(|line| parse(line).map(drop));
@@ -166,23 +169,23 @@ fn kind(error: &str) -> String {
 /// family reads, the general way reads just so.
 fn message<T: DeserializeOwned + Serialize + Family + PartialEq>(
     input: &[u8],
-) -> Result<String, String> {
+) -> Result<String, Broken> {
     let first: T = match decode(input) {
         Ok(message) => message,
         Err(fault) => return Ok(kind(&format!("{:?} {}", fault.code, fault.text))),
     };
     match serde_json::from_slice::<T>(input) {
         Ok(general) if general == first => {}
-        Ok(_) => return Err("the quick way reads something else than the general way".to_owned()),
-        Err(error) => return Err(format!("the general way refuses what was accepted: {error}")),
+        Ok(_) => return Err(Broken::ReadDifferently),
+        Err(error) => return Err(Broken::RefusedByOne(error)),
     }
-    let text = encode(&first).map_err(|fault| format!("accepted but not written: {fault}"))?;
-    let again: T = decode(&text).map_err(|fault| format!("written but not read: {fault}"))?;
-    let twice = encode(&again).map_err(|fault| format!("read again but not written: {fault}"))?;
+    let text = encode(&first).map_err(Broken::NotWritten)?;
+    let again: T = decode(&text).map_err(Broken::NotRead)?;
+    let twice = encode(&again).map_err(Broken::NotWrittenAgain)?;
     if text != twice {
-        return Err(format!("{} became {}", show(&text), show(&twice)));
+        return Err(Broken::Changed { first: show(&text), second: show(&twice) });
     }
-    let value: Value = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+    let value: Value = serde_json::from_slice(&text)?;
     finite(&value)?;
     Ok(format!("ok {}", value.get("type").and_then(Value::as_str).unwrap_or("?")))
 }
@@ -191,10 +194,10 @@ fn show(text: &[u8]) -> String {
     String::from_utf8_lossy(text).into_owned()
 }
 
-fn finite(value: &Value) -> Result<(), String> {
+fn finite(value: &Value) -> Result<(), Broken> {
     match value {
         Value::Number(number) if number.as_f64().is_none_or(|number| !number.is_finite()) => {
-            Err(format!("{number} is not finite and was accepted"))
+            Err(Broken::NotFinite(number.clone()))
         }
         Value::Array(list) => list.iter().try_for_each(finite),
         Value::Object(fields) => fields.values().try_for_each(finite),
@@ -202,7 +205,7 @@ fn finite(value: &Value) -> Result<(), String> {
     }
 }
 
-fn rest(input: &[u8]) -> Result<String, String> {
+fn rest(input: &[u8]) -> Result<String, Broken> {
     let (code, result) = match read_envelope(input) {
         Ok(envelope) => envelope,
         Err(error) => return Ok(kind(&error.to_string())),
@@ -210,7 +213,7 @@ fn rest(input: &[u8]) -> Result<String, String> {
     let Some(Value::Array(list)) = result.get("list").cloned() else {
         return Ok(format!("ok {} without a list", code.signum()));
     };
-    let symbol = Symbol::new("BTCUSDT").map_err(|error| error.to_string())?;
+    let symbol = Symbol::new("BTCUSDT")?;
     let mut outcomes = Vec::new();
     for value in list.into_iter().take(4) {
         let mut report = |name: &str, read: Result<(), ReadError>| {
@@ -249,11 +252,11 @@ fn public() -> Parse {
         let mut kinds: Vec<String> = Vec::new();
         for outcome in outcomes {
             let name = match &outcome {
-                Outcome::Publish(market) => message::<Market>(
-                    &encode(market).map_err(|fault| format!("published: {fault}"))?,
-                )?,
+                Outcome::Publish(market) => {
+                    message::<Market>(&encode(market).map_err(Broken::NotPublished)?)?
+                }
                 Outcome::Quote(_, quote, _) if quote.bid >= quote.ask => {
-                    return Err(format!("a crossed quote: {quote:?}"));
+                    return Err(Broken::Crossed(format!("{quote:?}")));
                 }
                 Outcome::Stale(_, why) => kind(why),
                 other => format!("{other:?}").chars().take_while(|c| c.is_alphabetic()).collect(),
@@ -266,7 +269,7 @@ fn public() -> Parse {
     })
 }
 
-fn private(input: &[u8]) -> Result<String, String> {
+fn private(input: &[u8]) -> Result<String, Broken> {
     let Ok(text) = std::str::from_utf8(input) else { return Ok("error no UTF-8".to_owned()) };
     let (inputs, fault) = ws_private::inputs(text, &Traded::default(), &Unreadable::default());
     let fault = fault.map(|(place, error)| kind(&format!("{place} {error}")));
@@ -274,9 +277,9 @@ fn private(input: &[u8]) -> Result<String, String> {
     Ok(format!("{head} {} {}", inputs.len().min(3), fault.unwrap_or_default()))
 }
 
-fn trade(input: &[u8]) -> Result<String, String> {
+fn trade(input: &[u8]) -> Result<String, Broken> {
     let Ok(text) = std::str::from_utf8(input) else { return Ok("error no UTF-8".to_owned()) };
-    let keys = Keys::new("fuzzing-key", "fuzzing-secret").map_err(|error| error.to_string())?;
+    let keys = Keys::new("fuzzing-key", "fuzzing-secret")?;
     let frame = match TradeFrame::read(text, &keys) {
         Ok(frame) => frame,
         Err(error) => return Ok(kind(&error.to_string())),
@@ -288,15 +291,18 @@ fn trade(input: &[u8]) -> Result<String, String> {
     Ok(format!("ok {} {}", name(format!("{created:?}")), name(format!("{cancelled:?}"))))
 }
 
-fn files(input: &[u8]) -> Result<String, String> {
+fn files(input: &[u8]) -> Result<String, Broken> {
     let Ok(text) = std::str::from_utf8(input) else { return Ok("error no UTF-8".to_owned()) };
     let limits = match Limits::parse(text) {
         Ok(limits) => {
-            let written = toml::to_string(&limits).map_err(|error| format!("limits: {error}"))?;
-            let again = Limits::parse(&written)
-                .map_err(|error| format!("limits written but not read: {error}: {written}"))?;
+            let written = toml::to_string(&limits).map_err(Broken::LimitsNotWritten)?;
+            let again = match Limits::parse(&written) {
+                Ok(again) => again,
+                Err(source) => return Err(Broken::LimitsNotRead { source, written }),
+            };
             if again != limits {
-                return Err(format!("limits {limits:?} became {again:?}"));
+                let (first, second) = (format!("{limits:?}"), format!("{again:?}"));
+                return Err(Broken::LimitsChanged { first, second });
             }
             "ok limits".to_owned()
         }
@@ -305,7 +311,7 @@ fn files(input: &[u8]) -> Result<String, String> {
     let settings = match toml::from_str::<Flags>(text) {
         Ok(flags) => match flags.check() {
             Ok(settings) if settings.venue == cerebellum::settings::Venue::Live => {
-                return Err("a file alone turned real money on".to_owned());
+                return Err(Broken::RealMoney);
             }
             Ok(_) => "ok settings".to_owned(),
             Err(error) => kind(&error.to_string()),

@@ -1,6 +1,6 @@
 //! One format, one verdict: the table of files that Python's tests read as well.
 
-use paper_venue::market::{candle_file, funding};
+use paper_venue::market::{candle_file, file_error::FileError, funding};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ fn cases() -> PathBuf {
 }
 
 /// The columns of a file by name, or why it is refused.
-fn read(case: &Value) -> Result<Vec<(&'static str, Vec<f64>)>, String> {
+fn read(case: &Value) -> Result<Vec<(&'static str, Vec<f64>)>, FileError> {
     let path = cases().join(case["file"].as_str().expect("a file"));
     #[allow(clippy::cast_precision_loss)]
     let floats = |times: Vec<i64>| times.into_iter().map(|ts| ts as f64).collect();
@@ -43,7 +43,8 @@ fn a_file_is_taken_to_the_last_digit_or_refused_as_everywhere() {
     for case in all {
         let name = case["name"].as_str().expect("a name");
         let path = cases().join(case["file"].as_str().expect("a file"));
-        match (read(case), case["verdict"].as_str()) {
+        let outcome = read(case).map_err(|error| error.to_string());
+        match (outcome, case["verdict"].as_str()) {
             (Ok(columns), Some("accepted")) => {
                 for (column, values) in &columns {
                     if Some(values.len()) != case["rows"].as_u64().map(|rows| rows as usize) {

@@ -2,6 +2,7 @@
 
 use super::candle::MINUTE_MS;
 use super::columns::{guarded, Table};
+use super::file_error::{refused, FileError, FileFault, RowFault};
 use super::plausible::{
     implausible_steps, implausible_year, LARGEST_PRICE, LARGEST_VOLUME, LEAST_PRICE,
 };
@@ -23,8 +24,7 @@ pub struct Columns {
 ///
 /// # Errors
 /// A line that names the file, the row and what is wrong with it.
-pub fn read(path: &Path) -> Result<Columns, String> {
-    let reported = |what: String| format!("{}: {what}", path.display());
+pub fn read(path: &Path) -> Result<Columns, FileError> {
     let names: Vec<&str> = std::iter::once("ts").chain(NAMES).collect();
     let columns = guarded(|| {
         let table = Table::open(path, "candles", &names)?;
@@ -33,9 +33,9 @@ pub fn read(path: &Path) -> Result<Columns, String> {
             *into = table.numbers(name)?;
         }
         Ok(columns)
-    })
-    .map_err(reported)?;
-    check(&columns).map_err(reported)?;
+    });
+    let columns = columns.map_err(|error| FileFault::from(error).of(path))?;
+    check(&columns).map_err(|fault| fault.of(path))?;
     Ok(columns)
 }
 
@@ -43,56 +43,64 @@ pub fn read(path: &Path) -> Result<Columns, String> {
 ///
 /// # Errors
 /// The first bad row, and what is wrong with it.
-pub fn check(columns: &Columns) -> Result<(), String> {
+pub fn check(columns: &Columns) -> Result<(), FileFault> {
     let times = &columns.times;
     if times.is_empty() {
-        return Err("no candles".to_owned());
+        return Err(FileFault::NoCandles);
     }
     let rows = times.len();
     if columns.values.iter().any(|column| column.len() != rows) {
-        return Err("columns have different numbers of rows".to_owned());
+        return Err(FileFault::Uneven);
     }
-    let refuse = |row: usize, what: String| Err(format!("row {row} (ts {}): {what}", times[row]));
-    if let Some((row, what)) = implausible_year(times) {
-        return refuse(row, what);
+    let refuse = |row: usize, fault: RowFault| Err(refused(times, row, fault));
+    if let Some((row, implausible)) = implausible_year(times) {
+        return refuse(row, implausible.into());
     }
     if let Some(row) = (1..rows).find(|row| times[*row] <= times[row - 1]) {
-        return refuse(row, format!("time is not after the row before: {}", times[row]));
+        return refuse(row, RowFault::NotAfter(times[row]));
     }
     if let Some(row) = times.iter().position(|ts| ts % MINUTE_MS != 0) {
-        return refuse(row, format!("time is not on the candle grid: {}", times[row]));
+        return refuse(row, RowFault::OffGrid(times[row]));
     }
-    for (name, column) in NAMES.iter().zip(&columns.values) {
-        if let Some(row) = column.iter().position(|value| !value.is_finite()) {
-            return refuse(row, format!("{name} is not finite: {}", column[row]));
-        }
-        let price = *name != "volume";
-        let low = |value: &f64| if price { *value <= 0.0 } else { *value < 0.0 };
-        if let Some(row) = column.iter().position(low) {
-            let what = if price { "not positive" } else { "negative" };
-            return refuse(row, format!("{name} is {what}: {}", column[row]));
-        }
-        let plausible = if price { LEAST_PRICE..=LARGEST_PRICE } else { 0.0..=LARGEST_VOLUME };
-        if let Some(row) = column.iter().position(|value| !plausible.contains(value)) {
-            let what = if price {
-                "no plausible price (1e-12 to 1e12)"
-            } else {
-                "not plausible (at most 1e18)"
-            };
-            return refuse(row, format!("{name} is {what}: {}", column[row]));
+    for (name, column) in NAMES.into_iter().zip(&columns.values) {
+        if let Some((row, fault)) = implausible_value(name, column) {
+            return refuse(row, fault);
         }
     }
     let [opens, highs, lows, closes, _] = &columns.values;
     if let Some(row) = (0..rows).find(|row| highs[*row] < opens[*row].max(closes[*row])) {
-        return refuse(row, format!("high is below the body: {}", highs[row]));
+        return refuse(row, RowFault::HighBelowBody(highs[row]));
     }
     if let Some(row) = (0..rows).find(|row| lows[*row] > opens[*row].min(closes[*row])) {
-        return refuse(row, format!("low is above the body: {}", lows[row]));
+        return refuse(row, RowFault::LowAboveBody(lows[row]));
     }
     match implausible_steps(times) {
-        Some((row, what)) => refuse(row, what),
+        Some((row, implausible)) => refuse(row, implausible.into()),
         None => Ok(()),
     }
+}
+
+/// The first value that a column of that name never holds: its row, and what is wrong with it.
+fn implausible_value(name: &'static str, column: &[f64]) -> Option<(usize, RowFault)> {
+    if let Some(row) = column.iter().position(|value| !value.is_finite()) {
+        return Some((row, RowFault::NotFinite { name, value: column[row] }));
+    }
+    if name == "volume" {
+        return implausible_volume(column);
+    }
+    if let Some(row) = column.iter().position(|price| *price <= 0.0) {
+        return Some((row, RowFault::NotPositive { name, value: column[row] }));
+    }
+    let row = column.iter().position(|price| !(LEAST_PRICE..=LARGEST_PRICE).contains(price))?;
+    Some((row, RowFault::ImplausiblePrice { name, value: column[row] }))
+}
+
+fn implausible_volume(column: &[f64]) -> Option<(usize, RowFault)> {
+    if let Some(row) = column.iter().position(|volume| *volume < 0.0) {
+        return Some((row, RowFault::NegativeVolume(column[row])));
+    }
+    let row = column.iter().position(|volume| *volume > LARGEST_VOLUME)?;
+    Some((row, RowFault::ImplausibleVolume(column[row])))
 }
 
 #[cfg(test)]
@@ -110,10 +118,10 @@ mod tests {
     fn a_row_that_is_not_a_candle_is_refused_by_name() {
         const MINUTE: i64 = 1_746_372_780_000;
         assert!(check(&candle(MINUTE, 1.0)).is_ok());
-        let broken = check(&candle(MINUTE + 1_000, 1.0)).expect_err("not a minute");
+        let broken = check(&candle(MINUTE + 1_000, 1.0)).expect_err("not a minute").to_string();
         assert!(broken.contains("row 0") && broken.contains("1746372781000"), "{broken}");
         for volume in [-1.0, f64::NAN, f64::INFINITY] {
-            let refused = check(&candle(MINUTE, volume)).expect_err("no volume");
+            let refused = check(&candle(MINUTE, volume)).expect_err("no volume").to_string();
             assert!(refused.contains("volume"), "{refused}");
         }
     }

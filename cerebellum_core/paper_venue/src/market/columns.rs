@@ -1,6 +1,7 @@
 //! Columns of a Parquet file, with every fault named: nothing is ever rounded or guessed.
 
 use super::plausible::MOST_ROWS;
+use super::table_error::{ColumnError, TableError};
 use parquet::basic::{Compression, ConvertedType, LogicalType, TimeUnit, Type as Physical};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::DataType;
@@ -22,12 +23,12 @@ pub struct Table {
 ///
 /// # Errors
 /// Those of `read`, and that a page is broken.
-pub fn guarded<T>(read: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+pub fn guarded<T>(read: impl FnOnce() -> Result<T, TableError>) -> Result<T, TableError> {
     let usual = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
     let outcome = panic::catch_unwind(AssertUnwindSafe(read));
     panic::set_hook(usual);
-    outcome.unwrap_or_else(|_| Err("cannot be read as Parquet: a page is broken".to_owned()))
+    outcome.unwrap_or(Err(TableError::BrokenPage))
 }
 
 /// How instants are stored.
@@ -42,14 +43,15 @@ impl Table {
     ///
     /// # Errors
     /// When it cannot be read, is not Parquet, lacks a column or has it twice.
-    pub fn open(path: &Path, what: &str, columns: &[&str]) -> Result<Self, String> {
-        let unreadable = |error: String| {
-            let message = error.split_whitespace().collect::<Vec<_>>().join(" ");
-            format!("cannot be read as {what} with columns {}: {message}", columns.join(", "))
+    pub fn open(path: &Path, what: &str, columns: &[&str]) -> Result<Self, TableError> {
+        let unreadable = |error: String| TableError::Unreadable {
+            what: what.to_owned(),
+            columns: columns.join(", "),
+            reason: error.split_whitespace().collect::<Vec<_>>().join(" "),
         };
         let file = File::open(path).map_err(|error| unreadable(error.to_string()))?;
         if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-            return Err("is no file".to_owned());
+            return Err(TableError::NoFile);
         }
         let reader =
             SerializedFileReader::new(file).map_err(|error| unreadable(error.to_string()))?;
@@ -60,7 +62,7 @@ impl Table {
         let metadata = table.reader.metadata();
         let rows = metadata.file_metadata().num_rows();
         if rows > MOST_ROWS {
-            return Err(format!("{rows} rows are more than there are minutes in a century"));
+            return Err(TableError::TooManyRows(rows));
         }
         for column in metadata.row_groups().iter().flat_map(|group| group.columns()) {
             let known = matches!(
@@ -71,10 +73,7 @@ impl Table {
                     | Compression::UNCOMPRESSED
             );
             if !known {
-                return Err(format!(
-                    "its compression is {}; write it with zstd, snappy, gzip or none",
-                    column.compression()
-                ));
+                return Err(TableError::Compression(column.compression().to_string()));
             }
         }
         Ok(table)
@@ -84,23 +83,21 @@ impl Table {
     ///
     /// # Errors
     /// A column that holds something else, or a row without a whole millisecond.
-    pub fn times(&self, name: &str) -> Result<Vec<i64>, String> {
+    pub fn times(&self, name: &str) -> Result<Vec<i64>, TableError> {
         let index = self.find(name)?;
         let instants = self
             .column(index, name)
             .and_then(instants)
-            .map_err(|what| format!("column '{name}' {what}"))?;
+            .map_err(|error| TableError::column(name, error))?;
         let mut values = Vec::new();
         self.each(index, name, |reader| match reader {
             ColumnReader::Int64ColumnReader(reader) => drain(reader, &mut values, |value| value),
-            _ => Err(format!("column '{name}' holds no times; write epoch milliseconds as int64")),
+            _ => Err(TableError::column(name, ColumnError::NoTimes)),
         })?;
         let Instants::Parts(unit, per_ms) = instants else { return Ok(values) };
         if let Some(row) = values.iter().position(|value| value % per_ms != 0) {
-            return Err(format!(
-                "row {row}: {name} is no whole millisecond: {} {unit} since 1970",
-                values[row]
-            ));
+            let (name, value) = (name.to_owned(), values[row]);
+            return Err(TableError::NoMillisecond { row, name, value, unit });
         }
         Ok(values.into_iter().map(|value| value / per_ms).collect())
     }
@@ -109,12 +106,12 @@ impl Table {
     ///
     /// # Errors
     /// A column that holds something else, or a row without a number that a float can hold.
-    pub fn numbers(&self, name: &str) -> Result<Vec<f64>, String> {
+    pub fn numbers(&self, name: &str) -> Result<Vec<f64>, TableError> {
         let index = self.find(name)?;
         let signed = self
             .column(index, name)
             .and_then(is_signed)
-            .map_err(|what| format!("column '{name}' {what}"))?;
+            .map_err(|error| TableError::column(name, error))?;
         let mut values = Vec::new();
         let mut whole: Vec<i128> = Vec::new();
         self.each(index, name, |reader| match reader {
@@ -131,13 +128,10 @@ impl Table {
             ColumnReader::Int32ColumnReader(reader) => {
                 drain(reader, &mut whole, |value| i128::from(value.cast_unsigned()))
             }
-            _ => Err(format!("column '{name}' holds no numbers; write float64")),
+            _ => Err(TableError::column(name, ColumnError::NoNumbers)),
         })?;
         if let Some(row) = whole.iter().position(|value| value.abs() > LARGEST_EXACT) {
-            return Err(format!(
-                "row {row}: {name} is too large to be held exactly: {}; at most 2^53",
-                whole[row]
-            ));
+            return Err(TableError::TooLarge { row, name: name.to_owned(), value: whole[row] });
         }
         #[allow(clippy::cast_precision_loss)] // Checked.
         values.extend(whole.into_iter().map(|value| value as f64));
@@ -145,29 +139,30 @@ impl Table {
     }
 
     /// The place of a column among the leaves of the schema.
-    fn find(&self, name: &str) -> Result<usize, String> {
+    fn find(&self, name: &str) -> Result<usize, TableError> {
         let schema = self.reader.metadata().file_metadata().schema_descr();
         let fields = schema.root_schema().get_fields();
-        match fields.iter().filter(|field| field.name() == name).count() {
+        let found = match fields.iter().filter(|field| field.name() == name).count() {
             0 => {
                 let held: Vec<&str> = fields.iter().map(|field| field.name()).collect();
-                Err(format!("column '{name}' is missing; columns: {}", held.join(", ")))
+                Err(ColumnError::Missing(held.join(", ")))
             }
             1 => {
                 let leaves = schema.columns().iter();
                 let place = leaves.map(|leaf| leaf.path()).position(|path| path.parts()[0] == name);
-                place.ok_or_else(|| format!("column '{name}' holds nothing"))
+                place.ok_or(ColumnError::Empty)
             }
-            count => Err(format!("column '{name}' is there {count} times; keep one of them")),
-        }
+            count => Err(ColumnError::Repeated(count)),
+        };
+        found.map_err(|error| TableError::column(name, error))
     }
 
-    fn column(&self, index: usize, name: &str) -> Result<&ColumnDescriptor, String> {
+    fn column(&self, index: usize, name: &str) -> Result<&ColumnDescriptor, ColumnError> {
         let column =
             self.reader.metadata().file_metadata().schema_descr().columns()[index].as_ref();
         if column.path().parts().len() > 1 || column.max_rep_level() > 0 {
             let other = if name == "ts" { "times; write int64" } else { "numbers; write float64" };
-            return Err(format!("holds lists or structures, not {other}"));
+            return Err(ColumnError::Nested(other));
         }
         Ok(column)
     }
@@ -177,17 +172,16 @@ impl Table {
         &self,
         index: usize,
         name: &str,
-        mut read: impl FnMut(ColumnReader) -> Result<Vec<i16>, String>,
-    ) -> Result<(), String> {
-        let broken = |error: &dyn std::fmt::Display| format!("column '{name}' is broken: {error}");
+        mut read: impl FnMut(ColumnReader) -> Result<Vec<i16>, TableError>,
+    ) -> Result<(), TableError> {
+        let broken = |error| TableError::column(name, ColumnError::Broken(error));
         let mut before = 0;
         for group in 0..self.reader.num_row_groups() {
-            let rows = self.reader.get_row_group(group).map_err(|error| broken(&error))?;
-            let reader = rows.get_column_reader(index).map_err(|error| broken(&error))?;
+            let rows = self.reader.get_row_group(group).map_err(broken)?;
+            let reader = rows.get_column_reader(index).map_err(broken)?;
             let levels = read(reader)?;
             if let Some(row) = levels.iter().position(|level| *level == 0) {
-                let row = before + row;
-                return Err(format!("row {row}: {name} is missing; leave such rows out"));
+                return Err(TableError::NoValue { row: before + row, name: name.to_owned() });
             }
             before += usize::try_from(rows.metadata().num_rows()).unwrap_or(0);
         }
@@ -196,9 +190,7 @@ impl Table {
 }
 
 /// How a column stores instants, or why it stores none.
-fn instants(column: &ColumnDescriptor) -> Result<Instants, String> {
-    const ZONE: &str =
-        "holds times without a time zone; write them in UTC, or as int64 milliseconds";
+fn instants(column: &ColumnDescriptor) -> Result<Instants, ColumnError> {
     let parts = |unit: &TimeUnit| match unit {
         TimeUnit::MILLIS => Instants::Parts("ms", 1),
         TimeUnit::MICROS => Instants::Parts("us", 1_000),
@@ -209,7 +201,7 @@ fn instants(column: &ColumnDescriptor) -> Result<Instants, String> {
             if *is_adjusted_to_u_t_c {
                 Ok(parts(unit))
             } else {
-                Err(ZONE.to_owned())
+                Err(ColumnError::NoZone)
             }
         }
         (Physical::INT64, None, ConvertedType::TIMESTAMP_MILLIS) => Ok(parts(&TimeUnit::MILLIS)),
@@ -218,21 +210,18 @@ fn instants(column: &ColumnDescriptor) -> Result<Instants, String> {
         | (Physical::INT64, None, ConvertedType::NONE | ConvertedType::INT_64) => {
             Ok(Instants::Numbers)
         }
-        (Physical::INT96, ..) => Err(ZONE.to_owned()),
-        _ => Err(format!("holds {}, not times; write epoch milliseconds as int64", kind(column))),
+        (Physical::INT96, ..) => Err(ColumnError::NoZone),
+        _ => Err(ColumnError::NotTimes(kind(column))),
     }
 }
 
 /// Whether a column's whole numbers have a sign, or why it holds no numbers.
-fn is_signed(column: &ColumnDescriptor) -> Result<bool, String> {
-    let lost = |name: &str| {
-        Err(format!("holds {name}, which has lost digits; write float64 from the source"))
-    };
+fn is_signed(column: &ColumnDescriptor) -> Result<bool, ColumnError> {
     let whole = matches!(column.physical_type(), Physical::INT32 | Physical::INT64);
     match (column.physical_type(), column.logical_type_ref(), column.converted_type()) {
         (Physical::DOUBLE, ..) => Ok(true),
-        (Physical::FLOAT, ..) => lost("float32"),
-        (_, Some(LogicalType::Float16), _) => lost("float16"),
+        (Physical::FLOAT, ..) => Err(ColumnError::LostDigits("float32")),
+        (_, Some(LogicalType::Float16), _) => Err(ColumnError::LostDigits("float16")),
         (_, Some(LogicalType::Integer { is_signed, .. }), _) if whole => Ok(*is_signed),
         (_, Some(LogicalType::Unknown), _) => Ok(true),
         (_, None, converted) if whole => match converted {
@@ -245,9 +234,9 @@ fn is_signed(column: &ColumnDescriptor) -> Result<bool, String> {
             | ConvertedType::INT_16
             | ConvertedType::INT_32
             | ConvertedType::INT_64 => Ok(true),
-            _ => Err(format!("holds {}, not numbers; write float64", kind(column))),
+            _ => Err(ColumnError::NotNumbers(kind(column))),
         },
-        _ => Err(format!("holds {}, not numbers; write float64", kind(column))),
+        _ => Err(ColumnError::NotNumbers(kind(column))),
     }
 }
 
@@ -266,12 +255,12 @@ fn drain<T: DataType, V>(
     mut reader: ColumnReaderImpl<T>,
     into: &mut Vec<V>,
     turn: impl Fn(T::T) -> V,
-) -> Result<Vec<i16>, String> {
+) -> Result<Vec<i16>, TableError> {
     let (mut all, mut levels) = (Vec::new(), Vec::new());
     loop {
         let (records, _, _) = reader
             .read_records(65_536, Some(&mut levels), None, &mut all)
-            .map_err(|error| format!("a page is broken: {error}"))?;
+            .map_err(TableError::Page)?;
         if records == 0 {
             into.extend(all.into_iter().map(turn));
             return Ok(levels);

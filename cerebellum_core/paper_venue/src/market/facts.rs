@@ -1,6 +1,7 @@
 //! The filters of a replayed symbol: from a file of instruments, from known facts, or from recorded
 //! prices and volumes where they leave no doubt.
 
+use super::facts_error::{Doubt, FactsError, FactsFault, FitError, WrittenError};
 use super::instrument::{look_up, power, Instrument};
 use protocol::bybit::decimals;
 use rust_decimal::Decimal;
@@ -25,6 +26,9 @@ const RARE_DECIMALS: u32 = 2;
 /// What counts as nearly all.
 const NEARLY_ALL: f64 = 0.99;
 
+/// The columns of prices.
+const PRICES: [&str; 4] = ["open", "high", "low", "close"];
+
 /// What recorded candles show of a symbol.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen<'a> {
@@ -46,27 +50,25 @@ impl Facts {
     ///
     /// # Errors
     /// A line that names the file, the symbol and what is wrong with it.
-    pub fn read(named: Option<&Path>, folder: &Path) -> Result<Self, String> {
+    pub fn read(named: Option<&Path>, folder: &Path) -> Result<Self, FactsError> {
         let beside = folder.join(BESIDE);
         let path = match named {
             Some(path) => path,
             None if beside.try_exists().unwrap_or(true) => &beside,
             None => return Ok(Self::default()),
         };
-        let source = path.display().to_string();
-        let reported = |what: String| format!("instruments {source}: {what}");
-        let text = std::fs::read_to_string(path).map_err(|error| reported(error.to_string()))?;
-        let value: Value = serde_json::from_str(&text)
-            .map_err(|error| reported(format!("is not JSON: {error}")))?;
-        let instruments = instruments(&value).map_err(reported)?;
-        Ok(Self { source, instruments })
+        let file = path.display().to_string();
+        match read_instruments(path) {
+            Ok(instruments) => Ok(Self { source: file, instruments }),
+            Err(source) => Err(FactsError { file, source }),
+        }
     }
 
     /// The filters of a symbol whose candles were recorded.
     ///
     /// # Errors
     /// A line that states why they are not known, and what to do.
-    pub fn fit(&self, symbol: &str, seen: &Seen<'_>) -> Result<Instrument, String> {
+    pub fn fit(&self, symbol: &str, seen: &Seen<'_>) -> Result<Instrument, FitError> {
         let reference = seen.prices[0].first().copied().unwrap_or(1.0);
         let early = seen.volumes.len().clamp(1, 1_440);
         #[allow(clippy::cast_precision_loss)]
@@ -79,20 +81,21 @@ impl Facts {
     }
 
     /// A written instrument, if all prices lie on its grid.
-    fn written(&self, written: &Instrument, seen: &Seen<'_>) -> Result<Instrument, String> {
+    fn written(&self, written: &Instrument, seen: &Seen<'_>) -> Result<Instrument, FitError> {
         let mut instrument = written.clone();
-        for (name, column) in ["open", "high", "low", "close"].iter().zip(seen.prices) {
+        for (name, column) in PRICES.into_iter().zip(seen.prices) {
             let off = column.iter().position(|price| {
                 let ticks = on_grid(*price, instrument.price_decimals);
                 ticks.is_none_or(|ticks| ticks % instrument.tick != 0)
             });
             if let Some(row) = off {
-                return Err(format!(
-                    "row {row}: {name} is not a multiple of the tick {} that {} gives: {}",
-                    instrument.price(instrument.tick),
-                    self.source,
-                    column[row]
-                ));
+                return Err(FitError::OffTicks {
+                    row,
+                    name,
+                    tick: instrument.price(instrument.tick),
+                    file: self.source.clone(),
+                    price: column[row],
+                });
             }
         }
         instrument.volume_decimals = volume_decimals(seen.volumes, instrument.qty_decimals);
@@ -101,14 +104,8 @@ impl Facts {
 }
 
 /// Ticks and steps from known facts and from what was recorded.
-fn inferred(symbol: &str, seen: &Seen<'_>, market: (f64, f64)) -> Result<Instrument, String> {
-    let unsure = |what: String| {
-        format!(
-            "{what}, so the {symbol} instrument cannot be told from its candles; write \
-             {{\"{symbol}\": {{\"tick_size\": \"...\", \"qty_step\": \"...\"}}}} into {BESIDE} \
-             beside them, or name such a file with --instruments"
-        )
-    };
+fn inferred(symbol: &str, seen: &Seen<'_>, market: (f64, f64)) -> Result<Instrument, FitError> {
+    let unsure = |doubt| FitError::Unsure { doubt, symbol: symbol.to_owned(), beside: BESIDE };
     let known = look_up(symbol);
     let places = price_decimals(seen, known.map_or(0, |one| one.price_decimals)).map_err(unsure)?;
     let steps = match known {
@@ -120,10 +117,9 @@ fn inferred(symbol: &str, seen: &Seen<'_>, market: (f64, f64)) -> Result<Instrum
 }
 
 /// Decimals of the grid that all prices lie on.
-fn price_decimals(seen: &Seen<'_>, least: u32) -> Result<u32, String> {
+fn price_decimals(seen: &Seen<'_>, least: u32) -> Result<u32, Doubt> {
     // How many prices need so many decimals, and the first of them.
     let mut needed = [(0_usize, 0_usize, 0_usize); PRICE_DECIMALS as usize + 1];
-    let names = ["open", "high", "low", "close"];
     let mut lowest = f64::INFINITY;
     for (index, column) in seen.prices.iter().enumerate() {
         for (row, price) in column.iter().enumerate() {
@@ -131,7 +127,8 @@ fn price_decimals(seen: &Seen<'_>, least: u32) -> Result<u32, String> {
             let places = (0..=PRICE_DECIMALS).find(|places| on_grid(*price, *places).is_some());
             let fits = places.filter(|places| price * power(*places) <= MOST_TICKS);
             let Some(places) = fits else {
-                return Err(format!("row {row}: {} is finer than any tick: {price}", names[index]));
+                let (name, price) = (PRICES[index], *price);
+                return Err(Doubt::FinerThanTicks { row, name, price });
             };
             let entry = &mut needed[places as usize];
             if entry.0 == 0 {
@@ -151,35 +148,30 @@ fn price_decimals(seen: &Seen<'_>, least: u32) -> Result<u32, String> {
     let usual = usual.unwrap_or(finest).max(least as usize);
     if finest > usual + RARE_DECIMALS as usize {
         let (_, column, row) = needed[finest];
-        return Err(format!(
-            "row {row}: {} has {finest} decimals where nearly all prices have {usual}: {}",
-            names[column], seen.prices[column][row]
-        ));
+        let (name, price) = (PRICES[column], seen.prices[column][row]);
+        return Err(Doubt::RareDecimals { row, name, finest, usual, price });
     }
     let places = u32::try_from(finest).unwrap_or(PRICE_DECIMALS).max(least);
     if 1.0 / power(places) > COARSEST * lowest {
-        return Err(format!(
-            "no price has more than {places} decimals, a tick of {} at a price of {lowest}",
-            decimals::spell(1, places)
-        ));
+        return Err(Doubt::CoarseTick { places, tick: decimals::spell(1, places), lowest });
     }
     Ok(places)
 }
 
 /// Decimals of the grid that all volumes lie on: sizes are whole steps.
-fn step_decimals(seen: &Seen<'_>, price: f64) -> Result<u32, String> {
+fn step_decimals(seen: &Seen<'_>, price: f64) -> Result<u32, Doubt> {
     let mut steps = 0;
     for (row, volume) in seen.volumes.iter().enumerate() {
         while on_grid(*volume, steps).is_none() {
             steps += 1;
             if steps > VOLUME_DECIMALS {
-                return Err(format!("row {row}: volume is finer than any step: {volume}"));
+                return Err(Doubt::FinerThanSteps { row, volume: *volume });
             }
         }
     }
     let worth = price / power(steps);
     if worth > DEAREST_STEP {
-        return Err(format!("no volume has more than {steps} decimals, a step worth {worth}"));
+        return Err(Doubt::DearStep { steps, worth });
     }
     Ok(steps)
 }
@@ -210,39 +202,44 @@ pub fn on_grid(value: f64, places: u32) -> Option<i64> {
 }
 
 /// Reads instruments: an object of them by symbol, or an answer of `instruments-info`.
-fn instruments(value: &Value) -> Result<BTreeMap<String, Instrument>, String> {
-    let rows = value.pointer("/result/list").unwrap_or(value);
+fn read_instruments(path: &Path) -> Result<BTreeMap<String, Instrument>, FactsFault> {
+    let text = std::fs::read_to_string(path).map_err(FactsFault::Unreadable)?;
+    let value: Value = serde_json::from_str(&text).map_err(FactsFault::Json)?;
+    let rows = value.pointer("/result/list").unwrap_or(&value);
     if let Some(rows) = rows.as_array() {
         let read =
             rows.iter().map(|row| Instrument::from_row(row).map(|one| (one.symbol.clone(), one)));
-        return read.collect();
+        return Ok(read.collect::<Result<_, _>>()?);
     }
-    let rows = rows.as_object().ok_or("is not an object of instruments by symbol")?;
-    rows.iter().map(|(symbol, row)| Ok((symbol.clone(), written(symbol, row)?))).collect()
+    let mut instruments = BTreeMap::new();
+    for (symbol, row) in rows.as_object().ok_or(FactsFault::Shape)? {
+        let one = written(symbol, row)
+            .map_err(|source| FactsFault::Written { symbol: symbol.clone(), source })?;
+        instruments.insert(symbol.clone(), one);
+    }
+    Ok(instruments)
 }
 
 /// An instrument as people write it: `tick_size` and `qty_step`, `min_qty` and `min_notional` if need
 /// be.
-fn written(symbol: &str, row: &Value) -> Result<Instrument, String> {
+fn written(symbol: &str, row: &Value) -> Result<Instrument, WrittenError> {
     const FIELDS: [&str; 4] = ["tick_size", "qty_step", "min_qty", "min_notional"];
-    let row = row.as_object().ok_or_else(|| format!("{symbol} is not an object"))?;
+    let row = row.as_object().ok_or(WrittenError::Shape)?;
     if let Some(name) = row.keys().find(|name| !FIELDS.contains(&name.as_str())) {
-        return Err(format!("{symbol} has {name}; it takes {}", FIELDS.join(", ")));
+        return Err(WrittenError::Unknown { name: name.clone(), known: FIELDS.join(", ") });
     }
-    let number = |name: &str| -> Result<Option<Decimal>, String> {
+    let number = |name: &'static str| -> Result<Option<Decimal>, WrittenError> {
         let Some(value) = row.get(name) else { return Ok(None) };
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let number = decimals::parse(&text).filter(|number| number.is_sign_positive());
-        number.map(Some).ok_or_else(|| format!("{symbol} has {name} {value}, not a number"))
+        number.map(Some).ok_or_else(|| WrittenError::NotANumber { name, value: value.clone() })
     };
-    let grid = |name: &str, most: u32| -> Result<(i64, u32), String> {
-        let number = number(name)?.ok_or_else(|| format!("{symbol} lacks {name}"))?.normalize();
+    let grid = |name: &'static str, most: u32| -> Result<(i64, u32), WrittenError> {
+        let number = number(name)?.ok_or(WrittenError::Lacks(name))?.normalize();
         let places = number.scale();
         let count = decimals::scale_decimal(number, places).unwrap_or(0);
         if count <= 0 || places > most {
-            return Err(format!(
-                "{symbol} has {name} {number}, not above 0 with at most {most} decimals"
-            ));
+            return Err(WrittenError::Grid { name, number, most });
         }
         Ok((count, places))
     };
@@ -252,8 +249,7 @@ fn written(symbol: &str, row: &Value) -> Result<Instrument, String> {
     (instrument.tick, instrument.qty_step, instrument.min_qty) = (tick, step, step);
     if let Some(least) = number("min_qty")? {
         let steps = decimals::scale_decimal(least, sizes).ok().filter(|steps| steps % step == 0);
-        instrument.min_qty = steps
-            .ok_or_else(|| format!("{symbol} has min_qty {least}, no multiple of its qty_step"))?;
+        instrument.min_qty = steps.ok_or(WrittenError::OffStep(least))?;
     }
     if let Some(least) = number("min_notional")? {
         instrument.min_notional = least;

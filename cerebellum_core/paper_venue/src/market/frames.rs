@@ -8,13 +8,64 @@ use protocol::bybit::enums::Side;
 use serde_json::Value;
 use std::sync::Arc;
 
+/// A frame that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// It is no JSON.
+    #[error("a frame is not JSON: {0}")]
+    Json(String),
+    /// It is not as its topic is documented.
+    #[error("a frame of {topic} {source}")]
+    Topic {
+        /// The topic.
+        topic: String,
+        /// What is wrong with it.
+        source: FrameFault,
+    },
+}
+
+/// What is wrong with a frame of a known topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FrameFault {
+    /// It does not tell its time.
+    #[error("has no ts")]
+    NoTime,
+    /// It holds nothing.
+    #[error("has no data")]
+    NoData,
+    /// A book of no depth.
+    #[error("has no depth")]
+    NoDepth,
+    /// A book with a price or a size between two ticks or steps.
+    #[error("has a level that is off the grid of its instrument")]
+    OffGrid,
+    /// A book without a number.
+    #[error("has no u")]
+    NoUpdate,
+    /// Trades that are no list.
+    #[error("has no rows")]
+    NoRows,
+    /// A trade that cannot be read.
+    #[error("has a row that is no trade")]
+    NoTrade,
+    /// A candle that is not there.
+    #[error("has no row")]
+    NoRow,
+    /// A candle that cannot be read.
+    #[error("has a row that is no candle")]
+    NoCandle,
+    /// A ticker that is no object.
+    #[error("has no object")]
+    NoObject,
+}
+
 /// Reads one public frame; `None` for one that is of no use here (answers, other topics).
 ///
 /// # Errors
 /// A frame of a known topic that is not as documented, named with what is wrong.
-pub fn read(text: &str, instruments: &[Instrument]) -> Result<Option<(i64, Event)>, String> {
+pub fn read(text: &str, instruments: &[Instrument]) -> Result<Option<(i64, Event)>, FrameError> {
     let frame: Value =
-        serde_json::from_str(text).map_err(|error| format!("a frame is not JSON: {error}"))?;
+        serde_json::from_str(text).map_err(|error| FrameError::Json(error.to_string()))?;
     let Some(topic) = frame.get("topic").and_then(Value::as_str) else { return Ok(None) };
     let parts: Vec<&str> = topic.split('.').collect();
     let Some(symbol) =
@@ -22,49 +73,49 @@ pub fn read(text: &str, instruments: &[Instrument]) -> Result<Option<(i64, Event
     else {
         return Ok(None);
     };
-    let reported = |what: &str| format!("a frame of {topic} {what}");
-    let ts = whole(&frame, "ts").ok_or_else(|| reported("has no ts"))?;
-    let data = frame.get("data").ok_or_else(|| reported("has no data"))?;
-    let one = &instruments[symbol];
-    let event = match parts.as_slice() {
+    read_event(&frame, &parts, (symbol, &instruments[symbol]), text)
+        .map_err(|source| FrameError::Topic { topic: topic.to_owned(), source })
+}
+
+/// The time and the event of a frame, by the parts of its topic.
+fn read_event(
+    frame: &Value,
+    topic: &[&str],
+    (symbol, one): (usize, &Instrument),
+    text: &str,
+) -> Result<Option<(i64, Event)>, FrameFault> {
+    let ts = whole(frame, "ts").ok_or(FrameFault::NoTime)?;
+    let data = frame.get("data").ok_or(FrameFault::NoData)?;
+    let event = match topic {
         ["orderbook", depth, _] => {
-            let depth = depth.parse().map_err(|_| reported("has no depth"))?;
-            let side = |name: &str| {
-                levels(data.get(name), one)
-                    .ok_or_else(|| reported("has a level that is off the grid of its instrument"))
-            };
+            let side = |name: &str| levels(data.get(name), one).ok_or(FrameFault::OffGrid);
             Event::Book(Arc::new(BookFrame {
                 symbol,
-                depth,
+                depth: depth.parse().map_err(|_| FrameFault::NoDepth)?,
                 snapshot: frame.get("type").and_then(Value::as_str) == Some("snapshot"),
                 bids: side("b")?,
                 asks: side("a")?,
-                update: data
-                    .get("u")
-                    .and_then(Value::as_u64)
-                    .ok_or_else(|| reported("has no u"))?,
+                update: data.get("u").and_then(Value::as_u64).ok_or(FrameFault::NoUpdate)?,
                 seq: whole(data, "seq").unwrap_or(0),
                 ts,
-                cts: whole(&frame, "cts").unwrap_or(ts),
+                cts: whole(frame, "cts").unwrap_or(ts),
                 text: text.into(),
             }))
         }
         ["publicTrade", _] => {
-            let rows = data.as_array().ok_or_else(|| reported("has no rows"))?;
+            let rows = data.as_array().ok_or(FrameFault::NoRows)?;
             let prints: Option<Vec<Print>> = rows.iter().map(|row| print(row, one)).collect();
-            Event::Trades(symbol, prints.ok_or_else(|| reported("has a row that is no trade"))?)
+            Event::Trades(symbol, prints.ok_or(FrameFault::NoTrade)?)
         }
         ["kline", "1", _] => {
-            let row = data.get(0).ok_or_else(|| reported("has no row"))?;
-            let candle =
-                stream_candle(row, one).ok_or_else(|| reported("has a row that is no candle"))?;
+            let row = data.get(0).ok_or(FrameFault::NoRow)?;
+            let candle = stream_candle(row, one).ok_or(FrameFault::NoCandle)?;
             let confirm = row.get("confirm").and_then(Value::as_bool).unwrap_or(false);
             Event::Candle(symbol, candle, confirm)
         }
-        ["tickers", _] => Event::Ticker(
-            symbol,
-            data.as_object().cloned().ok_or_else(|| reported("has no object"))?,
-        ),
+        ["tickers", _] => {
+            Event::Ticker(symbol, data.as_object().cloned().ok_or(FrameFault::NoObject)?)
+        }
         _ => return Ok(None),
     };
     Ok(Some((ts, event)))
@@ -179,7 +230,8 @@ mod tests {
         assert_eq!(read(r#"{"op":"subscribe","success":true}"#, &one), Ok(None));
         assert_eq!(read(r#"{"topic":"publicTrade.NOPEUSDT","ts":1,"data":[]}"#, &one), Ok(None));
         let off = book.replace("65114.20", "65114.205");
-        assert!(read(&off, &one).expect_err("off the grid").contains("orderbook.200.BTCUSDT"));
+        let fault = read(&off, &one).expect_err("off the grid").to_string();
+        assert!(fault.contains("orderbook.200.BTCUSDT"), "{fault}");
         assert!(read("{", &one).is_err());
     }
 }

@@ -2,6 +2,7 @@
 
 use super::candle::MINUTE_MS;
 use super::columns::{guarded, Table};
+use super::file_error::{refused, FileError, FileFault, RowFault};
 use super::plausible::implausible_year;
 use rust_decimal::Decimal;
 use std::path::Path;
@@ -44,46 +45,39 @@ pub enum Funding {
 ///
 /// # Errors
 /// A line that names the file, the row and what is wrong with it.
-pub fn read(folder: &Path, symbol: &str) -> Result<Option<Vec<Settlement>>, String> {
+pub fn read(folder: &Path, symbol: &str) -> Result<Option<Vec<Settlement>>, FileError> {
     let path = folder.join(format!("{symbol}-funding.parquet"));
-    let reported = |what: String| format!("{}: {what}", path.display());
-    let exists = path.try_exists().map_err(|error| reported(error.to_string()))?;
+    let exists = path.try_exists().map_err(|error| FileFault::Unknown(error).of(&path))?;
     if !exists {
         return Ok(None);
     }
-    let (times, rates) = guarded(|| {
+    let columns = guarded(|| {
         let table = Table::open(&path, "funding rates", &[TIME, RATE])?;
         Ok((table.times(TIME)?, table.numbers(RATE)?))
-    })
-    .map_err(reported)?;
-    build(&times, &rates).map(Some).map_err(reported)
+    });
+    let (times, rates) = columns.map_err(|error| FileFault::from(error).of(&path))?;
+    build(&times, &rates).map(Some).map_err(|fault| fault.of(&path))
 }
 
-fn build(times: &[i64], rates: &[f64]) -> Result<Vec<Settlement>, String> {
-    let refuse = |row: usize, what: String| Err(format!("row {row} (ts {}): {what}", times[row]));
-    if let Some((row, what)) = implausible_year(times) {
-        return refuse(row, what);
+fn build(times: &[i64], rates: &[f64]) -> Result<Vec<Settlement>, FileFault> {
+    let refuse = |row: usize, fault: RowFault| Err(refused(times, row, fault));
+    if let Some((row, implausible)) = implausible_year(times) {
+        return refuse(row, implausible.into());
     }
     if let Some(row) = (1..times.len()).find(|row| times[*row] <= times[row - 1]) {
-        return refuse(row, format!("time is not after the row before: {}", times[row]));
+        return refuse(row, RowFault::NotAfter(times[row]));
     }
     let soon = (1..times.len()).find(|row| times[*row] - times[row - 1] < SHORTEST_MS);
     if let Some(row) = soon {
         let minutes = (times[row] - times[row - 1]) / MINUTE_MS;
-        return refuse(
-            row,
-            format!(
-                "ts is {minutes} minutes after the row before, and every row is charged in full: give \
-                 what was settled, not rates that were told in between"
-            ),
-        );
+        return refuse(row, RowFault::TooSoon { minutes });
     }
     let mut settlements = Vec::with_capacity(times.len());
     for (row, (&ts, &rate)) in times.iter().zip(rates).enumerate() {
         // The shortest spelling of a number is the one that was meant.
         let exact = rate.to_string().parse::<Decimal>().ok();
         let Some(exact) = exact.filter(|exact| exact.abs() < Decimal::ONE) else {
-            return refuse(row, format!("funding_rate is no share of a position's worth: {rate}"));
+            return refuse(row, RowFault::NoShare(rate));
         };
         settlements.push(Settlement { ts, rate: exact });
     }
@@ -101,7 +95,7 @@ mod tests {
         let spelled: Vec<String> = read.iter().map(|one| one.rate.to_string()).collect();
         assert_eq!(spelled, ["0.0001", "-0.00002137"]);
         for bad in [1.0, -1.5, f64::NAN, f64::INFINITY] {
-            let refused = build(&HOURS, &[0.0, bad]).expect_err("no share");
+            let refused = build(&HOURS, &[0.0, bad]).expect_err("no share").to_string();
             assert!(refused.contains("row 1 (ts 1735693200000)"), "{refused}");
         }
     }

@@ -107,6 +107,41 @@ pub fn is_symbol(symbol: &str) -> bool {
         && symbol.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
 }
 
+/// What cannot be read of a row of `/v5/market/instruments-info`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InstrumentError {
+    /// A field that is missing or no number.
+    #[error("the instrument {symbol} has {path} {text:?}, not a number")]
+    NotANumber {
+        /// Of what.
+        symbol: String,
+        /// The field.
+        path: &'static str,
+        /// Its value.
+        text: String,
+    },
+    /// A size between two steps.
+    #[error("the instrument {symbol} has {path} {value} off its step")]
+    OffStep {
+        /// Of what.
+        symbol: String,
+        /// The field.
+        path: &'static str,
+        /// Its value.
+        value: Decimal,
+    },
+    /// A tick or a step by which nothing can be counted.
+    #[error("the instrument {symbol} has tick {tick} and step {step}")]
+    Grid {
+        /// Of what.
+        symbol: String,
+        /// The tick.
+        tick: Decimal,
+        /// The step.
+        step: Decimal,
+    },
+}
+
 impl Instrument {
     /// Builds the filters from decimals, a price and a usual minute's volume.
     #[must_use]
@@ -155,29 +190,35 @@ impl Instrument {
     ///
     /// # Errors
     /// The field that is missing or not a number.
-    pub fn from_row(row: &Value) -> Result<Self, String> {
+    pub fn from_row(row: &Value) -> Result<Self, InstrumentError> {
         let symbol = row.get("symbol").and_then(Value::as_str).unwrap_or("").to_owned();
-        let number = |path: &str| {
+        let number = |path: &'static str| {
             let text = row.pointer(path).and_then(Value::as_str).unwrap_or("");
-            decimals::parse(text)
-                .ok_or_else(|| format!("the instrument {symbol} has {path} {text:?}, not a number"))
+            decimals::parse(text).ok_or_else(|| InstrumentError::NotANumber {
+                symbol: symbol.clone(),
+                path,
+                text: text.to_owned(),
+            })
         };
         let tick_size = number("/priceFilter/tickSize")?;
         let step = number("/lotSizeFilter/qtyStep")?;
         let scale = number("/priceScale")?.to_string().parse().unwrap_or(0);
         let price_decimals = tick_size.normalize().scale().max(scale);
         let qty_decimals = step.normalize().scale();
-        let steps = |path: &str| -> Result<i64, String> {
+        let steps = |path: &'static str| -> Result<i64, InstrumentError> {
             let value = number(path)?;
-            decimals::scale_decimal(value, qty_decimals)
-                .map_err(|_| format!("the instrument {symbol} has {path} {value} off its step"))
+            decimals::scale_decimal(value, qty_decimals).map_err(|_| InstrumentError::OffStep {
+                symbol: symbol.clone(),
+                path,
+                value,
+            })
         };
         let tick = decimals::scale_decimal(tick_size, price_decimals).unwrap_or(0);
         let qty_step = decimals::scale_decimal(step, qty_decimals).unwrap_or(0);
         if tick <= 0 || qty_step <= 0 {
-            return Err(format!("the instrument {symbol} has tick {tick_size} and step {step}"));
+            return Err(InstrumentError::Grid { symbol, tick: tick_size, step });
         }
-        let ratio = |path: &str| number(path).unwrap_or_default();
+        let ratio = |path: &'static str| number(path).unwrap_or_default();
         let widest = ratio("/riskParameters/priceLimitRatioX")
             .max(ratio("/riskParameters/priceLimitRatioY"));
         let decimals = (price_decimals, qty_decimals, qty_decimals);

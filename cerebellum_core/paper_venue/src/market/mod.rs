@@ -10,6 +10,10 @@ pub mod columns;
 pub mod expand;
 /// The filters of replayed symbols.
 pub mod facts;
+/// Why those are not known.
+pub mod facts_error;
+/// Why a recorded file is refused.
+pub mod file_error;
 /// Public frames, read into events.
 pub mod frames;
 /// Rates of funding, and where they come from.
@@ -28,6 +32,8 @@ pub mod replay;
 pub mod reported;
 /// The seeded market.
 pub mod simulated;
+/// Why a Parquet file does not hold the columns that are read from it.
+pub mod table_error;
 
 use candle::{Candle, Minute, MINUTE_MS};
 use funding::Funding;

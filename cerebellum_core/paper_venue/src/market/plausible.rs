@@ -28,20 +28,68 @@ pub const LARGEST_VOLUME: f64 = 1e18;
 /// Minutes of all years in which candles can be.
 pub const MOST_ROWS: i64 = (END_MS - FIRST_MS) / MINUTE_MS;
 
+/// What no recording looks like.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Implausible {
+    /// A time of another century, which another unit may explain.
+    #[error(
+        "ts is in the year {year}, not in {first} to {last}{guess}; write milliseconds since 1970 UTC",
+        first = FIRST_YEAR,
+        last = LAST_YEAR,
+        guess = .unit.map_or(String::new(), |unit| format!("; it looks like {unit}"))
+    )]
+    Year {
+        /// The year.
+        year: i64,
+        /// The unit in which the time would be plausible.
+        unit: Option<&'static str>,
+    },
+    /// Too long a time without a candle.
+    #[error(
+        "ts is {days} days after the row before, a gap of more than {most} days; fetch what is \
+         missing, or cut the file there"
+    )]
+    Gap {
+        /// How long.
+        days: String,
+        /// How long at most.
+        most: String,
+    },
+    /// Candles of more than a minute.
+    #[error(
+        "ts is {step} minutes after the row before, and no step is one minute from there to row \
+         {until}; it looks like {usual}-minute candles; the name says one minute: give one-minute \
+         candles"
+    )]
+    LongerCandles {
+        /// Minutes of the first step.
+        step: i64,
+        /// The row up to which no step is a minute.
+        until: usize,
+        /// Minutes of a usual step.
+        usual: i64,
+    },
+    /// Hardly any minute has a candle.
+    #[error(
+        "{count} candles over {days} days are fewer than one in {least} minutes; fetch what is \
+         missing, or cut the file",
+        least = SPARSEST
+    )]
+    Sparse {
+        /// How many there are.
+        count: i64,
+        /// Over how long.
+        days: String,
+    },
+}
+
 /// The first time outside of the years in which candles can be: its row, and what is wrong with it.
 #[must_use]
-pub fn implausible_year(times: &[i64]) -> Option<(usize, String)> {
+pub fn implausible_year(times: &[i64]) -> Option<(usize, Implausible)> {
     let row = times.iter().position(|ts| !(FIRST_MS..END_MS).contains(ts))?;
     let value = times[row];
-    let unit = likely_unit(value).map_or(String::new(), |unit| format!("; it looks like {unit}"));
     let year = 1970 + value.div_euclid(YEAR_MS);
-    Some((
-        row,
-        format!(
-            "ts is in the year {year}, not in {FIRST_YEAR} to {LAST_YEAR}{unit}; write milliseconds \
-             since 1970 UTC"
-        ),
-    ))
+    Some((row, Implausible::Year { year, unit: likely_unit(value) }))
 }
 
 /// The unit in which a number is a plausible time, if it is another one than milliseconds.
@@ -58,46 +106,28 @@ fn likely_unit(value: i64) -> Option<&'static str> {
 /// one-minute name, or so few candles that hardly any minute has one. Times are plausible and
 /// increasing.
 #[must_use]
-pub fn implausible_steps(times: &[i64]) -> Option<(usize, String)> {
+pub fn implausible_steps(times: &[i64]) -> Option<(usize, Implausible)> {
     let steps: Vec<i64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     let largest = *steps.iter().max()?;
     if largest > LARGEST_GAP_MS {
         let row = steps.iter().position(|step| *step == largest)? + 1;
-        return Some((
-            row,
-            format!(
-                "ts is {} days after the row before, a gap of more than {} days; fetch what is missing, or \
-                 cut the file there",
-                days(largest),
-                days(LARGEST_GAP_MS)
-            ),
-        ));
+        return Some((row, Implausible::Gap { days: days(largest), most: days(LARGEST_GAP_MS) }));
     }
     let length = STEPS_APART.min(steps.len());
     let apart = if steps.len() < FEWEST_STEPS { None } else { first_run(&steps, length) };
     if let Some(apart) = apart {
         let mut run = steps[apart..(apart + STEPS_APART).min(steps.len())].to_vec();
         run.sort_unstable();
-        return Some((
-            apart + 1,
-            format!(
-                "ts is {} minutes after the row before, and no step is one minute from there to row {}; \
-                 it looks like {}-minute candles; the name says one minute: give one-minute candles",
-                steps[apart] / MINUTE_MS,
-                apart + length,
-                i64::midpoint(run[(run.len() - 1) / 2], run[run.len() / 2]) / MINUTE_MS
-            ),
-        ));
+        let longer = Implausible::LongerCandles {
+            step: steps[apart] / MINUTE_MS,
+            until: apart + length,
+            usual: i64::midpoint(run[(run.len() - 1) / 2], run[run.len() / 2]) / MINUTE_MS,
+        };
+        return Some((apart + 1, longer));
     }
     let (count, span) = (i64::try_from(times.len()).ok()?, times.last()? - times.first()?);
-    (span > SPARSE_SPAN_MS && count * SPARSEST < span / MINUTE_MS).then(|| {
-        let line = format!(
-            "{count} candles over {} days are fewer than one in {SPARSEST} minutes; fetch what is \
-             missing, or cut the file",
-            days(span)
-        );
-        (times.len() - 1, line)
-    })
+    (span > SPARSE_SPAN_MS && count * SPARSEST < span / MINUTE_MS)
+        .then(|| (times.len() - 1, Implausible::Sparse { count, days: days(span) }))
 }
 
 /// The first of so many steps in a row that are longer than a minute.

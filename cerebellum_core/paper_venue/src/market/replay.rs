@@ -4,6 +4,8 @@ use super::candle::{Candle, Minute, MINUTE_MS};
 use super::candle_file::{self, Columns};
 use super::expand::expand;
 use super::facts::{on_grid, Facts, Seen};
+use super::facts_error::FactsError;
+use super::file_error::{refused, FileError, FileFault, RowFault};
 use super::funding::{self, Settlement};
 use super::instrument::{is_symbol, look_up, power, Instrument};
 use protocol::bybit::decimals::spell;
@@ -34,6 +36,44 @@ pub struct Places<'a> {
     pub instruments: Option<&'a Path>,
 }
 
+/// Why candles cannot be replayed. Always fatal: the venue does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The folder cannot be looked into.
+    #[error("cannot read the candle folder {folder}: {source}")]
+    Folder {
+        /// Which.
+        folder: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The folder has no candles.
+    #[error(
+        "no SYMBOL{ENDING} of a symbol in capitals that ends in USDT in {folder} (others: {others}): \
+         point --candles at a folder that has one"
+    )]
+    NoCandles {
+        /// Which.
+        folder: String,
+        /// What it has instead.
+        others: String,
+    },
+    /// The file of instruments.
+    #[error(transparent)]
+    Facts(#[from] FactsError),
+    /// A file of candles or of funding.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A folder of funding is named and has none.
+    #[error("--funding {folder} has no SYMBOL-funding.parquet of {symbols}")]
+    NoFunding {
+        /// Which.
+        folder: String,
+        /// Of what.
+        symbols: String,
+    },
+}
+
 /// The replayed market; yields one minute of every symbol at a time.
 #[derive(Debug, Clone)]
 pub struct Replay {
@@ -49,19 +89,15 @@ pub struct Replay {
 ///
 /// # Errors
 /// A line that names the file or column and what is wrong with it.
-pub fn load(places: &Places<'_>, symbols: &[String]) -> Result<Vec<Recording>, String> {
+pub fn load(places: &Places<'_>, symbols: &[String]) -> Result<Vec<Recording>, ReplayError> {
     let folder = places.candles;
     let (names, left_out) = match symbols {
         [] => symbols_in(folder)?,
         named => (named.to_vec(), Vec::new()),
     };
     if names.is_empty() {
-        let held = if left_out.is_empty() { "none".to_owned() } else { left_out.join(", ") };
-        return Err(format!(
-            "no SYMBOL{ENDING} of a symbol in capitals that ends in USDT in {} (others: {held}): point \
-             --candles at a folder that has one",
-            folder.display()
-        ));
+        let others = if left_out.is_empty() { "none".to_owned() } else { left_out.join(", ") };
+        return Err(ReplayError::NoCandles { folder: folder.display().to_string(), others });
     }
     let facts = Facts::read(places.instruments, folder)?;
     let mut recordings = Vec::with_capacity(names.len());
@@ -71,15 +107,12 @@ pub fn load(places: &Places<'_>, symbols: &[String]) -> Result<Vec<Recording>, S
         let settled = funding::read(places.funding.unwrap_or(folder), symbol)?;
         let funding = settled.unwrap_or_default();
         let recording = build(symbol, &columns, &facts, funding);
-        recordings.push(recording.map_err(|what| format!("{}: {what}", path.display()))?);
+        recordings.push(recording.map_err(|fault| fault.of(&path))?);
     }
     if let Some(named) = places.funding.filter(|_| recordings.iter().all(|r| r.funding.is_empty()))
     {
-        return Err(format!(
-            "--funding {} has no SYMBOL-funding.parquet of {}",
-            named.display(),
-            names.join(", ")
-        ));
+        let folder = named.display().to_string();
+        return Err(ReplayError::NoFunding { folder, symbols: names.join(", ") });
     }
     if !left_out.is_empty() {
         tracing::warn!(symbols = left_out.join(", "), "left out: no symbol in capitals with USDT");
@@ -88,10 +121,8 @@ pub fn load(places: &Places<'_>, symbols: &[String]) -> Result<Vec<Recording>, S
 }
 
 /// Symbols with a file in a folder, and names of files that cannot be one here.
-fn symbols_in(folder: &Path) -> Result<(Vec<String>, Vec<String>), String> {
-    let reported = |error: std::io::Error| {
-        format!("cannot read the candle folder {}: {error}", folder.display())
-    };
+fn symbols_in(folder: &Path) -> Result<(Vec<String>, Vec<String>), ReplayError> {
+    let reported = |source| ReplayError::Folder { folder: folder.display().to_string(), source };
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(reported)? {
         let name = entry.map_err(reported)?.file_name().to_string_lossy().into_owned();
@@ -122,19 +153,19 @@ fn build(
     columns: &Columns,
     facts: &Facts,
     funding: Vec<Settlement>,
-) -> Result<Recording, String> {
+) -> Result<Recording, FileFault> {
     let [opens, highs, lows, closes, volumes] = &columns.values;
     let instrument = facts.fit(symbol, &Seen { prices: [opens, highs, lows, closes], volumes })?;
     let mut candles = Vec::with_capacity(columns.times.len());
     for (row, &ts) in columns.times.iter().enumerate() {
-        let at = |what: &str| format!("row {row} (ts {ts}): {what}");
+        let refuse = |fault: RowFault| refused(&columns.times, row, fault);
         let price = |column: &[f64]| on_grid(column[row], instrument.price_decimals);
         let prices = [price(opens), price(highs), price(lows), price(closes)];
         let [Some(open), Some(high), Some(low), Some(close)] = prices else {
-            return Err(at("a price does not lie on the grid of ticks"));
+            return Err(refuse(RowFault::OffTicks));
         };
         let volume = scaled(volumes[row], instrument.volume_decimals)
-            .ok_or_else(|| at(&format!("volume is too large: {}", volumes[row])))?;
+            .ok_or_else(|| refuse(RowFault::VolumeTooLarge(volumes[row])))?;
         // The recording has no turnover: volume at the mean of the four prices stands in.
         let mean = (i128::from(open) + i128::from(high) + i128::from(low) + i128::from(close)) / 4;
         let turnover = mean * i128::from(volume);
@@ -225,7 +256,7 @@ impl Replay {
 mod tests {
     use super::*;
 
-    fn built(symbol: &str, prices: [f64; 4], volume: f64) -> Result<Recording, String> {
+    fn built(symbol: &str, prices: [f64; 4], volume: f64) -> Result<Recording, FileFault> {
         let values = [prices[0], prices[1], prices[2], prices[3], volume].map(|value| vec![value]);
         let columns = Columns { times: vec![1_746_372_780_000], values };
         build(symbol, &columns, &Facts::default(), Vec::new())

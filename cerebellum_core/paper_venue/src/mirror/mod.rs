@@ -7,17 +7,23 @@
 /// Questions to the REST interface of the exchange that is mirrored.
 pub mod upstream;
 
-use crate::market::frames;
+use crate::market::frames::{self, FrameError};
 use crate::market::instrument::Instrument;
 use crate::market::reported::Event;
 use crate::server::Venue;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{json, Value};
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio_tungstenite::tungstenite::Message;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use upstream::{Upstream, UpstreamError};
+
+/// A WebSocket to the exchange.
+type Connection = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// Depth of the books that are mirrored.
 pub const DEPTH: usize = 200;
@@ -40,12 +46,55 @@ pub async fn follow(venue: Arc<Venue>, upstream: Upstream, instruments: Vec<Inst
     loop {
         let mut session =
             Session { venue: &venue, instruments: &instruments, last: HashMap::new() };
-        let why = session.run(&upstream).await;
-        tracing::warn!(why, "the mirrored market is lost; connecting again");
+        let Err(why) = session.run(&upstream).await;
+        tracing::warn!(%why, "the mirrored market is lost; connecting again");
         // A session that had books was sound: the next attempt comes soon.
         wait = if session.last.is_empty() { (wait * 2).min(LONGEST_WAIT) } else { FIRST_WAIT };
         venue.reported((0..instruments.len()).map(Event::Lost).collect());
         tokio::time::sleep(wait).await;
+    }
+}
+
+/// Why a connection to the exchange ended. Always recoverable: the next one begins anew.
+#[derive(Debug, thiserror::Error)]
+enum SessionError {
+    /// Connecting took too long.
+    #[error("{0} did not answer within {PATIENCE:?}")]
+    NoAnswer(String),
+    /// There is nobody.
+    #[error("{address}: {source}")]
+    Connect {
+        /// The address.
+        address: String,
+        /// Why not.
+        source: Box<tungstenite::Error>,
+    },
+    /// The connection broke.
+    #[error(transparent)]
+    Socket(Box<tungstenite::Error>),
+    /// The candles that were missed cannot be had.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// Nothing came for too long.
+    #[error("nothing came for {SILENCE:?}")]
+    Silent,
+    /// The other side has gone.
+    #[error("the connection ended")]
+    Ended,
+    /// The other side took leave.
+    #[error("the exchange closed")]
+    Closed,
+    /// A frame that cannot be read.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// A subscription was refused.
+    #[error("the exchange refuses: {0}")]
+    Refused(String),
+}
+
+impl From<tungstenite::Error> for SessionError {
+    fn from(error: tungstenite::Error) -> Self {
+        Self::Socket(error.into())
     }
 }
 
@@ -58,26 +107,14 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// Connects, subscribes and listens; returns why that ended.
-    async fn run(&mut self, upstream: &Upstream) -> String {
-        let address = format!("{}/v5/public/linear", upstream.ws);
-        let connecting = tokio_tungstenite::connect_async(&address);
-        let socket = match tokio::time::timeout(PATIENCE, connecting).await {
-            Err(_) => return format!("{address} did not answer within {PATIENCE:?}"),
-            Ok(Err(error)) => return format!("{address}: {error}"),
-            Ok(Ok((socket, _))) => socket,
-        };
-        let (mut sink, mut stream) = socket.split();
-        let mut sending: Vec<Value> = self.topics();
+    /// Connects, subscribes and listens until the connection ends.
+    async fn run(&mut self, upstream: &Upstream) -> Result<Infallible, SessionError> {
+        let (mut sink, mut stream) = connect(upstream).await?.split();
         // Subscribed first, so that no candle closes unseen between the answer and the stream.
-        for request in sending.drain(..) {
-            if let Err(error) = sink.send(Message::text(request.to_string())).await {
-                return error.to_string();
-            }
+        for request in self.topics() {
+            sink.send(Message::text(request.to_string())).await?;
         }
-        if let Err(why) = self.fill_holes(upstream).await {
-            return why.to_string();
-        }
+        self.fill_holes(upstream).await?;
         let mut pings = tokio::time::interval(PING);
         let mut heard = tokio::time::Instant::now();
         loop {
@@ -85,28 +122,20 @@ impl Session<'_> {
                 next = tokio::time::timeout_at(heard + SILENCE, stream.next()) => next,
                 _ = pings.tick() => {
                     let ping = json!({"op": "ping", "req_id": "mirror"}).to_string();
-                    if let Err(error) = sink.send(Message::text(ping)).await {
-                        return error.to_string();
-                    }
+                    sink.send(Message::text(ping)).await?;
                     continue;
                 }
             };
             heard = tokio::time::Instant::now();
-            let text = match next {
-                Err(_) => return format!("nothing came for {SILENCE:?}"),
-                Ok(None) => return "the connection ended".to_owned(),
-                Ok(Some(Err(error))) => return error.to_string(),
-                Ok(Some(Ok(Message::Text(text)))) => text,
-                Ok(Some(Ok(Message::Close(_)))) => return "the exchange closed".to_owned(),
-                Ok(Some(Ok(_))) => continue,
+            let text = match next.map_err(|_| SessionError::Silent)? {
+                None => return Err(SessionError::Ended),
+                Some(Err(error)) => return Err(error.into()),
+                Some(Ok(Message::Text(text))) => text,
+                Some(Ok(Message::Close(_))) => return Err(SessionError::Closed),
+                Some(Ok(_)) => continue,
             };
-            for request in match self.receive(text.as_str()) {
-                Ok(requests) => requests,
-                Err(why) => return why,
-            } {
-                if let Err(error) = sink.send(Message::text(request.to_string())).await {
-                    return error.to_string();
-                }
+            for request in self.receive(text.as_str())? {
+                sink.send(Message::text(request.to_string())).await?;
             }
         }
     }
@@ -137,7 +166,7 @@ impl Session<'_> {
     }
 
     /// Takes in one frame; returns what to send in answer.
-    fn receive(&mut self, text: &str) -> Result<Vec<Value>, String> {
+    fn receive(&mut self, text: &str) -> Result<Vec<Value>, SessionError> {
         let Some((_, event)) = frames::read(text, self.instruments)? else { return refusal(text) };
         let mut requests = Vec::new();
         let event = match event {
@@ -165,15 +194,25 @@ impl Session<'_> {
     }
 }
 
+async fn connect(upstream: &Upstream) -> Result<Connection, SessionError> {
+    let address = format!("{}/v5/public/linear", upstream.ws);
+    let connecting = tokio_tungstenite::connect_async(&address);
+    match tokio::time::timeout(PATIENCE, connecting).await {
+        Ok(Ok((socket, _))) => Ok(socket),
+        Ok(Err(error)) => Err(SessionError::Connect { address, source: error.into() }),
+        Err(_) => Err(SessionError::NoAnswer(address)),
+    }
+}
+
 fn book_topic(one: &Instrument) -> String {
     format!("orderbook.{DEPTH}.{}", one.symbol)
 }
 
 /// A subscription that was refused ends the session; every other answer is of no interest.
-fn refusal(text: &str) -> Result<Vec<Value>, String> {
+fn refusal(text: &str) -> Result<Vec<Value>, SessionError> {
     let answer: Value = serde_json::from_str(text).unwrap_or(Value::Null);
     if answer.get("success") == Some(&Value::Bool(false)) {
-        return Err(format!("the exchange refuses: {text}"));
+        return Err(SessionError::Refused(text.to_owned()));
     }
     Ok(Vec::new())
 }

@@ -5,6 +5,7 @@ use super::scope::Request;
 use super::{admin, batch, private, public, sockets, Venue};
 use crate::clock::{wall_ms, MarketClock};
 use crate::exchange::account::Opening;
+use crate::exchange::order::Order;
 use crate::exchange::{Exchange, Refusal};
 use crate::feed::hub::Out;
 use crate::listener::Tap;
@@ -41,6 +42,44 @@ pub struct Probe {
     lines: u32,
     /// How many executions were looked at, and what they brought. None of them changes later.
     flows: (usize, Decimal),
+}
+
+/// A promise that the venue broke.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokenPromise {
+    /// An answer without a code.
+    #[error("no envelope: {0}")]
+    NoEnvelope(Value),
+    /// A socket that every probe has.
+    #[error("no such socket")]
+    NoSocket,
+    /// An answer of the trade socket without a code.
+    #[error("a trade answer without retCode: {0}")]
+    NoCode(Value),
+    /// A frame that nobody can read.
+    #[error("a {path} frame is no JSON: {source}: {text}")]
+    NoJson {
+        /// Of which socket.
+        path: &'static str,
+        /// Why not.
+        source: serde_json::Error,
+        /// The frame.
+        text: String,
+    },
+    /// An order that is filled beyond its quantity, or below zero.
+    #[error("filled beyond its quantity: {0:?}")]
+    Overfilled(Box<Order>),
+    /// A number of a row that is none.
+    #[error(transparent)]
+    Number(#[from] rust_decimal::Error),
+    /// A wallet that is not the sum of its cash flows.
+    #[error("the wallet is {wallet}, its cash flows {expected}")]
+    Wallet {
+        /// What it holds.
+        wallet: Decimal,
+        /// What it should hold.
+        expected: Decimal,
+    },
 }
 
 /// The exchange that every probe begins with; it is made once, since most probes live for a few lines.
@@ -88,7 +127,7 @@ impl Probe {
     /// # Errors
     /// The promise that was broken: an answer that is no envelope, a frame that is no JSON, a wallet
     /// that is not the sum of its cash flows, an order that is filled beyond its quantity.
-    pub fn take(&mut self, line: &[u8]) -> Result<String, String> {
+    pub fn take(&mut self, line: &[u8]) -> Result<String, BrokenPromise> {
         if self.lines >= MOST_LINES {
             *self = Self::default();
         }
@@ -103,7 +142,7 @@ impl Probe {
                 let answer = self.rest(text("method"), text("path"), text("query"), body);
                 let envelope = answer::envelope(answer, STAMP);
                 let code = envelope.get("retCode").and_then(Value::as_i64);
-                let code = code.ok_or_else(|| format!("no envelope: {envelope}"))?;
+                let code = code.ok_or(BrokenPromise::NoEnvelope(envelope))?;
                 describe(code == codes::OK, &format!("{} {code}", text("path")))
             }
             "fault" => {
@@ -149,9 +188,9 @@ impl Probe {
         })
     }
 
-    fn receive(&mut self, channel: &str, frame: &Value) -> Result<String, String> {
+    fn receive(&mut self, channel: &str, frame: &Value) -> Result<String, BrokenPromise> {
         let socket = self.sockets.iter().find(|(path, _, _)| *path == channel);
-        let (path, id) = socket.map(|(path, id, _)| (*path, *id)).ok_or("no such socket")?;
+        let (path, id) = socket.map(|(path, id, _)| (*path, *id)).ok_or(BrokenPromise::NoSocket)?;
         let op = frame.get("op").and_then(Value::as_str).unwrap_or("");
         if path != "trade" {
             sockets::respond(&self.venue, id, path, frame);
@@ -159,33 +198,34 @@ impl Probe {
         }
         let reply = self.venue.with(|core| sockets::answer_trade(core, &self.venue, id, op, frame));
         let code = reply.get("retCode").and_then(Value::as_i64);
-        let code = code.ok_or_else(|| format!("a trade answer without retCode: {reply}"))?;
+        let code = code.ok_or(BrokenPromise::NoCode(reply))?;
         Ok(describe(code == codes::OK, &format!("trade {code}")))
     }
 
-    fn check_frames(&mut self) -> Result<(), String> {
+    fn check_frames(&mut self) -> Result<(), BrokenPromise> {
         for (path, _, outbox) in &mut self.sockets {
             while let Ok(out) = outbox.try_recv() {
                 if let Out::Text(text) = out {
-                    serde_json::from_str::<IgnoredAny>(text.as_str())
-                        .map_err(|error| format!("a {path} frame is no JSON: {error}: {text}"))?;
+                    serde_json::from_str::<IgnoredAny>(text.as_str()).map_err(|source| {
+                        BrokenPromise::NoJson { path, source, text: text.to_string() }
+                    })?;
                 }
             }
         }
         Ok(())
     }
 
-    fn check_books(&mut self) -> Result<(), String> {
+    fn check_books(&mut self) -> Result<(), BrokenPromise> {
         let Self { venue, flows: (seen, brought), .. } = self;
         venue.quietly(|core| {
             let exchange = &core.exchange;
             let owner = &exchange.accounts()[0];
             for order in owner.open.iter().filter_map(|number| exchange.order(*number)) {
                 if order.filled < 0 || order.filled > order.qty {
-                    return Err(format!("filled beyond its quantity: {order:?}"));
+                    return Err(BrokenPromise::Overfilled(order.clone().into()));
                 }
             }
-            let number = |text: &str| text.parse::<Decimal>().map_err(|error| error.to_string());
+            let number = |text: &str| text.parse::<Decimal>();
             for execution in owner.executions.iter().skip(*seen) {
                 let row = exchange.execution_row(execution, false);
                 *brought -= number(&row.exec_fee)?;
@@ -202,7 +242,7 @@ impl Probe {
             if owner.wallet == expected {
                 Ok(())
             } else {
-                Err(format!("the wallet is {}, its cash flows {expected}", owner.wallet))
+                Err(BrokenPromise::Wallet { wallet: owner.wallet, expected })
             }
         })
     }

@@ -31,6 +31,20 @@ const LONGEST_ID: usize = 36;
 /// Longest list of topics in one request, in characters.
 const LONGEST_ARGS: usize = 21_000;
 
+/// Why topics cannot be subscribed to, in the words of the exchange.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+enum TopicError {
+    /// Nobody is logged in.
+    #[error("Request not authorized")]
+    NotAuthorized,
+    /// There is no such topic.
+    #[error("error:handler not found,topic:{0}")]
+    Unknown(String),
+    /// Topics of all categories and of one.
+    #[error("error:unified and categorised topics in one request")]
+    Mixed,
+}
+
 /// Opens a public connection.
 pub async fn public(
     State(venue): State<Arc<Venue>>,
@@ -187,10 +201,11 @@ fn subscribe(
         return;
     }
     if path == "private" {
-        let answer = subscribe_private(core, id, &names);
-        let (success, message) =
-            answer.map_or_else(|message| (false, message), |()| (true, String::new()));
-        core.hub.send(id, reply("subscribe", success, &message));
+        let frame = match subscribe_private(core, id, &names) {
+            Ok(()) => reply("subscribe", true, ""),
+            Err(error) => reply("subscribe", false, &error.to_string()),
+        };
+        core.hub.send(id, frame);
         return;
     }
     let mut topics = Vec::new();
@@ -198,8 +213,8 @@ fn subscribe(
         match Topic::read(&core.exchange, name) {
             Some(topic) => topics.push((name, topic)),
             None => {
-                let message = format!("error:handler not found,topic:{name}");
-                core.hub.send(id, reply("subscribe", false, &message));
+                let error = TopicError::Unknown(name.to_owned());
+                core.hub.send(id, reply("subscribe", false, &error.to_string()));
                 return;
             }
         }
@@ -219,21 +234,21 @@ fn subscribe(
 }
 
 /// Subscribes an account's connection to its topics, or names what is wrong with them.
-fn subscribe_private(core: &mut Core, id: u64, names: &[&str]) -> Result<(), String> {
+fn subscribe_private(core: &mut Core, id: u64, names: &[&str]) -> Result<(), TopicError> {
     if core.hub.listener(id).is_none_or(|listener| listener.account.is_none()) {
-        return Err("Request not authorized".to_owned());
+        return Err(TopicError::NotAuthorized);
     }
     let unknown = names.iter().find(|name| {
         let plain = name.strip_suffix(".linear").unwrap_or(name);
         !PRIVATE.contains(&plain)
     });
     if let Some(name) = unknown {
-        return Err(format!("error:handler not found,topic:{name}"));
+        return Err(TopicError::Unknown((*name).to_owned()));
     }
     if names.iter().any(|name| name.ends_with(".linear"))
         && names.iter().any(|name| !name.ends_with(".linear"))
     {
-        return Err("error:unified and categorised topics in one request".to_owned());
+        return Err(TopicError::Mixed);
     }
     for name in names {
         core.hub.subscribe(id, name);
