@@ -12,7 +12,7 @@ pub struct FileError {
     /// Which.
     pub file: String,
     /// Why.
-    pub source: FileFault,
+    pub source: Box<FileFault>,
 }
 
 /// What is wrong with a file.
@@ -48,7 +48,7 @@ pub enum FileFault {
 impl FileFault {
     /// The refusal of the file of that name.
     pub(super) fn of(self, file: &std::path::Path) -> FileError {
-        FileError { file: file.display().to_string(), source: self }
+        FileError { file: file.display().to_string(), source: self.into() }
     }
 }
 
