@@ -209,6 +209,7 @@ def forge(
 ) -> None:
     """Evolve one specialist without any server: champion.json or refusal.json, and a report."""
     from crucible.forge.command import forge_to_folder, seconds_of
+    from crucible.forge.result import verdict
     from crucible.settings import load_settings
 
     try:
@@ -237,18 +238,26 @@ def forge(
                 "slot": slot,
                 "outcome": file.stem,
                 "file": str(file),
+                "verdict": verdict(result),
                 "proven": result.proven,
                 "trials": result.trials,
+                "effective_trials": result.effective_trials,
+                "candles": result.span.to_json(),
                 "generations": done,
                 "feature_schema": result.feature_schema,
             }
         )
-    elif result.refusal is not None:
-        refusal = result.refusal
-        print(f"{file}: gate {refusal.gate}: {refusal.value:g}, needed {refusal.threshold:g}")
-    else:
-        proven = "proven" if result.proven else "unproven"
-        print(f"{file}: {proven}, {result.trials} trials in {done} generations")
+        return
+    refusal = result.refusal
+    print(f"{file}: {verdict(result)}")
+    if refusal is not None:
+        print(f"gate {refusal.gate}: {refusal.value:g}, needed {refusal.threshold:g}")
+    print(
+        f"{result.trials} trials in {done} generations, as {result.effective_trials:,.0f} independent ones"
+    )
+    print(f"used {result.span.describe()}")
+    if result.ended:
+        print(result.ended)
 
 
 @app.command()

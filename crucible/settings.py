@@ -159,9 +159,29 @@ class ForgeSettings(Section):
     generations: int = Field(8, ge=1, le=100_000)
     train_fraction: float = Field(0.6, gt=0, lt=1)
     validation_fraction: float = Field(0.2, gt=0, lt=1)
-    max_candles: int = Field(40_000, ge=FEWEST_CANDLES, le=5_000_000)
+    max_candles: int = Field(
+        5_000_000,
+        ge=FEWEST_CANDLES,
+        le=5_000_000,
+        description="the newest candles that are used at most; memory_gb decides before it, as a rule",
+    )
+    memory_gb: float = Field(
+        3.0,
+        ge=1,
+        le=10_000,
+        description="memory of a forge run at its peak; as many of the newest candles are used as it holds",
+    )
     trades_per_day: float = Field(
-        4.0, gt=0, le=10_000, description="a candidate that trades less often is not judged"
+        0.0,
+        ge=0,
+        le=10_000,
+        description="a candidate that trades less often is not judged; enough trades in all are asked for anyway",
+    )
+    patience: int = Field(
+        0,
+        ge=0,
+        le=100_000,
+        description="generations without a better validation, while training rises, that end the search; 0 never",
     )
     costs: Costs = Costs()
     policy: Literal["explore", "strict"] = "explore"

@@ -132,8 +132,13 @@ def work(context: Context, job: Job, folder: Path, key: str) -> str:
             registry.log(job.mlflow_run, tags={"novelty": session.forge_run.novelty.describe()})
             context.log.info(session.forge_run.novelty.describe())
             evolve(context, session, job)
+            if session.ending:
+                context.log.info("%s: the search %s", job.slot, session.ending)
             # Resumed late, it is judged by everything that was tried for the slot meanwhile.
-            session.forge_run.count_earlier(registry.trials(job.slot, without=job.mlflow_run))
+            session.forge_run.count_earlier(
+                registry.trials(job.slot, without=job.mlflow_run),
+                registry.effective_trials(job.slot, without=job.mlflow_run),
+            )
             result = session.finish()
         publish = task(cache_policy=NO_CACHE, task_run_name=f"publish {job.slot}")(
             publishing.publish
@@ -161,7 +166,7 @@ def evolve(context: Context, session: ForgeSession, job: Job) -> None:
             description=f"Generations of {job.slot}",
         ),
     )
-    while state.generation < total:
+    while state.generation < total and not session.ending:
         stay_running()
         number = state.generation + 1
         state = generation.with_options(task_run_name=f"generation {number} of {job.slot}")(session)

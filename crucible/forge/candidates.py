@@ -17,6 +17,8 @@ from deap import base
 from crucible.forge.backtest.population import Outcomes
 from crucible.forge.backtest.statistics import sharpe
 from crucible.forge.validation.novelty import Novelty
+from crucible.forge.validation.null_maximum import NullMaximum
+from crucible.forge.validation.windows import fewest_trades
 from crucible.market.candles import Floats
 from crucible.settings import ForgeSettings
 from crucible.strategies.contract import Exits, Strategy
@@ -125,6 +127,10 @@ class Breeder(Protocol):
     """
 
     finalists: int
+    chance: NullMaximum
+    """Told of everything that the breeder compares and evaluates on the training window."""
+    wanted: float
+    """Trades in the training window below which a candidate is not judged."""
 
     def first(self, count: int) -> list[Candidate]:
         """Random candidates."""
@@ -168,14 +174,14 @@ def score_of(
     index: int,
     size: float,
     settings: ForgeSettings,
+    wanted: float,
     *,
     by_day: bool,
     novelty: Novelty | None = None,
 ) -> Score:
-    """Score one of the outcomes on a training window."""
+    """Score one of the outcomes on a training window; with fewer trades than wanted it is not judged."""
     returns = outcomes.daily[index]
     trades = int(outcomes.trades[index])
-    wanted = fewest_trades(len(returns), settings)
     trade_sharpe = float(outcomes.trade_sharpe[index])
     # What the daily ratio would be if trades were independent.
     value = trade_sharpe * math.sqrt(trades / len(returns))
@@ -201,9 +207,12 @@ def cases_of(returns: Floats) -> tuple[float, ...]:
     return tuple(float(part.mean()) for part in parts)
 
 
-def fewest_trades(days: int, settings: ForgeSettings) -> float:
-    """Trades over a number of days below which a candidate is not judged."""
-    return max(FEWEST_TRADES, settings.trades_per_day * days)
+def wanted_trades(rows: int, days: int, settings: ForgeSettings) -> float:
+    """Trades in a training window below which a candidate is not judged.
+
+    Enough for statistics, whatever a day's count is; more only where the settings ask for so many a day.
+    """
+    return max(fewest_trades(rows, FEWEST_TRADES), settings.trades_per_day * days)
 
 
 def worst_without_a_slice(returns: Floats) -> float:

@@ -19,11 +19,12 @@ from crucible.forge.evolution.distributed import Recipe
 from crucible.forge.reporting.folder import write_folder
 from crucible.forge.result import ForgeResult
 from crucible.forge.session import CHECKPOINT, open_session
+from crucible.forge.span import Span
 from crucible.interruption import interruptible
 from crucible.market.candles import Candles, read_folder
 from crucible.market.funding import Funding, FundingError, charged, funding_path, read_funding
 from crucible.outputs import ask_for_file, ask_for_folder
-from crucible.settings import Settings, Slot, changed
+from crucible.settings import ForgeSettings, Settings, Slot, changed
 from crucible.strategies.load import read_strategy
 from crucible.text import terminal
 
@@ -95,16 +96,17 @@ def forge_to_folder(
         raise ForgeError(message)
     with _progress() as progress, interruptible():
         task = progress.add_task("features", total=None if last is None else last + 3)
-        candles, frame = _features(seat.symbol, candles_dir, settings, influence, forge.max_candles)
+        candles, frame, span = _features(seat.symbol, candles_dir, settings, influence, forge)
+        progress.console.print(f"using {span.describe()}")
         funding = _funding(funding_dir, candles_dir, seat.symbol)
-        recipe = Recipe(seat, candles, frame, forge, seed, prior_trials, funding=funding)
+        recipe = Recipe(seat, candles, frame, forge, seed, prior_trials, funding=funding, span=span)
         with open_session(recipe, path) as session:
             progress.update(task, description="generation 0 (the first compiles)", advance=1)
             if path.exists() and (resume or checkpoint is not None):
                 state = session.resume()
             else:
                 state = session.start()
-            while goes_on(state.generation, last, clock() - began, budget_s):
+            while goes_on(state.generation, last, clock() - began, budget_s) and not session.ending:
                 number = state.generation + 1
                 progress.update(task, description=f"generation {number}", completed=number + 1)
                 state = session.advance()
@@ -188,7 +190,7 @@ def backtest_command(
         Naming what cannot be used and why.
     """
     strategy = read_strategy(strategy_file)
-    candles, frame = _features(strategy.symbol, candles_dir, settings, influence)
+    candles, frame, _ = _features(strategy.symbol, candles_dir, settings, influence)
     funding = _funding(funding_dir, candles_dir, strategy.symbol)
     market = Market.of(candles, frame, charged(funding, candles.ts))
     test = backtest(strategy.signals(frame), market, strategy.exits, settings.forge.costs)
@@ -235,11 +237,12 @@ def _features(
     candles_dir: Path,
     settings: Settings,
     influence: Path | None,
-    newest: int | None = None,
-) -> tuple[Candles, FeatureFrame]:
+    forge: ForgeSettings | None = None,
+) -> tuple[Candles, FeatureFrame, Span]:
     """Candles and features of one symbol, computed beside the folder's other symbols.
 
-    With `newest`, only the span of that many candles of the symbol and the warm-up before it.
+    For a forge run only the newest candles of the symbol that its settings let in, and the other symbols' of the same
+    time: what lies before decides nothing, so that a file without it gives the same.
     """
     candles = read_folder(candles_dir)
     if symbol not in candles:
@@ -247,12 +250,14 @@ def _features(
         raise ForgeError(message)
     arrays = None if influence is None else InfluenceArrays.load(influence)
     pipeline = FeaturePipeline(list(candles), settings.features, arrays)
-    if newest is not None and len(candles[symbol]) > newest:
-        own = candles[symbol]
-        start = int(own.ts[-newest]) - pipeline.warmup * own.timeframe_ms
-        end = int(own.close_ts[-1])
-        candles = {name: held.between(start, end) for name, held in candles.items()}
-    return candles[symbol], pipeline.batch(candles)[symbol]
+    span = Span.of(
+        candles[symbol], len(pipeline.schema.names), forge or ForgeSettings(memory_gb=10_000)
+    )
+    if span.left_out:
+        candles = {
+            name: held.between(span.first_ts, span.last_ts) for name, held in candles.items()
+        }
+    return candles[symbol], pipeline.batch(candles)[symbol], span
 
 
 def _funding(asked: Path | None, candles_dir: Path, symbol: str) -> Funding:

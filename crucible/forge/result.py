@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from crucible.forge.span import Span
 from crucible.market.candles import Floats, Integers
 from crucible.settings import Slot
 from crucible.strategies.contract import Strategy
@@ -57,7 +58,7 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The gate that kept the champion out; the first in the order of the gates."""
+    """The gate that kept a candidate from being a champion; the first in the order of the gates."""
 
     gate: str
     value: float
@@ -141,6 +142,9 @@ class Importance:
 class ForgeResult:
     """The outcome of a forge run: exactly one of `champion` and `refusal`.
 
+    Nobody is a champion who loses after costs in the validation window. Where the policy lets a candidate in all the
+    same, so that the Arena has a population to judge, it stays a candidate: `registrable`, and refused as champion.
+
     Attributes
     ----------
     slot : Slot
@@ -156,7 +160,14 @@ class ForgeResult:
     windows : tuple of WindowReport
     curve : Curve or None
     trials : int
-        Every candidate ever evaluated for the slot, earlier forge runs included.
+        Every candidate ever evaluated for the slot and every comparison that led to one, earlier forge runs
+        included.
+    effective_trials : float
+        How many independent trials show by chance what these do: what the deflated Sharpe ratio takes.
+    effective_own : float
+        The part of them that is this forge run's.
+    span : Span
+        Which candles were used, of those that were given.
     policy, data_hash, feature_schema, code_revision : str
     funding : str
         Whether funding was charged, and for how much of the candles it is known.
@@ -170,6 +181,10 @@ class ForgeResult:
     novelty : float or None
         How unlike the incumbents the candidate earned in training; None where it was not
         measured.
+    registrable : bool
+        Whether no gate failed that binds under the policy.
+    ended : str
+        Why the search ended before its last generation; empty where it did not.
     """
 
     slot: Slot
@@ -182,6 +197,9 @@ class ForgeResult:
     windows: tuple[WindowReport, ...]
     curve: Curve | None
     trials: int
+    effective_trials: float
+    effective_own: float
+    span: Span
     policy: str
     seed: int
     data_hash: str
@@ -192,6 +210,13 @@ class ForgeResult:
     paths: tuple[float, ...] = ()
     importance: tuple[Importance, ...] = ()
     novelty: float | None = None
+    registrable: bool = False
+    ended: str = ""
+
+    @property
+    def offered(self) -> Strategy | None:
+        """Whom the policy lets in: the champion, or a candidate that validation refutes; None for nobody."""
+        return self.candidate if self.registrable else None
 
     @property
     def failed_gates(self) -> tuple[str, ...]:
@@ -203,11 +228,14 @@ class ForgeResult:
         return next(window for window in self.windows if window.name == name)
 
     def lineage(self) -> dict[str, Any]:
-        """JSON-able: where the champion comes from and how it was judged."""
+        """JSON-able: where the candidate comes from and how it was judged."""
         return {
             "slot": self.slot.name,
             "seed": self.seed,
             "trials": self.trials,
+            "effective_trials": round(self.effective_trials, 3),
+            "span": self.span.to_json(),
+            "ended_early": self.ended,
             "policy": self.policy,
             "proven": self.proven,
             "data_hash": self.data_hash,
@@ -222,6 +250,22 @@ class ForgeResult:
             },
             "importance": [each.to_json() for each in self.importance],
         }
+
+
+def verdict(result: ForgeResult) -> str:
+    """Say in one line what came of a forge run.
+
+    A champion earned in validation and passed what binds; a candidate that the policy lets in all the same lost there.
+    """
+    if result.refusal is None:
+        if result.proven:
+            return "champion, proven"
+        return f"champion, unproven: failed {', '.join(result.failed_gates)}"
+    if not result.registrable:
+        return f"nothing found: refused by {result.refusal.gate}"
+    lost = f"{result.refusal.value:+.2%} in validation"
+    others = [name for name in result.failed_gates if name != result.refusal.gate]
+    return f"candidate, unproven: {lost}" + (f"; failed {', '.join(others)}" if others else "")
 
 
 def finite(value: float) -> float | None:

@@ -52,6 +52,11 @@ class ForgeSession:
             raise RuntimeError(message)
         return self._state
 
+    @property
+    def ending(self) -> str:
+        """Why the search ends before its last generation; empty where it goes on."""
+        return self.forge_run.ending(self.state.table)
+
     def start(self) -> IslandsState:
         """Make the first generation."""
         with interruptible():

@@ -12,10 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from crucible.files import make_folder, move_folder, write_json
 from crucible.forge.evolution.distributed import Recipe
 from crucible.forge.evolution.islands import IslandsState
+from crucible.forge.span import Span
 from crucible.interruption import interruptible
 from crucible.lifecycle.admission import serving
 from crucible.lifecycle.context import Context, ContextError
@@ -25,14 +27,15 @@ from crucible.market.candles import Candles, folder_hash, write_candles
 from crucible.market.funding import write_funding
 from crucible.market.lake import Lake
 from crucible.registry.tracking import TRIALS
-from crucible.settings import MINUTE_MS, Slot
+from crucible.settings import Slot
 
 
 @dataclass(frozen=True)
 class Job:
     """What one forge run works on; kept beside its candles and checkpoint so that a retry sees the same.
 
-    `incumbents` names the versions that traded the symbol when it began; a version never changes.
+    `prior_effective` is how many independent trials the prior ones are worth; `span` is which candles are used; `incumbents` names
+    the versions that traded the symbol when it began; a version never changes.
     """
 
     slot: str
@@ -41,6 +44,8 @@ class Job:
     mlflow_run: str
     prior_trials: int
     incumbents: list[str] = field(default_factory=list)
+    prior_effective: float | None = None
+    span: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> Job | None:
@@ -169,7 +174,11 @@ def open_job(
     trials = context.registry.trials(slot.name)
     run = context.registry.open_run(key, f"forge {slot.name}", tags)
     incumbents = incumbent_names(context.registry, context.settings.slots, slot.symbol)
-    return Job(slot.name, seed, int(newest.close_ts[-1]), run, trials, incumbents)
+    effective = context.registry.effective_trials(slot.name)
+    features = len(context.pipeline().schema.names)
+    span = Span.of(newest, features, context.settings.forge).to_json()
+    until_ms = int(newest.close_ts[-1])
+    return Job(slot.name, seed, until_ms, run, trials, incumbents, effective, span)
 
 
 def kept_lake(context: Context, folder: Path, start_ms: int, until_ms: int) -> Lake:
@@ -202,11 +211,12 @@ def prepare(context: Context, job: Job, folder: Path) -> Recipe:
     """Compute the features of the candles that this forge run looks at."""
     pipeline = context.pipeline()
     settings = context.settings.forge
-    span = (settings.max_candles + pipeline.warmup) * MINUTE_MS
-    lake = kept_lake(context, folder, job.until_ms - span, job.until_ms)
-    candles = candles_of(lake, context.symbols)
     slot = Slot.parse(job.slot)
+    span = Span.of_json(job.span)
+    lake = kept_lake(context, folder, span.first_ts, job.until_ms)
+    candles = candles_of(lake, context.symbols)
     own, funding = candles[slot.symbol], lake.read_funding(slot.symbol)
+    context.log.info("%s: using %s", slot.name, span.describe())
     with interruptible():
         frame = pipeline.batch(candles)[slot.symbol]
     incumbents, left_out = incumbents_of(
@@ -224,6 +234,8 @@ def prepare(context: Context, job: Job, folder: Path) -> Recipe:
         "selection": settings.selection,
         "living_agents": ", ".join(incumbents.names) or "none",
         "candles": len(own),
+        "candles_given": span.given,
+        "candles_used": span.describe(),
         "until_ms": job.until_ms,
         "fee": settings.costs.fee,
         "slippage": settings.costs.slippage,
@@ -242,7 +254,18 @@ def prepare(context: Context, job: Job, folder: Path) -> Recipe:
     context.registry.log_dataset(
         job.mlflow_run, "candles of all symbols", digest, str(context.lake.candles_folder)
     )
-    return Recipe(slot, own, frame, settings, job.seed, job.prior_trials, incumbents, funding)
+    return Recipe(
+        slot,
+        own,
+        frame,
+        settings,
+        job.seed,
+        job.prior_trials,
+        incumbents,
+        funding,
+        job.prior_effective,
+        span,
+    )
 
 
 def require_unchanged(slot: str, changed: Mapping[str, tuple[str, str]]) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 import pandas as pd
 
 from crucible.forge.evolution.run import ForgeRun
-from crucible.forge.reporting.evidence import headline, note, verdict, write_evidence
-from crucible.forge.result import ForgeResult, finite
+from crucible.forge.reporting.evidence import headline, note, write_evidence
+from crucible.forge.result import ForgeResult, finite, verdict
 from crucible.ledger.edge import Edge
 from crucible.lifecycle.admission import serving
 from crucible.lifecycle.context import Context
@@ -50,7 +50,7 @@ def publish(
     folder: Path,
     made_by: MadeBy,
 ) -> Published:
-    """Log everything to MLflow, and register the champion if the policy lets it.
+    """Log everything to MLflow, and register the champion, or the candidate that the policy lets in.
 
     Done twice, after a crash in between, it leaves what doing it once leaves.
 
@@ -80,13 +80,13 @@ def publish(
     text = note(result, file.removeprefix(registry.tracking_uri), made_by.page)
     registry.log(run, metrics=metrics, tags={**run_tags(result), "mlflow.note.content": text})
     outcome = f"{result.slot.name}: {verdict(result)}"
-    if result.champion is not None:
+    if result.offered is not None:
         version = registry.version_of_run(run)
         if version is None:
             version = registry.register(
                 run,
                 result.slot,
-                result.champion.to_json(),
+                result.offered.to_json(),
                 {**version_tags(result, made_by), OPENINGS: str(openings)},
                 example=example_of(forge_run),
                 note=text,
@@ -125,14 +125,14 @@ def offer(context: Context, version: Version, made_by: MadeBy) -> str:
 
 
 def proof_of(result: ForgeResult, version: Version) -> Proof:
-    """Give the evidence about a champion, to be sealed; it is what the arena believes of it."""
-    assert result.champion is not None
+    """Give the evidence about a version, to be sealed; it is what the arena believes of it."""
+    assert result.offered is not None
     edge = Edge.of_summary(result.window("validation").summary)
     return Proof(
         slot=version.slot,
         version=version.version,
         run_id=version.run_id,
-        strategy=digest(result.champion.to_json()),
+        strategy=digest(result.offered.to_json()),
         policy=result.policy,
         feature_schema=result.feature_schema,
         data_hash=result.data_hash,
@@ -180,10 +180,15 @@ def version_tags(result: ForgeResult, made_by: MadeBy) -> dict[str, str]:
         **run_tags(result),
         "seed": result.seed,
         "trials": result.trials,
+        "effective_trials": round(result.effective_trials, 3),
+        "candles": result.span.describe(),
         "policy": result.policy,
         "prefect_flow_run": made_by.flow_run,
         "prefect_link": made_by.page,
     }
+    if result.champion is None and result.refusal is not None:
+        # Lives to be judged in shadow: whoever reads the page must see what validation said.
+        tags["validation_loss"] = f"{result.refusal.value:.6f}"
     edge = Edge.of_summary(result.window("validation").summary)
     if edge is not None:
         tags["edge_trades"] = edge.trades

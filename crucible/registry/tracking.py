@@ -21,6 +21,8 @@ from crucible.registry.pages import EXPERIMENT, HOW_TO_READ, experiment_tags
 
 TRIALS = "candidates_evaluated"
 """Metric of a run: candidates that this forge run alone evaluated."""
+EFFECTIVE = "effective_trials_own"
+"""Metric of a run: how many independent trials its own candidates are worth."""
 SEALED = "sealed_trades"
 """Metric of a run that has opened its hold-out window."""
 
@@ -155,6 +157,17 @@ class ForgeRuns:
         """
         others = (run for run in self._runs(slot) if run.info.run_id != without)
         return int(sum(run.data.metrics.get(TRIALS, 0.0) for run in others))
+
+    def effective_trials(self, slot: str, *, without: str = "") -> float:
+        """Add up how many independent trials each forge run of a slot is worth, as `trials` counts them.
+
+        One that was ended before it could tell counts every candidate.
+        """
+        others = [run.data.metrics for run in self._runs(slot) if run.info.run_id != without]
+        return sum(
+            min(held.get(TRIALS, 0.0), held.get(EFFECTIVE, held.get(TRIALS, 0.0)))
+            for held in others
+        )
 
     def openings(self, slot: str, *, without: str = "") -> int:
         """Count the forge runs of a slot that opened their hold-out window, but for one run."""

@@ -96,7 +96,7 @@ def _next(words: Words, blocked: Words, row: int, end: int) -> int:
 
 
 @_compiled
-def _first_touch(lows: Floats, highs: Floats, row: int, end: int, down: float, up: float) -> int:
+def first_touch(lows: Floats, highs: Floats, row: int, end: int, down: float, up: float) -> int:
     """First candle from `row` on that reaches `down` or `up`; `end` where there is none."""
     safe = len(lows) - STRIDE
     while row < end:
@@ -264,7 +264,7 @@ def trade_block(
                     out = min(out, first + _next(regime, nothing, t - first, out - first))
                     limit = min(out + 1, until, t + max(1, timeout - held))
                     down, up = (target, stop) if short else (stop, target)
-                    found = _first_touch(lows, highs, t, limit, down, up)
+                    found = first_touch(lows, highs, t, limit, down, up)
                     over = ends and found == end
                     still = found - 1 if over else found
                     if still > t:

@@ -36,15 +36,15 @@ def max_drawdown(equity: Floats) -> float:
     return float(np.max(1 - equity / peak))
 
 
-def expected_maximum_sharpe(trials: int, variance: float) -> float:
+def expected_maximum_sharpe(trials: float, variance: float) -> float:
     """Sharpe ratio that the best of many worthless trials is expected to show.
 
     Bailey and Lopez de Prado, "The Deflated Sharpe Ratio", 2014, equation 1.
 
     Parameters
     ----------
-    trials : int
-        Every candidate ever evaluated.
+    trials : float
+        How many, as if independent.
     variance : float
         Of the trials' Sharpe ratios.
     """
@@ -57,7 +57,7 @@ def expected_maximum_sharpe(trials: int, variance: float) -> float:
     return math.sqrt(variance) * ((1 - EULER_GAMMA) * high + EULER_GAMMA * higher)
 
 
-def deflated_sharpe(returns: Floats, trials: int) -> float:
+def deflated_sharpe(returns: Floats, trials: float) -> float:
     """Probability that the true Sharpe ratio beats what the count of trials explains.
 
     Bailey and Lopez de Prado, 2014, equation 2, with the skewness and kurtosis of the returns. The
@@ -67,8 +67,9 @@ def deflated_sharpe(returns: Floats, trials: int) -> float:
     Parameters
     ----------
     returns : ndarray of float64, shape (n,)
-    trials : int
-        Every candidate ever evaluated; counted as if independent, which errs on the strict side.
+    trials : float
+        How many, as if independent: candidates counted one by one err on the strict side; see
+        `crucible.forge.validation.null_maximum`.
 
     Returns
     -------

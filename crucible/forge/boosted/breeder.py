@@ -20,9 +20,10 @@ from crucible.features.frame import FeatureFrame
 from crucible.forge.backtest.engine import Accounts, Market
 from crucible.forge.backtest.population import Outcomes
 from crucible.forge.boosted.training import Fit, Fitted, Fitter
-from crucible.forge.candidates import Quality, Score, Variant, score_of
-from crucible.forge.exits import TIMEOUTS, moved_exits, nudge_exits, random_exits
+from crucible.forge.candidates import Quality, Score, Variant, score_of, wanted_trades
+from crucible.forge.exits import moved_exits, nudge_exits, random_exits, timeouts_within
 from crucible.forge.validation.novelty import Novelty
+from crucible.forge.validation.null_maximum import NullMaximum
 from crucible.forge.validation.windows import Limits, Windows
 from crucible.market.candles import Floats
 from crucible.settings import ForgeSettings, Slot
@@ -79,6 +80,8 @@ class BoostedBreeder:
     windows : Windows
     limits : Limits
     settings : ForgeSettings
+    chance : NullMaximum
+        Of the training window's days.
     seed : int
         LightGBM's.
     by_day : bool
@@ -97,6 +100,7 @@ class BoostedBreeder:
         windows: Windows,
         limits: Limits,
         settings: ForgeSettings,
+        chance: NullMaximum,
         seed: int,
         *,
         by_day: bool,
@@ -107,16 +111,19 @@ class BoostedBreeder:
         self._values = np.where(np.isfinite(frame.values), frame.values, np.nan)
         self._market = market
         self._windows = windows
-        self._timeouts = [t for t in TIMEOUTS if t <= limits.timeout] or [limits.timeout]
+        self._longest = timeouts_within(limits.timeout)[-1]
         self._fitter = Fitter(
             self._values,
             market,
             windows.train,
-            2 * self._timeouts[-1],
             settings.costs,
             seed,
         )
         self._settings = settings
+        self.chance = chance
+        train_rows = windows.train.stop - windows.train.start
+        days = len(np.unique(market.day[windows.train]))
+        self.wanted = wanted_trades(train_rows, days, settings)
         self._by_day = by_day
         self._novelty = novelty
         self._fitted: dict[Fit, Fitted] = {}
@@ -132,7 +139,7 @@ class BoostedBreeder:
         found: dict[str, Trial] = {}
         while len(found) < count:
             fit = random.choice(fits)
-            exits = fit.barriers if random.random() < 0.5 else self._shorter(random_exits())
+            exits = fit.barriers if random.random() < 0.5 else random_exits(self._longest)
             trial = Trial(fit, random.choice(BUY_RATES), random.choice(EXIT_RATES), exits)
             found.setdefault(self.key(trial), trial)
         return list(found.values())
@@ -173,17 +180,20 @@ class BoostedBreeder:
     def evaluate(self, candidates: list[Trial]) -> list[Score]:
         """Fit what is not fitted yet, and trade the training window out of fold."""
         outcomes = self.outcomes(candidates, self._windows.train)
-        return [
+        scores = [
             score_of(
                 outcomes,
                 index,
                 self._fit(trial.fit).size,
                 self._settings,
+                self.wanted,
                 by_day=self._by_day,
                 novelty=self._novelty,
             )
             for index, trial in enumerate(candidates)
         ]
+        self.chance.look(outcomes.daily[[score.judged for score in scores]])
+        return scores
 
     def outcomes(self, candidates: list[Trial], rows: slice) -> Outcomes:
         """Trade the candidates over a span of rows; out of fold where it is training."""
@@ -283,7 +293,7 @@ class BoostedBreeder:
             random.choice(PENALTIES),
             random.choice(STAKES),
             random.choice(KEPT),
-            self._shorter(random_exits()),
+            random_exits(self._longest),
         )
 
     def _vary(self, fit: Fit) -> Fit:
@@ -311,7 +321,7 @@ class BoostedBreeder:
         return fit
 
     def _shorter(self, exits: Exits) -> Exits:
-        return replace(exits, timeout=min(exits.timeout, self._timeouts[-1]))
+        return replace(exits, timeout=min(exits.timeout, self._longest))
 
     def _parent(self, parents: list[Trial]) -> Trial:
         return parents[min(random.randrange(len(parents)), random.randrange(len(parents)))]

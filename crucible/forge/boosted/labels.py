@@ -1,7 +1,8 @@
 """Triple-barrier labels: whether a long trade decided at each row would have paid its costs.
 
 Lopez de Prado, "Advances in Financial Machine Learning", 2018, chapters 3 and 4, with the fills of
-the backtest: next open, slippage, fees, the stop first, the adaptive timeout at the open after it.
+the backtest: next open, slippage, fees, funding where it is known, the stop first, the adaptive timeout at the
+open after it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from numba import njit
 
 from crucible.forge.backtest.engine import Market
+from crucible.forge.backtest.kernel import first_touch
 from crucible.market.candles import Floats, Integers
 from crucible.settings import Costs
 from crucible.strategies.contract import Exits
@@ -28,10 +30,13 @@ class Labels:
         Of a trade decided at the row; NaN where it does not end inside the span.
     end : ndarray of int64, shape (n,)
         Row of the span in which it ends.
+    longest : int
+        Candles that a trade may live.
     """
 
     net_return: Floats
     end: Integers
+    longest: int
 
     @property
     def known(self) -> npt.NDArray[np.bool_]:
@@ -55,18 +60,24 @@ def label(market: Market, exits: Exits, costs: Costs, rows: slice) -> Labels:
     rows : slice
     """
     candles = market.candles
+    opens = candles.open[rows]
+    # What a position of one coin has paid before each open; nothing where no rate is known.
+    paid = np.zeros(len(opens) + 1)
+    if market.funding is not None:
+        np.cumsum(np.nan_to_num(opens * market.funding[rows]), out=paid[1:])
     net_return, end = _barriers(
-        candles.open[rows],
+        opens,
         candles.high[rows],
         candles.low[rows],
         market.volatility[rows],
+        paid,
         exits.stop,
         exits.target,
         exits.timeout,
         costs.fee,
         costs.slippage,
     )
-    return Labels(net_return, end)
+    return Labels(net_return, end, 2 * exits.timeout)
 
 
 def uniqueness(end: Integers, drawn: Integers) -> Floats:
@@ -102,6 +113,7 @@ def _barriers(
     highs: Floats,
     lows: Floats,
     volatility: Floats,
+    paid: Floats,
     stop_share: float,
     target_share: float,
     timeout: int,
@@ -120,20 +132,15 @@ def _barriers(
         pace = volatility[row]
         if pace > 0:
             patience = max(1, int(timeout / min(2.0, max(0.5, pace))))
-        price = 0.0
-        t = row + 1
-        while t < rows:
-            if t - row > patience:
-                price = opens[t]
-                break
-            if lows[t] <= stop:
-                price = min(opens[t], stop)
-                break
-            if highs[t] >= target:
-                price = max(opens[t], target)
-                break
-            t += 1
+        t = first_touch(lows, highs, row + 1, min(rows, row + 1 + patience), stop, target)
         if t < rows:
-            earned[row] = price * (1.0 - slippage) / entry * net - 1.0
+            if t > row + patience:
+                price = opens[t]
+            elif lows[t] <= stop:
+                price = min(opens[t], stop)
+            else:
+                price = max(opens[t], target)
+            funding = (paid[t + 1] - paid[row + 2]) / (entry * (1.0 + fee))
+            earned[row] = price * (1.0 - slippage) / entry * net - funding - 1.0
             end[row] = t
     return earned, end

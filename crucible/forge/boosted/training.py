@@ -175,8 +175,6 @@ class Fitter:
         n rows.
     train : slice
         Begins at row 0.
-    embargo : int
-        Rows after a fold that its model does not see.
     costs : Costs
     seed : int
     """
@@ -186,14 +184,12 @@ class Fitter:
         values: Floats,
         market: Market,
         train: slice,
-        embargo: int,
         costs: Costs,
         seed: int,
     ) -> None:
         self._values = values
         self._market = market
         self._train = train
-        self._embargo = embargo
         self._costs = costs
         self._seed = seed
         parts = np.array_split(np.arange(train.start, train.stop), FOLDS)
@@ -211,13 +207,13 @@ class Fitter:
     def outside(self, labels: Labels, held: Sequence[int]) -> Mask:
         """Rows that a model may see when folds are held out.
 
-        Their labels live in none of the folds, and they are not just after one.
+        Their labels live in none of the folds, and no label of a fold can live at them.
         """
         row = np.arange(len(labels.end))
         seen = labels.known.copy()
         for number in held:
             fold = self.folds[number]
-            seen &= (labels.end < fold.start) | (row >= fold.stop + self._embargo)
+            seen &= (labels.end < fold.start) | (row >= fold.stop + labels.longest)
         return seen
 
     def fit(self, fit: Fit) -> Fitted:
@@ -261,7 +257,7 @@ class Fitter:
         known = labels.known[fold].copy()
         # A trade that ends in another fold would tell of that one, and so would rows just after it.
         known &= labels.end[fold] < fold.stop
-        known[: self._embargo if fold.start else 0] = False
+        known[: labels.longest if fold.start else 0] = False
         every = -(-len(known) // MOST_CALIBRATED)
         return fold.start + np.flatnonzero(known)[::every]
 

@@ -17,6 +17,7 @@ from crucible.forge.backtest.engine import ForgeError
 from crucible.forge.evolution.checkpoint import ForgeState
 from crucible.forge.evolution.islands import Advance, Islands, next_of
 from crucible.forge.evolution.run import ForgeRun
+from crucible.forge.span import Span
 from crucible.forge.validation.novelty import Incumbents
 from crucible.market.candles import Candles
 from crucible.market.funding import Funding
@@ -35,6 +36,8 @@ class Recipe:
     prior_trials: int = 0
     incumbents: Incumbents | None = None
     funding: Funding | None = None
+    prior_effective: float | None = None
+    span: Span | None = None
 
     def forge_run(self) -> ForgeRun:
         """Make the forge run."""
@@ -47,6 +50,8 @@ class Recipe:
             self.prior_trials,
             incumbents=self.incumbents,
             funding=self.funding,
+            prior_effective=self.prior_effective,
+            span=self.span,
         )
 
 

@@ -146,7 +146,10 @@ class Islands:
     def run(self) -> ForgeResult:
         """All generations of the settings, start to finish."""
         state = self.start()
-        while state.generation < self.forge_run.settings.generations:
+        forge_run = self.forge_run
+        while state.generation < forge_run.settings.generations and not forge_run.ending(
+            state.table
+        ):
             state = self.advance(state)
         return self.finish(state)
 

@@ -10,31 +10,36 @@ import hashlib
 import json
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from crucible.features.frame import FeatureFrame
-from crucible.forge.backtest.engine import Market, backtest, daily_returns
+from crucible.forge.backtest.engine import Market, backtest
 from crucible.forge.backtest.statistics import sharpe
 from crucible.forge.boosted.breeder import BoostedBreeder
-from crucible.forge.candidates import Breeder, Candidate, Variant, fewest_trades
+from crucible.forge.candidates import Breeder, Candidate
 from crucible.forge.evolution.checkpoint import (
     CheckpointError,
     ForgeState,
     random_state,
     restore_random,
 )
+from crucible.forge.evolution.choice import VARIANTS, Choice
+from crucible.forge.evolution.curves import TRAIN, VALIDATION, ending
 from crucible.forge.evolution.generator import drawing_from
 from crucible.forge.evolution.selection import Selection
 from crucible.forge.genetic.breeder import ProgramBreeder
 from crucible.forge.result import Curve, ForgeResult, Gate, Refusal, WindowReport
 from crucible.forge.revision import code_revision, source_hash
+from crucible.forge.span import Span
 from crucible.forge.validation.cross_validation import cross_validate, groups_of
-from crucible.forge.validation.gates import Evidence, judge
+from crucible.forge.validation.gates import Evidence, Material, judge, measured_early
 from crucible.forge.validation.novelty import Incumbents, Novelty
+from crucible.forge.validation.null_maximum import NullMaximum, effective_trials, merged
 from crucible.forge.validation.policy import Policy, read_policy
 from crucible.forge.validation.windows import cut, limits_for
 from crucible.market.candles import Candles, Floats
@@ -45,10 +50,12 @@ from crucible.vm.signals import Signals
 
 # Fewer training days than this, and Sharpe ratios are of trades.
 FEWEST_DAYS = 10
-# The validation window is cut into as many parts as it has days, and into no fewer than these.
-FEWEST_PARTS = 40
-# Slightly moved versions that the jitter gate trades.
-VARIANTS = 8
+YEAR_DAYS = 365
+# Nobody is a champion who fails this one, whatever the policy binds.
+REFUTING = "validation_return"
+# Settings that decide which candles are used, how long the search goes on, and where it is computed: none of them
+# changes a generation on given candles.
+NO_PART = {"generations", "dask", "patience", "max_candles", "memory_gb"}
 
 
 class ForgeRun:
@@ -59,7 +66,7 @@ class ForgeRun:
     slot : Slot
         Its kind decides between genetic programs and boosted classifiers.
     candles : Candles
-        n candles; the newest `settings.max_candles` are used.
+        n candles; see `span`.
     frame : FeatureFrame
         Features of the same n candles.
     settings : ForgeSettings
@@ -74,6 +81,11 @@ class ForgeRun:
         any of them can be compared with; `novelty.says` tells.
     funding : Funding, optional
         Charged to whoever holds over a settlement, where it is known.
+    prior_effective : float, optional
+        Effective number of the prior trials; as many as there were by default.
+    span : Span, optional
+        Which candles these are, of those that were given; by default as many of them are used as the settings' bounds
+        let in.
 
     Raises
     ------
@@ -103,14 +115,18 @@ class ForgeRun:
         policy: Policy | None = None,
         incumbents: Incumbents | None = None,
         funding: Funding | None = None,
+        prior_effective: float | None = None,
+        span: Span | None = None,
     ) -> None:
-        newest = slice(-settings.max_candles, None)
+        self.span = span or Span.of(candles, len(frame.schema.names), settings)
+        newest = slice(-self.span.used, None)
         candles = candles[newest]
         frame = replace(frame, ts=frame.ts[newest], values=frame.values[newest])
         self.slot = slot
         self.settings = settings
         self.seed = seed
         self.prior_trials = prior_trials
+        self.prior_effective = prior_trials if prior_effective is None else prior_effective
         self.policy = policy or read_policy(settings.policy)
         self.funding = funding or Funding.none_of(candles.symbol)
         self.market = Market.of(candles, frame, charged(funding, candles.ts))
@@ -121,17 +137,30 @@ class ForgeRun:
         self.incumbents = incumbents
         whole = train_days < self.market.day[self.windows.train.stop]
         self.novelty = Novelty(incumbents, train_days, int(whole.sum()))
+        self._chance = NullMaximum(seed, len(train_days))
         self.data_hash = candles.data_hash()
         self.identity = self._identity()
         self._breeder = self._make_breeder()
         self._selection = Selection(self._breeder, settings, with_novelty=bool(self.novelty.agents))
+        self._choice = Choice(self._breeder, self.market, self.windows, settings, seed)
 
-    def count_earlier(self, trials: int) -> None:
+    def count_earlier(self, trials: int, effective: float | None = None) -> None:
         """Judge by a newer count of what was tried for the slot before, or beside, this forge run.
 
         It changes the gates and what is told, never the search.
         """
         self.prior_trials = max(self.prior_trials, trials)
+        newer = trials if effective is None else effective
+        self.prior_effective = max(self.prior_effective, newer)
+
+    def effective(self, state: ForgeState) -> float:
+        """Count the trials of the slot as if independent: those of this forge run, and those before it.
+
+        Of a training window of few days they are not told apart: all of them count.
+        """
+        found = effective_trials(state.chance, self._chance.days) if self.by_day else None
+        own = state.trials if found is None else min(found, state.trials)
+        return self.prior_effective + own
 
     def start(self, island: int = 0) -> ForgeState:
         """Evaluate a random population: generation 0.
@@ -150,10 +179,10 @@ class ForgeRun:
             python_random=random_state(random.Random(own).getstate()),
             trials=0,
         )
-        with _generators(state):
+        with self._drawing(state):
             newcomers = self._breeder.first(self._breeder.newcomers(self.settings.population, 0))
             self._evaluate(newcomers, state)
-            self._selection.keep(newcomers, state)
+            self._keep(newcomers, state)
         return state
 
     def advance(self, state: ForgeState) -> ForgeState:
@@ -171,12 +200,12 @@ class ForgeRun:
             seen=dict(state.seen),
             table=list(state.table),
         )
-        with _generators(state):
+        with self._drawing(state):
             parents = self._selection.population(state)
             count = self._breeder.newcomers(self.settings.population, state.generation)
             children = self._breeder.children(parents, count, set(state.seen))
             self._evaluate(children, state)
-            self._selection.keep([*parents, *children], state)
+            self._keep([*parents, *children], state)
         return state
 
     def merge(
@@ -199,25 +228,31 @@ class ForgeRun:
         CheckpointError
             If a state belongs to other data, settings, seed or code.
         """
-        merged = replace(state, seen=dict(state.seen), table=list(state.table[:-1]))
+        both = replace(state, seen=dict(state.seen), table=list(state.table[:-1]))
+        # Islands share their signs: what any of them looked at could have been chosen.
+        both.chance = merged([each.chance for each in (state, *others)])
         field = []
         for held in (state, *others):
             self._require_ours(held)
             for document in held.population[: None if held is state else most]:
                 candidate = self._breeder.read(document)
                 key = self._breeder.key(candidate)
-                merged.seen.setdefault(key, held.seen[key])
+                both.seen.setdefault(key, held.seen[key])
                 field.append(candidate)
-        with _generators(merged):
-            self._selection.keep(field, merged)
-        return merged
+        with self._drawing(both):
+            self._keep(field, both)
+        return both
 
     def run(self) -> ForgeResult:
         """All generations of the settings, start to finish."""
         state = self.start()
-        for _ in range(self.settings.generations):
+        while state.generation < self.settings.generations and not self.ending(state.table):
             state = self.advance(state)
         return self.finish(state)
+
+    def ending(self, table: Sequence[Mapping[str, Any]]) -> str:
+        """Say why the search ends before its last generation; empty where it goes on."""
+        return ending(table, self.settings.patience)
 
     def finish(self, state: ForgeState) -> ForgeResult:
         """Let validation choose, the gates judge, and open the hold-out window once.
@@ -232,11 +267,15 @@ class ForgeRun:
         finalists = self._selection.finalists(population, state)
         if not finalists:
             return self._nobody(population, state)
-        chosen = self._chosen(finalists)
+        chosen = self._choice.best(finalists)
         strategy = self._breeder.strategy(chosen)
         signals = self._breeder.signals(chosen)
         known = slice(self.windows.train.start, self.windows.validation.stop)
-        groups = groups_of(known, self.windows.purge)
+        if self.policy.binds_evidence:
+            gates = measured_early(self.policy, signals, strategy.exits, self._material())
+            if self.policy.refusing(gates) is not None:
+                return self._result(state, strategy, signals, gates)
+        groups = groups_of(known, self._choice.purge(finalists))
         cross = cross_validate([self._breeder.outcomes(finalists, g).daily for g in groups])
         gates = judge(
             Evidence(
@@ -244,13 +283,12 @@ class ForgeRun:
                 signals=signals,
                 variants=self._breeder.variants(chosen, self.seed, VARIANTS),
                 frame=self.frame,
-                market=self.market,
-                windows=self.windows,
-                costs=self.settings.costs,
+                material=self._material(),
                 trials=self.prior_trials + state.trials,
+                effective=self.effective(state),
                 by_day=self.by_day,
                 field=self._breeder.outcomes(population, known).daily,
-                unseen=self._unseen(finalists),
+                unseen=self._choice.unseen(finalists),
                 cross=cross,
                 seed=self.seed,
             ),
@@ -272,64 +310,28 @@ class ForgeRun:
             state.seen[self._breeder.key(candidate)] = score.to_json()
             state.trials += candidate.trial_count
 
-    def _chosen(self, finalists: list[Candidate]) -> Candidate:
-        """Whoever stands furthest above zero at twice the costs, in the worse window, slightly moved.
+    def _keep(self, candidates: list[Candidate], state: ForgeState) -> None:
+        """Select, and write down beside the generation how its finalists do in training and in validation."""
+        self._selection.keep(candidates, state)
+        finalists = self._selection.finalists(self._selection.population(state), state)
+        row = state.table[-1]
+        row[TRAIN] = self._median([self._selection.score(each, state).sharpe for each in finalists])
+        outcomes = self._breeder.outcomes(finalists, self.windows.validation)
+        ratios = outcomes.trade_sharpe
+        if self.by_day:
+            ratios = np.array([sharpe(returns) for returns in outcomes.daily])
+        row[VALIDATION] = self._median(ratios)
 
-        In standard errors of a trade, so that few great trades do not count for more than many good
-        ones; of itself and its moved versions the weaker ones count, so that nobody is chosen for a
-        constant that must be met exactly.
-        """
-        t_statistics = [self._steady_t_statistic(finalist) for finalist in finalists]
-        if np.isfinite(t_statistics).any():
-            return finalists[int(np.nanargmax(t_statistics))]
-        # Nobody stands when moved: the best in training is judged, and the gates say so.
-        return finalists[0]
+    def _median(self, ratios: Sequence[float] | Floats) -> float | None:
+        """Median of the ratios that are defined, annual where they are of days; None without any."""
+        known = np.array(ratios)[np.isfinite(ratios)] if len(ratios) else np.empty(0)
+        if len(known) == 0:
+            return None
+        return float(np.median(known)) * (YEAR_DAYS**0.5 if self.by_day else 1.0)
 
-    def _steady_t_statistic(self, finalist: Candidate) -> float:
-        """Lower quartile over a finalist and its moved versions; NaN where itself has none.
-
-        A version that trades too little to tell is weaker than any that does.
-        """
-        own = Variant(self._breeder.signals(finalist), self._breeder.strategy(finalist).exits)
-        if math.isnan(self._t_statistic(own)):
-            return math.nan
-        # Other draws than those of the jitter gate, which is to judge the choice.
-        seed = int(np.random.SeedSequence([self.seed, 4]).generate_state(1)[0])
-        moved = self._breeder.variants(finalist, seed, VARIANTS)
-        t_statistics = np.array([self._t_statistic(version) for version in (own, *moved)])
-        t_statistics[np.isnan(t_statistics)] = -np.inf
-        return float(np.quantile(t_statistics, 0.25, method="lower"))
-
-    def _t_statistic(self, version: Variant) -> float:
-        """Mean return of a trade at twice the costs, in standard errors, in the worse window.
-
-        NaN where a window has too few trades to tell.
-        """
-        costs = self.settings.costs
-        charge = 2 * (costs.fee + costs.slippage)
-        t_statistics = []
-        for rows in (self.windows.train, self.windows.validation):
-            test = backtest(version.signals, self.market, version.exits, costs, rows)
-            returns = test.trades.net_return - charge
-            t_statistics.append(sharpe(returns) * len(returns) ** 0.5)
-        return float(np.min(t_statistics))
-
-    def _unseen(self, finalists: list[Candidate]) -> Floats:
-        """Return what finalists earn in equal parts of the validation window, which bred nobody."""
-        rows = self.windows.validation
-        days = len(np.unique(self.market.day[rows]))
-        ends = np.linspace(0, rows.stop - rows.start, max(days, FEWEST_PARTS) + 1).astype(int)[1:]
-        equity = [
-            backtest(
-                self._breeder.signals(finalist),
-                self.market,
-                self._breeder.strategy(finalist).exits,
-                self.settings.costs,
-                rows,
-            ).equity[ends - 1]
-            for finalist in finalists
-        ]
-        return daily_returns(np.array(equity))
+    def _material(self) -> Material:
+        """Give what the gates trade on."""
+        return Material(self.market, self.windows, self.settings.costs, self._breeder.wanted)
 
     # --- results ---------------------------------------------------------------------------------
 
@@ -337,8 +339,7 @@ class ForgeRun:
         """Refuse: nothing traded enough to be judged."""
         most = max((self._selection.score(c, state).trades for c in population), default=0)
         gate = self.policy.gate("trades_train", most, "most trades of any candidate in training")
-        days = len(np.unique(self.market.day[self.windows.train]))
-        wanted = max(gate.threshold, float(fewest_trades(days, self.settings)))
+        wanted = max(gate.threshold, self._breeder.wanted)
         # Enough trades but nothing to judge: they all earned the same, so there is no ratio.
         value = gate.value if gate.value < wanted else float("nan")
         return self._result(state, None, None, (replace(gate, value=value, threshold=wanted),))
@@ -350,10 +351,12 @@ class ForgeRun:
         signals: Signals | None,
         gates: tuple[Gate, ...],
     ) -> ForgeResult:
-        failed = self.policy.refusing(gates)
+        binding = self.policy.refusing(gates)
+        failed = binding or next((g for g in gates if g.name == REFUTING and not g.passed), None)
         return ForgeResult(
             slot=self.slot,
             champion=None if failed else candidate,
+            registrable=candidate is not None and binding is None,
             refusal=Refusal(failed.name, failed.value, failed.threshold) if failed else None,
             candidate=candidate,
             gates=gates,
@@ -362,6 +365,10 @@ class ForgeRun:
             windows=self._window_reports(candidate, signals),
             curve=self._curve(candidate, signals),
             trials=self.prior_trials + state.trials,
+            effective_trials=self.effective(state),
+            effective_own=self.effective(state) - self.prior_effective,
+            span=self.span,
+            ended=self.ending(state.table),
             policy=self.policy.name,
             seed=self.seed,
             data_hash=self.data_hash,
@@ -411,6 +418,7 @@ class ForgeRun:
                 self.windows,
                 limits,
                 self.settings,
+                self._chance,
                 self.seed,
                 by_day=self.by_day,
                 novelty=self.novelty,
@@ -422,6 +430,7 @@ class ForgeRun:
             self.windows,
             limits,
             self.settings,
+            self._chance,
             by_day=self.by_day,
             novelty=self.novelty,
         )
@@ -434,15 +443,14 @@ class ForgeRun:
             self.prior_trials,
             self.data_hash,
             self.frame.schema.hash,
-            # How long it goes on, and where it is computed, changes no generation.
-            self.settings.model_dump_json(exclude={"generations", "dask"}),
+            self.settings.model_dump_json(exclude=NO_PART),
             source_hash(),
             self.incumbents.digest() if self.incumbents else None,
         ):
             digest.update(json.dumps(part).encode())
-        digest.update(np.ascontiguousarray(self.frame.values).tobytes())
+        digest.update(np.ascontiguousarray(self.frame.values).data)
         if self.market.funding is not None:
-            digest.update(np.ascontiguousarray(self.market.funding).tobytes())
+            digest.update(np.ascontiguousarray(self.market.funding).data)
         return digest.hexdigest()[:32]
 
     def _require_ours(self, state: ForgeState) -> None:
@@ -454,12 +462,13 @@ class ForgeRun:
             )
             raise CheckpointError(message)
 
-
-@contextmanager
-def _generators(state: ForgeState) -> Iterator[None]:
-    """Lend the breeders and DEAP the state's generator."""
-    generator = random.Random()
-    generator.setstate(restore_random(state.python_random))
-    with drawing_from(generator):
-        yield
-    state.python_random = random_state(generator.getstate())
+    @contextmanager
+    def _drawing(self, state: ForgeState) -> Iterator[None]:
+        """Lend the breeders and DEAP the state's generator, and go on from what the state has looked at."""
+        generator = random.Random()
+        generator.setstate(restore_random(state.python_random))
+        self._chance.restore(state.chance)
+        with drawing_from(generator):
+            yield
+        state.chance = self._chance.state()
+        state.python_random = random_state(generator.getstate())

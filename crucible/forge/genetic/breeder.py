@@ -12,13 +12,14 @@ import numpy as np
 from crucible.features.frame import FeatureFrame
 from crucible.forge.backtest.engine import ForgeError, Market, backtest
 from crucible.forge.backtest.population import FeatureTable, Outcomes, evaluate_programs
-from crucible.forge.candidates import Score, Variant, fewest_trades, score_of
-from crucible.forge.exits import TIMEOUTS, moved_exits
+from crucible.forge.candidates import Score, Variant, score_of, wanted_trades
+from crucible.forge.exits import moved_exits, timeouts_within
 from crucible.forge.genetic.conditions import best_condition, trial_count
-from crucible.forge.genetic.event_study import study
+from crucible.forge.genetic.event_study import HORIZONS, Studied, study
 from crucible.forge.genetic.genome import Genome, Thresholds, fits
 from crucible.forge.genetic.operators import toolbox
 from crucible.forge.validation.novelty import Novelty
+from crucible.forge.validation.null_maximum import NullMaximum
 from crucible.forge.validation.windows import Limits, Windows
 from crucible.settings import ForgeSettings, Slot
 from crucible.strategies.contract import Exits, Strategy
@@ -54,6 +55,8 @@ class ProgramBreeder:
     windows : Windows
     limits : Limits
     settings : ForgeSettings
+    chance : NullMaximum
+        Of the training window's days.
     by_day : bool
         Whether a trial's Sharpe ratio is of days or of trades.
     novelty : Novelty, optional
@@ -75,6 +78,7 @@ class ProgramBreeder:
         windows: Windows,
         limits: Limits,
         settings: ForgeSettings,
+        chance: NullMaximum,
         *,
         by_day: bool,
         novelty: Novelty | None = None,
@@ -94,7 +98,11 @@ class ProgramBreeder:
         self._novelty = novelty
         self._table = FeatureTable(frame)
         self._thresholds = thresholds
-        self._box = toolbox(thresholds)
+        self._box = toolbox(thresholds, limits.timeout)
+        self.chance = chance
+        days, self._days = np.unique(market.day[windows.train], return_inverse=True)
+        train_rows = windows.train.stop - windows.train.start
+        self.wanted = wanted_trades(train_rows, len(days), settings)
 
     def first(self, count: int) -> list[Genome]:
         """Return what an event study found, looks at single features, and random programs.
@@ -170,17 +178,20 @@ class ProgramBreeder:
     def evaluate(self, candidates: list[Genome]) -> list[Score]:
         """Trade all programs over the training window in one pass."""
         outcomes = self.outcomes(candidates, self._train)
-        return [
+        scores = [
             score_of(
                 outcomes,
                 index,
                 len(genome),
                 self._settings,
+                self.wanted,
                 by_day=self._by_day,
                 novelty=self._novelty,
             )
             for index, genome in enumerate(candidates)
         ]
+        self.chance.look(outcomes.daily[[score.judged for score in scores]])
+        return scores
 
     def outcomes(self, candidates: list[Genome], rows: slice) -> Outcomes:
         """Trade all programs over a span of rows in one pass."""
@@ -247,15 +258,16 @@ class ProgramBreeder:
     def _studied(self, most: int) -> tuple[list[Genome], int]:
         """Return programs of the strongest events of training, and how many looks that took."""
         costs = self._settings.costs
-        days = len(np.unique(self._market.day[self._train]))
-        findings, looked = study(
-            self._frame.values[self._train][:, self._varying],
+        studied = Studied(
+            self._frame.values[self._train],
+            self._varying,
             self._thresholds.values[:, ::2],
             self._market.candles.open[self._train],
-            2 * (costs.fee + costs.slippage),
-            most,
-            math.ceil(fewest_trades(days, self._settings)),
+            self._days,
+            tuple(h for h in HORIZONS if h <= self._limits.timeout) or HORIZONS[:1],
         )
+        charge = 2 * (costs.fee + costs.slippage)
+        findings, looked = study(studied, charge, most, math.ceil(self.wanted), self.chance)
         return self._box.findings(findings), looked
 
     def _narrowed(self, parent: Genome) -> tuple[Genome | None, int]:
@@ -270,9 +282,12 @@ class ProgramBreeder:
         ).trades
         # A trade is decided at the close before the candle that filled it.
         rows = np.searchsorted(self._market.candles.ts, trades.entry_ts) - 1
-        fewest = fewest_trades(len(np.unique(self._market.day[self._train])), self._settings)
         found = best_condition(
-            self._frame.values[rows][:, columns], trades.net_return, math.ceil(fewest)
+            self._frame.values[np.ix_(rows, np.array(columns, np.int64))],
+            trades.net_return,
+            math.ceil(self.wanted),
+            self._days[rows - self._train.start],
+            self.chance,
         )
         if found is None:
             return None, trial_count(count)
@@ -282,10 +297,10 @@ class ProgramBreeder:
 
     def _lawful(self, genome: Genome) -> Genome | None:
         """Return a genome within the limits, its timeout shortened if need be; None if too large."""
-        allowed = [t for t in TIMEOUTS if t <= self._limits.timeout] or [self._limits.timeout]
+        longest = timeouts_within(self._limits.timeout)[-1]
         exits = genome.exits
-        if exits.timeout > allowed[-1]:
-            genome.exits = Exits(exits.stop, exits.target, allowed[-1])
+        if exits.timeout > longest:
+            genome.exits = Exits(exits.stop, exits.target, longest)
         del genome.fitness.values
         return genome if fits(genome, self._limits.lookback) else None
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crucible.market.candles import Floats
+from crucible.forge.validation.null_maximum import NullMaximum
+from crucible.market.candles import Floats, Integers
 
 LEVELS = (0.25, 0.5, 0.75)
 """Quantiles of a feature over the trades at which it is cut."""
@@ -22,7 +23,7 @@ class Condition:
         Of the values that were given.
     above : bool
     threshold : float
-    strength : float
+    t_statistic : float
         Mean return of the trades that it leaves, in standard errors.
     """
 
@@ -37,7 +38,13 @@ def trial_count(columns: int) -> int:
     return columns * len(LEVELS) * 2
 
 
-def best_condition(values: Floats, returns: Floats, fewest: int) -> Condition | None:
+def best_condition(
+    values: Floats,
+    returns: Floats,
+    fewest: int,
+    days: Integers | None = None,
+    chance: NullMaximum | None = None,
+) -> Condition | None:
     """Return the condition under which the mean return is most standard errors above zero.
 
     Parameters
@@ -49,6 +56,10 @@ def best_condition(values: Floats, returns: Floats, fewest: int) -> Condition | 
         Net returns.
     fewest : int
         Trades that a condition must leave, at least three.
+    days : ndarray of int64, shape (trades,), optional
+        Day of the training window of each trade, from 0.
+    chance : NullMaximum, optional
+        Told of every condition that is compared.
 
     Returns
     -------
@@ -58,6 +69,7 @@ def best_condition(values: Floats, returns: Floats, fewest: int) -> Condition | 
     fewest = max(3, fewest)
     best: Condition | None = None
     most = -np.inf
+    compared: list[tuple[Integers, Floats]] = []
     for column in range(values.shape[1]):
         held = values[:, column]
         known = np.isfinite(held)
@@ -65,9 +77,12 @@ def best_condition(values: Floats, returns: Floats, fewest: int) -> Condition | 
             continue
         for threshold in np.quantile(held[known], LEVELS):
             for above in (True, False):
-                kept = returns[known & ((held > threshold) if above else (held < threshold))]
+                left = known & ((held > threshold) if above else (held < threshold))
+                kept = returns[left]
                 if len(kept) < fewest:
                     continue
+                if days is not None:
+                    compared.append((days[left], kept))
                 spread = float(np.std(kept, ddof=1))
                 t_statistic = (
                     float(np.mean(kept)) / spread * len(kept) ** 0.5 if spread > 0 else 0.0
@@ -75,4 +90,6 @@ def best_condition(values: Floats, returns: Floats, fewest: int) -> Condition | 
                 if t_statistic > most:
                     most = t_statistic
                     best = Condition(column, above, float(threshold), t_statistic)
+    if chance is not None:
+        chance.look_at_groups(compared)
     return best

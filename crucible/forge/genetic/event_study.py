@@ -9,6 +9,7 @@ counts as a trial.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -16,10 +17,11 @@ import numpy as np
 from numba import njit
 
 from crucible.forge.genetic.conditions import Condition, best_condition, trial_count
+from crucible.forge.validation.null_maximum import NullMaximum
 from crucible.market.candles import Floats, Integers
 
-HORIZONS = (15, 60, 240)
-"""Candles after an event over which its return is measured."""
+HORIZONS = (15, 60, 240, 1_440, 4_320)
+"""Candles after an event over which its return is measured, as far as a position may be held."""
 FEWEST_EVENTS = 30
 
 
@@ -36,7 +38,7 @@ class Event:
     threshold : float
     horizon : int
         Candles after which its return is measured.
-    strength : float
+    t_statistic : float
         Mean return beyond the usual one, in standard errors; events closer together than the
         horizon count once.
     """
@@ -63,24 +65,58 @@ class Finding:
     condition: Condition | None
 
 
+@dataclass(frozen=True, slots=True)
+class Studied:
+    """What an event study looks at.
+
+    Attributes
+    ----------
+    values : ndarray of float64, shape (n, features)
+        Features at each close; NaN is neither above nor below.
+    columns : sequence of int
+        The features that are looked at.
+    thresholds : ndarray of float64, shape (len(columns), levels)
+    opens : ndarray of float64, shape (n,)
+        Opening prices of the same candles.
+    days : ndarray of int64, shape (n,)
+        Day of each candle, from 0.
+    horizons : tuple of int
+        Candles after an event over which its return is measured.
+    """
+
+    values: Floats
+    columns: Sequence[int]
+    thresholds: Floats
+    opens: Floats
+    days: Integers
+    horizons: tuple[int, ...]
+
+    def at(self, rows: Integers) -> Floats:
+        """Return the features at some closes, shape (rows, columns)."""
+        found: Floats = self.values[np.ix_(rows, np.array(self.columns, np.int64))]
+        return found
+
+    def column(self, number: int) -> Floats:
+        """Return one feature at every close, shape (n,)."""
+        return np.ascontiguousarray(self.values[:, self.columns[number]])
+
+
 def study(
-    values: Floats, thresholds: Floats, opens: Floats, charge: float, most: int, fewest: int
+    studied: Studied, charge: float, most: int, fewest: int, chance: NullMaximum | None = None
 ) -> tuple[list[Finding], int]:
     """Find the events after which prices rose most beyond the usual, each with its best condition.
 
     Parameters
     ----------
-    values : ndarray of float64, shape (n, columns)
-        Features at each close; NaN is neither above nor below.
-    thresholds : ndarray of float64, shape (columns, levels)
-    opens : ndarray of float64, shape (n,)
-        Opening prices of the same candles.
+    studied : Studied
     charge : float
         Costs of a trade, there and back, as a fraction.
     most : int
         How many findings at most, no two of the same feature.
     fewest : int
         Events that a condition must leave.
+    chance : NullMaximum, optional
+        Told of every event and condition that is compared.
 
     Returns
     -------
@@ -89,12 +125,12 @@ def study(
     looks : int
         Events and conditions that were compared.
     """
-    returns = np.stack([returns_after(opens, horizon) for horizon in HORIZONS])
-    events, looked = _events(values, thresholds, returns)
+    returns = [returns_after(studied.opens, horizon) for horizon in studied.horizons]
+    events, looked = _events(studied, returns, chance)
     findings = []
     for event in events[:most]:
-        findings.append(_narrowed(event, values, returns - charge, fewest))
-        looked += trial_count(values.shape[1]) * len(HORIZONS)
+        findings.append(_narrowed(event, studied, returns, charge, fewest, chance))
+        looked += trial_count(len(studied.columns)) * len(studied.horizons)
     return findings, looked
 
 
@@ -108,19 +144,32 @@ def returns_after(opens: Floats, horizon: int) -> Floats:
 
 def rows_of(event: Event, column: Floats, end: int) -> Integers:
     """Rows before an end at which an event took place, those too close to an earlier one left out."""
-    found: Integers = _crossings(
-        column, event.threshold, 1.0 if event.above else -1.0, event.horizon, end
-    )
+    return _thinned(_crossings_of(event, column), event.horizon, end)
+
+
+def _crossings_of(event: Event, column: Floats) -> Integers:
+    """Every row at which an event took place."""
+    found: Integers = _crossings(column, event.threshold, 1.0 if event.above else -1.0)
     return found
 
 
-def _narrowed(event: Event, values: Floats, earned: Floats, fewest: int) -> Finding:
+def _narrowed(
+    event: Event,
+    studied: Studied,
+    returns: Sequence[Floats],
+    charge: float,
+    fewest: int,
+    chance: NullMaximum | None,
+) -> Finding:
     """Return an event with the best condition over all horizons, and the horizon where it is best."""
     best = Finding(event, None)
-    for place, horizon in enumerate(HORIZONS):
+    column = studied.column(event.column)
+    for horizon, earned in zip(studied.horizons, returns, strict=True):
         there = replace(event, horizon=horizon)
-        rows = rows_of(there, values[:, event.column], len(values) - horizon - 1)
-        condition = best_condition(values[rows], earned[place, rows], fewest)
+        rows = rows_of(there, column, len(column) - horizon - 1)
+        condition = best_condition(
+            studied.at(rows), earned[rows] - charge, fewest, studied.days[rows], chance
+        )
         if condition is None:
             continue
         if best.condition is None or condition.t_statistic > best.condition.t_statistic:
@@ -128,26 +177,34 @@ def _narrowed(event: Event, values: Floats, earned: Floats, fewest: int) -> Find
     return best
 
 
-def _events(values: Floats, thresholds: Floats, returns: Floats) -> tuple[list[Event], int]:
+def _events(
+    studied: Studied, returns: Sequence[Floats], chance: NullMaximum | None
+) -> tuple[list[Event], int]:
     """Return the strongest event of each feature, strongest first, and the looks."""
-    usual = np.nanmean(returns, axis=1) if returns.shape[1] > HORIZONS[-1] + 1 else None
-    if usual is None:
+    if not studied.horizons or len(studied.opens) <= studied.horizons[-1] + 1:
         return [], 0
+    usual = [float(np.nanmean(each)) for each in returns]
     found: list[Event] = []
     looked = 0
-    for column in range(values.shape[1]):
-        held = np.ascontiguousarray(values[:, column])
+    for number in range(len(studied.columns)):
+        held = studied.column(number)
         best: Event | None = None
-        sides = product((True, False), np.unique(thresholds[column]), enumerate(HORIZONS))
-        for above, threshold, (place, horizon) in sides:
-            looked += 1
-            event = Event(column, above, float(threshold), horizon, math.nan)
-            rows = rows_of(event, held, returns.shape[1] - horizon - 1)
-            t_statistic = _t_statistic(returns[place, rows] - usual[place])
-            if t_statistic > (0.0 if best is None else best.t_statistic):
-                best = replace(event, t_statistic=t_statistic)
+        compared: list[tuple[Integers, Floats]] = []
+        for above, threshold in product((True, False), np.unique(studied.thresholds[number])):
+            crossed = _crossings_of(Event(number, above, float(threshold), 0, math.nan), held)
+            for place, horizon in enumerate(studied.horizons):
+                looked += 1
+                rows = _thinned(crossed, horizon, len(held) - horizon - 1)
+                beyond = returns[place][rows] - usual[place]
+                t_statistic = _t_statistic(beyond)
+                if not math.isnan(t_statistic):
+                    compared.append((studied.days[rows], beyond))
+                if t_statistic > (0.0 if best is None else best.t_statistic):
+                    best = Event(number, above, float(threshold), horizon, t_statistic)
         if best is not None:
             found.append(best)
+        if chance is not None:
+            chance.look_at_groups(compared)
     return sorted(found, key=lambda event: -event.t_statistic), looked
 
 
@@ -160,15 +217,29 @@ def _t_statistic(returns: Floats) -> float:
 
 
 @njit(nogil=True, cache=True)  # type: ignore[misc,unused-ignore]
-def _crossings(column: Floats, threshold: float, side: float, gap: int, end: int) -> Integers:
-    rows = np.empty(max(0, end), np.int64)
+def _crossings(column: Floats, threshold: float, side: float) -> Integers:
+    rows = np.empty(len(column), np.int64)
     count = 0
-    last = -gap
-    for row in range(1, end):
+    for row in range(1, len(column)):
         before = side * (column[row - 1] - threshold)
         now = side * (column[row] - threshold)
-        if before <= 0 < now and row - last >= gap:
+        if before <= 0 < now:
             rows[count] = row
             count += 1
-            last = row
     return rows[:count].copy()
+
+
+@njit(nogil=True, cache=True)  # type: ignore[misc,unused-ignore]
+def _thinned(rows: Integers, gap: int, end: int) -> Integers:
+    """Leave out rows at or after the end, and those closer than the gap to the one kept before."""
+    kept = np.empty(len(rows), np.int64)
+    count = 0
+    last = -gap
+    for row in rows:
+        if row >= end:
+            break
+        if row - last >= gap:
+            kept[count] = row
+            count += 1
+            last = row
+    return kept[:count].copy()

@@ -12,7 +12,7 @@ from functools import partial
 
 from deap import base, gp
 
-from crucible.forge.exits import STOPS, TARGETS, nudge_exits, random_exits, step
+from crucible.forge.exits import nudge_exits, random_exits, step, timeouts_within, widest
 from crucible.forge.genetic.event_study import Finding
 from crucible.forge.genetic.genome import (
     LOOKBACKS,
@@ -33,15 +33,14 @@ from crucible.forge.genetic.genome import (
     words_of,
 )
 from crucible.market.candles import Floats
-from crucible.strategies.contract import Exits
 
 # Tails at which every feature is looked at on its own before evolution begins.
 SCREENS = (0.01, 0.03, 0.07)
-PATIENT = (60, 120, 240)
+PATIENT = (60, 120, 240, 1_440, 4_320)
 
 
-def toolbox(thresholds: Thresholds) -> base.Toolbox:
-    """DEAP's toolbox over the given features.
+def toolbox(thresholds: Thresholds, longest: int) -> base.Toolbox:
+    """DEAP's toolbox over the given features; nobody holds for longer than `longest` candles.
 
     It has ``genome()``, ``screens()``, ``findings(found)``, ``mate(a, b)``, ``mutate(a)``, ``join(a, b)``,
     ``narrow(a, feature, threshold, above=...)``, ``tune(a)``,
@@ -50,7 +49,7 @@ def toolbox(thresholds: Thresholds) -> base.Toolbox:
     """
     pset = primitives(thresholds.names)
     box = base.Toolbox()
-    grower = _Grower(pset, thresholds)
+    grower = _Grower(pset, thresholds, longest)
     box.register("genome", grower.genome)
     box.register("screens", grower.screens)
     box.register("findings", grower.findings)
@@ -66,8 +65,12 @@ def toolbox(thresholds: Thresholds) -> base.Toolbox:
 class _Grower:
     """Makes trees of sensible sentences, and varies them."""
 
-    def __init__(self, pset: Primitives, thresholds: Thresholds) -> None:
+    def __init__(self, pset: Primitives, thresholds: Thresholds, longest: int) -> None:
         self.pset = pset
+        self.longest = longest
+        self.patient = [timeout for timeout in PATIENT if timeout <= longest] or timeouts_within(
+            longest
+        )[-1:]
         self.thresholds = thresholds
         self.words = words_of(pset)
         self.numeric = [word for word in self.words.values() if issubclass(word.ret, Ratio)]
@@ -78,7 +81,7 @@ class _Grower:
         # A rule that leaves at once hides whatever the buying rule is worth: half start rare.
         rare = random.random() < 0.5
         leave = self.rare_comparison() if rare else self.boolean(random.choice((0, 1, 2)))
-        return Genome([self.words["trade"], *buy, *leave], random_exits())
+        return Genome([self.words["trade"], *buy, *leave], random_exits(self.longest))
 
     def screens(self) -> list[Genome]:
         """Return one genome for each tail of each feature; every side of each once before any twice.
@@ -105,7 +108,7 @@ class _Grower:
                 constant(levels[-1 if low else -1 - tail], Ratio),
             ]
             rules = [*under, *over] if low else [*over, *under]
-            exits = Exits(STOPS[-1], TARGETS[-1], random.choice(PATIENT))
+            exits = widest(random.choice(self.patient))
             result.append(Genome([self.words["trade"], *rules], exits))
         return result
 
@@ -120,7 +123,7 @@ class _Grower:
             name, levels = self.thresholds.names[event.column], self.thresholds.values[event.column]
             far = constant(levels[0 if event.above else -1], Ratio)
             leave = [self.words["lt" if event.above else "gt"], feature(name), far]
-            exits = Exits(STOPS[-1], TARGETS[-1], event.horizon)
+            exits = widest(event.horizon)
             for word in ("cross_above", "gt") if event.above else ("cross_below", "lt"):
                 buy = [self.words[word], feature(name), constant(event.threshold, Ratio)]
                 alone = Genome([self.words["trade"], *buy, *leave], exits)

@@ -9,7 +9,7 @@ from html import escape
 
 import numpy as np
 
-from crucible.forge.result import Curve, ForgeResult
+from crucible.forge.result import Curve, ForgeResult, verdict
 from crucible.market.candles import Floats
 
 WIDTH, HEIGHT = 860, 240
@@ -108,9 +108,7 @@ def equity_picture(result: ForgeResult) -> bytes:
     figure = Figure(figsize=(8, 5), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
-    state = "champion" if result.champion is not None else "refused"
-    proven = "proven" if result.proven else "unproven"
-    upper.set_title(f"{result.slot.name}, {state}, {proven}")
+    upper.set_title(f"{result.slot.name}: {verdict(result).partition(':')[0]}")
     if result.curve is not None:
         days = (result.curve.ts - result.curve.ts[0]) / 86_400_000
         for values, name, colour in (

@@ -16,7 +16,15 @@ from crucible.files import write_text
 from crucible.forge.reporting.description import strategy_in_words
 from crucible.forge.reporting.folder import PICTURE, write_folder
 from crucible.forge.reporting.tree import COLOURS, document, program_tree
-from crucible.forge.result import Curve, ForgeResult, Gate, Importance, WindowReport, finite
+from crucible.forge.result import (
+    Curve,
+    ForgeResult,
+    Gate,
+    Importance,
+    WindowReport,
+    finite,
+    verdict,
+)
 from crucible.strategies.boosted import BoostedStrategy
 from crucible.strategies.gp import GpStrategy
 
@@ -31,7 +39,7 @@ BAR_ROW, BAR_LEFT, BAR_WIDE = 24, 260, 420
 def write_evidence(result: ForgeResult, folder: Path) -> None:
     """Write what `write_folder` writes, and the same as pictures, tables and words.
 
-    ``strategy.json`` is there only for a champion. The same result gives the same bytes.
+    ``strategy.json`` is there only for whom the policy lets in. The same result gives the same bytes.
     """
     write_folder(result, folder, picture=True)
     _table(folder / "gates.csv", map(_gate_row, result.gates))
@@ -49,23 +57,18 @@ def write_evidence(result: ForgeResult, folder: Path) -> None:
         write_text(folder / TREE, program_tree(candidate.program))
     if isinstance(candidate, BoostedStrategy):
         write_text(folder / MODEL, candidate.model)
-    if result.champion is not None:
-        text = json.dumps(result.champion.to_json(), sort_keys=True, indent=1)
+    if result.offered is not None:
+        text = json.dumps(result.offered.to_json(), sort_keys=True, indent=1)
         write_text(folder / STRATEGY, text)
-
-
-def verdict(result: ForgeResult) -> str:
-    """Say in one line what came of a forge run."""
-    if result.refusal is not None:
-        return f"refused by {result.refusal.gate}"
-    if result.proven:
-        return "champion, proven"
-    return f"champion, unproven: failed {', '.join(result.failed_gates)}"
 
 
 def headline(result: ForgeResult) -> dict[str, float]:
     """Give the few figures by which forge runs are compared; a missing one is left out."""
     figures: dict[str, float | None] = {
+        "effective_trials": result.effective_trials,
+        "effective_trials_own": result.effective_own,
+        "candles_used": float(result.span.used),
+        "candles_left_out": float(result.span.left_out),
         "gates_failed": float(len(result.failed_gates)),
         "deflated_sharpe": next(
             (finite(gate.value) for gate in result.gates if gate.name == "deflated_sharpe"), None
@@ -105,10 +108,11 @@ def note(result: ForgeResult, file: str, page: str) -> str:
         f"**{result.slot.name}: {verdict(result)}**",
         "",
         (
-            f"Seed {result.seed}, {result.trials} candidates evaluated for the slot, policy "
-            f"{result.policy}, code {result.code_revision}, data {result.data_hash[:12]}; "
-            f"funding {result.funding}."
+            f"Seed {result.seed}, {result.trials} trials for the slot (as {result.effective_trials:,.0f} independent "
+            f"ones), policy {result.policy}, code {result.code_revision}, data {result.data_hash[:12]}; "
+            f"funding {result.funding}. Used {result.span.describe()}."
         ),
+        *([result.ended.capitalize() + "."] if result.ended else []),
         "",
     ]
     if result.candidate is not None:

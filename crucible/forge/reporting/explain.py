@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from crucible.errors import StrategyError
 from crucible.forge.backtest.engine import ForgeError
 from crucible.forge.reporting.description import exits_in_words, rules
+from crucible.forge.reporting.folder import CANDIDATE, CHAMPION
 from crucible.registry.proof import digest
 from crucible.strategies.boosted import BoostedStrategy
 from crucible.strategies.contract import Strategy
@@ -191,9 +192,11 @@ def explain_version(
     strategy = load_strategy(document)
     judged: Mapping[str, Any] = {}
     # Registered by hand it has none: there is no forge run to tell of.
-    with contextlib.suppress(StrategyError):
-        reported = registry.document(version, "champion.json").get("lineage")
-        judged = reported if isinstance(reported, dict) else {}
+    for file in (CHAMPION, CANDIDATE):
+        with contextlib.suppress(StrategyError):
+            reported = registry.document(version, file).get("lineage")
+            judged = reported if isinstance(reported, dict) else {}
+            break
     facts = registry.run_facts(version.run_id)
     held = [alias for alias, held in registry.aliases(slot).items() if held == number]
     flow_run = facts.get("prefect_link") or facts.get("prefect_flow_run") or UNKNOWN

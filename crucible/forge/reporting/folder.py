@@ -13,14 +13,16 @@ from typing import Any
 import numpy as np
 
 from crucible.files import make_folder, replacing
+from crucible.forge.evolution.curves import TRAIN, VALIDATION
 from crucible.forge.reporting.charts import Line, chart, drawdown, equity_picture, window_marks
 from crucible.forge.reporting.description import strategy_in_words
 from crucible.forge.reporting.tree import program_tree
-from crucible.forge.result import ForgeResult
+from crucible.forge.result import ForgeResult, verdict
 from crucible.strategies.gp import GpStrategy
 
 CHAMPION = "champion.json"
 REFUSAL = "refusal.json"
+CANDIDATE = "candidate.json"
 GENERATIONS = "generations.parquet"
 REPORT = "report.html"
 PICTURE = "equity.png"
@@ -29,7 +31,8 @@ PICTURE = "equity.png"
 def write_folder(result: ForgeResult, folder: Path, *, picture: bool = False) -> None:
     """Write exactly one of champion.json and refusal.json, the generations and the report.
 
-    The same result gives the same bytes; a file of the other outcome, left by an earlier forge run, is
+    Beside a refusal stands candidate.json, where somebody was judged: the strategy that is no champion, to be looked at
+    and traded in a backtest. The same result gives the same bytes; a file of the other outcome, left by an earlier forge run, is
     removed. All files are written before the first takes its name: a disk that fills up leaves those of
     an earlier forge run as they were, and no half of these.
 
@@ -50,15 +53,20 @@ def write_folder(result: ForgeResult, folder: Path, *, picture: bool = False) ->
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(result.generations, schema=_columns(result)), sink)
     # Renamed from the last to the first: the verdict comes when everything that it stands on is there.
-    contents = {
+    contents: dict[str, bytes] = {
         names[0]: _json({**ending.to_json(), "lineage": result.lineage()}),
         REPORT: html_report(result).encode(),
         GENERATIONS: sink.getvalue().to_pybytes(),
     }
     if picture:
         contents[PICTURE] = equity_picture(result)
+    stale = {names[1], CANDIDATE}
+    if result.champion is None and result.candidate is not None:
+        contents[CANDIDATE] = _json({**result.candidate.to_json(), "lineage": result.lineage()})
+        stale.remove(CANDIDATE)
     make_folder(folder)
-    (folder / names[1]).unlink(missing_ok=True)
+    for name in stale:
+        (folder / name).unlink(missing_ok=True)
     with ExitStack() as parts:
         for name, data in contents.items():
             parts.enter_context(replacing(folder / name)).write_bytes(data)
@@ -79,6 +87,7 @@ def html_report(result: ForgeResult) -> str:
     tree = program_tree(candidate.program) if isinstance(candidate, GpStrategy) else ""
     return template.render(
         result=result,
+        verdict=verdict(result),
         words="" if candidate is None else strategy_in_words(candidate),
         tree=Markup(tree),  # noqa: S704
         equity=Markup(equity),  # noqa: S704 - our own SVG, its texts escaped
@@ -105,11 +114,21 @@ def _equity_charts(result: ForgeResult) -> tuple[str, str]:
 
 
 def _generation_chart(result: ForgeResult) -> str:
-    rows = result.generations
+    return "".join(
+        _curves_of(result.generations, lines)
+        for lines in (
+            {"best score": "best_score", "median score": "median_score"},
+            {"finalists in training": TRAIN, "the same in validation": VALIDATION},
+        )
+    )
+
+
+def _curves_of(rows: list[dict[str, Any]], names: dict[str, str]) -> str:
+    """Draw columns of the table, each under the name it is told by."""
     x = np.array([row["generation"] for row in rows], dtype=np.float64)
     lines = [
-        Line(name, x, np.array([row[key] for row in rows], dtype=np.float64))
-        for name, key in (("best score", "best_score"), ("median score", "median_score"))
+        Line(name, x, np.array([row.get(key) for row in rows], dtype=np.float64))
+        for name, key in names.items()
     ]
     last = f"generation {int(x[-1])}" if len(x) else ""
     return chart(lines, "{:.2f}", ("generation 0", last))

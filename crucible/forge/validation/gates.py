@@ -17,7 +17,7 @@ from crucible.forge.candidates import Variant
 from crucible.forge.result import Gate
 from crucible.forge.validation.cross_validation import CrossValidation
 from crucible.forge.validation.policy import Policy
-from crucible.forge.validation.windows import Windows
+from crucible.forge.validation.windows import Windows, fewest_in_validation
 from crucible.market.candles import Floats
 from crucible.settings import Costs
 from crucible.strategies.contract import Exits, Strategy
@@ -26,6 +26,30 @@ from crucible.vm.signals import Signals
 CUTS = 3
 PROBED_ROWS = 2_000
 LIVE_ROWS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What a strategy is traded on to be judged.
+
+    Attributes
+    ----------
+    market : Market
+    windows : Windows
+    costs : Costs
+    wanted : float
+        Trades in training below which a candidate is not judged.
+    """
+
+    market: Market
+    windows: Windows
+    costs: Costs
+    wanted: float
+
+    def run(self, rows: slice, signals: Signals, exits: Exits, scale: float = 1.0) -> Backtest:
+        """Trade signals over a span of rows, at so many times the costs."""
+        costs = Costs(fee=self.costs.fee * scale, slippage=self.costs.slippage * scale)
+        return backtest(signals, self.market, exits, costs, rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +65,12 @@ class Evidence:
         Versions with slightly moved parameters.
     frame : FeatureFrame
         n rows.
-    market : Market
+    material : Material
         n rows.
-    windows : Windows
-    costs : Costs
     trials : int
-        Every candidate ever evaluated for the slot.
+        Every candidate ever evaluated for the slot, and every comparison that led to one.
+    effective : float
+        How many independent trials show by chance what these do.
     by_day : bool
         Whether Sharpe ratios are of daily returns, or of trades because days are few.
     field : ndarray of float64, shape (candidates, days)
@@ -62,10 +86,9 @@ class Evidence:
     signals: Signals
     variants: list[Variant]
     frame: FeatureFrame
-    market: Market
-    windows: Windows
-    costs: Costs
+    material: Material
     trials: int
+    effective: float
     by_day: bool
     field: Floats
     unseen: Floats
@@ -73,29 +96,66 @@ class Evidence:
     seed: int
 
 
+def measured_early(
+    policy: Policy, signals: Signals, exits: Exits, material: Material
+) -> tuple[Gate, ...]:
+    """Measure the gates that a candidate fails first: whether it trades, and whether it earns in validation."""
+    windows = material.windows
+    train = material.run(windows.train, signals, exits)
+    validation = material.run(windows.validation, signals, exits)
+    return _trading(policy, material, train, validation)
+
+
+def _trading(
+    policy: Policy, material: Material, train: Backtest, validation: Backtest
+) -> tuple[Gate, ...]:
+    rows = material.windows.validation
+    days = len(train.daily) + len(validation.daily)
+    charge = 2 * (material.costs.fee + material.costs.slippage)
+    return (
+        _at_least(
+            policy.gate("trades_train", len(train.trades), "trades in the training window"),
+            material.wanted,
+        ),
+        _at_least(
+            policy.gate(
+                "trades_validation", len(validation.trades), "trades in the validation window"
+            ),
+            fewest_in_validation(rows.stop - rows.start),
+        ),
+        policy.gate(
+            "costs_per_day",
+            charge * (len(train.trades) + len(validation.trades)) / days,
+            "fees and slippage a day, as a fraction of the capital traded",
+        ),
+        policy.gate(
+            "validation_return",
+            float(validation.equity[-1] - 1),
+            "net return in the validation window",
+        ),
+    )
+
+
+def _at_least(gate: Gate, wanted: float) -> Gate:
+    """Raise a gate's threshold to what the length of its window asks for."""
+    return replace(gate, threshold=max(gate.threshold, wanted))
+
+
 def judge(evidence: Evidence, policy: Policy) -> tuple[Gate, ...]:
     """Measure every gate; nothing here opens the hold-out window."""
-    strategy, windows = evidence.strategy, evidence.windows
-    signals = evidence.signals
-
-    def run(
-        rows: slice, wanted: Signals = signals, exits: Exits = strategy.exits, scale: float = 1.0
-    ) -> Backtest:
-        costs = Costs(fee=evidence.costs.fee * scale, slippage=evidence.costs.slippage * scale)
-        return backtest(wanted, evidence.market, exits, costs, rows)
-
+    strategy, material = evidence.strategy, evidence.material
+    windows, signals = material.windows, evidence.signals
     known = slice(windows.train.start, windows.validation.stop)
-    train, validation = run(windows.train), run(windows.validation)
+    train = material.run(windows.train, signals, strategy.exits)
+    validation = material.run(windows.validation, signals, strategy.exits)
 
     def earned(wanted: Signals, exits: Exits = strategy.exits, scale: float = 1.0) -> float:
-        return float(run(known, wanted, exits, scale).equity[-1] - 1)
+        return float(material.run(known, wanted, exits, scale).equity[-1] - 1)
 
     if evidence.by_day:
         returns = np.concatenate([train.daily_returns, validation.daily_returns])
     else:
         returns = np.concatenate([train.trades.net_return, validation.trades.net_return])
-    days = len(train.daily) + len(validation.daily)
-    charge = 2 * (evidence.costs.fee + evidence.costs.slippage)
     later = np.concatenate([[np.int8(0)], signals[:-1]])
     unit = "days" if evidence.by_day else "trades"
     kept = [earned(variant.signals, variant.exits) > 0 for variant in evidence.variants]
@@ -112,23 +172,12 @@ def judge(evidence: Evidence, policy: Policy) -> tuple[Gate, ...]:
             "signals that differ between history and one row at a time",
         ),
         policy.gate("not_finite", sum(broken), "closes at which equity is not a number"),
-        policy.gate("trades_train", len(train.trades), "trades in the training window"),
-        policy.gate("trades_validation", len(validation.trades), "trades in the validation window"),
-        policy.gate(
-            "costs_per_day",
-            charge * (len(train.trades) + len(validation.trades)) / days,
-            "fees and slippage a day, as a fraction of the capital traded",
-        ),
+        *_trading(policy, material, train, validation),
         policy.gate(
             "deflated_sharpe",
-            deflated_sharpe(returns, evidence.trials),
+            deflated_sharpe(returns, evidence.effective),
             f"probability that its Sharpe ratio over {len(returns)} {unit} beats what "
-            f"{evidence.trials} trials explain",
-        ),
-        policy.gate(
-            "validation_return",
-            float(validation.equity[-1] - 1),
-            "net return in the validation window",
+            f"{evidence.effective:,.0f} independent trials explain ({evidence.trials:,} counted one by one)",
         ),
         policy.gate(
             "superior",

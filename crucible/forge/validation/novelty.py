@@ -10,6 +10,7 @@ import numpy as np
 
 from crucible.features.frame import FeatureFrame
 from crucible.forge.backtest.engine import ForgeError, Market, backtest
+from crucible.forge.span import Span
 from crucible.market.candles import Candles, Floats, Integers
 from crucible.market.funding import Funding, charged
 from crucible.settings import ForgeSettings
@@ -86,7 +87,7 @@ def earned(
     strategies : mapping of str to Strategy
         By the name of the agent; of the frame's schema.
     candles : Candles
-        n candles; the newest `settings.max_candles` are traded, those before only feed lookbacks.
+        n candles; those that a forge run uses are traded, those before only feed lookbacks.
     frame : FeatureFrame
         Features of the same n candles.
     settings : ForgeSettings
@@ -99,7 +100,7 @@ def earned(
         If candles and features do not match.
     """
     market = Market.of(candles, frame, charged(funding, candles.ts))
-    newest = slice(-settings.max_candles, None)
+    newest = slice(-Span.of(candles, len(frame.schema.names), settings).used, None)
     days = np.unique(market.day[newest])
     returns = np.empty((len(days), len(strategies)))
     for column, strategy in enumerate(strategies.values()):

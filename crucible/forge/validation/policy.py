@@ -52,6 +52,11 @@ class Policy:
         kind, better, threshold = self.gates[name]
         return Gate(name, kind, float(value), threshold, better, meaning)
 
+    @property
+    def binds_evidence(self) -> bool:
+        """Whether nothing may be registered that has not shown that it earns."""
+        return "evidence" in self.binds
+
     def refusing(self, gates: tuple[Gate, ...]) -> Gate | None:
         """Return the first gate that failed and binds."""
         return next((g for g in gates if not g.passed and g.kind in self.binds), None)

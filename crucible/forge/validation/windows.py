@@ -7,6 +7,17 @@ from dataclasses import dataclass
 from crucible.forge.backtest.engine import ForgeError
 from crucible.settings import FEWEST_CANDLES, ForgeSettings
 
+LONGEST_LOOKBACK = 1_500
+"""Rows that a program may look back at most."""
+LONGEST_TIMEOUT = 14_400
+"""Candles that a position may be held at most, before low volatility doubles it: ten days of minutes."""
+MOST_WANTED = 30
+"""Trades that are enough for a window's statistics, however long it is."""
+ROWS_A_TRADE = 1_000
+"""Rows of a short window for each trade that is wanted of it."""
+MOST_WANTED_LATER, ROWS_A_TRADE_LATER = 10, 4_000
+"""The same in the validation window, which is shorter and chooses only among those that trade enough in training."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -44,8 +55,32 @@ class Windows:
 
 
 def limits_for(rows: int) -> Limits:
-    """Limits that leave at least nine tenths of the rows to the windows."""
-    return Limits(lookback=min(1_500, rows // 50), timeout=min(480, rows // 100))
+    """Limits that leave at least nine tenths of the rows to the windows.
+
+    A lookback takes a fiftieth of the rows at most, and a position may be held for ten days of minutes from
+    some 14 months on; on fewer rows for as long as two purges, of a twentieth of the rows each, allow.
+    """
+    lookback = min(LONGEST_LOOKBACK, rows // 50)
+    return Limits(lookback, timeout=min(LONGEST_TIMEOUT, (rows // 20 - lookback) // 2))
+
+
+def fewest_in_validation(rows: int) -> int:
+    """Trades in a validation window of so many rows below which it bears nobody out."""
+    return max(1, min(MOST_WANTED_LATER, rows // ROWS_A_TRADE_LATER))
+
+
+def fewest_trades(rows: int, fewest: int, most: int = MOST_WANTED) -> int:
+    """Trades in a window of so many rows below which nothing can be said about a strategy.
+
+    One trade for each thousand rows, but no fewer than `fewest` and no more than `most`: a mean of 30 trades is
+    near enough to normal for its standard error to mean something, however long the window is.
+
+    Parameters
+    ----------
+    rows : int
+    fewest, most : int
+    """
+    return max(fewest, min(most, rows // ROWS_A_TRADE))
 
 
 def cut(rows: int, settings: ForgeSettings, symbol: str = "the symbol") -> Windows:

@@ -1,0 +1,111 @@
+"""Which candles a forge run uses: all that are given, as far as memory allows, the newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from crucible.market.candles import Candles
+from crucible.settings import FEWEST_CANDLES, ForgeSettings
+
+BASE_BYTES = 700_000_000
+"""What a forge run holds besides its rows: packages, compiled code, a population's registers."""
+FEATURE_BYTES = 20
+"""Of one feature of one row: as computed, as the interpreter reads it, and as a classifier reads it."""
+ROW_BYTES = 200
+"""Of one row besides its features: candles, labels, signals, equity."""
+GIGABYTE = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The candles that a forge run uses, of those that it was given.
+
+    Attributes
+    ----------
+    given, used : int
+        Candles; the used ones are the newest.
+    first_ts, last_ts : int
+        Open time of the first used candle and close time of the last, epoch milliseconds.
+    bound : str
+        What left the others out; empty where none is.
+    """
+
+    given: int
+    used: int
+    first_ts: int
+    last_ts: int
+    bound: str = ""
+
+    @classmethod
+    def of(cls, candles: Candles, features: int, settings: ForgeSettings) -> Span:
+        """Take as many of the newest candles as the settings' bounds let in.
+
+        Parameters
+        ----------
+        candles : Candles
+            All that there are of the symbol, at least one.
+        features : int
+            Features of each candle.
+        settings : ForgeSettings
+        """
+        given = len(candles)
+        within = candles_within(settings.memory_gb, features)
+        bound = ""
+        if given > min(within, settings.max_candles):
+            bound = f"forge.max_candles = {settings.max_candles:,}"
+            if within < settings.max_candles:
+                bound = f"forge.memory_gb = {settings.memory_gb:g} holds {within:,} candles of {features} features"
+        used = min(given, within, settings.max_candles)
+        return cls(given, used, int(candles.ts[-used]), int(candles.close_ts[-1]), bound)
+
+    @property
+    def left_out(self) -> int:
+        """Older candles that are not used."""
+        return self.given - self.used
+
+    def describe(self) -> str:
+        """Tell in a line which candles are used and which are not.
+
+        Examples
+        --------
+        >>> Span(3_000, 2_000, 60_000_000, 180_000_000, "forge.max_candles = 2,000").describe()
+        'the newest 2,000 of 3,000 candles, 1970-01-01 16:40 to 1970-01-03 02:00; 1,000 older ones are \
+left out: forge.max_candles = 2,000'
+        """
+        when = f"{_moment(self.first_ts)} to {_moment(self.last_ts)}"
+        if not self.left_out:
+            return f"all {self.used:,} candles, {when}"
+        return (
+            f"the newest {self.used:,} of {self.given:,} candles, {when}; {self.left_out:,} older ones are "
+            f"left out: {self.bound}"
+        )
+
+    @classmethod
+    def of_json(cls, values: Mapping[str, Any]) -> Span:
+        """Read what `to_json` wrote."""
+        return cls(**{name: values[name] for name in cls.__slots__})
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able, with the line that tells it."""
+        return {**asdict(self), "left_out": self.left_out, "told": self.describe()}
+
+
+def candles_within(memory_gb: float, features: int) -> int:
+    """Count the candles of which a forge run stays within so much memory, and no fewer than one needs.
+
+    Parameters
+    ----------
+    memory_gb : float
+        Gigabytes of resident memory at the peak.
+    features : int
+        Features of each candle.
+    """
+    held = memory_gb * GIGABYTE - BASE_BYTES
+    return max(FEWEST_CANDLES, int(held // (FEATURE_BYTES * features + ROW_BYTES)))
+
+
+def _moment(ts: int) -> str:
+    return datetime.fromtimestamp(ts / 1000, UTC).strftime("%Y-%m-%d %H:%M")
