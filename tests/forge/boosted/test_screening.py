@@ -15,7 +15,7 @@ def market(acts, seed=0, gain=0.01):
     generator = np.random.default_rng(seed)
     values = generator.normal(size=(ROWS, FEATURES))
     earned = generator.normal(0, 0.005, ROWS) + gain * acts(values)
-    return values, Labels(earned, np.minimum(np.arange(ROWS) + 10, ROWS - 1))
+    return values, Labels(earned, np.minimum(np.arange(ROWS) + 10, ROWS - 1), 10)
 
 
 @pytest.mark.parametrize("share", [0.002, 0.01, 0.04])
@@ -44,7 +44,7 @@ def test_a_companion_by_chance_does_not_come_before_what_tells_alone():
 def test_rows_that_a_fit_may_not_see_change_nothing():
     values, labels = market(lambda x: x[:, 7] > 2.0)
     seen = np.arange(ROWS) < 40_000
-    spoilt, other = values.copy(), Labels(labels.net_return.copy(), labels.end)
+    spoilt, other = values.copy(), Labels(labels.net_return.copy(), labels.end, 10)
     spoilt[40_000:] = 9.0
     other.net_return[40_000:] = np.where(values[40_000:, 1] > 2, 1.0, -1.0)
     before, after = Terrain.of(values, seen), Terrain.of(spoilt, seen)

@@ -14,8 +14,8 @@ from crucible.strategies.contract import Exits
 from tests.support.markets import make_market
 
 TRAIN = slice(0, 6_000)
-EMBARGO = 60
 FIT = Fit(20, 0.1, 4, 10, 1.0, 1.0, 2, Exits(0.01, 0.01, 30))
+EMBARGO = 2 * FIT.barriers.timeout
 STOPPED = replace(FIT, rounds=60, stopped=True)
 
 
@@ -28,7 +28,7 @@ def fitter_of(spoil=None, drift=0.0004):
         for column in ("open", "high", "low", "close"):
             getattr(candles, column)[spoil] *= 1.5
     market = Market.of(candles, frame)
-    return Fitter(values, market, TRAIN, EMBARGO, Costs(), seed=1)
+    return Fitter(values, market, TRAIN, Costs(), seed=1)
 
 
 @pytest.fixture(scope="module")

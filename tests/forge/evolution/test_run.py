@@ -243,6 +243,7 @@ class FragileAndSteady:
     """Stands in for a breeder: one finalist knows the drift exactly, the other roughly but safely."""
 
     def __init__(self, forge_run):
+        self.forge_run = forge_run
         edge = forge_run.frame.values[:, 0]
         self.fragile = np.where(edge > 2.2, 1, 0).astype(np.int8)
         self.steady = np.where(edge > 2.15, 1, 0).astype(np.int8)
@@ -254,6 +255,14 @@ class FragileAndSteady:
     def strategy(self, finalist):
         return SimpleNamespace(exits=Exits(0.05, 0.05, 30))
 
+    def outcomes(self, finalists, rows):
+        market, costs = self.forge_run.market, self.forge_run.settings.costs
+        tests = [
+            backtest(self.signals(name), market, Exits(0.05, 0.05, 30), costs, rows)
+            for name in finalists
+        ]
+        return SimpleNamespace(net_return=np.array([test.equity[-1] - 1 for test in tests]))
+
     def variants(self, finalist, seed, count):
         self.seeds.add(seed)
         moved = self.steady if finalist == "steady" else np.zeros_like(self.fragile)
@@ -263,23 +272,23 @@ class FragileAndSteady:
 def test_validation_chooses_who_still_earns_when_slightly_moved():
     forge_run = forge_run_of(market=make_market(rows=20_000, drift=0.002))
     breeder = FragileAndSteady(forge_run)
-    forge_run._breeder = breeder
+    forge_run._choice._breeder = breeder
     t_statistics = [
-        forge_run._t_statistic(Variant(breeder.signals(name), Exits(0.05, 0.05, 30)))
+        forge_run._choice._t_statistic(Variant(breeder.signals(name), Exits(0.05, 0.05, 30)))
         for name in ("fragile", "steady")
     ]
     assert t_statistics[0] > t_statistics[1] > 0
-    assert forge_run._chosen(["fragile", "steady"]) == "steady"
+    assert forge_run._choice.best(["fragile", "steady"]) == "steady"
     assert forge_run.seed not in breeder.seeds, "the jitter gate's draws must not choose"
 
 
 def test_a_losing_finalist_is_not_chosen_because_its_moved_versions_do_not_trade():
     forge_run = forge_run_of(market=make_market(rows=20_000, drift=0.0))
     breeder = FragileAndSteady(forge_run)
-    forge_run._breeder = breeder
-    assert forge_run._steady_t_statistic("fragile") == -np.inf
-    assert -np.inf < forge_run._steady_t_statistic("steady") < 0
-    assert forge_run._chosen(["fragile", "steady"]) == "steady"
+    forge_run._choice._breeder = breeder
+    assert forge_run._choice._steady_t_statistic("fragile") == -np.inf
+    assert -np.inf < forge_run._choice._steady_t_statistic("steady") < 0
+    assert forge_run._choice.best(["fragile", "steady"]) == "steady"
 
 
 def test_a_state_bred_under_other_funding_is_refused():

@@ -25,7 +25,7 @@ from tests.support.processes import printed
 KINDS = ["gp", "boosted"]
 DAYS = np.arange(30, dtype=np.int64)
 LEXICASE = SMALL.model_copy(update={"selection": "lexicase"})
-LONG = ForgeSettings(population=60, generations=3, trades_per_day=2)
+LONG = ForgeSettings(population=60, generations=8, trades_per_day=2)
 
 
 @pytest.fixture(scope="module")

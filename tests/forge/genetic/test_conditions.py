@@ -33,7 +33,7 @@ def test_a_feature_that_is_never_known_is_passed_over():
 def test_a_comparison_that_led_to_nobody_counts_as_a_trial_too(monkeypatch):
     compared = []
 
-    def nothing_worth_it(values, returns, fewest):
+    def nothing_worth_it(values, returns, fewest, *others):
         compared.append(trial_count(values.shape[1]))
 
     monkeypatch.setattr(breeding, "best_condition", nothing_worth_it)
@@ -49,9 +49,9 @@ def test_a_comparison_that_led_to_nobody_counts_as_a_trial_too(monkeypatch):
 def test_every_comparison_counts_as_a_trial_once(monkeypatch):
     compared, kept = [], []
 
-    def counted(values, returns, fewest):
+    def counted(values, returns, fewest, *others):
         compared.append(trial_count(values.shape[1]))
-        return best_condition(values, returns, fewest)
+        return best_condition(values, returns, fewest, *others)
 
     monkeypatch.setattr(breeding, "best_condition", counted)
     sound = breeding.ProgramBreeder.evaluate

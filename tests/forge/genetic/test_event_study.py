@@ -1,10 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from crucible.forge.genetic.conditions import trial_count
-from crucible.forge.genetic.event_study import HORIZONS, Event, returns_after, rows_of, study
+from crucible.forge.genetic.event_study import (
+    HORIZONS,
+    Event,
+    Studied,
+    returns_after,
+    rows_of,
+    study,
+)
 from tests.support.markets import forge_run_of
 
 ROWS = 60_000
@@ -22,12 +31,12 @@ def market(effect: float, seed: int = 0):
         drift[row + 1 : row + 61] = effect / 60
     opens = 100 * np.exp(np.cumsum(generator.normal(0, 1e-4, ROWS) + np.roll(drift, 1)))
     thresholds = np.quantile(values, LEVELS, axis=0).T
-    return values, thresholds, opens
+    days = np.arange(ROWS) // 1_440
+    return Studied(values, range(6), thresholds, opens, days, HORIZONS[:3])
 
 
 def test_the_event_and_the_condition_that_move_the_price_are_found_first():
-    values, thresholds, opens = market(0.006)
-    findings, _ = study(values, thresholds, opens, 0.0013, 3, 50)
+    findings, _ = study(market(0.006), 0.0013, 3, 50)
     first = findings[0]
     assert (first.event.column, first.event.above, first.event.horizon) == (2, True, 60)
     assert first.event.t_statistic > 2 * findings[2].event.t_statistic
@@ -35,17 +44,17 @@ def test_the_event_and_the_condition_that_move_the_price_are_found_first():
 
 
 def test_no_two_findings_are_of_one_feature():
-    findings, _ = study(*market(0.006), 0.0013, 6, 50)
+    findings, _ = study(market(0.006), 0.0013, 6, 50)
     columns = [finding.event.column for finding in findings]
     assert len(set(columns)) == len(columns)
 
 
 def test_every_event_and_condition_that_is_compared_is_counted():
-    values, thresholds, opens = market(0.0)
-    findings, looked = study(values, thresholds, opens, 0.0013, 2, 50)
+    studied = market(0.0)
+    findings, looked = study(studied, 0.0013, 2, 50)
     assert len(findings) == 2
-    events = 6 * len(LEVELS) * 2 * len(HORIZONS)
-    assert looked == events + 2 * len(HORIZONS) * trial_count(6)
+    events = 6 * len(LEVELS) * 2 * len(studied.horizons)
+    assert looked == events + 2 * len(studied.horizons) * trial_count(6)
 
 
 def test_a_return_is_bought_at_the_next_open_and_unknown_where_it_is_not_over():
@@ -70,8 +79,9 @@ def test_crossings_closer_than_the_horizon_count_once_and_a_missing_value_crosse
 
 
 def test_too_short_a_market_has_no_findings():
-    values, thresholds, opens = market(0.006)
-    assert study(values[:100], thresholds, opens[:100], 0.0013, 3, 10) == ([], 0)
+    held = market(0.006)
+    short = replace(held, values=held.values[:100], opens=held.opens[:100], days=held.days[:100])
+    assert study(short, 0.0013, 3, 10) == ([], 0)
 
 
 def test_a_forging_begins_with_what_the_study_found_and_counts_its_looks():

@@ -123,12 +123,13 @@ def test_a_refusal_leaves_evidence_but_no_strategy_to_register(tmp_path):
     write_evidence(result, tmp_path)
     assert not (tmp_path / "strategy.json").exists()
     assert (tmp_path / "strategy.txt").exists()
-    assert verdict(result) == f"refused by {result.refusal.gate}"
+    assert verdict(result) == f"nothing found: refused by {result.refusal.gate}"
     assert "refused by" in note(result, "files/{}", "")
     nobody = SMALL.model_validate({**SMALL.model_dump(), "trades_per_day": 2_000})
     result = forge_run_of(settings=nobody).run()
     write_evidence(with_importance(result, forge_run_of(settings=nobody)), tmp_path / "nobody")
-    assert headline(result) == {"gates_failed": 1.0}
+    assert headline(result)["gates_failed"] == 1.0
+    assert "sealed_net_return" not in headline(result)
 
 
 def test_the_note_tells_verdict_figures_every_gate_and_where_the_pictures_are(reported):

@@ -38,7 +38,9 @@ def test_a_refusals_folder_says_gate_value_and_threshold(tmp_path):
         result.refusal.threshold,
     )
     assert not (tmp_path / "champion.json").exists()
-    assert "Refused" in (tmp_path / "report.html").read_text()
+    assert "Nothing found" in (tmp_path / "report.html").read_text()
+    candidate = json.loads((tmp_path / "candidate.json").read_text())
+    assert candidate["lineage"]["gates"] == refusal["lineage"]["gates"]
 
 
 def test_the_same_forging_writes_the_same_bytes(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from crucible.forge.backtest.engine import Market
 from crucible.forge.candidates import Variant
 from crucible.forge.validation.cross_validation import cross_validate, groups_of
-from crucible.forge.validation.gates import Evidence, judge
+from crucible.forge.validation.gates import Evidence, Material, judge
 from crucible.forge.validation.policy import read_policy
 from crucible.forge.validation.windows import cut
 from crucible.settings import Costs, ForgeSettings
@@ -42,16 +42,19 @@ def sound() -> Evidence:
         signals=signals,
         variants=[Variant(signals, EXITS)] * 4,
         frame=frame,
-        market=market,
-        windows=windows,
-        costs=Costs(),
+        material=Material(market, windows, Costs(), 10),
         trials=1_000,
+        effective=1_000,
         by_day=False,
         field=field,
         unseen=generator.normal(0.02, 0.01, (12, 40)),
         cross=cross_validate([generator.normal(0.02, 0.01, (12, 5)) for _ in groups]),
         seed=1,
     )
+
+
+def traded(evidence: Evidence, **changes) -> Evidence:
+    return replace(evidence, material=replace(evidence.material, **changes))
 
 
 def failed(evidence: Evidence) -> set[str]:
@@ -65,20 +68,20 @@ def test_a_strategy_that_knows_the_edge_passes_every_gate(sound):
 
 
 def test_too_many_trials_are_refused(sound):
-    short = replace(sound, signals=rarely(sound.signals, 12), trials=10**15)
+    short = replace(sound, signals=rarely(sound.signals, 12), effective=10**15)
     assert "deflated_sharpe" in failed(short)
 
 
 def test_a_loss_in_validation_is_refused(sound):
     signals = sound.signals.copy()
-    rows = sound.windows.validation
+    rows = sound.material.windows.validation
     generator = np.random.default_rng(2)
     signals[rows] = generator.integers(0, 3, rows.stop - rows.start)
     assert "validation_return" in failed(replace(sound, signals=signals))
 
 
 def test_an_edge_that_twice_the_costs_eat_is_refused(sound):
-    refused = failed(replace(sound, costs=Costs(fee=0.004, slippage=0.0008)))
+    refused = failed(traded(sound, costs=Costs(fee=0.004, slippage=0.0008)))
     assert "double_costs" in refused
     assert "validation_return" not in refused
 
@@ -90,7 +93,8 @@ def test_an_edge_of_one_candle_is_refused(sound):
     signals = np.full(ROWS, 2, np.int8)
     signals[jump] = 1
     market = Market.of(candles, frame)
-    quick = replace(sound, market=market, signals=signals, costs=Costs(fee=0.0001, slippage=0))
+    cheap = Costs(fee=0.0001, slippage=0)
+    quick = replace(traded(sound, market=market, costs=cheap), signals=signals)
     refused = failed(quick)
     assert "one_candle_later" in refused
     assert "validation_return" not in refused
