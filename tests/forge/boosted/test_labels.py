@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,10 +21,13 @@ COSTS = Costs()
     st.sampled_from((0.0005, 0.002, 0.01)),
     st.sampled_from((0.0005, 0.002, 0.01)),
     st.integers(1, 40),
+    st.booleans(),
 )
-def test_a_label_is_what_the_backtest_earns(seed, stop, target, timeout):
+def test_a_label_is_what_the_backtest_earns(seed, stop, target, timeout, charged):
     candles, frame = make_market(rows=120, seed=seed)
-    market = Market.of(candles, frame)
+    rates = np.full(120, np.nan)
+    rates[::8] = 0.001
+    market = Market.of(candles, frame, rates if charged else None)
     market.regime[:] = False
     exits = Exits(stop, target, timeout)
     labels = label(market, exits, COSTS, slice(10, 110))
@@ -34,7 +38,7 @@ def test_a_label_is_what_the_backtest_earns(seed, stop, target, timeout):
         if len(trades) == 0 or trades.reason[0] == ExitReason.END.code:
             assert not labels.known[row]
         else:
-            assert labels.net_return[row] == trades.net_return[0]
+            assert labels.net_return[row] == pytest.approx(trades.net_return[0], abs=1e-12)
             assert candles.ts[10 + labels.end[row]] == trades.exit_ts[0]
 
 
