@@ -2,7 +2,7 @@
 
 A base market (regimes of volatility, jumps) is drawn by the simulator. Minute by minute a rule looks
 at what has closed; when it speaks, a small drift is added to the traded symbol's returns of the next
-`HOLD` minutes, up or down, so that the market as a whole goes nowhere. Rules are stated in the
+minutes, up or down, so that the market as a whole goes nowhere. Rules are stated in the
 market's own past, not in the product's features.
 """
 
@@ -22,6 +22,8 @@ from crucible.vm.signals import Signal, Signals
 TRADED, OTHER = "BTCUSDT", "ETHUSDT"
 HOLD = 60
 """Minutes for which a rule moves the price."""
+SLOW_HOLD = 2_880
+"""The same of a slow rule: two days."""
 
 RULES: dict[str, str] = {
     "reversion": "a close 2.7 deviations from its mean of 60 minutes comes back",
@@ -29,8 +31,18 @@ RULES: dict[str, str] = {
     "flow": "in a calm hour, volume of 15 minutes that leans 0.55 to one side is followed by price",
     "breakout": "a move of 2.6 deviations in an hour goes on",
     "hour": "price rises in the hour after 14:00 UTC and falls in the hour after 02:00",
+    "day_reversion": "a move of 2.3 deviations in a day comes back within two",
+    "day_breakout": "a close 2.2 deviations of a day beyond the mean of three days goes on for two",
+    "quiet_volume": "four hours of 1.3 times the day's volume that move 1.6 deviations go on for two days",
+    "odd_sum": "the sum of 37 minutes' returns is 3.0 of their deviations from nothing and comes back",
+    "median_ratio": "11 minutes of twice the median volume of 97 that move 1.5 deviations go on",
+    "two_steps": "four times the mean volume of 53 minutes, and within 7 a move of 2.2 deviations, go on",
 }
 """Every rule in words, by its name."""
+SLOW_RULES = ("day_reversion", "day_breakout", "quiet_volume")
+"""Rules that speak a few times a week and move the price for `SLOW_HOLD` minutes."""
+FREE_RULES = ("odd_sum", "median_ratio", "two_steps")
+"""Rules in windows and terms that are no feature of the product."""
 
 _CODES = {name: code for code, name in enumerate(RULES)}
 _DAY = 1_440
@@ -44,12 +56,15 @@ class Planted:
     ----------
     candles : dict of str to Candles
         The traded symbol and the other one, n candles each over the same minutes.
-    wish : ndarray of int8, shape (n,)
+    request : ndarray of int8, shape (n,)
         What the rule says at each close of the traded symbol: 1 up, -1 down, 0 nothing.
+    hold : int
+        Minutes for which it moves the price.
     """
 
     candles: dict[str, Candles]
     request: npt.NDArray[np.int8]
+    hold: int = HOLD
 
     @property
     def oracle(self) -> Signals:
@@ -60,7 +75,8 @@ class Planted:
     @property
     def exits(self) -> Exits:
         """How the oracle leaves: after the rule's minutes, or far away."""
-        return Exits(stop=0.05, target=0.05, timeout=HOLD)
+        wide = 0.05 if self.hold <= HOLD else 0.2
+        return Exits(stop=wide, target=wide, timeout=self.hold)
 
 
 def planted(rule: str, minutes: int, seed: int, edge: float) -> Planted:
@@ -73,8 +89,8 @@ def planted(rule: str, minutes: int, seed: int, edge: float) -> Planted:
     minutes : int
     seed : int
     edge : float
-        Log return that the rule adds over `HOLD` minutes each time it speaks, before costs. Zero
-        plants nothing.
+        Log return that the rule adds over its minutes (`HOLD`, or `SLOW_HOLD`) each time it speaks, before
+        costs. Zero plants nothing.
 
     Raises
     ------
@@ -87,14 +103,15 @@ def planted(rule: str, minutes: int, seed: int, edge: float) -> Planted:
     base = simulate((TRADED, OTHER), minutes, seed, start_ms=START_MS)
     shapes = {symbol: _Shape.of(candles) for symbol, candles in base.items()}
     own, other = shapes[TRADED], shapes[OTHER]
+    hold = SLOW_HOLD if rule in SLOW_RULES else HOLD
     moved, request = _plant(
-        _CODES[rule], own.change, other.change, own.volume, base[TRADED].ts, edge / HOLD, HOLD
+        _CODES[rule], own.change, other.change, own.volume, base[TRADED].ts, edge / hold, hold
     )
     candles = {
         TRADED: own.moved_to(moved).candles(base[TRADED]),
         OTHER: base[OTHER],
     }
-    return Planted(candles, request)
+    return Planted(candles, request, hold)
 
 
 def permuted(candles: dict[str, Candles], seed: int) -> dict[str, Candles]:
@@ -183,6 +200,8 @@ def _plant(
     traded = np.zeros(rows + 1)
     left = 0
     side = 0
+    spike = -rows
+    begins = 1_441 if rule < 5 else 4_321
     for t in range(rows):
         if left > 0:
             moved[t] += side * drift
@@ -196,7 +215,7 @@ def _plant(
         other_squares[n] = other_squares[t] + other[t] ** 2
         flow[n] = flow[t] + np.sign(moved[t]) * volume[t]
         traded[n] = traded[t] + volume[t]
-        if n < 1_441:
+        if n < begins:
             continue
         said = 0
         if rule == 0:
@@ -218,9 +237,39 @@ def _plant(
             sigma = np.sqrt((squares[n] - squares[n - 240]) / 240)
             z = (level[n] - level[n - 60]) / (sigma * np.sqrt(60.0))
             said = 1 if z > 2.6 else (-1 if z < -2.6 else 0)
-        else:
+        elif rule == 4:
             minute = (ts[t] // 60_000 + 1) % 1_440
             said = 1 if minute == 840 else (-1 if minute == 120 else 0)
+        elif rule == 5:
+            sigma = np.sqrt((squares[n] - squares[n - 4_320]) / 4_320)
+            z = (level[n] - level[n - 1_440]) / (sigma * np.sqrt(1_440.0))
+            said = -1 if z > 2.3 else (1 if z < -2.3 else 0)
+        elif rule == 6:
+            sigma = np.sqrt((squares[n] - squares[n - 4_320]) / 4_320 * 1_440)
+            z = (level[n] - (level_sum[n] - level_sum[n - 4_320]) / 4_320) / sigma
+            said = 1 if z > 2.2 else (-1 if z < -2.2 else 0)
+        elif rule == 7:
+            busy = (traded[n] - traded[n - 240]) / 240 / ((traded[n] - traded[n - 1_440]) / 1_440)
+            sigma = np.sqrt((squares[n] - squares[n - 1_440]) / 1_440)
+            z = (level[n] - level[n - 240]) / (sigma * np.sqrt(240.0))
+            if busy > 1.3:
+                said = 1 if z > 1.6 else (-1 if z < -1.6 else 0)
+        elif rule == 8:
+            sigma = np.sqrt((squares[n] - squares[n - 37]) / 37)
+            z = (level[n] - level[n - 37]) / (sigma * np.sqrt(37.0))
+            said = -1 if z > 3.0 else (1 if z < -3.0 else 0)
+        elif rule == 9:
+            if (traded[n] - traded[n - 11]) / 11 > 2.0 * np.median(volume[n - 97 : n]):
+                sigma = np.sqrt((squares[n] - squares[n - 97]) / 97)
+                z = (level[n] - level[n - 11]) / (sigma * np.sqrt(11.0))
+                said = 1 if z > 1.5 else (-1 if z < -1.5 else 0)
+        else:
+            if volume[t] > 4.0 * (traded[n] - traded[n - 53]) / 53:
+                spike = t
+            if 0 < t - spike <= 7:
+                sigma = np.sqrt((squares[n] - squares[n - 240]) / 240)
+                z = (level[n] - level[n - 3]) / (sigma * np.sqrt(3.0))
+                said = 1 if z > 2.2 else (-1 if z < -2.2 else 0)
         if said != 0:
             request[t] = said
             side = said
