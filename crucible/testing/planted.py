@@ -31,10 +31,10 @@ RULES: dict[str, str] = {
     "flow": "in a calm hour, volume of 15 minutes that leans 0.55 to one side is followed by price",
     "breakout": "a move of 2.6 deviations in an hour goes on",
     "hour": "price rises in the hour after 14:00 UTC and falls in the hour after 02:00",
-    "day_reversion": "a move of 2.3 deviations in a day comes back within two",
-    "day_breakout": "a close 2.2 deviations of a day beyond the mean of three days goes on for two",
-    "quiet_volume": "four hours of 1.3 times the day's volume that move 1.6 deviations go on for two days",
-    "odd_sum": "the sum of 37 minutes' returns is 3.0 of their deviations from nothing and comes back",
+    "day_reversion": "a move of 1.3 deviations in a day comes back within two",
+    "day_breakout": "a close 0.9 deviations of a day beyond the mean of three days goes on for two",
+    "quiet_volume": "four hours of 1.05 times the day's volume that move a deviation go on for two days",
+    "odd_sum": "the sum of 37 minutes' returns is 2.2 of their deviations from nothing and comes back",
     "median_ratio": "11 minutes of twice the median volume of 97 that move 1.5 deviations go on",
     "two_steps": "four times the mean volume of 53 minutes, and within 7 a move of 2.2 deviations, go on",
 }
@@ -243,21 +243,21 @@ def _plant(
         elif rule == 5:
             sigma = np.sqrt((squares[n] - squares[n - 4_320]) / 4_320)
             z = (level[n] - level[n - 1_440]) / (sigma * np.sqrt(1_440.0))
-            said = -1 if z > 2.3 else (1 if z < -2.3 else 0)
+            said = -1 if z > 1.3 else (1 if z < -1.3 else 0)
         elif rule == 6:
             sigma = np.sqrt((squares[n] - squares[n - 4_320]) / 4_320 * 1_440)
             z = (level[n] - (level_sum[n] - level_sum[n - 4_320]) / 4_320) / sigma
-            said = 1 if z > 2.2 else (-1 if z < -2.2 else 0)
+            said = 1 if z > 0.9 else (-1 if z < -0.9 else 0)
         elif rule == 7:
             busy = (traded[n] - traded[n - 240]) / 240 / ((traded[n] - traded[n - 1_440]) / 1_440)
             sigma = np.sqrt((squares[n] - squares[n - 1_440]) / 1_440)
             z = (level[n] - level[n - 240]) / (sigma * np.sqrt(240.0))
-            if busy > 1.3:
-                said = 1 if z > 1.6 else (-1 if z < -1.6 else 0)
+            if busy > 1.05:
+                said = 1 if z > 1.0 else (-1 if z < -1.0 else 0)
         elif rule == 8:
             sigma = np.sqrt((squares[n] - squares[n - 37]) / 37)
             z = (level[n] - level[n - 37]) / (sigma * np.sqrt(37.0))
-            said = -1 if z > 3.0 else (1 if z < -3.0 else 0)
+            said = -1 if z > 2.2 else (1 if z < -2.2 else 0)
         elif rule == 9:
             if (traded[n] - traded[n - 11]) / 11 > 2.0 * np.median(volume[n - 97 : n]):
                 sigma = np.sqrt((squares[n] - squares[n - 97]) / 97)
