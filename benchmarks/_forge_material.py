@@ -23,6 +23,7 @@ EXITS = Exits(0.004, 0.006, 240)
 SMALL = 20_000
 GENERATIONS = 12
 LONGEST = 1_500
+LONGEST_HELD = 480
 BINARY = ("add", "sub", "mul", "div", "min", "max")
 
 
@@ -92,7 +93,7 @@ def evolved(
     field = Market.of(market.candles[part], small)
     state = random.getstate()
     random.seed(seed)
-    box = toolbox(Thresholds.of(small, part))
+    box = toolbox(Thresholds.of(small, part), LONGEST_HELD)
 
     def lawful(genome: Genome) -> bool:
         return fits(genome, LONGEST) and not _idle(genome.tree_expression)

@@ -31,6 +31,7 @@ from benchmarks._forge_material import (
     sparse_signals,
     trees,
 )
+from benchmarks._forge_years import years_rows
 from benchmarks._harness import Benchmark, BenchmarkError, Row, alternate, ratio_row
 from benchmarks._machine import gain_of_two_threads
 from benchmarks._peers import Peer
@@ -53,7 +54,7 @@ STRATEGIES = 5
 FORGED = 2
 # One round differs from the next by a tenth on a virtual machine, and a slow minute outlasts five of nodes.
 NODE_ROUNDS, THREAD_ROUNDS, GENERATION_ROUNDS = 15, 45, 15
-PARTS = ("nodes", "generation", "backtest", "memory", "boosted")
+PARTS = ("nodes", "generation", "backtest", "memory", "years", "boosted")
 
 
 def main() -> None:
@@ -68,9 +69,12 @@ def main() -> None:
     with Benchmark("forge") as bench, tempfile.TemporaryDirectory() as folder:
         if "memory" in parts:
             bench.add(memory_row())
+        if "years" in parts:
+            for row in years_rows():
+                bench.add(row)
         if "boosted" in parts:
             boosted_rows(bench)
-        if set(parts) - {"memory", "boosted"}:
+        if set(parts) - {"memory", "years", "boosted"}:
             with Material(Path(folder)) as material:
                 if "nodes" in parts:
                     node_rows(bench, material)

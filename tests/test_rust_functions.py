@@ -13,7 +13,8 @@ MOST_LINES = 60
 
 # Texts, letters and comments: a brace in one of them opens and closes nothing.
 PROSE = re.compile(
-    r'\br(#*)".*?"\1|"(?:[^"\\]|\\.)*"|\'(?:[^\'\\\n]|\\[^\n]{1,10}?)\'|//[^\n]*|/\*.*?\*/', re.DOTALL
+    r'\br(#*)".*?"\1|"(?:[^"\\]|\\.)*"|\'(?:[^\'\\\n]|\\[^\n]{1,10}?)\'|//[^\n]*|/\*.*?\*/',
+    re.DOTALL,
 )
 FUNCTION = re.compile(r"\bfn (\w+)")
 
@@ -49,9 +50,7 @@ def lengths(text: str) -> list[tuple[int, str, int]]:
 
 def sources() -> list[Path]:
     return sorted(
-        path
-        for path in CRATES.rglob("*.rs")
-        if "target" not in path.relative_to(CRATES).parts
+        path for path in CRATES.rglob("*.rs") if "target" not in path.relative_to(CRATES).parts
     )
 
 
@@ -67,7 +66,7 @@ def test_no_function_is_longer_than_sixty_lines() -> None:
 
 
 def test_a_function_ends_with_its_own_brace() -> None:
-    source = '''trait Named {
+    source = """trait Named {
     fn name(&self, of: [u8; 2]) -> String;
 }
 
@@ -79,5 +78,5 @@ where
     text
 }
     fn second() {}
-'''
+"""
     assert lengths(source) == [(2, "name", 1), (5, "first", 7), (12, "second", 1)]

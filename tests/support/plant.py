@@ -211,8 +211,7 @@ class Plant:
         place = Slot.parse(slot)
         forge = self.settings.forge.model_copy(update={"islands": islands})
         pipeline = FeaturePipeline(SYMBOLS, self.settings.features)
-        span = (forge.max_candles + pipeline.warmup) * MINUTE_MS
-        seen, lake = (until_ms - span, until_ms), Lake(self.workspace.path / "lake")
+        seen, lake = (0, until_ms), Lake(self.workspace.path / "lake")
         candles = {symbol: held.between(*seen) for symbol, held in lake.read_all(SYMBOLS).items()}
         funding = lake.read_funding(place.symbol).between(*seen)
         assert len(funding) == 3 * DAYS
