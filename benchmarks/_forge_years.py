@@ -76,11 +76,11 @@ def forge(folder: Path) -> dict[str, float]:
     facts = {"before_mb": _peak_mb(), "nodes": 0.0, "evaluating": 0.0}
     evaluate = ProgramBreeder.evaluate
 
-    def measured(self: ProgramBreeder, candidates: list[Genome]) -> Any:  # noqa: ANN401 - scores
+    def measured(self: ProgramBreeder, candidates: list[Genome]) -> Any:
         begun = time.perf_counter()
         scores = evaluate(self, candidates)
         facts["evaluating"] += time.perf_counter() - begun
-        rows = self._train.stop - self._train.start  # noqa: SLF001 - what it evaluates on
+        rows = self._train.stop - self._train.start
         facts["nodes"] += float(sum(map(len, candidates))) * rows
         return scores
 

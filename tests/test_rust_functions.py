@@ -32,7 +32,8 @@ def end_of(code: str, place: int) -> int:
         depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(letter, 0)
         if depth == 0 and letter in "};":
             return here
-    raise ValueError(f"a function does not end: {code[place : place + 60]!r}")
+    message = f"a function does not end: {code[place : place + 60]!r}"
+    raise ValueError(message)
 
 
 def lengths(text: str) -> list[tuple[int, str, int]]:

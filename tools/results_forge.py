@@ -1,8 +1,8 @@
 """Forge on real candles and write down what came of it: docs/results/forge.md and its picture.
 
 `make results ARGS="--candles DIR"` forges on every span under DIR (a folder of SYMBOL-1m.parquet, or a
-folder of such folders) with the product's own settings and the strict policy, exactly as
-`crucible forge` does. Every figure of the page about a strategy is read from the champion.json or
+folder of such folders) with the product's own settings, exactly as
+`crucible forge` does, and tells what the strict policy makes of it. Every figure of the page about a strategy is read from the champion.json or
 refusal.json of its forge run, kept under --out. The same arguments, candles and code give the same page.
 """
 
@@ -23,9 +23,9 @@ from crucible.forge.backtest.engine import DAY_MS, ForgeError, daily_returns
 from crucible.forge.backtest.statistics import max_drawdown, sharpe
 from crucible.forge.command import forge_to_folder
 from crucible.forge.reporting.description import exits_in_words, rules
-from crucible.forge.reporting.evidence import hold_return, verdict
+from crucible.forge.reporting.evidence import hold_return
 from crucible.forge.reporting.folder import CHAMPION, REFUSAL
-from crucible.forge.result import Curve, ForgeResult, WindowReport, finite
+from crucible.forge.result import Curve, ForgeResult, WindowReport, finite, verdict
 from crucible.market.candles import CandleError, folder_hash, read_folder
 from crucible.settings import FeatureSettings, ForgeSettings, Settings, SettingsError
 from tools.results_forge_page import PICTURE, page, picture
@@ -60,6 +60,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--generations", type=int, default=defaults.generations)
     parser.add_argument("--gp", type=int, default=1, help="genetic programs for each span")
     parser.add_argument("--boosted", type=int, default=1, help="classifiers for each span")
+    parser.add_argument(
+        "--least-days",
+        type=float,
+        default=0,
+        help="leave out spans that are shorter than so many days",
+    )
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--out", type=Path, default=REPOSITORY / "data" / "results" / "forge")
     parser.add_argument("--docs", type=Path, default=REPOSITORY / "docs" / "results")
@@ -88,7 +94,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 def everything(options: argparse.Namespace) -> dict[str, Any]:
     """Forge every slot of the plan and gather what the page tells, JSON-able."""
-    spans = find_spans(options.candles)
+    spans = [span for span in find_spans(options.candles) if days_of(span) >= options.least_days]
+    if not spans:
+        message = f"no span has {options.least_days:g} days of candles; lower --least-days"
+        raise ForgeError(message)
     jobs = plan(spans, options)
     if options.processes > 1:
         # A fresh interpreter each: compiled code with threads does not survive a fork.
@@ -101,6 +110,7 @@ def everything(options: argparse.Namespace) -> dict[str, Any]:
         "command": (
             f"--candles DIR --seed {options.seed} --population {options.population} "
             f"--generations {options.generations} --gp {options.gp} --boosted {options.boosted}"
+            + (f" --least-days {options.least_days:g}" if options.least_days else "")
         ),
         "seed": options.seed,
         "settings": settings.model_dump(mode="json"),
@@ -166,8 +176,8 @@ def forge(job: Job) -> dict[str, Any]:
 
 
 def forge_settings(population: int, generations: int) -> ForgeSettings:
-    """Give the product's own settings under the strict policy, whatever this machine's are."""
-    return ForgeSettings(population=population, generations=generations, policy="strict")
+    """Give the product's own settings, under the policy that measures every gate of everybody."""
+    return ForgeSettings(population=population, generations=generations, policy="explore")
 
 
 def beside(job: Job, result: ForgeResult) -> dict[str, Any]:
@@ -185,10 +195,16 @@ def beside(job: Job, result: ForgeResult) -> dict[str, Any]:
 
 
 def judged(folder: Path) -> dict[str, Any]:
-    """Read the one of champion.json and refusal.json that a forge run wrote: outcome and lineage."""
+    """Read the one of champion.json and refusal.json that a forge run wrote: its lineage, and who refuses.
+
+    What the strict policy says: the first gate that failed.
+    """
     champion = (folder / CHAMPION).exists()
     document = json.loads((folder / (CHAMPION if champion else REFUSAL)).read_text("utf-8"))
-    return {**document["lineage"], "refused_by": None if champion else document["gate"]}
+    lineage = document["lineage"]
+    told = lineage.pop("span")["told"]
+    failed = [gate["name"] for gate in lineage["gates"] if not gate["passed"]]
+    return {**lineage, "span_told": told, "refused_by": failed[0] if failed else None}
 
 
 def hold_figures(curve: Curve | None, window: WindowReport) -> dict[str, float | None]:
@@ -224,6 +240,12 @@ def rows_of(curve: Curve, window: WindowReport) -> tuple[int, np.ndarray]:
     """Give the last row before a window, and the rows inside."""
     inside = np.flatnonzero((curve.ts > window.first_ts) & (curve.ts <= window.last_ts))
     return max(0, int(inside[0]) - 1), inside
+
+
+def days_of(span: Path) -> float:
+    """Days from the first candle of a span's folder to its last."""
+    told = describe(span)
+    return float(told["last_ts"] - told["first_ts"]) / DAY_MS
 
 
 def describe(span: Path) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from crucible.operations.supervision.servers import authorization
 from crucible.operations.supervision.services import Ports
 from crucible.operations.workspace import Run, Workspace, write_json
 from crucible.registry.models import Registry
-from crucible.settings import MINUTE_MS, Settings, Slot
+from crucible.settings import Settings, Slot
 from tests.support.polling import until
 from tests.support.processes import DAY_MS, ORIGIN_MS, REPOSITORY
 

@@ -12,11 +12,12 @@ from typer.testing import CliRunner
 from crucible.cli import app
 from crucible.errors import StrategyError
 from crucible.forge.reporting.description import PHRASES, conditions, sentence
-from crucible.forge.reporting.evidence import headline, hold_return, note, verdict, write_evidence
+from crucible.forge.reporting.evidence import headline, hold_return, note, write_evidence
 from crucible.forge.reporting.explain import explain_file, version_number
 from crucible.forge.reporting.folder import write_folder
 from crucible.forge.reporting.importance import permutation_importance, with_importance
 from crucible.forge.reporting.tree import program_tree
+from crucible.forge.result import verdict
 from crucible.vm.program import OPERATORS, features_of, node_count, parse_program
 from tests.support.markets import SMALL, forge_run_of
 
