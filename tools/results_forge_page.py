@@ -375,7 +375,7 @@ def _share_of(part: int, whole: int) -> str:
 
 
 def _error_of_median(values: list[float]) -> float:
-    """Standard error of a median by the bootstrap, as if the values were independent."""
+    """Return the standard error of a median by the bootstrap, as if the values were independent."""
     generator = np.random.default_rng(0)
     drawn = generator.choice(np.array(values), (BOOTSTRAPS, len(values)))
     return float(np.std(np.median(drawn, axis=1), ddof=1))

@@ -17,6 +17,7 @@ from crucible.forge.backtest.engine import ForgeError, backtest
 from crucible.forge.candidates import Variant
 from crucible.forge.evolution.checkpoint import CheckpointError, ForgeState
 from crucible.forge.evolution.generator import drawing, drawing_from
+from crucible.forge.result import verdict
 from crucible.market.funding import Funding
 from crucible.settings import MINUTE_MS
 from crucible.strategies.contract import Exits
@@ -299,3 +300,62 @@ def test_a_state_bred_under_other_funding_is_refused():
     assert charged.market.funding[480] == 1e-4
     with pytest.raises(CheckpointError, match="belongs to another forge run"):
         charged.advance(state)
+
+
+DEAR = {"fee": 0.004, "slippage": 0.0005}
+
+
+def test_whoever_loses_in_validation_is_a_candidate_and_no_champion():
+    result = forge_run_of(settings=replace_settings(costs=DEAR)).run()
+    loss = result.window("validation").summary["net_return"]
+    assert loss < 0
+    assert result.champion is None
+    assert result.refusal.gate == "validation_return"
+    assert result.offered is result.candidate is not None
+    assert verdict(result).startswith(f"candidate, unproven: {loss:+.2%} in validation")
+    assert not result.proven
+
+
+def test_strict_ends_with_nothing_found_before_the_other_gates_are_measured():
+    result = forge_run_of(settings=replace_settings(costs=DEAR, policy="strict")).run()
+    assert verdict(result) == "nothing found: refused by validation_return"
+    assert result.offered is None
+    assert [gate.name for gate in result.gates] == [
+        *("trades_train", "trades_validation", "costs_per_day", "validation_return")
+    ]
+
+
+def test_only_finalists_that_earn_in_validation_are_chosen_while_there_is_one():
+    forge_run = forge_run_of(market=make_market(rows=20_000, seed=5, drift=0.001))
+    state = forge_run.advance(forge_run.start())
+    population = forge_run._selection.population(state)
+    finalists = forge_run._selection.finalists(population, state)
+    earned = forge_run._breeder.outcomes(finalists, forge_run.windows.validation).net_return
+    assert (earned > 0).any()
+    chosen = forge_run._choice.best(finalists)
+    assert earned[[each is chosen for each in finalists].index(True)] > 0
+
+
+def test_trials_are_worth_fewer_independent_ones_and_both_are_told():
+    result = forge_run_of(market=make_market(rows=24_000), prior_trials=100).run()
+    own = result.trials - 100
+    assert 1 < result.effective_own < own / 2
+    assert result.effective_trials == pytest.approx(100 + result.effective_own)
+    lineage = result.lineage()
+    assert (lineage["trials"], lineage["effective_trials"]) == (
+        result.trials,
+        pytest.approx(result.effective_trials, abs=1e-3),
+    )
+    gate = next(gate for gate in result.gates if gate.name == "deflated_sharpe")
+    assert f"{result.trials:,} counted one by one" in gate.meaning
+
+
+def test_islands_and_resumption_count_the_same_effective_trials(tmp_path):
+    market = make_market(rows=24_000)
+    whole = forge_run_of(market=market)
+    state = whole.advance(whole.start())
+    state.save(tmp_path / "state.json")
+    again = forge_run_of(market=market)
+    assert again.effective(ForgeState.load(tmp_path / "state.json")) == whole.effective(state)
+    both = whole.merge(state, [whole.advance(whole.start(1))])
+    assert whole.effective(both) >= whole.effective(state)
