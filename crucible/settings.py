@@ -47,6 +47,7 @@ FEWEST_CANDLES = 2_000
 """Fewer are not forged on: train, validation and hold-out window would hold too few trades."""
 
 Kind = Literal["gp", "boosted"]
+Timeframe = Literal[15, 60, 240, 1_440]
 
 
 def is_symbol(name: str) -> bool:
@@ -95,6 +96,13 @@ def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _ascending(timeframes: tuple[int, ...]) -> tuple[int, ...]:
+    if not timeframes or list(timeframes) != sorted(set(timeframes)):
+        message = "timeframes are told in minutes, ascending, each once, for example [15, 60, 240]"
+        raise ValueError(message)
+    return timeframes
+
+
 def _said(path: object) -> object:
     if isinstance(path, str | Path) and (path == "" or "\0" in str(path)):
         message = "no path of a file or folder; leave the setting out for its default"
@@ -133,6 +141,9 @@ class MarketSettings(Section):
 class FeatureSettings(Section):
     """Windows and periods of the feature blocks, in closed one-minute candles."""
 
+    timeframes: Annotated[tuple[Timeframe, ...], AfterValidator(_ascending)] = Field(
+        (15, 60), description="minutes of the higher candles that features are computed of"
+    )
     radar_window: int = Field(60, ge=20, le=1_440)
     radar_every: int = Field(5, ge=1, le=1_440)
     radar_assets: int = Field(4, ge=2, le=64)

@@ -70,7 +70,10 @@ def trade(context: Context) -> int:
         )
         try:
             with interruptible():
-                engine.warm(context.lake.read_all(pipeline.symbols), backfill(context))
+                history = context.lake.read_all(pipeline.symbols)
+                for line in pipeline.unwarmed(history):
+                    logger.warning(line)
+                engine.warm(history, backfill(context))
                 roster.start()
                 logger.info("trading %s from %d", ", ".join(pipeline.symbols), engine.market_ts)
                 engine.run(should_stop=alive(engine))

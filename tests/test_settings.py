@@ -121,6 +121,7 @@ def test_a_variable_that_says_nothing_we_know_is_refused_by_name(
         ("ports.mlflow", [-1, 65_536, 4200]),
         ("execution.deadman_ms", [0, 10**15]),
         ("features.radar_window", [1, 10**9]),
+        ("features.timeframes", ["[]", "[60, 15]", "[15, 15]", "[15, 30]", "15"]),
     ],
 )
 def test_a_senseless_value_is_refused_with_its_name(monkeypatch, name, values):
@@ -197,6 +198,7 @@ WAYS = {
     "no-slots": lambda: in_file("deployment = {}\n"),
     "nothing-sealed": lambda: in_file("[forge]\ntrain_fraction = 0.9\n"),
     "same-port": lambda: in_file("[ports]\nmlflow = 4200\n"),
+    "no-timeframes": lambda: in_file("[features]\ntimeframes = [60, 15]\n"),
     "no-path": lambda: in_file("home = ''\n"),
 }
 

@@ -1,4 +1,4 @@
-"""Features of 15-minute and hourly candles.
+"""Features of higher candles: of 15 minutes, an hour, four hours, a day.
 
 They are computed when a higher candle closes and held until the next one closes; which higher
 candles a minute may see is `crucible.features.mtfa`'s to say.
@@ -9,10 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from crucible.features.mtfa import WINDOW
 from crucible.features.rings import CLOSE, HIGH, LOW, VOLUME, deviation, ratio
 from crucible.market.candles import Floats
-from crucible.market.timeframes import COVERAGE
+from crucible.market.timeframes import COVERAGE, WINDOW
 
 HIGHER = (
     "return_z_1",

@@ -10,12 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from crucible.features.rings import CLOSE, HIGH, LOW, OPEN, RING, VOLUME
+from crucible.features.rings import CLOSE, HIGH, LOW, OPEN, VOLUME
 from crucible.market.candles import Floats, Integers
-from crucible.market.timeframes import COVERAGE
-
-WINDOW = 20
-"""Higher candles in a window; one more is needed for the first return."""
+from crucible.market.timeframes import COVERAGE, WINDOW
 
 
 @njit(error_model="numpy", nogil=True)
@@ -37,7 +34,7 @@ def process_and_align_mtfa(
     minute : int
         Exclusive close of the decision's candle, minutes since the epoch.
     length : int
-        Minutes in a higher candle, on UTC boundaries; ``WINDOW + 1`` of them must fit the ring.
+        Minutes in a higher candle, on UTC boundaries; ``WINDOW + 2`` of them must fit the ring.
     first : int
         The symbol's first minute: a window that begins before it is unknown.
     seen : int
@@ -67,7 +64,7 @@ def _fold(stamp: Integers, ring: Floats, boundary: int, length: int, out: Floats
     count, volume = 0, 0.0
     opening, close, top, bottom = np.nan, np.nan, -np.inf, np.inf
     for minute in range(boundary - length + 1, boundary + 1):
-        slot = minute & (RING - 1)
+        slot = minute & (len(stamp) - 1)
         if stamp[slot] == minute:
             if count == 0:
                 opening = ring[OPEN, slot]

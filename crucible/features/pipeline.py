@@ -7,7 +7,7 @@ Whatever is computed for a minute depends only on candles that closed at or befo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from crucible.features.order_books.microstructure import (
     Microstructure,
 )
 from crucible.features.rings import NONE
-from crucible.features.technical import TECHNICAL, WARMUP, TechnicalState
+from crucible.features.technical import TechnicalState, technical_names, warmup
 from crucible.features.topology.radar import RADAR, TopologicalRadar
 from crucible.market.candles import Candle, Candles
 from crucible.market.plausible import DAY_MS, SPARSE_SPAN_MS, SPARSEST
@@ -31,10 +31,6 @@ from crucible.settings import MINUTE_MS, FeatureSettings
 
 CODE_VERSION = 2
 """Raised whenever a kernel's arithmetic changes, so that a model never sees other features."""
-
-
-_ENDS = [0, *accumulate(map(len, (TECHNICAL, RADAR, INFLUENCE, MICROSTRUCTURE)))]
-_TECHNICAL, _RADAR, _INFLUENCE, _MICROSTRUCTURE = map(slice, _ENDS, _ENDS[1:])
 
 
 class FeatureError(CrucibleError, ValueError):
@@ -49,6 +45,8 @@ class FeaturePipeline:
     symbols : sequence of str
         Symbols served; the radar's point cloud is made of the first `settings.radar_assets`.
     settings : FeatureSettings
+        Its timeframes decide which features of higher candles there are, and with them `warmup`: the
+        candles until every technical feature is defined.
     influence : InfluenceArrays, optional
         A trained InfluenceMapper; without it the influence features are NaN and the schema says so.
     radar_cache : Path, optional
@@ -80,18 +78,23 @@ class FeaturePipeline:
             message = f"symbols {list(symbols)} must be at least one, each once"
             raise FeatureError(message)
         self.symbols = tuple(symbols)
-        self.warmup = WARMUP
+        self.warmup = warmup(settings.timeframes)
+        self._timeframes = settings.timeframes
         self._radar = TopologicalRadar(
             settings, min(settings.radar_assets, len(symbols)), radar_cache
         )
         self._influence = InfluenceMapper(settings, len(symbols), influence)
         self._microstructure = Microstructure()
         self._carry = max(self._radar.carry, self._influence.carry)
+        blocks = (technical_names(self._timeframes), RADAR, INFLUENCE, MICROSTRUCTURE)
+        ends = [0, *accumulate(map(len, blocks))]
+        self._blocks = tuple(map(slice, ends, ends[1:]))
         self.schema = FeatureSchema(
-            TECHNICAL + RADAR + INFLUENCE + MICROSTRUCTURE,
+            tuple(chain.from_iterable(blocks)),
             {
                 "code_version": CODE_VERSION,
-                "settings": dict(settings.model_dump()),
+                # The names tell the timeframes.
+                "settings": settings.model_dump(exclude={"timeframes"}),
                 "radar_symbols": list(self.symbols[: self._radar.assets]),
                 "influence": None
                 if influence is None
@@ -99,6 +102,27 @@ class FeaturePipeline:
             },
         )
         self._state = self._fresh()
+
+    def unwarmed(self, candles: Mapping[str, Candles]) -> list[str]:
+        """Say of which symbols the candles do not reach over the warm-up.
+
+        Parameters
+        ----------
+        candles : mapping of str to Candles
+
+        Returns
+        -------
+        list of str
+            One sentence for each, with the next step; empty where every technical feature gets defined.
+        """
+        return [
+            f"{symbol}: its candles reach over {minutes} minutes, and not every feature has a value "
+            f"before minute {self.warmup}; give more candles, or take the longest out of "
+            f"features.timeframes = {list(self._timeframes)}"
+            for symbol, own in candles.items()
+            if len(own)
+            and (minutes := int(own.close_ts[-1] - own.ts[0]) // MINUTE_MS) < self.warmup
+        ]
 
     def batch(
         self,
@@ -211,7 +235,7 @@ class FeaturePipeline:
 
     def _fresh(self) -> State:
         count = len(self.symbols)
-        technical = TechnicalState.fresh(count)
+        technical = TechnicalState.fresh(count, self._timeframes)
         own: State = {
             "stamp": technical.stamp,
             "ring": technical.ring,
@@ -232,10 +256,14 @@ class FeaturePipeline:
         present = {symbol for symbol in self.symbols if len(candles.get(symbol, ())) > 0}
         if not present:
             return {}
-        technical = TechnicalState(state["stamp"], state["ring"], state["marks"], state["held"])
-        run = [technical.run(column, candles.get(s)) for column, s in enumerate(self.symbols)]
-        rows = [minutes for minutes, _, _ in run]
-        standard = [own for _, _, own in run]
+        technical = TechnicalState(
+            self._timeframes, *(state[name] for name in ("stamp", "ring", "marks", "held"))
+        )
+        held = [candles.get(symbol) or Candles.none_of(symbol) for symbol in self.symbols]
+        values = [np.empty((len(own), len(self.schema.names))) for own in held]
+        run = [technical.run(column, own, values[column]) for column, own in enumerate(held)]
+        rows = [minutes for minutes, _ in run]
+        standard = [own for _, own in run]
         # As a rule every symbol has the same minutes; a live minute always is one.
         shared = all(own.tobytes() == rows[0].tobytes() for own in rows)
         minutes = rows[0] if shared else np.unique(np.concatenate(rows))
@@ -255,12 +283,12 @@ class FeaturePipeline:
             flow = self._microstructure.run(
                 state, column, candles[symbol], standard[column], books.get(symbol)
             )
-            values = np.empty((len(rows[column]), len(self.schema.names)))
-            values[:, _TECHNICAL] = run[column][1]
-            values[:, _RADAR] = radar[own]
-            values[:, _INFLUENCE] = influence[own, column]
-            values[:, _MICROSTRUCTURE] = flow
-            frames[symbol] = FeatureFrame(symbol, rows[column] * MINUTE_MS, values, self.schema)
+            _, *others = self._blocks
+            for block, part in zip(others, (radar[own], influence[own, column], flow), strict=True):
+                values[column][:, block] = part
+            frames[symbol] = FeatureFrame(
+                symbol, rows[column] * MINUTE_MS, values[column], self.schema
+            )
         self._keep(state, grid)
         return frames
 

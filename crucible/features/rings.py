@@ -1,7 +1,7 @@
 """Rings of recent minutes, and the sums that every window feature is made of.
 
-A ring holds one symbol's last 2,048 minutes by minute number, so a missing minute is a slot whose
-stamp does not match. Every window is summed afresh from its ring, newest minute first: a running
+A ring holds one symbol's last minutes by minute number, so a missing minute is a slot whose stamp does
+not match. It is as long as the longest window asks for; its length changes no value. Every window is summed afresh from its ring, newest minute first: a running
 sum would depend on where it was started, and history and live would differ in the last bits.
 """
 
@@ -13,14 +13,25 @@ from numba import njit
 from crucible.market.candles import Floats, Integers
 from crucible.market.timeframes import COVERAGE
 
-RING = 2_048
-"""Minutes kept; a power of two, longer than the longest window."""
+SHORTEST = 2_048
+"""Minutes kept at least: longer than the longest window of minutes, which is a day."""
 
 OPEN, HIGH, LOW, CLOSE, VOLUME, RETURN, TRUE_RANGE, PARKINSON, VOLATILITY, STANDARD = range(10)
 FIELDS = 10
 
 NONE = np.iinfo(np.int64).min
 """Stamp of a slot that was never written, and of a first minute that has not come."""
+
+
+def ring_length(minutes: int) -> int:
+    """Length of a ring that holds this many minutes: a power of two, so that a slot is a few bits.
+
+    Examples
+    --------
+    >>> ring_length(1_440), ring_length(31_680)
+    (2048, 32768)
+    """
+    return max(SHORTEST, 1 << (minutes - 1).bit_length())
 
 
 @njit(error_model="numpy", nogil=True)
@@ -38,13 +49,14 @@ def push(
 
     Parameters
     ----------
-    stamp : ndarray of int64, shape (RING,)
-    ring : ndarray of float64, shape (FIELDS, RING)
+    stamp : ndarray of int64, shape (length,)
+        The length is a power of two; see `ring_length`.
+    ring : ndarray of float64, shape (FIELDS, length)
     minute : int
         Exclusive close time in minutes since the epoch.
     """
-    slot = minute & (RING - 1)
-    before = (minute - 1) & (RING - 1)
+    slot = minute & (len(stamp) - 1)
+    before = (minute - 1) & (len(stamp) - 1)
     known = stamp[before] == minute - 1
     stamp[slot] = minute
     ring[OPEN, slot] = opening
@@ -87,7 +99,7 @@ def deviation(count: int, first: float, second: float) -> float:
 @njit(error_model="numpy", nogil=True)
 def value_at(stamp: Integers, ring: Floats, field: int, minute: int) -> float:
     """Read a field of one minute; NaN where the minute is missing."""
-    slot = minute & (RING - 1)
+    slot = minute & (len(stamp) - 1)
     return ring[field, slot] if stamp[slot] == minute else np.nan
 
 
@@ -104,7 +116,7 @@ def return_sums(
     count, first, second, third, gains, lagged = 0, 0.0, 0.0, 0.0, 0.0, 0.0
     later = np.nan
     for back in range(width):
-        slot = (minute - back) & (RING - 1)
+        slot = (minute - back) & (len(stamp) - 1)
         value = ring[RETURN, slot] if stamp[slot] == minute - back else np.nan
         if not np.isnan(value):
             count += 1
@@ -133,7 +145,7 @@ def price_sums(
     count, first, second, ranges, parkinson = 0, 0.0, 0.0, 0.0, 0.0
     top, bottom = -np.inf, np.inf
     for back in range(width):
-        slot = (minute - back) & (RING - 1)
+        slot = (minute - back) & (len(stamp) - 1)
         if stamp[slot] == minute - back:
             count += 1
             value = ring[CLOSE, slot] / close - 1
@@ -158,7 +170,7 @@ def volume_sums(
     """
     count, first, second, signed, traded = 0, 0.0, 0.0, 0.0, 0.0
     for back in range(width):
-        slot = (minute - back) & (RING - 1)
+        slot = (minute - back) & (len(stamp) - 1)
         if stamp[slot] == minute - back:
             count += 1
             value = ring[VOLUME, slot]

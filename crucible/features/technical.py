@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,13 +17,12 @@ from numba import njit
 from crucible.features import higher, mtfa, rings
 from crucible.features.grid import Grid, build_grid
 from crucible.features.higher import HIGHER, higher_features
-from crucible.features.mtfa import WINDOW, process_and_align_mtfa
+from crucible.features.mtfa import process_and_align_mtfa
 from crucible.features.rings import (
     CLOSE,
     FIELDS,
     NONE,
     RETURN,
-    RING,
     STANDARD,
     VOLATILITY,
     covered,
@@ -32,11 +31,13 @@ from crucible.features.rings import (
     push,
     ratio,
     return_sums,
+    ring_length,
     value_at,
     volume_sums,
 )
 from crucible.market import timeframes
 from crucible.market.candles import COLUMNS, Candles, Floats, Integers
+from crucible.market.timeframes import PREFIXES, WINDOW, minutes_until_known
 from crucible.settings import MINUTE_MS
 
 MINUTE_NAMES = (
@@ -82,64 +83,98 @@ MINUTE_NAMES = (
     "day_sin",
     "day_cos",
 )
-TECHNICAL = MINUTE_NAMES + tuple(f"m15_{name}" for name in HIGHER)
-TECHNICAL += tuple(f"h1_{name}" for name in HIGHER)
-
-WARMUP = 1_441
-"""Candles until every technical feature is defined: a day, and the candle before it."""
 
 Steps = Callable[
-    [Integers, Floats, Integers, Floats, Integers, Floats, Floats, Floats],
+    [Integers, Floats, Integers, Integers, Floats, Integers, Floats, Floats, Floats],
     None,
 ]
 
-FIRST, LAST, QUARTER, HOUR = range(4)
-MARKS = 4
+FIRST, LAST, BOUNDARIES = range(3)
+"""Marks of a symbol: first and last minute, then one boundary for each higher timeframe."""
 
 _MINUTES = len(MINUTE_NAMES)
 _HIGHER = len(HIGHER)
 _DAY = 1_440
 
 
+def technical_names(timeframes: Sequence[int]) -> tuple[str, ...]:
+    """Names of the technical features in the order of their columns.
+
+    Parameters
+    ----------
+    timeframes : sequence of int
+        Higher timeframes, minutes; each a key of `PREFIXES`.
+    """
+    higher_names = (f"{PREFIXES[length]}_{name}" for length in timeframes for name in HIGHER)
+    return (*MINUTE_NAMES, *higher_names)
+
+
+def warmup(timeframes: Sequence[int]) -> int:
+    """Candles until every technical feature is defined, whenever the first of them closed.
+
+    A day and the candle before it, or what the longest higher timeframe needs.
+    """
+    return max(_DAY + 1, minutes_until_known(timeframes))
+
+
 @dataclass(frozen=True, slots=True)
 class TechnicalState:
     """What the technical step of several symbols remembers; `technical_steps` says how."""
 
+    timeframes: tuple[int, ...]
     stamp: Integers
     ring: Floats
     marks: Integers
     held: Floats
 
     @classmethod
-    def fresh(cls, symbols: int) -> TechnicalState:
-        """State before any candle."""
+    def fresh(cls, symbols: int, timeframes: Sequence[int], length: int = 0) -> TechnicalState:
+        """State before any candle.
+
+        Parameters
+        ----------
+        symbols : int
+        timeframes : sequence of int
+            Higher timeframes, minutes; each a key of `PREFIXES`.
+        length : int
+            Minutes that the rings hold at least; by default as many as the timeframes need.
+        """
+        length = ring_length(max(length, minutes_until_known(timeframes)))
         return cls(
-            np.full((symbols, RING), NONE),
-            np.full((symbols, FIELDS, RING), np.nan),
-            np.full((symbols, MARKS), NONE),
-            np.full((symbols, 2, _HIGHER), np.nan),
+            tuple(timeframes),
+            np.full((symbols, length), NONE),
+            np.full((symbols, FIELDS, length), np.nan),
+            np.full((symbols, BOUNDARIES + len(timeframes)), NONE),
+            np.full((symbols, len(timeframes), _HIGHER), np.nan),
         )
 
-    def run(self, column: int, candles: Candles | None) -> tuple[Integers, Floats, Floats]:
+    def run(self, column: int, candles: Candles, out: Floats) -> tuple[Integers, Floats]:
         """Step one symbol through its candles.
+
+        Parameters
+        ----------
+        column : int
+            The symbol's place.
+        candles : Candles
+            n candles.
+        out : ndarray of float64, shape (n, at least len(technical_names(timeframes)))
+            Its first columns receive the features; whatever lies behind them becomes NaN.
 
         Returns
         -------
         minutes : ndarray of int64, shape (n,)
-        features : ndarray of float64, shape (n, len(TECHNICAL))
         standard : ndarray of float64, shape (n, 2)
             One-minute log returns and standardised returns.
         """
-        if candles is None:
-            return np.empty(0, np.int64), np.empty((0, len(TECHNICAL))), np.empty((0, 2))
         minutes = candles.close_ts // MINUTE_MS
         prices = np.empty((len(minutes), len(COLUMNS) - 1))
         for place, name in enumerate(COLUMNS[1:]):
             prices[:, place] = getattr(candles, name)
-        out, standard = np.empty((len(minutes), len(TECHNICAL))), np.empty((len(minutes), 2))
+        standard = np.empty((len(minutes), 2))
         technical_steps(
             minutes,
             prices,
+            np.array(self.timeframes, np.int64),
             self.stamp[column],
             self.ring[column],
             self.marks[column],
@@ -147,7 +182,7 @@ class TechnicalState:
             out,
             standard,
         )
-        return minutes, out, standard
+        return minutes, standard
 
 
 def market_grid(candles: Mapping[str, Candles], carry: int = 0) -> Grid:
@@ -159,12 +194,14 @@ def market_grid(candles: Mapping[str, Candles], carry: int = 0) -> Grid:
     carry : int
         Empty minutes in front of the first.
     """
-    state = TechnicalState.fresh(len(candles))
-    runs = [state.run(column, own) for column, own in enumerate(candles.values())]
-    rows = [run[0] for run in runs]
+    state = TechnicalState.fresh(len(candles), ())
+    rows, standard = [], []
+    for column, own in enumerate(candles.values()):
+        minutes, returns = state.run(column, own, np.empty((len(own), len(technical_names(())))))
+        rows.append(minutes)
+        standard.append(returns)
     empty = np.full((carry, len(candles)), np.nan)
-    minutes = np.unique(np.concatenate(rows))
-    return build_grid(minutes, rows, [run[2] for run in runs], (NONE, empty, empty))
+    return build_grid(np.unique(np.concatenate(rows)), rows, standard, (NONE, empty, empty))
 
 
 def _sources() -> str:
@@ -187,6 +224,7 @@ def _compile(sources: str) -> Steps:
     def technical_steps(
         minutes: Integers,
         candles: Floats,
+        timeframes: Integers,
         stamp: Integers,
         ring: Floats,
         marks: Integers,
@@ -202,11 +240,13 @@ def _compile(sources: str) -> Steps:
             Exclusive close times in minutes since the epoch, later than every minute already seen.
         candles : ndarray of float64, shape (n, 5)
             Open, high, low, close, volume.
+        timeframes : ndarray of int64, shape (t,)
+            Minutes in a candle of each higher timeframe.
         stamp, ring, marks, held
             The symbol's state, changed in place: the ring of minutes; first and last minute and the
-            boundaries up to which 15-minute and hourly features were computed; those features.
-        out : ndarray of float64, shape (n, len(TECHNICAL))
-            Receives the features.
+            boundaries up to which features of higher candles were computed; those features.
+        out : ndarray of float64, shape (n, at least len(technical_names(timeframes)))
+            Its first columns receive the features, all others NaN.
         standard : ndarray of float64, shape (n, 2)
             Receives the one-minute log return, and the same divided by the day's volatility as it
             was known a minute earlier.
@@ -233,14 +273,15 @@ def _compile(sources: str) -> Steps:
             slot = minute & (ring.shape[1] - 1)
             standard[row, 0] = ring[RETURN, slot]
             standard[row, 1] = ring[STANDARD, slot]
-            for which, length in ((QUARTER, 15), (HOUR, 60)):
-                block, seen = held[which - QUARTER], marks[which]
-                marks[which] = process_and_align_mtfa(
-                    stamp, ring, minute, length, marks[FIRST], seen, folded
+            for which in range(len(timeframes)):
+                block, seen = held[which], marks[BOUNDARIES + which]
+                boundary = process_and_align_mtfa(
+                    stamp, ring, minute, timeframes[which], marks[FIRST], seen, folded
                 )
-                if marks[which] != seen:
+                if boundary != seen:
                     higher_features(folded, block)
-                start = _MINUTES + (which - QUARTER) * _HIGHER
+                marks[BOUNDARIES + which] = boundary
+                start = _MINUTES + which * _HIGHER
                 out[row, start : start + _HIGHER] = block
 
     compiled: Steps = technical_steps

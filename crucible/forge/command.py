@@ -24,7 +24,7 @@ from crucible.interruption import interruptible
 from crucible.market.candles import Candles, read_folder
 from crucible.market.funding import Funding, FundingError, charged, funding_path, read_funding
 from crucible.outputs import ask_for_file, ask_for_folder
-from crucible.settings import ForgeSettings, Settings, Slot, changed
+from crucible.settings import FEWEST_CANDLES, ForgeSettings, Settings, Slot, changed
 from crucible.strategies.load import read_strategy
 from crucible.text import terminal
 
@@ -257,6 +257,9 @@ def _features(
         candles = {
             name: held.between(span.first_ts, span.last_ts) for name, held in candles.items()
         }
+    if forge is not None and span.used >= FEWEST_CANDLES:
+        for fault in pipeline.unwarmed({symbol: candles[symbol]}):
+            raise ForgeError(fault)
     return candles[symbol], pipeline.batch(candles)[symbol], span
 
 

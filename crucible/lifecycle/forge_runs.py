@@ -217,6 +217,8 @@ def prepare(context: Context, job: Job, folder: Path) -> Recipe:
     candles = candles_of(lake, context.symbols)
     own, funding = candles[slot.symbol], lake.read_funding(slot.symbol)
     context.log.info("%s: using %s", slot.name, span.describe())
+    for line in pipeline.unwarmed({slot.symbol: own}):
+        context.log.warning(line)
     with interruptible():
         frame = pipeline.batch(candles)[slot.symbol]
     incumbents, left_out = incumbents_of(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crucible.market.candles import CandleError, Candles, Floats, Integers
-from crucible.market.timeframes import COVERAGE, TIMEFRAMES
+from crucible.market.timeframes import COVERAGE
 from crucible.settings import MINUTE_MS
 
 
@@ -45,7 +45,7 @@ class AlignedCandles:
 
 
 def higher_candles(
-    candles: Candles, timeframes: Sequence[int] = TIMEFRAMES, coverage: float = COVERAGE
+    candles: Candles, timeframes: Sequence[int], coverage: float = COVERAGE
 ) -> AlignedCandles:
     """Build higher candles from minutes and align them backward, as of each minute's close.
 

@@ -1,24 +1,26 @@
 """What the compiled step folds for a minute is what its plain reference aligns over whole candles."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crucible.features.mtfa import WINDOW, process_and_align_mtfa
-from crucible.features.rings import FIELDS, NONE, RING, push
-from crucible.market.candles import Candles
+from crucible.features.mtfa import process_and_align_mtfa
+from crucible.features.rings import FIELDS, NONE, push, ring_length
+from crucible.market.candles import Candles, Floats, Integers
+from crucible.market.timeframes import PREFIXES, WINDOW, minutes_until_known
 from crucible.testing.candles import candles
 from crucible.testing.higher_candles import higher_candles
 
 
 @settings(max_examples=60, deadline=None)
-@given(candles(min_minutes=30, max_minutes=600), st.sampled_from([15, 60]))
+@given(candles(min_minutes=30, max_minutes=2_000), st.sampled_from(sorted(PREFIXES)))
 def test_a_minute_is_shown_exactly_the_higher_candles_that_have_closed(
     drawn: Candles, length: int
 ) -> None:
     plain = higher_candles(drawn, [length])
     higher, index = plain.higher[length], plain.index[length]
-    stamp, ring = np.full(RING, NONE), np.full((FIELDS, RING), np.nan)
+    stamp, ring = empty_ring(length)
     folded = np.empty((5, WINDOW + 1))
     # As if minutes had been known for ever: only then is every window spoken of.
     always, seen = -(10**9), NONE
@@ -45,13 +47,42 @@ def test_a_minute_is_shown_exactly_the_higher_candles_that_have_closed(
                 assert index[row] == held[0]
 
 
-def test_a_window_that_begins_before_the_first_minute_is_unknown() -> None:
-    stamp, ring = np.full(RING, NONE), np.full((FIELDS, RING), np.nan)
+@pytest.mark.parametrize("length", PREFIXES)
+@pytest.mark.parametrize("offset", [1, 2])
+def test_a_window_that_begins_before_the_first_minute_is_unknown(length: int, offset: int) -> None:
+    stamp, ring = empty_ring(length)
     folded = np.zeros((5, WINDOW + 1))
-    first = 100_000 * 15 + 1
-    for minute in range(first, first + (WINDOW + 1) * 15):
+    first = 1_000 * length + offset
+    known = NONE
+    for minute in range(first, first + minutes_until_known([length])):
         push(stamp, ring, minute, 1.0, 1.0, 1.0, 1.0, 1.0)
-        boundary = process_and_align_mtfa(stamp, ring, minute, 15, first, NONE, folded)
-        whole = boundary - (WINDOW + 1) * 15 >= first - 1
-        assert np.isfinite(folded).all() if whole else np.isnan(folded).all()
-    assert whole
+        if minute % length == 0:
+            boundary = process_and_align_mtfa(stamp, ring, minute, length, first, NONE, folded)
+            whole = boundary - (WINDOW + 1) * length >= first - 1
+            assert np.isfinite(folded).all() if whole else np.isnan(folded).all()
+            known = minute if whole and known == NONE else known
+    # A first minute that opens a higher candle waits for 21 of them, the one behind it for 22.
+    assert known - first + 1 == (WINDOW + offset) * length - (offset - 1)
+
+
+@pytest.mark.parametrize("length", PREFIXES)
+def test_the_last_minute_of_a_higher_candle_still_finds_the_whole_window_in_the_ring(
+    length: int,
+) -> None:
+    stamp, ring = empty_ring(length)
+    start = 1_000 * length
+    minutes = (WINDOW + 2) * length - 1
+    for minute in range(start + 1, start + minutes + 1):
+        push(stamp, ring, minute, 1.0, 1.0, 1.0, 1.0, float(minute))
+    folded = np.empty((5, WINDOW + 1))
+    assert process_and_align_mtfa(stamp, ring, minute, length, start + 1, NONE, folded) == (
+        start + (WINDOW + 1) * length
+    )
+    assert np.isfinite(folded).all()
+    oldest = np.arange(start + 1, start + length + 1)
+    assert folded[4, WINDOW] == oldest.sum()
+
+
+def empty_ring(length: int) -> tuple[Integers, Floats]:
+    size = ring_length(minutes_until_known([length]))
+    return np.full(size, NONE), np.full((FIELDS, size), np.nan)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from crucible.features.frame import FeatureFrame
 from crucible.features.order_books.microstructure import BookMinutes
 from crucible.features.pipeline import FeatureError, FeaturePipeline
-from crucible.features.technical import TECHNICAL, WARMUP
+from crucible.features.technical import technical_names, warmup
 from crucible.market.candles import Candles
 from crucible.market.simulator import simulate
 from crucible.settings import MINUTE_MS, FeatureSettings
@@ -18,6 +18,8 @@ from crucible.testing.candles import markets
 
 SYMBOLS = ["BTCUSDT", "ETHUSDT"]
 SMALL = FeatureSettings(radar_window=20, radar_every=15)
+TECHNICAL = technical_names(SMALL.timeframes)
+WARMUP = warmup(SMALL.timeframes)
 
 
 def replay(

@@ -8,18 +8,21 @@ import pytest
 
 from crucible.features.higher import HIGHER
 from crucible.features.pipeline import FeaturePipeline
-from crucible.features.technical import MINUTE_NAMES, TECHNICAL, TechnicalState
+from crucible.features.technical import MINUTE_NAMES, TechnicalState, technical_names, warmup
 from crucible.market.candles import Candles, read_candles
 from crucible.market.simulator import simulate
+from crucible.market.timeframes import PREFIXES
 from crucible.settings import FeatureSettings
 from crucible.testing.higher_candles import higher_candles
 
 EXACT = {"rtol": 1e-8, "atol": 1e-9}
 
 
-def technical(candles: Candles) -> dict[str, np.ndarray]:
-    _, values, _ = TechnicalState.fresh(1).run(0, candles)
-    return {name: values[:, at] for at, name in enumerate(TECHNICAL)}
+def technical(candles: Candles, timeframes: tuple[int, ...] = (15, 60)) -> dict[str, np.ndarray]:
+    names = technical_names(timeframes)
+    values = np.empty((len(candles), len(names)))
+    TechnicalState.fresh(1, timeframes).run(0, candles, values)
+    return {name: values[:, at] for at, name in enumerate(names)}
 
 
 @pytest.fixture(scope="module")
@@ -124,13 +127,13 @@ def test_skew_and_autocorrelation_follow_their_definitions(walk: Candles) -> Non
         assert ours["autocorrelation_60"][row] == pytest.approx(lagged, rel=1e-6, abs=1e-9)
 
 
-@pytest.mark.parametrize(("prefix", "timeframe"), [("m15", 15), ("h1", 60)])
-def test_higher_features_are_those_of_the_last_closed_higher_candle(
-    walk: Candles, prefix: str, timeframe: int
-) -> None:
+@pytest.mark.parametrize("timeframe", PREFIXES)
+def test_higher_features_are_those_of_the_last_closed_higher_candle(timeframe: int) -> None:
+    start = warmup([timeframe])
+    walk = simulate(["BTCUSDT"], start + max(4_500, 12 * timeframe), seed=31)["BTCUSDT"]
     aligned = higher_candles(walk, [timeframe])
     higher, index = aligned.higher[timeframe], aligned.index[timeframe]
-    ours = technical(walk)
+    ours = technical(walk, (timeframe,))
     close = pd.Series(higher.close)
     change = np.log(close).diff()
     top, bottom = pd.Series(higher.high).rolling(20).max(), pd.Series(higher.low).rolling(20).min()
@@ -151,7 +154,7 @@ def test_higher_features_are_those_of_the_last_closed_higher_candle(
     for name, values in expected.items():
         seen = np.append(values, np.nan)[index]
         np.testing.assert_allclose(
-            ours[f"{prefix}_{name}"][1_441:], seen[1_441:], err_msg=name, **EXACT
+            ours[f"{PREFIXES[timeframe]}_{name}"][start:], seen[start:], err_msg=name, **EXACT
         )
 
 
@@ -159,10 +162,11 @@ def test_no_technical_feature_predicts_a_random_walk() -> None:
     walk = simulate(["BTCUSDT"], 300_000, seed=33, null=True)["BTCUSDT"]
     following = np.diff(np.log(walk.close))
     worst = {}
-    for name, values in technical(walk).items():
+    timeframes = tuple(PREFIXES)
+    for name, values in technical(walk, timeframes).items():
         feature = values[:-1]
         known = np.isfinite(feature)
-        assert known.mean() > 0.99
+        assert known[warmup(timeframes) :].mean() > 0.99
         worst[name] = abs(np.corrcoef(feature[known], following[known])[0, 1])
     name = max(worst, key=worst.__getitem__)
     print(f"largest |IC| of {len(worst)} features: {name} {worst[name]:.4f}")
@@ -190,7 +194,7 @@ def test_a_lag_that_meets_a_gap_is_unknown_and_a_window_tolerates_it(walk: Candl
     assert np.isfinite(ours["volatility_60"][after : after + 60]).all()
     # The day's volatility touches the whole day behind the gap; then nothing remembers it.
     assert ours["volatility_ratio"][after + 5] != whole["volatility_ratio"][after + 6]
-    for name in TECHNICAL:
+    for name in ours:
         assert np.array_equal(ours[name][after + 1_500 :], whole[name][after + 1_501 :]), name
 
 
@@ -205,16 +209,16 @@ def test_real_candles_give_finite_features(shared_data: Path) -> None:
 def test_every_feature_is_described_in_the_reference() -> None:
     page = Path(__file__).parents[2] / "docs" / "reference" / "features.md"
     text = page.read_text()
-    names = FeaturePipeline(["BTCUSDT"], FeatureSettings()).schema.names
+    every = FeatureSettings(timeframes=tuple(PREFIXES))
+    names = FeaturePipeline(["BTCUSDT"], every).schema.names
     missing = [n for n in names if f"`{n}`" not in text and n not in higher_names(text)]
     assert missing == []
 
 
 def higher_names(text: str) -> set[str]:
-    """The two higher blocks share one table, with their prefixes named above it."""
-    assert "`m15_`" in text
-    assert "`h1_`" in text
-    return {f"{p}_{n}" for p in ("m15", "h1") for n in HIGHER if f"| `{n}` |" in text}
+    """The blocks of higher candles share one table, with their prefixes named above it."""
+    named = [prefix for prefix in PREFIXES.values() if f"`{prefix}_`" in text]
+    return {f"{p}_{n}" for p in named for n in HIGHER if f"| `{n}` |" in text}
 
 
 def test_compiled_code_is_never_older_than_a_file_it_is_made_of(monkeypatch) -> None:

@@ -15,7 +15,7 @@ from crucible.forge.command import backtest_command, forge_to_folder, goes_on, s
 from crucible.market.candles import read_folder, write_candles
 from crucible.market.funding import Funding, write_funding
 from crucible.market.simulator import simulate
-from crucible.settings import MINUTE_MS, Settings
+from crucible.settings import MINUTE_MS, FeatureSettings, Settings
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +66,12 @@ def test_a_strategy_file_is_backtested_with_its_fills(folder, settings, tmp_path
 def test_a_slot_without_candles_is_named(folder, settings, tmp_path):
     with pytest.raises(ForgeError, match="no candles of XRPUSDT"):
         forge_to_folder("XRPUSDT-gp-1", folder, 1, tmp_path, settings)
+
+
+def test_candles_that_end_before_a_feature_has_a_value_are_refused(folder, settings, tmp_path):
+    long = settings.model_copy(update={"features": FeatureSettings(timeframes=(15, 1_440))})
+    with pytest.raises(ForgeError, match=r"BTCUSDT: .* 4000 minutes.* 31679; give more candles"):
+        forge_to_folder("BTCUSDT-gp-1", folder, 1, tmp_path, long)
 
 
 def test_a_budget_ends_after_its_generation_and_gives_the_bytes_of_that_many(

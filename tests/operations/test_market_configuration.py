@@ -16,9 +16,15 @@ from crucible.operations.market_configuration import (
     MarketConfiguration,
     open_configuration,
 )
-from crucible.operations.supervision.options import UpOptions, configuration_of, options_settings
+from crucible.operations.supervision.options import (
+    UpOptions,
+    configuration_of,
+    options_settings,
+    refuse_short_history,
+)
 from crucible.operations.workspace import Workspace
-from crucible.settings import MINUTE_MS
+from crucible.setting_names import SettingsError
+from crucible.settings import MINUTE_MS, Settings
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 
@@ -233,6 +239,32 @@ def test_only_settings_that_name_symbols_restrict_a_replay(
 
     options = UpOptions(candles=tmp_path / "candles")
     assert configuration_of(options_settings(speed, None), options, workspace).symbols == held
+
+
+@pytest.mark.parametrize(
+    ("timeframes", "fewest"), [((15, 60), 2), ((15, 60, 240), 5), ((15, 60, 240, 1_440), 23)]
+)
+def test_a_history_shorter_than_the_windows_of_the_features_is_refused_with_the_days_it_needs(
+    timeframes, fewest
+):
+    def asked(days: int) -> Settings:
+        return Settings(features={"timeframes": timeframes}, market={"history_days": days})
+
+    refuse_short_history(asked(fewest))
+    refuse_short_history(Settings(features={"timeframes": timeframes}))
+    if fewest > 2:
+        named = f"history_days = {fewest - 1} is too short.*set it to {fewest} at least"
+        with pytest.raises(SettingsError, match=named):
+            refuse_short_history(asked(fewest - 1))
+
+
+def test_a_replay_brings_its_own_history(workspace: Workspace, tmp_path: Path):
+    recording(tmp_path / "candles", "BTCUSDT", 2_000)
+    short = Settings(features={"timeframes": [1_440]}, market={"history_days": 2})
+    options = UpOptions(candles=tmp_path / "candles")
+    assert configuration_of(short, options, workspace).symbols == ("BTCUSDT",)
+    with pytest.raises(SettingsError, match="history_days = 2"):
+        configuration_of(short, UpOptions(), workspace)
 
 
 def test_an_empty_folder_is_named(workspace: Workspace, tmp_path: Path):

@@ -51,8 +51,8 @@ def test_a_higher_candle_folds_exactly_its_own_minutes(drawn: Candles, minutes: 
 @settings(max_examples=40, deadline=None)
 @given(candles(min_minutes=2, max_minutes=300), st.integers(1, 299))
 def test_the_future_never_changes_what_a_minute_sees(drawn: Candles, cut: int) -> None:
-    whole = higher_candles(drawn)
-    part = higher_candles(drawn[:cut])
+    whole = higher_candles(drawn, [15, 60])
+    part = higher_candles(drawn[:cut], [15, 60])
     for timeframe in (15, 60):
         for name in ("open", "high", "low", "close", "volume"):
             seen = part.column(timeframe, name)
@@ -89,4 +89,4 @@ def test_unusable_timeframes_and_candles_are_refused_by_name() -> None:
     with pytest.raises(CandleError, match="7 minutes"):
         higher_candles(walk, [7])
     with pytest.raises(CandleError, match="900000 ms"):
-        higher_candles(resample(walk, 15))
+        higher_candles(resample(walk, 15), [60])

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from crucible.market.timeframes import minutes_until_known
 from crucible.operations.errors import ServiceError
 from crucible.operations.market_configuration import (
     MarketConfiguration,
@@ -13,7 +14,10 @@ from crucible.operations.market_configuration import (
     open_outside,
 )
 from crucible.operations.workspace import Workspace
+from crucible.setting_names import SettingsError
 from crucible.settings import Settings, load_settings
+
+MINUTES_OF_A_DAY = 1_440
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +76,12 @@ def configuration_of(
     ------
     WorkspaceError
         If the workspace lives in another one, or there is no such market.
+    SettingsError
+        If the history that is asked for is too short for the features of the settings.
     """
     market = settings.market
+    if options.candles is None:
+        refuse_short_history(settings)
     if settings.execution.venue != "paper":
         return open_outside(
             workspace,
@@ -94,6 +102,26 @@ def configuration_of(
         funding=options.funding,
         start_ms=options.start_ms,
     )
+
+
+def refuse_short_history(settings: Settings) -> None:
+    """Refuse a history that ends before the features of the longest timeframe have a value.
+
+    As many days as their windows take, in whole ones, and two more: what a forge run takes at least.
+
+    Raises
+    ------
+    SettingsError
+    """
+    timeframes, days = settings.features.timeframes, settings.market.history_days
+    windows = minutes_until_known(timeframes) // MINUTES_OF_A_DAY
+    if days < windows + 2:
+        message = (
+            f"market.history_days = {days} is too short: features of {timeframes[-1]}-minute candles have "
+            f"no value for {windows} days; set it to {windows + 2} at least, or leave {timeframes[-1]} out "
+            "of features.timeframes"
+        )
+        raise SettingsError(message)
 
 
 def refuse_foreign_slots(settings: Settings, configuration: MarketConfiguration) -> None:
