@@ -156,6 +156,14 @@ class FeatureSettings(Section):
     )
 
 
+class CacheSettings(Section):
+    """What is kept of what could be computed again, in the workspace's folder ``cache``."""
+
+    features_gb: float = Field(
+        8.0, ge=0, le=100_000, description="computed features, 10^9 bytes; 0 keeps none"
+    )
+
+
 class Costs(Section):
     """What a trade costs, as fractions of its notional."""
 
@@ -337,6 +345,7 @@ class Settings(BaseSettings):
     }
     market: MarketSettings = MarketSettings()
     features: FeatureSettings = FeatureSettings()
+    cache: CacheSettings = CacheSettings()
     forge: ForgeSettings = ForgeSettings()
     arena: ArenaSettings = ArenaSettings()
     watchtower: WatchtowerSettings = WatchtowerSettings()

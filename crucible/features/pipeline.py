@@ -14,7 +14,7 @@ import numpy as np
 
 from crucible.errors import CrucibleError
 from crucible.features.frame import FeatureFrame, FeatureRow, FeatureSchema
-from crucible.features.grid import Grid, State, build_grid
+from crucible.features.grid import Grid, Matrix, State, build_grid
 from crucible.features.influence.mapper import INFLUENCE, InfluenceArrays, InfluenceMapper
 from crucible.features.order_books.microstructure import (
     MICROSTRUCTURE,
@@ -25,7 +25,8 @@ from crucible.features.order_books.microstructure import (
 from crucible.features.rings import NONE
 from crucible.features.technical import TechnicalState, technical_names, warmup
 from crucible.features.topology.radar import RADAR, TopologicalRadar
-from crucible.market.candles import Candle, Candles
+from crucible.features.workers import ALONE, Workers
+from crucible.market.candles import Candle, Candles, Integers
 from crucible.market.plausible import DAY_MS, SPARSE_SPAN_MS, SPARSEST
 from crucible.settings import MINUTE_MS, FeatureSettings
 
@@ -78,15 +79,15 @@ class FeaturePipeline:
             message = f"symbols {list(symbols)} must be at least one, each once"
             raise FeatureError(message)
         self.symbols = tuple(symbols)
+        self.settings = settings
         self.warmup = warmup(settings.timeframes)
-        self._timeframes = settings.timeframes
         self._radar = TopologicalRadar(
             settings, min(settings.radar_assets, len(symbols)), radar_cache
         )
         self._influence = InfluenceMapper(settings, len(symbols), influence)
         self._microstructure = Microstructure()
         self._carry = max(self._radar.carry, self._influence.carry)
-        blocks = (technical_names(self._timeframes), RADAR, INFLUENCE, MICROSTRUCTURE)
+        blocks = (technical_names(self.settings.timeframes), RADAR, INFLUENCE, MICROSTRUCTURE)
         ends = [0, *accumulate(map(len, blocks))]
         self._blocks = tuple(map(slice, ends, ends[1:]))
         self.schema = FeatureSchema(
@@ -118,7 +119,7 @@ class FeaturePipeline:
         return [
             f"{symbol}: its candles reach over {minutes} minutes, and not every feature has a value "
             f"before minute {self.warmup}; give more candles, or take the longest out of "
-            f"features.timeframes = {list(self._timeframes)}"
+            f"features.timeframes = {list(self.settings.timeframes)}"
             for symbol, own in candles.items()
             if len(own)
             and (minutes := int(own.close_ts[-1] - own.ts[0]) // MINUTE_MS) < self.warmup
@@ -128,8 +129,13 @@ class FeaturePipeline:
         self,
         candles: Mapping[str, Candles],
         books: Mapping[str, BookMinutes] | None = None,
+        *,
+        workers: Workers = ALONE,
+        into: Mapping[str, Matrix] | None = None,
     ) -> dict[str, FeatureFrame]:
         """Compute features over history; the live state is neither used nor changed.
+
+        `crucible.features.history.features_of` does this in parallel and keeps the outcome.
 
         Parameters
         ----------
@@ -138,6 +144,10 @@ class FeaturePipeline:
             i. A symbol without candles gets no frame.
         books : mapping of str to BookMinutes, optional
             Book features of minutes, joined on the close time.
+        workers : Workers
+            Who computes; no value depends on it.
+        into : mapping of str to ndarray of float64, shape (n, features), optional
+            Where the values of each symbol go; only these symbols get a frame. By default all do.
 
         Raises
         ------
@@ -145,7 +155,7 @@ class FeaturePipeline:
             For a symbol that the pipeline does not serve, candles that are not one-minute candles
             or are out of order.
         """
-        return self._run(self._fresh(), candles, books or {})
+        return self._run(self._fresh(), candles, books or {}, workers, into)
 
     def warm(
         self,
@@ -235,7 +245,7 @@ class FeaturePipeline:
 
     def _fresh(self) -> State:
         count = len(self.symbols)
-        technical = TechnicalState.fresh(count, self._timeframes)
+        technical = TechnicalState.fresh(count, self.settings.timeframes)
         own: State = {
             "stamp": technical.stamp,
             "ring": technical.ring,
@@ -250,20 +260,36 @@ class FeaturePipeline:
         )
 
     def _run(
-        self, state: State, candles: Mapping[str, Candles], books: Mapping[str, BookMinutes]
+        self,
+        state: State,
+        candles: Mapping[str, Candles],
+        books: Mapping[str, BookMinutes],
+        workers: Workers = ALONE,
+        into: Mapping[str, Matrix] | None = None,
     ) -> dict[str, FeatureFrame]:
         self._check(state, candles)
-        present = {symbol for symbol in self.symbols if len(candles.get(symbol, ())) > 0}
-        if not present:
-            return {}
-        technical = TechnicalState(
-            self._timeframes, *(state[name] for name in ("stamp", "ring", "marks", "held"))
-        )
         held = [candles.get(symbol) or Candles.none_of(symbol) for symbol in self.symbols]
-        values = [np.empty((len(own), len(self.schema.names))) for own in held]
-        run = [technical.run(column, own, values[column]) for column, own in enumerate(held)]
-        rows = [minutes for minutes, _ in run]
-        standard = [own for _, own in run]
+        if not any(map(len, held)):
+            return {}
+        if into is None:
+            width = len(self.schema.names)
+            served = zip(self.symbols, held, strict=True)
+            into = {symbol: np.empty((len(own), width)) for symbol, own in served if len(own)}
+        technical = TechnicalState(
+            self.settings.timeframes, *(state[name] for name in ("stamp", "ring", "marks", "held"))
+        )
+
+        def step(column: int) -> tuple[Integers, Matrix]:
+            symbol, own = self.symbols[column], held[column]
+            values = into.get(symbol)
+            minutes, returns = technical.run(column, own, values, workers.done)
+            if values is not None:
+                values[:, self._blocks[-1]] = self._microstructure.run(
+                    state, column, own, returns, books.get(symbol)
+                )
+            return minutes, returns
+
+        rows, standard = map(list, zip(*workers.each(step, range(len(held))), strict=True))
         # As a rule every symbol has the same minutes; a live minute always is one.
         shared = all(own.tobytes() == rows[0].tobytes() for own in rows)
         minutes = rows[0] if shared else np.unique(np.concatenate(rows))
@@ -273,21 +299,19 @@ class FeaturePipeline:
             state["market_standard"],
         )
         grid = build_grid(minutes, rows, standard, carried)
-        radar = self._radar.run(state, grid)
+        parts = workers.evaluate(self._radar, grid, self._radar.evaluated(state, grid))
         influence = self._influence.run(state, grid)
+        radar = self._radar.run(state, grid, parts)
+        _, radar_block, influence_block, _ = self._blocks
         frames = {}
         for column, symbol in enumerate(self.symbols):
-            if symbol not in present:
+            if symbol not in into:
                 continue
             own = slice(None) if shared else minutes.searchsorted(rows[column])
-            flow = self._microstructure.run(
-                state, column, candles[symbol], standard[column], books.get(symbol)
-            )
-            _, *others = self._blocks
-            for block, part in zip(others, (radar[own], influence[own, column], flow), strict=True):
-                values[column][:, block] = part
+            into[symbol][:, radar_block] = radar[own]
+            into[symbol][:, influence_block] = influence[own, column]
             frames[symbol] = FeatureFrame(
-                symbol, rows[column] * MINUTE_MS, values[column], self.schema
+                symbol, rows[column] * MINUTE_MS, into[symbol], self.schema
             )
         self._keep(state, grid)
         return frames

@@ -96,6 +96,9 @@ _MINUTES = len(MINUTE_NAMES)
 _HIGHER = len(HIGHER)
 _DAY = 1_440
 
+AT_ONCE = 65_536
+"""Rows of history that are computed in one call."""
+
 
 def technical_names(timeframes: Sequence[int]) -> tuple[str, ...]:
     """Names of the technical features in the order of their columns.
@@ -148,7 +151,13 @@ class TechnicalState:
             np.full((symbols, len(timeframes), _HIGHER), np.nan),
         )
 
-    def run(self, column: int, candles: Candles, out: Floats) -> tuple[Integers, Floats]:
+    def run(
+        self,
+        column: int,
+        candles: Candles,
+        out: Floats | None,
+        done: Callable[[int], None] | None = None,
+    ) -> tuple[Integers, Floats]:
         """Step one symbol through its candles.
 
         Parameters
@@ -157,8 +166,11 @@ class TechnicalState:
             The symbol's place.
         candles : Candles
             n candles.
-        out : ndarray of float64, shape (n, at least len(technical_names(timeframes)))
-            Its first columns receive the features; whatever lies behind them becomes NaN.
+        out : ndarray of float64, shape (n, at least len(technical_names(timeframes))), optional
+            Its first columns receive the features; whatever lies behind them becomes NaN. None where
+            only the returns are wanted.
+        done : callable, optional
+            Takes the number of rows that were computed, now and then.
 
         Returns
         -------
@@ -167,21 +179,21 @@ class TechnicalState:
             One-minute log returns and standardised returns.
         """
         minutes = candles.close_ts // MINUTE_MS
-        prices = np.empty((len(minutes), len(COLUMNS) - 1))
-        for place, name in enumerate(COLUMNS[1:]):
-            prices[:, place] = getattr(candles, name)
         standard = np.empty((len(minutes), 2))
-        technical_steps(
-            minutes,
-            prices,
-            np.array(self.timeframes, np.int64),
-            self.stamp[column],
-            self.ring[column],
-            self.marks[column],
-            self.held[column],
-            out,
-            standard,
-        )
+        timeframes = np.array(self.timeframes, np.int64)
+        state = self.stamp[column], self.ring[column], self.marks[column], self.held[column]
+        for first in range(0, len(minutes), AT_ONCE):
+            rows = slice(first, first + AT_ONCE)
+            prices = np.empty((len(minutes[rows]), len(COLUMNS) - 1))
+            for place, name in enumerate(COLUMNS[1:]):
+                prices[:, place] = getattr(candles, name)[rows]
+            if out is None:
+                into = np.empty((len(prices), len(technical_names(self.timeframes))))
+            else:
+                into = out[rows]
+            technical_steps(minutes[rows], prices, timeframes, *state, into, standard[rows])
+            if done is not None:
+                done(len(prices))
         return minutes, standard
 
 
@@ -197,7 +209,7 @@ def market_grid(candles: Mapping[str, Candles], carry: int = 0) -> Grid:
     state = TechnicalState.fresh(len(candles), ())
     rows, standard = [], []
     for column, own in enumerate(candles.values()):
-        minutes, returns = state.run(column, own, np.empty((len(own), len(technical_names(())))))
+        minutes, returns = state.run(column, own, None)
         rows.append(minutes)
         standard.append(returns)
     empty = np.full((carry, len(candles)), np.nan)

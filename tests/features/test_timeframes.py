@@ -174,9 +174,9 @@ def test_candles_that_do_not_reach_over_the_warm_up_are_named() -> None:
     pipeline = FeaturePipeline(SYMBOLS, ALL)
     assert pipeline.unwarmed(candles) == []
     short = {"BTCUSDT": candles["BTCUSDT"], "ETHUSDT": candles["ETHUSDT"][1:]}
-    (told,) = pipeline.unwarmed(short)
-    assert told.startswith(f"ETHUSDT: its candles reach over {WARM - 1} minutes")
-    assert "take the longest out of features.timeframes" in told
+    (line,) = pipeline.unwarmed(short)
+    assert line.startswith(f"ETHUSDT: its candles reach over {WARM - 1} minutes")
+    assert "take the longest out of features.timeframes" in line
     assert FeaturePipeline(SYMBOLS, FeatureSettings()).unwarmed(short) == []
 
 

@@ -8,6 +8,7 @@ market minutes on UTC-aligned closes; what is remembered between them lives in `
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
 from itertools import pairwise
@@ -76,18 +77,21 @@ class TopologicalRadar:
     """
 
     def __init__(self, settings: FeatureSettings, assets: int, cache: Path | None = None) -> None:
+        self.settings = settings
         self.assets = assets
+        self.cache = cache
         self.window = settings.radar_window
         self.every = settings.radar_every
         self.carry = settings.radar_window + EMBEDDING
-        self._cache = cache
         self._watch = RegimeWatch(settings.radar_every, len(EVALUATION))
 
     def fresh(self) -> State:
         """State before any minute was seen."""
         return {"radar_began": np.full(1, NONE)} | self._watch.fresh()
 
-    def run(self, state: State, grid: Grid) -> Matrix:
+    def run(
+        self, state: State, grid: Grid, parts: Iterable[tuple[Integers, Matrix]] | None = None
+    ) -> Matrix:
         """Evaluate the run's aligned minutes and hold the results as of every minute.
 
         Parameters
@@ -95,17 +99,23 @@ class TopologicalRadar:
         state
             Changed in place.
         grid : Grid
+        parts : iterable of (minutes, evaluations), optional
+            The run's evaluated minutes and what `evaluate` gives for them, in order and in any number of
+            parts, where somebody else evaluates them.
 
         Returns
         -------
         ndarray of float64, shape (len(grid.minutes), len(RADAR))
         """
-        minutes = self.evaluated(state, grid)
-        values = self.evaluate(grid, minutes)
-        if len(minutes):
+        if parts is None:
+            minutes = self.evaluated(state, grid)
+            parts = [(minutes, self.evaluate(grid, minutes))]
+        watched = []
+        for minutes, values in parts:
             whole = np.isfinite(values).any(axis=1)
-            minutes, values = minutes[whole], values[whole]
-        shown_at, shown = self._watch.run(state, minutes, values)
+            watched.append(self._watch.run(state, minutes[whole], values[whole]))
+        # Each part begins with the last evaluation of the one before: the same one twice is held once.
+        shown_at, shown = map(np.concatenate, zip(*watched, strict=True))
         return hold(shown_at, shown, grid.minutes, TTL)
 
     def evaluated(self, state: State, grid: Grid) -> Integers:
@@ -152,6 +162,19 @@ class TopologicalRadar:
             out[rows] = self._day(windows)
         return out
 
+    def kept(self, grid: Grid, minutes: Integers) -> Matrix | None:
+        """Give what `evaluate` gives where the cache holds all of it; None otherwise."""
+        found = []
+        for rows in _days(minutes):
+            if self.cache is None or len(minutes[rows]) * self.every < _DAY:
+                return None
+            windows = np.stack([self.window_at(grid, int(minute)) for minute in minutes[rows]])
+            stored = self._stored(self._file(self.cache, windows), len(windows))
+            if stored is None:
+                return None
+            found.append(stored)
+        return np.concatenate(found) if found else None
+
     def window_at(self, grid: Grid, minute: int) -> Matrix:
         """Give the returns whose cloud is evaluated at a minute, shape (window, dimensions)."""
         end = grid.row(minute) + 1
@@ -162,30 +185,35 @@ class TopologicalRadar:
 
     def _day(self, windows: Matrix) -> Matrix:
         """Evaluate windows of one UTC day, from the cache when the same were evaluated before."""
-        if self._cache is None or len(windows) * self.every < _DAY:
+        if self.cache is None or len(windows) * self.every < _DAY:
             return np.stack([evaluate_window(w, embedded=self.assets == 1) for w in windows])
-        digest = hashlib.sha256(repr((EVALUATION, windows.shape, SHORT, _VERSION)).encode())
-        digest.update(np.ascontiguousarray(windows).tobytes())
-        file = self._cache / f"radar-{digest.hexdigest()[:32]}.npy"
-        stored = self._stored(file)
-        if stored is not None and stored.shape == (len(windows), len(EVALUATION)):
+        file = self._file(self.cache, windows)
+        stored = self._stored(file, len(windows))
+        if stored is not None:
             return stored
         values = np.stack([evaluate_window(w, embedded=self.assets == 1) for w in windows])
         with suppress(OSError):  # what was evaluated is right, kept or not
-            make_folder(self._cache)
+            make_folder(self.cache)
             with replacing(file) as part, part.open("wb") as out:
                 np.save(out, values)
         return values
 
     @staticmethod
-    def _stored(file: Path) -> Matrix | None:
+    def _file(cache: Path, windows: Matrix) -> Path:
+        digest = hashlib.sha256(repr((EVALUATION, windows.shape, SHORT, _VERSION)).encode())
+        digest.update(np.ascontiguousarray(windows).tobytes())
+        return cache / f"radar-{digest.hexdigest()[:32]}.npy"
+
+    @staticmethod
+    def _stored(file: Path, count: int) -> Matrix | None:
         """Read an evaluation that is there and whole; None otherwise: it can be had again."""
         try:
             stored = np.load(file, allow_pickle=False)
         except (OSError, ValueError, EOFError):
             return None
+        shape = (count, len(EVALUATION))
         whole = isinstance(stored, np.ndarray) and stored.dtype == np.float64
-        return stored if whole else None
+        return stored if whole and stored.shape == shape else None
 
 
 _VERSION = 2
