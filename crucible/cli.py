@@ -178,10 +178,12 @@ def features(
 ) -> None:
     """Compute the features of a folder of candles: the same numbers as the live path."""
     from crucible.features.command import write_features
+    from crucible.features.store import FeatureStore
     from crucible.settings import load_settings, read_symbols
 
-    names = read_symbols("--symbols", symbols)
-    schema = write_features(candles, out, names, load_settings().features, influence)
+    names, settings = read_symbols("--symbols", symbols), load_settings()
+    store = FeatureStore.of(settings)
+    schema = write_features(candles, out, names, settings.features, influence, store)
     print(f"{out}: {len(schema.names)} features, schema {schema.hash}")
 
 

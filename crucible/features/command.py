@@ -7,21 +7,22 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.progress import Progress
 
 from crucible.features.frame import FeatureFrame, FeatureSchema
+from crucible.features.history import features_of
 from crucible.features.influence.mapper import InfluenceArrays
 from crucible.features.pipeline import FeaturePipeline
+from crucible.features.store import FeatureStore
 from crucible.files import make_folder, replacing
-from crucible.market.candles import Candles, files_of, read_folder
+from crucible.market.candles import files_of, read_folder
 from crucible.outputs import OutputError, ask_for_file
-from crucible.settings import MINUTE_MS, FeatureSettings
+from crucible.settings import FeatureSettings
 from crucible.text import terminal
 
-DAY_MS = 1_440 * MINUTE_MS
+ROWS_AT_ONCE = 131_072
 
 
 def write_features(
@@ -30,7 +31,7 @@ def write_features(
     symbols: Sequence[str] | None = None,
     settings: FeatureSettings | None = None,
     influence: Path | None = None,
-    radar_cache: Path | None = None,
+    store: FeatureStore | None = None,
 ) -> FeatureSchema:
     """Compute the features of a folder of candles and write them to one Parquet file.
 
@@ -48,8 +49,8 @@ def write_features(
     settings : FeatureSettings, optional
     influence : Path, optional
         Trained influence arrays.
-    radar_cache : Path, optional
-        Folder for evaluations of whole days.
+    store : FeatureStore, optional
+        Where features are looked for and kept; evaluations of the radar are kept beside them.
 
     Returns
     -------
@@ -73,28 +74,25 @@ def write_features(
         reading = progress.add_task("Reading candles", total=None)
         candles = read_folder(candles_dir, symbols)
         progress.update(reading, total=1, completed=1)
+        radar_cache = None if store is None else store.beside("radar")
         pipeline = FeaturePipeline(
             list(candles), settings or FeatureSettings(), arrays, radar_cache=radar_cache
         )
-        work = progress.add_task("Computing features", total=sum(map(len, candles.values())))
-        parts: dict[str, list[FeatureFrame]] = {symbol: [] for symbol in candles}
-        for day in _days(candles):
-            for symbol, frame in pipeline.warm(day).items():
-                parts[symbol].append(frame)
-                progress.update(work, advance=len(frame))
-        _write(out, parts, pipeline.schema)
+        work = progress.add_task("Computing features", total=1.0)
+        frames = features_of(
+            pipeline,
+            candles,
+            store=store,
+            progress=lambda share: progress.update(work, completed=share),
+        )
+        writing = progress.add_task("Writing features", total=sum(map(len, frames.values())))
+        for rows in _written(out, frames, pipeline.schema):
+            progress.update(writing, advance=rows)
     return pipeline.schema
 
 
-def _days(candles: Mapping[str, Candles]) -> Iterator[dict[str, Candles]]:
-    """Split candles by UTC day, so that there is progress to show and whole days to cache."""
-    start = min(int(own.ts[0]) for own in candles.values()) // DAY_MS * DAY_MS
-    end = max(int(own.ts[-1]) for own in candles.values()) + 1
-    for day in range(start, end, DAY_MS):
-        yield {symbol: own.between(day, day + DAY_MS) for symbol, own in candles.items()}
-
-
-def _write(out: Path, parts: Mapping[str, list[FeatureFrame]], schema: FeatureSchema) -> None:
+def _written(out: Path, frames: Mapping[str, FeatureFrame], schema: FeatureSchema) -> Iterator[int]:
+    """Write frames symbol by symbol, some rows at a time, and tell how many."""
     fields = [pa.field("symbol", pa.string()), pa.field("ts", pa.int64())]
     fields += [pa.field(name, pa.float64()) for name in schema.names]
     layout = pa.schema(
@@ -106,11 +104,11 @@ def _write(out: Path, parts: Mapping[str, list[FeatureFrame]], schema: FeatureSc
     )
     make_folder(out.parent)
     with replacing(out) as part, pq.ParquetWriter(part, layout, compression="zstd") as writer:
-        for symbol, frames in parts.items():
-            ts = np.concatenate([frame.ts for frame in frames])
-            columns = [pa.array([symbol] * len(ts)), pa.array(ts)]
-            columns += [
-                pa.array(np.concatenate([frame.values[:, at] for frame in frames]))
-                for at in range(len(schema.names))
-            ]
-            writer.write_table(pa.Table.from_arrays(columns, schema=layout))
+        for symbol, frame in frames.items():
+            for first in range(0, len(frame), ROWS_AT_ONCE):
+                ts = frame.ts[first : first + ROWS_AT_ONCE]
+                values = frame.values[first : first + ROWS_AT_ONCE]
+                columns = [pa.array([symbol] * len(ts)), pa.array(ts)]
+                columns += [pa.array(values[:, at].copy()) for at in range(len(schema.names))]
+                writer.write_table(pa.Table.from_arrays(columns, schema=layout))
+                yield len(ts)

@@ -75,6 +75,10 @@ class FeatureStore:
             return None
         return cls(settings.home / "cache" / "features", limit)
 
+    def beside(self, name: str) -> Path:
+        """Name another folder of the same cache."""
+        return self.folder.parent / name
+
     @contextmanager
     def entry(self, key: str) -> Iterator[Entry]:
         """Own an entry: whoever else wants the same waits until it is there.

@@ -6,14 +6,17 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from crucible.features.frame import FeatureFrame
+from crucible.features.history import features_of
 from crucible.features.influence.mapper import InfluenceArrays
 from crucible.features.pipeline import FeaturePipeline
+from crucible.features.store import FeatureStore
 from crucible.forge.backtest.engine import Backtest, ForgeError, Market, backtest
 from crucible.forge.evolution.distributed import Recipe
 from crucible.forge.reporting.folder import write_folder
@@ -96,7 +99,9 @@ def forge_to_folder(
         raise ForgeError(message)
     with _progress() as progress, interruptible():
         task = progress.add_task("features", total=None if last is None else last + 3)
-        candles, frame, span = _features(seat.symbol, candles_dir, settings, influence, forge)
+        candles, frame, span = _features(
+            seat.symbol, candles_dir, settings, influence, forge, progress
+        )
         progress.console.print(f"using {span.describe()}")
         funding = _funding(funding_dir, candles_dir, seat.symbol)
         recipe = Recipe(seat, candles, frame, forge, seed, prior_trials, funding=funding, span=span)
@@ -238,18 +243,22 @@ def _features(
     settings: Settings,
     influence: Path | None,
     forge: ForgeSettings | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Candles, FeatureFrame, Span]:
-    """Candles and features of one symbol, computed beside the folder's other symbols.
+    """Candles and features of one symbol, computed beside the folder's other symbols or found in the workspace.
 
-    For a forge run only the newest candles of the symbol that its settings let in, and the other symbols' of the same
-    time: what lies before decides nothing, so that a file without it gives the same.
+    For a forge run only the newest candles of the symbol that its settings let in, and the other symbols' of the
+    same time: what lies before decides nothing, so that a file without it gives the same. A bar of its own is shown in
+    `progress`, or by itself.
     """
     candles = read_folder(candles_dir)
     if symbol not in candles:
         message = f"{candles_dir}: no candles of {symbol}; it holds {', '.join(candles)}"
         raise ForgeError(message)
     arrays = None if influence is None else InfluenceArrays.load(influence)
-    pipeline = FeaturePipeline(list(candles), settings.features, arrays)
+    store = FeatureStore.of(settings)
+    radar_cache = None if store is None else store.beside("radar")
+    pipeline = FeaturePipeline(list(candles), settings.features, arrays, radar_cache=radar_cache)
     span = Span.of(
         candles[symbol], len(pipeline.schema.names), forge or ForgeSettings(memory_gb=10_000)
     )
@@ -260,7 +269,17 @@ def _features(
     if forge is not None and span.used >= FEWEST_CANDLES:
         for fault in pipeline.unwarmed({symbol: candles[symbol]}):
             raise ForgeError(fault)
-    return candles[symbol], pipeline.batch(candles)[symbol], span
+    with nullcontext(progress) if progress else _progress() as shown:
+        bar = shown.add_task("features, percent", total=100)
+        frames = features_of(
+            pipeline,
+            candles,
+            symbols=[symbol],
+            store=store,
+            progress=lambda share: shown.update(bar, completed=int(100 * share)),
+        )
+        shown.remove_task(bar)
+    return candles[symbol], frames[symbol], span
 
 
 def _funding(asked: Path | None, candles_dir: Path, symbol: str) -> Funding:

@@ -25,6 +25,7 @@ from crucible.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from crucible.features.pipeline import FeaturePipeline
+    from crucible.features.store import FeatureStore
     from crucible.market.exchange import Exchange
     from crucible.market.lake import Lake
 
@@ -140,6 +141,13 @@ class Context:
         except ExchangeError as error:
             self.log.warning("market time is not known, so slots that rest go on: %s", error)
             return None
+
+    @property
+    def feature_store(self) -> FeatureStore | None:
+        """Where computed features are kept; None where the settings say that none are."""
+        from crucible.features.store import FeatureStore
+
+        return FeatureStore.of(self.settings)
 
     def pipeline(self) -> FeaturePipeline:
         """Make the feature pipeline that every forge run and the arena share."""

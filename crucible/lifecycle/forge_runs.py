@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from crucible.features.history import features_of
 from crucible.files import make_folder, move_folder, write_json
 from crucible.forge.evolution.distributed import Recipe
 from crucible.forge.evolution.islands import IslandsState
@@ -220,7 +221,9 @@ def prepare(context: Context, job: Job, folder: Path) -> Recipe:
     for line in pipeline.unwarmed({slot.symbol: own}):
         context.log.warning(line)
     with interruptible():
-        frame = pipeline.batch(candles)[slot.symbol]
+        frame = features_of(pipeline, candles, symbols=[slot.symbol], store=context.feature_store)[
+            slot.symbol
+        ]
     incumbents, left_out = incumbents_of(
         context.registry, job.incumbents, own, frame, settings, funding
     )
