@@ -40,6 +40,7 @@ from crucible.setting_names import (
     unknown_name,
     variable_of,
 )
+from crucible.symbols import Symbol, each_once
 from crucible.whereabouts import DEFAULT_HOME, place, settings_file
 
 MINUTE_MS = 60_000
@@ -48,52 +49,6 @@ FEWEST_CANDLES = 2_000
 
 Kind = Literal["gp", "boosted"]
 Timeframe = Literal[15, 60, 240, 1_440]
-
-
-def is_symbol(name: str) -> bool:
-    """Whether a name is a symbol as venues spell it: ASCII capitals and digits, 24 at most."""
-    return _SYMBOL.fullmatch(name) is not None
-
-
-def read_symbols(option: str, text: str | None) -> tuple[str, ...] | None:
-    """Read the symbols of a command line; None where none are given.
-
-    Raises
-    ------
-    SettingsError
-        Naming the option, if one is no symbol or there twice.
-
-    Examples
-    --------
-    >>> read_symbols("--symbols", "BTCUSDT, ETHUSDT")
-    ('BTCUSDT', 'ETHUSDT')
-    """
-    if text is None:
-        return None
-    names = tuple(name.strip() for name in text.split(","))
-    try:
-        return _each_once(tuple(map(_symbol, names)))
-    except ValueError as error:
-        message = f"{option} {text!r}: {error}"
-        raise SettingsError(message) from error
-
-
-def _symbol(name: str) -> str:
-    if not is_symbol(name):
-        message = f"{name!r} is no symbol; write it in capitals and digits, for example BTCUSDT"
-        raise ValueError(message)
-    return name
-
-
-def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
-    if not names:
-        message = "no symbol at all; name at least one"
-        raise ValueError(message)
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        message = f"{twice[0]} is there more than once; name each symbol once"
-        raise ValueError(message)
-    return names
 
 
 def _ascending(timeframes: tuple[int, ...]) -> tuple[int, ...]:
@@ -110,9 +65,6 @@ def _said(path: object) -> object:
     return path
 
 
-_SYMBOL = re.compile(r"[A-Z0-9]{1,24}", re.ASCII)
-Symbol = Annotated[str, AfterValidator(_symbol)]
-"""A symbol as venues spell it: ASCII capitals and digits."""
 Location = Annotated[Path, BeforeValidator(_said), AfterValidator(place)]
 
 
@@ -128,7 +80,7 @@ S = TypeVar("S", bound=Section)
 class MarketSettings(Section):
     """The market that the default paper venue shows."""
 
-    symbols: Annotated[tuple[Symbol, ...], AfterValidator(_each_once)] = Field(
+    symbols: Annotated[tuple[Symbol, ...], AfterValidator(each_once)] = Field(
         ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT"), max_length=200
     )
     seed: int = Field(7, ge=0, lt=2**63)

@@ -16,7 +16,7 @@ import platform
 import shutil
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -91,7 +91,14 @@ class FeatureStore:
             If the folder cannot be written to.
         """
         make_folder(self.folder)
-        with held(self.folder / f"{key}{LOCK}", WAIT_S):
+        lock = self.folder / f"{key}{LOCK}"
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(held(lock))
+            except HeldError:
+                if not (self.folder / key).exists():
+                    logger.warning("%s: another process computes these features; waiting", lock)
+                stack.enter_context(held(lock, WAIT_S))
             yield Entry(self, key)
 
     def make_room(self, size: int) -> None:
@@ -100,8 +107,14 @@ class FeatureStore:
         Raises
         ------
         StoreError
-            If the size is more than the store may hold beside what others compute.
+            If the size is more than the store may hold beside what others work on.
         """
+        if size > self.limit:
+            message = (
+                f"{size / GB:.2f} GB of features are more than cache.features_gb = "
+                f"{self.limit / GB:g}; raise it, or set it to 0 to keep none"
+            )
+            raise StoreError(message)
         for part in self.folder.glob(f".*{PART}"):
             self._remove(part, part.name.split(".")[1])
         entries = [path for path in self.folder.iterdir() if _is_entry(path)]
@@ -115,8 +128,8 @@ class FeatureStore:
                 used -= freed
         if used + size > self.limit:
             message = (
-                f"{size / GB:.2f} GB of features are more than may be kept in {self.folder} beside "
-                f"{used / GB:.2f} GB in use: cache.features_gb = {self.limit / GB:g}; raise it"
+                f"{size / GB:.2f} GB of features beside {used / GB:.2f} GB that others work on are more "
+                f"than cache.features_gb = {self.limit / GB:g}; raise it"
             )
             raise StoreError(message)
 
@@ -170,7 +183,7 @@ class Entry:
                 shape = rows[name], width
                 _require(own.shape == shape, f"{name}.npy has the shape {own.shape}, not {shape}")
             os.utime(self.path / ENTRY)
-        except (OSError, ValueError, TypeError, KeyError, EOFError) as error:
+        except (OSError, ValueError, TypeError, KeyError, EOFError, RecursionError) as error:
             logger.warning("%s: damaged: %s; its features are computed anew", self.path, error)
             shutil.rmtree(self.path, ignore_errors=True)
             return None

@@ -5,6 +5,7 @@ The split changes no value: symbols are stepped apart from each other, and windo
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,8 +20,10 @@ from crucible.features.topology.processes import RadarProcesses
 from crucible.features.topology.radar import TopologicalRadar
 from crucible.market.candles import Integers
 
-WORTH_PROCESSES = 10_000
-"""Windows from which other processes are started: each needs some seconds to begin."""
+logger = logging.getLogger(__name__)
+
+WORTH = 5_000
+"""Windows that are worth a process: each takes a second or two to begin, and 100 MB."""
 
 DAYS = 4
 """UTC days of windows that are evaluated together."""
@@ -42,16 +45,11 @@ class Workers:
         How many parts are worked on at once; 1 starts neither threads nor processes.
     report : callable, optional
         Takes how much more was done, in technical rows; called from any thread, one call at a time.
-    worth : int
-        Windows from which processes are started.
     """
 
-    def __init__(
-        self, count: int = 1, report: Report | None = None, *, worth: int = WORTH_PROCESSES
-    ) -> None:
+    def __init__(self, count: int = 1, report: Report | None = None) -> None:
         self.count = count
         self._report = report
-        self._worth = worth
         self._ending = False
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(count) if count > 1 else None
@@ -107,13 +105,20 @@ class Workers:
         minutes : ndarray of int64, shape (e,)
         """
         parts = _parts(minutes, DAYS)
-        if self._threads is None or len(minutes) < self._worth:
+        if self._threads is None or len(minutes) < 2 * WORTH:
             return self._alone(radar, grid, parts)
         kept = [radar.kept(grid, part) for part in parts]
         missing = sum(len(part) for part, held in zip(parts, kept, strict=True) if held is None)
-        if missing < self._worth:
+        count = min(self.count, missing // WORTH)
+        if count < 2:
             return self._alone(radar, grid, parts)
-        self._processes = processes = RadarProcesses(radar, self.count)
+        try:
+            self._processes = processes = RadarProcesses(radar, count)
+        except OSError as error:
+            logger.warning(
+                "no process can be started, the radar is evaluated in this one: %s", error
+            )
+            return self._alone(radar, grid, parts)
         waited = [
             self._threads.submit(processes.evaluate, grid, part) if held is None else held
             for part, held in zip(parts, kept, strict=True)

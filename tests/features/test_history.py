@@ -19,7 +19,7 @@ from crucible.features.history import features_of
 from crucible.features.influence.mapper import InfluenceArrays
 from crucible.features.pipeline import FeatureError, FeaturePipeline
 from crucible.features.store import FeatureStore, code_digest, key_of
-from crucible.features.workers import Workers
+from crucible.locks import held
 from crucible.market.candles import Candles
 from crucible.market.simulator import simulate
 from crucible.settings import FeatureSettings, Settings
@@ -116,8 +116,7 @@ def test_processes_change_no_byte(market, arrays, expected, monkeypatch, tmp_pat
         return true(radar, number)
 
     monkeypatch.setattr(workers, "RadarProcesses", processes)
-    monkeypatch.setattr(workers, "WORTH_PROCESSES", 1)
-    monkeypatch.setattr(Workers.__init__, "__kwdefaults__", {"worth": 1})
+    monkeypatch.setattr(workers, "WORTH", 1)
     cached = FeaturePipeline(SYMBOLS, SMALL, arrays, radar_cache=tmp_path / "radar")
     for pipeline in (pipeline_of(arrays), cached, cached):
         assert same(features_of(pipeline, market, count=count), expected)
@@ -138,10 +137,23 @@ def test_a_process_that_dies_costs_time_and_no_value(
         return made
 
     monkeypatch.setattr(workers, "RadarProcesses", processes)
-    monkeypatch.setattr(Workers.__init__, "__kwdefaults__", {"worth": 1})
+    monkeypatch.setattr(workers, "WORTH", 1)
     with caplog.at_level(logging.WARNING):
         assert same(features_of(pipeline_of(arrays), market, count=2), expected)
     assert "its part is computed here" in caplog.text
+
+
+def test_where_no_process_can_be_started_this_one_computes(
+    market, arrays, expected, monkeypatch, caplog
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(workers, "WORTH", 1)
+    monkeypatch.setattr(subprocess, "Popen", refused)
+    with caplog.at_level(logging.WARNING):
+        assert same(features_of(pipeline_of(arrays), market, count=2), expected)
+    assert "no process can be started" in caplog.text
 
 
 @pytest.mark.process
@@ -154,7 +166,7 @@ def test_an_error_while_others_work_ends_them(market, monkeypatch) -> None:
         return made[0]
 
     monkeypatch.setattr(workers, "RadarProcesses", processes)
-    monkeypatch.setattr(Workers.__init__, "__kwdefaults__", {"worth": 1})
+    monkeypatch.setattr(workers, "WORTH", 1)
     pipeline = pipeline_of()
     monkeypatch.setattr(
         pipeline._influence, "run", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
@@ -325,10 +337,23 @@ def test_more_than_the_folder_may_hold_is_computed_and_not_kept(
     market, arrays, expected, kept, caplog
 ) -> None:
     small = FeatureStore(kept.folder, 1_000)
+    features_of(pipeline_of(), market, store=kept)
     with caplog.at_level(logging.WARNING):
         assert same(features_of(pipeline_of(arrays), market, store=small), expected)
-    assert "cache.features_gb = 1e-06; raise it" in caplog.text
-    assert entries(kept) == []
+    assert "are more than cache.features_gb = 1e-06; raise it" in caplog.text
+    # Nothing else goes for what would not fit all the same.
+    assert len(entries(kept)) == 1
+
+
+def test_what_another_process_works_on_stays(market, kept, caplog) -> None:
+    features_of(pipeline_of(), market, store=kept)
+    (entry,) = entries(kept)
+    size = sum(path.stat().st_size for path in entry.glob("*.npy"))
+    other = pipeline_of(settings=SMALL.model_copy(update={"radar_every": 30}))
+    with held(kept.folder / f"{entry.name}.lock"), caplog.at_level(logging.WARNING):
+        features_of(other, market, store=FeatureStore(kept.folder, int(1.5 * size)))
+    assert "that others work on are more than cache.features_gb" in caplog.text
+    assert entries(kept) == [entry]
 
 
 @pytest.mark.parametrize("fault", ["folder", "room", "rename"])

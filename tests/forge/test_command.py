@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 
+from crucible.features.pipeline import FeaturePipeline
 from crucible.forge.backtest.engine import ForgeError
 from crucible.forge.command import backtest_command, forge_to_folder, goes_on, seconds_of
 from crucible.market.candles import read_folder, write_candles
@@ -66,6 +67,33 @@ def test_a_strategy_file_is_backtested_with_its_fills(folder, settings, tmp_path
 def test_a_slot_without_candles_is_named(folder, settings, tmp_path):
     with pytest.raises(ForgeError, match="no candles of XRPUSDT"):
         forge_to_folder("XRPUSDT-gp-1", folder, 1, tmp_path, settings)
+
+
+def test_features_are_computed_once_for_a_workspace(folder, tmp_path, monkeypatch):
+    computed = []
+    true = FeaturePipeline.batch
+
+    def batch(self, *given, **named):
+        computed.append(1)
+        return true(self, *given, **named)
+
+    monkeypatch.setattr(FeaturePipeline, "batch", batch)
+    (tmp_path / "home").mkdir()
+    kept = Settings(home=tmp_path / "home")
+    options = {"generations": 1, "population": 40}
+    forge_to_folder("ETHUSDT-gp-1", folder, 2, tmp_path / "a", kept, **options)
+    forge_to_folder("ETHUSDT-gp-1", folder, 2, tmp_path / "b", kept, **options)
+    assert len(computed) == 1
+    first = backtest_command(tmp_path / "a" / "champion.json", folder, kept)
+    assert len(computed) == 1
+    without = Settings(home=tmp_path / "nowhere")
+    forge_to_folder("ETHUSDT-gp-1", folder, 2, tmp_path / "c", without, **options)
+    assert backtest_command(tmp_path / "a" / "champion.json", folder, without) == first
+    assert len(computed) == 3
+    assert not without.home.exists()
+    for path in (tmp_path / "a").iterdir():
+        for other in ("b", "c"):
+            assert (tmp_path / other / path.name).read_bytes() == path.read_bytes(), path.name
 
 
 def test_candles_that_end_before_a_feature_has_a_value_are_refused(folder, settings, tmp_path):

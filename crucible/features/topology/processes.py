@@ -39,15 +39,25 @@ class RadarProcesses:
     radar : TopologicalRadar
         Gives settings, assets and cache; it evaluates here what a process fails at.
     count : int
+
+    Raises
+    ------
+    OSError
+        If a process cannot be started.
     """
 
     def __init__(self, radar: TopologicalRadar, count: int) -> None:
         self._radar = radar
         self._ending = False
-        self._all = [_start(radar) for _ in range(count)]
+        self._all: list[subprocess.Popen[bytes]] = []
         self._idle: SimpleQueue[subprocess.Popen[bytes]] = SimpleQueue()
-        for process in self._all:
-            self._idle.put(process)
+        try:
+            for _ in range(count):
+                self._all.append(_start(radar))
+                self._idle.put(self._all[-1])
+        except BaseException:
+            self.close()
+            raise
 
     def evaluate(self, grid: Grid, minutes: Integers) -> Matrix:
         """Evaluate the windows that end at given minutes, as `TopologicalRadar.evaluate` does.
@@ -105,7 +115,8 @@ class RadarProcesses:
 def _start(radar: TopologicalRadar) -> subprocess.Popen[bytes]:
     folders = [str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])]
     process = subprocess.Popen(
-        [sys.executable, "-m", __name__],
+        # -P: nothing is imported from the folder that the command was given in.
+        [sys.executable, "-P", "-m", __name__],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(folders)},
