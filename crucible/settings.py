@@ -44,6 +44,8 @@ from crucible.symbols import Symbol, each_once
 from crucible.whereabouts import DEFAULT_HOME, place, settings_file
 
 MINUTE_MS = 60_000
+ENOUGH_CANDLES = 30_000
+"""Training candles from which on a forge run asks for all the trades that statistics need."""
 FEWEST_CANDLES = 2_000
 """Fewer are not forged on: train, validation and hold-out window would hold too few trades."""
 
@@ -85,8 +87,11 @@ class MarketSettings(Section):
     )
     seed: int = Field(7, ge=0, lt=2**63)
     speed: float = Field(60.0, ge=0.001, le=100_000, description="market seconds per wall second")
-    history_days: int = Field(
-        30, ge=2, le=3_650, description="two days are the fewest whole ones that a forge run takes"
+    history_days: int | None = Field(
+        None,
+        ge=2,
+        le=3_650,
+        description="days of history at the start; by default as many as a forge run needs to judge anybody",
     )
 
 

@@ -15,6 +15,7 @@ from prefect.cache_policies import NO_CACHE
 
 from crucible.lifecycle.context import Context, load_context
 from crucible.market.lake import Ingestion
+from crucible.market.timeframes import history_days
 
 HISTORY_MS = 86_400_000
 INFLUENCE_FRACTION = 0.4
@@ -91,7 +92,7 @@ def refresh(symbol: str) -> Ingestion:
 
 def _start(context: Context, end_ms: int) -> int:
     if context.real_money:
-        return end_ms - context.settings.market.history_days * HISTORY_MS
+        return end_ms - history_days(context.settings) * HISTORY_MS
     return context.origin_ms
 
 

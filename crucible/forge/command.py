@@ -259,9 +259,9 @@ def _features(
     store = FeatureStore.of(settings)
     radar_cache = None if store is None else store.beside("radar")
     pipeline = FeaturePipeline(list(candles), settings.features, arrays, radar_cache=radar_cache)
-    span = Span.of(
-        candles[symbol], len(pipeline.schema.names), forge or ForgeSettings(memory_gb=10_000)
-    )
+    span = Span.all_of(candles[symbol])
+    if forge is not None:
+        span = Span.of(candles[symbol], len(pipeline.schema.names), forge)
     if span.left_out:
         candles = {
             name: held.between(span.first_ts, span.last_ts) for name, held in candles.items()

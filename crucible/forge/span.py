@@ -61,6 +61,11 @@ class Span:
         used = min(given, within, settings.max_candles)
         return cls(given, used, int(candles.ts[-used]), int(candles.close_ts[-1]), bound)
 
+    @classmethod
+    def all_of(cls, candles: Candles) -> Span:
+        """Take every candle, of which there is at least one."""
+        return cls(len(candles), len(candles), int(candles.ts[0]), int(candles.close_ts[-1]))
+
     @property
     def left_out(self) -> int:
         """Older candles that are not used."""

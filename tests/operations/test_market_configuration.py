@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crucible.forge.validation.windows import cut, fewest_trades
 from crucible.market.candles import CandleError, Candles, write_candles
 from crucible.market.funding import Funding, write_funding
+from crucible.market.timeframes import history_days
 from crucible.operations.errors import WorkspaceError
 from crucible.operations.market_configuration import (
     DAY_MS,
@@ -256,6 +258,18 @@ def test_a_history_shorter_than_the_windows_of_the_features_is_refused_with_the_
         named = f"history_days = {fewest - 1} is too short.*set it to {fewest} at least"
         with pytest.raises(SettingsError, match=named):
             refuse_short_history(asked(fewest - 1))
+
+
+def test_a_market_begins_with_the_history_that_forging_needs():
+    """Enough training candles for all the trades that statistics need, after the features are known."""
+    plain, daily = Settings(), Settings(features={"timeframes": [15, 60, 240, 1_440]})
+    for settings, known in ((plain, 0), (daily, 21)):
+        days = history_days(settings)
+        rows = (days - known) * 1_440
+        windows = cut(rows, settings.forge)
+        assert fewest_trades(windows.train.stop, 10) == 30
+        assert fewest_trades(cut(rows - 1_440, settings.forge).train.stop, 10) == 29
+    assert history_days(Settings(market={"history_days": 5})) == 5
 
 
 def test_a_replay_brings_its_own_history(workspace: Workspace, tmp_path: Path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from crucible.forge.backtest.engine import ForgeError
-from crucible.settings import FEWEST_CANDLES, ForgeSettings
+from crucible.settings import ENOUGH_CANDLES, FEWEST_CANDLES, ForgeSettings
 
 LONGEST_LOOKBACK = 1_500
 """Rows that a program may look back at most."""
@@ -13,7 +13,7 @@ LONGEST_TIMEOUT = 14_400
 """Candles that a position may be held at most, before low volatility doubles it: ten days of minutes."""
 MOST_WANTED = 30
 """Trades that are enough for a window's statistics, however long it is."""
-ROWS_A_TRADE = 1_000
+ROWS_A_TRADE = ENOUGH_CANDLES // MOST_WANTED
 """Rows of a short window for each trade that is wanted of it."""
 MOST_WANTED_LATER, ROWS_A_TRADE_LATER = 10, 4_000
 """The same in the validation window, which is shorter and chooses only among those that trade enough in training."""

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from crucible.market.timeframes import minutes_until_known
+from crucible.market.timeframes import days_until_known, history_days
 from crucible.operations.errors import ServiceError
 from crucible.operations.market_configuration import (
     MarketConfiguration,
@@ -16,8 +16,6 @@ from crucible.operations.market_configuration import (
 from crucible.operations.workspace import Workspace
 from crucible.setting_names import SettingsError
 from crucible.settings import Settings, load_settings
-
-MINUTES_OF_A_DAY = 1_440
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +85,7 @@ def configuration_of(
             workspace,
             symbols=options.symbols or market.symbols,
             seed=market.seed,
-            history_days=market.history_days,
+            history_days=history_days(settings),
             now_ms=time.time_ns() // 1_000_000,
         )
     # Symbols that the settings name are asked for; those that they have by default are not.
@@ -97,7 +95,7 @@ def configuration_of(
         symbols=options.symbols or named,
         default_symbols=market.symbols,
         seed=market.seed,
-        history_days=market.history_days,
+        history_days=history_days(settings),
         candles=options.candles,
         funding=options.funding,
         start_ms=options.start_ms,
@@ -113,8 +111,8 @@ def refuse_short_history(settings: Settings) -> None:
     ------
     SettingsError
     """
-    timeframes, days = settings.features.timeframes, settings.market.history_days
-    windows = minutes_until_known(timeframes) // MINUTES_OF_A_DAY
+    timeframes, days = settings.features.timeframes, history_days(settings)
+    windows = days_until_known(settings)
     if days < windows + 2:
         message = (
             f"market.history_days = {days} is too short: features of {timeframes[-1]}-minute candles have "
