@@ -263,12 +263,12 @@ def test_a_history_shorter_than_the_windows_of_the_features_is_refused_with_the_
 def test_a_market_begins_with_the_history_that_forging_needs():
     """Enough training candles for all the trades that statistics need, after the features are known."""
     plain, daily = Settings(), Settings(features={"timeframes": [15, 60, 240, 1_440]})
-    for settings, known in ((plain, 0), (daily, 21)):
-        days = history_days(settings)
+    for asked, known in ((plain, 0), (daily, 21)):
+        days = history_days(asked)
         rows = (days - known) * 1_440
-        windows = cut(rows, settings.forge)
+        windows = cut(rows, asked.forge)
         assert fewest_trades(windows.train.stop, 10) == 30
-        assert fewest_trades(cut(rows - 1_440, settings.forge).train.stop, 10) == 29
+        assert fewest_trades(cut(rows - 1_440, asked.forge).train.stop, 10) == 29
     assert history_days(Settings(market={"history_days": 5})) == 5
 
 

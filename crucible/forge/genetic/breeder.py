@@ -18,6 +18,7 @@ from crucible.forge.genetic.conditions import best_condition, trial_count
 from crucible.forge.genetic.event_study import HORIZONS, Studied, study
 from crucible.forge.genetic.genome import Genome, Thresholds, fits
 from crucible.forge.genetic.operators import toolbox
+from crucible.forge.genetic.terms import TERMS, term_of, terms_at
 from crucible.forge.validation.novelty import Novelty
 from crucible.forge.validation.null_maximum import NullMaximum
 from crucible.forge.validation.windows import Limits, Windows
@@ -283,17 +284,21 @@ class ProgramBreeder:
         # A trade is decided at the close before the candle that filled it.
         rows = np.searchsorted(self._market.candles.ts, trades.entry_ts) - 1
         found = best_condition(
-            self._frame.values[np.ix_(rows, np.array(columns, np.int64))],
+            terms_at(self._frame.values, rows, columns),
             trades.net_return,
             math.ceil(self.wanted),
             self._days[rows - self._train.start],
             self.chance,
         )
+        looked = trial_count(len(TERMS) * count)
         if found is None:
-            return None, trial_count(count)
-        name = self._frame.schema.names[columns[found.column]]
-        child: Genome = self._box.narrow(parent, name, found.threshold, above=found.above)
-        return child, trial_count(count)
+            return None, looked
+        place, term = term_of(found.column, count)
+        name = self._frame.schema.names[columns[place]]
+        child: Genome = self._box.narrow(
+            parent, name, found.threshold, above=found.above, term=term
+        )
+        return child, looked
 
     def _lawful(self, genome: Genome) -> Genome | None:
         """Return a genome within the limits, its timeout shortened if need be; None if too large."""

@@ -17,6 +17,7 @@ import numpy as np
 from numba import njit
 
 from crucible.forge.genetic.conditions import Condition, best_condition, trial_count
+from crucible.forge.genetic.terms import TERMS, terms_at
 from crucible.forge.validation.null_maximum import NullMaximum
 from crucible.market.candles import Floats, Integers
 
@@ -58,7 +59,7 @@ class Finding:
     ----------
     event : Event
     condition : Condition or None
-        None where no condition leaves enough events.
+        Its column is one of `terms_at`. None where no condition leaves enough events.
     """
 
     event: Event
@@ -90,11 +91,6 @@ class Studied:
     opens: Floats
     days: Integers
     horizons: tuple[int, ...]
-
-    def at(self, rows: Integers) -> Floats:
-        """Return the features at some closes, shape (rows, columns)."""
-        found: Floats = self.values[np.ix_(rows, np.array(self.columns, np.int64))]
-        return found
 
     def column(self, number: int) -> Floats:
         """Return one feature at every close, shape (n,)."""
@@ -130,7 +126,7 @@ def study(
     findings = []
     for event in events[:most]:
         findings.append(_narrowed(event, studied, returns, charge, fewest, chance))
-        looked += trial_count(len(studied.columns)) * len(studied.horizons)
+        looked += trial_count(len(TERMS) * len(studied.columns)) * len(studied.horizons)
     return findings, looked
 
 
@@ -168,7 +164,11 @@ def _narrowed(
         there = replace(event, horizon=horizon)
         rows = rows_of(there, column, len(column) - horizon - 1)
         condition = best_condition(
-            studied.at(rows), earned[rows] - charge, fewest, studied.days[rows], chance
+            terms_at(studied.values, rows, studied.columns),
+            earned[rows] - charge,
+            fewest,
+            studied.days[rows],
+            chance,
         )
         if condition is None:
             continue

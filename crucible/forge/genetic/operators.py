@@ -32,6 +32,7 @@ from crucible.forge.genetic.genome import (
     window,
     words_of,
 )
+from crucible.forge.genetic.terms import NOW, RECENT, term_of
 from crucible.market.candles import Floats
 
 # Tails at which every feature is looked at on its own before evolution begins.
@@ -43,7 +44,7 @@ def toolbox(thresholds: Thresholds, longest: int) -> base.Toolbox:
     """DEAP's toolbox over the given features; nobody holds for longer than `longest` candles.
 
     It has ``genome()``, ``screens()``, ``findings(found)``, ``mate(a, b)``, ``mutate(a)``, ``join(a, b)``,
-    ``narrow(a, feature, threshold, above=...)``, ``tune(a)``,
+    ``narrow(a, feature, threshold, above=..., term=...)``, ``tune(a)``,
     ``read(program, exits)``; every random choice comes from the `random` module's global generator,
     which the caller seeds and keeps.
     """
@@ -130,8 +131,11 @@ class _Grower:
                 result.append(alone)
                 if finding.condition is not None:
                     held = finding.condition
-                    other = self.thresholds.names[held.column]
-                    result.append(self.narrow(alone, other, held.threshold, above=held.above))
+                    place, term = term_of(held.column, len(self.thresholds.names))
+                    other = self.thresholds.names[place]
+                    result.append(
+                        self.narrow(alone, other, held.threshold, above=held.above, term=term)
+                    )
         return result
 
     def join(self, genome: Genome, other: Genome) -> Genome:
@@ -153,14 +157,15 @@ class _Grower:
         nodes = [genome[0], word, *genome[buy], *condition, *genome[buy.stop :]]
         return Genome(nodes, genome.exits)
 
-    def narrow(self, genome: Genome, name: str, threshold: float, *, above: bool) -> Genome:
-        """Return a genome that buys where it bought and a feature is beyond a threshold."""
+    def narrow(
+        self, genome: Genome, name: str, threshold: float, *, above: bool, term: str = NOW
+    ) -> Genome:
+        """Return a genome that buys where it bought and a term of a feature is beyond a threshold."""
         buy = genome.searchSubtree(1)
-        condition = [
-            self.words["gt" if above else "lt"],
-            feature(name),
-            constant(threshold, Ratio),
-        ]
+        compared = [feature(name)]
+        if term != NOW:
+            compared = [self.words[term], *compared, window(RECENT)]
+        condition = [self.words["gt" if above else "lt"], *compared, constant(threshold, Ratio)]
         nodes = [genome[0], self.words["and"], *genome[buy], *condition, *genome[buy.stop :]]
         return Genome(nodes, genome.exits)
 

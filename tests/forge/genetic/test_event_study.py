@@ -14,6 +14,7 @@ from crucible.forge.genetic.event_study import (
     rows_of,
     study,
 )
+from crucible.forge.genetic.terms import TERMS
 from tests.support.markets import forge_run_of
 
 ROWS = 60_000
@@ -54,7 +55,7 @@ def test_every_event_and_condition_that_is_compared_is_counted():
     findings, looked = study(studied, 0.0013, 2, 50)
     assert len(findings) == 2
     events = 6 * len(LEVELS) * 2 * len(studied.horizons)
-    assert looked == events + 2 * len(studied.horizons) * trial_count(6)
+    assert looked == events + 2 * len(studied.horizons) * trial_count(len(TERMS) * 6)
 
 
 def test_a_return_is_bought_at_the_next_open_and_unknown_where_it_is_not_over():
