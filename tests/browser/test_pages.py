@@ -83,7 +83,7 @@ def look_at_the_forging(page, plant, run, slot):
     made = plant.mlflow_run(run).info.run_id
     page.goto(plant.registry.page_of_run(made))
     page.get_by_text(f"forge {slot}").first.wait_for()
-    page.get_by_text(re.compile("champion, unproven")).first.wait_for()
+    page.get_by_text(re.compile("(champion|candidate), unproven")).first.wait_for()
     page.wait_for_function(
         "() => [...document.images].some(i => i.src.includes('equity.png') && i.naturalWidth > 0)"
     )

@@ -86,7 +86,7 @@ def test_a_retry_or_a_run_that_resumes_goes_on_ends_the_same_and_registers_once(
     plant.until(other, "COMPLETED")
     assert plant.advanced(slot) == [1, 2, 3, 3, 4]
     result = plant.require_uninterrupted(run, slot, 11, tmp_path)
-    assert result.champion is not None
+    assert result.offered is not None
     assert [version.run_id for version in plant.registry.versions(slot)] == [
         plant.mlflow_run(run).info.run_id
     ]
@@ -125,8 +125,9 @@ def require_evidence(plant, run, slot):
 
     made = plant.mlflow_run(run)
     files = {item.path for item in plant.registry._client.list_artifacts(made.info.run_id)}
+    assert len(files & {"champion.json", "candidate.json"}) == 1
     assert files >= {
-        "champion.json", "strategy.json", "strategy.txt", "strategy.svg", "equity.png",
+        "strategy.json", "strategy.txt", "strategy.svg", "equity.png",
         "gates.csv", "windows.csv", "importance.csv", "importance.svg", "report.html",
     }  # fmt: skip
     tags = made.data.tags
@@ -137,7 +138,8 @@ def require_evidence(plant, run, slot):
     assert tags["verdict"] in tags["mlflow.note.content"]
     headline = {name for name in made.data.metrics if "/" not in name}
     assert headline == {
-        "candidates_evaluated", "gates_failed", "deflated_sharpe", "sealed_net_return",
+        "candidates_evaluated", "effective_trials", "effective_trials_own", "candles_used",
+        "candles_left_out", "gates_failed", "deflated_sharpe", "sealed_net_return",
         "sealed_max_drawdown", "sealed_trades", "sealed_hold_return", "sealed_openings",
     }  # fmt: skip
     (data,) = made.inputs.dataset_inputs
