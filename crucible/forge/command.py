@@ -186,7 +186,7 @@ def backtest_command(
     Returns
     -------
     dict
-        JSON-able: ``strategy``, ``funding``, ``summary`` (all capital in each trade), ``fills`` in
+        JSON-able: ``strategy``, ``candles``, ``funding``, ``summary`` (all capital in each trade), ``fills`` in
         time order, ``trades``, and ``sized`` where `sizes` is given.
 
     Raises
@@ -195,7 +195,7 @@ def backtest_command(
         Naming what cannot be used and why.
     """
     strategy = read_strategy(strategy_file)
-    candles, frame, _ = _features(strategy.symbol, candles_dir, settings, influence)
+    candles, frame, span = _features(strategy.symbol, candles_dir, settings, influence)
     funding = _funding(funding_dir, candles_dir, strategy.symbol)
     market = Market.of(candles, frame, charged(funding, candles.ts))
     test = backtest(strategy.signals(frame), market, strategy.exits, settings.forge.costs)
@@ -206,6 +206,7 @@ def backtest_command(
             "symbol": strategy.symbol,
             "schema_hash": strategy.schema_hash,
         },
+        "candles": span.to_json(),
         "funding": funding.describe(candles.ts),
         "summary": test.summary(),
         "fills": fills(test),

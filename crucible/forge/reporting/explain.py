@@ -127,7 +127,10 @@ class Explanation:
         proven = "proven: every gate passed" if self.proven else "unproven"
         if self.doubt and self.judged.get("proven"):
             proven = f"unproven: {self.doubt}"
-        lines = ["", f"Gates ({proven}; {self.judged.get('trials')} candidates were evaluated):"]
+        counted = f"{self.judged.get('trials')} trials"
+        if self.judged.get("effective_trials") is not None:
+            counted += f", as {self.judged['effective_trials']:,.0f} independent ones"
+        lines = ["", f"Gates ({proven}; {counted}):"]
         for gate in gates:
             value = "not measured" if gate["value"] is None else f"{gate['value']:.4g}"
             side = "at least" if gate["better"] == "higher" else "at most"
@@ -250,6 +253,7 @@ def _origin(judged: Mapping[str, Any]) -> dict[str, str]:
     """Give what a forge run depended on, down to its seed."""
     return {
         "data hash": str(judged.get("data_hash", UNKNOWN)),
+        "candles": str((judged.get("span") or {}).get("told", UNKNOWN)),
         "funding": str(judged.get("funding", UNKNOWN)),
         "feature schema": str(judged.get("feature_schema", UNKNOWN)),
         "code revision": str(judged.get("code_revision", UNKNOWN)),

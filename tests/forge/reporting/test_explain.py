@@ -163,7 +163,7 @@ def test_a_champions_file_is_explained_in_words_with_its_gates_and_lineage(
     assert document["lineage"]["seed"] == "1"
     assert document["lineage"]["data hash"] == reported[kind].data_hash
     assert list(document["lineage"]) == [
-        "file", "slot", "data hash", "funding", "feature schema", "code revision", "seed"
+        "file", "slot", "data hash", "candles", "funding", "feature schema", "code revision", "seed"
     ]  # fmt: skip
     assert document["lineage"]["funding"] == "not charged, no rates are known"
     assert document["features"][0]["feature"] == "edge"
