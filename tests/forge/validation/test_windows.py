@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crucible.forge.backtest.engine import ForgeError
-from crucible.forge.exits import TIMEOUTS, random_exits, timeouts_within, widest
+from crucible.forge.exits import (
+    STOPS,
+    TARGETS,
+    TIMEOUTS,
+    moved_exits,
+    random_exits,
+    timeouts_within,
+    widest,
+)
 from crucible.forge.validation.windows import (
     LONGEST_TIMEOUT,
     cut,
@@ -17,6 +27,10 @@ from crucible.forge.validation.windows import (
     limits_for,
 )
 from crucible.settings import ForgeSettings
+from crucible.strategies.contract import Exits
+from crucible.strategies.gp import GpStrategy
+from crucible.strategies.load import load_strategy
+from crucible.vm.program import parse_program
 
 ROWS = st.integers(2_000, 2_000_000)
 
@@ -85,3 +99,13 @@ def test_long_holders_are_drawn_with_the_wide_stops_that_go_with_them():
     assert 0.25 < len(long) / len(drawn) < 0.42
     assert min(exits.stop for exits in long) > 0.01
     assert np.median([exits.target for exits in long]) >= 0.04
+
+
+def test_every_exit_that_is_drawn_or_moved_can_be_loaded_again():
+    generator = np.random.default_rng(1)
+    for stop, target, timeout in product(STOPS, TARGETS, TIMEOUTS):
+        moved = moved_exits(Exits(stop, target, timeout), generator)
+        for exits in (Exits(stop, target, timeout), moved):
+            program = parse_program(["trade", ["gt", "a", 0.0], ["lt", "a", 0.0]])
+            strategy = GpStrategy("XUSDT-gp-1", "XUSDT", "0" * 16, program, exits)
+            assert load_strategy(strategy.to_json()).exits == exits
