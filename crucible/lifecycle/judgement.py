@@ -6,6 +6,7 @@ or a server that is away leaves undone stays in the ledger and is carried out by
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -29,6 +30,7 @@ from crucible.market.exchange import ExchangeError
 from crucible.market.funding import Funding, FundingError
 from crucible.registry.errors import RegistryError
 from crucible.registry.models import Registry, Version
+from crucible.registry.version import TRADING_GAP
 from crucible.settings import MINUTE_MS
 from crucible.strategies.contract import Exits
 from crucible.watchtower.scorecard import Scorecard, score
@@ -104,7 +106,8 @@ def judge_all(
             # The others are judged all the same; whoever has no file that can be read is not.
             context.log.warning("%s is not judged: %s", row.agent, error)
             continue
-        judged.append(_judge_one(context, ledger, row, exits, ts, rates.get(row.symbol)))
+        gap = gap_of(version)
+        judged.append(_judge_one(context, ledger, row, exits, gap, ts, rates.get(row.symbol)))
     return judged
 
 
@@ -113,6 +116,7 @@ def _judge_one(
     ledger: LedgerReader,
     row: AgentRow,
     exits: Exits,
+    gap: float | None,
     ts: int,
     rates: Funding | None,
 ) -> Judged:
@@ -123,8 +127,8 @@ def _judge_one(
     trades = [trade for trade in ledger.trades(row.agent, ts) if trade.mode == mode]
     fills = [fill for fill in ledger.fills(row.agent, ts) if fill.mode == mode]
     marks = ledger.equity(row.agent, ts, mode)
+    held = pair(fills)[1].get((row.agent, row.symbol, mode))
     if mode == "shadow" and rates is not None:
-        held = pair(fills)[1].get((row.agent, row.symbol, mode))
         marks = marks_after_settlements(marks, trades, held, rates)
         trades = with_settlements(trades, rates)
     costs = context.settings.forge.costs
@@ -136,8 +140,9 @@ def _judge_one(
         since_ts=row.since_ts,
         last_fill_ts=max((fill.exec_ts for fill in fills), default=None),
         bound=loss_bound(exits, costs.fee, costs.slippage),
+        holds=held is not None and bool(held.qty),
     )
-    verdict = judge(card, role, context.settings.watchtower)
+    verdict = judge(card, role, context.settings.watchtower, gap)
     return Judged(row, card, verdict, marks[-1][1] if marks else None)
 
 
@@ -145,6 +150,15 @@ def is_active(registry: Registry, slot: str, version: str) -> bool:
     """Whether a version is in production or a challenger."""
     aliases = registry.aliases(slot)
     return version in {aliases.get("production"), aliases.get("challenger")}
+
+
+def gap_of(version: Version) -> float | None:
+    """Minutes between two trades of a version in its backtest; None where its tags do not tell."""
+    try:
+        gap = float(version.tags.get(TRADING_GAP, ""))
+    except ValueError:
+        return None
+    return gap if 0 < gap < math.inf else None
 
 
 def exits_of(registry: Registry, version: Version) -> Exits:

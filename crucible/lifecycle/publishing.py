@@ -21,6 +21,7 @@ from crucible.lifecycle.context import Context
 from crucible.lifecycle.production import Decision, promote
 from crucible.registry.models import Version
 from crucible.registry.proof import Gate, MeasuredEdge, Proof, digest
+from crucible.registry.version import TRADING_GAP
 
 EXAMPLE_ROWS = 5
 OPENINGS = "sealed_openings"
@@ -189,6 +190,11 @@ def version_tags(result: ForgeResult, made_by: MadeBy) -> dict[str, str]:
     if result.champion is None and result.refusal is not None:
         # Lives to be judged in shadow: whoever reads the page must see what validation said.
         tags["validation_loss"] = f"{result.refusal.value:.6f}"
+    known = [result.window(name) for name in ("train", "validation")]
+    trades = sum(int(window.summary.get("trades") or 0) for window in known)
+    if trades:
+        # How long the Watchtower waits before it calls an agent idle.
+        tags[TRADING_GAP] = round(sum(window.candles for window in known) / trades, 1)
     edge = Edge.of_summary(result.window("validation").summary)
     if edge is not None:
         tags["edge_trades"] = edge.trades

@@ -10,6 +10,10 @@ from crucible.registry.proof import Proof
 Alias = Literal["production", "challenger", "retired"]
 
 
+TRADING_GAP = "minutes_between_trades"
+"""Tag of a version: how long it waits between two trades in its backtest."""
+
+
 @dataclass(frozen=True, slots=True)
 class Version:
     """A version of a slot's registered model.

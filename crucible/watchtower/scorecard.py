@@ -34,7 +34,7 @@ class Scorecard:
     gain_evidence, loss_evidence : float
         Wealth of the sequential tests against "no gain" and "no loss".
     idle_minutes : int
-        Market minutes since the last entry or exit, or since the agent was seated.
+        Market minutes since the last entry or exit, or since the agent was seated; 0 while it holds a position.
     """
 
     agent: str
@@ -68,6 +68,7 @@ def score(
     since_ts: int,
     last_fill_ts: int | None,
     bound: float,
+    holds: bool = False,
 ) -> Scorecard:
     """Score one agent.
 
@@ -86,6 +87,8 @@ def score(
         Its last fill, None if it has none.
     bound : float
         Largest loss of a trade, as a fraction (see `crucible.watchtower.sequential`).
+    holds : bool
+        Whether it has a position open.
     """
     returns = [trade.net_return for trade in trades]
     quiet_since = max(since_ts, last_fill_ts or since_ts)
@@ -101,7 +104,7 @@ def score(
         drawdown=drawdown([float(value) for _, value in equity]),
         gain_evidence=wealth_against_no_gain(returns, bound),
         loss_evidence=wealth_against_no_loss(returns, bound),
-        idle_minutes=max(0, ts - quiet_since) // MINUTE_MS,
+        idle_minutes=0 if holds else max(0, ts - quiet_since) // MINUTE_MS,
     )
 
 

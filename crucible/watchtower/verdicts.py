@@ -12,6 +12,10 @@ from crucible.watchtower.scorecard import Scorecard
 Judgement = Literal["keep", "cull", "promote"]
 
 
+IDLE_GAPS = 5
+"""Mean gaps between trades: whoever trades at random times waits for so many once in 150 times."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What is to happen to an agent, and why in one sentence with the figures."""
@@ -29,12 +33,16 @@ def loss_bound(exits: Exits, fee: float, slippage: float) -> float:
 
 
 def judge(
-    card: Scorecard, role: Literal["production", "challenger"], settings: WatchtowerSettings
+    card: Scorecard,
+    role: Literal["production", "challenger"],
+    settings: WatchtowerSettings,
+    minutes_between_trades: float | None = None,
 ) -> Verdict:
     """Judge one agent.
 
     An agent is culled when its equity fell too far, when the evidence that it loses reaches the
-    cull confidence, or when it has not traded for too long. A challenger is promoted when the
+    cull confidence, or when it has not traded for too long: for ``idle_minutes``, and for `IDLE_GAPS` times as long as it
+    waits between two trades in its backtest, where that is known. A challenger is promoted when the
     evidence that it gains reaches the promotion confidence. Evidence counts from
     ``minimum_trades`` on; being tested at every look costs nothing (`sequential`).
     """
@@ -57,6 +65,7 @@ def judge(
                 f"gains {mean:.4%} a trade over {card.trades} trades "
                 f"(evidence {card.gain_evidence:.1f}, needed {promote_at:.1f})",
             )
-    if card.idle_minutes >= settings.idle_minutes:
+    patience = max(settings.idle_minutes, IDLE_GAPS * (minutes_between_trades or 0.0))
+    if card.idle_minutes >= patience:
         return Verdict("cull", f"no fill for {card.idle_minutes} market minutes")
     return Verdict("keep", f"{card.trades} trades, evidence is not decisive")

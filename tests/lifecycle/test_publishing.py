@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from crucible.lifecycle.judgement import gap_of
 from crucible.lifecycle.publishing import MadeBy, final_metrics, proof_of, version_tags
 from crucible.registry.version import Version
 from crucible.settings import Costs
@@ -44,3 +45,17 @@ def test_metrics_tell_the_trials_both_ways_and_which_candles_were_used(candidate
     assert metrics["effective_trials_own"] <= candidate.trials
     assert (metrics["candles_used"], metrics["candles_left_out"]) == (6_000, 0)
     assert version_tags(candidate, MadeBy())["candles"].startswith("all 6,000 candles, ")
+
+
+def test_a_version_says_how_long_it_waits_between_trades(candidate):
+    version = Version("XUSDT-gp-1", "1", "run", version_tags(candidate, MadeBy()), None)
+    trades = sum(candidate.window(name).summary["trades"] for name in ("train", "validation"))
+    minutes = sum(candidate.window(name).candles for name in ("train", "validation"))
+    assert gap_of(version) == pytest.approx(minutes / trades, abs=0.06)
+
+
+@pytest.mark.parametrize(
+    "tags", [{}, *({"minutes_between_trades": x} for x in ("", "x", "nan", "-1", "inf", "0"))]
+)
+def test_a_tag_that_is_no_gap_is_no_gap(tags):
+    assert gap_of(Version("XUSDT-gp-1", "1", "run", tags, None)) is None

@@ -71,6 +71,20 @@ def test_an_idle_agent_is_culled():
     assert judge(card([], idle_ms=HOUR), "challenger", SETTINGS).judgement == "keep"
 
 
+def test_an_agent_that_seldom_trades_is_given_the_time_that_its_backtest_took():
+    three_days = 3 * 1_440
+    idle = card([], idle_ms=10 * 24 * HOUR)
+    assert judge(idle, "challenger", SETTINGS, three_days).judgement == "keep"
+    assert judge(idle, "challenger", SETTINGS, 60).judgement == "cull"
+    late = card([], idle_ms=16 * 24 * HOUR)
+    assert judge(late, "challenger", SETTINGS, three_days).judgement == "cull"
+
+
+def test_an_agent_that_holds_a_position_is_not_idle_however_long():
+    held = score("a", 20 * 24 * HOUR, [], [], since_ts=0, last_fill_ts=0, bound=0.1, holds=True)
+    assert judge(held, "production", SETTINGS).judgement == "keep"
+
+
 def test_only_a_challenger_that_earned_it_is_promoted():
     winner = card([0.004] * 30)
     assert judge(winner, "challenger", SETTINGS).judgement == "promote"
