@@ -142,7 +142,7 @@ class ForgeSettings(Section):
         description="the newest candles that are used at most; memory_gb decides before it, as a rule",
     )
     memory_gb: float = Field(
-        3.0,
+        4.0,
         ge=1,
         le=10_000,
         description="memory of a forge run at its peak; as many of the newest candles are used as it holds",

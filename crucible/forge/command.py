@@ -27,7 +27,7 @@ from crucible.interruption import interruptible
 from crucible.market.candles import Candles, read_folder
 from crucible.market.funding import Funding, FundingError, charged, funding_path, read_funding
 from crucible.outputs import ask_for_file, ask_for_folder
-from crucible.settings import FEWEST_CANDLES, ForgeSettings, Settings, Slot, changed
+from crucible.settings import FEWEST_CANDLES, ForgeSettings, Kind, Settings, Slot, changed
 from crucible.strategies.load import read_strategy
 from crucible.text import terminal
 
@@ -100,7 +100,7 @@ def forge_to_folder(
     with _progress() as progress, interruptible():
         task = progress.add_task("features", total=None if last is None else last + 3)
         candles, frame, span = _features(
-            seat.symbol, candles_dir, settings, influence, forge, progress
+            seat.symbol, candles_dir, settings, influence, forge, progress, seat.kind
         )
         progress.console.print(f"using {span.describe()}")
         funding = _funding(funding_dir, candles_dir, seat.symbol)
@@ -245,6 +245,7 @@ def _features(
     influence: Path | None,
     forge: ForgeSettings | None = None,
     progress: Progress | None = None,
+    kind: Kind = "gp",
 ) -> tuple[Candles, FeatureFrame, Span]:
     """Candles and features of one symbol, computed beside the folder's other symbols or found in the workspace.
 
@@ -262,7 +263,7 @@ def _features(
     pipeline = FeaturePipeline(list(candles), settings.features, arrays, radar_cache=radar_cache)
     span = Span.all_of(candles[symbol])
     if forge is not None:
-        span = Span.of(candles[symbol], len(pipeline.schema.names), forge)
+        span = Span.of(candles[symbol], len(pipeline.schema.names), forge, kind)
     if span.left_out:
         candles = {
             name: held.between(span.first_ts, span.last_ts) for name, held in candles.items()

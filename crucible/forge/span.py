@@ -8,14 +8,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from crucible.market.candles import Candles
-from crucible.settings import FEWEST_CANDLES, ForgeSettings
+from crucible.settings import FEWEST_CANDLES, ForgeSettings, Kind
 
 BASE_BYTES = 700_000_000
 """What a forge run holds besides its rows: packages, compiled code, a population's registers."""
-FEATURE_BYTES = 20
-"""Of one feature of one row: as computed, as the interpreter reads it, and as a classifier reads it."""
-ROW_BYTES = 200
-"""Of one row besides its features: candles, labels, signals, equity."""
+FEATURE_BYTES: dict[Kind, int] = {"gp": 14, "boosted": 24}
+"""Of one feature of one row: as computed, as the interpreter reads it; for a classifier a copy and its ranks in every
+set of folds."""
+ROW_BYTES: dict[Kind, int] = {"gp": 300, "boosted": 900}
+"""Of one row besides its features: candles, signals, equity; for a classifier labels and probabilities of many fits."""
 GIGABYTE = 1_000_000_000
 
 
@@ -40,7 +41,7 @@ class Span:
     bound: str = ""
 
     @classmethod
-    def of(cls, candles: Candles, features: int, settings: ForgeSettings) -> Span:
+    def of(cls, candles: Candles, features: int, settings: ForgeSettings, kind: Kind) -> Span:
         """Take as many of the newest candles as the settings' bounds let in.
 
         Parameters
@@ -50,9 +51,11 @@ class Span:
         features : int
             Features of each candle.
         settings : ForgeSettings
+        kind : {"gp", "boosted"}
+            Of the slot that is forged.
         """
         given = len(candles)
-        within = candles_within(settings.memory_gb, features)
+        within = candles_within(settings.memory_gb, features, kind)
         bound = ""
         if given > min(within, settings.max_candles):
             bound = f"forge.max_candles = {settings.max_candles:,}"
@@ -98,7 +101,7 @@ left out: forge.max_candles = 2,000'
         return {**asdict(self), "left_out": self.left_out, "told": self.describe()}
 
 
-def candles_within(memory_gb: float, features: int) -> int:
+def candles_within(memory_gb: float, features: int, kind: Kind) -> int:
     """Count the candles of which a forge run stays within so much memory, and no fewer than one needs.
 
     Parameters
@@ -107,9 +110,10 @@ def candles_within(memory_gb: float, features: int) -> int:
         Gigabytes of resident memory at the peak.
     features : int
         Features of each candle.
+    kind : {"gp", "boosted"}
     """
     held = memory_gb * GIGABYTE - BASE_BYTES
-    return max(FEWEST_CANDLES, int(held // (FEATURE_BYTES * features + ROW_BYTES)))
+    return max(FEWEST_CANDLES, int(held // (FEATURE_BYTES[kind] * features + ROW_BYTES[kind])))
 
 
 def _moment(ts: int) -> str:

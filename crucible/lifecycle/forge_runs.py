@@ -177,7 +177,7 @@ def open_job(
     incumbents = incumbent_names(context.registry, context.settings.slots, slot.symbol)
     effective = context.registry.effective_trials(slot.name)
     features = len(context.pipeline().schema.names)
-    span = Span.of(newest, features, context.settings.forge).to_json()
+    span = Span.of(newest, features, context.settings.forge, slot.kind).to_json()
     until_ms = int(newest.close_ts[-1])
     return Job(slot.name, seed, until_ms, run, trials, incumbents, effective, span)
 

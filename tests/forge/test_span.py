@@ -18,20 +18,21 @@ from tests.support.markets import SMALL, forge_run_of, make_market
 
 def test_all_candles_are_used_by_default():
     candles, _ = make_market(rows=50_000)
-    span = Span.of(candles, 80, ForgeSettings())
+    span = Span.of(candles, 80, ForgeSettings(), "gp")
     assert (span.used, span.left_out, span.bound) == (50_000, 0, "")
     assert span.describe().startswith("all 50,000 candles, ")
 
 
-def test_two_years_of_minutes_fit_the_default_memory():
-    assert candles_within(ForgeSettings().memory_gb, 80) > 2 * 365 * 1_440
+@pytest.mark.parametrize("kind", ["gp", "boosted"])
+def test_two_years_of_minutes_fit_the_default_memory(kind):
+    assert candles_within(ForgeSettings().memory_gb, 80, kind) > 2 * 365 * 1_440
 
 
 def test_memory_leaves_out_the_oldest_and_says_so():
     candles, _ = make_market(rows=50_000)
     tight = ForgeSettings(memory_gb=1)
-    within = candles_within(1, 1_000)
-    span = Span.of(candles, 1_000, tight)
+    within = candles_within(1, 1_000, "gp")
+    span = Span.of(candles, 1_000, tight, "gp")
     assert span.used == within < 50_000
     assert span.first_ts == candles.ts[-within]
     assert (

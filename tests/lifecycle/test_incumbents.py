@@ -63,16 +63,13 @@ def test_the_living_earn_what_their_registered_strategies_do_on_the_same_candles
     slots = [Slot.parse(f"XUSDT-gp-{n}") for n in (3, 2, 1)] + [Slot.parse("YUSDT-gp-1")]
     names = incumbent_names(registry, slots, "XUSDT")
     assert names == ["XUSDT-gp-1/3", "XUSDT-gp-2/1", "XUSDT-gp-3/7"]
-    settings = SMALL.model_copy(update={"max_candles": 4_000})
-    incumbents, left_out = incumbents_of(registry, names, candles, frame, settings)
+    incumbents, left_out = incumbents_of(registry, names, candles, frame, SMALL)
     assert incumbents.names == ("XUSDT-gp-1/3",)
     assert "born with feature schema" in left_out["XUSDT-gp-2/1"]
     assert "no strategy file" in left_out["XUSDT-gp-3/7"]
-    test = backtest(
-        own.signals(frame), Market.of(candles, frame), own.exits, SMALL.costs, slice(2_000, None)
-    )
+    test = backtest(own.signals(frame), Market.of(candles, frame), own.exits, SMALL.costs)
     np.testing.assert_array_equal(incumbents.returns[:, 0], test.daily_returns)
-    assert incumbents.days.tolist() == [1, 2, 3, 4]
+    assert incumbents.days.tolist() == [0, 1, 2, 3, 4]
 
 
 def test_a_version_that_is_gone_ends_the_attempt_by_name():

@@ -19,6 +19,7 @@ from deap import base
 from crucible.features.frame import FeatureFrame
 from crucible.forge.backtest.engine import Accounts, Market
 from crucible.forge.backtest.population import Outcomes
+from crucible.forge.boosted.recent import Recent
 from crucible.forge.boosted.training import Fit, Fitted, Fitter
 from crucible.forge.candidates import Quality, Score, Variant, score_of, wanted_trades
 from crucible.forge.exits import moved_exits, nudge_exits, random_exits, timeouts_within
@@ -34,6 +35,8 @@ from crucible.vm.signals import Signals
 
 FIRST_FITS = 16
 NEW_FITS = 4
+KEPT_FITS = 48
+"""Fits whose probabilities are kept: more than a population has."""
 
 ROUNDS = (10, 20, 40, 80)
 LEARNING_RATES = (0.05, 0.1, 0.2)
@@ -126,8 +129,8 @@ class BoostedBreeder:
         self.wanted = wanted_trades(train_rows, days, settings)
         self._by_day = by_day
         self._novelty = novelty
-        self._fitted: dict[Fit, Fitted] = {}
-        self._later: dict[Fit, Floats] = {}
+        self._fitted: Recent[Fit, Fitted] = Recent(KEPT_FITS)
+        self._later: Recent[Fit, Floats] = Recent(KEPT_FITS)
 
     def newcomers(self, population: int, generation: int) -> int:
         """Return a third of the population; the whole at first."""
@@ -259,9 +262,7 @@ class BoostedBreeder:
     # --- fitting ---------------------------------------------------------------------------------
 
     def _fit(self, fit: Fit) -> Fitted:
-        if fit not in self._fitted:
-            self._fitted[fit] = self._fitter.fit(fit)
-        return self._fitted[fit]
+        return self._fitted.get(fit, self._fitter.fit)
 
     def _signals(
         self,
@@ -277,10 +278,8 @@ class BoostedBreeder:
 
     def _predicted(self, fit: Fit) -> Floats:
         """Return what the final model says of the rows after training, once it is asked for."""
-        if fit not in self._later:
-            after = self._values[self._windows.train.stop :]
-            self._later[fit] = self._fit(fit).model.predict(after)
-        return self._later[fit]
+        after = self._values[self._windows.train.stop :]
+        return self._later.get(fit, lambda fit: self._fit(fit).model.predict(after))
 
     # --- variation -------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from crucible.forge.backtest.engine import Market
 from crucible.forge.boosted.calibration import Calibration, calibrate
 from crucible.forge.boosted.labels import Labels, label, uniqueness
+from crucible.forge.boosted.recent import Recent
 from crucible.forge.boosted.screening import Terrain, chances, screen
 from crucible.market.candles import Floats, Integers
 from crucible.settings import Costs
@@ -32,6 +33,7 @@ from crucible.strategies.forest_text import parse_forest
 from crucible.vm.signals import Signals
 
 FOLDS = 4
+KEPT_LABELS = 24
 MOST_ROWS = 24_000
 """Rows that a model is fitted on: labels a few candles apart are of the same trade, and more of them
 cost time without telling more."""
@@ -194,15 +196,15 @@ class Fitter:
         self._seed = seed
         parts = np.array_split(np.arange(train.start, train.stop), FOLDS)
         self.folds = tuple(slice(int(part[0]), int(part[-1]) + 1) for part in parts)
-        self._labels: dict[Exits, Labels] = {}
+        self._labels: Recent[Exits, Labels] = Recent(KEPT_LABELS)
         self._terrains: dict[tuple[int, ...], Terrain] = {}
         self._orders: dict[tuple[Exits, tuple[int, ...]], Integers] = {}
 
     def labels(self, barriers: Exits) -> Labels:
         """Labels of the training window."""
-        if barriers not in self._labels:
-            self._labels[barriers] = label(self._market, barriers, self._costs, self._train)
-        return self._labels[barriers]
+        return self._labels.get(
+            barriers, lambda exits: label(self._market, exits, self._costs, self._train)
+        )
 
     def outside(self, labels: Labels, held: Sequence[int]) -> Mask:
         """Rows that a model may see when folds are held out.

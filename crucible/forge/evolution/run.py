@@ -118,7 +118,7 @@ class ForgeRun:
         prior_effective: float | None = None,
         span: Span | None = None,
     ) -> None:
-        self.span = span or Span.of(candles, len(frame.schema.names), settings)
+        self.span = span or Span.of(candles, len(frame.schema.names), settings, slot.kind)
         newest = slice(-self.span.used, None)
         candles = candles[newest]
         frame = replace(frame, ts=frame.ts[newest], values=frame.values[newest])

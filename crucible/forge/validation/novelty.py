@@ -10,7 +10,6 @@ import numpy as np
 
 from crucible.features.frame import FeatureFrame
 from crucible.forge.backtest.engine import ForgeError, Market, backtest
-from crucible.forge.span import Span
 from crucible.market.candles import Candles, Floats, Integers
 from crucible.market.funding import Funding, charged
 from crucible.settings import ForgeSettings
@@ -80,14 +79,14 @@ def earned(
     settings: ForgeSettings,
     funding: Funding | None = None,
 ) -> Incumbents:
-    """Backtest strategies on the candles that a forge run with these settings looks at.
+    """Backtest strategies on the candles that a forge run uses.
 
     Parameters
     ----------
     strategies : mapping of str to Strategy
         By the name of the agent; of the frame's schema.
     candles : Candles
-        n candles; those that a forge run uses are traded, those before only feed lookbacks.
+        n candles: those that a forge run uses.
     frame : FeatureFrame
         Features of the same n candles.
     settings : ForgeSettings
@@ -100,12 +99,11 @@ def earned(
         If candles and features do not match.
     """
     market = Market.of(candles, frame, charged(funding, candles.ts))
-    newest = slice(-Span.of(candles, len(frame.schema.names), settings).used, None)
-    days = np.unique(market.day[newest])
+    days = np.unique(market.day)
     returns = np.empty((len(days), len(strategies)))
     for column, strategy in enumerate(strategies.values()):
         signals = strategy.signals(frame)
-        test = backtest(signals, market, strategy.exits, settings.costs, newest)
+        test = backtest(signals, market, strategy.exits, settings.costs)
         returns[:, column] = test.daily_returns
     return Incumbents(tuple(strategies), days, returns)
 
