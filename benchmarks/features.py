@@ -1,4 +1,4 @@
-"""Features: what a live minute and its radar cost, and the radar's shapes against giotto-ph.
+"""Features: what a live minute, its radar and a year of history cost; the radar's shapes against giotto-ph.
 
 `make bench-features` runs it. No data and no peer needs to be installed: the markets are simulated
 and giotto-ph, which works out larger clouds, comes with the product.
@@ -6,15 +6,24 @@ and giotto-ph, which works out larger clouds, comes with the product.
 
 from __future__ import annotations
 
+import hashlib
+import os
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from benchmarks._harness import Benchmark, BenchmarkError, Row, alternate, ratio_row
+from crucible.features.history import features_of
 from crucible.features.pipeline import FeaturePipeline
+from crucible.features.store import GB, FeatureStore
 from crucible.features.topology.rips import (
     Diagrams,
     Singles,
@@ -22,13 +31,14 @@ from crucible.features.topology.rips import (
     giotto_diagrams,
     small_diagrams,
 )
-from crucible.market.candles import Candle
+from crucible.market.candles import Candle, read_folder, write_candles
 from crucible.market.simulator import simulate
 from crucible.settings import MINUTE_MS, FeatureSettings
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT")
 WARM = 3 * 1_440
 LIVE = 600
+YEAR = 365 * 1_440
 CLOUDS = 200
 
 
@@ -37,6 +47,7 @@ def main() -> None:
     with Benchmark("features") as bench:
         shapes(bench)
         minutes(bench)
+        year(bench)
 
 
 def shapes(bench: Benchmark) -> None:
@@ -116,6 +127,74 @@ def minutes(bench: Benchmark) -> None:
     rate = WARM * len(SYMBOLS) / warmed
     note = f"rows of {len(SYMBOLS)} symbols over {WARM} minutes in one call, compiling included"
     bench.add(Row("history_rows_per_second", rate, "1/s", "higher", None, note=note))
+
+
+@dataclass(frozen=True, slots=True)
+class Year:
+    """What it took to have the features of a year."""
+
+    seconds: float
+    memory_mb: float
+    digest: str
+
+
+def year(bench: Benchmark) -> None:
+    """Seconds and memory of a year of four symbols: computed in one thread, on all cores, and found."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        for symbol, own in simulate(list(SYMBOLS), YEAR, seed=1).items():
+            write_candles(own, folder / f"{symbol}-1m.parquet")
+        alone = in_a_process(folder, None, 1)
+        first = in_a_process(folder, folder / "kept", None)
+        second = in_a_process(folder, folder / "kept", None)
+    if not alone.digest == first.digest == second.digest:
+        message = "the features of the year are not the same each time"
+        raise BenchmarkError(message)
+    what = f"{YEAR} minutes of {len(SYMBOLS)} symbols, compiled before, in a process of its own; one run"
+    cores = os.cpu_count() or 1
+    one, kept = "the same in one thread", "the first call"
+    for row in (
+        Row(
+            "history_year_s", first.seconds, "s", "lower", None, one, first.seconds, alone.seconds,
+            note=f"{what}; threads and processes on {cores} cores, the outcome kept on the disk",
+        ),
+        Row(
+            "history_year_kept_s", second.seconds, "s", "lower", None, kept, second.seconds,
+            first.seconds, note=f"{what}; found, every byte checked, mapped",
+        ),
+        Row(
+            "history_year_memory_mb", first.memory_mb, "MB", "lower", None, one, first.memory_mb,
+            alone.memory_mb, note=f"{what}; VmHWM with the mapped files, radar's processes left out",
+        ),
+        Row(
+            "history_year_kept_memory_mb", second.memory_mb, "MB", "lower", None, kept,
+            second.memory_mb, first.memory_mb, note=f"{what}; VmHWM with the mapped files",
+        ),
+    ):  # fmt: skip
+        bench.add(row)
+
+
+def in_a_process(folder: Path, kept: Path | None, count: int | None) -> Year:
+    """Have the features of a folder of candles in a new process, whose memory nothing else has used."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(have, folder, kept, count).result()
+
+
+def have(folder: Path, kept: Path | None, count: int | None) -> Year:
+    """Take the time of `features_of`, everything compiled before."""
+    candles = read_folder(folder)
+    pipeline = FeaturePipeline(list(candles), FeatureSettings())
+    pipeline.batch({symbol: own[:3_000] for symbol, own in candles.items()})
+    store = None if kept is None else FeatureStore(kept, 100 * GB)
+    started = time.perf_counter()
+    frames = features_of(pipeline, candles, store=store, count=count)
+    seconds = time.perf_counter() - started
+    status = Path("/proc/self/status").read_text()
+    peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    digest = hashlib.sha256()
+    for frame in frames.values():
+        digest.update(frame.values)
+    return Year(seconds, int(peak.split()[1]) / 1_024, digest.hexdigest())
 
 
 if __name__ == "__main__":

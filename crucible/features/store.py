@@ -33,6 +33,7 @@ from crucible.files import PART, make_folder
 from crucible.locks import HeldError, held
 from crucible.market.candles import Candles
 from crucible.settings import Settings
+from crucible.symbols import is_symbol
 
 logger = logging.getLogger(__name__)
 
@@ -202,10 +203,14 @@ class Entry:
         Raises
         ------
         StoreError
-            If they are more than the store may hold.
+            If they are more than the store may hold, or a symbol would be no name of a file.
         HeldError, OSError
             If there is no room for them.
         """
+        foreign = [name for name in rows if not is_symbol(name)]
+        if foreign:
+            message = f"{foreign[0]!r} is no symbol and names no file; keep no features of it"
+            raise StoreError(message)
         part = self.store.folder / f".{self.key}.{os.getpid()}.{next(_numbers)}{PART}"
         try:
             with held(self.store.folder / f"room{LOCK}", ROOM_S):

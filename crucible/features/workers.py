@@ -104,6 +104,8 @@ class Workers:
         grid : Grid
         minutes : ndarray of int64, shape (e,)
         """
+        if self._threads is None and self._report is None:
+            return [(minutes, radar.evaluate(grid, minutes))]
         parts = _parts(minutes, DAYS)
         if self._threads is None or len(minutes) < 2 * WORTH:
             return self._alone(radar, grid, parts)

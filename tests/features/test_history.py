@@ -356,6 +356,15 @@ def test_what_another_process_works_on_stays(market, kept, caplog) -> None:
     assert entries(kept) == [entry]
 
 
+def test_a_name_that_is_no_symbol_writes_no_file(market, kept, caplog) -> None:
+    own = market["BTCUSDT"][:200]
+    with caplog.at_level(logging.WARNING):
+        frames = features_of(FeaturePipeline(["../x"], SMALL), {"../x": own}, store=kept)
+    assert len(frames["../x"]) == 200
+    assert "'../x' is no symbol" in caplog.text
+    assert not list(kept.folder.parent.rglob("*.npy"))
+
+
 @pytest.mark.parametrize("fault", ["folder", "room", "rename"])
 def test_a_folder_that_takes_nothing_costs_time_and_no_value(
     market, arrays, expected, kept, caplog, monkeypatch, fault: str

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from crucible.features.mtfa import process_and_align_mtfa
 from crucible.features.rings import FIELDS, NONE, push, ring_length
+from crucible.features.technical import technical_steps
 from crucible.market.candles import Candles, Floats, Integers
 from crucible.market.timeframes import PREFIXES, WINDOW, minutes_until_known
 from crucible.testing.candles import candles
@@ -45,6 +46,12 @@ def test_a_minute_is_shown_exactly_the_higher_candles_that_have_closed(
             assert np.isclose(folded[4, back], one.volume, rtol=1e-12)
             if back == 0:
                 assert index[row] == held[0]
+
+
+def test_the_compiled_step_calls_this_function_and_no_other() -> None:
+    step = technical_steps.py_func
+    assert "process_and_align_mtfa" in step.__code__.co_names
+    assert step.__globals__["process_and_align_mtfa"] is process_and_align_mtfa
 
 
 @pytest.mark.parametrize("length", PREFIXES)
