@@ -288,7 +288,7 @@ def backtest(
     from crucible.operations.tables import figures_table
 
     title = f"{done['strategy']['symbol']} {done['strategy']['kind']}: {len(done['fills'])} fills"
-    title += f"; {done['candles']['told']}; funding {done['funding']}"
+    title += f"; {done['candles']['description']}; funding {done['funding']}"
     console = open_console()
     console.print(figures_table(title, done["summary"]))
     figures = {name: value for name, value in done["sized"].items() if name != "trades"}

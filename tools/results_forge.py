@@ -202,9 +202,9 @@ def judged(folder: Path) -> dict[str, Any]:
     champion = (folder / CHAMPION).exists()
     document = json.loads((folder / (CHAMPION if champion else REFUSAL)).read_text("utf-8"))
     lineage = document["lineage"]
-    told = lineage.pop("span")["told"]
+    described = lineage.pop("span")["description"]
     failed = [gate["name"] for gate in lineage["gates"] if not gate["passed"]]
-    return {**lineage, "span_told": told, "refused_by": failed[0] if failed else None}
+    return {**lineage, "span_described": described, "refused_by": failed[0] if failed else None}
 
 
 def hold_figures(curve: Curve | None, window: WindowReport) -> dict[str, float | None]:
@@ -244,8 +244,8 @@ def rows_of(curve: Curve, window: WindowReport) -> tuple[int, np.ndarray]:
 
 def days_of(span: Path) -> float:
     """Days from the first candle of a span's folder to its last."""
-    told = describe(span)
-    return float(told["last_ts"] - told["first_ts"]) / DAY_MS
+    described = describe(span)
+    return float(described["last_ts"] - described["first_ts"]) / DAY_MS
 
 
 def describe(span: Path) -> dict[str, Any]:

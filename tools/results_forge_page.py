@@ -281,7 +281,7 @@ def _candidate(number: int, row: dict[str, Any]) -> list[str]:
     facts = (
         f"{_verdict(row).capitalize()}; {len(row['gates']) - len(failed)} of {len(row['gates'])} gates "
         f"passed. {row['trials']:,} trials, as {row['effective_trials']:,.0f} independent ones. Used "
-        f"{row['span_told']}. Data `{row['data_hash'][:HASH_DIGITS]}`, features "
+        f"{row['span_described']}. Data `{row['data_hash'][:HASH_DIGITS]}`, features "
         f"`{row['feature_schema'][:HASH_DIGITS]}`."
     )
     heading = f"### {number}. {row['slot']} on {row['span']}"

@@ -127,8 +127,8 @@ class Breeder(Protocol):
     """
 
     finalists: int
-    chance: NullMaximum
-    """Told of everything that the breeder compares and evaluates on the training window."""
+    null_maximum: NullMaximum
+    """Observes everything that the breeder compares and evaluates on the training window."""
     wanted: float
     """Trades in the training window below which a candidate is not judged."""
 

@@ -98,7 +98,7 @@ left out: forge.max_candles = 2,000'
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able, with the line that tells it."""
-        return {**asdict(self), "left_out": self.left_out, "told": self.describe()}
+        return {**asdict(self), "left_out": self.left_out, "description": self.describe()}
 
 
 def candles_within(memory_gb: float, features: int, kind: Kind) -> int:

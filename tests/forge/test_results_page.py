@@ -154,7 +154,7 @@ def test_the_summary_counts_the_files(text, files):
     for _, document in files.values():
         lineage = document["lineage"]
         assert f"{lineage['trials']:,} trials, as {lineage['effective_trials']:,.0f} " in text
-        assert f"Used {lineage['span']['told']}." in text
+        assert f"Used {lineage['span']['description']}." in text
         assert lineage["data_hash"][:16] in text
         assert f"`{lineage['code_revision']}`" in text
     assert f"Funding: not charged, no rates are known ({len(files)} forge runs);" in text

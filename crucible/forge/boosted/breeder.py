@@ -83,7 +83,7 @@ class BoostedBreeder:
     windows : Windows
     limits : Limits
     settings : ForgeSettings
-    chance : NullMaximum
+    null_maximum : NullMaximum
         Of the training window's days.
     seed : int
         LightGBM's.
@@ -103,7 +103,7 @@ class BoostedBreeder:
         windows: Windows,
         limits: Limits,
         settings: ForgeSettings,
-        chance: NullMaximum,
+        null_maximum: NullMaximum,
         seed: int,
         *,
         by_day: bool,
@@ -123,7 +123,7 @@ class BoostedBreeder:
             seed,
         )
         self._settings = settings
-        self.chance = chance
+        self.null_maximum = null_maximum
         train_rows = windows.train.stop - windows.train.start
         days = len(np.unique(market.day[windows.train]))
         self.wanted = wanted_trades(train_rows, days, settings)
@@ -195,7 +195,7 @@ class BoostedBreeder:
             )
             for index, trial in enumerate(candidates)
         ]
-        self.chance.look(outcomes.daily[[score.judged for score in scores]])
+        self.null_maximum.observe(outcomes.daily[[score.judged for score in scores]])
         return scores
 
     def outcomes(self, candidates: list[Trial], rows: slice) -> Outcomes:

@@ -43,7 +43,7 @@ class ForgeState:
         Candidates evaluated in this forge run; those before it are counted apart.
     table : list of dict
         One row for each generation.
-    chance : list of float
+    null_maxima : list of float
         See `NullMaximum.state`.
     """
 
@@ -54,7 +54,7 @@ class ForgeState:
     python_random: list[Any]
     trials: int
     table: list[dict[str, Any]] = field(default_factory=list)
-    chance: list[float] = field(default_factory=list)
+    null_maxima: list[float] = field(default_factory=list)
 
     def save(self, path: Path) -> None:
         """Write the state; the file is the old one or the new one, never half of one."""

@@ -137,7 +137,7 @@ class ForgeRun:
         self.incumbents = incumbents
         whole = train_days < self.market.day[self.windows.train.stop]
         self.novelty = Novelty(incumbents, train_days, int(whole.sum()))
-        self._chance = NullMaximum(seed, len(train_days))
+        self._null_maximum = NullMaximum(seed, len(train_days))
         self.data_hash = candles.data_hash()
         self.identity = self._identity()
         self._breeder = self._make_breeder()
@@ -158,7 +158,9 @@ class ForgeRun:
 
         Of a training window of few days they are not told apart: all of them count.
         """
-        found = effective_trials(state.chance, self._chance.days) if self.by_day else None
+        found = (
+            effective_trials(state.null_maxima, self._null_maximum.days) if self.by_day else None
+        )
         own = state.trials if found is None else min(found, state.trials)
         return self.prior_effective + own
 
@@ -230,7 +232,7 @@ class ForgeRun:
         """
         both = replace(state, seen=dict(state.seen), table=list(state.table[:-1]))
         # Islands share their signs: what any of them looked at could have been chosen.
-        both.chance = merged([each.chance for each in (state, *others)])
+        both.null_maxima = merged([each.null_maxima for each in (state, *others)])
         field = []
         for held in (state, *others):
             self._require_ours(held)
@@ -418,7 +420,7 @@ class ForgeRun:
                 self.windows,
                 limits,
                 self.settings,
-                self._chance,
+                self._null_maximum,
                 self.seed,
                 by_day=self.by_day,
                 novelty=self.novelty,
@@ -430,7 +432,7 @@ class ForgeRun:
             self.windows,
             limits,
             self.settings,
-            self._chance,
+            self._null_maximum,
             by_day=self.by_day,
             novelty=self.novelty,
         )
@@ -467,8 +469,8 @@ class ForgeRun:
         """Lend the breeders and DEAP the state's generator, and go on from what the state has looked at."""
         generator = random.Random()
         generator.setstate(restore_random(state.python_random))
-        self._chance.restore(state.chance)
+        self._null_maximum.restore(state.null_maxima)
         with drawing_from(generator):
             yield
-        state.chance = self._chance.state()
+        state.null_maxima = self._null_maximum.state()
         state.python_random = random_state(generator.getstate())

@@ -56,7 +56,7 @@ class ProgramBreeder:
     windows : Windows
     limits : Limits
     settings : ForgeSettings
-    chance : NullMaximum
+    null_maximum : NullMaximum
         Of the training window's days.
     by_day : bool
         Whether a trial's Sharpe ratio is of days or of trades.
@@ -79,7 +79,7 @@ class ProgramBreeder:
         windows: Windows,
         limits: Limits,
         settings: ForgeSettings,
-        chance: NullMaximum,
+        null_maximum: NullMaximum,
         *,
         by_day: bool,
         novelty: Novelty | None = None,
@@ -100,7 +100,7 @@ class ProgramBreeder:
         self._table = FeatureTable(frame)
         self._thresholds = thresholds
         self._box = toolbox(thresholds, limits.timeout)
-        self.chance = chance
+        self.null_maximum = null_maximum
         days, self._days = np.unique(market.day[windows.train], return_inverse=True)
         train_rows = windows.train.stop - windows.train.start
         self.wanted = wanted_trades(train_rows, len(days), settings)
@@ -191,7 +191,7 @@ class ProgramBreeder:
             )
             for index, genome in enumerate(candidates)
         ]
-        self.chance.look(outcomes.daily[[score.judged for score in scores]])
+        self.null_maximum.observe(outcomes.daily[[score.judged for score in scores]])
         return scores
 
     def outcomes(self, candidates: list[Genome], rows: slice) -> Outcomes:
@@ -268,7 +268,7 @@ class ProgramBreeder:
             tuple(h for h in HORIZONS if h <= self._limits.timeout) or HORIZONS[:1],
         )
         charge = 2 * (costs.fee + costs.slippage)
-        findings, looked = study(studied, charge, most, math.ceil(self.wanted), self.chance)
+        findings, looked = study(studied, charge, most, math.ceil(self.wanted), self.null_maximum)
         return self._box.findings(findings), looked
 
     def _narrowed(self, parent: Genome) -> tuple[Genome | None, int]:
@@ -288,7 +288,7 @@ class ProgramBreeder:
             trades.net_return,
             math.ceil(self.wanted),
             self._days[rows - self._train.start],
-            self.chance,
+            self.null_maximum,
         )
         looked = trial_count(len(TERMS) * count)
         if found is None:

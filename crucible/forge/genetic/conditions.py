@@ -43,7 +43,7 @@ def best_condition(
     returns: Floats,
     fewest: int,
     days: Integers | None = None,
-    chance: NullMaximum | None = None,
+    null_maximum: NullMaximum | None = None,
 ) -> Condition | None:
     """Return the condition under which the mean return is most standard errors above zero.
 
@@ -58,8 +58,8 @@ def best_condition(
         Trades that a condition must leave, at least three.
     days : ndarray of int64, shape (trades,), optional
         Day of the training window of each trade, from 0.
-    chance : NullMaximum, optional
-        Told of every condition that is compared.
+    null_maximum : NullMaximum, optional
+        Observes every condition that is compared.
 
     Returns
     -------
@@ -90,6 +90,6 @@ def best_condition(
                 if t_statistic > most:
                     most = t_statistic
                     best = Condition(column, above, float(threshold), t_statistic)
-    if chance is not None:
-        chance.look_at_groups(compared)
+    if null_maximum is not None:
+        null_maximum.observe_groups(compared)
     return best

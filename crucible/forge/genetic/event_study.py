@@ -98,7 +98,7 @@ class Studied:
 
 
 def study(
-    studied: Studied, charge: float, most: int, fewest: int, chance: NullMaximum | None = None
+    studied: Studied, charge: float, most: int, fewest: int, null_maximum: NullMaximum | None = None
 ) -> tuple[list[Finding], int]:
     """Find the events after which prices rose most beyond the usual, each with its best condition.
 
@@ -111,8 +111,8 @@ def study(
         How many findings at most, no two of the same feature.
     fewest : int
         Events that a condition must leave.
-    chance : NullMaximum, optional
-        Told of every event and condition that is compared.
+    null_maximum : NullMaximum, optional
+        Observes every event and condition that is compared.
 
     Returns
     -------
@@ -122,10 +122,10 @@ def study(
         Events and conditions that were compared.
     """
     returns = [returns_after(studied.opens, horizon) for horizon in studied.horizons]
-    events, looked = _events(studied, returns, chance)
+    events, looked = _events(studied, returns, null_maximum)
     findings = []
     for event in events[:most]:
-        findings.append(_narrowed(event, studied, returns, charge, fewest, chance))
+        findings.append(_narrowed(event, studied, returns, charge, fewest, null_maximum))
         looked += trial_count(len(TERMS) * len(studied.columns)) * len(studied.horizons)
     return findings, looked
 
@@ -155,7 +155,7 @@ def _narrowed(
     returns: Sequence[Floats],
     charge: float,
     fewest: int,
-    chance: NullMaximum | None,
+    null_maximum: NullMaximum | None,
 ) -> Finding:
     """Return an event with the best condition over all horizons, and the horizon where it is best."""
     best = Finding(event, None)
@@ -168,7 +168,7 @@ def _narrowed(
             earned[rows] - charge,
             fewest,
             studied.days[rows],
-            chance,
+            null_maximum,
         )
         if condition is None:
             continue
@@ -178,7 +178,7 @@ def _narrowed(
 
 
 def _events(
-    studied: Studied, returns: Sequence[Floats], chance: NullMaximum | None
+    studied: Studied, returns: Sequence[Floats], null_maximum: NullMaximum | None
 ) -> tuple[list[Event], int]:
     """Return the strongest event of each feature, strongest first, and the looks."""
     if not studied.horizons or len(studied.opens) <= studied.horizons[-1] + 1:
@@ -203,8 +203,8 @@ def _events(
                     best = Event(number, above, float(threshold), horizon, t_statistic)
         if best is not None:
             found.append(best)
-        if chance is not None:
-            chance.look_at_groups(compared)
+        if null_maximum is not None:
+            null_maximum.observe_groups(compared)
     return sorted(found, key=lambda event: -event.t_statistic), looked
 
 

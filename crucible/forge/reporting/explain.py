@@ -253,7 +253,7 @@ def _origin(judged: Mapping[str, Any]) -> dict[str, str]:
     """Give what a forge run depended on, down to its seed."""
     return {
         "data hash": str(judged.get("data_hash", UNKNOWN)),
-        "candles": str((judged.get("span") or {}).get("told", UNKNOWN)),
+        "candles": str((judged.get("span") or {}).get("description", UNKNOWN)),
         "funding": str(judged.get("funding", UNKNOWN)),
         "feature schema": str(judged.get("feature_schema", UNKNOWN)),
         "code revision": str(judged.get("code_revision", UNKNOWN)),

@@ -52,7 +52,7 @@ class NullMaximum:
         )
         self.largest = np.full(DRAWS, -np.inf)
 
-    def look(self, returns: Floats) -> None:
+    def observe(self, returns: Floats) -> None:
         """Heed what was looked at.
 
         Parameters
@@ -67,11 +67,11 @@ class NullMaximum:
             scaled = (returns[shown] / scale[shown, None]).astype(np.float32)
             self.largest = np.maximum(self.largest, (scaled @ self._signs).max(axis=0))
 
-    def look_at_groups(self, rows: Sequence[tuple[Integers, Floats]]) -> None:
+    def observe_groups(self, rows: Sequence[tuple[Integers, Floats]]) -> None:
         """Heed comparisons, each given as the days of its observations and their values."""
         if rows:
             sums = [np.bincount(day, value, minlength=self.days) for day, value in rows]
-            self.look(np.array(sums))
+            self.observe(np.array(sums))
 
     def restore(self, largest: Sequence[float]) -> None:
         """Go on from an earlier state; an empty one is the beginning."""

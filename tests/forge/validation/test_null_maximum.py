@@ -12,9 +12,9 @@ DAYS = 260
 
 
 def worth(returns: np.ndarray, seed: int = 1) -> float:
-    chance = NullMaximum(seed, returns.shape[1])
-    chance.look(returns)
-    found = effective_trials(chance.state(), returns.shape[1])
+    null_maximum = NullMaximum(seed, returns.shape[1])
+    null_maximum.observe(returns)
+    found = effective_trials(null_maximum.state(), returns.shape[1])
     assert found is not None
     return found
 
@@ -58,16 +58,16 @@ def test_what_is_looked_at_in_parts_counts_as_what_is_looked_at_at_once():
     field = noise(300)
     parts = NullMaximum(1, DAYS)
     for part in np.array_split(field, 7):
-        parts.look(part)
+        parts.observe(part)
     resumed = NullMaximum(1, DAYS)
-    resumed.look(field[:100])
+    resumed.observe(field[:100])
     again = NullMaximum(1, DAYS)
     again.restore(resumed.state())
-    again.look(field[100:])
+    again.observe(field[100:])
     assert parts.state() == again.state()
     others = [NullMaximum(1, DAYS), NullMaximum(1, DAYS)]
-    others[0].look(field[:150])
-    others[1].look(field[150:])
+    others[0].observe(field[:150])
+    others[1].observe(field[150:])
     assert merged([other.state() for other in others]) == parts.state()
 
 
@@ -75,7 +75,7 @@ def test_comparisons_are_heeded_by_the_days_of_what_they_compare():
     generator = np.random.default_rng(3)
     groups = [(generator.integers(0, DAYS, 50), generator.normal(size=50)) for _ in range(80)]
     grouped = NullMaximum(1, DAYS)
-    grouped.look_at_groups(groups)
+    grouped.observe_groups(groups)
     by_day = np.zeros((80, DAYS))
     for row, (days, values) in enumerate(groups):
         np.add.at(by_day[row], days, values)
@@ -83,8 +83,8 @@ def test_comparisons_are_heeded_by_the_days_of_what_they_compare():
 
 
 def test_nothing_looked_at_is_no_count():
-    chance = NullMaximum(1, DAYS)
-    chance.look(np.zeros((5, DAYS)))
-    assert chance.state() == []
+    null_maximum = NullMaximum(1, DAYS)
+    null_maximum.observe(np.zeros((5, DAYS)))
+    assert null_maximum.state() == []
     assert effective_trials([], DAYS) is None
     assert merged([[], []]) == []
