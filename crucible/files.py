@@ -154,7 +154,7 @@ def make_folder(path: Path, *, mode: int = 0o777) -> None:
         raise _reported(error, path) from error
 
 
-def move_folder(source: Path, target: Path) -> None:
+def move_folder(source: Path, target: Path, *, lasting: bool = True) -> None:
     """Give a finished folder its name, with everything in it on the disk first.
 
     Parameters
@@ -163,6 +163,8 @@ def move_folder(source: Path, target: Path) -> None:
         Beside `target`; whoever looks for `target` sees no part of it before the end.
     target : Path
         Not there yet.
+    lasting : bool
+        Whether it must outlast the machine's going down; what can be made again need not.
 
     Raises
     ------
@@ -170,12 +172,14 @@ def move_folder(source: Path, target: Path) -> None:
         Naming the folder, what the system says and the next step.
     """
     try:
-        for folder, _, names in os.walk(source, topdown=False):
-            for name in names:
-                _sync(Path(folder) / name)
-            _sync_folder(Path(folder))
+        if lasting:
+            for folder, _, names in os.walk(source, topdown=False):
+                for name in names:
+                    _sync(Path(folder) / name)
+                _sync_folder(Path(folder))
         source.rename(target)
-        _sync_folder(target.parent)
+        if lasting:
+            _sync_folder(target.parent)
     except OSError as error:
         raise _reported(error, target) from error
 

@@ -29,7 +29,7 @@ import numpy as np
 import crucible
 from crucible.errors import CrucibleError
 from crucible.features.frame import FeatureSchema, Matrix
-from crucible.files import PART, make_folder
+from crucible.files import PART, make_folder, move_folder, write_text
 from crucible.locks import HeldError, held
 from crucible.market.candles import Candles
 from crucible.settings import Settings
@@ -272,8 +272,8 @@ class Unfinished:
             text = json.dumps(
                 {"format": FORMAT, "key": self.entry.key, "checksums": checksums}, indent=1
             )
-            (self.part / ENTRY).write_text(text + "\n")
-            self.part.rename(self.entry.path)
+            write_text(self.part / ENTRY, text + "\n")
+            move_folder(self.part, self.entry.path, lasting=False)
             return {name: _mapped(self.entry.path / f"{name}.npy") for name in self.arrays}
         except OSError as error:
             logger.warning("%s: these features are not kept: %s", self.entry.path, error)

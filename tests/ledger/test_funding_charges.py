@@ -12,6 +12,7 @@ from crucible.lifecycle.judgement import judge_all, settlements
 from crucible.market.exchange import ExchangeError
 from crucible.market.funding import Funding, write_funding
 from crucible.market.lake import Lake
+from crucible.registry.version import Version
 from crucible.settings import Settings
 from tests.support.contexts import context_of
 from tests.support.factories import agent_row, fill, fill_event
@@ -36,7 +37,7 @@ class OneSeat:
         self.alias = alias
 
     def version(self, slot, version):
-        return (slot, version)
+        return Version(slot, version, "run", {})
 
     def aliases(self, slot):
         return {self.alias: "1"}

@@ -64,6 +64,6 @@ def test_rows_after_training_are_foretold_only_when_asked_for(forged):
     forge_run, trial = forged
     breeder = forging_with_a_rule()._breeder
     breeder.outcomes([trial], forge_run.windows.train)
-    assert not breeder._later
+    assert not breeder._later._held
     breeder.outcomes([trial], forge_run.windows.validation)
-    assert list(breeder._later) == [trial.fit]
+    assert list(breeder._later._held) == [trial.fit]

@@ -23,6 +23,7 @@ def test_every_term_holds_where_the_program_that_compares_it_buys():
     values = np.random.default_rng(1).normal(size=(ROWS, 2)).astype(np.float32).astype(np.float64)
     values[50, 1] = np.nan
     rows = np.arange(ROWS)
+    frame = frame_of(values)
     held = terms_at(values, rows, [0, 1])
     assert held.shape == (ROWS, 2 * len(TERMS))
     for column in range(held.shape[1]):
@@ -31,8 +32,10 @@ def test_every_term_holds_where_the_program_that_compares_it_buys():
         compared = name if term == NOW else [term, name, RECENT]
         for word, holds in (("gt", held[:, column] > 0.25), ("lt", held[:, column] < 0.25)):
             program = parse_program(["trade", [word, compared, 0.25], ["lt", "a", -99.0]])
-            strategy = GpStrategy("XUSDT-gp-1", "XUSDT", "", program, Exits(0.1, 0.1, 10))
-            bought = strategy.signals(frame_of(values)) == 1
+            strategy = GpStrategy(
+                "XUSDT-gp-1", "XUSDT", frame.schema.hash, program, Exits(0.1, 0.1, 10)
+            )
+            bought = strategy.signals(frame) == 1
             warm = slice(strategy.warmup, None)
             np.testing.assert_array_equal(
                 bought[warm], holds[warm], err_msg=f"{word} {term} {name}"
