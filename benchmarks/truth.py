@@ -55,8 +55,8 @@ FIRST_SEED = 1_000
 # two conditions at once and is found only where it is stronger than the others.
 EDGES = {"reversion": 0.0030, "leader": 0.0045, "flow": 0.0035, "breakout": 0.0060, "hour": 0.0045}
 # Slow rules: some 0.3 trades a day held for two days. Free rules: an annual Sharpe ratio of about 20 after costs.
-EDGES |= {"day_reversion": 0.034, "day_breakout": 0.034, "quiet_volume": 0.034}
-EDGES |= {"odd_sum": 0.0054, "median_ratio": 0.0070, "two_steps": 0.0098}
+EDGES |= {"day_reversion": 0.040, "day_breakout": 0.040, "quiet_volume": 0.044}
+EDGES |= {"odd_sum": 0.0054, "median_ratio": 0.0085, "two_steps": 0.0105}
 PLANTED_RULES = ("reversion", "leader", "flow")
 
 
