@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from crucible.forge.genetic import breeder as breeding
-from crucible.forge.genetic.conditions import best_condition, trial_count
+from crucible.forge.genetic.conditions import LEVELS, best_condition, trial_count
+from crucible.forge.validation.null_maximum import NullMaximum
 from tests.support.markets import forge_run_of
 
 
@@ -23,6 +27,47 @@ def test_a_condition_leaves_enough_trades():
     kept = values[:, 0] > found.threshold if found.above else values[:, 0] < found.threshold
     assert kept.sum() >= 20
     assert best_condition(values, returns, 41) is None
+
+
+def plain(values, returns, fewest):
+    """Every condition compared, as its definition says."""
+    found = []
+    for column in range(values.shape[1]):
+        held = values[:, column]
+        known = np.isfinite(held)
+        if known.sum() < fewest:
+            continue
+        for threshold in np.quantile(held[known], LEVELS):
+            for above in (True, False):
+                left = known & ((held > threshold) if above else (held < threshold))
+                if left.sum() >= fewest:
+                    kept = returns[left]
+                    ratio = np.mean(kept) / np.std(kept, ddof=1) * len(kept) ** 0.5
+                    found.append((ratio, column, above, threshold, left))
+    return found
+
+
+@given(st.integers(0, 10_000), st.integers(8, 120), st.integers(3, 20))
+@settings(max_examples=60, deadline=None)
+def test_the_compiled_comparison_is_its_definition(seed, trades, fewest):
+    generator = np.random.default_rng(seed)
+    values = generator.normal(size=(trades, 4)).round(1)
+    values[generator.random(values.shape) < 0.1] = np.nan
+    values[generator.random(values.shape) < 0.05] = np.inf
+    returns, days = generator.normal(size=trades), generator.integers(0, 9, trades)
+    observed = NullMaximum(1, 9)
+    found = best_condition(values, returns, fewest, days, observed)
+    expected = plain(values, returns, fewest)
+    if not expected:
+        assert found is None
+        return
+    best = max(expected, key=lambda each: each[0])
+    assert found.t_statistic == pytest.approx(best[0])
+    ties = [each for each in expected if each[0] == pytest.approx(best[0])]
+    assert (found.column, found.above, found.threshold) in [each[1:4] for each in ties]
+    groups = NullMaximum(1, 9)
+    groups.observe_groups([(days[left], returns[left]) for *_, left in expected])
+    np.testing.assert_allclose(observed.largest, groups.largest, rtol=1e-6)
 
 
 def test_a_feature_that_is_never_known_is_passed_over():
