@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -191,6 +192,14 @@ class Plant:
         result = with_importance(Islands(forge_run).run(), forge_run)
         write_folder(result, expected)
         outcome = "champion.json" if result.champion is not None else "refusal.json"
+        # As JSON first: it says what differs.
+        made_of, expected_of = (json.loads((f / outcome).read_text()) for f in (made, expected))
+        differing = {
+            name: (made_of["lineage"].get(name), value)
+            for name, value in expected_of["lineage"].items()
+            if made_of["lineage"].get(name) != value
+        }
+        assert not differing, differing
         assert (made / outcome).read_bytes() == (expected / outcome).read_bytes()
         tables = [pq.read_table(path / "generations.parquet") for path in (made, expected)]
         assert tables[0].equals(tables[1])

@@ -162,7 +162,7 @@ class ForgeRun:
             effective_trials(state.null_maxima, self._null_maximum.days) if self.by_day else None
         )
         own = state.trials if found is None else min(found, state.trials)
-        return self.prior_effective + own
+        return float(self.prior_effective + own)
 
     def start(self, island: int = 0) -> ForgeState:
         """Evaluate a random population: generation 0.
