@@ -48,7 +48,7 @@ class WriteError(CrucibleError, OSError):
         return f"{self.filename}: cannot be written: {self.strerror}; {step}"
 
 
-def write_atomic(path: Path, data: bytes, *, mode: int = 0o666) -> None:
+def write_atomic(path: Path, data: bytes, *, mode: int = 0o666) -> tuple[int, ...]:
     """Replace a file by these bytes, or leave it as it is.
 
     Parameters
@@ -59,18 +59,26 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o666) -> None:
     mode : int
         Permissions of the new file, less the process's mask.
 
+    Returns
+    -------
+    tuple of int
+        What `state_of` gives for as long as nobody else touches the file.
+
     Raises
     ------
     WriteError
         Naming the file, what the system says and the next step.
     """
-    with replacing(path, mode=mode) as part, part.open("wb") as file:
-        file.write(data)
+    with replacing(path, mode=mode) as part:
+        with part.open("wb") as file:
+            file.write(data)
+        # Before the rename: from then on it may be changed by anybody, while the folder is being synced.
+        return state_of(part)
 
 
-def write_text(path: Path, text: str, *, mode: int = 0o666) -> None:
+def write_text(path: Path, text: str, *, mode: int = 0o666) -> tuple[int, ...]:
     """Replace a text file, UTF-8; see `write_atomic`."""
-    write_atomic(path, text.encode(), mode=mode)
+    return write_atomic(path, text.encode(), mode=mode)
 
 
 def show_text(path: Path, text: str) -> None:
@@ -88,7 +96,7 @@ def show_text(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
-def write_json(path: Path, value: object, *, mode: int = 0o666) -> None:
+def write_json(path: Path, value: object, *, mode: int = 0o666) -> tuple[int, ...]:
     """Replace a JSON file; see `write_atomic`.
 
     Raises
@@ -96,7 +104,16 @@ def write_json(path: Path, value: object, *, mode: int = 0o666) -> None:
     ValueError
         If a number is NaN or infinite: no other reader takes those for JSON.
     """
-    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n", mode=mode)
+    return write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n", mode=mode)
+
+
+def state_of(path: Path) -> tuple[int, ...]:
+    """Give what changes when a file is written to or replaced; empty where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 @contextmanager

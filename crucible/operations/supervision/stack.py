@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from crucible.files import state_of
 from crucible.operations.errors import ServiceError
 from crucible.operations.supervision.probe import answers
 from crucible.operations.supervision.process import Identity, ServiceProcess, marked, stop_trees
@@ -174,16 +175,16 @@ class Stack:
             "socket_folder": str(self.workspace.socket_folder),
             "services": {service.name: service.to_json() for service in self},
         }
-        if document == self._saved and self._written == _state_of(self.workspace.services_file):
+        if document == self._saved and self._written == state_of(self.workspace.services_file):
             return
         try:
-            write_json(self.workspace.services_file, document)
+            written = write_json(self.workspace.services_file, document)
         except OSError as error:
             if self._unsaved != str(error):
                 self._unsaved = str(error)
                 self._report(f"{error}; until then others see the services as they were")
             return
-        self._saved, self._written = document, _state_of(self.workspace.services_file)
+        self._saved, self._written = document, written
         if self._unsaved:
             self._unsaved = ""
             self._report(f"{self.workspace.services_file}: written again")
@@ -278,12 +279,3 @@ def clear_leftovers(workspace: Workspace, report_line: Callable[[str], None]) ->
         began = time.monotonic()
         stop_trees(left, 8.0)
         report_line(f"stopped them in {time.monotonic() - began:.0f} s")
-
-
-def _state_of(path: Path) -> tuple[int, ...]:
-    """Give what changes when a file does; empty where there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return ()
-    return found.st_ino, found.st_size, found.st_mtime_ns

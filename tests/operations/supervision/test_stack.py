@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -137,3 +138,23 @@ def test_leftovers_of_a_killed_run_are_stopped_and_strangers_are_not(owner: Fixt
     said.clear()
     clear_leftovers(owner.workspace, said.append)
     assert said == []
+
+
+@pytest.mark.parametrize("held", ["", None, "{}"])
+def test_a_services_file_that_somebody_changed_while_it_was_written_is_written_anew(
+    owner: Fixture, monkeypatch: pytest.MonkeyPatch, held: str | None
+):
+    path, synced = owner.workspace.services_file, os.fsync
+
+    def changed(descriptor: int) -> None:
+        synced(descriptor)
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            # It has its name already, and whoever wrote it still waits for the disk.
+            path.unlink() if held is None else path.write_text(held)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(os, "fsync", changed)
+        owner.stack.save()
+    assert not path.exists() if held is None else path.read_text() == held
+    owner.stack.save()
+    assert read_json(path)["run"] == "0001"
