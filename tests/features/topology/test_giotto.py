@@ -38,8 +38,8 @@ def test_the_fast_lifetimes_are_those_of_giotto_tda(seed, points, dimensions):
 
 def test_a_training_set_measures_what_the_live_radar_measures():
     candles = simulate(SYMBOLS, 2 * 1_440, seed=11, gap_share=0.002)
-    table = training_set(candles, FeatureSettings())
-    assert len(table) > 500
+    table = training_set(candles, FeatureSettings(radar_every=10))
+    assert len(table) > 250
     known = table["radar_age"] == 0
     assert known.mean() > 0.95
     for name in ("h1_l1", "h1_l2", "entropy_h0", "entropy_h1", "persistence_2"):
@@ -59,17 +59,17 @@ def test_windows_without_a_figure_stay_without_one():
 
 
 def test_the_same_seed_gives_the_same_set():
-    seldom = FeatureSettings(radar_every=30)
+    seldom = FeatureSettings(radar_every=120)
     one, again, other = (simulated_training_set(1, seed, seldom) for seed in (5, 5, 6))
     assert one.equals(again)
     assert not one.equals(other)
 
 
 def test_simulated_changes_are_labelled():
-    one = simulated_training_set(1, 5, FeatureSettings())
+    one = simulated_training_set(1, 5, FeatureSettings(radar_every=20))
     by_change = one.groupby("change")["label"].sum()
     assert by_change["none"] == 0
-    assert (by_change.drop("none") == 24).all()  # two hours, one evaluation in five minutes
+    assert (by_change.drop("none") == 6).all()  # two hours, one evaluation in twenty minutes
     inside, outside = one[one["label"] == 1], one[one["label"] == 0]
     louder = inside["change"] == "volatility 3"
     assert inside[louder]["log_volatility"].mean() > outside["log_volatility"].mean() + 0.5
