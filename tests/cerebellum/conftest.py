@@ -24,8 +24,14 @@ def keys(folder: Path) -> Path:
 
 
 @pytest.fixture
-def venue(folder: Path, keys: Path) -> Iterator[dict]:
-    with running(venue_command(folder, keys, SYMBOLS, 10), folder / "venue.log") as (_, ready):
+def speed() -> int:
+    """Market seconds per second; a test that waits for minutes asks for more."""
+    return 10
+
+
+@pytest.fixture
+def venue(folder: Path, keys: Path, speed: int) -> Iterator[dict]:
+    with running(venue_command(folder, keys, SYMBOLS, speed), folder / "venue.log") as (_, ready):
         yield ready
 
 

@@ -6,6 +6,7 @@ import math
 import subprocess
 import time
 from decimal import Decimal
+from heapq import nlargest, nsmallest
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ PLACES = {"BTCUSDT": (1, 3), "ETHUSDT": (2, 2), "SOLUSDT": (3, 1), "DOGEUSDT": (
 pytestmark = pytest.mark.timeout(120)
 
 
+@pytest.mark.parametrize("speed", [40])
 def test_candles_come_closed_in_order_and_after_their_seconds(cerebellum: Cerebellum) -> None:
     candles: dict[str, list[dict]] = {}
     seconds: dict[str, int] = {}
@@ -92,8 +94,8 @@ def test_recorded_frames_have_no_gap_and_the_features_equal_the_reference(
                 else:
                     sides[side][Decimal(price)] = Decimal(qty)
         best = {
-            "b": sorted(sides["b"].items(), reverse=True)[:10],
-            "a": sorted(sides["a"].items())[:10],
+            "b": nlargest(10, sides["b"].items()),
+            "a": nsmallest(10, sides["a"].items()),
         }
         book = Book(
             tuple((float(p), float(q)) for p, q in best["b"]),
