@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -11,6 +12,8 @@ from crucible.vm.program import OPERATORS, ValueType
 WINDOWS = st.one_of(st.integers(2, 12), st.sampled_from((55, 240)))
 
 
+# Drawing asks for the same ones over and over, and making a strategy costs more than drawing from it.
+@cache
 def expressions(kind: ValueType, features: tuple[str, ...], depth: int) -> st.SearchStrategy[Any]:
     """Random expressions of a type, as JSON values."""
     if kind is ValueType.WINDOW:
