@@ -15,9 +15,11 @@ from typing import Literal
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 
 from crucible.registry.experiments import Experiment, parameter
 from crucible.registry.pages import EXPERIMENT, HOW_TO_READ, experiment_tags
+from crucible.retries import attempts
 
 TRIALS = "candidates_evaluated"
 """Metric of a run: candidates that this forge run alone evaluated."""
@@ -25,6 +27,10 @@ EFFECTIVE = "effective_trials_own"
 """Metric of a run: how many independent trials its own candidates are worth."""
 SEALED = "sealed_trades"
 """Metric of a run that has opened its hold-out window."""
+
+TWICE = "UNIQUE constraint failed"
+"""What the server says of two who make the same thing at the same time; nothing of it is kept."""
+TWICE_PAUSES_S = (0.1, 0.5, 1.0)
 
 _ADDRESS = threading.Lock()
 
@@ -127,7 +133,17 @@ class ForgeRuns:
             name=name, digest=digest[:36], source_type="local", source=json.dumps({"uri": source})
         )
         tag = mlflow.entities.InputTag("mlflow.data.context", "training")
-        self._client.log_inputs(run_id, [mlflow.entities.DatasetInput(dataset, [tag])])
+        inputs = [mlflow.entities.DatasetInput(dataset, [tag])]
+        # Two forge runs that see the same candles at the same time: the server looks whether it knows
+        # them, and of two that it does not find it can keep one. It finds that one for the other.
+        for is_last in attempts(TWICE_PAUSES_S):
+            try:
+                self._client.log_inputs(run_id, inputs)
+            except MlflowException as error:
+                if is_last or TWICE not in str(error):
+                    raise
+            else:
+                return
 
     def run_facts(self, run_id: str) -> dict[str, str]:
         """Tags and parameters of a run by name; a parameter wins over a tag."""

@@ -1,6 +1,7 @@
 """The registry on a real MLflow server: versions, aliases, lineage, and models without pickles."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import mlflow
@@ -54,6 +55,17 @@ def forged(registry, key, tmp_path, trials=7.0):
     version = registry.register(run, SLOT, STRATEGY, {"proven": "false"})
     registry.close_run(run, "FINISHED")
     return version
+
+
+def test_forge_runs_that_see_the_same_candles_at_the_same_time_all_say_so(registry):
+    runs = [registry.open_run(f"beside-{n}", "forge", {"slot": SLOT.name}) for n in range(8)]
+    for name in ("june", "july", "august"):
+        with ThreadPoolExecutor(len(runs)) as at_once:
+            list(at_once.map(lambda run: registry.log_dataset(run, name, "abc", "lake"), runs))  # noqa: B023
+    for run in runs:
+        made = registry._client.get_run(run).inputs.dataset_inputs
+        assert sorted(item.dataset.name for item in made) == ["august", "july", "june"]
+        registry.close_run(run, "KILLED")
 
 
 def test_a_version_goes_from_challenger_to_production_to_retired_with_reasons(registry, tmp_path):
