@@ -21,7 +21,9 @@ LONG = (
     "plant",
     "tests/browser/",
     "tests/chaos/",
+    "planted",
     "tests/features/topology/test_giotto",
+    "tests/forge/",
 )
 
 
