@@ -111,8 +111,7 @@ def up(
     """Start everything on this machine and watch it; Ctrl-C stops it in order."""
     from crucible.operations.supervision.options import UpOptions, options_settings
     from crucible.operations.supervision.supervisor import up as run_up
-    from crucible.setting_names import SettingsError
-    from crucible.symbols import read_symbols
+    from crucible.setting_names import SettingsError, read_symbols
 
     if run_for is not None and not 0 <= run_for < math.inf:
         message = f"--run-for {run_for:g}: no span of time; write seconds from 0 on"
@@ -179,8 +178,8 @@ def features(
     """Compute the features of a folder of candles: the same numbers as the live path."""
     from crucible.features.command import write_features
     from crucible.features.store import FeatureStore
+    from crucible.setting_names import read_symbols
     from crucible.settings import load_settings
-    from crucible.symbols import read_symbols
 
     names, settings = read_symbols("--symbols", symbols), load_settings()
     store = FeatureStore.of(settings)

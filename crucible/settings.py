@@ -35,12 +35,13 @@ from pydantic_settings.exceptions import SettingsError as SourceError
 
 from crucible.setting_names import (
     SettingsError,
+    Symbol,
+    each_once,
     faults_of_environment,
     read_toml,
     unknown_name,
     variable_of,
 )
-from crucible.symbols import Symbol, each_once
 from crucible.whereabouts import DEFAULT_HOME, place, settings_file
 
 MINUTE_MS = 60_000

@@ -32,8 +32,8 @@ from crucible.features.frame import FeatureSchema, Matrix
 from crucible.files import PART, make_folder, move_folder, write_text
 from crucible.locks import HeldError, held
 from crucible.market.candles import Candles
+from crucible.setting_names import is_symbol
 from crucible.settings import Settings
-from crucible.symbols import is_symbol
 
 logger = logging.getLogger(__name__)
 

@@ -23,8 +23,8 @@ from crucible.market.plausible import (
     implausible_steps,
     implausible_year,
 )
+from crucible.setting_names import is_symbol
 from crucible.settings import MINUTE_MS
-from crucible.symbols import is_symbol
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
