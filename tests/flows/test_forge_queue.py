@@ -50,12 +50,14 @@ def cancelled_within(plant, run):
 def test_forgings_wait_in_silence_go_in_order_and_end_soon_when_cancelled(plant, line):
     plant.fault("hang", FIRST, 2)
     first = line(FIRST, seed=31)
-    plant.hanging(first, FIRST)
+    plant.until(first, "PENDING", "RUNNING")
     second = line(SECOND, seed=32)
     third = line(THIRD, seed=33)
     fourth = line(FIRST, seed=34)
+    asked = time.monotonic()
+    plant.hanging(first, FIRST)
     # Long enough for a worker that tries again every second to have filled the logs.
-    time.sleep(8)
+    time.sleep(max(0.0, asked + 8 - time.monotonic()))
     for waiting in (second, third, fourth):
         assert plant.run(waiting)["state_type"] == "SCHEDULED"
         assert plant.logs(waiting) == []
@@ -86,12 +88,13 @@ def test_what_a_person_asks_for_is_made_and_what_is_not_needed_ends_as_refused(p
     plant.registry.set_alias(slot, "challenger", "2")
     plant.registry.close_run(run, "FINISHED")
 
+    # In no line: what is refused at once keeps nobody waiting.
+    untracked = plant.start("XRPUSDT-gp-1", seed=37)
     ordered = line(slot, seed=35, only_without_challenger=True)
     asked = line(slot, seed=36)
     ended = plant.until(ordered, "CANCELLED")
     assert ended["state"]["name"] == "Refused"
     assert "version 2 became its challenger meanwhile" in ended["state"]["message"]
-    untracked = line("XRPUSDT-gp-1", seed=37)
     plant.until(asked, "COMPLETED")
     assert plant.mlflow_run(asked).info.status == "FINISHED"
     assert plant.registry.aliases(slot) == {"production": "1", "challenger": "2"}

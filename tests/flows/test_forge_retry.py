@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import httpx
@@ -50,25 +51,35 @@ TWO_ISLANDS = {"CRUCIBLE_FORGE__ISLANDS": "2", "CRUCIBLE_FORGE__DASK": "local"}
 
 @pytest.fixture(scope="module")
 def begun(plant):
-    """Begin all forge runs at once; each has a fault of its own."""
+    """Begin all forge runs at once, each with a fault of its own, and see to each as soon as it asks for it."""
     plant.fault("raise", FAILING, 3)
     plant.fault("raise", FAILING, "offer")
     plant.fault("hang", KILLED, 2)
     plant.fault("hang", KILLED, 3)
     plant.fault("hang", CANCELLED, 3)
     plant.fault("raise", ISLANDS, 3)
-    return {
+    runs = {
         FAILING: plant.start(FAILING, seed=11),
         KILLED: plant.start(KILLED, seed=12),
         CANCELLED: plant.start(CANCELLED, seed=13),
         ISLANDS: plant.start(ISLANDS, environment=TWO_ISLANDS, seed=15),
     }
+    scenarios = {FAILING: fail_twice, KILLED: kill, CANCELLED: cancel, ISLANDS: fail_on_islands}
+    with ThreadPoolExecutor(len(scenarios)) as at_once:
+        yield {
+            slot: (runs[slot], at_once.submit(scenario, plant, slot, runs[slot]))
+            for slot, scenario in scenarios.items()
+        }
 
 
-def test_a_retry_or_a_run_that_resumes_goes_on_ends_the_same_and_registers_once(
-    plant, begun, tmp_path
-):
-    slot, run = FAILING, begun[FAILING]
+def seen_to(begun, slot):
+    """Wait for what was done with a slot's forge run; give the run, and what was found meanwhile."""
+    run, done = begun[slot]
+    return run, done.result()
+
+
+def fail_twice(plant, slot, run):
+    """Retry what failed in a generation, resume what failed between registering and seating; give another run."""
     plant.until(run, "FAILED")
     assert plant.mlflow_run(run).info.status == "FAILED"
     plant.retry(run)
@@ -84,33 +95,46 @@ def test_a_retry_or_a_run_that_resumes_goes_on_ends_the_same_and_registers_once(
     assert plant.advanced(slot) == [1, 2, 3, 3, 4]
     other = plant.start(slot, resume=run)
     plant.until(other, "COMPLETED")
-    assert plant.advanced(slot) == [1, 2, 3, 3, 4]
-    result = plant.require_uninterrupted(run, slot, 11, tmp_path)
-    assert result.offered is not None
-    assert [version.run_id for version in plant.registry.versions(slot)] == [
-        plant.mlflow_run(run).info.run_id
-    ]
-    assert plant.registry.aliases(slot) == {"production": "1"}
-    assert not plant.checkpoint(run).parent.exists()
-    require_evidence(plant, run, slot)
-    require_explained(plant, slot)
-    require_beside_the_living(plant, slot)
-    assert result.funding == "charged, rates are known for 100% of the candles"
-    assert plant.mlflow_run(run).data.params["funding"] == result.funding
+    # Forge another slot of the symbol: it is told of the version in production.
+    beside = plant.start("BTCUSDT-boosted-1", seed=16)
     # Whoever runs it once more does not touch what is in production.
+    require_in_production(plant, run, slot)
     plant.retry(run)
     plant.wait(lambda: plant.states(run).count("Completed") == 1, lambda: plant.story(run))
     plant.wait(
         lambda: any("nothing to do" in line for line in plant.logs(run)), lambda: plant.story(run)
     )
-    assert plant.mlflow_run(run).info.status == "FINISHED"
+    require_in_production(plant, run, slot)
+    plant.until(beside, "COMPLETED")
+    return beside
+
+
+def require_in_production(plant, run, slot):
+    """Look at whether the version of a run is the only one of its slot, and trades."""
+    assert plant.advanced(slot) == [1, 2, 3, 3, 4]
+    made = plant.mlflow_run(run).info
+    assert made.status == "FINISHED"
+    assert [version.run_id for version in plant.registry.versions(slot)] == [made.run_id]
     assert plant.registry.aliases(slot) == {"production": "1"}
+    assert not plant.checkpoint(run).parent.exists()
 
 
-def require_beside_the_living(plant, slot):
-    """Forge another slot of the symbol: it is told of the version in production."""
-    run = plant.start("BTCUSDT-boosted-1", seed=16)
-    plant.until(run, "COMPLETED")
+def test_a_retry_or_a_run_that_resumes_goes_on_ends_the_same_and_registers_once(
+    plant, begun, tmp_path
+):
+    slot = FAILING
+    run, beside = seen_to(begun, slot)
+    result = plant.require_uninterrupted(run, slot, 11, tmp_path)
+    assert result.offered is not None
+    require_evidence(plant, run, slot)
+    require_explained(plant, slot)
+    require_beside_the_living(plant, beside, slot)
+    assert result.funding == "charged, rates are known for 100% of the candles"
+    assert plant.mlflow_run(run).data.params["funding"] == result.funding
+
+
+def require_beside_the_living(plant, run, slot):
+    """Look at what a forge run of the same symbol was told of the version in production."""
     made = plant.mlflow_run(run).data
     assert f"{slot}/1" in made.params["living_agents"].split(", ")
     # Two days of candles are too few to compare with anybody, and no number stands in for that.
@@ -182,10 +206,8 @@ def require_explained(plant, slot):
     assert reported["rules"]["buy"]
 
 
-def test_a_killed_process_is_retried_and_outlives_a_late_report_of_its_crash(
-    plant, begun, tmp_path
-):
-    slot, run = KILLED, begun[KILLED]
+def kill(plant, slot, run):
+    """Kill the process of a run, retry it, and report its crash once more."""
     plant.kill(run, slot)
     plant.until_settled(run)
     # Another forge run of the slot tries much while this one lies still.
@@ -200,6 +222,13 @@ def test_a_killed_process_is_retried_and_outlives_a_late_report_of_its_crash(
     plant.fault("release", slot)
     plant.wait(lambda: plant.run(run)["state_type"] == "RUNNING", lambda: plant.story(run))
     plant.until(run, "COMPLETED")
+
+
+def test_a_killed_process_is_retried_and_outlives_a_late_report_of_its_crash(
+    plant, begun, tmp_path
+):
+    slot = KILLED
+    run, _ = seen_to(begun, slot)
     assert plant.states(run).count("Crashed") == 2
     assert plant.advanced(slot) == [1, 2, 2, 3, 4]
     result = plant.require_uninterrupted(run, slot, 12, tmp_path, meanwhile=500)
@@ -207,10 +236,8 @@ def test_a_killed_process_is_retried_and_outlives_a_late_report_of_its_crash(
     assert result.trials > 500
 
 
-def test_a_cancelled_forging_is_retried_and_starts_over_where_its_checkpoint_is_corrupt(
-    plant, begun, tmp_path
-):
-    slot, run = CANCELLED, begun[CANCELLED]
+def cancel(plant, slot, run):
+    """Cancel a run, and retry it over a checkpoint that cannot be read; give how that ended."""
     plant.hanging(run, slot)
     plant.cancel(run)
     plant.until(run, "CANCELLED")
@@ -223,27 +250,41 @@ def test_a_cancelled_forging_is_retried_and_starts_over_where_its_checkpoint_is_
         lambda: plant.states(run).count("Failed") == 1 and plant.run(run),
         lambda: plant.story(run),
     )
-    assert f"{path}: not a readable checkpoint" in found["state"]["message"]
-    assert "delete it to start again" in found["state"]["message"]
     assert plant.registry.versions(slot) == []
     path.unlink()
     plant.retry(run)
     plant.until(run, "COMPLETED")
+    return found["state"]["message"]
+
+
+def test_a_cancelled_forging_is_retried_and_starts_over_where_its_checkpoint_is_corrupt(
+    plant, begun, tmp_path
+):
+    slot = CANCELLED
+    run, reported = seen_to(begun, slot)
+    assert f"{plant.checkpoint(run)}: not a readable checkpoint" in reported
+    assert "delete it to start again" in reported
     assert plant.advanced(slot) == [1, 2, 3, 1, 2, 3, 4]
     plant.require_uninterrupted(run, slot, 13, tmp_path)
+
+
+def fail_on_islands(plant, slot, run):
+    """Resume a run of islands under another setting, and retry it; give how the first ended."""
+    plant.until(run, "FAILED")
+    larger = {**TWO_ISLANDS, "CRUCIBLE_FORGE__POPULATION": "18"}
+    other = plant.start(slot, environment=larger, resume=run)
+    refused = plant.until(other, "FAILED")["state"]["message"]
+    plant.retry(run)
+    plant.until(run, "COMPLETED")
+    return refused
 
 
 def test_islands_on_local_workers_are_retried_and_end_as_those_computed_in_one_process(
     plant, begun, tmp_path
 ):
-    slot, run = ISLANDS, begun[ISLANDS]
-    plant.until(run, "FAILED")
-    larger = {**TWO_ISLANDS, "CRUCIBLE_FORGE__POPULATION": "18"}
-    other = plant.start(slot, environment=larger, resume=run)
-    plant.until(other, "FAILED")
-    assert "population was 16 and is 18" in plant.run(other)["state"]["message"]
-    plant.retry(run)
-    plant.until(run, "COMPLETED")
+    slot = ISLANDS
+    run, refused = seen_to(begun, slot)
+    assert "population was 16 and is 18" in refused
     assert plant.advanced(slot) == [1, 2, 3, 3, 4]
     plant.require_uninterrupted(run, slot, 15, tmp_path, islands=2)
 
