@@ -60,8 +60,8 @@ def test_a_forging_of_the_newest_candles_equals_one_of_a_file_that_holds_only_th
         (file,) = [tmp_path / f"{name}-out" / f"{kind}.json" for kind in ("champion", "refusal")
                    if (tmp_path / f"{name}-out" / f"{kind}.json").exists()]  # fmt: skip
         document = json.loads(file.read_text())
-        told = document["lineage"].pop("span")
-        assert told["used"] == 4_000
+        described = document["lineage"].pop("span")
+        assert described["used"] == 4_000
         documents.append(document)
     assert documents[0] == documents[1]
 
