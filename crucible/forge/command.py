@@ -102,7 +102,8 @@ def forge_to_folder(
         candles, frame, span = _features(
             seat.symbol, candles_dir, settings, influence, forge, progress, seat.kind
         )
-        progress.console.print(f"using {span.describe()}")
+        if sys.stderr.isatty():
+            progress.console.print(f"using {span.describe()}")
         funding = _funding(funding_dir, candles_dir, seat.symbol)
         recipe = Recipe(seat, candles, frame, forge, seed, prior_trials, funding=funding, span=span)
         with open_session(recipe, path) as session:
