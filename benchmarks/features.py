@@ -134,6 +134,8 @@ class Year:
     """What it took to have the features of a year."""
 
     seconds: float
+    here_s: float
+    others_s: float
     memory_mb: float
     digest: str
 
@@ -156,7 +158,8 @@ def year(bench: Benchmark) -> None:
     for row in (
         Row(
             "history_year_s", first.seconds, "s", "lower", None, one, first.seconds, alone.seconds,
-            note=f"{what}; threads and processes on {cores} cores, the outcome kept on the disk",
+            note=f"{what}; threads and processes on {cores} cores, the outcome kept on the disk; processor "
+            f"seconds {first.here_s:.0f} here and {first.others_s:.0f} in others, against {alone.here_s:.0f}",
         ),
         Row(
             "history_year_kept_s", second.seconds, "s", "lower", None, kept, second.seconds,
@@ -186,15 +189,17 @@ def have(folder: Path, kept: Path | None, count: int | None) -> Year:
     pipeline = FeaturePipeline(list(candles), FeatureSettings())
     pipeline.batch({symbol: own[:3_000] for symbol, own in candles.items()})
     store = None if kept is None else FeatureStore(kept, 100 * GB)
-    started = time.perf_counter()
+    started, before = time.perf_counter(), os.times()
     frames = features_of(pipeline, candles, store=store, count=count)
-    seconds = time.perf_counter() - started
+    seconds, after = time.perf_counter() - started, os.times()
+    here = after.user + after.system - before.user - before.system
+    others = after.children_user + after.children_system
     status = Path("/proc/self/status").read_text()
     peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
     digest = hashlib.sha256()
     for frame in frames.values():
         digest.update(frame.values)
-    return Year(seconds, int(peak.split()[1]) / 1_024, digest.hexdigest())
+    return Year(seconds, here, others, int(peak.split()[1]) / 1_024, digest.hexdigest())
 
 
 if __name__ == "__main__":
