@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from crucible.forge.evolution.run import ForgeRun
 from crucible.forge.genetic.breeder import ProgramBreeder
 from crucible.forge.genetic.genome import Genome
 from crucible.market.candles import read_candles, write_candles
+from crucible.market.simulator import START_MS
 from crucible.settings import ForgeSettings, Slot
 
 PROGRAMS, CANDLES, FEATURES, GENERATIONS = 1_000, 1_000_000, 80, 20
@@ -61,7 +63,9 @@ def years_rows() -> list[Row]:
 def make(folder: Path) -> None:
     """Write the candles and the features."""
     frame, market = market_of(CANDLES, FEATURES)
-    write_candles(market.candles, folder / "XUSDT-1m.parquet")
+    # Files hold candles of this century.
+    candles = replace(market.candles, ts=market.candles.ts + START_MS)
+    write_candles(candles, folder / "XUSDT-1m.parquet")
     np.save(folder / "features.npy", frame.values)
     (folder / "names.json").write_text(json.dumps(frame.schema.names))
 
