@@ -314,8 +314,8 @@ class ForgeRun:
 
     def _keep(self, candidates: list[Candidate], state: ForgeState) -> None:
         """Select, and write down beside the generation how its finalists do in training and in validation."""
-        self._selection.keep(candidates, state)
-        finalists = self._selection.finalists(self._selection.population(state), state)
+        kept = self._selection.keep(candidates, state)
+        finalists = self._selection.finalists(kept, state)
         row = state.table[-1]
         row[TRAIN] = self._median([self._selection.score(each, state).sharpe for each in finalists])
         outcomes = self._breeder.outcomes(finalists, self.windows.validation)

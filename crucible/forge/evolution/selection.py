@@ -68,8 +68,8 @@ class Selection:
         self._weigh(population, state)
         return population
 
-    def keep(self, candidates: Sequence[Candidate], state: ForgeState) -> None:
-        """Select, best first, and write the generation down.
+    def keep(self, candidates: Sequence[Candidate], state: ForgeState) -> list[Candidate]:
+        """Select, best first, write the generation down, and return whom it kept.
 
         By NSGA-II the order is that of rank and crowding; by lexicase, that in which they were
         picked.
@@ -77,20 +77,22 @@ class Selection:
         unique = {self._breeder.key(candidate): candidate for candidate in candidates}
         field = self._without_duplicates(list(unique.values()), state)
         self._weigh(field, state)
-        fronts = tools.sortNondominated(field, len(field))
+        fronts = tools.sortLogNondominated(field, len(field))
         ordered = self._picked(field, state) if self._lexicase else _by_crowding(fronts)
         kept = self._with_niches(ordered)
         state.population = [self._breeder.write(candidate) for candidate in kept]
         state.table.append(self._row(kept, len(fronts[0]), state))
+        return kept
 
     def finalists(self, population: list[Candidate], state: ForgeState) -> list[Candidate]:
         """Return the first Pareto front, best training score first, filled up from the rest."""
         judged = [c for c in population if self.score(c, state).judged]
-        front = (
-            tools.sortNondominated(judged, len(judged), first_front_only=True)[0] if judged else []
-        )
+        if not judged:
+            return []
+        front = tools.sortLogNondominated(judged, len(judged), first_front_only=True)
         by_score = sorted(front, key=lambda c: -self.score(c, state).value)
-        others = [c for c in judged if not any(c is member for member in front)]
+        members = {id(member) for member in front}
+        others = [c for c in judged if id(c) not in members]
         by_score += sorted(others, key=lambda c: -self.score(c, state).value)
         return by_score[: self._breeder.finalists]
 

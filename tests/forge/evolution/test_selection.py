@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 from deap import base
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from crucible.forge.backtest.engine import ForgeError
 from crucible.forge.candidates import Score
@@ -14,7 +16,7 @@ from crucible.forge.evolution.checkpoint import CheckpointError, ForgeState
 from crucible.forge.evolution.distributed import Recipe, on_worker
 from crucible.forge.evolution.generator import drawing_from
 from crucible.forge.evolution.islands import Islands, IslandsState
-from crucible.forge.evolution.selection import Selection
+from crucible.forge.evolution.selection import SIZE_STEP, Selection
 from crucible.forge.validation.novelty import FEWEST_COMMON_DAYS, Incumbents, Novelty, earned
 from crucible.settings import ForgeSettings, Slot
 from crucible.strategies.contract import Exits
@@ -151,6 +153,42 @@ def test_lexicase_takes_whom_it_could_not_judge_only_at_need():
     unjudged = {f"idle {n}": score(-10 + n / 10, 5, 0.0, 0.0) for n in range(3)}
     judged = {f"judged {n}": score(n / 10, 5 + n, n / 10, -n / 10) for n in range(3)}
     assert set(kept_of({**unjudged, **judged}, population=4).population) == {*judged, "idle 2"}
+
+
+@given(st.integers(0, 10_000), st.integers(2, 40), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_finalists_begin_with_whom_nobody_dominates(seed, count, novel):
+    generator = np.random.default_rng(seed)
+    # Few distinct values, so that many are equal in some objective or in all.
+    drawn = generator.integers(0, 5, (count, 4)) / 4
+    scores = {
+        f"{number}": score(
+            row[0], int(12 * row[1]), drawdown=row[2], novelty=row[3] if novel else np.nan
+        )
+        for number, row in enumerate(drawn)
+    }
+    better = [
+        [row[0], -(int(12 * row[1]) // SIZE_STEP), -row[2], *([row[3]] if novel else [])]
+        for row in drawn
+    ]
+    front = [
+        number
+        for number, own in enumerate(better)
+        if not any(
+            other != own and all(a >= b for a, b in zip(other, own, strict=True))
+            for other in better
+        )
+    ]
+    state = ForgeState("", 0, list(scores), {k: s.to_json() for k, s in scores.items()}, [], 0)
+    selection = Selection(Shelf(), ForgeSettings(population=count + 4), with_novelty=novel)
+    Shelf.finalists, kept = count, Shelf.finalists
+    try:
+        found = selection.finalists(selection.population(state), state)
+    finally:
+        Shelf.finalists = kept
+    assert {int(each.name) for each in found[: len(front)]} == set(front)
+    values = [scores[each.name].value for each in found[: len(front)]]
+    assert values == sorted(values, reverse=True)
 
 
 def test_each_candidate_is_picked_once():
