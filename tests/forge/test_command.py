@@ -13,6 +13,7 @@ import pytest
 from crucible.features.pipeline import FeaturePipeline
 from crucible.forge.backtest.engine import ForgeError
 from crucible.forge.command import backtest_command, forge_to_folder, goes_on, seconds_of
+from crucible.forge.evolution.run import ForgeRun
 from crucible.market.candles import read_folder, write_candles
 from crucible.market.funding import Funding, write_funding
 from crucible.market.simulator import simulate
@@ -256,3 +257,14 @@ def test_funding_beside_the_candles_or_in_a_folder_of_its_own_is_charged_and_sai
     assert charged.lineage()["funding"] == paid["funding"]
     best = [result.generations[0]["best_score"] for result in (kept, charged)]
     assert best[1] < best[0]
+
+
+def test_a_search_that_ends_early_ends_the_command_at_that_generation(
+    folder, settings, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(ForgeRun, "ending", lambda self, table: "ended" if len(table) > 2 else "")
+    result = forge_to_folder(
+        "BTCUSDT-gp-1", folder, 7, tmp_path, settings, generations=9, population=12
+    )
+    assert result.generations[-1]["generation"] == 2
+    assert result.ended == "ended"

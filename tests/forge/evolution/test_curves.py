@@ -7,6 +7,7 @@ import math
 import pytest
 
 from crucible.forge.evolution.curves import TRAIN, VALIDATION, ending, overfits
+from crucible.forge.evolution.islands import Islands
 from tests.support.markets import SMALL, forge_run_of, make_market
 
 
@@ -54,3 +55,9 @@ def test_a_search_with_patience_ends_early_and_says_so():
     assert result.generations[-1]["generation"] < 30
     assert result.ended.startswith("ended after generation")
     assert result.lineage()["ended_early"] == result.ended
+
+
+def test_islands_end_early_together(monkeypatch):
+    forge_run = forge_run_of(settings=SMALL.model_copy(update={"islands": 2, "generations": 9}))
+    monkeypatch.setattr(forge_run, "ending", lambda table: "ended" if len(table) > 2 else "")
+    assert Islands(forge_run).run().generations[-1]["generation"] == 2
