@@ -64,7 +64,6 @@ class Prefect:
         return True
 
     def rest(self, *_: Any) -> None: ...
-    def set_interval(self, *_: Any) -> None: ...
 
 
 def clock(_address: str) -> tuple[int | None, bool]:
@@ -77,7 +76,15 @@ def main() -> None:
     supervisor.PrefectServer = Prefect  # type: ignore[assignment,misc]
     supervisor.market_clock = clock
     supervisor.WORLD_EVERY_S = 0.2
-    for name in ("prefect", "mlflow", "paper_venue", "cerebellum", "worker", "dashboard"):
+    for name in (
+        "prefect",
+        "mlflow",
+        "paper_venue",
+        "cerebellum",
+        "worker",
+        "selection",
+        "dashboard",
+    ):
         setattr(services, name, lambda *_, name=name: spec(name))
     services.deploy_command = lambda: (sys.executable, "-c", "pass")
     supervisor.up(load_settings(), UpOptions(browser=False), terminal(patient=True))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import uuid
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, cast
 
 import httpx
@@ -169,24 +168,6 @@ class PrefectServer:
                     self.force(run["id"], state, reason)
                     begun += 1
         return begun
-
-    def set_interval(self, deployment: str, seconds: float, *, active: bool = True) -> None:
-        """Give a deployment one interval schedule, which replaces those that it has."""
-        found = self.deployment(deployment)
-        schedule = {
-            "interval": seconds,
-            "anchor_date": datetime.now(UTC).isoformat(),
-            "timezone": "UTC",
-        }
-        body = {"schedule": schedule, "active": active}
-        path = f"/deployments/{found['id']}/schedules"
-        if not found["schedules"]:
-            self._ask("POST", path, cast("Any", [body]))
-            return
-        first, *others = found["schedules"]
-        self._ask("PATCH", f"{path}/{first['id']}", body)
-        for other in others:
-            self._ask("DELETE", f"{path}/{other['id']}")
 
     def rest(self, deployment: str) -> None:
         """Switch a deployment's schedules off."""

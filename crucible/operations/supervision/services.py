@@ -21,7 +21,16 @@ from crucible.sqlite import LINKED, sqlalchemy_url
 from crucible.whereabouts import SOURCE
 
 # In the order in which a person thinks of them; the arena is a flow run inside the worker.
-NAMES = ("prefect", "worker", "mlflow", "paper_venue", "cerebellum", "arena", "dashboard")
+NAMES = (
+    "prefect",
+    "worker",
+    "selection",
+    "mlflow",
+    "paper_venue",
+    "cerebellum",
+    "arena",
+    "dashboard",
+)
 POOL = "crucible"
 FORGE_QUEUE = "forge"
 TESTNET_URL = "https://api-testnet.bybit.com"
@@ -219,6 +228,12 @@ def worker(run: Run) -> ServiceSpec:
         grace_s=8.0,
         nice=BEHIND,
     )
+
+
+def selection() -> ServiceSpec:
+    """Give the process that judges the agents and fills the slots, each turn a flow run of its own."""
+    command = (sys.executable, "-m", "flows.selection")
+    return ServiceSpec("selection", command, prints_ready=True, grace_s=8.0, nice=BEHIND)
 
 
 def mlflow(workspace: Workspace, ports: Ports) -> ServiceSpec:

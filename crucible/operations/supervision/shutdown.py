@@ -26,7 +26,6 @@ from crucible.operations.workspace import read_json, write_json
 FLATTEN_LIMIT_S = 8.0
 BOOKING_LIMIT_S = 5.0
 FLOWS_GRACE_S = 8.0
-SCHEDULED = ("watchtower/watchtower", "singularity/singularity")
 
 
 def shut_down(
@@ -43,7 +42,7 @@ def shut_down(
         Told what happens.
     """
     steps: tuple[tuple[str, Callable[[], None]], ...] = (
-        ("schedules", lambda: _rest_schedules(stack, prefect)),
+        ("stopping selection", lambda: stack.stop("selection")),
         ("positions", lambda: _close_positions(stack, report_line)),
         ("arena", arena.stop),
         ("versions", lambda: _count_versions(stack)),
@@ -80,13 +79,6 @@ def _sweep(stack: Stack, report_line: Callable[[str], None]) -> None:
     left = stack.sweep()
     if left:
         report_line(f"{left} processes did not end with their service; they were stopped")
-
-
-def _rest_schedules(stack: Stack, prefect: PrefectServer) -> None:
-    if not stack.up("prefect") or not stack.up("worker"):
-        return
-    for deployment in SCHEDULED:
-        prefect.rest(deployment)
 
 
 def _close_positions(stack: Stack, report_line: Callable[[str], None]) -> None:

@@ -40,7 +40,7 @@ from crucible.operations.supervision.servers import (
     prepare_forge_runs,
 )
 from crucible.operations.supervision.services import FORGE_QUEUE, POOL, REPOSITORY, Ports
-from crucible.operations.supervision.shutdown import SCHEDULED, attempt, shut_down
+from crucible.operations.supervision.shutdown import attempt, shut_down
 from crucible.operations.supervision.stack import Stack, clear_leftovers
 from crucible.operations.trading_state import journal_trouble, read_trading
 from crucible.operations.workspace import Run, Workspace, write_json
@@ -52,10 +52,8 @@ WORLD_EVERY_S = 5.0
 # First starts on a loaded machine are slow: they create databases.
 START_LIMIT_S = 300.0
 INGEST_LIMIT_S = 900.0
-# A flow run costs some seconds of a core before its first line: fast markets are judged in batches.
-WATCHTOWER_SHORTEST_S = 30.0
-SINGULARITY_SHORTEST_S = 60.0
-SINGULARITY_EVERY_MINUTES = 15
+# Their schedules are for a server without `crucible up`.
+SCHEDULED = ("watchtower/watchtower", "singularity/singularity")
 
 
 class StopRequested(BaseException):
@@ -214,7 +212,7 @@ class Supervisor:
         stack.start(services.worker(self._run), self._worker_online)
         stack.start(services.dashboard(ports))
         self._deploy()
-        # Nothing is judged or forged before there is history.
+        # The selection process takes their turns; nothing is judged or forged before there is history.
         for deployment in SCHEDULED:
             self._prefect.rest(deployment)
         for name in ("worker", "mlflow", "cerebellum", "dashboard"):
@@ -225,11 +223,9 @@ class Supervisor:
             self._display.report_line(f"mlflow: its table of forge runs shows no metrics: {error}")
         self._ingest()
         self._arena.start()
-        self._set_schedules()
-        self._prefect.start(
-            "singularity/singularity", f"singularity at start of {self._run.run_id}"
-        )
-        self._wait(lambda: stack.up("arena"), "the arena")
+        stack.start(services.selection())
+        for name in ("arena", "selection"):
+            self._wait(partial(stack.up, name), name)
         self._open_browser()
 
     def _watch(self) -> None:
@@ -287,13 +283,6 @@ class Supervisor:
             )
             raise ServiceError(message)
         self._display.report_line("prefect: the lake is filled")
-
-    def _set_schedules(self) -> None:
-        speed = self._settings.market.speed
-        judging = self._settings.watchtower.every_minutes * 60 / speed
-        seating = SINGULARITY_EVERY_MINUTES * 60 / speed
-        self._prefect.set_interval("watchtower/watchtower", max(WATCHTOWER_SHORTEST_S, judging))
-        self._prefect.set_interval("singularity/singularity", max(SINGULARITY_SHORTEST_S, seating))
 
     # --- while waiting ---------------------------------------------------------------------------
 

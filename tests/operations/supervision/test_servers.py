@@ -94,16 +94,11 @@ def test_what_an_earlier_life_left_is_ended_and_never_started_late(
     assert prefect.clear("left behind") == 0
 
 
-def test_a_deployment_ends_with_one_interval_whatever_it_had(
-    server: Server, prefect: PrefectServer
-):
-    prefect.set_interval("watchtower/watchtower", 30.0)
-    assert [item["schedule"]["interval"] for item in server.schedules] == [30.0]
-    server.schedules.append({"id": "old", "schedule": {"interval": 900}, "active": True})
-    prefect.set_interval("watchtower/watchtower", 45.0)
-    assert [item["schedule"]["interval"] for item in server.schedules] == [45.0]
+def test_every_schedule_of_a_deployment_is_switched_off(server: Server, prefect: PrefectServer):
+    for name in ("quarter", "of a person"):
+        server.schedules.append({"id": name, "schedule": {"interval": 900}, "active": True})
     prefect.rest("watchtower/watchtower")
-    assert [item["active"] for item in server.schedules] == [False]
+    assert [item["active"] for item in server.schedules] == [False, False]
 
 
 def test_a_pool_is_made_once(server: Server, prefect: PrefectServer):

@@ -1,0 +1,54 @@
+"""The selection process with small flows instead of its own: ``python -m tests.flows.turns FOLDER``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from prefect import flow
+
+from flows import selection
+
+DEPLOYMENTS = ("steady", "failing")
+FOLDER = Path(sys.argv[1]) if __name__ == "__main__" else Path()
+
+
+@flow(name="steady", flow_run_name="look around")
+def steady() -> int:
+    """Write down which process this is; hang inside another flow where a test asks for it."""
+    with (FOLDER / "pids").open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    if (FOLDER / "hang").exists():
+        inner()
+    return os.getpid()
+
+
+@flow(name="inner", flow_run_name="hang")
+def inner() -> None:
+    """Wait to be killed."""
+    (FOLDER / "hanging").touch()
+    time.sleep(600)
+
+
+@flow(name="failing", flow_run_name="fail")
+def failing() -> None:
+    """Raise, always."""
+    message = "as a test wants it"
+    raise ValueError(message)
+
+
+def main() -> None:
+    """Do what the selection process does, with these flows."""
+    selection.turns_of = lambda _: (  # type: ignore[assignment]
+        selection.Turn("steady/steady", steady, 0.5),
+        selection.Turn("failing/failing", failing, 0.5),
+    )
+    selection.main()
+
+
+if __name__ == "__main__":
+    print(json.dumps({"event": "beginning"}), flush=True)
+    main()
