@@ -30,8 +30,8 @@ setup:
 up: setup
 	@exec .venv/bin/crucible up $(ARGS)
 
-# Tests that share servers stay in one process; no more than four, since each may start a whole stack.
-PARALLEL := -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+# Tests that share servers stay in one process; tests/conftest.py says how many there are.
+PARALLEL := -n auto --dist loadgroup --no-loadscope-reorder
 
 # Both languages run even when one fails; the runners' own closing lines come last.
 test: setup

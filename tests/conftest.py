@@ -43,6 +43,11 @@ def plant(tmp_path_factory):
         yield running
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One process more than cores, since tests with servers wait; each may start a whole stack."""
+    return min(4, (os.cpu_count() or 1) + 1)
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> sharing.Together | None:
     return sharing.Together(config, log) if config.getvalue("dist") == "loadgroup" else None
 

@@ -123,7 +123,7 @@ def test_a_full_disk_stops_no_service_and_everything_recovers_and_stops_in_order
         assert (code, errors) == (0, ""), running.lines
         assert "stopped; run 0001 is kept" in running.lines[-1]
         stopped = [line for line in running.lines if line.endswith(": stopped")]
-        assert len(stopped) == 7, running.lines
+        assert len(stopped) == 8, running.lines
         assert marked(workspace) == []
 
 
