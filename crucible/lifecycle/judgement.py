@@ -34,7 +34,7 @@ from crucible.registry.version import TRADING_GAP
 from crucible.settings import MINUTE_MS
 from crucible.strategies.contract import Exits
 from crucible.watchtower.scorecard import Scorecard, score
-from crucible.watchtower.verdicts import Verdict, judge, loss_bound
+from crucible.watchtower.verdicts import Verdict, gain_bound, judge, loss_bound
 
 DRAINING = "draining"
 """Role of an agent that is on its way out: it is judged no more."""
@@ -139,7 +139,8 @@ def _judge_one(
         marks,
         since_ts=row.since_ts,
         last_fill_ts=max((fill.exec_ts for fill in fills), default=None),
-        bound=loss_bound(exits, costs.fee, costs.slippage),
+        largest_loss=loss_bound(exits, costs.fee, costs.slippage),
+        largest_gain=gain_bound(exits),
         holds=held is not None and bool(held.qty),
     )
     verdict = judge(card, role, context.settings.watchtower, gap)

@@ -67,7 +67,8 @@ def score(
     *,
     since_ts: int,
     last_fill_ts: int | None,
-    bound: float,
+    largest_loss: float,
+    largest_gain: float,
     holds: bool = False,
 ) -> Scorecard:
     """Score one agent.
@@ -85,8 +86,8 @@ def score(
         When the agent was seated.
     last_fill_ts : int or None
         Its last fill, None if it has none.
-    bound : float
-        Largest loss of a trade, as a fraction (see `crucible.watchtower.sequential`).
+    largest_loss, largest_gain : float
+        Of one trade, as fractions (see `crucible.watchtower.sequential`).
     holds : bool
         Whether it has a position open.
     """
@@ -102,8 +103,8 @@ def score(
         mean_return=float(np.mean(returns)) if returns else None,
         win_rate=sum(value > 0 for value in returns) / len(returns) if returns else None,
         drawdown=drawdown([float(value) for _, value in equity]),
-        gain_evidence=wealth_against_no_gain(returns, bound),
-        loss_evidence=wealth_against_no_loss(returns, bound),
+        gain_evidence=wealth_against_no_gain(returns, largest_loss),
+        loss_evidence=wealth_against_no_loss(returns, largest_gain),
         idle_minutes=0 if holds else max(0, ts - quiet_since) // MINUTE_MS,
     )
 

@@ -5,6 +5,9 @@ A gambler who starts with 1 and may never win in expectation if the null hypothe
 evidence that stays valid under continuous monitoring (Waudby-Smith and Ramdas, "Estimating means of
 bounded random variables by betting", 2024). Wealth is averaged over a grid of bet sizes: a mixture of
 test martingales is one, and no size has to be tuned.
+
+A bet never loses more than its stake because one side of the returns is bounded: losses where gain is
+sought, gains where loss is sought. The other side needs no bound, and is counted in full.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from crucible.errors import CrucibleError
 
@@ -22,16 +26,16 @@ class BoundError(CrucibleError, ValueError):
     """A bound on returns that is not a positive number."""
 
 
-def wealth_against_no_gain(returns: Sequence[float], bound: float) -> float:
+def wealth_against_no_gain(returns: Sequence[float], largest_loss: float) -> float:
     """Evidence that the mean return is above zero.
 
     Parameters
     ----------
     returns : sequence of float
         Net returns of closed trades, oldest first, as fractions.
-    bound : float
+    largest_loss : float
         The largest loss that a trade can make, as a positive fraction. A loss beyond it is counted
-        as the bound; gains are cut at the bound, which only weakens the evidence.
+        as that.
 
     Returns
     -------
@@ -51,17 +55,67 @@ def wealth_against_no_gain(returns: Sequence[float], bound: float) -> float:
     >>> wealth_against_no_gain([0.01] * 20, 0.02) > 100
     True
     """
-    if not bound > 0:
-        message = f"bound on returns is {bound}; it must be above 0"
-        raise BoundError(message)
     if not returns:
+        _require(largest_loss)
         return 1.0
-    scaled = np.clip(np.asarray(returns, dtype=np.float64) / bound, -1.0, 1.0)
-    log_wealth = np.log1p(np.outer(scaled, BETS)).sum(axis=0)
+    log_wealth = _log_growth(returns, largest_loss).sum(axis=0)
     largest = float(log_wealth.max())
     return float(np.exp(largest) * np.exp(log_wealth - largest).mean())
 
 
-def wealth_against_no_loss(returns: Sequence[float], bound: float) -> float:
-    """Evidence that the mean return is below zero: the same test with the signs turned."""
-    return wealth_against_no_gain([-value for value in returns], bound)
+def wealth_against_no_loss(returns: Sequence[float], largest_gain: float) -> float:
+    """Evidence that the mean return is below zero: the same test with the signs turned.
+
+    `largest_gain` is the largest gain that a trade can make. One that is too small would cut the
+    gains of an agent that loses often and little and wins seldom and much, and condemn it.
+    """
+    return wealth_against_no_gain([-value for value in returns], largest_gain)
+
+
+def gain_wealth_path(returns: npt.ArrayLike, largest_loss: float) -> npt.NDArray[np.float64]:
+    """Evidence that the mean return is above zero after each trade, in one pass over the trades.
+
+    Parameters
+    ----------
+    returns : array_like of float, shape (trades,)
+        Net returns of closed trades, oldest first, as fractions.
+    largest_loss : float
+        As for `wealth_against_no_gain`.
+
+    Returns
+    -------
+    ndarray of float64, shape (trades,)
+        What `wealth_against_no_gain` gives for the trades up to and including each.
+
+    Raises
+    ------
+    BoundError
+        If the bound is not a positive number.
+    """
+    log_wealth = np.cumsum(_log_growth(returns, largest_loss), axis=0)
+    largest = log_wealth.max(axis=1, keepdims=True)
+    # Written so that a sum that is too large becomes infinite wealth, and none becomes NaN.
+    with np.errstate(over="ignore"):
+        path: npt.NDArray[np.float64] = np.exp(
+            largest[:, 0] + np.log(np.exp(log_wealth - largest).mean(axis=1))
+        )
+    return path
+
+
+def loss_wealth_path(returns: npt.ArrayLike, largest_gain: float) -> npt.NDArray[np.float64]:
+    """Evidence that the mean return is below zero after each trade: the signs turned."""
+    return gain_wealth_path(-np.asarray(returns, dtype=np.float64), largest_gain)
+
+
+def _log_growth(returns: npt.ArrayLike, bound: float) -> npt.NDArray[np.float64]:
+    """Logarithm of what each trade does to the wealth of each bet, shape (trades, bets)."""
+    _require(bound)
+    scaled = np.maximum(np.asarray(returns, dtype=np.float64) / bound, -1.0)
+    growth: npt.NDArray[np.float64] = np.log1p(np.outer(scaled, BETS))
+    return growth
+
+
+def _require(bound: float) -> None:
+    if not bound > 0:
+        message = f"bound on returns is {bound}; it must be above 0"
+        raise BoundError(message)

@@ -32,6 +32,11 @@ def loss_bound(exits: Exits, fee: float, slippage: float) -> float:
     return 2.0 * exits.stop + 2.0 * (fee + slippage)
 
 
+def gain_bound(exits: Exits) -> float:
+    """Largest gain that a trade is taken to make: the target and a quarter, for gaps that jump over it."""
+    return 1.25 * exits.target
+
+
 def judge(
     card: Scorecard,
     role: Literal["production", "challenger"],

@@ -52,7 +52,9 @@ def row(slot, role="production", since_ts=0):
 
 
 def judged(slot, judgement, ts=QUARTER):
-    card = score(f"{slot}@1", ts, [], [], since_ts=0, last_fill_ts=None, bound=0.02)
+    card = score(
+        f"{slot}@1", ts, [], [], since_ts=0, last_fill_ts=None, largest_loss=0.02, largest_gain=0.02
+    )
     return Judged(row(slot), card, Verdict(judgement, "it lost"))
 
 

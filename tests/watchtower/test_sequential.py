@@ -5,6 +5,8 @@ import pytest
 
 from crucible.watchtower.sequential import (
     BoundError,
+    gain_wealth_path,
+    loss_wealth_path,
     wealth_against_no_gain,
     wealth_against_no_loss,
 )
@@ -50,6 +52,24 @@ def test_a_steady_loser_is_found_within_sixty_trades_nine_times_of_ten():
 def test_wealth_starts_at_one_and_never_goes_below_zero():
     assert wealth_against_no_gain([], BOUND) == 1.0
     assert 0 <= wealth_against_no_gain([-1.0] * 500, BOUND) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("wealth", "path"),
+    [(wealth_against_no_gain, gain_wealth_path), (wealth_against_no_loss, loss_wealth_path)],
+)
+def test_wealth_after_each_trade_in_one_pass_is_what_a_look_at_each_gives(wealth, path):
+    returns = np.random.default_rng(14).standard_t(2, size=300) * 0.01
+    looked = [wealth(returns[: n + 1].tolist(), BOUND) for n in range(len(returns))]
+    np.testing.assert_allclose(path(returns, BOUND), looked, rtol=1e-12)
+
+
+def test_a_bet_on_loss_is_fair_for_an_agent_with_rare_large_gains():
+    random = np.random.default_rng(15)
+    # Mean zero exactly: nine losses of 0.4% for each gain of 3.6%.
+    lives = random.choice([-0.004, 0.036], size=(400, 300), p=[0.9, 0.1])
+    condemned = sum(bool((loss_wealth_path(life, 0.036) >= 20).any()) for life in lives)
+    assert condemned / len(lives) <= 0.05
 
 
 @pytest.mark.parametrize("bound", [0.0, -1.0, float("nan")])

@@ -8,10 +8,11 @@ from crucible.ledger.trades import Trade
 from crucible.settings import WatchtowerSettings
 from crucible.strategies.contract import Exits
 from crucible.watchtower.scorecard import drawdown, score
-from crucible.watchtower.verdicts import judge, loss_bound
+from crucible.watchtower.verdicts import gain_bound, judge, loss_bound
 
 SETTINGS = WatchtowerSettings()
 HOUR = 3_600_000
+EXITS = Exits(0.01, 0.02, 60)
 
 
 def trades(returns: list[float]) -> list[Trade]:
@@ -35,7 +36,12 @@ def trades(returns: list[float]) -> list[Trade]:
     ]
 
 
-def card(returns: list[float], equity: list[int] | None = None, idle_ms: int = 0):
+def card(
+    returns: list[float],
+    equity: list[int] | None = None,
+    idle_ms: int = 0,
+    exits: Exits = EXITS,
+):
     marks = [(n, Decimal(value)) for n, value in enumerate(equity or [100])]
     return score(
         "a",
@@ -44,7 +50,8 @@ def card(returns: list[float], equity: list[int] | None = None, idle_ms: int = 0
         marks,
         since_ts=0,
         last_fill_ts=1_000,
-        bound=loss_bound(Exits(0.01, 0.02, 60), 0.00055, 0.0001),
+        largest_loss=loss_bound(exits, 0.00055, 0.0001),
+        largest_gain=gain_bound(exits),
     )
 
 
@@ -53,6 +60,15 @@ def test_an_agent_that_keeps_losing_is_culled_with_its_figures_in_the_reason():
     assert verdict.judgement == "cull"
     assert "0.4000%" in verdict.reason
     assert "40 trades" in verdict.reason
+
+
+def test_an_agent_that_loses_often_and_little_and_wins_seldom_and_much_is_not_culled():
+    # Nine stops of 0.43% with costs, then one target of 4.87%: it earns 0.1% a trade.
+    earning = [*[-0.0043] * 9, 0.0487] * 40
+    follower = Exits(0.003, 0.05, 600)
+    verdict = judge(card(earning, exits=follower), "production", SETTINGS)
+    assert sum(earning) > 0
+    assert verdict.judgement == "keep", verdict.reason
 
 
 def test_a_few_losses_are_not_enough():
@@ -81,7 +97,17 @@ def test_an_agent_that_seldom_trades_is_given_the_time_that_its_backtest_took():
 
 
 def test_an_agent_that_holds_a_position_is_not_idle_however_long():
-    held = score("a", 20 * 24 * HOUR, [], [], since_ts=0, last_fill_ts=0, bound=0.1, holds=True)
+    held = score(
+        "a",
+        20 * 24 * HOUR,
+        [],
+        [],
+        since_ts=0,
+        last_fill_ts=0,
+        largest_loss=0.1,
+        largest_gain=0.1,
+        holds=True,
+    )
     assert judge(held, "production", SETTINGS).judgement == "keep"
 
 
