@@ -86,10 +86,10 @@ def life(random: np.random.Generator, market: Market, exits: Exits, mean: float)
     least = 1.2 * ROUND_TRIP
     gain = np.clip(size * tails[0], least, max(exits.target, least) * gap) - ROUND_TRIP
     loss = np.minimum(size * tails[1], exits.stop * gap) + ROUND_TRIP
-    chance = (loss + mean * np.sqrt(loss * gain)) / (loss + gain)
+    odds = (loss + mean * np.sqrt(loss * gain)) / (loss + gain)
     follows = random.uniform(-0.8, 0.8)
     luck = follows * market.fortune + math.sqrt(1 - follows**2) * random.standard_normal(LIFE)
-    wins = stats.norm.cdf(luck) < chance
+    wins = stats.norm.cdf(luck) < odds
     returns: Array = np.where(wins, gain, -loss)
     return returns
 
@@ -197,11 +197,11 @@ def speed_row(seed: int, count: int) -> Row:
     cull = 1 / (1 - WATCHTOWER.cull_confidence)
     losers = list(agents(seed, count, -SKILL))
     found = [first_look(agent.loss >= cull) for agent in losers]
-    says = np.array([agent.t_loses for agent in losers])
+    condemns = np.array([agent.t_loses for agent in losers])
     pairs, reached = [], []
     for part in np.array_split(np.arange(count), ROUNDS):
         power = min(POWER, share([found[n] for n in part]))
-        enough = np.flatnonzero(says[part].mean(axis=0) >= power)
+        enough = np.flatnonzero(condemns[part].mean(axis=0) >= power)
         fixed = max(int(enough[0]) + 1, WATCHTOWER.minimum_trades) if len(enough) else LIFE
         pairs.append((statistics.fmean(found[n] or LIFE for n in part), float(fixed)))
         reached.append(power)
