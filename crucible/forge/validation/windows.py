@@ -61,7 +61,9 @@ def limits_for(rows: int) -> Limits:
     some 14 months on; on fewer rows for as long as two purges, of a twentieth of the rows each, allow.
     """
     lookback = min(LONGEST_LOOKBACK, rows // 50)
-    return Limits(lookback, timeout=min(LONGEST_TIMEOUT, (rows // 20 - lookback) // 2))
+    # A twentieth less a fiftieth, rounded once: two roundings would at times allow less with a row more.
+    held = 3 * rows // 200 if lookback < LONGEST_LOOKBACK else (rows // 20 - lookback) // 2
+    return Limits(lookback, timeout=min(LONGEST_TIMEOUT, held))
 
 
 def fewest_in_validation(rows: int) -> int:

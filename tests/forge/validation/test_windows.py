@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crucible.forge.backtest.engine import ForgeError
@@ -57,6 +57,8 @@ def test_a_purge_covers_the_longest_lookback_and_the_longest_doubled_holding_tim
 
 
 @given(ROWS, st.integers(1, 10_000))
+@example(3_640, 10)
+@example(74_999, 1)
 def test_more_rows_never_allow_less(rows, more):
     shorter, longer = limits_for(rows), limits_for(rows + more)
     assert longer.timeout >= shorter.timeout
