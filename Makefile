@@ -13,7 +13,7 @@ ARGS ?=
 help:
 	@echo "make up           start everything on this machine; Ctrl-C stops it"
 	@echo "make test         every test, Rust and Python"
-	@echo "make test-quick   the Python tests that start no process and compute briefly; some two minutes"
+	@echo "make test-quick   the Python tests that start no process; under two minutes"
 	@echo "make lint         formatters, linters, types, layers"
 	@echo "make bench        every benchmark; make bench-NAME runs one; make bench-charts draws them"
 	@echo "make chaos        thousands of orders under faults and kills; SEED=1 ORDERS=2000"
@@ -40,9 +40,9 @@ test: setup
 	$(PY) -m pytest $(PARALLEL) --durations 25 $(ARGS) || status=1; \
 	exit $$status
 
-# Neither a process nor a server, nor a long computation: what is left are short computations and files.
+# Neither a process nor a server: what is left are pure computations and files.
 test-quick: setup
-	@$(PY) -m pytest $(PARALLEL) --durations 25 -m "not process and not browser and not e2e and not slow" $(ARGS)
+	@$(PY) -m pytest $(PARALLEL) --durations 25 -m "not process and not browser and not e2e" $(ARGS)
 
 lint: setup
 	@status=0; \

@@ -54,7 +54,6 @@ def some_edges(seed: int = 2) -> Edges:
     )
 
 
-@pytest.mark.slow
 def test_served_messages_equal_the_torch_geometric_forward() -> None:
     import torch
 

@@ -58,7 +58,6 @@ def test_windows_without_a_figure_stay_without_one():
     np.testing.assert_allclose(reported[3], evaluate_window(whole * 2), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.slow
 def test_the_same_seed_gives_the_same_set():
     seldom = FeatureSettings(radar_every=120)
     one, again, other = (simulated_training_set(1, seed, seldom) for seed in (5, 5, 6))
@@ -66,7 +65,6 @@ def test_the_same_seed_gives_the_same_set():
     assert not one.equals(other)
 
 
-@pytest.mark.slow
 def test_simulated_changes_are_labelled():
     one = simulated_training_set(1, 5, FeatureSettings(radar_every=20))
     by_change = one.groupby("change")["label"].sum()

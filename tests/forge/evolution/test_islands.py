@@ -26,7 +26,6 @@ def test_one_island_is_the_forging_as_it_is(kind):
     assert island.candidate.to_json() == plain.candidate.to_json()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_islands_that_were_interrupted_end_the_same(kind, tmp_path):
     whole = Islands(forge_run_of(kind, settings=THREE))

@@ -49,7 +49,6 @@ def incumbents(market):
 # --- lexicase --------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_resumed_forging_by_lexicase_ends_with_the_same_bytes(kind, tmp_path):
     whole = forge_run_of(kind, settings=LEXICASE)
@@ -201,7 +200,6 @@ def test_each_candidate_is_picked_once():
 # --- novelty ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_seeking_novelty_lowers_the_correlation_with_the_living(market, incumbents):
     ruler = forge_run_of(market=market, settings=LONG, incumbents=incumbents).novelty
     assert ruler.agents == ("XUSDT-gp-2/1",)
