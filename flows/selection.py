@@ -26,7 +26,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
     FlowRunFilterTags,
 )
-from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import Abort, Pause, PrefectException
 from prefect.flow_engine import run_flow
 from prefect.states import Crashed, Pending
@@ -131,12 +131,17 @@ def take(turn: Turn) -> None:
 
 
 def end_left_behind() -> int:
-    """End the runs that a killed process of this kind left unfinished; give how many there were.
+    """End the runs that a killed process of this kind left at work; give how many there were.
 
-    They would hold their deployment's only place until its lease runs out.
+    They would hold their deployment's only place until its lease runs out. A run that waits for the worker,
+    or is a process of it, was retried by a person: it goes on.
     """
     with get_client(sync_client=True) as client:
-        left = _unfinished(client, tags=FlowRunFilterTags(all_=[TAG]))
+        left = [
+            run
+            for run in _unfinished(client, tags=FlowRunFilterTags(all_=[TAG]))
+            if run.state_type != StateType.SCHEDULED and run.infrastructure_pid is None
+        ]
         for run in left:
             parent = FlowRunFilterParentFlowRunId(any_=[run.id])
             for one in (*_unfinished(client, parent_flow_run_id=parent), run):

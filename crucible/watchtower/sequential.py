@@ -20,6 +20,8 @@ import numpy.typing as npt
 from crucible.errors import CrucibleError
 
 BETS = np.linspace(0.05, 0.95, 19)
+MOST_LOG_WEALTH = 700.0
+"""Wealth beyond its exponential is counted as that: a number that floats and JSON can hold."""
 
 
 class BoundError(CrucibleError, ValueError):
@@ -55,12 +57,8 @@ def wealth_against_no_gain(returns: Sequence[float], largest_loss: float) -> flo
     >>> wealth_against_no_gain([0.01] * 20, 0.02) > 100
     True
     """
-    if not returns:
-        _require(largest_loss)
-        return 1.0
-    log_wealth = _log_growth(returns, largest_loss).sum(axis=0)
-    largest = float(log_wealth.max())
-    return float(np.exp(largest) * np.exp(log_wealth - largest).mean())
+    path = gain_wealth_path(returns, largest_loss)
+    return float(path[-1]) if len(path) else 1.0
 
 
 def wealth_against_no_loss(returns: Sequence[float], largest_gain: float) -> float:
@@ -92,30 +90,15 @@ def gain_wealth_path(returns: npt.ArrayLike, largest_loss: float) -> npt.NDArray
     BoundError
         If the bound is not a positive number.
     """
-    log_wealth = np.cumsum(_log_growth(returns, largest_loss), axis=0)
-    largest = log_wealth.max(axis=1, keepdims=True)
-    # Written so that a sum that is too large becomes infinite wealth, and none becomes NaN.
-    with np.errstate(over="ignore"):
-        path: npt.NDArray[np.float64] = np.exp(
-            largest[:, 0] + np.log(np.exp(log_wealth - largest).mean(axis=1))
-        )
+    if not largest_loss > 0:
+        message = f"bound on returns is {largest_loss}; it must be above 0"
+        raise BoundError(message)
+    scaled = np.maximum(np.asarray(returns, dtype=np.float64) / largest_loss, -1.0)
+    log_wealth = np.cumsum(np.log1p(np.outer(scaled, BETS)), axis=0)
+    path: npt.NDArray[np.float64] = np.exp(np.minimum(log_wealth, MOST_LOG_WEALTH)).mean(axis=1)
     return path
 
 
 def loss_wealth_path(returns: npt.ArrayLike, largest_gain: float) -> npt.NDArray[np.float64]:
     """Evidence that the mean return is below zero after each trade: the signs turned."""
     return gain_wealth_path(-np.asarray(returns, dtype=np.float64), largest_gain)
-
-
-def _log_growth(returns: npt.ArrayLike, bound: float) -> npt.NDArray[np.float64]:
-    """Logarithm of what each trade does to the wealth of each bet, shape (trades, bets)."""
-    _require(bound)
-    scaled = np.maximum(np.asarray(returns, dtype=np.float64) / bound, -1.0)
-    growth: npt.NDArray[np.float64] = np.log1p(np.outer(scaled, BETS))
-    return growth
-
-
-def _require(bound: float) -> None:
-    if not bound > 0:
-        message = f"bound on returns is {bound}; it must be above 0"
-        raise BoundError(message)

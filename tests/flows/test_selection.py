@@ -8,11 +8,12 @@ import subprocess
 import sys
 from contextlib import contextmanager
 
+import httpx
 import pytest
 
 from crucible.operations.supervision import services
 from crucible.settings import Settings
-from flows.selection import Turn, take_turns, turns_of
+from flows.selection import TAG, Turn, take_turns, turns_of
 from flows.watchtower import watchtower
 from tests.flows.turns import DEPLOYMENTS
 from tests.support.plant import TERMINAL
@@ -24,7 +25,6 @@ pytestmark = pytest.mark.timeout(300)
 @pytest.fixture(scope="module")
 def deployed(plant):
     """Deploy the small flows with the limit that prefect.yaml gives to the real ones."""
-    limit = {"limit": 1, "collision_strategy": "CANCEL_NEW"}
     known = {}
     for name in DEPLOYMENTS:
         flow = plant.ask("POST", "/flows/", {"name": name})
@@ -33,8 +33,8 @@ def deployed(plant):
             "flow_id": flow["id"],
             "entrypoint": f"tests/flows/turns.py:{name}",
             "work_pool_name": services.POOL,
-            "concurrency_options": {"collision_strategy": limit["collision_strategy"]},
-            "concurrency_limit": limit["limit"],
+            "concurrency_limit": 1,
+            "concurrency_options": {"collision_strategy": "CANCEL_NEW"},
         }
         known[name] = plant.ask("POST", "/deployments/", body)["id"]
     return known
@@ -109,6 +109,34 @@ def test_turns_are_named_runs_of_their_deployment_in_one_process_and_outlive_eve
     assert {run["state_type"] for run in after if run["id"] != hung["id"]} == {"COMPLETED"}
 
 
+def test_a_run_that_a_person_started_keeps_the_only_place_and_a_paused_deployment_has_no_turn(
+    plant, deployed, tmp_path
+):
+    steady, failing = deployed["steady"], deployed["failing"]
+    later = {
+        "state": {"type": "SCHEDULED", "state_details": {"scheduled_time": "2100-01-01T00:00:00Z"}}
+    }
+    # Under the tag of the turns, as a turn that a person retries in Prefect's page.
+    asked = {**later, "name": "of a person", "tags": [TAG]}
+    run, waiting = (
+        plant.ask("POST", f"/deployments/{steady}/create_flow_run", asked)["id"] for _ in range(2)
+    )
+    plant.set_state(run, "PENDING", "Pending")
+    plant.ask("PATCH", f"/flow_runs/{run}", {"infrastructure_pid": "of the worker"})
+    plant.ask("PATCH", f"/deployments/{failing}", {"paused": True})
+    before = {deployment: len(runs_of(plant, deployment)) for deployment in (steady, failing)}
+    with selection_process(plant, tmp_path):
+        turns = ended(plant, steady, before[steady])[-2:]
+    assert {(turn["name"], turn["state_type"]) for turn in turns} == {("look around", "CANCELLED")}
+    assert not (tmp_path / "pids").exists()
+    assert plant.run(run)["state_type"] == "PENDING"
+    assert plant.run(waiting)["state_type"] == "SCHEDULED"
+    assert len(runs_of(plant, failing)) == before[failing]
+    plant.ask("PATCH", f"/deployments/{failing}", {"paused": False})
+    for one in (run, waiting):
+        plant.ask("DELETE", f"/flow_runs/{one}")
+
+
 def test_the_flow_that_has_waited_longest_goes_next_and_nothing_missed_is_made_up_for(monkeypatch):
     now, taken = [0.0], []
     costs = {"quick": 1.0, "slow": 25.0}
@@ -128,6 +156,30 @@ def test_the_flow_that_has_waited_longest_goes_next_and_nothing_missed_is_made_u
         *((0.0, "quick"), (1.0, "slow"), (26.0, "quick"), (31.0, "slow")),
         *((56.0, "quick"), (61.0, "slow"), (86.0, "quick")),
     ]
+
+
+def test_while_prefect_is_away_turns_come_round_and_what_is_not_run_is_reported(
+    monkeypatch, caplog
+):
+    now, taken = [0.0], []
+    away = httpx.ConnectError("connection refused")
+
+    def take(turn):
+        taken.append(now[0])
+        if len(taken) < 3:
+            raise away
+
+    monkeypatch.setattr("flows.selection.take", take)
+
+    def sleep(seconds):
+        now[0] += seconds
+
+    take_turns([Turn("watchtower/watchtower", watchtower, 30.0)], 4, lambda: now[0], sleep)
+    assert taken == [0.0, 30.0, 60.0, 90.0]
+    refused = (
+        "watchtower/watchtower: not run: ConnectError: connection refused; tried again in 30 s"
+    )
+    assert [record.getMessage() for record in caplog.records] == [refused] * 2
 
 
 @pytest.mark.parametrize(

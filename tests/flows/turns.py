@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -50,5 +49,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"event": "beginning"}), flush=True)
     main()

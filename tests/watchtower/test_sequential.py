@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from crucible.watchtower.sequential import (
+    BETS,
     BoundError,
     gain_wealth_path,
     loss_wealth_path,
@@ -58,10 +59,24 @@ def test_wealth_starts_at_one_and_never_goes_below_zero():
     ("wealth", "path"),
     [(wealth_against_no_gain, gain_wealth_path), (wealth_against_no_loss, loss_wealth_path)],
 )
-def test_wealth_after_each_trade_in_one_pass_is_what_a_look_at_each_gives(wealth, path):
+def test_wealth_after_each_trade_is_that_of_its_definition_and_of_a_look_there(wealth, path):
     returns = np.random.default_rng(14).standard_t(2, size=300) * 0.01
+    sign = 1 if wealth is wealth_against_no_gain else -1
+    wealths, expected = [1.0] * len(BETS), []
+    for value in returns:
+        outcome = max(sign * value / BOUND, -1.0)
+        wealths = [held * (1 + bet * outcome) for held, bet in zip(wealths, BETS, strict=True)]
+        expected.append(sum(wealths) / len(wealths))
     looked = [wealth(returns[: n + 1].tolist(), BOUND) for n in range(len(returns))]
-    np.testing.assert_allclose(path(returns, BOUND), looked, rtol=1e-12)
+    np.testing.assert_allclose(path(returns, BOUND), expected, rtol=1e-9)
+    np.testing.assert_allclose(looked, expected, rtol=1e-9)
+
+
+def test_evidence_stays_a_number_that_json_can_hold_however_long_an_agent_earns():
+    path = gain_wealth_path([0.05] * 5_000, BOUND)
+    assert np.isfinite(path).all()
+    assert (np.diff(path) >= 0).all()
+    assert path[-1] > 1e300
 
 
 def test_a_bet_on_loss_is_fair_for_an_agent_with_rare_large_gains():
