@@ -7,7 +7,6 @@ once.
 from __future__ import annotations
 
 import errno
-import json
 import math
 import os
 import sys
@@ -16,6 +15,14 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from crucible.commands.options import (
+    AsJson,
+    CandlesFolder,
+    FundingFolder,
+    InfluenceFile,
+    print_json,
+)
+from crucible.commands.walk_forward import walk_forward_command
 from crucible.errors import CrucibleError
 from crucible.text import let_every_text_through, terminal, visible
 
@@ -49,14 +56,7 @@ radar_app = typer.Typer(
     no_args_is_help=True, help="What the topological radar learns from and what it sees."
 )
 app.add_typer(radar_app, name="radar")
-
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")]
-
-CandlesFolder = Annotated[Path, typer.Option(help="Folder of SYMBOL-1m.parquet.")]
-FundingFolder = Annotated[
-    Path | None, typer.Option(help="Folder of SYMBOL-funding.parquet; by default the candles'.")
-]
-InfluenceFile = Annotated[Path | None, typer.Option(help="Trained influence arrays (.npz).")]
+app.command(name="walk-forward")(walk_forward_command)
 
 
 def main() -> NoReturn:
@@ -88,7 +88,7 @@ def main() -> NoReturn:
 
 def _end(fault: str) -> NoReturn:
     if "--json" in sys.argv[1:]:
-        _print_json({"error": fault})
+        print_json({"error": fault})
     print(f"crucible: {visible(fault, lines=True)}", file=sys.stderr)
     sys.exit(1)
 
@@ -135,7 +135,7 @@ def status(as_json: AsJson = False) -> None:
 
     found = read_status(_workspace())
     if as_json:
-        _print_json(found.to_json())
+        print_json(found.to_json())
     else:
         from crucible.operations.sheet import open_console
         from crucible.operations.tables import status_view
@@ -158,7 +158,7 @@ def report(
 
     made = make_report(Workspace.at(load_settings().home), run)
     if as_json:
-        _print_json(made.to_json())
+        print_json(made.to_json())
     else:
         from crucible.operations.sheet import open_console
         from crucible.operations.tables import report_view
@@ -235,7 +235,7 @@ def forge(
     done = int(result.generations[-1]["generation"])
     file = out / ("champion.json" if result.champion is not None else "refusal.json")
     if as_json:
-        _print_json(
+        print_json(
             {
                 "slot": slot,
                 "outcome": file.stem,
@@ -281,7 +281,7 @@ def backtest(
     sizes = partial(sized, settings=settings.arena)
     done = backtest_command(strategy, candles, settings, influence, funding, sizes)
     if as_json:
-        _print_json(done)
+        print_json(done)
         return
     from crucible.operations.sheet import open_console
     from crucible.operations.tables import figures_table
@@ -320,7 +320,7 @@ def explain(
             registry, f"{slot}/{number}", _agents(workspace, f"{slot}@{number}")
         )
     if as_json:
-        _print_json(reported.to_json())
+        print_json(reported.to_json())
     else:
         print(visible(reported.to_text(), lines=True))
 
@@ -387,7 +387,7 @@ def radar_training_set(
 
     reported = write_training_set(out, candles, markets, seed, load_settings().features)
     if as_json:
-        _print_json(reported)
+        print_json(reported)
     else:
         print(
             f"{out}: {reported['evaluations']} evaluations, {reported['labelled']} within a change"
@@ -409,7 +409,7 @@ def radar_picture(
 
     reported = write_picture(out, candles, at, load_settings().features)
     if as_json:
-        _print_json(reported)
+        print_json(reported)
     else:
         print(f"{out}: the window that closed at {reported['ts']}")
 
@@ -460,10 +460,6 @@ def _agents(workspace: Workspace, agent: str) -> list[dict[str, object]]:
             for row in ledger.agents()
             if row.agent == agent
         ]
-
-
-def _print_json(value: object) -> None:
-    print(json.dumps(value, indent=1))
 
 
 if __name__ == "__main__":

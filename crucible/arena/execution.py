@@ -223,12 +223,14 @@ class SimulatedExecution:
     ----------
     agent, version, symbol : str
         Whose fills they are.
+    mode : {"shadow", "live"}
+        What the fills are called; where no venue takes part at all, those of a production agent are live.
     """
 
     agent: str
     version: str
     symbol: str
-    mode: Mode = field(default="shadow", init=False)
+    mode: Mode = "shadow"
     in_flight: str | None = field(default=None, init=False)
     position: SimulatedPosition = field(default_factory=SimulatedPosition)
     _qty: Decimal = ZERO
@@ -297,7 +299,7 @@ class SimulatedExecution:
             exec_ts=ts,
             reason=reason,
             intent_id="",
-            mode="shadow",
+            mode=self.mode,
         )
 
     def state(self) -> dict[str, Any] | None:

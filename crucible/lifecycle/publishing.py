@@ -19,6 +19,7 @@ from crucible.ledger.edge import Edge
 from crucible.lifecycle.admission import serving
 from crucible.lifecycle.context import Context
 from crucible.lifecycle.production import Decision, promote
+from crucible.lifecycle.seats import seat_of_newcomer
 from crucible.registry.models import Version
 from crucible.registry.proof import Gate, MeasuredEdge, Proof, digest
 from crucible.registry.version import TRADING_GAP
@@ -113,15 +114,17 @@ def offer(context: Context, version: Version, made_by: MadeBy) -> str:
     """
     slot = version.slot
     held, others = context.registry.aliases(slot), serving(context, slot)
-    if version.version not in held.values() and "challenger" in others:
+    if held.get("production") == version.version:
+        return "in production, since the seat was empty"
+    seat = seat_of_newcomer(held, others, version.version, refused=context.refusal(version) != "")
+    if seat is None:
         return f"registered; version {others['challenger']} stays the challenger"
-    if held.get("production") != version.version:
-        context.registry.set_alias(slot, "challenger", version.version)
-        if "production" in others or context.refusal(version):
-            return "the challenger"
-        reason = "the production seat was empty"
-        links = {"prefect_link": made_by.page} if made_by.page else {}
-        promote(context, version, Decision("forge", reason, version.run_id, links=links))
+    context.registry.set_alias(slot, "challenger", version.version)
+    if seat == "challenger":
+        return "the challenger"
+    reason = "the production seat was empty"
+    links = {"prefect_link": made_by.page} if made_by.page else {}
+    promote(context, version, Decision("forge", reason, version.run_id, links=links))
     return "in production, since the seat was empty"
 
 
@@ -161,6 +164,15 @@ def final_metrics(result: ForgeResult) -> list[tuple[str, float, int]]:
     return [(name, value, 0) for name, value in metrics]
 
 
+def minutes_between_trades(result: ForgeResult) -> float | None:
+    """Mean minutes between two trades in training and validation; None without a trade."""
+    known = [result.window(name) for name in ("train", "validation")]
+    trades = sum(int(window.summary.get("trades") or 0) for window in known)
+    if not trades:
+        return None
+    return round(sum(window.candles for window in known) / trades, 1)
+
+
 def run_tags(result: ForgeResult) -> dict[str, str]:
     """Give the tags of the run."""
     refused = "" if result.refusal is None else result.refusal.gate
@@ -190,11 +202,9 @@ def version_tags(result: ForgeResult, made_by: MadeBy) -> dict[str, str]:
     if result.champion is None and result.refusal is not None:
         # Lives to be judged in shadow: whoever reads the page must see what validation said.
         tags["validation_loss"] = f"{result.refusal.value:.6f}"
-    known = [result.window(name) for name in ("train", "validation")]
-    trades = sum(int(window.summary.get("trades") or 0) for window in known)
-    if trades:
+    if (gap := minutes_between_trades(result)) is not None:
         # How long the Watchtower waits before it calls an agent idle.
-        tags[TRADING_GAP] = round(sum(window.candles for window in known) / trades, 1)
+        tags[TRADING_GAP] = gap
     edge = Edge.of_summary(result.window("validation").summary)
     if edge is not None:
         tags["edge_trades"] = edge.trades

@@ -166,3 +166,30 @@ def fill_seats(
         + seat
         + [SeatAction("forge", request.slot, None, request.reason) for request in turns]
     )
+
+
+def seat_of_newcomer(
+    held: Mapping[str, str], serving: Mapping[str, str], version: str, *, refused: bool
+) -> Literal["production", "challenger"] | None:
+    """Say which seat a version takes that was just registered; None where another is the challenger.
+
+    Parameters
+    ----------
+    held : mapping of str to str
+        The slot's aliases and their versions.
+    serving : mapping of str to str
+        Those of them that may trade here.
+    version : str
+    refused : bool
+        Whether it may not trade here itself.
+
+    Examples
+    --------
+    >>> seat_of_newcomer({}, {}, "1", refused=False)
+    'production'
+    >>> seat_of_newcomer({"production": "1"}, {"production": "1"}, "2", refused=False)
+    'challenger'
+    """
+    if version not in held.values() and "challenger" in serving:
+        return None
+    return "challenger" if "production" in serving or refused else "production"

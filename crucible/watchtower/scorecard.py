@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
@@ -92,7 +93,6 @@ def score(
         Whether it has a position open.
     """
     returns = [trade.net_return for trade in trades]
-    quiet_since = max(since_ts, last_fill_ts or since_ts)
     return Scorecard(
         agent=agent,
         ts=ts,
@@ -105,8 +105,41 @@ def score(
         drawdown=drawdown([float(value) for _, value in equity]),
         gain_evidence=wealth_against_no_gain(returns, largest_loss),
         loss_evidence=wealth_against_no_loss(returns, largest_gain),
-        idle_minutes=0 if holds else max(0, ts - quiet_since) // MINUTE_MS,
+        idle_minutes=idle_minutes(ts, since_ts, last_fill_ts, holds=holds),
     )
+
+
+def idle_minutes(ts: int, since_ts: int, last_fill_ts: int | None, *, holds: bool) -> int:
+    """Market minutes since an agent's last fill, or since it was seated; 0 while it holds a position.
+
+    Examples
+    --------
+    >>> idle_minutes(600_000, 0, 300_000, holds=False)
+    5
+    """
+    quiet_since = max(since_ts, last_fill_ts or since_ts)
+    return 0 if holds else max(0, ts - quiet_since) // MINUTE_MS
+
+
+@dataclass(slots=True)
+class Drawdown:
+    """The largest fall from a running peak, mark by mark.
+
+    Attributes
+    ----------
+    peak : float
+        Highest mark so far; minus infinity before the first.
+    largest : float
+        Largest fall so far, as a fraction of the peak before it.
+    """
+
+    peak: float = -math.inf
+    largest: float = 0.0
+
+    def add(self, equity: float) -> None:
+        """Take one more mark."""
+        self.peak = max(self.peak, equity)
+        self.largest = max(self.largest, 1.0 - equity / self.peak)
 
 
 def drawdown(equity: Sequence[float]) -> float:
@@ -117,8 +150,7 @@ def drawdown(equity: Sequence[float]) -> float:
     >>> drawdown([100.0, 110.0, 99.0, 120.0])
     0.1
     """
-    if not equity:
-        return 0.0
-    path = np.asarray(equity, dtype=np.float64)
-    peaks = np.maximum.accumulate(path)
-    return float(np.max(1.0 - path / peaks))
+    fall = Drawdown()
+    for value in equity:
+        fall.add(value)
+    return fall.largest

@@ -1,0 +1,276 @@
+"""One slot under one rule of selection, from the first instant to the last.
+
+Who is seated, promoted, replaced and dismissed follows `crucible.lifecycle.seats`; what stands in a version's place in
+between is a `Life`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from crucible.ledger.trades import ZERO
+from crucible.lifecycle.seats import fill_seats, seat_of_newcomer
+from crucible.market.candles import Floats, Integers
+from crucible.registry.admission import Rules, refusal
+from crucible.settings import MINUTE_MS, Slot
+from crucible.strategies.exit_reasons import ExitReason
+from crucible.walk_forward.births import Birth
+from crucible.walk_forward.life import Life, Stage
+from crucible.walk_forward.rules import Rule
+from crucible.watchtower.verdicts import Verdict
+
+MARK_MS = 15 * MINUTE_MS
+"""How often equity is marked, as in the arena."""
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """When a slot is traded and judged.
+
+    Attributes
+    ----------
+    from_ts, to_ts : int
+        Market instants, epoch milliseconds.
+    every_ms : int
+        Between two judgements.
+    rules : Rules
+        Of admission.
+    """
+
+    from_ts: int
+    to_ts: int
+    every_ms: int
+    rules: Rules
+
+    def instants(self) -> Integers:
+        """Give every instant at which equity is marked or agents are judged, in order."""
+        spans = [
+            np.arange(-(-self.from_ts // step) * step, self.to_ts + 1, step, dtype=np.int64)
+            for step in (MARK_MS, self.every_ms)
+        ]
+        found: Integers = np.union1d(*spans)
+        return found
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a slot under a rule.
+
+    Attributes
+    ----------
+    slot, rule : str
+    ts : ndarray of int64, shape (n,)
+        Instants of the marks.
+    profit : ndarray of float64, shape (n,)
+        Of production so far, quote asset, after fees and funding, open positions at the newest close.
+    seated : ndarray of bool, shape (n,)
+        Whether there was a production agent.
+    lives, trades, verdicts : list of dict
+        Rows for tables, in time order.
+    """
+
+    slot: str
+    rule: str
+    ts: Integers
+    profit: Floats
+    seated: Floats
+    lives: list[dict[str, Any]] = field(default_factory=list)
+    trades: list[dict[str, Any]] = field(default_factory=list)
+    verdicts: list[dict[str, Any]] = field(default_factory=list)
+
+
+class SlotWalk:
+    """A slot that is traded, judged and filled; `run` walks all of it.
+
+    Parameters
+    ----------
+    slot : Slot
+    stage : Stage
+    births : sequence of Birth
+        In order; each can be seated from the first instant after the last candle that it knew.
+    rule : Rule
+    walk : Walk
+    """
+
+    def __init__(
+        self, slot: Slot, stage: Stage, births: Sequence[Birth], rule: Rule, walk: Walk
+    ) -> None:
+        self._slot, self._stage, self._rule, self._walk = slot, stage, rule, walk
+        self._births = [born for born in births if born.strategy is not None]
+        self._seats: dict[str, Life] = {}
+        self._draining: list[Life] = []
+        self._done = ZERO
+        self._offered: Birth | None = None
+        self._row = 0
+        instants = walk.instants()
+        self._outcome = Outcome(
+            slot.name, rule.name, instants, np.zeros(len(instants)), np.zeros(len(instants), bool)
+        )
+
+    def run(self) -> Outcome:
+        """Walk from the first instant to the last."""
+        outcome = self._outcome
+        rows = np.searchsorted(self._stage.frame.ts, outcome.ts, side="right")
+        for place, (ts, row) in enumerate(zip(outcome.ts.tolist(), rows.tolist(), strict=True)):
+            self._trade(row, ts)
+            if ts % self._walk.every_ms == 0:
+                self._judge(ts)
+            self._fill(ts)
+            outcome.profit[place] = float(self._profit())
+            outcome.seated[place] = "production" in self._seats
+        for life in [*self._seats.values(), *self._draining]:
+            self._record(life, life.until_ts or int(outcome.ts[-1]), life.end or "still trading")
+        outcome.lives.sort(key=lambda life: (life["since_ts"], life["agent"], life["role"]))
+        outcome.trades.sort(key=lambda trade: (trade["entry_ts"], trade["agent"], trade["role"]))
+        return outcome
+
+    def _profit(self) -> Decimal:
+        capital = self._stage.settings.capital_per_agent
+        lives = [*self._draining]
+        if "production" in self._seats:
+            lives.append(self._seats["production"])
+        return self._done + sum((life.equity - capital for life in lives), ZERO)
+
+    def _trade(self, row: int, ts: int) -> None:
+        self._row = row
+        for life in (*self._seats.values(), *self._draining):
+            life.advance(row)
+            if ts % MARK_MS == 0:
+                life.mark()
+        for life in [life for life in self._draining if life.is_flat]:
+            life.mark()
+            self._draining.remove(life)
+            self._record(life, life.until_ts or ts, life.end)
+
+    def _judge(self, ts: int) -> None:
+        for role, life in list(self._seats.items()):
+            if life.since_ts >= ts or self._seats.get(role) is not life:
+                continue
+            card = life.card(ts)
+            verdict = self._rule.verdict(life, card)
+            if verdict.judgement == "keep":
+                continue
+            self._outcome.verdicts.append(
+                {
+                    "slot": self._slot.name,
+                    "rule": self._rule.name,
+                    "ts": ts,
+                    "agent": life.agent.name,
+                    "role": role,
+                    "verdict": verdict.judgement,
+                    "reason": verdict.reason,
+                    "trades": card.trades,
+                    "drawdown": card.drawdown,
+                    "gain_evidence": card.gain_evidence,
+                    "loss_evidence": card.loss_evidence,
+                }
+            )
+            self._carry_out(role, life, verdict, ts)
+
+    def _carry_out(self, role: str, life: Life, verdict: Verdict, ts: int) -> None:
+        if verdict.judgement == "cull":
+            self._dismiss(role, f"culled: {verdict.reason}", ts, ExitReason.RETIRED)
+        elif not self._refused(life.birth):
+            self._promote(verdict.reason, ts)
+
+    def _promote(self, reason: str, ts: int) -> None:
+        """Give the challenger the production seat and flat books; who sat there before drains."""
+        birth = self._seats["challenger"].birth
+        self._dismiss("challenger", f"promoted: {reason}", ts, ExitReason.PROMOTED)
+        if "production" in self._seats:
+            why = f"replaced by version {birth.number}"
+            self._dismiss("production", why, ts, ExitReason.RETIRED)
+        self._seats["production"] = Life(self._stage, birth, "production", self._row, ts)
+
+    def _dismiss(self, role: str, end: str, ts: int, reason: ExitReason) -> None:
+        life = self._seats.pop(role)
+        life.end, life.until_ts = end, ts
+        if role == "challenger":
+            life.close(reason, ts)
+            self._record(life, ts, end)
+        else:
+            life.drain()
+            self._draining.append(life)
+
+    def _fill(self, ts: int) -> None:
+        """Seat whom `fill_seats` asks for: the challenger in an empty seat, then the newest birth that nobody took."""
+        while self._births and self._births[0].known_until_ts < ts:
+            self._offered = self._births.pop(0)
+        if self._rule.keeps_first and "production" in self._seats:
+            return
+        if self._offered is None and set(self._seats) != {"challenger"}:
+            return
+        for _ in range(2):
+            held = {role: life.birth.version.version for role, life in self._seats.items()}
+            actions = fill_seats(
+                [self._slot],
+                {self._slot.name: held},
+                (),
+                refused={},
+                quarantined={},
+                past={},
+                now_ts=ts,
+            )
+            for action in actions:
+                if action.action == "seat":
+                    self._promote(action.reason, ts)
+                elif action.action == "forge" and self._offered is not None:
+                    self._take(self._offered, held, ts)
+                    self._offered = None
+
+    def _take(self, birth: Birth, held: dict[str, str], ts: int) -> None:
+        refused = self._refused(birth)
+        seat = seat_of_newcomer(held, held, birth.version.version, refused=refused)
+        if seat is not None and not refused:
+            self._seats[seat] = Life(self._stage, birth, seat, self._row, ts)
+
+    def _refused(self, birth: Birth) -> bool:
+        strategy = None if birth.proof is None else birth.proof.strategy
+        return refusal(birth.version, self._walk.rules, strategy) != ""
+
+    def _record(self, life: Life, ts: int, end: str) -> None:
+        capital = self._stage.settings.capital_per_agent
+        if life.role == "production" and life not in self._seats.values():
+            self._done += life.equity - capital
+        card = life.card(ts + 1)
+        own = {"slot": self._slot.name, "rule": self._rule.name, "agent": life.agent.name}
+        self._outcome.lives.append(
+            {
+                **own,
+                "role": life.role,
+                "proven": life.agent.seat.proven,
+                "born_ts": life.birth.known_until_ts,
+                "since_ts": life.since_ts,
+                "until_ts": ts,
+                "end": end,
+                "trades": card.trades,
+                "profit": str(life.equity - capital),
+                "fees": str(card.fees),
+                "funding": str(card.funding),
+                "drawdown": card.drawdown,
+                "gain_evidence": card.gain_evidence,
+                "loss_evidence": card.loss_evidence,
+            }
+        )
+        for trade in life.trades(self._walk.to_ts + MINUTE_MS):
+            self._outcome.trades.append(
+                {
+                    **own,
+                    "role": life.role,
+                    "entry_ts": trade.entry_ts,
+                    "exit_ts": trade.exit_ts,
+                    "qty": str(trade.qty),
+                    "entry_price": str(trade.entry_price),
+                    "exit_price": str(trade.exit_price),
+                    "fees": str(trade.fees),
+                    "funding": str(trade.funding),
+                    "profit": str(trade.net_pnl),
+                    "net_return": trade.net_return,
+                    "reason": str(trade.reason),
+                }
+            )
