@@ -69,7 +69,8 @@ class Birth(msgspec.Struct, frozen=True):
     @property
     def version(self) -> Version:
         """The version that it would have been in the registry, its proof looked at."""
-        return Version(self.slot, str(self.number), "", {}, self.proof, "")
+        doubt = "" if self.proof is not None else "it has no proof"
+        return Version(self.slot, str(self.number), "", {}, self.proof, doubt)
 
 
 @dataclass(frozen=True, slots=True)

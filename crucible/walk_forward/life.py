@@ -23,10 +23,9 @@ from crucible.ledger.trades import ZERO, Payment, Trade
 from crucible.market.candles import Candles, Floats
 from crucible.market.funding import Funding
 from crucible.market.instruments import Instrument
-from crucible.settings import ArenaSettings, Costs, Kind
+from crucible.settings import MINUTE_MS, ArenaSettings, Costs, Kind
 from crucible.strategies.contract import Exits, Strategy
 from crucible.strategies.exit_reasons import ExitReason
-from crucible.strategies.load import load_strategy
 from crucible.vm.signals import Signal, Signals
 from crucible.walk_forward.births import Birth
 from crucible.watchtower.scorecard import Drawdown, Scorecard, idle_minutes, score
@@ -164,7 +163,8 @@ class Life:
     ----------
     stage : Stage
     birth : Birth
-        With a strategy.
+    strategy : Strategy
+        Its own.
     role : {"production", "challenger"}
     row : int
         First candle at whose close it decides.
@@ -177,23 +177,30 @@ class Life:
         How it ended; empty while it trades.
     """
 
-    def __init__(self, stage: Stage, birth: Birth, role: Role, row: int, since_ts: int) -> None:
-        assert birth.strategy is not None
+    def __init__(
+        self,
+        stage: Stage,
+        birth: Birth,
+        strategy: Strategy,
+        role: Role,
+        row: int,
+        since_ts: int,
+    ) -> None:
         self.stage, self.birth, self.role, self.since_ts = stage, birth, role, since_ts
         self.until_ts: int | None = None
         self.end = ""
         self.fall = Drawdown()
         version = birth.version
-        strategy = KnownSignals(load_strategy(birth.strategy), stage.frame, row)
+        known = KnownSignals(strategy, stage.frame, row)
         seat = Seat(version.slot, version.version, role, version.proven, edge_of(version))
-        self.agent = Agent(seat, strategy)
+        self.agent = Agent(seat, known)
         self.agent.execution = self._execution = SimulatedExecution(
             self.agent.name,
             version.version,
             strategy.symbol,
             "shadow" if role == "challenger" else "live",
         )
-        self._buys = strategy.buys(stage.regime)
+        self._buys = known.buys(stage.regime)
         self._row = row
         self._fill_ts: list[int] = []
         self._paid = ZERO
@@ -234,16 +241,26 @@ class Life:
         if self.role == "production":
             self.agent.pay(Payment(self.agent.name, self.agent.strategy.symbol, ts, amount))
 
-    def mark(self) -> None:
-        """Take the equity at the newest candle's close."""
+    def mark(self, ts: int) -> None:
+        """Take the equity at an instant, at the newest candle's close, less what is settled by then."""
         capital = self.stage.settings.capital_per_agent
         price = Decimal(repr(float(self.stage.candles.close[self._row - 1])))
         equity = self.agent.equity(capital, price)
         assert equity is not None
         if self.role == "challenger":
             equity -= self._paid
+        if self.agent.book.qty:
+            equity -= self._due(ts) * self.agent.book.cost
         self.before, self.equity = self.equity, equity
         self.fall.add(float(equity))
+
+    def _due(self, ts: int) -> Decimal:
+        """Sum the rates that are settled after the newest candle's open and up to an instant."""
+        funding = self.stage.funding
+        opens = funding.ts // MINUTE_MS * MINUTE_MS
+        newest = int(self.stage.candles.ts[self._row - 1])
+        first, last = np.searchsorted(opens, [newest, ts], side="right")
+        return sum((Decimal(repr(float(rate))) for rate in funding.rate[first:last]), ZERO)
 
     def card(self, ts: int) -> Scorecard:
         """Score it at a market instant by what was filled before it."""
@@ -288,4 +305,4 @@ class Life:
             self.agent.close_simulated(price, ts, reason, self.stage.costs)
             self._fill_ts.append(ts)
         self._execution.position.pending = ""
-        self.mark()
+        self.mark(ts)

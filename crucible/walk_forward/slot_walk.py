@@ -6,19 +6,22 @@ between is a `Life`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
+from crucible.arena.execution import Role
 from crucible.ledger.trades import ZERO
 from crucible.lifecycle.seats import fill_seats, seat_of_newcomer
 from crucible.market.candles import Floats, Integers
 from crucible.registry.admission import Rules, refusal
 from crucible.settings import MINUTE_MS, Slot
+from crucible.strategies.contract import Strategy
 from crucible.strategies.exit_reasons import ExitReason
+from crucible.strategies.load import load_strategy
 from crucible.walk_forward.births import Birth
 from crucible.walk_forward.life import Life, Stage
 from crucible.walk_forward.rules import Rule
@@ -95,13 +98,22 @@ class SlotWalk:
         In order; each can be seated from the first instant after the last candle that it knew.
     rule : Rule
     walk : Walk
+    load : callable
+        Makes a strategy of a strategy file.
     """
 
     def __init__(
-        self, slot: Slot, stage: Stage, births: Sequence[Birth], rule: Rule, walk: Walk
+        self,
+        slot: Slot,
+        stage: Stage,
+        births: Sequence[Birth],
+        rule: Rule,
+        walk: Walk,
+        load: Callable[[dict[str, Any]], Strategy] = load_strategy,
     ) -> None:
         self._slot, self._stage, self._rule, self._walk = slot, stage, rule, walk
         self._births = [born for born in births if born.strategy is not None]
+        self._load = load
         self._seats: dict[str, Life] = {}
         self._draining: list[Life] = []
         self._done = ZERO
@@ -141,9 +153,9 @@ class SlotWalk:
         for life in (*self._seats.values(), *self._draining):
             life.advance(row)
             if ts % MARK_MS == 0:
-                life.mark()
+                life.mark(ts)
         for life in [life for life in self._draining if life.is_flat]:
-            life.mark()
+            life.mark(ts)
             self._draining.remove(life)
             self._record(life, life.until_ts or ts, life.end)
 
@@ -185,7 +197,7 @@ class SlotWalk:
         if "production" in self._seats:
             why = f"replaced by version {birth.number}"
             self._dismiss("production", why, ts, ExitReason.RETIRED)
-        self._seats["production"] = Life(self._stage, birth, "production", self._row, ts)
+        self._seats["production"] = self._life(birth, "production", ts)
 
     def _dismiss(self, role: str, end: str, ts: int, reason: ExitReason) -> None:
         life = self._seats.pop(role)
@@ -227,7 +239,11 @@ class SlotWalk:
         refused = self._refused(birth)
         seat = seat_of_newcomer(held, held, birth.version.version, refused=refused)
         if seat is not None and not refused:
-            self._seats[seat] = Life(self._stage, birth, seat, self._row, ts)
+            self._seats[seat] = self._life(birth, seat, ts)
+
+    def _life(self, birth: Birth, role: Role, ts: int) -> Life:
+        assert birth.strategy is not None
+        return Life(self._stage, birth, self._load(birth.strategy), role, self._row, ts)
 
     def _refused(self, birth: Birth) -> bool:
         strategy = None if birth.proof is None else birth.proof.strategy
