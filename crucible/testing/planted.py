@@ -8,6 +8,7 @@ market's own past, not in the product's features.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,12 +101,41 @@ def planted(rule: str, minutes: int, seed: int, edge: float) -> Planted:
     if rule not in RULES:
         message = f"rule {rule!r} is not one of {', '.join(RULES)}"
         raise ValueError(message)
-    base = simulate((TRADED, OTHER), minutes, seed, start_ms=START_MS)
+    hold = SLOW_HOLD if rule in SLOW_RULES else HOLD
+    codes = np.full(minutes, _CODES[rule], np.int8)
+    return _planted(codes, np.full(minutes, edge / hold), hold, seed)
+
+
+def switching(rules: Sequence[tuple[str, int, float]], seed: int) -> Planted:
+    """Plant one rule after the other: at each switch one ends, for good, and the next begins.
+
+    Parameters
+    ----------
+    rules : sequence of (str, int, float)
+        Rule (none of `SLOW_RULES`), minutes for which it holds, and edge as in `planted`.
+    seed : int
+
+    Raises
+    ------
+    ValueError
+        If there is no such rule.
+    """
+    for rule, _, _ in rules:
+        if rule not in RULES or rule in SLOW_RULES:
+            message = f"rule {rule!r} is not one of {', '.join(set(RULES) - set(SLOW_RULES))}"
+            raise ValueError(message)
+    lengths = [minutes for _, minutes, _ in rules]
+    codes = np.repeat([_CODES[rule] for rule, _, _ in rules], lengths).astype(np.int8)
+    drifts = np.repeat([edge / HOLD for _, _, edge in rules], lengths)
+    return _planted(codes, drifts, HOLD, seed)
+
+
+def _planted(codes: npt.NDArray[np.int8], drifts: Floats, hold: int, seed: int) -> Planted:
+    base = simulate((TRADED, OTHER), len(codes), seed, start_ms=START_MS)
     shapes = {symbol: _Shape.of(candles) for symbol, candles in base.items()}
     own, other = shapes[TRADED], shapes[OTHER]
-    hold = SLOW_HOLD if rule in SLOW_RULES else HOLD
     moved, request = _plant(
-        _CODES[rule], own.change, other.change, own.volume, base[TRADED].ts, edge / hold, hold
+        codes, own.change, other.change, own.volume, base[TRADED].ts, drifts, hold
     )
     candles = {
         TRADED: own.moved_to(moved).candles(base[TRADED]),
@@ -177,15 +207,15 @@ class _Shape:
 
 @njit(error_model="numpy", cache=True)  # type: ignore[misc,unused-ignore]
 def _plant(
-    rule: int,
+    rules: npt.NDArray[np.int8],
     own: Floats,
     other: Floats,
     volume: Floats,
     ts: Integers,
-    drift: float,
+    drifts: Floats,
     hold: int,
 ) -> tuple[Floats, npt.NDArray[np.int8]]:
-    """Add a rule's drift to the returns, minute by minute; say what it said at each close."""
+    """Add the drift of the rule that holds to the returns, minute by minute; say what it said at each close."""
     rows = len(own)
     moved = own.copy()
     request = np.zeros(rows, np.int8)
@@ -200,9 +230,10 @@ def _plant(
     traded = np.zeros(rows + 1)
     left = 0
     side = 0
+    drift = 0.0
     spike = -rows
-    begins = 1_441 if rule < 5 else 4_321
     for t in range(rows):
+        rule = rules[t]
         if left > 0:
             moved[t] += side * drift
             left -= 1
@@ -215,7 +246,7 @@ def _plant(
         other_squares[n] = other_squares[t] + other[t] ** 2
         flow[n] = flow[t] + np.sign(moved[t]) * volume[t]
         traded[n] = traded[t] + volume[t]
-        if n < begins:
+        if n < (1_441 if rule < 5 else 4_321):
             continue
         said = 0
         if rule == 0:
@@ -274,4 +305,5 @@ def _plant(
             request[t] = said
             side = said
             left = hold
+            drift = drifts[t]
     return moved, request
