@@ -19,6 +19,7 @@ from crucible.features.frame import FeatureFrame
 from crucible.files import make_folder, replacing
 from crucible.forge.evolution.run import ForgeRun
 from crucible.forge.result import verdict
+from crucible.forge.validation.novelty import earned
 from crucible.lifecycle.publishing import minutes_between_trades, proof_of
 from crucible.lifecycle.replacement import forge_seed
 from crucible.market.candles import Candles
@@ -97,8 +98,8 @@ class Material:
     seed: int = 0
 
 
-def birth_of(material: Material, number: int, instant: int, before: Birth | None) -> Birth:
-    """Make one forge run on what is known at an instant.
+def forge_run_of(material: Material, number: int, instant: int, before: Birth | None) -> ForgeRun:
+    """Prepare a forge run on what is known at an instant.
 
     Parameters
     ----------
@@ -117,19 +118,27 @@ def birth_of(material: Material, number: int, instant: int, before: Birth | None
     """
     slot, frame = material.slot, material.frame
     rows = int(np.searchsorted(frame.ts, instant, side="right"))
+    candles = material.candles[:rows]
     past = FeatureFrame(frame.symbol, frame.ts[:rows], frame.values[:rows], frame.schema)
+    funding = material.funding.between(0, instant + 1)
     name = slot.name if material.seed == 0 else f"{slot.name}/{material.seed}"
-    run = ForgeRun(
+    return ForgeRun(
         slot,
-        material.candles[:rows],
+        candles,
         past,
         material.settings,
         forge_seed(name, number),
         0 if before is None else before.trials,
-        funding=material.funding.between(0, instant + 1),
+        incumbents=earned({}, candles, past, material.settings, funding),
+        funding=funding,
         prior_effective=None if before is None else before.effective_trials,
     )
-    result = run.run()
+
+
+def birth_of(material: Material, number: int, instant: int, before: Birth | None) -> Birth:
+    """Make one forge run; parameters and errors are those of `forge_run_of`."""
+    result = forge_run_of(material, number, instant, before).run()
+    slot = material.slot
     born = Birth(
         slot.name, number, instant, verdict(result), result.trials, result.effective_trials
     )
