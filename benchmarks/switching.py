@@ -78,6 +78,7 @@ class Task:
     policy: str
     population: int
     generations: int
+    keep: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,8 @@ def walk(task: Task) -> Answer:
     from_ts, to_ts = first + WINDOW_DAYS * DAY * MINUTE_MS, int(candles.close_ts[-1])
     instants = range(from_ts, to_ts, REFIT_DAYS * DAY * MINUTE_MS)
     with tempfile.TemporaryDirectory() as folder:
-        births = forge_births(material, instants, Path(folder))
+        kept = Path(folder) if task.keep is None else task.keep / name_of(task)
+        births = forge_births(material, instants, kept)
     stage = Stage.of(candles, frame, material.funding, ArenaSettings(), settings.costs)
     watchtower = WatchtowerSettings()
     every_ms = watchtower.every_minutes * MINUTE_MS
@@ -172,6 +174,13 @@ def walk(task: Task) -> Answer:
         culled=sum(row["verdict"] == "cull" for row in own.verdicts),
         seconds=time.monotonic() - began,
     )
+
+
+def name_of(task: Task) -> str:
+    """Name a market by all that decides its forge runs."""
+    parts = [str(task.seed), *task.rules, *map(str, task.days), f"{task.strength:g}", task.policy]
+    parts += [str(task.population), str(task.generations), "null" if task.null else "switching"]
+    return "-".join(parts)
 
 
 def after(outcome: Outcome, switch: int) -> float:
@@ -225,6 +234,7 @@ def plan(arguments: argparse.Namespace, *, null: bool) -> list[Task]:
                 arguments.policy,
                 arguments.population,
                 arguments.generations,
+                arguments.keep,
             )
         )
     return tasks
@@ -262,7 +272,7 @@ def switching_rows(tasks: Sequence[Task], answers: Sequence[Answer]) -> list[Row
         Row(
             "switching_share_of_oracle",
             float(own.sum() / known.sum()),
-            "ratio",
+            "share",
             "higher",
             0.5,
             n=len(answers),
@@ -278,7 +288,7 @@ def null_row(tasks: Sequence[Task], answers: Sequence[Answer]) -> Row:
     return Row(
         "null_markets_loss_vs_random_replacement",
         own / drawn if drawn > 0 else math.nan,
-        "ratio",
+        "share",
         "lower",
         0.5,
         n=len(answers),
@@ -298,6 +308,9 @@ def main() -> None:
     parser.add_argument("--population", type=int, default=120)
     parser.add_argument("--generations", type=int, default=8)
     parser.add_argument("--only", choices=("switching", "null"))
+    parser.add_argument(
+        "--keep", type=Path, help="folder in which forge runs are kept for the next time"
+    )
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,10 @@ from crucible.commands.options import (
     InfluenceFile,
     print_json,
 )
+
+if TYPE_CHECKING:
+    from crucible.registry.models import Registry
+    from crucible.settings import Settings
 
 
 def walk_forward_command(
@@ -37,6 +41,9 @@ def walk_forward_command(
     population: Annotated[int | None, typer.Option(min=4)] = None,
     influence: InfluenceFile = None,
     funding: FundingFolder = None,
+    to_mlflow: Annotated[
+        bool, typer.Option("--record", help="Record it as a run of this workspace's MLflow.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Say what the whole factory would have earned on candles of the past, beside simpler rules."""
@@ -57,8 +64,10 @@ def walk_forward_command(
         funding=funding,
         influence=influence,
     )
+    settings = load_settings()
+    registry = _registry(settings) if to_mlflow else None
     try:
-        summary = walk_forward(asked, load_settings())
+        summary = walk_forward(asked, settings, registry)
     except KeyboardInterrupt:
         print(f"crucible: interrupted; the same again goes on from {out}", file=sys.stderr)
         sys.exit(130)
@@ -70,3 +79,12 @@ def walk_forward_command(
 
     open_console().print(summary_table(summary))
     print(f"{out / 'report.html'}: the whole story")
+
+
+def _registry(settings: Settings) -> Registry:
+    """Reach this workspace's MLflow before anything is walked."""
+    from crucible.operations.supervision.ownership import address_of
+    from crucible.operations.workspace import Workspace
+    from crucible.registry.models import Registry
+
+    return Registry(address_of(Workspace.at(settings.home), "mlflow"))

@@ -127,6 +127,10 @@ class ForgeRuns:
         """Attach every file of a folder to the run."""
         self._client.log_artifacts(run_id, str(folder))
 
+    def log_file(self, run_id: str, path: Path) -> None:
+        """Attach one file to the run."""
+        self._client.log_artifact(run_id, str(path))
+
     def log_dataset(self, run_id: str, name: str, digest: str, source: str) -> None:
         """Record which data the forge run saw."""
         dataset = mlflow.entities.Dataset(

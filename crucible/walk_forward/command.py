@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -38,6 +38,9 @@ from crucible.walk_forward.plan import FILE, Plan, identity_of, keep_plan, make_
 from crucible.walk_forward.report import write_outcome
 from crucible.walk_forward.rules import AtRandom, ByEvidence, ByQuarterHour, Frozen, Rule
 from crucible.walk_forward.slot_walk import Outcome, SlotWalk, Walk
+
+if TYPE_CHECKING:
+    from crucible.registry.models import Registry
 
 HOLD = "buy and hold"
 Progressing = Callable[[str], None]
@@ -96,7 +99,9 @@ class Inputs:
         )
 
 
-def walk_forward(asked: Asked, settings: Settings) -> dict[str, Any]:
+def walk_forward(
+    asked: Asked, settings: Settings, registry: Registry | None = None
+) -> dict[str, Any]:
     """Walk a factory over candles of the past.
 
     Needs no server. The same arguments, files and code give the same bytes.
@@ -105,6 +110,8 @@ def walk_forward(asked: Asked, settings: Settings) -> dict[str, Any]:
     ----------
     asked : Asked
     settings : Settings
+    registry : Registry, optional
+        Where it is recorded as a run.
 
     Returns
     -------
@@ -115,6 +122,8 @@ def walk_forward(asked: Asked, settings: Settings) -> dict[str, Any]:
     ------
     WalkForwardError, SettingsError, CandleError, FundingError, ForgeError, BirthError
         Naming what cannot be used and why.
+    MlflowException
+        If it cannot be recorded; its files are written by then.
     """
     ask_for_folder("--out", asked.out)
     inputs = read_inputs(asked, settings)
@@ -140,7 +149,13 @@ def walk_forward(asked: Asked, settings: Settings) -> dict[str, Any]:
             outcomes += trade_slot(inputs, material, births[name])
             progress.advance(trading)
     summary = summarise(inputs, births, outcomes)
-    write_outcome(asked.out, summary, outcomes, paths_of(inputs, outcomes))
+    paths = paths_of(inputs, outcomes)
+    write_outcome(asked.out, summary, outcomes, paths)
+    if registry is not None:
+        # Imported here: MLflow takes a second to load, and most walk-forwards are recorded nowhere.
+        from crucible.walk_forward.record import record
+
+        record(registry, summary, paths, asked.out)
     return summary
 
 

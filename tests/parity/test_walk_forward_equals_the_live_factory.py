@@ -25,7 +25,9 @@ def test_the_first_forge_run_of_a_slot_is_the_live_one(registry, tmp_path, slot)
     instant = int(candles["BTCUSDT"].close_ts[3_999])
     settings = Settings(home=tmp_path / "home", forge=ForgeSettings(population=12, generations=1))
     seed = forge_seed(slot, 1)
-    rates = Funding("BTCUSDT", candles["BTCUSDT"].ts[::480], np.full(len(candles["BTCUSDT"].ts[::480]), 0.0001))
+    rates = Funding(
+        "BTCUSDT", candles["BTCUSDT"].ts[::480], np.full(len(candles["BTCUSDT"].ts[::480]), 0.0001)
+    )
 
     (tmp_path / "home").mkdir()
     live = context_of(tmp_path / "home", settings, registry=registry)

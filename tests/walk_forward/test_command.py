@@ -182,3 +182,21 @@ def test_the_command_prints_a_table_and_where_the_page_is(walked, folder, settin
     assert f"{out / 'report.html'}: the whole story" in printed.stdout
     as_json = CliRunner().invoke(app, [*words, "--json"], catch_exceptions=False)
     assert json.loads(as_json.stdout) == summary
+
+
+def test_a_recorded_walk_forward_is_one_run_with_its_figures_days_and_page(
+    walked, folder, settings, registry
+):
+    out, summary = walked
+    for _ in range(2):
+        walk_forward(Asked(folder, out, **ASKED), settings, registry)
+    experiment = registry.other_experiment("walk-forwards", "")
+    (run,) = experiment.all("attributes.status = 'FINISHED'")
+    assert run.info.run_name == f"walk-forward {SLOT}"
+    factory = summary["rows"][0]
+    assert run.data.metrics["factory/net_return"] == factory["net_return"]
+    assert run.data.metrics["buy and hold/profit"] == summary["rows"][-1]["net_return"]
+    assert run.data.params["seed"] == "0"
+    assert experiment.steps(run.info.run_id, "factory/profit") == set(range(factory["days"]))
+    listed = [item.path for item in registry._client.list_artifacts(run.info.run_id)]
+    assert {"report.html", "summary.json", "agents.parquet"} <= set(listed)
