@@ -6,7 +6,8 @@ that was just published). This is the one door to production.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from mlflow.exceptions import MlflowException
 
 from crucible.errors import CrucibleError
 from crucible.lifecycle.context import Context
-from crucible.lifecycle.records import Action, Deployment, Records
+from crucible.lifecycle.records import Action, Begun, Deployment, Records
 from crucible.registry.errors import RegistryError
 from crucible.registry.models import Version
 
@@ -74,7 +75,7 @@ def change_production(
     PromotionError
         If there is no such version, or it may not trade here; the refusal is recorded.
     """
-    number = _number(context, slot, version, change)
+    number = _number(context, slot, version, change, decision)
     candidate = context.registry.version(slot, number)
     if change == "retire":
         retire(context, candidate, decision)
@@ -97,24 +98,29 @@ def promote(
 ) -> str | None:
     """Make an admitted version production; give the version that it replaces."""
     before = context.registry.aliases(version.slot).get("production")
-    replaced = context.registry.promote(version.slot, version.version, decision.reason)
     action: Action = "rolled back" if back else "promoted"
-    _record(context, _deployment(version, action, before, version.version, decision))
-    return replaced
+    change = _deployment(version, action, before, version.version, decision)
+    with _recorded(context, change) as known:
+        return context.registry.promote(version.slot, version.version, decision.reason, known)
 
 
 def retire(context: Context, version: Version, decision: Decision) -> None:
     """Take a version out of trading."""
     before = context.registry.aliases(version.slot).get("production")
-    context.registry.retire(version.slot, version.version, decision.reason)
     after = None if before == version.version else before
     action: Action = "culled" if decision.decided_by == "watchtower" else "retired"
-    _record(context, _deployment(version, action, before, after, decision))
+    with _recorded(context, _deployment(version, action, before, after, decision)):
+        context.registry.retire(version.slot, version.version, decision.reason)
 
 
-def _number(context: Context, slot: str, version: str, change: Change) -> str:
+def _number(context: Context, slot: str, version: str, change: Change, decision: Decision) -> str:
     aliases = context.registry.aliases(slot)
     number: str | None
+    if change == "roll back":
+        # Once begun, production may be the version that was rolled back to: it must not go back twice.
+        begun = Records(context.registry).version_of(slot, decision.key, "rolled back")
+        if begun is not None:
+            return begun
     if change in {"promote", "retire"}:
         number = aliases.get(version, version)
     elif "production" in aliases:
@@ -147,18 +153,40 @@ def _deployment(
         key=f"{version.slot}@{version.version}:{action}:{decision.key}",
         evidence=decision.evidence,
         links=decision.links,
+        decision=decision.key,
     )
 
 
-def _record(context: Context, change: Deployment) -> None:
-    """Write a change that was made; one that cannot be written now is noticed by Singularity."""
+@contextmanager
+def _recorded(context: Context, change: Deployment) -> Iterator[str | None]:
+    """Put a change on record, have it made, and close the record; give which version production was before.
+
+    What cannot be written now keeps nothing from being changed: Singularity notices it.
+    """
+    begun: Begun | None = None
     try:
-        Records(context.registry).deploy(change)
+        begun = Records(context.registry).begin(change)
     except (MlflowException, RegistryError, OSError) as error:  # the last: files to MLflow
-        context.log.warning(
-            "%s: version %s %s; its record is written later: %s",
-            change.slot,
-            change.version,
-            change.action,
-            error,
-        )
+        _late(context, change, error)
+    yield change.before if begun is None else begun.before
+    if begun is not None:
+        try:
+            Records(context.registry).finish(begun.run_id)
+        except (MlflowException, RegistryError, OSError) as error:
+            _late(context, change, error)
+
+
+def _record(context: Context, change: Deployment) -> None:
+    """Write a change that was made, or refused; one that cannot be written now is noticed by Singularity."""
+    with _recorded(context, change):
+        pass
+
+
+def _late(context: Context, change: Deployment, error: Exception) -> None:
+    context.log.warning(
+        "%s: version %s %s; its record is written later: %s",
+        change.slot,
+        change.version,
+        change.action,
+        error,
+    )

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from crucible.lifecycle.context import Context
@@ -44,6 +45,9 @@ METRICS = (
 )
 """Figures of a judgement that are logged; money as floats, here only."""
 
+SCORECARD = "scorecard.json"
+"""File of the evidence behind a change."""
+
 Action = Literal["promoted", "rolled back", "culled", "retired", "set by hand", "refused"]
 
 
@@ -68,6 +72,8 @@ class Deployment:
         The scorecard, where the change came of a verdict.
     links : mapping of str to str
         Tags that lead to the flow run and elsewhere.
+    decision : str
+        Key of the decision that it comes of; empty for a change that was only noticed.
     """
 
     slot: str
@@ -80,6 +86,22 @@ class Deployment:
     key: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
+    decision: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A change that is on record and not yet made.
+
+    Attributes
+    ----------
+    run_id : str
+    before : str or None
+        The version in production before the first attempt; None for an empty seat.
+    """
+
+    run_id: str
+    before: str | None
 
 
 class Records:
@@ -135,11 +157,20 @@ class Records:
     # --- deployments ---------------------------------------------------------------------------
 
     def deploy(self, change: Deployment) -> str:
-        """Write a change of production, once; give its run."""
+        """Write a change of production that was made, once; give its run."""
+        run_id = self.begin(change).run_id
+        self.finish(run_id)
+        return run_id
+
+    def begin(self, change: Deployment) -> Begun:
+        """Write a change that is about to be made; its run stays open until `finish`.
+
+        Whoever is killed in between leaves on record what the change was to be, and from where: it is done to its end by the
+        next attempt of the same key, or by `notice`.
+        """
         held = self._deployments.find(change.key)
         if held is not None and held.info.status == "FINISHED":
-            return str(held.info.run_id)
-        after = change.after or ""
+            return Begun(str(held.info.run_id), held.data.tags["from_version"] or None)
         run_id = self._deployments.open_run(
             change.key,
             f"{change.slot}: version {change.version} {change.action}",
@@ -148,31 +179,50 @@ class Records:
                 "action": change.action,
                 "version": change.version,
                 "from_version": change.before or "",
-                "to_version": after,
+                "to_version": change.after or "",
                 "decided_by": change.decided_by,
+                "decision": change.decision,
                 "reason": change.reason,
                 **change.links,
             },
         )
         figures = {"ts": 0, "details": change.evidence}
         self._deployments.log(run_id, metrics=_figures(figures, 0))
-        if change.evidence:
+        if change.evidence and not self._deployments.has_file(run_id, SCORECARD):
             table = {
                 "figure": list(change.evidence),
                 "value": list(map(str, change.evidence.values())),
             }
-            self._deployments.log_table(run_id, table, "scorecard.json")
+            self._deployments.log_table(run_id, table, SCORECARD)
+        before = change.before if held is None else held.data.tags["from_version"] or None
+        return Begun(run_id, before)
+
+    def finish(self, run_id: str) -> None:
+        """Say that a change was made."""
         self._deployments.close_run(run_id, "FINISHED")
-        return run_id
+
+    def version_of(self, slot: str, decision: str, action: Action) -> str | None:
+        """Give the version that a decision was about where it was begun before; None where it was not."""
+        found = self._deployments.newest(
+            f"tags.slot = '{slot}' and tags.decision = '{decision}' and tags.action = '{action}'"
+        )
+        return None if found is None else str(found.data.tags["version"])
 
     def notice(self, slot: str) -> Deployment | None:
         """Write a change of a slot's production that has no run yet; give it, None if there is none.
 
         That is an alias set by hand in MLflow's page, a change whose writer died before it wrote, or
-        a version in production that the arena refuses.
+        a version in production that the arena refuses. A change that was begun and left is done to its end.
         """
         production = self._registry.aliases(slot).get("production")
         newest = self._deployments.newest(f"tags.slot = '{slot}'")
+        if newest is not None and newest.info.status == "RUNNING":
+            if not self._settle(slot, newest, production):
+                return None
+            newest = self._deployments.newest(f"tags.slot = '{slot}'")
+        if newest is not None and newest.info.status == "KILLED":
+            finished = "attributes.status = 'FINISHED'"
+            newest = self._deployments.newest(f"tags.slot = '{slot}' and {finished}")
         before = "" if newest is None else newest.data.tags["to_version"]
         refused = newest is not None and newest.data.tags["action"] == "refused"
         after = f"{slot}:after:{'nothing' if newest is None else newest.info.run_id}"
@@ -188,6 +238,21 @@ class Records:
         if change is not None:
             self.deploy(change)
         return change
+
+    def _settle(self, slot: str, begun: Run, production: str | None) -> bool:
+        """Do a change to its end that its process left; False while it may still be under way."""
+        tags = begun.data.tags
+        before, after = tags["from_version"], tags["to_version"]
+        if (production or "") == after:
+            if tags["action"] in {"promoted", "rolled back"} and after == tags["version"]:
+                self._registry.promote(slot, after, tags["reason"], before or None)
+            self.finish(str(begun.info.run_id))
+        elif (production or "") == before:
+            # Not begun where it counts: its own process, or the next attempt, goes on with it.
+            return False
+        else:
+            self._deployments.close_run(str(begun.info.run_id), "KILLED")
+        return True
 
     def _unwritten(
         self, slot: str, before: str | None, production: str | None, key: str

@@ -152,6 +152,8 @@ def fill_seats(
             else:
                 held[alias] = version
         production, challenger = held.get("production"), held.get("challenger")
+        if challenger == production:  # both aliases by hand: it challenges nobody but itself
+            challenger = None
         if production is None and challenger is not None:
             why = empty if empty != "the slot is empty" else "the production seat was empty"
             seat.append(SeatAction("seat", slot.name, challenger, why))

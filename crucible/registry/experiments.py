@@ -131,6 +131,10 @@ class Experiment:
             run_id, {name: list(values) for name, values in columns.items()}, file
         )
 
+    def has_file(self, run_id: str, file: str) -> bool:
+        """Whether a file of that name is attached to a run."""
+        return any(item.path == file for item in self._client.list_artifacts(run_id))
+
     def close_run(self, run_id: str, status: Status) -> None:
         """End a run."""
         self._client.set_terminated(run_id, status)

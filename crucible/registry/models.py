@@ -264,13 +264,24 @@ class Registry(ForgeRuns):
             message = f"{self.tracking_uri}: {slot} version {version} cannot be tagged: {error}"
             raise RegistryError(message) from error
 
-    def promote(self, slot: str, version: str, reason: str) -> str | None:
+    def promote(
+        self, slot: str, version: str, reason: str, replaced: str | None = None
+    ) -> str | None:
         """Make a version the slot's production; return the version that it replaces.
 
-        The replaced one is retired; where the promoted one was challenger it is so no more.
+        The replaced one is retired; where the promoted one was challenger it is so no more. Done again after an
+        interruption, it does what was left.
+
+        Parameters
+        ----------
+        slot, version, reason : str
+        replaced : str, optional
+            Which version production was before an attempt that was interrupted; whatever is in production now,
+            where it is not `version` itself, comes before it.
         """
         aliases = self.aliases(slot)
-        replaced = aliases.get("production")
+        if aliases.get("production", version) != version:
+            replaced = aliases["production"]
         promoted = {"promoted": reason}
         if replaced is not None and replaced != version:
             promoted["replaced"] = replaced

@@ -8,6 +8,7 @@ from crucible.lifecycle.admission import serving
 from crucible.lifecycle.forge_runs import has_challenger
 from crucible.lifecycle.production import Decision, PromotionError, change_production
 from crucible.lifecycle.publishing import MadeBy, offer
+from crucible.lifecycle.records import Begun
 from crucible.registry.admission import QUARANTINED, REFUSED, Rules, refusal
 from crucible.registry.proof import Gate, Proof, digest
 from crucible.registry.version import Version
@@ -69,7 +70,7 @@ class Registry:
     def set_alias(self, slot, alias, version):
         self.held[alias] = version
 
-    def promote(self, slot, version, reason):
+    def promote(self, slot, version, reason, replaced=None):
         self.promoted.append(version)
         replaced, self.held["production"] = self.held.get("production"), version
         return replaced
@@ -84,8 +85,15 @@ def recorded(monkeypatch):
         def __init__(self, registry):
             pass
 
-        def deploy(self, change):
+        def begin(self, change):
             changes.append(change)
+            return Begun("run", change.before)
+
+        def finish(self, run_id):
+            pass
+
+        def version_of(self, slot, decision, action):
+            return None
 
     monkeypatch.setattr("crucible.lifecycle.production.Records", Kept)
     return changes
@@ -152,7 +160,7 @@ def test_a_roll_back_makes_production_what_it_replaced_and_is_recorded_as_one(tm
 @pytest.mark.parametrize(
     ("version", "change"), [("challenger", "promote"), ("9x", "retire"), ("", "roll back")]
 )
-def test_what_does_not_exist_is_named_with_what_there_is(tmp_path, version, change):
+def test_what_does_not_exist_is_named_with_what_there_is(tmp_path, recorded, version, change):
     context = context_of(tmp_path, registry=Registry())
     with pytest.raises(PromotionError, match=f"nothing to {change}: aliases are none"):
         change_production(context, SLOT, version, change, Decision("a person", "", "key"))

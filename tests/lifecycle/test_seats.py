@@ -51,6 +51,11 @@ def test_an_empty_production_seat_goes_to_the_challenger_on_the_paper_venue():
     assert seats(held) == [("seat", BTC.name), ("forge", BTC.name)]
 
 
+def test_a_version_that_holds_both_aliases_leaves_the_slot_without_a_challenger():
+    held = {BTC.name: {"production": "3", "challenger": "3"}, ETH.name: {"production": "1", "challenger": "2"}}  # fmt: skip
+    assert seats(held) == [("forge", BTC.name)]
+
+
 def test_a_quarantined_version_is_retired_and_its_seat_is_filled():
     held = {BTC.name: {"production": "1", "challenger": "2"}, ETH.name: {"production": "1"}}
     bad = {(BTC.name, "1"): "raised", (ETH.name, "9"): "of another time"}
