@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup up test test-quick bench chaos fuzz soak results screenshots lint docs clean bench-charts
+.PHONY: help setup up test test-quick bench chaos fuzz soak results results-factory screenshots lint docs clean bench-charts
 
 CARGO := cargo
 MANIFEST := --manifest-path cerebellum_core/Cargo.toml
@@ -20,6 +20,7 @@ help:
 	@echo "make fuzz         libFuzzer on every parser; ARGS=\"--runs 1000000 --seed 1 --target rest\""
 	@echo "make soak         a long run with its memory and errors watched"
 	@echo "make results      forge on candles and write docs/results/forge.md; ARGS=\"--candles DIR\""
+	@echo "make results-factory  walk the factory forward and write docs/results/factory.md; ARGS=\"--candles DIR\""
 	@echo "make screenshots  pictures of the pages of a running system, into docs/pictures"
 	@echo "make docs         the documentation as a site"
 	@echo "make clean        remove what was built; data/ is kept"
@@ -81,6 +82,10 @@ soak: setup
 # make results ARGS="--candles DIR --processes 4"
 results: setup
 	@$(PY) -m tools.results_forge $(ARGS)
+
+# make results-factory ARGS="--candles DIR"
+results-factory: setup
+	@$(PY) -m tools.results_factory $(ARGS)
 
 screenshots: setup
 	@test -f tools/screenshots.py || { echo "make screenshots: tools/screenshots.py does not exist yet" >&2; exit 1; }
