@@ -18,6 +18,7 @@ from crucible.registry.admission import REFUSED
 from crucible.registry.errors import RegistryError
 from crucible.registry.experiments import MetricRow
 from crucible.registry.models import Registry, Version
+from crucible.registry.version import PROVEN_BY
 from crucible.settings import MINUTE_MS
 
 EVALUATIONS = "evaluations"
@@ -41,6 +42,7 @@ METRICS = (
     "gain_evidence",
     "loss_evidence",
     "idle_minutes",
+    "lived_evidence",
 )
 """Figures of a judgement that are logged; money as floats, here only."""
 
@@ -68,6 +70,8 @@ class Deployment:
         The scorecard, where the change came of a verdict.
     links : mapping of str to str
         Tags that lead to the flow run and elsewhere.
+    proven_by : str
+        The route by which the version is proven; empty where it is not, or was not looked at.
     """
 
     slot: str
@@ -80,6 +84,7 @@ class Deployment:
     key: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
+    proven_by: str = ""
 
 
 class Records:
@@ -124,7 +129,11 @@ class Records:
             self._evaluations.log(
                 run_id,
                 metrics=[item for row in new for item in _figures(row, since_ts)],
-                tags={"outcome": str(newest["verdict"]), "reason": str(newest["reason"])},
+                tags={
+                    "outcome": str(newest["verdict"]),
+                    "reason": str(newest["reason"]),
+                    PROVEN_BY: str(newest["details"].get("proven_by") or "unproven"),
+                },
                 model_id=self._registry.model_of(Version(slot, version, "", {})),
             )
             if newest["verdict"] != "keep":
@@ -151,6 +160,7 @@ class Records:
                 "to_version": after,
                 "decided_by": change.decided_by,
                 "reason": change.reason,
+                **({PROVEN_BY: change.proven_by} if change.proven_by else {}),
                 **change.links,
             },
         )

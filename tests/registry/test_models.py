@@ -177,7 +177,8 @@ def test_a_version_is_proven_by_its_sealed_evidence_and_by_no_tag(registry, tmp_
     tagged = registry.version(SLOT.name, version.version)
     assert not tagged.proven
     assert (
-        tagged.unproven_because == "it has no proof; only a forge run of this workspace writes one"
+        tagged.unproven_because
+        == "it has no proof; only a forge run of this workspace writes one; its life in shadow has not proven it"
     )
 
     names = (version.slot, version.version, version.run_id)
