@@ -59,14 +59,14 @@ def judge(
         Naming the agent and the value, if a figure that decides is infinite or not a number. Every comparison
         with NaN is false: it would be kept whatever it did.
     """
-    deciding = {
+    figures = {
         "drawdown": card.drawdown,
         "gain_evidence": card.gain_evidence,
         "loss_evidence": card.loss_evidence,
         "mean_return": card.mean_return or 0.0,
         "minutes_between_trades": minutes_between_trades or 0.0,
     }
-    for name, value in deciding.items():
+    for name, value in figures.items():
         if not math.isfinite(value):
             message = f"{card.agent}: {name} is {value}; it must be a number"
             raise EvidenceError(message)

@@ -15,6 +15,7 @@ from mlflow.exceptions import MlflowException
 
 from crucible.arena.registry_watcher import RegistryWatcher, Requirements
 from crucible.features.frame import FeatureSchema
+from crucible.forge.reporting.explain import explain_version
 from crucible.ledger.ledger import Ledger
 from crucible.lifecycle.judgement import book, judge_all, scorecard_rows
 from crucible.lifecycle.lived import lives, prove_by_living
@@ -87,7 +88,7 @@ class Registry:
         return self.find_version(version.slot, version.version)
 
 
-class World:
+class System:
     """A workspace whose runs can be written; `context` is that of the newest."""
 
     def __init__(self, folder, registry):
@@ -135,202 +136,204 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path):
-    made = World(tmp_path, Registry())
+def system(tmp_path):
+    made = System(tmp_path, Registry())
     made.begin()
     return made
 
 
-def admitted(world, number="1", rules=Rules("paper", "strict")):  # noqa: B008 - frozen
-    version = world.registry.find_version(SLOT, number)
-    return refusal(version, rules, digest(world.registry.file)) == ""
+def admitted(system, number="1", rules=Rules("paper", "strict")):  # noqa: B008 - frozen
+    version = system.registry.find_version(SLOT, number)
+    return refusal(version, rules, digest(system.registry.file)) == ""
 
 
 @pytest.mark.parametrize("rules", [Rules("paper", "strict"), Rules("testnet", "strict")])
-def test_a_version_that_lived_well_is_admitted_where_only_proven_ones_trade(world, rules):
-    assert not admitted(world, rules=rules)
-    world.live(25.0)
-    proving = world.prove()
+def test_a_version_that_lived_well_is_admitted_where_only_proven_ones_trade(system, rules):
+    assert not admitted(system, rules=rules)
+    system.live(25.0)
+    proving = system.prove()
     assert proving.evidence == {NAME: pytest.approx(25.0)}
     assert proving.proven == {NAME: "lived"}
-    assert admitted(world, rules=rules)
-    version = world.registry.find_version(SLOT, "1")
+    assert admitted(system, rules=rules)
+    version = system.registry.find_version(SLOT, "1")
     assert (version.proven_by, version.tags[PROVEN_BY]) == ("lived", "lived")
     assert version.lived == LivedProof(
         SLOT, "1", "run", digest(FILE), SCHEMA.hash, version.lived.evidence, 40, 1, 1, 0.05, QUARTER, "0001"
     )  # fmt: skip
 
 
-def test_a_lucky_one_among_many_is_not_even_if_all_others_were_deleted_or_never_traded(world):
-    world.registry.newest = {SLOT: 30, "ETHUSDT-gp-9": 20}
-    world.live(999.0)  # 50 births at 5%: 1,000 are needed
-    assert world.prove().proven == {}
-    assert not admitted(world)
-    world.live(1000.5, 2 * QUARTER)
-    assert world.prove().proven == {NAME: "lived"}
-    assert world.registry.find_version(SLOT, "1").lived.ever == 50
+def test_a_lucky_one_among_many_is_not_even_if_all_others_were_deleted_or_never_traded(system):
+    system.registry.newest = {SLOT: 30, "ETHUSDT-gp-9": 20}
+    system.live(999.0)  # 50 births at 5%: 1,000 are needed
+    assert system.prove().proven == {}
+    assert not admitted(system)
+    system.live(1000.5, 2 * QUARTER)
+    assert system.prove().proven == {NAME: "lived"}
+    assert system.registry.find_version(SLOT, "1").lived.ever == 50
 
 
-def test_versions_that_traded_here_count_as_born_whatever_the_registry_has_forgotten(world):
-    world.live(25.0)
-    world.live(0.5, agent=f"{SLOT}@40")
-    assert world.registry.newest == {SLOT: 1}
-    assert world.prove().proven == {}
+def test_versions_that_traded_here_count_as_born_whatever_the_registry_has_forgotten(system):
+    system.live(25.0)
+    system.live(0.5, agent=f"{SLOT}@40")
+    assert system.registry.newest == {SLOT: 1}
+    assert system.prove().proven == {}
 
 
-def test_no_tag_that_somebody_writes_is_evidence_or_proof(world):
-    world.registry.tags["1"] = {
+def test_no_tag_that_somebody_writes_is_evidence_or_proof(system):
+    system.registry.tags["1"] = {
         "proven": "true",
         PROVEN_BY: "lived",
         LIVED_TAG: "true",
         "gain_evidence": "1e300",
         "lived_evidence": "1e300",
     }
-    world.live(1.0)
-    assert world.prove().proven == {}
-    assert not admitted(world)
-    assert world.registry.find_version(SLOT, "1").proven_by == ""
+    system.live(1.0)
+    assert system.prove().proven == {}
+    assert not admitted(system)
+    assert system.registry.find_version(SLOT, "1").proven_by == ""
 
 
-def test_the_segments_of_a_life_multiply_over_runs_and_count_once_in_each(world):
-    world.live(4.0)
-    world.live(6.0, 2 * QUARTER)  # the newest holds the whole run
-    world.begin()
-    world.live(5.0, 4 * QUARTER, began_ts=3 * QUARTER)
-    assert world.lives().evidence == {NAME: pytest.approx(30.0)}
-    assert world.lives().lives[NAME].trades == 80
-    assert world.lives(until_ts=3 * QUARTER).evidence == {NAME: pytest.approx(6.0)}
-    world.begin()  # a run in which it does not trade takes nothing away
-    with world.ledger() as ledger:
+def test_the_segments_of_a_life_multiply_over_runs_and_count_once_in_each(system):
+    system.live(4.0)
+    system.live(6.0, 2 * QUARTER)  # the newest holds the whole run
+    system.begin()
+    system.live(5.0, 4 * QUARTER, began_ts=3 * QUARTER)
+    assert system.lives().evidence == {NAME: pytest.approx(30.0)}
+    assert system.lives().lives[NAME].trades == 80
+    assert system.lives(until_ts=3 * QUARTER).evidence == {NAME: pytest.approx(6.0)}
+    system.begin()  # a run in which it does not trade takes nothing away
+    with system.ledger() as ledger:
         ledger.set_market_ts(9 * QUARTER)
-    assert world.lives().evidence == {NAME: pytest.approx(30.0)}
+    assert system.lives().evidence == {NAME: pytest.approx(30.0)}
 
 
 @settings(deadline=None, max_examples=12)
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=4))
 def test_the_evidence_of_a_life_is_the_product_of_its_runs(tmp_path_factory, wealth):
-    world = World(tmp_path_factory.mktemp("runs"), Registry())
+    system = System(tmp_path_factory.mktemp("runs"), Registry())
     for number, value in enumerate(wealth, 1):
-        world.begin()
-        world.live(value, number * QUARTER)
-    assert world.lives().evidence[NAME] == pytest.approx(math.prod(wealth), rel=1e-9, abs=1e-300)
+        system.begin()
+        system.live(value, number * QUARTER)
+    assert system.lives().evidence[NAME] == pytest.approx(math.prod(wealth), rel=1e-9, abs=1e-300)
 
 
-def test_production_proves_nothing_and_takes_nothing_from_the_life_in_shadow(world):
-    world.live(25.0)
-    world.live(1e9, 2 * QUARTER, role="production")
-    assert world.lives().evidence == {NAME: pytest.approx(25.0)}
-    world.live(1e9, agent=f"{SLOT}@2", role="production")
-    assert f"{SLOT}@2" not in world.lives().evidence
+def test_production_proves_nothing_and_takes_nothing_from_the_life_in_shadow(system):
+    system.live(25.0)
+    system.live(1e9, 2 * QUARTER, role="production")
+    assert system.lives().evidence == {NAME: pytest.approx(25.0)}
+    system.live(1e9, agent=f"{SLOT}@2", role="production")
+    assert f"{SLOT}@2" not in system.lives().evidence
 
 
 @pytest.mark.parametrize("replayed", [1e9, 1e-9])
-def test_market_time_that_was_lived_before_is_no_new_evidence_be_it_good_or_bad(world, replayed):
-    world.live(3.0, 8 * QUARTER)
-    world.begin()  # crucible up --start
-    world.live(replayed, 9 * QUARTER, began_ts=2 * QUARTER)
-    assert world.lives().evidence == {NAME: pytest.approx(3.0)}
+def test_market_time_that_was_lived_before_is_no_new_evidence_be_it_good_or_bad(system, replayed):
+    system.live(3.0, 8 * QUARTER)
+    system.begin()  # crucible up --start
+    system.live(replayed, 9 * QUARTER, began_ts=2 * QUARTER)
+    assert system.lives().evidence == {NAME: pytest.approx(3.0)}
 
 
-def test_a_life_with_more_than_one_strategy_file_is_no_evidence(world, caplog):
-    world.live(1e9, strategy="another digest")
-    world.live(1e9, 2 * QUARTER)
-    assert "was exchanged" in world.lives().unusable[NAME]
-    assert world.prove().proven == {}
+def test_a_life_with_more_than_one_strategy_file_is_no_evidence(system, caplog):
+    system.live(1e9, strategy="another digest")
+    system.live(1e9, 2 * QUARTER)
+    assert "was exchanged" in system.lives().unusable[NAME]
+    assert system.prove().proven == {}
     assert "is not the one that lived" in caplog.text
     assert "was exchanged during its life" in caplog.text
-    world.begin()
-    world.live(1e9, 3 * QUARTER)
-    assert world.lives().evidence == {}
+    system.begin()
+    system.live(1e9, 3 * QUARTER)
+    assert system.lives().evidence == {}
 
 
-def test_a_life_of_before_the_ledger_knew_the_strategy_file_is_not_counted(world):
-    world.live(1e9, strategy="")
-    assert (world.lives().evidence, world.lives().unusable) == ({}, {})
-    world.begin()
-    world.live(2.0, 2 * QUARTER)
-    assert world.lives().evidence == {NAME: pytest.approx(2.0)}
+def test_a_life_of_before_the_ledger_knew_the_strategy_file_is_not_counted(system):
+    system.live(1e9, strategy="")
+    assert (system.lives().evidence, system.lives().unusable) == ({}, {})
+    system.begin()
+    system.live(2.0, 2 * QUARTER)
+    assert system.lives().evidence == {NAME: pytest.approx(2.0)}
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, -1.0, None, "many"])
-def test_evidence_that_is_no_number_proves_nobody_is_named_and_hinders_no_other(world, bad, caplog):
-    world.registry.newest = {SLOT: 2}
-    world.live(bad)
-    world.live(100.0, agent=f"{SLOT}@2")
-    assert world.prove().proven == {f"{SLOT}@2": "lived"}
-    assert not admitted(world, "1")
+def test_evidence_that_is_no_number_proves_nobody_is_named_and_hinders_no_other(
+    system, bad, caplog
+):
+    system.registry.newest = {SLOT: 2}
+    system.live(bad)
+    system.live(100.0, agent=f"{SLOT}@2")
+    assert system.prove().proven == {f"{SLOT}@2": "lived"}
+    assert not admitted(system, "1")
     (error,) = [one.getMessage() for one in caplog.records if one.levelname == "ERROR"]
     assert f"{NAME}: the judgement at {QUARTER} has evidence {bad!r}" in error
 
 
 @pytest.mark.parametrize("away", ["count", "find", "tag"])
-def test_while_mlflow_is_away_nothing_is_lost_and_the_next_judgement_seals_it_once(world, away):
-    world.live(25.0)
-    world.registry.away = {away}
-    assert world.prove().proven == {}
+def test_while_mlflow_is_away_nothing_is_lost_and_the_next_judgement_seals_it_once(system, away):
+    system.live(25.0)
+    system.registry.away = {away}
+    assert system.prove().proven == {}
     # By the next judgement its evidence has fallen: what it had reached counts.
-    world.live(2.0, 2 * QUARTER)
-    assert world.prove().proven == {}
-    assert not world.registry.sealed
-    world.registry.away = set()
-    world.prove()
-    assert admitted(world)
-    assert world.registry.find_version(SLOT, "1").lived.ts == QUARTER
-    world.prove()
-    world.live(400.0, 3 * QUARTER)
-    assert world.prove().proven == {NAME: "lived"}
-    assert world.registry.sealed == 1
+    system.live(2.0, 2 * QUARTER)
+    assert system.prove().proven == {}
+    assert not system.registry.sealed
+    system.registry.away = set()
+    system.prove()
+    assert admitted(system)
+    assert system.registry.find_version(SLOT, "1").lived.ts == QUARTER
+    system.prove()
+    system.live(400.0, 3 * QUARTER)
+    assert system.prove().proven == {NAME: "lived"}
+    assert system.registry.sealed == 1
 
 
-def test_whoever_is_proven_stays_so_when_its_evidence_falls_or_others_are_born(world):
-    world.live(25.0)
-    world.prove()
-    world.registry.newest = {SLOT: 5_000}
-    world.live(0.01, 2 * QUARTER)
-    assert world.prove().proven == {}
-    assert admitted(world)
+def test_whoever_is_proven_stays_so_when_its_evidence_falls_or_others_are_born(system):
+    system.live(25.0)
+    system.prove()
+    system.registry.newest = {SLOT: 5_000}
+    system.live(0.01, 2 * QUARTER)
+    assert system.prove().proven == {}
+    assert admitted(system)
 
 
 def test_a_file_that_was_exchanged_before_the_seal_is_not_proven_by_the_life_of_the_other(
-    world, caplog
+    system, caplog
 ):
-    world.registry.file = {**FILE, "exits": {"stop": 0.9, "target": 0.9, "timeout": 9}}
-    world.live(1e9)
-    assert world.prove().proven == {}
-    assert not admitted(world)
+    system.registry.file = {**FILE, "exits": {"stop": 0.9, "target": 0.9, "timeout": 9}}
+    system.live(1e9)
+    assert system.prove().proven == {}
+    assert not admitted(system)
     assert "is not the one that lived" in caplog.text
 
 
-def test_a_deleted_version_that_lived_well_is_passed_over(world):
-    world.live(1e9, agent=f"{SLOT}@7")
-    assert world.prove().proven == {}
+def test_a_deleted_version_that_lived_well_is_passed_over(system):
+    system.live(1e9, agent=f"{SLOT}@7")
+    assert system.prove().proven == {}
 
 
-def test_a_crash_between_the_seal_and_its_word_for_people_is_made_good(world):
-    world.live(25.0)
-    world.prove()
-    world.registry.tags["1"].pop(PROVEN_BY)
-    world.live(25.0, 2 * QUARTER)
-    world.prove()
-    assert world.registry.tags["1"][PROVEN_BY] == "lived"
-    assert world.registry.sealed == 1
+def test_a_crash_between_the_seal_and_its_word_for_people_is_made_good(system):
+    system.live(25.0)
+    system.prove()
+    system.registry.tags["1"].pop(PROVEN_BY)
+    system.live(25.0, 2 * QUARTER)
+    system.prove()
+    assert system.registry.tags["1"][PROVEN_BY] == "lived"
+    assert system.registry.sealed == 1
 
 
-def test_a_ledger_that_cannot_be_read_proves_nobody_and_is_named(world, caplog):
-    lost = world.context.run.ledger
+def test_a_ledger_that_cannot_be_read_proves_nobody_and_is_named(system, caplog):
+    lost = system.context.run.ledger
     lost.write_bytes(b"no database" * 100)
-    world.begin()
-    world.live(1e9)
-    assert world.prove().proven == {}
+    system.begin()
+    system.live(1e9)
+    assert system.prove().proven == {}
     assert str(lost) in caplog.text
     lost.unlink()
-    assert world.prove().proven == {NAME: "lived"}
+    assert system.prove().proven == {NAME: "lived"}
 
 
-def test_the_scorecards_page_names_the_route_and_the_evidence_of_the_whole_life(world):
-    with world.ledger() as ledger:
+def test_the_scorecards_page_names_the_route_and_the_evidence_of_the_whole_life(system):
+    with system.ledger() as ledger:
         ledger.seat(agent_row(NAME, role="challenger", strategy=digest(FILE)))
-    world.live(25.0)
+    system.live(25.0)
 
     class Judged(Registry):
         version = Registry.find_version
@@ -338,12 +341,12 @@ def test_the_scorecards_page_names_the_route_and_the_evidence_of_the_whole_life(
         def aliases(self, slot):
             return {"challenger": "1"}
 
-    world.registry = world.context.__dict__["registry"] = Judged()
-    with world.ledger() as ledger:
-        judged = judge_all(world.context, ledger, 2 * QUARTER, {})
-    (row,) = scorecard_rows(judged, world.prove())
+    system.registry = system.context.__dict__["registry"] = Judged()
+    with system.ledger() as ledger:
+        judged = judge_all(system.context, ledger, 2 * QUARTER, {})
+    (row,) = scorecard_rows(judged, system.prove())
     assert (row["proven by"], row["lived evidence"]) == ("lived", "25")
-    (row,) = scorecard_rows([replace(judged[0], proven_by="")], type(world.prove())())
+    (row,) = scorecard_rows([replace(judged[0], proven_by="")], type(system.prove())())
     assert (row["proven by"], row["lived evidence"]) == ("unproven", "")
 
 
@@ -363,9 +366,9 @@ def test_from_fills_to_a_seat_a_life_in_shadow_admits_and_a_life_without_gain_do
         version = registry.register(run, slot, file, {"proven": "true", PROVEN_BY: "lived"})
         registry.set_alias(slot.name, "challenger", version.version)
         versions.append(version)
-    world = World(tmp_path / "workspace", registry)
-    world.begin()
-    with world.ledger() as ledger:
+    system = System(tmp_path / "workspace", registry)
+    system.begin()
+    with system.ledger() as ledger:
         for version, last in zip(versions, ("101", "99.9"), strict=True):
             name = f"{version.slot}@{version.version}"
             file = digest(registry.strategy(version))
@@ -375,16 +378,16 @@ def test_from_fills_to_a_seat_a_life_in_shadow_admits_and_a_life_without_gain_do
                     at = {"agent": name, "mode": "shadow", "exec_ts": 60_000 * (2 * trade + ts + 1)}
                     ledger.book_shadow_fill(fill(next(numbers), side, 1, Decimal(price), **at))
         ts = 60_000 * 310
-        for judged in judge_all(world.context, ledger, ts, {}):
-            book(world.context, ledger, judged)
-        assert prove_by_living(world.context, ledger).proven == {
+        for judged in judge_all(system.context, ledger, ts, {}):
+            book(system.context, ledger, judged)
+        assert prove_by_living(system.context, ledger).proven == {
             f"{slots[0].name}@{versions[0].version}": "lived"
         }
     good, bad = (registry.version(version.slot, version.version) for version in versions)
     assert (good.proven_by, bad.proven_by) == ("lived", "")
     assert good.lived.trades == 150
-    assert world.context.refusal(good) == ""
-    refused = world.context.refusal(bad)
+    assert system.context.refusal(good) == ""
+    refused = system.context.refusal(bad)
     assert "it has no proof" in refused
     assert "its life in shadow has not proven it" in refused
     watcher = RegistryWatcher(
@@ -392,7 +395,11 @@ def test_from_fills_to_a_seat_a_life_in_shadow_admits_and_a_life_without_gain_do
     )
     (seated,) = watcher.refresh()
     assert (seated.seat.slot, seated.seat.proven_by) == (slots[0].name, "lived")
-    # The tag that names a route makes nobody proven, and is set right where the seal is made.
+    text = explain_version(registry, f"{good.slot}/{good.version}").to_text()
+    assert "It is proven: lived." in text
+    assert "over 150 trades, 1 named of" in text
+    assert "proven by living" not in explain_version(registry, f"{bad.slot}/1").to_text()
+    # The tag that names a route makes nobody proven.
     assert bad.tags[PROVEN_BY] == "lived"
 
     # What another key, another version or another file says admits nothing.
@@ -406,7 +413,7 @@ def test_from_fills_to_a_seat_a_life_in_shadow_admits_and_a_life_without_gain_do
     (tmp_path / "strategy.json").write_text(json.dumps({**FILE, "features": ["y"]}))
     registry.log_folder(good.run_id, tmp_path)
     exchanged = registry.version(good.slot, good.version)
-    assert "is not the one that lived" in world.context.refusal(exchanged)
+    assert "is not the one that lived" in system.context.refusal(exchanged)
 
 
 def test_every_version_ever_registered_counts_the_deleted_ones_as_well(registry, tmp_path):
