@@ -245,6 +245,17 @@ def test_a_life_with_more_than_one_strategy_file_is_no_evidence(system, caplog):
     assert system.lives().evidence == {}
 
 
+def test_a_run_that_has_ended_is_read_once(system):
+    system.live(4.0)
+    ended = system.context.run.ledger
+    system.begin()
+    system.live(5.0, 4 * QUARTER, began_ts=3 * QUARTER)
+    assert system.lives().evidence == {NAME: pytest.approx(20.0)}
+    ended.unlink()
+    ended.touch()
+    assert system.lives().evidence == {NAME: pytest.approx(20.0)}
+
+
 def test_a_life_of_before_the_ledger_knew_the_strategy_file_is_not_counted(system):
     system.live(1e9, strategy="")
     assert (system.lives().evidence, system.lives().unusable) == ({}, {})
