@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
+from prefect.logging import disable_run_logger
 
+import flows.watchtower
 from crucible.arena.registry_watcher import RegistryWatcher, Requirements
 from crucible.features.frame import FeatureSchema
 from crucible.forge.reporting.explain import explain_version
@@ -359,6 +361,47 @@ def test_the_scorecards_page_names_the_route_and_the_evidence_of_the_whole_life(
     assert (row["proven by"], row["lived evidence"]) == ("lived", "25")
     (row,) = scorecard_rows([replace(judged[0], proven_by="")], type(system.prove())())
     assert (row["proven by"], row["lived evidence"]) == ("unproven", "")
+
+
+def test_one_turn_of_the_watchtower_proves_a_challenger_before_it_is_promoted_under_strict(
+    system, monkeypatch
+):
+    class Seated(Registry):
+        version = Registry.find_version
+
+        def aliases(self, slot):
+            return {"challenger": "1"}
+
+    registry = system.context.__dict__["registry"] = Seated()
+    system.context.__dict__["_configuration"] = {"symbols": ["BTCUSDT"], "origin_ms": 0}
+    with system.ledger() as ledger:
+        ledger.seat(agent_row(NAME, role="challenger", strategy=digest(FILE)))
+        for trade, (side, price) in itertools.product(range(60), (("buy", 100), ("sell", 101))):
+            at = {
+                "agent": NAME,
+                "mode": "shadow",
+                "exec_ts": 1_000 * (2 * trade + (side == "sell")),
+            }
+            ledger.book_shadow_fill(fill(next(numbers), side, 1, price, **at))
+        ledger.set_market_ts(QUARTER)
+    assert system.context.refusal(registry.find_version(SLOT, "1"))
+    passed, shown = [], []
+
+    def door(slot, number, action, **_):
+        passed.append((action, system.context.refusal(registry.find_version(slot, number))))
+
+    monkeypatch.setattr(flows.watchtower, "load_context", lambda _log: system.context)
+    monkeypatch.setattr(flows.watchtower, "judge_all", judge_all)
+    monkeypatch.setattr(flows.watchtower, "promotion", door)
+    monkeypatch.setattr(flows.watchtower.judgement, "settlements", lambda *_: {})
+    monkeypatch.setattr(flows.watchtower.judgement, "record", lambda *_: None)
+    monkeypatch.setattr(
+        flows.watchtower, "create_table_artifact", lambda **given: shown.extend(given["table"])
+    )
+    with disable_run_logger():
+        assert flows.watchtower.watchtower.fn() == {"keep": 0, "cull": 0, "promote": 1}
+    assert passed == [("promote", "")]
+    assert [row["proven by"] for row in shown] == ["lived"]
 
 
 # --- with a real MLflow server -----------------------------------------------------------------------
