@@ -244,6 +244,12 @@ class WatchtowerSettings(Section):
     minimum_trades: int = Field(8, ge=1, le=1_000_000)
     cull_confidence: float = Field(0.95, gt=0.5, lt=1)
     promote_confidence: float = Field(0.80, gt=0.5, lt=1)
+    lived_rate: float = Field(
+        0.05,
+        gt=0,
+        lt=0.5,
+        description="false discovery rate at which versions are proven by living",
+    )
     max_drawdown: float = Field(0.05, gt=0, lt=1)
     idle_minutes: int = Field(1_440, ge=15, le=525_600)
 

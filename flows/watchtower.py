@@ -11,7 +11,7 @@ from prefect.events import emit_event
 
 from crucible.ledger.ledger import Ledger
 from crucible.ledger.reader import LedgerError
-from crucible.lifecycle import judgement
+from crucible.lifecycle import judgement, lived
 from crucible.lifecycle.context import load_context
 from crucible.lifecycle.judgement import Judged
 from flows.promotion import promotion
@@ -38,6 +38,7 @@ def watchtower() -> dict[str, int]:
         return counts
     with ledger:
         # First what an earlier judgement could not finish.
+        proving = lived.prove_by_living(context, ledger)
         judgement.carry_out(context, ledger, promotion, order_replacement)
         instants = judgement.due(ledger, context.settings.watchtower.every_minutes)
         latest: list[Judged] = []
@@ -47,12 +48,14 @@ def watchtower() -> dict[str, int]:
             for judged in latest:
                 counts[judged.verdict.judgement] += 1
                 judgement.book(context, ledger, judged)
+            # Before a promotion asks for proof.
+            proving = lived.prove_by_living(context, ledger)
             judgement.carry_out(context, ledger, promotion, order_replacement)
             ledger.set_last_judged(ts)
         if latest:
             create_table_artifact(
                 key="scorecards",
-                table=judgement.scorecard_rows(latest),
+                table=judgement.scorecard_rows(latest, proving),
                 description=f"Scorecards at market time {latest[0].card.ts}.",
             )
         judgement.record(context, ledger)

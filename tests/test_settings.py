@@ -118,6 +118,7 @@ def test_a_variable_that_says_nothing_we_know_is_refused_by_name(
         ("forge.costs.fee", [-0.1, 0.055, 5]),
         ("forge.trades_per_day", ["inf"]),
         ("watchtower.every_minutes", [0, 10**12]),
+        ("watchtower.lived_rate", [0, -0.05, 0.5, 1, "nan", "inf"]),
         ("ports.mlflow", [-1, 65_536, 4200]),
         ("execution.deadman_ms", [0, 10**15]),
         ("features.radar_window", [1, 10**9]),

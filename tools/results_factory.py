@@ -199,9 +199,9 @@ def switching_part(switched: list[dict[str, Any]]) -> list[str]:
     for name in names:
         earned = np.array([summary["after"][name] for summary in switched])
         ahead = own - earned
-        told = f"{int((ahead > 0).sum())} of {len(ahead)}"
+        count = f"{int((ahead > 0).sum())} of {len(ahead)}"
         cells = (
-            (_mean(earned), "-", "-") if name == names[0] else (_mean(earned), _mean(ahead), told)
+            (_mean(earned), "-", "-") if name == names[0] else (_mean(earned), _mean(ahead), count)
         )
         rows.append(f"| {name} | {' | '.join(cells)} |")
     return [

@@ -222,7 +222,7 @@ class Agent:
             context.instrument,
             settings,
             self.multipliers,
-            proven=self.seat.proven,
+            proven=self.seat.edge_is_proven,
         )
         if size.qty == 0:
             return skip(size.reason, size)

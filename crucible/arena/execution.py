@@ -16,6 +16,7 @@ from crucible.ledger.edge import Edge
 from crucible.ledger.trades import ZERO, Fill, Mode
 from crucible.market.candles import Candle
 from crucible.market.instruments import Instrument
+from crucible.registry.version import LIVED
 from crucible.settings import MINUTE_MS, ArenaSettings, Costs
 from crucible.strategies.contract import Exits
 from crucible.strategies.exit_reasons import ExitReason
@@ -28,13 +29,33 @@ Role = Literal["production", "challenger", "draining"]
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """Which version an agent trades and in which role."""
+    """Which version an agent trades and in which role.
+
+    Attributes
+    ----------
+    slot, version : str
+    role : {'production', 'challenger', 'draining'}
+    proven : bool
+    edge : Edge or None
+        What the Forge measured.
+    proven_by : str
+        The route of its proof; empty where it is unproven.
+    strategy : str
+        Digest of the strategy file that it trades.
+    """
 
     slot: str
     version: str
     role: Role
     proven: bool
     edge: Edge | None
+    proven_by: str = ""
+    strategy: str = ""
+
+    @property
+    def edge_is_proven(self) -> bool:
+        """Whether the Forge's gates stand behind `edge`: a life proves a gain, not that edge."""
+        return self.proven and self.proven_by != LIVED
 
     @property
     def agent(self) -> str:

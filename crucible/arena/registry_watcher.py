@@ -90,18 +90,26 @@ def mismatch(strategy: Strategy, requirements: Requirements) -> str | None:
     return None
 
 
-def edge_of(version: Version) -> Edge | None:
+def edge_of(version: Version, strategy: str | None = None) -> Edge | None:
     """Read the out-of-sample edge that the Forge measured; None where it measured none.
 
-    The sealed one, where there is a proof. Tags are believed on paper only: what is not proven does
-    not trade elsewhere.
+    The sealed one, where there is a proof of the forge run: a gate that failed does not unseal what was
+    measured. Tags are believed of unproven versions only, which trade on paper alone.
+
+    Parameters
+    ----------
+    version : Version
+    strategy : str, optional
+        Digest of its strategy file: the sealed edge of another file is not its own.
     """
     tags = version.tags
-    if version.proof is not None:
+    if version.proof is not None and strategy in {None, version.proof.strategy}:
         reported = version.proof.edge
         return (
             None if reported is None else Edge(reported.trades, reported.win_rate, reported.payoff)
         )
+    if version.lived is not None:
+        return None
     try:
         edge = Edge(
             trades=int(tags["edge_trades"]),
@@ -280,8 +288,10 @@ class RegistryWatcher:
             slot=version.slot,
             version=version.version,
             role=active.alias,
-            proven=not version.doubt_of(digest),
-            edge=edge_of(version),
+            proven=bool(version.proven_with(digest)),
+            edge=edge_of(version, digest),
+            proven_by=version.proven_with(digest),
+            strategy=digest,
         )
         return Seated(seat, strategy)
 

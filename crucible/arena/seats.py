@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
 from crucible import sqlite
 from crucible.arena.agent import Agent
-from crucible.arena.execution import Seat
 from crucible.arena.registry_watcher import RegistryWatcher, Seated, reported
 from crucible.arena.status_file import SideFiles
 from crucible.execution.cerebellum_link import CerebellumLink, LinkError
@@ -89,6 +89,10 @@ class Seats:
                 self._leave(agent, ts)
             elif item.seat.role != agent.seat.role:
                 self._change_role(agent, item, ts)
+            elif item.seat.proven_by != agent.seat.proven_by:
+                agent.seat = item.seat
+                self._ledger.set_proof(name, item.seat.proven_by)
+                logger.info("%s is now proven by: %s", name, item.seat.proven_by or "nothing")
         self._close_orphans(ts)
         for name, item in wanted.items():
             if name not in self.agents:
@@ -108,7 +112,7 @@ class Seats:
         logger.error("%s is quarantined: %s", agent.name, reason, exc_info=error)
         if agent.mode == "live":
             seat = agent.seat
-            agent.seat = Seat(seat.slot, seat.version, "draining", seat.proven, seat.edge)
+            agent.seat = replace(seat, role="draining")
             self._ledger.set_role(agent.name, "draining")
             self._flatten(agent.name, agent.strategy.symbol, ExitReason.QUARANTINED, ts)
         self._roster.quarantine(agent.seat.slot, agent.seat.version, reason)
@@ -176,6 +180,8 @@ class Seats:
                 proven=item.seat.proven,
                 since_ts=ts,
                 until_ts=None,
+                strategy=item.seat.strategy,
+                proven_by=item.seat.proven_by,
             )
         )
         self.agents[name] = agent
@@ -212,6 +218,7 @@ class Seats:
         else:
             agent.seat = item.seat
             self._ledger.set_role(agent.name, item.seat.role)
+            self._ledger.set_proof(agent.name, item.seat.proven_by)
         logger.info("%s is now %s", agent.name, item.seat.role)
 
     # --- out -----------------------------------------------------------------------------------
@@ -223,7 +230,7 @@ class Seats:
             self._dismiss(agent, ts)
             return
         seat = agent.seat
-        agent.seat = Seat(seat.slot, seat.version, "draining", seat.proven, seat.edge)
+        agent.seat = replace(seat, role="draining")
         agent.last_event = "draining"
         self._ledger.set_role(agent.name, "draining")
 

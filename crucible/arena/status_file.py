@@ -101,6 +101,7 @@ def write_status(
                 "symbol": agent.strategy.symbol,
                 "kind": agent.strategy.kind,
                 "proven": agent.seat.proven,
+                "proven_by": agent.seat.proven_by,
                 # Of the figures below: whether they are the arena's own, or the venue's.
                 "simulated": agent.mode == "shadow",
                 "position": str(agent.book.qty),
@@ -143,6 +144,7 @@ def kept_out_row(
         "symbol": symbol,
         "kind": kind,
         "proven": False,
+        "proven_by": "",
         "simulated": False,
         "position": str(position),
         "trades": trades,

@@ -63,6 +63,10 @@ _MIGRATIONS = (
         PRIMARY KEY (ts, agent));
     """,
     "ALTER TABLE decisions ADD COLUMN sizing TEXT;",
+    """
+    ALTER TABLE agents ADD COLUMN strategy TEXT NOT NULL DEFAULT '';
+    ALTER TABLE agents ADD COLUMN proven_by TEXT NOT NULL DEFAULT '';
+    """,
 )
 
 
@@ -253,11 +257,14 @@ class Ledger(LedgerReader):
     def seat(self, row: AgentRow) -> None:
         """Record that an agent trades from now on, or changed its role.
 
-        An agent that was only restarted keeps the instant at which it was seated.
+        An agent that was only restarted keeps the instant at which it was seated. One that comes back with
+        another strategy file has none from then on: its fills are of more than one.
         """
         self._db.execute(
-            "INSERT INTO agents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (agent) DO UPDATE "
-            "SET role = excluded.role, proven = excluded.proven, until_ts = NULL, since_ts = CASE "
+            "INSERT INTO agents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (agent) DO UPDATE "
+            "SET role = excluded.role, proven = excluded.proven, proven_by = excluded.proven_by, "
+            "strategy = CASE WHEN strategy = excluded.strategy THEN strategy ELSE '' END, "
+            "until_ts = NULL, since_ts = CASE "
             "WHEN role = excluded.role AND until_ts IS NULL THEN since_ts ELSE excluded.since_ts END",
             (
                 row.agent,
@@ -269,6 +276,8 @@ class Ledger(LedgerReader):
                 int(row.proven),
                 row.since_ts,
                 row.until_ts,
+                row.strategy,
+                row.proven_by,
             ),
         )
 
@@ -280,6 +289,13 @@ class Ledger(LedgerReader):
         """Record that an agent changed its role without being seated anew."""
         self._db.execute("UPDATE agents SET role = ? WHERE agent = ?", (role, agent))
 
+    def set_proof(self, agent: str, proven_by: str) -> None:
+        """Record by which route an agent's version is proven now; empty for none."""
+        self._db.execute(
+            "UPDATE agents SET proven = ?, proven_by = ? WHERE agent = ?",
+            (int(bool(proven_by)), proven_by, agent),
+        )
+
     def set_market_ts(self, ts: int) -> None:
         """Record the newest market time that was decided upon."""
         self._set_meta("market_ts", str(ts))
@@ -290,6 +306,10 @@ class Ledger(LedgerReader):
     def set_recorded(self, ts: int) -> None:
         """Record that every verdict up to a market instant has its run in MLflow."""
         self._set_meta("recorded_ts", str(ts))
+
+    def set_proven_until(self, ts: int) -> None:
+        """Record that what is proven by living at a market instant has been sealed."""
+        self._set_meta("proven_ts", str(ts))
 
     def set_last_judged(self, ts: int) -> None:
         """Record that every agent was judged at a market instant."""

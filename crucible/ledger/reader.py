@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self
@@ -17,7 +17,7 @@ from crucible import sqlite
 from crucible.errors import CrucibleError
 from crucible.ledger.trades import Fill, Mode, Payment, Trade, pair, with_funding
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 READABLE_SINCE = 1
 """Oldest version that a reader takes as it is: a run that has ended stays readable."""
 
@@ -28,7 +28,11 @@ class LedgerError(CrucibleError, RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class AgentRow:
-    """One agent as the ledger knows it; `agent` is ``SLOT@VERSION``."""
+    """One agent as the ledger knows it; `agent` is ``SLOT@VERSION``.
+
+    `strategy` is the digest of the strategy file that it traded in this run; empty where that is not known, or
+    where it was more than one. `proven_by` is the route of its proof, empty where it is unproven.
+    """
 
     agent: str
     slot: str
@@ -39,6 +43,37 @@ class AgentRow:
     proven: bool
     since_ts: int
     until_ts: int | None
+    strategy: str = ""
+    proven_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowLife:
+    """What the newest judgement of an agent as a challenger says of its simulated trades in this run.
+
+    Attributes
+    ----------
+    agent, version : str
+    ts : int
+        Market instant of that judgement, epoch milliseconds.
+    began_ts : int or None
+        Its first simulated fill; None before it.
+    strategies : tuple of str
+        Digests of the strategy files that it was judged with; an empty one is not known.
+    evidence : object
+        Wealth against "no gain" over all its simulated trades in this run, whatever seats it had: a number,
+        unless the row is damaged.
+    trades : object
+        How many they are.
+    """
+
+    agent: str
+    version: str
+    ts: int
+    began_ts: int | None
+    strategies: tuple[str, ...]
+    evidence: object
+    trades: object
 
 
 class LedgerReader:
@@ -123,7 +158,12 @@ class LedgerReader:
         """Agents in the order they were seated; only those still trading if `active`."""
         where = "WHERE until_ts IS NULL" if active else ""
         rows = self._db.execute(f"SELECT * FROM agents {where} ORDER BY since_ts, agent")  # noqa: S608
-        return [AgentRow(**{**dict(row), "proven": bool(row["proven"])}) for row in rows]
+        agents = [AgentRow(**{**dict(row), "proven": bool(row["proven"])}) for row in rows]
+        # Ledgers of before name no route: there was only one.
+        return [
+            replace(row, proven_by="forged") if row.proven and not row.proven_by else row
+            for row in agents
+        ]
 
     def fills(self, agent: str | None = None, until_ts: int | None = None) -> list[Fill]:
         """Give fills in execution order, of one agent or all, executed before `until_ts`."""
@@ -222,6 +262,50 @@ class LedgerReader:
             (agent,),
         )
         return [{**dict(row), "details": json.loads(row["details"])} for row in rows]
+
+    def shadow_lives(self, until_ts: int | None = None) -> list[ShadowLife]:
+        """Give every agent that was ever judged as a challenger, as it was judged up to `until_ts`.
+
+        Raises
+        ------
+        LedgerError
+            If the verdicts cannot be read.
+        """
+        try:
+            rows = self._db.execute(
+                "SELECT agent, version, max(ts) AS ts, details, json_group_array(DISTINCT "
+                "coalesce(json_extract(details, '$.strategy'), '')) AS strategies, "
+                "(SELECT exec_ts FROM fills WHERE fills.agent = verdicts.agent AND mode = 'shadow' "
+                "ORDER BY exec_ts LIMIT 1) AS began_ts FROM verdicts WHERE (?1 IS NULL OR ts <= ?1) "
+                "AND json_extract(details, '$.role') = 'challenger' GROUP BY agent ORDER BY agent",
+                (until_ts,),
+            ).fetchall()
+        except sqlite.Error as error:
+            message = f"{self.path}: its verdicts cannot be read: {error}; put a copy back"
+            raise LedgerError(message) from error
+        lives = []
+        for row in rows:
+            details = json.loads(row["details"])
+            lives.append(
+                ShadowLife(
+                    agent=str(row["agent"]),
+                    version=str(row["version"]),
+                    ts=int(row["ts"]),
+                    began_ts=row["began_ts"],
+                    strategies=tuple(map(str, json.loads(row["strategies"]))),
+                    evidence=details.get("gain_evidence"),
+                    trades=details.get("trades"),
+                )
+            )
+        return lives
+
+    def instants_to_prove(self) -> list[int]:
+        """Market instants that were judged, and not yet asked what is proven by living, oldest first."""
+        rows = self._db.execute(
+            "SELECT DISTINCT ts FROM verdicts WHERE ts > ? ORDER BY ts",
+            (self._meta("proven_ts") or 0,),
+        )
+        return [int(row["ts"]) for row in rows]
 
     def waiting_verdicts(self) -> list[dict[str, Any]]:
         """Verdicts that were booked and not carried out yet, in the order in which they were booked."""

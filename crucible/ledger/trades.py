@@ -63,8 +63,9 @@ class Fill:
     seq: int | None = None
 
     def __post_init__(self) -> None:
-        if self.side not in {"buy", "sell"} or self.qty <= 0 or self.price <= 0:
-            message = f"fill {self.exec_id}: {self.side} {self.qty} at {self.price} is not a fill"
+        numbers = all(value.is_finite() for value in (self.qty, self.price, self.fee))
+        if self.side not in {"buy", "sell"} or not numbers or self.qty <= 0 or self.price <= 0:
+            message = f"fill {self.exec_id}: {self.side} {self.qty} at {self.price}, fee {self.fee}, is not a fill"
             raise BookkeepingError(message)
 
     @property

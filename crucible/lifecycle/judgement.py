@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal, Protocol
 
@@ -22,6 +22,7 @@ from crucible.ledger.ledger import Ledger
 from crucible.ledger.reader import AgentRow, LedgerReader
 from crucible.ledger.trades import Mode, pair
 from crucible.lifecycle.context import Context
+from crucible.lifecycle.lived import Proving
 from crucible.lifecycle.production import PromotionError
 from crucible.lifecycle.records import Records
 from crucible.lifecycle.replacement import forge_order
@@ -30,6 +31,7 @@ from crucible.market.exchange import ExchangeError
 from crucible.market.funding import Funding, FundingError
 from crucible.registry.errors import RegistryError
 from crucible.registry.models import Registry, Version
+from crucible.registry.proof import digest
 from crucible.registry.version import TRADING_GAP
 from crucible.settings import MINUTE_MS
 from crucible.strategies.contract import Exits
@@ -42,12 +44,18 @@ DRAINING = "draining"
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One agent, its scorecard and its verdict."""
+    """One agent, its scorecard and its verdict.
+
+    `proven_by` is the route by which its version is proven; `strategy` the digest of the file that it trades, empty
+    where it is not known or is not the file that it was judged by.
+    """
 
     row: AgentRow
     card: Scorecard
     verdict: Verdict
     equity: Decimal | None = None
+    proven_by: str = ""
+    strategy: str = ""
 
 
 def due(ledger: LedgerReader, every_minutes: int) -> list[int]:
@@ -84,7 +92,9 @@ def judge_all(
 ) -> list[Judged]:
     """Score and judge every agent that was trading at one market instant.
 
-    The venue charges funding to production agents; challengers are charged it here by its rates.
+    The venue charges funding to production agents; challengers are charged it here by its rates. An agent of
+    whom something is no number (a price, a return, a mark of equity) is not judged, and named as an error: it
+    is neither kept nor proven by a value with which every comparison is false. The others are judged.
 
     Raises
     ------
@@ -101,13 +111,21 @@ def judge_all(
         if not is_active(context.registry, row.slot, row.version):
             continue
         try:
-            exits = exits_of(context.registry, version)
+            document = context.registry.strategy(version)
+            exits = exits_of(version, document)
         except StrategyError as error:
             # The others are judged all the same; whoever has no file that can be read is not.
             context.log.warning("%s is not judged: %s", row.agent, error)
             continue
         gap = gap_of(version)
-        judged.append(_judge_one(context, ledger, row, exits, gap, ts, rates.get(row.symbol)))
+        try:
+            one = _judge_one(context, ledger, row, exits, gap, ts, rates.get(row.symbol))
+        except (ValueError, ArithmeticError) as error:  # of our own, and what Decimal raises
+            context.log.error("%s is not judged: %s: %s", row.agent, type(error).__name__, error)
+            continue
+        # The bounds of the bets come from the file: with another one they would be another strategy's.
+        strategy = row.strategy if row.strategy == digest(document) else ""
+        judged.append(replace(one, proven_by=version.proven_by, strategy=strategy))
     return judged
 
 
@@ -162,23 +180,24 @@ def gap_of(version: Version) -> float | None:
     return gap if 0 < gap < math.inf else None
 
 
-def exits_of(registry: Registry, version: Version) -> Exits:
+def exits_of(version: Version, document: Mapping[str, Any]) -> Exits:
     """Read a version's exits from its strategy file.
 
     Raises
     ------
     StrategyError
-        If there is no such file, or no exits are in it.
-    RegistryError
-        If the registry does not answer.
+        If no exits are in it, or they are not above zero and finite.
     """
-    document = registry.strategy(version)
     try:
         exits = document["exits"]
-        return Exits(float(exits["stop"]), float(exits["target"]), int(exits["timeout"]))
+        found = Exits(float(exits["stop"]), float(exits["target"]), int(exits["timeout"]))
     except (LookupError, TypeError, ValueError, OverflowError) as error:
         message = f"{version.slot} version {version.version}: no exits in its file: {error!r}"
         raise StrategyError(message) from error
+    if not (0 < found.stop < math.inf and 0 < found.target < math.inf):
+        message = f"{version.slot} version {version.version}: {found} are no exits of a trade"
+        raise StrategyError(message)
+    return found
 
 
 def book(context: Context, ledger: Ledger, judged: Judged) -> None:
@@ -189,6 +208,8 @@ def book(context: Context, ledger: Ledger, judged: Judged) -> None:
         "equity": None if judged.equity is None else str(judged.equity),
         "role": row.role,
         "since_ts": row.since_ts,
+        "strategy": judged.strategy,
+        "proven_by": judged.proven_by,
     }
     fresh = ledger.book_verdict(
         card.ts, row.agent, row.version, verdict.judgement, verdict.reason, details
@@ -261,7 +282,7 @@ def _carry_out_one(
     evidence = {
         name: value
         for name, value in row["details"].items()
-        if name not in {"equity", "role", "since_ts"}
+        if name not in {"equity", "role", "since_ts", "strategy", "proven_by"}
     }
     key = f"{context.run.run_id}:{row['ts']}"
     if row["verdict"] == "promote":
@@ -307,8 +328,16 @@ def record(context: Context, ledger: Ledger) -> None:
         ledger.set_recorded(int(waiting[-1]["ts"]))
 
 
-def scorecard_rows(judged: list[Judged]) -> list[dict[str, Any]]:
-    """Give scorecards as rows of a table for people, one an agent."""
+def scorecard_rows(judged: list[Judged], proving: Proving) -> list[dict[str, Any]]:
+    """Give scorecards as rows of a table for people, one an agent.
+
+    Parameters
+    ----------
+    judged : list of Judged
+    proving : Proving
+        The evidence of whole lives in shadow, and whom it proved since the agents were judged.
+    """
+    lived = proving.evidence
     return [
         {
             "agent": item.row.agent,
@@ -321,6 +350,8 @@ def scorecard_rows(judged: list[Judged]) -> list[dict[str, Any]]:
             "drawdown": f"{item.card.drawdown:.2%}",
             "gain evidence": round(item.card.gain_evidence, 2),
             "loss evidence": round(item.card.loss_evidence, 2),
+            "lived evidence": f"{lived[item.row.agent]:.4g}" if item.row.agent in lived else "",
+            "proven by": proving.proven.get(item.row.agent, item.proven_by) or "unproven",
         }
         for item in judged
     ]

@@ -142,6 +142,9 @@ def _refuse(context: Context, version: Version, decision: Decision) -> None:
 def _deployment(
     version: Version, action: Action, before: str | None, after: str | None, decision: Decision
 ) -> Deployment:
+    evidence = dict(decision.evidence)
+    if version.lived is not None:
+        evidence["lived_evidence"] = version.lived.evidence
     return Deployment(
         slot=version.slot,
         action=action,
@@ -151,9 +154,10 @@ def _deployment(
         decided_by=decision.decided_by,
         reason=decision.reason,
         key=f"{version.slot}@{version.version}:{action}:{decision.key}",
-        evidence=decision.evidence,
+        evidence=evidence,
         links=decision.links,
         decision=decision.key,
+        proven_by=version.proven_by,
     )
 
 

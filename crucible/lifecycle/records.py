@@ -19,6 +19,7 @@ from crucible.registry.admission import REFUSED
 from crucible.registry.errors import RegistryError
 from crucible.registry.experiments import MetricRow
 from crucible.registry.models import Registry, Version
+from crucible.registry.version import PROVEN_BY
 from crucible.settings import MINUTE_MS
 
 EVALUATIONS = "evaluations"
@@ -42,6 +43,7 @@ METRICS = (
     "gain_evidence",
     "loss_evidence",
     "idle_minutes",
+    "lived_evidence",
 )
 """Figures of a judgement that are logged; money as floats, here only."""
 
@@ -74,6 +76,8 @@ class Deployment:
         Tags that lead to the flow run and elsewhere.
     decision : str
         Key of the decision that it comes of; empty for a change that was only noticed.
+    proven_by : str
+        The route by which the version is proven; empty where it is not, or was not looked at.
     """
 
     slot: str
@@ -87,6 +91,7 @@ class Deployment:
     evidence: Mapping[str, Any] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     decision: str = ""
+    proven_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +151,11 @@ class Records:
             self._evaluations.log(
                 run_id,
                 metrics=[item for row in new for item in _figures(row, since_ts)],
-                tags={"outcome": str(newest["verdict"]), "reason": str(newest["reason"])},
+                tags={
+                    "outcome": str(newest["verdict"]),
+                    "reason": str(newest["reason"]),
+                    PROVEN_BY: str(newest["details"].get("proven_by") or "unproven"),
+                },
                 model_id=self._registry.model_of(Version(slot, version, "", {})),
             )
             if newest["verdict"] != "keep":
@@ -183,6 +192,7 @@ class Records:
                 "decided_by": change.decided_by,
                 "decision": change.decision,
                 "reason": change.reason,
+                **({PROVEN_BY: change.proven_by} if change.proven_by else {}),
                 **change.links,
             },
         )

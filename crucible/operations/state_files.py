@@ -50,6 +50,7 @@ class _Agent(TypedDict, total=False):
     symbol: str
     kind: str
     proven: bool
+    proven_by: str
     position: Decimal
     trades: int
     pnl: Decimal | None

@@ -87,6 +87,7 @@ def _agents_table(agents: list[dict[str, Any]], title: str, mark: str) -> Sheet:
         title,
         Column("agent", "name"),
         Column("role", "name"),
+        Column("proven by", "name"),
         *(Column(f"{mark}{name}", "figure") for name in ("position", "trades", "PnL")),
         Column("signal", "name"),
         Column("last event", "text"),
@@ -95,6 +96,7 @@ def _agents_table(agents: list[dict[str, Any]], title: str, mark: str) -> Sheet:
         sheet.add(
             _marked(agent),
             str(agent.get("role", "")),
+            proven_by(agent),
             str(agent.get("position", "")),
             str(agent.get("trades", "")),
             money(agent.get("pnl")),
@@ -156,6 +158,7 @@ def _report_agents(agents: list[dict[str, Any]]) -> list[Sheet]:
         "Agents at the venue  (* unproven)",
         Column("agent", "name"),
         Column("role", "name"),
+        Column("proven by", "name"),
         *(
             Column(name, "figure")
             for name in ("fills", "trades", "fees", "realised PnL", "position")
@@ -165,6 +168,7 @@ def _report_agents(agents: list[dict[str, Any]]) -> list[Sheet]:
         "Challengers: SIMULATED, no part of any sum above  (* unproven)",
         Column("agent", "name"),
         Column("role", "name"),
+        Column("proven by", "name"),
         *(
             Column(f"simulated {name}", "figure")
             for name in ("fills", "trades", "fees", "PnL", "position")
@@ -176,6 +180,7 @@ def _report_agents(agents: list[dict[str, Any]]) -> list[Sheet]:
             real.add(
                 _marked(agent),
                 role,
+                proven_by(agent),
                 str(agent["fills"]["live"]),
                 str(agent["trades"]),
                 money(agent["fees"]),
@@ -186,6 +191,7 @@ def _report_agents(agents: list[dict[str, Any]]) -> list[Sheet]:
             simulated.add(
                 _marked(agent),
                 role if agent["role"] == "challenger" else f"{role}; a challenger before",
+                proven_by(agent),
                 str(agent["fills"]["shadow"]),
                 str(shadow["trades"]),
                 money(shadow["fees"]),
@@ -213,6 +219,14 @@ def _books_table(report: Report) -> Sheet:
 
 def _marked(agent: dict[str, Any]) -> str:
     return str(agent.get("agent", "")) + ("" if agent.get("proven") else " *")
+
+
+def proven_by(agent: Mapping[str, Any]) -> str:
+    """Name the route by which an agent's version is proven; empty where it is unproven.
+
+    A status file of before names no route: there was only one.
+    """
+    return str(agent.get("proven_by") or "forged") if agent.get("proven") else ""
 
 
 def money(value: object) -> str:

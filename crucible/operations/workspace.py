@@ -134,8 +134,15 @@ class Workspace:
             raise WorkspaceError(message)
         return run
 
+    def every_run(self) -> list[Run]:
+        """Give every run, the ended ones as well, in the order in which they were made."""
+        return [self.run(name) for name in sorted(self._names(), key=int)]
+
+    def _names(self) -> list[str]:
+        return [path.name for path in self.runs.glob("*") if _is_number(path.name)]
+
     def _numbers(self) -> list[int]:
-        return [int(path.name) for path in self.runs.glob("*") if _is_number(path.name)]
+        return list(map(int, self._names()))
 
     def new_run(self) -> Run:
         """Make the next run's folder and point ``current`` at it; numbers only ever grow."""

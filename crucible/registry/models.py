@@ -23,9 +23,9 @@ from crucible.errors import StrategyError
 from crucible.registry import proof as proofs
 from crucible.registry.artifacts import fetch
 from crucible.registry.errors import RegistryError
-from crucible.registry.proof import Proof
+from crucible.registry.proof import LivedProof, Proof
 from crucible.registry.tracking import TRIALS, ForgeRuns, tracking_address
-from crucible.registry.version import Active, Alias, Version
+from crucible.registry.version import PROVEN_BY, Active, Alias, Version
 from crucible.settings import Slot
 from crucible.strategies.document import parse_document
 
@@ -126,18 +126,63 @@ class Registry(ForgeRuns):
         return self._version(made)
 
     def prove(self, version: Version, proof: Proof) -> Version:
-        """Write a version's evidence under the workspace's seal; done twice, it is as done once.
+        """Write the evidence of a version's forge run under the workspace's seal; twice is as once.
 
         Raises
         ------
         RegistryError
             If this registry has no key, or the server does not answer.
         """
+        return self._seal(version, proofs.TAG, proof)
+
+    def prove_by_life(self, version: Version, proof: LivedProof) -> Version:
+        """Write the evidence of a version's life under the workspace's seal; twice is as once.
+
+        Raises
+        ------
+        RegistryError
+            If this registry has no key, or the server does not answer.
+        """
+        return self._seal(version, proofs.LIVED_TAG, proof)
+
+    def _seal(self, version: Version, tag: str, proof: Proof | LivedProof) -> Version:
         if self._key is None:
             message = f"{version.slot} version {version.version}: no key to seal its proof with"
             raise RegistryError(message)
-        self.tag(version.slot, version.version, {proofs.TAG: proofs.seal(proof, self._key)})
-        return self.version(version.slot, version.version)
+        names = (version.slot, version.version)
+        self.tag(*names, {tag: proofs.seal(proof, self._key)})
+        found = self.version(*names)
+        if found.tags.get(PROVEN_BY, "") == found.proven_by:
+            return found
+        self.tag(*names, {PROVEN_BY: found.proven_by})
+        return self.version(*names)
+
+    def newest_numbers(self) -> dict[str, int]:
+        """Give the highest version number of every registered model; numbers only grow.
+
+        A model without a version has none here. Of versions that were deleted, only those after the
+        newest one that is left are missing.
+
+        Raises
+        ------
+        RegistryError
+            If the server does not answer.
+        """
+        newest: dict[str, int] = {}
+        token: str | None = None
+        try:
+            while True:
+                page = self._client.search_registered_models(page_token=token)
+                for model in page:
+                    numbers = [int(item.version) for item in model.latest_versions]
+                    if numbers:
+                        newest[str(model.name)] = max(numbers)
+                token = page.token
+                if not token:
+                    return newest
+        except MlflowException as error:
+            message = f"{self.tracking_uri}: the registry does not answer: {error}"
+            raise RegistryError(message) from error
 
     def version_of_run(self, run_id: str) -> Version | None:
         """Give the version that a run has registered; None before it has."""
@@ -152,13 +197,20 @@ class Registry(ForgeRuns):
 
     def version(self, slot: str, version: str) -> Version:
         """One version by number; `RegistryError` if there is none."""
+        found = self.find_version(slot, version)
+        if found is None:
+            message = f"{slot} has no version {version}"
+            raise RegistryError(message)
+        return found
+
+    def find_version(self, slot: str, version: str) -> Version | None:
+        """One version by number; None if there is none, `RegistryError` if the server does not answer."""
         try:
             return self._version(self._client.get_model_version(slot, version))
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                message = f"{slot} has no version {version}: {error}"
-            else:
-                message = f"{self.tracking_uri}: the registry does not answer: {error}"
+                return None
+            message = f"{self.tracking_uri}: the registry does not answer: {error}"
             raise RegistryError(message) from error
 
     def aliases(self, slot: str) -> dict[str, str]:
@@ -310,12 +362,22 @@ class Registry(ForgeRuns):
 
     def _version(self, item: Any) -> Version:  # noqa: ANN401 - MLflow's entity
         found = Version(str(item.name), str(item.version), str(item.run_id), dict(item.tags))
-        names = (found.slot, found.version, found.run_id)
-        try:
-            proof = proofs.open_sealed(found.tags.get(proofs.TAG), self._key, *names)
-        except proofs.ProofError as error:
-            return replace(found, doubt=str(error))
-        return replace(found, proof=proof, doubt="")
+        return with_proofs(found, self._key)
+
+
+def with_proofs(version: Version, key: str | None) -> Version:
+    """Open the proofs in a version's tags: each is there, or the reason why it is not."""
+    names = (version.slot, version.version, version.run_id)
+    try:
+        proof = proofs.open_sealed(version.tags.get(proofs.TAG), key, *names)
+        version = replace(version, proof=proof, doubt="")
+    except proofs.ProofError as error:
+        version = replace(version, proof=None, doubt=str(error))
+    try:
+        lived = proofs.open_lived(version.tags.get(proofs.LIVED_TAG), key, *names)
+        return replace(version, lived=lived, lived_doubt="")
+    except proofs.ProofError as error:
+        return replace(version, lived=None, lived_doubt=str(error))
 
 
 def _signature(example: pd.DataFrame) -> ModelSignature:

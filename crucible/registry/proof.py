@@ -1,8 +1,10 @@
-"""Proof that a version passed every gate: the evidence itself, under a seal that only its workspace can make.
+"""Proof of a version: the evidence itself, under a seal that only its workspace can make.
 
-A tag of the registry can be set by whoever reaches it, so no tag admits to real money. The forge run
-seals what it measured (HMAC-SHA256 with a key that the workspace keeps, RFC 2104) together with the digest
-of the strategy, and the arena checks the seal, the names, the strategy that it fetched, and each gate.
+A tag of the registry can be set by whoever reaches it, so no tag admits to real money. There are two routes.
+*Forged*: the forge run seals what it measured at every gate (`Proof`). *Lived*: the Watchtower seals what the
+version's life in shadow came to (`LivedProof`). Both carry the digest of the strategy under HMAC-SHA256 with a
+key that the workspace keeps (RFC 2104); the arena checks the seal, the names, the strategy that it fetched, and
+computes anew what the evidence proves.
 """
 
 from __future__ import annotations
@@ -10,15 +12,18 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from crucible.errors import CrucibleError
 
 TAG = "proof"
-"""Tag of a version that holds its sealed evidence."""
+"""Tag of a version that holds the sealed evidence of its forge run."""
+LIVED_TAG = "lived_proof"
+"""Tag of a version that holds the sealed evidence of its life."""
 _DIGITS = 64
 
 
@@ -91,46 +96,125 @@ class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return bool(self.gates) and not self.failed
 
 
+class LivedProof(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="route", tag="lived"
+):
+    """What the life in shadow of one version proved, at one instant.
+
+    Attributes
+    ----------
+    slot, version, run_id : str
+        Of the registry; the evidence counts for these and no other.
+    strategy : str
+        `digest` of the strategy file that was traded.
+    feature_schema : str
+    evidence : float
+        Wealth of the bet against "no gain", over all segments of its life (`crucible.watchtower.sequential`).
+    trades : int
+        Closed ones behind it.
+    ever : int
+        Versions that had ever been registered, over all slots.
+    named : int
+        Versions that were named at that instant, this one included.
+    rate : float
+        The false discovery rate at which they were named.
+    ts : int
+        Market instant, epoch milliseconds.
+    trading_run : str
+        Run of the stack in which it was proven.
+    """
+
+    slot: str
+    version: str
+    run_id: str
+    strategy: str
+    feature_schema: str
+    evidence: float
+    trades: int
+    ever: int
+    named: int
+    rate: float
+    ts: int
+    trading_run: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether the evidence pays for its place among the named (Wang and Ramdas 2022), counted anew."""
+        sound = 0 < self.rate < 1 and 0 < self.named <= self.ever
+        return (
+            sound
+            and math.inf > self.evidence
+            and self.evidence * self.rate * self.named >= self.ever
+        )
+
+
+AnyProof = TypeVar("AnyProof", Proof, LivedProof)
+_NONE = {
+    Proof: "it has no proof; only a forge run of this workspace writes one",
+    LivedProof: "its life in shadow has not proven it",
+}
+_NAMES = {Proof: "its proof", LivedProof: "the proof of its life"}
+
+
 def digest(strategy: Mapping[str, Any]) -> str:
     """Give the SHA-256 of a strategy file's content, whatever its spaces and order of names."""
     text = json.dumps(strategy, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def seal(proof: Proof, key: str) -> str:
+def seal(proof: Proof | LivedProof, key: str) -> str:
     """Give a proof as text under the key's seal."""
     text = msgspec.json.encode(proof, order="sorted").decode()
     return f"{_seal(text, key)} {text}"
 
 
 def open_sealed(text: str | None, key: str | None, slot: str, version: str, run_id: str) -> Proof:
-    """Read a version's proof, if it is one.
+    """Read a version's proof by its forge run, if it is one.
 
     Raises
     ------
     ProofError
         Saying why it is none.
     """
+    return _open(Proof, text, key, (slot, version, run_id))
+
+
+def open_lived(
+    text: str | None, key: str | None, slot: str, version: str, run_id: str
+) -> LivedProof:
+    """Read a version's proof by its life, if it is one.
+
+    Raises
+    ------
+    ProofError
+        Saying why it is none.
+    """
+    return _open(LivedProof, text, key, (slot, version, run_id))
+
+
+def _open(
+    kind: type[AnyProof], text: str | None, key: str | None, names: tuple[str, str, str]
+) -> AnyProof:
     if text is None:
-        message = "it has no proof; only a forge run of this workspace writes one"
-        raise ProofError(message)
+        raise ProofError(_NONE[kind])
+    what = _NAMES[kind]
     if key is None:
-        message = "its proof cannot be checked without this workspace's key"
+        message = f"{what} cannot be checked without this workspace's key"
         raise ProofError(message)
     reported, _, body = text.partition(" ")
     if len(reported) != _DIGITS or not hmac.compare_digest(
         reported.encode(*_ANY), _seal(body, key).encode()
     ):
-        message = "its proof was not sealed by this workspace, or was altered"
+        message = f"{what} was not sealed by this workspace, or was altered"
         raise ProofError(message)
     try:
-        proof = msgspec.json.decode(body, type=Proof)
+        proof = msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeEncodeError) as error:
-        message = f"its proof is of another format: {error}"
+        message = f"{what} is of another format: {error}"
         raise ProofError(message) from error
-    if (proof.slot, proof.version, proof.run_id) != (slot, version, run_id):
+    if (proof.slot, proof.version, proof.run_id) != names:
         message = (
-            f"its proof belongs to {proof.slot} version {proof.version} of run {proof.run_id}, "
+            f"{what} belongs to {proof.slot} version {proof.version} of run {proof.run_id}, "
             "not to this one"
         )
         raise ProofError(message)

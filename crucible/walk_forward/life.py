@@ -192,7 +192,9 @@ class Life:
         self.fall = Drawdown()
         version = birth.version
         known = KnownSignals(strategy, stage.frame, row)
-        seat = Seat(version.slot, version.version, role, version.proven, edge_of(version))
+        route = version.proven_by
+        edge = edge_of(version)
+        seat = Seat(version.slot, version.version, role, bool(route), edge, route)
         self.agent = Agent(seat, known)
         self.agent.execution = self._execution = SimulatedExecution(
             self.agent.name,
@@ -295,8 +297,7 @@ class Life:
 
     def drain(self) -> None:
         """Open nothing more, and close at the next open what is held."""
-        seat = self.agent.seat
-        self.agent.seat = Seat(seat.slot, seat.version, "draining", seat.proven, seat.edge)
+        self.agent.seat = replace(self.agent.seat, role="draining")
 
     def close(self, reason: ExitReason, ts: int) -> None:
         """End what is held at the newest close, as the arena ends a challenger's position."""

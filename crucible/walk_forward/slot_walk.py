@@ -259,7 +259,7 @@ class SlotWalk:
             {
                 **own,
                 "role": life.role,
-                "proven": life.agent.seat.proven,
+                "proven_by": life.agent.seat.proven_by,
                 "born_ts": life.birth.known_until_ts,
                 "since_ts": life.since_ts,
                 "until_ts": ts,

@@ -12,11 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from crucible.errors import CrucibleError
-
-
-class EvidenceError(CrucibleError, ValueError):
-    """Evidence that is no evidence: negative, or not a number."""
+from crucible.watchtower.sequential import EvidenceError
 
 
 def proven_by_living(evidence: Mapping[str, float], rate: float, ever: int) -> set[str]:
@@ -41,7 +37,7 @@ def proven_by_living(evidence: Mapping[str, float], rate: float, ever: int) -> s
     Raises
     ------
     EvidenceError
-        If evidence is negative or NaN, `rate` is not between 0 and 1, or `ever` is too small.
+        If evidence is negative, infinite or NaN, `rate` is not between 0 and 1, or `ever` is too small.
 
     Examples
     --------
@@ -57,7 +53,7 @@ def proven_by_living(evidence: Mapping[str, float], rate: float, ever: int) -> s
         message = f"{len(evidence)} strategies have evidence, but only {ever} were ever born"
         raise EvidenceError(message)
     for name, wealth in evidence.items():
-        if math.isnan(wealth) or wealth < 0:
+        if not 0 <= wealth < math.inf:
             message = f"{name}: evidence is {wealth}; it must be a number of at least 0"
             raise EvidenceError(message)
     ordered = sorted(evidence.items(), key=lambda item: -item[1])

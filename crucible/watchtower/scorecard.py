@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
@@ -12,7 +12,11 @@ import numpy as np
 
 from crucible.ledger.trades import Trade
 from crucible.settings import MINUTE_MS
-from crucible.watchtower.sequential import wealth_against_no_gain, wealth_against_no_loss
+from crucible.watchtower.sequential import (
+    EvidenceError,
+    wealth_against_no_gain,
+    wealth_against_no_loss,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +95,19 @@ def score(
         Of one trade, as fractions (see `crucible.watchtower.sequential`).
     holds : bool
         Whether it has a position open.
+
+    Raises
+    ------
+    EvidenceError
+        Naming the agent and the value, if a return or a mark is infinite or not a number: no comparison
+        with such a value says anything.
+    BoundError
+        If a bound is not a positive number.
     """
     returns = [trade.net_return for trade in trades]
+    marks = [float(value) for _, value in equity]
+    _require_numbers(agent, "return of trade", returns)
+    _require_numbers(agent, "mark of equity", marks)
     return Scorecard(
         agent=agent,
         ts=ts,
@@ -102,7 +117,7 @@ def score(
         funding=sum((trade.funding for trade in trades), Decimal(0)),
         mean_return=float(np.mean(returns)) if returns else None,
         win_rate=sum(value > 0 for value in returns) / len(returns) if returns else None,
-        drawdown=drawdown([float(value) for _, value in equity]),
+        drawdown=drawdown(marks),
         gain_evidence=wealth_against_no_gain(returns, largest_loss),
         loss_evidence=wealth_against_no_loss(returns, largest_gain),
         idle_minutes=idle_minutes(ts, since_ts, last_fill_ts, holds=holds),
@@ -137,20 +152,30 @@ class Drawdown:
     largest: float = 0.0
 
     def add(self, equity: float) -> None:
-        """Take one more mark."""
+        """Take one more mark; where nothing was ever above zero, all is lost."""
         self.peak = max(self.peak, equity)
-        self.largest = max(self.largest, 1.0 - equity / self.peak)
+        fallen = 1.0 - equity / self.peak if self.peak > 0 else 1.0
+        self.largest = max(self.largest, fallen)
 
 
 def drawdown(equity: Sequence[float]) -> float:
     """Largest fall from a running peak, as a fraction of that peak; 0 for an empty path.
 
+    Equity that is not above zero has lost all of the capital before it: a fall of 1 at least.
+
     Examples
     --------
-    >>> drawdown([100.0, 110.0, 99.0, 120.0])
-    0.1
+    >>> drawdown([100.0, 110.0, 99.0, 120.0]), drawdown([0.0, -5.0])
+    (0.1, 1.0)
     """
     fall = Drawdown()
     for value in equity:
         fall.add(value)
     return fall.largest
+
+
+def _require_numbers(agent: str, what: str, values: Iterable[float]) -> None:
+    for place, value in enumerate(values, 1):
+        if not math.isfinite(value):
+            message = f"{agent}: {what} {place} is {value}; it must be a number"
+            raise EvidenceError(message)

@@ -12,7 +12,8 @@ sought, gains where loss is sought. The other side needs no bound, and is counte
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,10 @@ MOST_LOG_WEALTH = 700.0
 
 class BoundError(CrucibleError, ValueError):
     """A bound on returns that is not a positive number."""
+
+
+class EvidenceError(CrucibleError, ValueError):
+    """What is no evidence: not a number, infinite, or negative."""
 
 
 def wealth_against_no_gain(returns: Sequence[float], largest_loss: float) -> float:
@@ -49,6 +54,8 @@ def wealth_against_no_gain(returns: Sequence[float], largest_loss: float) -> flo
     ------
     BoundError
         If the bound is not a positive number.
+    EvidenceError
+        If a return is not a number, or infinite.
 
     Examples
     --------
@@ -89,11 +96,19 @@ def gain_wealth_path(returns: npt.ArrayLike, largest_loss: float) -> npt.NDArray
     ------
     BoundError
         If the bound is not a positive number.
+    EvidenceError
+        If a return is not a number, or infinite.
     """
-    if not largest_loss > 0:
-        message = f"bound on returns is {largest_loss}; it must be above 0"
+    if not 0 < largest_loss < math.inf:
+        message = f"bound on returns is {largest_loss}; it must be a number above 0"
         raise BoundError(message)
-    scaled = np.maximum(np.asarray(returns, dtype=np.float64) / largest_loss, -1.0)
+    values = np.asarray(returns, dtype=np.float64)
+    finite = np.isfinite(values)
+    if not finite.all():
+        place = int(np.argmin(finite))
+        message = f"the return of trade {place + 1} is {values[place]}; it must be a number"
+        raise EvidenceError(message)
+    scaled = np.maximum(values / largest_loss, -1.0)
     log_wealth = np.cumsum(np.log1p(np.outer(scaled, BETS)), axis=0)
     path: npt.NDArray[np.float64] = np.exp(np.minimum(log_wealth, MOST_LOG_WEALTH)).mean(axis=1)
     return path
@@ -102,3 +117,45 @@ def gain_wealth_path(returns: npt.ArrayLike, largest_loss: float) -> npt.NDArray
 def loss_wealth_path(returns: npt.ArrayLike, largest_gain: float) -> npt.NDArray[np.float64]:
     """Evidence that the mean return is below zero after each trade: the signs turned."""
     return gain_wealth_path(-np.asarray(returns, dtype=np.float64), largest_gain)
+
+
+def wealth_of_segments(segments: Iterable[float]) -> float:
+    """Join the evidence of segments of one life that follow one another: their product.
+
+    A segment is a bet of its own: it begins with a wealth of 1 after the former has ended, so given all that
+    was known at its beginning its final wealth is at most 1 in expectation where nothing is gained. By
+    iterated expectation the product is, too: the gambler bets in each segment what was left of the former.
+    A mean would lose this power, a maximum its validity. The segments must not overlap in time, and none
+    may be left out because of how it ended.
+
+    Parameters
+    ----------
+    segments : iterable of float
+        Final wealth of each, at least 0.
+
+    Returns
+    -------
+    float
+        At least 0, at most ``exp(MOST_LOG_WEALTH)``; 1 for no segment.
+
+    Raises
+    ------
+    EvidenceError
+        If a wealth is negative, infinite, or not a number.
+
+    Examples
+    --------
+    >>> wealth_of_segments([]), wealth_of_segments([4.0, 0.5])
+    (1.0, 2.0)
+    """
+    wealth = list(segments)
+    for place, value in enumerate(wealth, 1):
+        if not 0 <= value < math.inf:
+            message = (
+                f"the evidence of segment {place} is {value}; it must be a number of at least 0"
+            )
+            raise EvidenceError(message)
+    if 0 in wealth:
+        return 0.0
+    # A product of plain floats would overflow to infinity, or end at 0 halfway.
+    return math.exp(min(math.fsum(map(math.log, wealth)), MOST_LOG_WEALTH))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 from crucible.settings import WatchtowerSettings
 from crucible.strategies.contract import Exits
 from crucible.watchtower.scorecard import Scorecard
+from crucible.watchtower.sequential import EvidenceError
 
 Judgement = Literal["keep", "cull", "promote"]
 
@@ -50,7 +52,24 @@ def judge(
     waits between two trades in its backtest, where that is known. A challenger is promoted when the
     evidence that it gains reaches the promotion confidence. Evidence counts from
     ``minimum_trades`` on; being tested at every look costs nothing (`sequential`).
+
+    Raises
+    ------
+    EvidenceError
+        Naming the agent and the value, if a figure that decides is infinite or not a number. Every comparison
+        with NaN is false: it would be kept whatever it did.
     """
+    figures = {
+        "drawdown": card.drawdown,
+        "gain_evidence": card.gain_evidence,
+        "loss_evidence": card.loss_evidence,
+        "mean_return": card.mean_return or 0.0,
+        "minutes_between_trades": minutes_between_trades or 0.0,
+    }
+    for name, value in figures.items():
+        if not math.isfinite(value):
+            message = f"{card.agent}: {name} is {value}; it must be a number"
+            raise EvidenceError(message)
     if card.drawdown > settings.max_drawdown:
         return Verdict("cull", f"drawdown {card.drawdown:.2%} is over {settings.max_drawdown:.2%}")
     if card.trades >= settings.minimum_trades:

@@ -179,6 +179,16 @@ def test_sizes_follow_the_measured_edge(edge, proven, qty):
     assert size.reason
 
 
+@pytest.mark.parametrize(
+    ("proven_by", "qty"), [("forged", None), ("lived", "0.004"), ("forged and lived", None)]
+)
+def test_what_only_its_life_proved_is_explored_where_the_forge_found_no_edge(proven_by, qty):
+    trader = agent(Signal.BUY, proven=True, edge=Edge(100, 0.4, 1.0))
+    trader.seat = replace(trader.seat, proven_by=proven_by)
+    intent = trader.decide_and_execute(row(), CANDLE, CONTEXT).intent
+    assert (None if intent is None else str(intent.qty)) == qty
+
+
 def test_an_edge_is_measured_after_what_holding_cost():
     trader = agent(Signal.HOLD)
     for number in range(20):

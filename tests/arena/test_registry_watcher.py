@@ -1,7 +1,7 @@
 """The roster seats what may trade, says why of what may not, and survives the registry's absence."""
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 import pytest
@@ -13,14 +13,13 @@ from crucible.features.frame import FeatureSchema
 from crucible.ledger.edge import Edge
 from crucible.registry.admission import Rules
 from crucible.registry.errors import RegistryError
-from crucible.registry.models import Active, Version
+from crucible.registry.models import Active, Version, with_proofs
 from crucible.registry.proof import (
     Gate,
+    LivedProof,
     MeasuredEdge,
     Proof,
-    ProofError,
     digest,
-    open_sealed,
     seal,
 )
 from crucible.settings import Slot
@@ -73,13 +72,8 @@ class Shelf:
         return found
 
     def version(self, number):
-        held = dict(self.tags.get(number, {}))
-        found = Version(SLOT.name, number, "run", held)
-        try:
-            proof = open_sealed(held.get("proof"), self.key, SLOT.name, number, "run")
-        except ProofError as error:
-            return replace(found, doubt=str(error))
-        return replace(found, proof=proof)
+        found = Version(SLOT.name, number, "run", dict(self.tags.get(number, {})))
+        return with_proofs(found, self.key)
 
     def strategy(self, version):
         self.loads += 1
@@ -193,6 +187,71 @@ def test_a_proven_version_trades_where_money_is_real_with_the_edge_that_was_meas
     (seated,) = roster(shelf, rules=REAL).refresh()
     assert seated.seat.proven
     assert seated.seat.edge == Edge(40, 0.6, 1.5)
+
+
+def lived(file, *, key=KEY, version="1", evidence=20.0):
+    facts = (SCHEMA.hash, evidence, 80, 1, 1, 0.05, 900_000, "0001")
+    return {"lived_proof": seal(LivedProof(SLOT.name, version, "run", digest(file), *facts), key)}
+
+
+@pytest.mark.parametrize(
+    ("tags", "reason"),
+    [
+        ({"proven_by": "lived", "lived_proof": "true"}, PROMISED["forged-life"][0]),
+        (lived(document(), key="another workspace's"), PROMISED["forged-life"][0]),
+        (
+            {"lived_proof": lived(document())["lived_proof"].replace('"trades":80', '"trades":81')},
+            PROMISED["forged-life"][0],
+        ),
+        (lived(document(), version="2"), PROMISED["copied-life"][0]),
+        (lived(document(symbol="ETHUSDT")), "not the one that lived"),
+        (lived(document(), evidence=19.9), "the evidence of its life is not enough"),
+    ],
+)
+@pytest.mark.parametrize("rules", [REAL, STRICT])
+def test_a_life_admits_under_the_homes_seal_alone_and_the_refusal_names_what_both_routes_lack(
+    rules, tags, reason
+):
+    shelf = Shelf({"1": document()}, [("production", "1")], {"1": dict(tags)}, KEY)
+    watched = roster(shelf, rules=rules)
+    assert watched.refresh() == []
+    assert reason in watched.refused["BTCUSDT-gp-1@1"]
+    assert "it has no proof" in watched.refused["BTCUSDT-gp-1@1"]
+    (on_paper,) = roster(shelf).refresh()
+    assert (on_paper.seat.proven, on_paper.seat.proven_by) == (False, "")
+
+
+@pytest.mark.parametrize("rules", [REAL, STRICT])
+def test_a_version_that_its_life_proved_is_seated_with_the_edge_that_its_forge_run_sealed(rules):
+    larger = {"edge_trades": "9000", "edge_win_rate": "1", "edge_payoff": "100"}
+    failed = sealed(document(), gate=0.5, edge=MeasuredEdge(40, 0.6, 1.5))
+    for forged, edge in (
+        (failed, Edge(40, 0.6, 1.5)),
+        ({}, None),  # where nothing is sealed no tag is believed
+        (sealed(document(symbol="ETHUSDT"), edge=MeasuredEdge(40, 0.9, 9.0)), None),
+    ):
+        tags = {**larger, **forged, **lived(document())}
+        shelf = Shelf({"1": document()}, [("production", "1")], {"1": tags}, KEY)
+        (seated,) = roster(shelf, rules=rules).refresh()
+        assert seated.seat.proven
+        assert seated.seat.proven_by == "lived"
+        assert not seated.seat.edge_is_proven
+        assert seated.seat.edge == edge
+        assert seated.seat.strategy == digest(document())
+
+
+def test_a_version_that_is_proven_while_it_is_seated_is_handed_on_once_with_its_route():
+    shelf = Shelf({"1": document()}, [("challenger", "1")], key=KEY)
+    watched = roster(shelf)
+    (before,) = watched.refresh()
+    shelf.tags["1"] = lived(document())
+    (after,) = watched.refresh()
+    assert (before.seat.proven_by, after.seat.proven_by) == ("", "lived")
+    assert after.strategy is before.strategy
+    shelf.tags["1"] |= sealed(document())
+    (both,) = watched.refresh()
+    assert both.seat.proven_by == "forged and lived"
+    assert both.seat.edge_is_proven
 
 
 def test_a_version_whose_proof_goes_away_under_it_leaves():

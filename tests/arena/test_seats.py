@@ -247,3 +247,18 @@ def test_a_fault_of_the_disk_is_no_agents(made, monkeypatch):
     with pytest.raises(OSError, match="no space"):
         seats.take([seated()], 60_000)
     assert reported.reported == []
+
+
+def test_an_agent_that_is_proven_while_it_trades_keeps_its_seat_and_its_books(made):
+    seats, _, _, ledger = made
+    seats.take([seated(role="challenger")], 60_000)
+    agent = seats.agents[NAME]
+    proven = seated(role="challenger")
+    proven = replace(proven, seat=replace(proven.seat, proven=True, proven_by="lived"))
+    seats.take([proven], 120_000)
+    assert seats.agents[NAME] is agent
+    assert agent.seat.proven_by == "lived"
+    (row,) = ledger.agents()
+    assert (row.proven, row.proven_by, row.since_ts) == (True, "lived", 60_000)
+    seats.take([seated(role="challenger")], 180_000)
+    assert (agent.seat.proven, ledger.agents()[0].proven_by) == (False, "")

@@ -174,6 +174,7 @@ def test_the_watchtower_first_finishes_what_was_left_and_judges_every_due_instan
     monkeypatch.setattr(
         flows.watchtower.judgement, "carry_out", lambda *_: seen.append("carried out")
     )
+    monkeypatch.setattr(flows.watchtower.lived, "prove_by_living", lambda *_: seen.append("proven"))
     monkeypatch.setattr(flows.watchtower.judgement, "settlements", lambda *_: {})
     monkeypatch.setattr(flows.watchtower.judgement, "record", lambda *_: seen.append("recorded"))
     monkeypatch.setattr(
@@ -184,10 +185,12 @@ def test_the_watchtower_first_finishes_what_was_left_and_judges_every_due_instan
         ledger.seat(row)
         ledger.set_market_ts(2 * QUARTER)
     flows.watchtower.watchtower.fn()
-    assert seen == ["carried out", QUARTER, "carried out", 2 * QUARTER, "carried out", "recorded"]
+    # Proof comes before the promotion that asks for it; what an earlier judgement left comes first.
+    first, second = ([ts, "proven", "carried out"] for ts in (QUARTER, 2 * QUARTER))
+    assert seen == ["proven", "carried out", *first, *second, "recorded"]
     seen.clear()
     flows.watchtower.watchtower.fn()
-    assert seen == ["carried out", "recorded"]
+    assert seen == ["proven", "carried out", "recorded"]
 
 
 def test_a_cull_is_reported_as_the_event_that_starts_the_forge_run_of_its_replacement(monkeypatch):
@@ -211,7 +214,7 @@ def test_what_was_judged_is_booked_counted_and_shown_as_a_table(context, monkeyp
     monkeypatch.setattr(flows.watchtower.judgement, "settlements", lambda *_: {})
     monkeypatch.setattr(flows.watchtower.judgement, "record", lambda *_: None)
     monkeypatch.setattr(flows.watchtower.judgement, "book", lambda *what: booked.append(what[2]))
-    monkeypatch.setattr(flows.watchtower.judgement, "scorecard_rows", lambda rows: [len(rows)])
+    monkeypatch.setattr(flows.watchtower.judgement, "scorecard_rows", lambda rows, _: [len(rows)])
     monkeypatch.setattr(flows.watchtower, "judge_all", lambda *_: verdicts)
     monkeypatch.setattr(
         flows.watchtower, "create_table_artifact", lambda **given: shown.append(given)

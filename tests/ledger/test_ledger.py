@@ -7,9 +7,9 @@ import pytest
 
 from crucible.execution.messages import FundingEvent, RiskEvent
 from crucible.ledger.ledger import Ledger
-from crucible.ledger.reader import AgentRow, LedgerError, LedgerReader
-from crucible.ledger.trades import Fill
-from tests.support.factories import fill_event
+from crucible.ledger.reader import AgentRow, LedgerError, LedgerReader, ShadowLife
+from crucible.ledger.trades import BookkeepingError, Fill
+from tests.support.factories import agent_row, fill, fill_event
 
 
 @pytest.fixture
@@ -147,3 +147,55 @@ def test_a_restart_keeps_the_seat_and_a_promotion_begins_a_new_one(ledger):
     assert ledger.agents()[0].since_ts == 5
     ledger.seat(replace(row, since_ts=9, role="production"))
     assert ledger.agents()[0].since_ts == 9
+
+
+def test_an_agent_that_comes_back_with_another_strategy_file_has_no_known_one(ledger):
+    row = agent_row("a@1", "challenger", strategy="one", proven=True, proven_by="lived")
+    ledger.seat(row)
+    ledger.seat(row)
+    assert ledger.agents() == [row]
+    ledger.seat(replace(row, strategy="two"))
+    assert ledger.agents()[0].strategy == ""
+    ledger.seat(row)
+    assert ledger.agents()[0].strategy == ""
+
+
+def test_the_route_of_a_proof_is_kept_and_one_of_before_there_were_two_was_forged(ledger):
+    ledger.seat(agent_row("a@1", proven=True))
+    assert ledger.agents()[0].proven_by == "forged"
+    for route in ("lived", ""):
+        ledger.set_proof("a@1", route)
+        assert (ledger.agents()[0].proven, ledger.agents()[0].proven_by) == (bool(route), route)
+
+
+def test_the_life_in_shadow_is_what_the_newest_judgement_as_a_challenger_says(ledger):
+    ledger.seat(agent_row("a@1", "challenger"))
+    for ts, role, evidence, strategy in (
+        (10, "challenger", 2.0, "one"),
+        (20, "challenger", 3.0, "one"),
+        (30, "production", 9.0, "two"),
+    ):
+        details = {"role": role, "gain_evidence": evidence, "trades": ts, "strategy": strategy}
+        ledger.book_verdict(ts, "a@1", "1", "keep", "", details)
+    ledger.book_shadow_fill(fill(7, "buy", 1, 100, agent="a@1", mode="shadow"))
+    ledger.book_shadow_fill(fill(8, "sell", 1, 100, agent="a@1", mode="shadow"))
+    assert ledger.shadow_lives() == [ShadowLife("a@1", "1", 20, 7, ("one",), 3.0, 20)]
+    assert ledger.shadow_lives(10) == [ShadowLife("a@1", "1", 10, 7, ("one",), 2.0, 10)]
+    assert ledger.instants_to_prove() == [10, 20, 30]
+    ledger.set_proven_until(20)
+    assert ledger.instants_to_prove() == [30]
+
+
+def test_verdicts_that_are_damaged_are_a_fault_of_the_ledger(ledger):
+    ledger.book_verdict(1, "a@1", "1", "keep", "", {})
+    ledger._db.execute("UPDATE verdicts SET details = 'no JSON'")
+    with pytest.raises(LedgerError, match="its verdicts cannot be read"):
+        ledger.shadow_lives()
+
+
+@pytest.mark.parametrize("field", ["qty", "price", "fee"])
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
+def test_a_fill_of_what_is_no_number_is_none(field, value):
+    usual = {"qty": 1, "price": 100, "fee": 0, field: value}
+    with pytest.raises(BookkeepingError, match="is not a fill"):
+        fill(1, "buy", **usual)

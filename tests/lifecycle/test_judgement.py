@@ -1,6 +1,9 @@
 """Judgements are due in market time, booked once, and carried out surely, whatever crashes in between."""
 
 import json
+import math
+from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
@@ -13,9 +16,11 @@ from crucible.lifecycle.replacement import forge_order, forge_seed
 from crucible.operations.workspace import Workspace
 from crucible.registry.errors import RegistryError
 from crucible.registry.models import Version
+from crucible.registry.proof import digest
 from crucible.watchtower.scorecard import score
 from crucible.watchtower.verdicts import Verdict
 from tests.support.contexts import context_of
+from tests.support.factories import fill
 
 SLOT, OTHER = "BTCUSDT-gp-1", "ETHUSDT-gp-1"
 EXITS = {"stop": 0.02, "target": 0.02, "timeout": 600}
@@ -197,6 +202,8 @@ def test_a_verdict_is_booked_and_logged_once_however_often_its_instant_is_judged
         {"exits": {**EXITS, "timeout": 1e400}},
         {"exits": {**EXITS, "stop": 10**400}},
         {"exits": {**EXITS, "stop": "wide"}},
+        *({"exits": {**EXITS, "stop": stop}} for stop in (math.nan, math.inf, 0.0, -0.1)),
+        *({"exits": {**EXITS, "target": target}} for target in (math.nan, math.inf, 0.0)),
         StrategyError("no usable strategy.json"),
     ],
 )
@@ -233,3 +240,46 @@ def test_the_next_forge_run_never_repeats_one_before_refused_ones_included(conte
         seeds.append(forge_order(context, SLOT, "")["seed"])
     assert seeds == [forge_seed(SLOT, number) for number in range(1, 6)]
     assert len({*seeds, forge_seed(OTHER, 1)}) == 6
+
+
+def trade(ledger, slot, number=1):
+    for side, price in (("buy", 100), ("sell", 101)):
+        at = {"agent": f"{slot}@1", "mode": "shadow", "exec_id": f"{slot}{side}{number}"}
+        ledger.book_shadow_fill(fill(number, side, 1, price, **at))
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("equity", "equity", "NaN"),
+        ("equity", "equity", "Infinity"),
+        ("fills", "price", "NaN"),
+        ("fills", "fee", "Infinity"),
+        ("fills", "price", "-Infinity"),
+    ],
+)
+def test_an_agent_of_whom_something_is_no_number_is_named_not_judged_and_the_others_are(
+    context, ledger, caplog, table, column, value
+):
+    for slot in (SLOT, OTHER):
+        context.registry.active[slot] = {"challenger": "1"}
+        ledger.seat(row(slot, role="challenger"))
+        trade(ledger, slot)
+        ledger.book_equity(2, [(f"{slot}@1", "shadow", Decimal(100))])
+    assert len(judge_all(context, ledger, HOUR, {})) == 2
+    ledger._db.execute(f"UPDATE {table} SET {column} = ? WHERE agent = ?", (value, f"{SLOT}@1"))  # noqa: S608
+    assert [one.row.slot for one in judge_all(context, ledger, HOUR, {})] == [OTHER]
+    (error,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert error.startswith(f"{SLOT}@1 is not judged: ")
+    assert value.lower()[:3] in error.lower()
+
+
+def test_what_is_booked_names_the_file_that_was_traded_if_it_is_the_one_it_was_judged_by(
+    context, ledger
+):
+    ledger.seat(replace(row(SLOT), strategy=digest(context.registry.files[SLOT])))
+    ledger.seat(replace(row(OTHER), strategy="of another file"))
+    for one in judge_all(context, ledger, HOUR, {}):
+        book(context, ledger, one)
+    booked = {one["agent"]: one["details"]["strategy"] for one in ledger.verdicts()}
+    assert booked == {f"{SLOT}@1": digest({"exits": EXITS}), f"{OTHER}@1": ""}

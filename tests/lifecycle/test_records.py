@@ -136,6 +136,27 @@ def test_a_change_of_production_is_one_run_with_its_evidence(registry, slot):
     assert table["data"][0] == ["trades", "9"]
 
 
+def test_a_change_of_production_names_the_route_by_which_its_version_was_proven(registry, slot):
+    version, records = registered(registry, slot), Records(registry)
+    evidence = {"trades": 90, "lived_evidence": 4_000.5}
+    records.deploy(change(slot, version, None, "1", proven_by="lived", evidence=evidence))
+    records.deploy(change(slot, version, "1", None, action="retired"))
+    proven, unknown = runs(registry, DEPLOYMENTS, slot)
+    assert proven.data.tags["proven_by"] == "lived"
+    assert proven.data.metrics["lived_evidence"] == 4_000.5
+    assert "proven_by" not in unknown.data.tags
+
+
+def test_an_evaluation_names_the_route_by_which_its_version_is_proven(registry, slot, tmp_path):
+    version, records = registered(registry, slot), Records(registry)
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        for number, route in enumerate(("", "lived"), 1):
+            judge(ledger, version, 600_000 + number * QUARTER_MS, proven_by=route)
+            records.evaluate("run-1", ledger.unrecorded())
+            [run] = runs(registry, EVALUATIONS, slot)
+            assert run.data.tags["proven_by"] == (route or "unproven")
+
+
 def test_an_alias_set_by_hand_is_recorded_once_as_such(registry, slot):
     one, two, records = registered(registry, slot), registered(registry, slot), Records(registry)
     registry.promote(slot.name, one.version, "earned it")

@@ -232,3 +232,24 @@ def test_the_arena_says_of_every_agent_whether_its_figures_are_simulated(tmp_pat
         "challenger": True,
         "draining": False,
     }
+
+
+@pytest.mark.parametrize(
+    ("agent", "route"),
+    [
+        ({"proven": True, "proven_by": "lived"}, "lived"),
+        ({"proven": True, "proven_by": "forged and lived"}, "forged and lived"),
+        ({"proven": True}, "forged"),  # of before there were two
+        ({"proven": False, "proven_by": ""}, ""),
+        ({}, ""),
+    ],
+)
+def test_status_names_the_route_of_every_proof(agent, route):
+    row = {"agent": "BTCUSDT-gp-1@1", "role": "production", "pnl": "1", **agent}
+    (sheet,) = agents_tables([row], "now")
+    out = io.StringIO()
+    Console(file=out, width=200).print(sheet)
+    assert "proven by" in out.getvalue()
+    line = next(text for text in out.getvalue().splitlines() if "BTCUSDT-gp-1@1" in text)
+    assert ("BTCUSDT-gp-1@1 *" in line) is not bool(route)
+    assert route in line

@@ -31,6 +31,12 @@ def test_keys_are_random_private_and_made_once(workspace: Workspace, tmp_path: P
     assert read_json(workspace.keys_file)[0]["usdt"] == "100000"
 
 
+def test_runs_are_listed_in_the_order_in_which_they_were_made(workspace: Workspace):
+    for name in ("10000", "0002", "9999", "notes"):
+        (workspace.runs / name).mkdir(parents=True)
+    assert [run.run_id for run in workspace.every_run()] == ["0002", "9999", "10000"]
+
+
 def test_a_new_run_never_reuses_a_number(workspace: Workspace):
     first = workspace.new_run()
     second = workspace.new_run()

@@ -177,7 +177,8 @@ def test_a_version_is_proven_by_its_sealed_evidence_and_by_no_tag(registry, tmp_
     tagged = registry.version(SLOT.name, version.version)
     assert not tagged.proven
     assert (
-        tagged.unproven_because == "it has no proof; only a forge run of this workspace writes one"
+        tagged.unproven_because
+        == "it has no proof; only a forge run of this workspace writes one; its life in shadow has not proven it"
     )
 
     names = (version.slot, version.version, version.run_id)
@@ -185,6 +186,7 @@ def test_a_version_is_proven_by_its_sealed_evidence_and_by_no_tag(registry, tmp_
     facts = ("strict", STRATEGY["schema_hash"], "data", "code", 7, gates)
     proven = registry.prove(version, Proof(*names, digest(STRATEGY), *facts))
     assert proven.proven
+    assert (proven.proven_by, proven.tags["proven_by"]) == ("forged", "forged")
     assert proven.doubt_of(digest(registry.strategy(proven))) == ""
     assert registry.prove(version, proven.proof) == proven
 

@@ -23,8 +23,8 @@ def test_the_page_has_every_span_every_rule_and_the_markets_that_switch(tmp_path
     summary = json.loads((tmp_path / "out" / "made-up" / "summary.json").read_text())
     assert summary["slots"] == ["ETHUSDT-gp-1"]
     for row in summary["rows"]:
-        (told,) = [line for line in page.splitlines() if line.startswith(f"| {row['name']} | ") and "culled" not in line][:1]  # fmt: skip
-        assert f"{row['net_return']:+.2%}" in told
+        (line,) = [each for each in page.splitlines() if each.startswith(f"| {row['name']} | ") and "culled" not in each][:1]  # fmt: skip
+        assert f"{row['net_return']:+.2%}" in line
     assert "## Markets that switch" in page
     assert str(tmp_path) not in page
     drawn = (tmp_path / "docs" / "factory-made-up.svg").read_text()

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crucible.watchtower.discovery import EvidenceError, proven_by_living
+from crucible.watchtower.discovery import proven_by_living
+from crucible.watchtower.sequential import EvidenceError
 
 WEALTH = st.dictionaries(st.text(min_size=1, max_size=3), st.floats(0, 1e6), max_size=12)
 
@@ -53,6 +54,7 @@ def test_of_strategies_without_skill_that_share_a_market_few_are_ever_named():
     [
         ({"a@1": math.nan}, 0.05, 1, "a@1"),
         ({"a@1": -0.1}, 0.05, 1, "a@1"),
+        ({"a@1": math.inf}, 0.05, 1, "a@1"),
         ({"a@1": 1.0, "b@1": 2.0}, 0.05, 1, "only 1 were ever born"),
         ({}, 0.0, 1, "rate"),
         ({}, 1.0, 1, "rate"),

@@ -1,16 +1,25 @@
 """The sequential test keeps its promise however often it is looked at."""
 
+import math
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crucible.watchtower.sequential import (
     BETS,
+    MOST_LOG_WEALTH,
     BoundError,
+    EvidenceError,
     gain_wealth_path,
     loss_wealth_path,
     wealth_against_no_gain,
     wealth_against_no_loss,
+    wealth_of_segments,
 )
+
+WEALTH = st.lists(st.floats(0, 1e300), max_size=8)
 
 BOUND = 0.02
 
@@ -87,7 +96,56 @@ def test_a_bet_on_loss_is_fair_for_an_agent_with_rare_large_gains():
     assert condemned / len(lives) <= 0.05
 
 
-@pytest.mark.parametrize("bound", [0.0, -1.0, float("nan")])
+@pytest.mark.parametrize("bound", [0.0, -1.0, math.nan, math.inf])
 def test_a_bound_that_is_none_is_refused(bound):
     with pytest.raises(BoundError):
         wealth_against_no_gain([0.1], bound)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("wealth", [wealth_against_no_gain, wealth_against_no_loss])
+def test_a_return_that_is_no_number_is_refused_by_its_place(wealth, value):
+    with pytest.raises(EvidenceError, match="the return of trade 2 is"):
+        wealth([0.01, value, 0.01], BOUND)
+
+
+@given(WEALTH)
+def test_segments_multiply_and_stay_a_number_whatever_they_hold(segments):
+    wealth = wealth_of_segments(segments)
+    assert 0 <= wealth < math.inf
+    if 0 in segments:
+        assert wealth == 0
+    else:
+        log = sum(map(math.log, segments))
+        assert math.isclose(
+            wealth, math.exp(min(log, MOST_LOG_WEALTH)), rel_tol=1e-9, abs_tol=1e-300
+        )
+
+
+@given(WEALTH, WEALTH)
+def test_it_matters_neither_how_a_life_is_cut_nor_in_which_order_its_segments_are_given(a, b):
+    whole = wealth_of_segments([*a, *b])
+    assert math.isclose(whole, wealth_of_segments([*b, *a]), rel_tol=1e-9)
+    assert math.isclose(wealth_of_segments([whole]), whole, rel_tol=1e-9)
+
+
+def test_over_all_segments_of_a_life_without_edge_the_evidence_keeps_its_promise():
+    random = np.random.default_rng(21)
+    crossed = 0
+    for _ in range(400):
+        ended: list[float] = []
+        reached = 0.0
+        for _segment in range(4):
+            # Each run ends when it looks best or is over: a segment may stop at any time.
+            path = gain_wealth_path(random.choice([-0.01, 0.01], size=60), BOUND)
+            stop = int(np.argmax(path >= 3)) if (path >= 3).any() else len(path) - 1
+            reached = max(reached, *(wealth_of_segments([*ended, w]) for w in path[: stop + 1]))
+            ended.append(float(path[stop]))
+        crossed += reached >= 20
+    assert crossed / 400 <= 0.05
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1.0])
+def test_a_segment_without_evidence_is_refused(value):
+    with pytest.raises(EvidenceError, match="segment 2"):
+        wealth_of_segments([1.0, value])

@@ -1,5 +1,7 @@
 """Verdicts follow from the scorecard alone."""
 
+import math
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -8,6 +10,7 @@ from crucible.ledger.trades import Trade
 from crucible.settings import WatchtowerSettings
 from crucible.strategies.contract import Exits
 from crucible.watchtower.scorecard import drawdown, score
+from crucible.watchtower.sequential import EvidenceError
 from crucible.watchtower.verdicts import gain_bound, judge, loss_bound
 
 SETTINGS = WatchtowerSettings()
@@ -120,3 +123,31 @@ def test_only_a_challenger_that_earned_it_is_promoted():
 @pytest.mark.parametrize(("path", "expected"), [([], 0.0), ([5.0], 0.0), ([4.0, 2.0, 5.0], 0.5)])
 def test_drawdown_is_the_largest_fall_from_a_peak(path, expected):
     assert drawdown(path) == expected
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("figure", ["drawdown", "gain_evidence", "loss_evidence", "mean_return"])
+def test_a_figure_that_is_no_number_is_refused_by_name_never_kept_or_promoted(figure, value):
+    sound = card([0.001] * 40)
+    for role in ("production", "challenger"):
+        with pytest.raises(EvidenceError, match=f"a: {figure} is {value}"):
+            judge(replace(sound, **{figure: value}), role, SETTINGS)
+    with pytest.raises(EvidenceError, match="minutes_between_trades is nan"):
+        judge(sound, "production", SETTINGS, math.nan)
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e400"])
+def test_a_return_or_a_mark_that_is_no_number_is_refused_with_agent_and_value(value):
+    bad = [replace(trade, pnl=Decimal(value)) for trade in trades([0.01] * 3)]
+    given = {"since_ts": 0, "last_fill_ts": None, "largest_loss": 0.02, "largest_gain": 0.02}
+    with pytest.raises(EvidenceError, match=r"b@1: return of trade 1 is (nan|-?inf)"):
+        score("b@1", 1_000, bad, [], **given)
+    with pytest.raises(EvidenceError, match=r"b@1: mark of equity 2 is (nan|-?inf)"):
+        score("b@1", 1_000, [], [(0, Decimal(100)), (1, Decimal(value))], **given)
+
+
+def test_an_account_that_has_lost_everything_has_fallen_by_all_of_it():
+    assert drawdown([0.0, 0.0]) == 1.0
+    assert drawdown([-5.0]) == 1.0
+    assert drawdown([100.0, -20.0]) == pytest.approx(1.2)
+    assert judge(card([], equity=[0, 0]), "production", SETTINGS).judgement == "cull"

@@ -83,7 +83,8 @@ def entry_fraction(
     An agent whose version is proven and whose edge is measured gets ``settings.kelly_fraction`` of
     Kelly, at most ``max_position_fraction`` of its equity, and nothing without a positive edge. An
     unproven one (the paper venue only) gets at least ``exploration_fraction``: live selection needs
-    trades to judge. The multipliers then only take off.
+    trades to judge. So does one that is proven by living alone: that it gains is proven, the Forge's edge
+    is not. The multipliers then only take off.
 
     Parameters
     ----------
@@ -92,7 +93,7 @@ def entry_fraction(
     settings : ArenaSettings
     multipliers : RiskMultipliers
     proven : bool
-        Whether the version passed every gate.
+        Whether the version passed every gate: its edge is what it is sized by.
 
     Returns
     -------
@@ -139,7 +140,7 @@ def size_entry(
     settings : ArenaSettings
     multipliers : RiskMultipliers
     proven : bool
-        Whether the version passed every gate.
+        Whether the version passed every gate: its edge is what it is sized by.
     """
     if equity <= 0:
         return Size(Decimal(0), 0.0, f"equity is {equity}", 0.0, multipliers)

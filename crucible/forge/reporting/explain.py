@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from crucible.errors import StrategyError
 from crucible.forge.backtest.engine import ForgeError
 from crucible.forge.reporting.description import exits_in_words, rules
 from crucible.forge.reporting.folder import CANDIDATE, CHAMPION
-from crucible.registry.proof import digest
+from crucible.registry.proof import LivedProof, digest
+from crucible.registry.version import BOTH, FORGED, LIVED
 from crucible.strategies.boosted import BoostedStrategy
 from crucible.strategies.contract import Strategy
 from crucible.strategies.document import read_document, shown
@@ -42,6 +45,10 @@ class Explanation:
         Who traded it, as the ledger knows; None where no ledger was asked.
     doubt : str
         Why a version of the registry is not proven; empty if it is, or if it is a file.
+    proven_by : str
+        The route by which a version of the registry is proven; empty for none, and for a file.
+    life : LivedProof or None
+        What its life proved, where it did.
     """
 
     name: str
@@ -50,11 +57,20 @@ class Explanation:
     lineage: Mapping[str, str]
     agents: Sequence[Mapping[str, Any]] | None = None
     doubt: str = ""
+    proven_by: str = ""
+    life: LivedProof | None = None
 
     @property
     def proven(self) -> bool:
-        """Whether every gate passed and, of a version, its workspace's seal says so."""
-        return bool(self.judged.get("proven")) and not self.doubt
+        """Whether it is proven: of a version by its workspace's seal, of a file by the gates that it names."""
+        return bool(self.route)
+
+    @property
+    def route(self) -> str:
+        """The route of its proof: ``forged``, ``lived``, ``forged and lived``, or empty."""
+        if self.proven_by or self.doubt:
+            return self.proven_by
+        return FORGED if self.judged.get("proven") else ""
 
     def features(self) -> list[dict[str, Any]]:
         """Tell what the features matter: by shuffling, else a classifier's shares of gain."""
@@ -79,6 +95,8 @@ class Explanation:
             "gates": list(self.judged.get("gates", ())),
             "windows": list(self.judged.get("windows", ())),
             "proven": self.proven,
+            "proven_by": self.route or None,
+            "life": None if self.life is None else msgspec.to_builtins(self.life),
             "not_proven_because": self.doubt or None,
             "agents": None if self.agents is None else [dict(agent) for agent in self.agents],
             "lineage": dict(self.lineage),
@@ -121,10 +139,30 @@ class Explanation:
         ]
 
     def _how_it_was_judged(self) -> list[str]:
+        return [*self._its_gates(), *self._its_life()]
+
+    def _its_life(self) -> list[str]:
+        """Tell what its life in shadow proved; nothing where it proved nothing."""
+        life = self.life
+        if life is None:
+            return []
+        reported = (
+            f"Life in shadow (proven by living at market time {life.ts}, run {life.trading_run}): evidence "
+            f"{life.evidence:.4g} over {life.trades} trades, {life.named} named of {life.ever} versions ever "
+            f"registered, at a false discovery rate of {life.rate:g}"
+        )
+        return ["", reported]
+
+    def _its_gates(self) -> list[str]:
         gates = self.judged.get("gates")
         if not gates:
-            return ["", "Gates: not known; no forge run's record comes with it."]
-        proven = "proven: every gate passed" if self.proven else "unproven"
+            how = f" It is proven: {self.route}." if self.route else ""
+            return ["", f"Gates: not known; no forge run's record comes with it.{how}"]
+        proven = {
+            "": "unproven",
+            FORGED: "proven: every gate passed",
+            BOTH: "proven: forged and lived",
+        }.get(self.route, "proven by living, not by its gates")
         if self.doubt and self.judged.get("proven"):
             proven = f"unproven: {self.doubt}"
         counted = f"{self.judged.get('trials')} trials"
@@ -210,8 +248,12 @@ def explain_version(
         "ordered because": facts.get("reason", UNKNOWN),
         **_origin(judged),
     }
-    doubt = version.doubt_of(digest(document))
-    return _reported(Explanation(f"{slot}/{number}", strategy, judged, lineage, agents, doubt))
+    held_digest = digest(document)
+    doubt, route = version.doubt_of(held_digest), version.proven_with(held_digest)
+    life = version.lived if route in {LIVED, BOTH} else None
+    return _reported(
+        Explanation(f"{slot}/{number}", strategy, judged, lineage, agents, doubt, route, life)
+    )
 
 
 def _reported(explanation: Explanation) -> Explanation:

@@ -150,6 +150,7 @@ def agent_sums(run: Run) -> list[dict[str, Any]]:
                 "symbol": row.symbol,
                 "kind": row.kind,
                 "proven": row.proven,
+                "proven_by": row.proven_by,
                 "active": row.until_ts is None,
                 "fills": {"live": live.fills, "shadow": shadow.fills},
                 **live.to_json(funding),

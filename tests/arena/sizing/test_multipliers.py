@@ -197,6 +197,8 @@ def test_a_ledger_of_an_ended_run_stays_readable(tmp_path):
     with Ledger(path) as ledger:
         ledger.book_decision(60_000, "a", "buy", "entry", Decimal(1), Decimal(1), "i")
         ledger._db.execute("ALTER TABLE decisions DROP COLUMN sizing")
+        for column in ("strategy", "proven_by"):
+            ledger._db.execute(f"ALTER TABLE agents DROP COLUMN {column}")
         ledger._db.execute("PRAGMA user_version = 1")
     with LedgerReader(path) as old:
         assert [row["sizing"] for row in old.decisions("a")] == [None]

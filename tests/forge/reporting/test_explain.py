@@ -18,6 +18,7 @@ from crucible.forge.reporting.folder import write_folder
 from crucible.forge.reporting.importance import permutation_importance, with_importance
 from crucible.forge.reporting.tree import program_tree
 from crucible.forge.result import verdict
+from crucible.registry.proof import LivedProof
 from crucible.vm.program import OPERATORS, features_of, node_count, parse_program
 from tests.support.markets import SMALL, forge_run_of
 
@@ -167,6 +168,37 @@ def test_a_champions_file_is_explained_in_words_with_its_gates_and_lineage(
     ]  # fmt: skip
     assert document["lineage"]["funding"] == "not charged, no rates are known"
     assert "edge" in [row["feature"] for row in document["features"][:2]]
+
+
+LIFE = LivedProof("BTCUSDT-gp-1", "3", "run", "d", "s", 4_321.0, 80, 12, 2, 0.05, 900_000, "0007")
+
+
+@pytest.mark.parametrize(
+    ("route", "doubt", "words"),
+    [
+        ("lived", "", "proven by living, not by its gates"),
+        ("forged and lived", "", "proven: forged and lived"),
+        ("forged", "", "proven: every gate passed"),
+        ("", "it failed edge; its life in shadow has not proven it", "unproven"),
+    ],
+)
+def test_a_version_is_explained_with_the_route_of_its_proof_and_what_it_rests_on(
+    reported, tmp_path, route, doubt, words
+):
+    write_folder(reported["gp"], tmp_path)
+    explained = replace(
+        explain_file(tmp_path / "champion.json"),
+        proven_by=route,
+        doubt=doubt,
+        life=LIFE if "lived" in route else None,
+    )
+    document, text = explained.to_json(), explained.to_text()
+    assert json.loads(json.dumps(document)) == document
+    assert (document["proven"], document["proven_by"]) == (bool(route), route or None)
+    assert words in text
+    assert ("evidence 4321 over 80 trades, 2 named of 12 versions ever" in text) == (
+        "lived" in route
+    )
 
 
 def test_a_strategy_without_a_record_says_what_is_not_known(reported, tmp_path):

@@ -117,6 +117,7 @@ def test_an_agents_sums_come_from_its_own_fills(workspace: Workspace, run: Run):
     assert agent["pnl"] == "1.444175"
     assert agent["position"] == "0.2"
     assert agent["proven"] is False
+    assert agent["proven_by"] == ""
 
 
 def test_a_fill_that_one_book_lacks_is_a_difference_with_all_sides(workspace: Workspace, run: Run):
