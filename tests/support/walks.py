@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
+from crucible.arena.agent import Agent
+from crucible.arena.execution import SimulatedExecution
 from crucible.features.frame import FeatureFrame, FeatureRow, FeatureSchema
+from crucible.ledger.trades import Fill, Payment
 from crucible.market.candles import Candles
 from crucible.market.funding import Funding
 from crucible.settings import ArenaSettings, Costs
 from crucible.strategies.contract import Exits
 from crucible.vm.signals import Signal, Signals
 from crucible.walk_forward.births import Birth
-from crucible.walk_forward.life import Stage
+from crucible.walk_forward.life import Life, Stage
 from tests.support.factories import torn_walk
 
 SCHEMA = FeatureSchema(("regime_change_detected", "volatility_ratio", "signal"), {})
@@ -78,3 +82,29 @@ def strategy_of(document: dict[str, Any]) -> Column:
     """Make the strategy of a birth."""
     values = {"stop": 0.01, "target": 0.015, "timeout": 20, "shift": 0} | document
     return Column(Exits(values["stop"], values["target"], values["timeout"]), shift=values["shift"])
+
+
+def every_minute(
+    life: Life, market: Stage, first: int, stop: int
+) -> tuple[Agent, list[Fill], list[tuple[int, Decimal]]]:
+    """Step the agent of a life through every minute, its strategy asked at each, nothing left out.
+
+    The marks are before funding.
+    """
+    agent = Agent(life.agent.seat, strategy_of(life.birth.strategy))
+    agent.execution = SimulatedExecution(agent.name, "1", "BTCUSDT", life.agent.mode)
+    rates = market.funding.at(market.candles.ts)
+    marks: list[tuple[int, Decimal]] = []
+    fills: list[Fill] = []
+    for row in range(first, stop):
+        if rates[row] and agent.book.qty and life.role == "production":
+            amount = Decimal(repr(float(rates[row]))) * agent.book.cost
+            agent.pay(Payment(agent.name, "BTCUSDT", int(market.candles.ts[row]), amount))
+        done = agent.decide_and_execute(
+            market.frame.row(row), market.candles.candle(row), market.context
+        )
+        fills += done.shadow_fills
+        price = Decimal(repr(float(market.candles.close[row])))
+        paid = sum((payment.amount for payment in agent.payments), Decimal(0))
+        marks.append((int(market.frame.ts[row]), agent.equity(Decimal(10_000), price) + paid))
+    return agent, fills, marks

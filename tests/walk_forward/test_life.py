@@ -8,36 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crucible.arena.agent import Agent
-from crucible.arena.execution import SimulatedExecution
 from crucible.ledger.funding_charges import marks_after_settlements, with_settlements
-from crucible.ledger.trades import Payment
 from crucible.strategies.exit_reasons import ExitReason
 from crucible.walk_forward.life import Life
 from crucible.watchtower.scorecard import score
 from crucible.watchtower.verdicts import gain_bound, loss_bound
-from tests.support.walks import birth, stage, strategy_of
+from tests.support.walks import birth, every_minute, stage, strategy_of
 
 MINUTE = 60_000
-
-
-def every_minute(life, market, first, stop):
-    """Step the same agent through every minute, its strategy asked at each, nothing left out."""
-    agent = Agent(life.agent.seat, strategy_of(life.birth.strategy))
-    agent.execution = SimulatedExecution(agent.name, "1", "BTCUSDT", life.agent.mode)
-    rates = market.funding.at(market.candles.ts)
-    marks, fills = [], []
-    for row in range(first, stop):
-        if rates[row] and agent.book.qty and life.role == "production":
-            amount = Decimal(repr(float(rates[row]))) * agent.book.cost
-            agent.pay(Payment(agent.name, "BTCUSDT", int(market.candles.ts[row]), amount))
-        done = agent.decide_and_execute(
-            market.frame.row(row), market.candles.candle(row), market.context
-        )
-        fills += done.shadow_fills
-        price = Decimal(repr(float(market.candles.close[row])))
-        paid = sum((payment.amount for payment in agent.payments), Decimal(0))
-        marks.append((int(market.frame.ts[row]), agent.equity(Decimal(10_000), price) + paid))
-    return agent, fills, marks
 
 
 @settings(max_examples=120, deadline=None)
