@@ -14,8 +14,8 @@ from crucible.watchtower.sequential import EvidenceError
 Judgement = Literal["keep", "cull", "promote"]
 
 
-IDLE_GAPS = 5
-"""Mean gaps between trades: whoever trades at random times waits for so many once in 150 times."""
+IDLE_GAPS = 12
+"""Mean gaps between trades: whoever trades at random times waits for so many once in 160,000 times, so hardly ever in a life."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 from decimal import Decimal
 
+import numpy as np
 import pytest
 
 from crucible.ledger.trades import Trade
@@ -84,6 +85,16 @@ def test_an_agent_that_fell_too_far_is_culled_even_without_closed_trades():
     assert "drawdown" in verdict.reason
 
 
+def test_whoever_trades_at_random_times_is_hardly_ever_called_idle_in_a_life():
+    gap, lives, trades = 2 * 24 * 60, 400, 200
+    longest = np.random.default_rng(1).exponential(gap, (lives, trades)).max(axis=1)
+    culled = sum(
+        judge(card([], idle_ms=int(wait) * 60_000), "production", SETTINGS, gap).judgement == "cull"
+        for wait in longest
+    )
+    assert culled <= 0.01 * lives
+
+
 def test_an_idle_agent_is_culled():
     idle = card([], idle_ms=25 * HOUR)
     assert judge(idle, "challenger", SETTINGS).judgement == "cull"
@@ -95,7 +106,7 @@ def test_an_agent_that_seldom_trades_is_given_the_time_that_its_backtest_took():
     idle = card([], idle_ms=10 * 24 * HOUR)
     assert judge(idle, "challenger", SETTINGS, three_days).judgement == "keep"
     assert judge(idle, "challenger", SETTINGS, 60).judgement == "cull"
-    late = card([], idle_ms=16 * 24 * HOUR)
+    late = card([], idle_ms=37 * 24 * HOUR)
     assert judge(late, "challenger", SETTINGS, three_days).judgement == "cull"
 
 
