@@ -165,8 +165,8 @@ def drawdown(equity: Sequence[float]) -> float:
 
     Examples
     --------
-    >>> drawdown([100.0, 110.0, 99.0, 120.0]), drawdown([0.0, -5.0])
-    (0.1, 1.0)
+    >>> drawdown([100.0, 120.0, 90.0, 120.0]), drawdown([0.0, -5.0])
+    (0.25, 1.0)
     """
     fall = Drawdown()
     for value in equity:

@@ -8,6 +8,9 @@ test martingales is one, and no size has to be tuned.
 
 A bet never loses more than its stake because one side of the returns is bounded: losses where gain is
 sought, gains where loss is sought. The other side needs no bound, and is counted in full.
+
+Gain is bet on from the first trade: what is promoted or proven has earned over its whole life. Loss is bet on from the first
+trade and anew later on (`loss_wealth_path`): a rule that worked for long and ends is found by the trades since then.
 """
 
 from __future__ import annotations
@@ -21,6 +24,10 @@ import numpy.typing as npt
 from crucible.errors import CrucibleError
 
 BETS = np.linspace(0.05, 0.95, 19)
+FROM_BIRTH = 0.5
+"""Share of the stake that is bet on "it loses" from the first trade on."""
+EVERY = 8
+"""Trades between two beginnings of a bet on "it has begun to lose"."""
 MOST_LOG_WEALTH = 700.0
 """Wealth beyond its exponential is counted as that: a number that floats and JSON can hold."""
 
@@ -69,12 +76,20 @@ def wealth_against_no_gain(returns: Sequence[float], largest_loss: float) -> flo
 
 
 def wealth_against_no_loss(returns: Sequence[float], largest_gain: float) -> float:
-    """Evidence that the mean return is below zero: the same test with the signs turned.
+    """Evidence that an agent loses, or has begun to lose: what `loss_wealth_path` gives for the last trade.
 
     `largest_gain` is the largest gain that a trade can make. One that is too small would cut the
     gains of an agent that loses often and little and wins seldom and much, and condemn it.
+
+    Examples
+    --------
+    >>> wealth_against_no_loss([], 0.02)
+    1.0
+    >>> wealth_against_no_loss([0.01] * 100 + [-0.01] * 40, 0.02) > 20
+    True
     """
-    return wealth_against_no_gain([-value for value in returns], largest_gain)
+    path = loss_wealth_path(returns, largest_gain)
+    return float(path[-1]) if len(path) else 1.0
 
 
 def gain_wealth_path(returns: npt.ArrayLike, largest_loss: float) -> npt.NDArray[np.float64]:
@@ -99,8 +114,61 @@ def gain_wealth_path(returns: npt.ArrayLike, largest_loss: float) -> npt.NDArray
     EvidenceError
         If a return is not a number, or infinite.
     """
-    if not 0 < largest_loss < math.inf:
-        message = f"bound on returns is {largest_loss}; it must be a number above 0"
+    log_wealth = _log_wealth(returns, largest_loss, 1.0)[1:]
+    path: npt.NDArray[np.float64] = np.exp(np.minimum(log_wealth, MOST_LOG_WEALTH)).mean(axis=1)
+    return path
+
+
+def loss_wealth_path(returns: npt.ArrayLike, largest_gain: float) -> npt.NDArray[np.float64]:
+    """Evidence after each trade that an agent loses, or has begun to lose.
+
+    A bet with the signs turned is placed at the first trade, with the share `FROM_BIRTH` of the stake, and another before
+    every `EVERY`-th trade after it, with a share of the rest: 1/2 of it, 1/6, 1/12 and so on, which add up to all. Whoever
+    earned for long and loses from some trade on would have to lose all of it again before a single bet from birth won
+    anything; a bet that begins when the losing does wins at once. Shares of test martingales add up to one, so that the
+    bound holds as for a single bet: an agent whose trades never lose in expectation, given what came before each, is
+    condemned in its whole life with probability at most ``alpha``.
+
+    Parameters
+    ----------
+    returns : array_like of float, shape (trades,)
+    largest_gain : float
+        As for `wealth_against_no_loss`.
+
+    Returns
+    -------
+    ndarray of float64, shape (trades,)
+        At least 0; what is not yet at stake counts as it is.
+
+    Raises
+    ------
+    BoundError
+        If the bound is not a positive number.
+    EvidenceError
+        If a return is not a number, or infinite.
+    """
+    log_wealth = _log_wealth(returns, largest_gain, -1.0)
+    trades = len(log_wealth) - 1
+    if trades == 0:
+        return np.empty(0)
+    starts = np.arange(0, trades, EVERY)
+    place = np.arange(1, len(starts))
+    shares = np.concatenate([[FROM_BIRTH], (1.0 - FROM_BIRTH) / (place * (place + 1.0))])
+    # Of a bet that began at `start`, the wealth now is exp(now - then): all that have begun, added up in logarithms.
+    stakes = np.logaddexp.accumulate(np.log(shares)[:, None] - log_wealth[starts], axis=0)
+    begun = np.arange(trades) // EVERY
+    wealth = np.exp(np.minimum(log_wealth[1:] + stakes[begun], MOST_LOG_WEALTH)).mean(axis=1)
+    path: npt.NDArray[np.float64] = wealth + (1.0 - FROM_BIRTH) / (begun + 1.0)
+    return path
+
+
+def _log_wealth(returns: npt.ArrayLike, bound: float, side: float) -> npt.NDArray[np.float64]:
+    """Logarithm of the wealth of each bet size before the first trade and after each, shape (trades + 1, bets).
+
+    `side` is 1 where gain is bet on and -1 where loss is; the other side of the returns is bounded.
+    """
+    if not 0 < bound < math.inf:
+        message = f"bound on returns is {bound}; it must be a number above 0"
         raise BoundError(message)
     values = np.asarray(returns, dtype=np.float64)
     finite = np.isfinite(values)
@@ -108,15 +176,10 @@ def gain_wealth_path(returns: npt.ArrayLike, largest_loss: float) -> npt.NDArray
         place = int(np.argmin(finite))
         message = f"the return of trade {place + 1} is {values[place]}; it must be a number"
         raise EvidenceError(message)
-    scaled = np.maximum(values / largest_loss, -1.0)
-    log_wealth = np.cumsum(np.log1p(np.outer(scaled, BETS)), axis=0)
-    path: npt.NDArray[np.float64] = np.exp(np.minimum(log_wealth, MOST_LOG_WEALTH)).mean(axis=1)
-    return path
-
-
-def loss_wealth_path(returns: npt.ArrayLike, largest_gain: float) -> npt.NDArray[np.float64]:
-    """Evidence that the mean return is below zero after each trade: the signs turned."""
-    return gain_wealth_path(-np.asarray(returns, dtype=np.float64), largest_gain)
+    scaled = np.maximum(side * values / bound, -1.0)
+    log_wealth = np.zeros((len(values) + 1, len(BETS)))
+    np.cumsum(np.log1p(np.outer(scaled, BETS)), axis=0, out=log_wealth[1:])
+    return log_wealth
 
 
 def wealth_of_segments(segments: Iterable[float]) -> float:

@@ -64,21 +64,56 @@ def test_wealth_starts_at_one_and_never_goes_below_zero():
     assert 0 <= wealth_against_no_gain([-1.0] * 500, BOUND) < 1e-3
 
 
-@pytest.mark.parametrize(
-    ("wealth", "path"),
-    [(wealth_against_no_gain, gain_wealth_path), (wealth_against_no_loss, loss_wealth_path)],
-)
-def test_wealth_after_each_trade_is_that_of_its_definition_and_of_a_look_there(wealth, path):
-    returns = np.random.default_rng(14).standard_t(2, size=300) * 0.01
-    sign = 1 if wealth is wealth_against_no_gain else -1
-    wealths, expected = [1.0] * len(BETS), []
+def bet(returns, side):
+    """Wealth of each bet size, multiplied trade by trade: the definition."""
+    wealths = [1.0] * len(BETS)
     for value in returns:
-        outcome = max(sign * value / BOUND, -1.0)
-        wealths = [held * (1 + bet * outcome) for held, bet in zip(wealths, BETS, strict=True)]
-        expected.append(sum(wealths) / len(wealths))
-    looked = [wealth(returns[: n + 1].tolist(), BOUND) for n in range(len(returns))]
-    np.testing.assert_allclose(path(returns, BOUND), expected, rtol=1e-9)
+        outcome = max(side * value / BOUND, -1.0)
+        wealths = [held * (1 + size * outcome) for held, size in zip(wealths, BETS, strict=True)]
+    return sum(wealths) / len(wealths)
+
+
+def test_evidence_of_gain_is_one_bet_from_birth_at_every_look():
+    returns = np.random.default_rng(14).standard_t(2, size=120) * 0.01
+    expected = [bet(returns[: n + 1], 1) for n in range(len(returns))]
+    looked = [wealth_against_no_gain(returns[: n + 1].tolist(), BOUND) for n in range(len(returns))]
+    np.testing.assert_allclose(gain_wealth_path(returns, BOUND), expected, rtol=1e-9)
     np.testing.assert_allclose(looked, expected, rtol=1e-9)
+
+
+def test_evidence_of_loss_is_bets_that_begin_one_after_the_other_with_shares_that_add_up_to_one():
+    returns = np.random.default_rng(14).standard_t(2, size=120) * 0.01
+    shares = [0.5, *(0.5 / (place * (place + 1)) for place in range(1, 10_000))]
+    assert sum(shares) == pytest.approx(1, abs=1e-4)
+    expected = []
+    for n in range(1, len(returns) + 1):
+        starts = range(0, n, 8)
+        begun = sum(
+            share * bet(returns[start:n], -1) for start, share in zip(starts, shares, strict=False)
+        )
+        # What has not begun is not lost, nor won.
+        expected.append(begun + 1 - sum(shares[: len(starts)]))
+    looked = [wealth_against_no_loss(returns[: n + 1].tolist(), BOUND) for n in range(len(returns))]
+    np.testing.assert_allclose(loss_wealth_path(returns, BOUND), expected, rtol=1e-9)
+    np.testing.assert_allclose(looked, expected, rtol=1e-9)
+
+
+def test_who_earned_for_long_and_loses_now_is_found_in_half_the_trades_that_one_bet_from_birth_takes():
+    random = np.random.default_rng(16)
+    lives = [np.r_[random.normal(0.004, 0.009, 300), random.normal(-0.003, 0.009, 1_500)] for _ in range(40)]  # fmt: skip
+
+    def taken(paths):
+        return np.median([int(np.argmax(path[300:] >= 20)) for path in paths])
+
+    anew = taken(loss_wealth_path(life, BOUND) for life in lives)
+    assert 0 < anew < 0.5 * taken(gain_wealth_path(-life, BOUND) for life in lives)
+
+
+def test_an_agent_that_earned_and_then_neither_earns_nor_loses_is_condemned_in_at_most_one_of_twenty_lives():
+    random = np.random.default_rng(17)
+    lives = [np.r_[random.normal(0.002, 0.009, 200), random.choice([-0.01, 0.01], 600)] for _ in range(400)]  # fmt: skip
+    condemned = sum(bool((loss_wealth_path(life, BOUND) >= 20).any()) for life in lives)
+    assert condemned / len(lives) <= 0.05
 
 
 def test_evidence_stays_a_number_that_json_can_hold_however_long_an_agent_earns():
