@@ -48,8 +48,8 @@ class Spell:
     strength: float
 
 
-def said(rule: str, candles: Candles, guide: Candles | None = None) -> Sides:
-    """What a rule says at each close: 1 up, -1 down, 0 nothing.
+def rule_signal(rule: str, candles: Candles, guide: Candles | None = None) -> Sides:
+    """Give what a rule says at each close: 1 up, -1 down, 0 nothing.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def oracle(sides: Sides) -> Signals:
 
 
 def _changes(candles: Candles) -> Floats:
-    """Returns from close to close; the first from the open."""
+    """Compute returns from close to close; the first from the open."""
     before = np.concatenate([candles.open[:1], candles.close[:-1]])
     return candles.close / before - 1
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.learnable import learn
 from crucible.market.candles import Candles, Floats
 from crucible.settings import MINUTE_MS
-from crucible.testing.learnable import HOLD, RULES, Spell, held, oracle, pushed, said
+from crucible.testing.learnable import HOLD, RULES, Spell, held, oracle, pushed, rule_signal
 from crucible.vm.signals import Signal
 from tests.support.paper_venue import candles_of, printed_rules, start
 from tests.support.processes import DAY_MS, ORIGIN_MS, binary
@@ -42,7 +43,7 @@ def planted(market: dict[str, Candles], spells: list[Spell], symbol: str) -> tup
     total, turned = np.zeros((2, len(market[symbol])))
     for rule in RULES:
         strength = held(spells, symbol, rule, market[symbol])
-        moves = pushed(said(rule, market[symbol], other)) * strength
+        moves = pushed(rule_signal(rule, market[symbol], other)) * strength
         total += moves / HOLD
         turned += (moves != 0) & (strength < 0)
     return total, turned
@@ -62,6 +63,15 @@ def test_the_candles_hold_what_the_printed_schedule_states(
         minutes = among & (total != 0)
         slope = np.dot(total[minutes], returns[minutes]) / np.dot(total[minutes], total[minutes])
         assert slope == pytest.approx(1, abs=tolerance)
+
+
+@pytest.mark.process
+def test_the_forge_proves_a_version_from_the_first_month_that_loses_when_its_rule_has_turned(
+    market: dict[str, Candles], spells: list[Spell]
+):
+    answer = learn("BTCUSDT", {s: one[: 45 * 1_440] for s, one in market.items()}, spells, seed=1)
+    assert answer.registered
+    assert answer.before > 0 > answer.after
 
 
 @pytest.mark.process
@@ -122,8 +132,8 @@ def one_way(step: float, count: int = 400) -> Candles:
 
 def test_rising_closes_fall_back_and_lead_others_up():
     candles = one_way(0.2)
-    assert [int(said(rule, candles, candles)[-1]) for rule in RULES] == [-1, 1, -1]
-    assert int(oracle(said("leader", candles, candles))[-1]) == Signal.BUY
+    assert [int(rule_signal(rule, candles, candles)[-1]) for rule in RULES] == [-1, 1, -1]
+    assert int(oracle(rule_signal("leader", candles, candles))[-1]) == Signal.BUY
 
 
 def test_a_rule_moves_the_hour_after_it_spoke():
@@ -135,4 +145,4 @@ def test_a_rule_moves_the_hour_after_it_spoke():
 
 def test_a_rule_that_does_not_exist_is_named():
     with pytest.raises(ValueError, match="tide"):
-        said("tide", one_way(0.2))
+        rule_signal("tide", one_way(0.2))

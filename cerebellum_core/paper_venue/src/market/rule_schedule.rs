@@ -40,7 +40,7 @@ pub enum RuleSet {
     None,
 }
 
-/// Something in the market's own past that foretells its next hour.
+/// Something in the market's own past that predicts its next hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
     /// Volume that leans to one side is spent, and price goes to the other.

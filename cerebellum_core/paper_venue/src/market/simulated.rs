@@ -19,7 +19,7 @@
 //! - **Order flow** is persistent (half-life 46 s), moves the price, decides the side of trades and
 //!   leans the book; it explains about a tenth of the variance while it happens and little of what
 //!   comes after.
-//! - **Rules**, unless there are none: what closed foretells the next hour (`rules`), at times that
+//! - **Rules**, unless there are none: what closed predicts the next hour (`rules`), at times that
 //!   `rule_schedule` has. They draw no random numbers, so the market without them has the same noise.
 
 use super::candle::{fold, Minute, Point, MINUTE_MS};
