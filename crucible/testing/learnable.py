@@ -116,13 +116,15 @@ def oracle(sides: Sides) -> Signals:
 def _changes(candles: Candles) -> Floats:
     """Compute returns from close to close; the first from the open."""
     before = np.concatenate([candles.open[:1], candles.close[:-1]])
-    return candles.close / before - 1
+    changes: Floats = candles.close / before - 1
+    return changes
 
 
 def _sum(values: Floats, window: int) -> Floats:
     """Sum of the newest values, as many as there are at the beginning."""
     sums = np.concatenate([np.zeros(window), np.cumsum(values)])
-    return sums[window:] - sums[:-window]
+    windows: Floats = sums[window:] - sums[:-window]
+    return windows
 
 
 def _beyond(values: Floats, bounds: Floats) -> Sides:
