@@ -113,5 +113,5 @@ def printed_rules(seed: int, origin_ms: int, days: int, symbols: Sequence[str]) 
     """Ask the binary when which rule holds."""
     command = [binary("paper_venue"), "--print-rules", str(days), "--seed", str(seed)]
     command += ["--origin", str(origin_ms), "--symbols", ",".join(symbols)]
-    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
-    return [Spell(**json.loads(line)) for line in told.splitlines()]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+    return [Spell(**json.loads(line)) for line in printed.splitlines()]

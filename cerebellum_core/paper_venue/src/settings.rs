@@ -213,9 +213,7 @@ pub fn read(flags: Flags) -> Result<Settings, SettingsError> {
             ("--instruments", flags.instruments.as_deref()),
         ])?;
     }
-    if flags.rules.is_some() && market != MarketKind::Simulated {
-        return Err("--rules belongs to the simulated market; leave it out".into());
-    }
+    check_rules(flags.rules, market)?;
     let mirror = mirror_addresses(flags.mirror_rest, flags.mirror_ws)?;
     let symbols = flags.symbols.unwrap_or_else(|| usual_symbols(market));
     check_symbols(&symbols, market)?;
@@ -291,6 +289,13 @@ pub fn read_printed(flags: Flags, days: u32) -> Result<PrintedRules, SettingsErr
     check_symbols(&symbols, market)?;
     let rules = flags.rules.unwrap_or_default();
     Ok(PrintedRules { seed: flags.seed.unwrap_or(1), origin, symbols, days, rules })
+}
+
+fn check_rules(rules: Option<RuleSet>, market: MarketKind) -> Result<(), SettingsError> {
+    if rules.is_none() || market == MarketKind::Simulated {
+        return Ok(());
+    }
+    Err("--rules belongs to the simulated market; leave it out".into())
 }
 
 fn check_names(hosts: &[String]) -> Result<(), SettingsError> {
