@@ -44,7 +44,8 @@ def venue(folder: Path, *settings: str) -> Iterator[dict[str, Any]]:
     """Run a simulated paper venue; market time is wall time unless `settings` say otherwise."""
     keys = write_keys(folder, usdt="10000000")
     command = [
-        binary("paper_venue"), "--rest", "127.0.0.1:0", "--market", "simulated", "--seed", "7",
+        binary("paper_venue"), "--rest", "127.0.0.1:0", "--market", "simulated", "--rules", "none",
+        "--seed", "7",
         "--keys", str(keys), "--symbols", SYMBOLS, *settings,
     ]  # fmt: skip
     with running(command, folder / "venue.log") as (_, ready):

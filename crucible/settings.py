@@ -52,6 +52,7 @@ FEWEST_CANDLES = 2_000
 
 Kind = Literal["gp", "boosted"]
 Timeframe = Literal[15, 60, 240, 1_440]
+Rules = Literal["learnable", "none"]
 
 
 def _ascending(timeframes: tuple[int, ...]) -> tuple[int, ...]:
@@ -93,6 +94,10 @@ class MarketSettings(Section):
         ge=2,
         le=3_650,
         description="days of history at the start; by default as many as a forge run needs to judge anybody",
+    )
+    rules: Rules = Field(
+        "learnable",
+        description="what the simulated market holds: rules that a strategy can learn and that end, or nothing",
     )
 
 

@@ -49,6 +49,10 @@ def in_file(text: str | bytes) -> str:
             "forge.costs.fees: no such setting; the nearest is forge.costs",
         ),
         ("password = 'xyzzy'\n", "password: no such setting"),
+        (
+            '[market]\nrules = "some"\n',
+            "market.rules = 'some': Input should be 'learnable' or 'none'",
+        ),
         ("[forge\n", "no TOML"),
         ("home = 1\nhome = 2\n", "no TOML"),
         ("a = " + "[" * 5_000, "no TOML"),

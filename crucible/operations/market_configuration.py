@@ -12,7 +12,7 @@ from typing import Literal
 
 from crucible.operations.errors import WorkspaceError
 from crucible.operations.workspace import Workspace, read_json, write_json
-from crucible.settings import MINUTE_MS
+from crucible.settings import MINUTE_MS, Rules
 
 DAY_MS = 86_400_000
 # 2025-01-01T00:00:00Z: a fixed origin makes a default run reproducible.
@@ -43,6 +43,8 @@ class MarketConfiguration:
         Exclusive end of the recording.
     funding : str or None
         Folder of the recording's rates of funding, absolute; None is that of the candles.
+    rules : {'learnable', 'none'}
+        What the simulated market holds; every other market is as it is.
     """
 
     market: Literal["simulated", "replay", "venue"]
@@ -54,6 +56,7 @@ class MarketConfiguration:
     candles: str | None = None
     end_ms: int | None = None
     funding: str | None = None
+    rules: Rules = "none"
 
     @property
     def unknown_funding(self) -> tuple[str, ...]:
@@ -102,6 +105,7 @@ def open_configuration(
     candles: Path | None = None,
     funding: Path | None = None,
     start_ms: int | None = None,
+    rules: Rules = "none",
 ) -> MarketConfiguration:
     """Give the market for the next start of a workspace.
 
@@ -123,6 +127,8 @@ def open_configuration(
         such a file is charged no funding.
     start_ms : int, optional
         Market time to start at; the default goes on after the last one seen.
+    rules : {'learnable', 'none'}
+        Of the simulated market.
 
     Raises
     ------
@@ -146,6 +152,7 @@ def open_configuration(
             origin_ms=SIMULATED_ORIGIN_MS,
             start_ms=SIMULATED_ORIGIN_MS + history_days * DAY_MS,
             last_market_ms=0,
+            rules=rules,
         )
     else:
         if symbols is None and saved is not None and saved.get("candles") == _named(candles):
@@ -225,12 +232,16 @@ def _recording(
 def _refuse_other_configuration(
     workspace: Workspace, saved: dict[str, object], fresh: MarketConfiguration
 ) -> None:
-    for name in ("market", "seed", "candles", "symbols", "funding"):
+    # A workspace of before there were rules has lived without any.
+    lived = {"rules": "none", **saved}
+    for name in ("market", "seed", "candles", "symbols", "funding", "rules"):
         asked = getattr(fresh, name)
-        before = saved.get(name)
+        before = lived.get(name)
         if (list(asked) if isinstance(asked, tuple) else asked) != before:
             message = (
                 f"{workspace.path} has lived in another market: {name} was {before}, now {asked}; "
                 "set CRUCIBLE_HOME to a new folder, or remove this one"
             )
+            if name == "rules":
+                message += f'; market.rules = "{before}" goes on with it'
             raise WorkspaceError(message)

@@ -236,7 +236,7 @@ class Campaign:
 
     def _venue_command(self) -> list[str]:
         return [
-            binary("paper_venue"), "--rest", "127.0.0.1:0", "--market", "simulated",
+            binary("paper_venue"), "--rest", "127.0.0.1:0", "--market", "simulated", "--rules", "none",
             "--seed", str(self.schedule.seed % 2**31), "--keys", str(self.keys),
             "--symbols", ",".join(SYMBOLS), "--origin", str(ORIGIN_MS), "--start", str(START_MS),
             *self._passing(),

@@ -1,5 +1,6 @@
 """A workspace stays in one market and never goes back in it."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -84,12 +85,36 @@ def test_a_later_start_never_relives_an_instant(tmp_path_factory: pytest.TempPat
 
 
 @pytest.mark.parametrize(
-    ("change", "named"), [({"seed": 8}, "seed was 7"), ({"symbols": ("BTCUSDT",)}, "symbols was")]
+    ("change", "named"),
+    [
+        ({"seed": 8}, "seed was 7"),
+        ({"symbols": ("BTCUSDT",)}, "symbols was"),
+        ({"rules": "learnable"}, 'rules was none, now learnable.*market.rules = "none" goes on'),
+    ],
 )
 def test_another_market_in_the_same_home_is_refused(workspace: Workspace, change: dict, named: str):
     opened(workspace).save(workspace, 0)
     with pytest.raises(WorkspaceError, match=named):
         opened(workspace, **change)
+
+
+def test_a_workspace_of_before_there_were_rules_has_lived_without_any(workspace: Workspace):
+    opened(workspace).save(workspace, 0)
+    saved = json.loads(workspace.configuration_file.read_text())
+    del saved["rules"]
+    workspace.configuration_file.write_text(json.dumps(saved))
+
+    assert opened(workspace, rules="none").rules == "none"
+    with pytest.raises(WorkspaceError, match="rules was none"):
+        opened(workspace, rules="learnable")
+
+
+def test_a_default_market_holds_rules_and_the_settings_can_leave_them_out(workspace: Workspace):
+    learnable = configuration_of(Settings(home=workspace.path), UpOptions(), workspace)
+    without = Settings(home=workspace.path, market={"rules": "none"})
+
+    assert learnable.rules == "learnable"
+    assert configuration_of(without, UpOptions(), workspace).rules == "none"
 
 
 def test_a_recording_starts_after_its_history_and_takes_all_the_symbols_it_has(

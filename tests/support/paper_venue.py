@@ -5,12 +5,17 @@ import hmac
 import json
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import requests
 
+from crucible.market.candles import Candles
+from crucible.settings import MINUTE_MS
+from crucible.testing.learnable import Spell
 from tests.support.processes import binary, started
 
 KEYS = [
@@ -89,3 +94,24 @@ def ccxt_options(venue: Venue, account: int = 0) -> dict[str, Any]:
         },
         "options": {"fetchMarkets": {"types": ["linear"]}},
     }
+
+
+def candles_of(venue: Venue, symbol: str, first_ms: int, end_ms: int) -> Candles:
+    """Read a symbol's closed minutes from the venue, oldest first."""
+    rows: list[list[float]] = []
+    for begin in range(first_ms, end_ms, 1_000 * MINUTE_MS):
+        last = min(begin + 999 * MINUTE_MS, end_ms - MINUTE_MS)
+        query = f"category=linear&symbol={symbol}&interval=1&start={begin}&end={last}&limit=1000"
+        found = venue.get(f"/v5/market/kline?{query}")["result"]["list"]
+        rows.extend([float(value) for value in row[:6]] for row in reversed(found))
+    table = np.array(rows)
+    columns = (np.ascontiguousarray(table[:, column]) for column in range(1, 6))
+    return Candles(symbol, table[:, 0].astype(np.int64), *columns)
+
+
+def printed_rules(seed: int, origin_ms: int, days: int, symbols: Sequence[str]) -> list[Spell]:
+    """Ask the binary when which rule holds."""
+    command = [binary("paper_venue"), "--print-rules", str(days), "--seed", str(seed)]
+    command += ["--origin", str(origin_ms), "--symbols", ",".join(symbols)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+    return [Spell(**json.loads(line)) for line in printed.splitlines()]

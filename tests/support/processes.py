@@ -110,7 +110,8 @@ def write_keys(folder: Path, accounts: int = 1, usdt: str = "100000") -> Path:
 def venue_command(folder: Path, keys: Path, symbols: str, speed: float, days: int = 3) -> list[str]:
     """Command of a simulated paper venue with some days of history."""
     return [
-        binary("paper_venue"), "--rest", "127.0.0.1:0", "--market", "simulated", "--seed", "7",
+        binary("paper_venue"), "--rest", "127.0.0.1:0", "--market", "simulated", "--rules", "none",
+        "--seed", "7",
         "--speed", f"{speed:g}", "--keys", str(keys), "--symbols", symbols,
         "--origin", str(ORIGIN_MS), "--start", str(ORIGIN_MS + days * DAY_MS),
     ]  # fmt: skip

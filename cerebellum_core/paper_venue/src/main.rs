@@ -7,11 +7,12 @@ use paper_venue::exchange::Exchange;
 use paper_venue::listener::{Tap, TappedListener};
 use paper_venue::market::instrument::Instrument;
 use paper_venue::market::reported::Reported;
-use paper_venue::market::{recording, replay, Market};
+use paper_venue::market::rule_schedule::RuleSet;
+use paper_venue::market::{recording, replay, rules, Market};
 use paper_venue::mirror::upstream::Upstream;
 use paper_venue::server::gate::Gate;
 use paper_venue::server::{router, Venue};
-use paper_venue::settings::{self, Flags, MarketKind, Settings};
+use paper_venue::settings::{self, Flags, MarketKind, PrintedRules, Settings};
 use protocol::lines::{complain, print_line, LogLines};
 use std::error::Error;
 use std::net::SocketAddr;
@@ -40,6 +41,9 @@ fn main() -> ExitCode {
 }
 
 fn open(flags: Flags) -> Result<(), Box<dyn Error>> {
+    if let Some(days) = flags.print_rules {
+        return print_rules(&settings::read_printed(flags, days)?);
+    }
     let settings = settings::read(flags)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -50,6 +54,24 @@ fn open(flags: Flags) -> Result<(), Box<dyn Error>> {
     // Connections that are still open must not hold the process back.
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome
+}
+
+/// Prints every spell of every rule as a line of JSON.
+fn print_rules(asked: &PrintedRules) -> Result<(), Box<dyn Error>> {
+    if asked.rules == RuleSet::None {
+        return Ok(());
+    }
+    for (symbol, spell) in rules::spells(asked.seed, asked.origin, &asked.symbols, asked.days) {
+        let line = serde_json::json!({
+            "symbol": symbol,
+            "rule": spell.rule.name(),
+            "on_ts": spell.on_ts,
+            "off_ts": spell.off_ts,
+            "strength": spell.strength,
+        });
+        print_line(&line.to_string())?;
+    }
+    Ok(())
 }
 
 /// The market that the settings ask for, and where its live time begins.
@@ -72,7 +94,10 @@ fn open_market(settings: &Settings) -> Result<(Market, Option<i64>), Box<dyn Err
                 )
                 .into());
             }
-            Ok((Market::simulated(settings.seed, origin, &settings.symbols), settings.start))
+            Ok((
+                Market::simulated(settings.seed, origin, &settings.symbols, settings.rules),
+                settings.start,
+            ))
         }
         MarketKind::Replay => match &settings.frames {
             Some(place) => open_frames(settings, place),

@@ -2,6 +2,7 @@
 
 use crate::exchange::account::Opening;
 use crate::market::instrument::is_symbol;
+use crate::market::rule_schedule::RuleSet;
 use axum::http::uri::Authority;
 use clap::{Parser, ValueEnum};
 use protocol::bybit::decimals;
@@ -83,6 +84,13 @@ pub struct Flags {
     /// Days of history when no origin is given [30; in a mirror 3].
     #[arg(long, value_name = "DAYS")]
     pub history_days: Option<u32>,
+    /// Rules that the simulated market holds [learnable].
+    #[arg(long, value_enum)]
+    pub rules: Option<RuleSet>,
+    /// Print the rules of so many days from --origin on, one JSON line for each spell, and end.
+    #[arg(long, value_name = "DAYS")]
+    #[serde(skip)]
+    pub print_rules: Option<u32>,
     /// Market time advances in steps of so many milliseconds [1000; 100 below speed 10,
     /// more above speed 120].
     #[arg(long, value_name = "MS")]
@@ -135,6 +143,8 @@ pub struct Settings {
     pub origin: Option<i64>,
     /// Days of history without an origin.
     pub history_days: u32,
+    /// Rules of the simulated market.
+    pub rules: RuleSet,
     /// Steps of market time.
     pub step_ms: i64,
     /// HTTP requests per five seconds.
@@ -170,6 +180,8 @@ impl Flags {
             start: self.start.or(file.start),
             origin: self.origin.or(file.origin),
             history_days: self.history_days.or(file.history_days),
+            rules: self.rules.or(file.rules),
+            print_rules: self.print_rules,
             step_ms: self.step_ms.or(file.step_ms),
             address_limit: self.address_limit.or(file.address_limit),
             id_salt: self.id_salt.or(file.id_salt),
@@ -201,6 +213,7 @@ pub fn read(flags: Flags) -> Result<Settings, SettingsError> {
             ("--instruments", flags.instruments.as_deref()),
         ])?;
     }
+    check_rules(flags.rules, market)?;
     let mirror = mirror_addresses(flags.mirror_rest, flags.mirror_ws)?;
     let symbols = flags.symbols.unwrap_or_else(|| usual_symbols(market));
     check_symbols(&symbols, market)?;
@@ -234,10 +247,55 @@ pub fn read(flags: Flags) -> Result<Settings, SettingsError> {
         start: flags.start,
         origin: flags.origin,
         history_days,
+        rules: flags.rules.unwrap_or_default(),
         step_ms,
         id_salt: flags.id_salt.unwrap_or(0),
         address_limit: flags.address_limit.unwrap_or(600),
     })
+}
+
+/// Whose rules are printed, and for how long.
+#[derive(Debug, Clone)]
+pub struct PrintedRules {
+    /// Seed of the market.
+    pub seed: u64,
+    /// Where it begins.
+    pub origin: i64,
+    /// Its symbols.
+    pub symbols: Vec<String>,
+    /// Days from there on.
+    pub days: u32,
+    /// Which rules it holds.
+    pub rules: RuleSet,
+}
+
+/// Reads and checks what `--print-rules` asks for; the other settings do not matter to it.
+///
+/// # Errors
+/// One line that names the setting, its value and what to do.
+pub fn read_printed(flags: Flags, days: u32) -> Result<PrintedRules, SettingsError> {
+    let file = read_config(flags.config.as_deref())?;
+    let flags = flags.over(file);
+    let market = flags.market.unwrap_or(MarketKind::Simulated);
+    if market != MarketKind::Simulated {
+        return Err("--print-rules: only the simulated market has rules; leave --market out".into());
+    }
+    if days > MOST_DAYS {
+        return Err(format!("--print-rules {days} is more than ten years ({MOST_DAYS})").into());
+    }
+    let origin = flags.origin.ok_or("--print-rules needs --origin MS: where the market begins")?;
+    check_times(None, Some(origin))?;
+    let symbols = flags.symbols.unwrap_or_else(|| usual_symbols(market));
+    check_symbols(&symbols, market)?;
+    let rules = flags.rules.unwrap_or_default();
+    Ok(PrintedRules { seed: flags.seed.unwrap_or(1), origin, symbols, days, rules })
+}
+
+fn check_rules(rules: Option<RuleSet>, market: MarketKind) -> Result<(), SettingsError> {
+    if rules.is_none() || market == MarketKind::Simulated {
+        return Ok(());
+    }
+    Err("--rules belongs to the simulated market; leave it out".into())
 }
 
 fn check_names(hosts: &[String]) -> Result<(), SettingsError> {

@@ -99,6 +99,7 @@ def configuration_of(
         candles=options.candles,
         funding=options.funding,
         start_ms=options.start_ms,
+        rules=market.rules,
     )
 
 

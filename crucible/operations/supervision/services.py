@@ -266,6 +266,8 @@ def paper_venue(
         ",".join(configuration.symbols),
     )
     command += ("--origin", str(configuration.origin_ms), "--start", str(configuration.start_ms))
+    if configuration.market == "simulated":
+        command += ("--rules", configuration.rules)
     if configuration.candles is not None:
         command += ("--candles", configuration.candles)
     if configuration.funding is not None:

@@ -1,5 +1,6 @@
 """Every service listens on the loopback interface, keeps its state in the workspace, and stays small."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,22 @@ def test_all_state_lives_under_the_home(workspace: Workspace):
     assert str(workspace.mlflow / "mlflow.db") in mlflow[mlflow.index("--backend-store-uri") + 1]
     assert mlflow[mlflow.index("--artifacts-destination") + 1].startswith(workspace.path.as_uri())
     assert str(workspace.prefect / "prefect.db") in found["PREFECT_API_DATABASE_CONNECTION_URL"]
+
+
+@pytest.mark.parametrize(
+    ("configuration", "flags"),
+    [
+        (replace(CONFIGURATION, rules="learnable"), ["--rules", "learnable"]),
+        (CONFIGURATION, ["--rules", "none"]),
+        (replace(CONFIGURATION, market="replay", candles="/c"), ["--candles", "/c"]),
+    ],
+)
+def test_only_the_simulated_market_is_told_its_rules(
+    workspace: Workspace, configuration: MarketConfiguration, flags: list[str]
+):
+    settings = Settings(home=workspace.path)
+    command = services.paper_venue(settings, workspace, PORTS, configuration).command
+    assert list(command[-2:]) == flags
 
 
 def test_a_flow_sees_the_market_that_was_asked_for_on_the_command_line(

@@ -30,6 +30,12 @@ pub mod recording;
 pub mod replay;
 /// A market that others report.
 pub mod reported;
+/// When which rule of the seeded market holds.
+pub mod rule_schedule;
+/// What those rules say of closed minutes.
+pub mod rule_signals;
+/// Those rules at work.
+pub mod rules;
 /// The seeded market.
 pub mod simulated;
 /// Why a Parquet file does not hold the columns that are read from it.
@@ -40,6 +46,7 @@ use funding::Funding;
 use instrument::Instrument;
 use replay::Replay;
 use reported::Reported;
+use rule_schedule::RuleSet;
 use simulated::Simulated;
 
 /// A source of prices.
@@ -77,9 +84,9 @@ impl Market {
 
     /// The seeded market at its origin.
     #[must_use]
-    pub fn simulated(seed: u64, origin: i64, symbols: &[String]) -> Self {
+    pub fn simulated(seed: u64, origin: i64, symbols: &[String], rules: RuleSet) -> Self {
         let origin = origin.div_euclid(MINUTE_MS) * MINUTE_MS;
-        let source = Source::Simulated(Simulated::new(seed, origin, symbols));
+        let source = Source::Simulated(Simulated::new(seed, origin, symbols, rules));
         Self::new(source, simulated::instruments(symbols))
     }
 
@@ -205,8 +212,8 @@ mod tests {
     #[test]
     fn history_and_live_minutes_come_from_one_path() {
         let symbols = ["BTCUSDT".to_owned(), "ETHUSDT".to_owned()];
-        let mut early = Market::simulated(5, 0, &symbols);
-        let mut late = Market::simulated(5, 0, &symbols);
+        let mut early = Market::simulated(5, 0, &symbols, RuleSet::Learnable);
+        let mut late = Market::simulated(5, 0, &symbols, RuleSet::Learnable);
         late.skip_to(600 * MINUTE_MS);
         for minute in 0..600 {
             for (symbol, path) in early.next_minute().into_iter().enumerate() {

@@ -19,10 +19,14 @@
 //! - **Order flow** is persistent (half-life 46 s), moves the price, decides the side of trades and
 //!   leans the book; it explains about a tenth of the variance while it happens and little of what
 //!   comes after.
+//! - **Rules**, unless there are none: what closed predicts the next hour (`rules`), at times that
+//!   `rule_schedule` has. They draw no random numbers, so the market without them has the same noise.
 
 use super::candle::{fold, Minute, Point, MINUTE_MS};
 use super::instrument::{look_up, power, unknown, Instrument, Known};
 use super::random::{hash_name, Stream};
+use super::rule_schedule::RuleSet;
+use super::rules::Rules;
 use protocol::bybit::enums::Side;
 
 /// Persistence of order flow from second to second.
@@ -35,6 +39,10 @@ const FLOW_IMPACT: f64 = 0.006;
 const NOISE: f64 = 0.105;
 /// How much of the leader's own move arrives one, two and three minutes later.
 const SPILL: [f64; 3] = [0.055, 0.035, 0.025];
+/// Pull to the price at the origin for each 100% away from it, in minute standard deviations.
+const PULL: f64 = 0.02;
+/// The same where rules add to what the price does by itself.
+const PULL_WITH_RULES: f64 = 0.05;
 /// Activity by hour of the day (UTC), mean one.
 const HOURS: [f64; 24] = [
     1.05, 1.0, 0.95, 0.85, 0.8, 0.75, 0.75, 0.85, 0.95, 1.0, 0.95, 0.95, 1.0, 1.2, 1.45, 1.5, 1.35,
@@ -65,6 +73,7 @@ pub struct Simulated {
     level: f64,
     /// The leader's own moves of the last three minutes in its standard deviations, newest first.
     lead: [f64; 3],
+    rules: Option<Rules>,
     next_ts: i64,
 }
 
@@ -84,7 +93,7 @@ pub fn instruments(symbols: &[String]) -> Vec<Instrument> {
 impl Simulated {
     /// The market at its origin (the first millisecond of a minute).
     #[must_use]
-    pub fn new(seed: u64, origin: i64, symbols: &[String]) -> Self {
+    pub fn new(seed: u64, origin: i64, symbols: &[String], rules: RuleSet) -> Self {
         let origin_bits = origin.unsigned_abs();
         let assets: Vec<Asset> = symbols
             .iter()
@@ -117,7 +126,11 @@ impl Simulated {
         let mut parts = vec![seed, origin_bits, 1];
         parts.extend(names);
         let common = Stream::new(&parts);
-        Self { assets, leader, common, level: 1.0, lead: [0.0; 3], next_ts: origin }
+        let rules = match rules {
+            RuleSet::Learnable => Some(Rules::new(seed, origin, symbols, leader)),
+            RuleSet::None => None,
+        };
+        Self { assets, leader, common, level: 1.0, lead: [0.0; 3], rules, next_ts: origin }
     }
 
     /// Open time of the minute that [`Self::next_minute`] yields.
@@ -138,31 +151,47 @@ impl Simulated {
         let factor = self.common.normal() * 0.55;
         let spill: f64 = SPILL.iter().zip(self.lead).map(|(share, move_)| share * move_).sum();
         let (level, leader) = (self.level, self.leader);
+        let pull = if self.rules.is_some() { PULL_WITH_RULES } else { PULL };
         let mut minutes = Vec::with_capacity(self.assets.len());
         let mut lead_now = 0.0;
         for (index, asset) in self.assets.iter_mut().enumerate() {
             let arrived = if index == leader { 0.0 } else { spill };
-            let (minute, own) = asset.minute(open_ts, level, activity, factor, arrived);
+            let push = self.rules.as_mut().map_or(0.0, |rules| rules.push(index, open_ts));
+            let around = Around { level, activity, factor, arrived, push, pull };
+            let (minute, own) = asset.minute(open_ts, &around);
             if index == leader {
                 lead_now = own;
             }
             minutes.push(minute);
         }
         self.lead = [lead_now, self.lead[0], self.lead[1]];
+        if let Some(rules) = &mut self.rules {
+            rules.close(&minutes);
+        }
         minutes
     }
 }
 
+/// What a minute brings to an asset from outside.
+struct Around {
+    /// The market's regime.
+    level: f64,
+    /// Of the hour of the day.
+    activity: f64,
+    /// The market's common move.
+    factor: f64,
+    /// What the leader did, in usual standard deviations.
+    arrived: f64,
+    /// Return that the rules add to each second.
+    push: f64,
+    /// How strongly the price is drawn to where it began.
+    pull: f64,
+}
+
 impl Asset {
     /// One minute, and the move that is the asset's own, in usual standard deviations.
-    fn minute(
-        &mut self,
-        open_ts: i64,
-        level: f64,
-        activity: f64,
-        factor: f64,
-        arrived: f64,
-    ) -> (Minute, f64) {
+    fn minute(&mut self, open_ts: i64, around: &Around) -> (Minute, f64) {
+        let Around { level, activity, factor, arrived, push, .. } = *around;
         let shock = self.stream.normal();
         self.volatility += 0.03 * (level - self.volatility) + 0.09 * self.volatility.sqrt() * shock;
         self.volatility = self.volatility.clamp(0.25, 6.0);
@@ -172,7 +201,7 @@ impl Asset {
         let sigma = self.known.sigma * self.volatility * (0.5 + 0.5 * activity);
         let common = self.known.beta * factor;
         let mut drift = common + arrived + 0.05 * self.trend + self.give_back;
-        drift -= 0.02 * (self.price / self.origin_price - 1.0);
+        drift -= around.pull * (self.price / self.origin_price - 1.0);
         self.give_back *= 0.9;
         let jump_at = if self.stream.below(720) == 0 { self.stream.below(60) } else { 60 };
         let started = self.price;
@@ -185,7 +214,7 @@ impl Asset {
                 change += size;
                 self.give_back -= 0.033 * size;
             }
-            self.price *= (1.0 + sigma * change).clamp(0.8, 1.25);
+            self.price *= (1.0 + sigma * change + push).clamp(0.8, 1.25);
             self.price = self.price.max(10.0);
             if second == 0 || self.stream.below(10) != 0 {
                 points.push(self.trade(open_ts + i64::from(second) * 1_000, activity));
@@ -227,7 +256,8 @@ mod tests {
     }
 
     fn returns(minutes: usize) -> Vec<Vec<f64>> {
-        let mut market = Simulated::new(7, 1_700_000_000_000 / 60_000 * 60_000, &symbols());
+        let mut market =
+            Simulated::new(7, 1_700_000_000_000 / 60_000 * 60_000, &symbols(), RuleSet::None);
         let mut series = vec![Vec::new(); 3];
         let mut last = [0.0; 3];
         for _ in 0..minutes {
@@ -251,27 +281,34 @@ mod tests {
         cov / (vl * vr).sqrt()
     }
 
+    const BOTH: [RuleSet; 2] = [RuleSet::None, RuleSet::Learnable];
+
     #[test]
     fn the_same_seed_and_origin_give_the_same_market() {
-        let mut one = Simulated::new(3, 0, &symbols());
-        let mut two = Simulated::new(3, 0, &symbols());
-        for _ in 0..500 {
-            assert_eq!(one.next_minute(), two.next_minute());
+        for rules in BOTH {
+            let mut one = Simulated::new(3, 0, &symbols(), rules);
+            let mut two = Simulated::new(3, 0, &symbols(), rules);
+            for _ in 0..2_000 {
+                assert_eq!(one.next_minute(), two.next_minute());
+            }
+            assert_ne!(
+                Simulated::new(4, 0, &symbols(), rules).next_minute(),
+                Simulated::new(3, 0, &symbols(), rules).next_minute()
+            );
         }
-        assert_ne!(
-            Simulated::new(4, 0, &symbols()).next_minute(),
-            Simulated::new(3, 0, &symbols()).next_minute()
-        );
     }
 
     #[test]
     fn the_order_of_symbols_does_not_change_their_prices() {
-        let mut one = Simulated::new(3, 0, &symbols());
-        let mut two = Simulated::new(3, 0, &symbols().into_iter().rev().collect::<Vec<_>>());
-        for _ in 0..200 {
-            let (first, mut second) = (one.next_minute(), two.next_minute());
-            second.reverse();
-            assert_eq!(first, second);
+        for rules in BOTH {
+            let mut one = Simulated::new(3, 0, &symbols(), rules);
+            let reversed = symbols().into_iter().rev().collect::<Vec<_>>();
+            let mut two = Simulated::new(3, 0, &reversed, rules);
+            for _ in 0..2_000 {
+                let (first, mut second) = (one.next_minute(), two.next_minute());
+                second.reverse();
+                assert_eq!(first, second);
+            }
         }
     }
 
@@ -299,15 +336,15 @@ mod tests {
 
     #[test]
     fn prices_stay_near_where_they_began_for_months() {
-        let mut market = Simulated::new(1, 0, &symbols());
-        let first: Vec<i64> = market.next_minute().iter().map(|m| m.candle.open).collect();
-        let mut last = Vec::new();
-        for _ in 0..130_000 {
-            last = market.next_minute();
-        }
-        for (open, minute) in first.iter().zip(&last) {
-            let ratio = minute.candle.close as f64 / *open as f64;
-            assert!((0.2..5.0).contains(&ratio), "{ratio}");
+        for rules in BOTH {
+            let mut market = Simulated::new(1, 0, &symbols(), rules);
+            let first: Vec<i64> = market.next_minute().iter().map(|m| m.candle.open).collect();
+            for _ in 0..130_000 {
+                for (open, minute) in first.iter().zip(market.next_minute()) {
+                    let ratio = minute.candle.close as f64 / *open as f64;
+                    assert!((0.2..5.0).contains(&ratio), "{ratio}");
+                }
+            }
         }
     }
 }

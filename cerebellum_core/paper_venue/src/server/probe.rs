@@ -9,6 +9,7 @@ use crate::exchange::order::Order;
 use crate::exchange::{Exchange, Refusal};
 use crate::feed::hub::Out;
 use crate::listener::Tap;
+use crate::market::rule_schedule::RuleSet;
 use crate::market::Market;
 use crate::server::answer;
 use crate::server::answer::Answer;
@@ -86,7 +87,7 @@ pub enum BrokenPromise {
 fn exchange(opening: &Opening) -> Exchange {
     static MADE: OnceLock<Exchange> = OnceLock::new();
     let made = MADE.get_or_init(|| {
-        let market = Market::simulated(5, ORIGIN, &["BTCUSDT".to_owned()]);
+        let market = Market::simulated(5, ORIGIN, &["BTCUSDT".to_owned()], RuleSet::None);
         Exchange::new(5, market, std::slice::from_ref(opening), START)
     });
     made.clone()

@@ -4,6 +4,7 @@
 use paper_venue::exchange::account::Opening;
 use paper_venue::exchange::order::Execution;
 use paper_venue::exchange::{Exchange, Notice, Refusal};
+use paper_venue::market::rule_schedule::RuleSet;
 use paper_venue::market::Market;
 use protocol::bybit::enums::Side;
 use protocol::bybit::envelope::OrderReference;
@@ -20,7 +21,7 @@ pub fn opening(key: &str, usdt: i64) -> Opening {
 
 pub fn exchange(seed: u64) -> Exchange {
     let symbols = ["BTCUSDT".to_owned(), "ETHUSDT".to_owned()];
-    let market = Market::simulated(seed, ORIGIN, &symbols);
+    let market = Market::simulated(seed, ORIGIN, &symbols, RuleSet::None);
     Exchange::new(seed, market, &[opening("one", 100_000), opening("two", 100_000)], START)
 }
 
