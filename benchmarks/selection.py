@@ -16,7 +16,7 @@ import argparse
 import math
 import statistics
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -259,6 +259,103 @@ def discovery_row(seed: int, populations: int, size: int) -> tuple[Row, Row]:
     )
 
 
+@dataclass(slots=True)
+class Born:
+    """A version in a slot: its evidence after each trade, and what each trade is expected to return."""
+
+    exits: Exits
+    returns: Array
+    expected: Array
+    gain: Array = field(init=False)
+    loss: Array = field(init=False)
+    trades: int = 0
+
+    def __post_init__(self) -> None:
+        agent = Agent(self.exits, self.returns)
+        self.gain, self.loss = agent.gain, agent.loss
+
+    @classmethod
+    def drawn(cls, random: np.random.Generator) -> Born:
+        """Draw one: three in ten earn, three lose, the others neither; what earns ends after 300 trades on average."""
+        skill = random.choice([SKILL, 0.0, -SKILL / 2], p=[0.3, 0.4, 0.3])
+        ends = int(random.exponential(300)) if skill > 0 else LIFE
+        exits = EXITS[int(random.integers(len(EXITS)))]
+        market = Market.drawn(random)
+        returns = np.where(
+            np.arange(LIFE) < ends,
+            life(random, market, exits, skill),
+            life(random, market, exits, -SKILL / 2),
+        )
+        expected = np.where(np.arange(LIFE) < ends, skill, -SKILL / 2)
+        return cls(exits, returns, expected)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its simulated life has ended."""
+        return self.trades >= len(self.returns)
+
+    def loses(self, at: float) -> bool:
+        """Whether it is condemned at its newest trade."""
+        seen = self.trades >= WATCHTOWER.minimum_trades
+        return self.is_over or (seen and bool(self.loss[self.trades - 1] >= at))
+
+    def promoted(self) -> Born:
+        """Give it flat books: its evidence begins anew, what is expected of it goes on."""
+        rest = slice(self.trades, None)
+        return Born(self.exits, self.returns[rest], self.expected[rest])
+
+
+def slot_return(seed: int, futility: float, span: int = 2_000, delay: int = 2) -> float:
+    """Mean expected return of a slot's production a trade, in standard deviations of a trade.
+
+    Production and challenger trade at the same pace. An empty challenger's seat is filled after `delay` trades.
+    """
+    cull, promote = 1 / (1 - WATCHTOWER.cull_confidence), 1 / (1 - WATCHTOWER.promote_confidence)
+    random = np.random.default_rng([seed, 31])
+    production: Born | None = Born.drawn(random)
+    challenger: Born | None = Born.drawn(random)
+    wait, total = 0, 0.0
+    for _ in range(span):
+        for born in (production, challenger):
+            if born is not None:
+                born.trades += 1
+        if production is not None:
+            total += production.expected[production.trades - 1]
+        if challenger is None and (wait := wait - 1) <= 0:
+            challenger = Born.drawn(random)
+        if production is not None and production.loses(cull):
+            production = None
+        if challenger is not None and challenger.trades >= WATCHTOWER.minimum_trades:
+            at = challenger.trades - 1
+            if challenger.gain[at] >= promote:
+                production, challenger, wait = challenger.promoted(), None, delay
+            elif challenger.gain[at] < futility or challenger.loses(cull):
+                challenger, wait = None, delay
+        if production is None and challenger is not None and not challenger.is_over:
+            production, challenger, wait = challenger.promoted(), None, delay
+    return total / span
+
+
+def futility_row(seed: int, slots: int) -> Row:
+    """What giving up hopeless challengers is worth to a slot, against keeping them until they are condemned."""
+    pairs = [
+        (slot_return(seed * 1_000 + n, WATCHTOWER.futility), slot_return(seed * 1_000 + n, 0.0))
+        for n in range(slots)
+    ]
+    gained = np.array([ours - theirs for ours, theirs in pairs])
+    error = float(gained.std(ddof=1)) / math.sqrt(slots)
+    return Row(
+        "slot_return_gained_by_futility",
+        float(gained.mean()),
+        "deviations a trade",
+        "higher",
+        0.0,
+        n=slots,
+        note=f"standard error {error:.4f}; expected return of production a trade {statistics.fmean(p[0] for p in pairs):.4f} "
+        f"with futility {WATCHTOWER.futility:g}, {statistics.fmean(p[1] for p in pairs):.4f} without; three versions in ten earn {SKILL}",
+    )
+
+
 def main() -> None:
     """Draw the agents and print the rows."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -266,6 +363,7 @@ def main() -> None:
     parser.add_argument("--agents", type=int, default=2_000)
     parser.add_argument("--populations", type=int, default=200)
     parser.add_argument("--size", type=int, default=40, help="strategies of a population")
+    parser.add_argument("--slots", type=int, default=60, help="for what futility is worth")
     parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     with Benchmark("selection", arguments.results) as bench:
@@ -274,6 +372,7 @@ def main() -> None:
         bench.add(speed_row(arguments.seed, arguments.agents // 2))
         for row in discovery_row(arguments.seed, arguments.populations, arguments.size):
             bench.add(row)
+        bench.add(futility_row(arguments.seed, arguments.slots))
 
 
 if __name__ == "__main__":

@@ -249,6 +249,12 @@ class WatchtowerSettings(Section):
     minimum_trades: int = Field(8, ge=1, le=1_000_000)
     cull_confidence: float = Field(0.95, gt=0.5, lt=1)
     promote_confidence: float = Field(0.80, gt=0.5, lt=1)
+    futility: float = Field(
+        0.8,
+        ge=0,
+        lt=1,
+        description="a challenger whose evidence of gain has fallen below it gives up its seat; 0: never",
+    )
     lived_rate: float = Field(
         0.05,
         gt=0,

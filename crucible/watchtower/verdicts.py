@@ -50,7 +50,8 @@ def judge(
     An agent is culled when its equity fell too far, when the evidence that it loses reaches the
     cull confidence, or when it has not traded for too long: for ``idle_minutes``, and for `IDLE_GAPS` times as long as it
     waits between two trades in its backtest, where that is known. A challenger is promoted when the
-    evidence that it gains reaches the promotion confidence. Evidence counts from
+    evidence that it gains reaches the promotion confidence, and gives up its seat when that evidence falls
+    below ``futility``: whoever bet on it has lost that much, and another may do better. Evidence counts from
     ``minimum_trades`` on; being tested at every look costs nothing (`sequential`).
 
     Raises
@@ -88,6 +89,12 @@ def judge(
                 "promote",
                 f"gains {mean:.4%} a trade over {card.trades} trades "
                 f"(evidence {card.gain_evidence:.1f}, needed {promote_at:.1f})",
+            )
+        if role == "challenger" and card.gain_evidence < settings.futility:
+            return Verdict(
+                "cull",
+                f"{card.trades} trades speak against promotion (evidence of gain {card.gain_evidence:.2f}, "
+                f"below {settings.futility:g}); another version gets its turn",
             )
     patience = max(settings.idle_minutes, IDLE_GAPS * (minutes_between_trades or 0.0))
     if card.idle_minutes >= patience:

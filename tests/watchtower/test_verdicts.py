@@ -79,6 +79,18 @@ def test_a_few_losses_are_not_enough():
     assert judge(card([-0.004] * 7), "production", SETTINGS).judgement == "keep"
 
 
+def test_a_challenger_whose_trades_speak_against_it_gives_up_its_seat_and_production_keeps_its():
+    weak = card([0.004, -0.006] * 6)
+    verdict = judge(weak, "challenger", SETTINGS)
+    assert weak.gain_evidence < SETTINGS.futility
+    assert verdict.judgement == "cull"
+    assert f"evidence of gain {weak.gain_evidence:.2f}, below 0.8" in verdict.reason
+    assert judge(weak, "production", SETTINGS).judgement == "keep"
+    never = SETTINGS.model_copy(update={"futility": 0.0})
+    assert judge(weak, "challenger", never).judgement == "keep"
+    assert judge(card([-0.006] * 7), "challenger", SETTINGS).judgement == "keep"  # too few trades
+
+
 def test_an_agent_that_fell_too_far_is_culled_even_without_closed_trades():
     verdict = judge(card([], equity=[100, 110, 100]), "production", SETTINGS)
     assert verdict.judgement == "cull"
