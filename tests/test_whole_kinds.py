@@ -28,6 +28,8 @@ ALLOWED = {
         "crucible/forge/reporting/folder.py",
         "write_bytes",
     ): "into the temporary path that `replacing` gave",
+    ("crucible/walk_forward/report.py", "write_text"): "into a path that `replacing` gave",
+    ("crucible/walk_forward/report.py", "to_parquet"): "into a path that `replacing` gave",
 }
 
 

@@ -137,7 +137,7 @@ def test_a_folder_of_another_walk_forward_is_refused_by_what_differs(walked, fol
 def test_other_rules_of_selection_use_the_forge_runs_that_are_there(walked, folder, settings):
     out, summary = walked
     before = births_of(out)
-    watchtower = settings.watchtower.model_copy(update={"idle_minutes": 60})
+    watchtower = settings.watchtower.model_copy(update={"max_drawdown": 1e-5})
     other = settings.model_copy(update={"watchtower": watchtower})
     changed = walk_forward(Asked(folder, out, **ASKED), other)
     assert births_of(out) == before
