@@ -224,10 +224,11 @@ class Records:
         That is an alias set by hand in MLflow's page, a change whose writer died before it wrote, or
         a version in production that the arena refuses. A change that was begun and left is done to its end.
         """
-        production = self._registry.aliases(slot).get("production")
+        aliases = self._registry.aliases(slot)
+        production = aliases.get("production")
         newest = self._deployments.newest(f"tags.slot = '{slot}'")
         if newest is not None and newest.info.status == "RUNNING":
-            if not self._settle(slot, newest, production):
+            if not self._settle(slot, newest, aliases):
                 return None
             newest = self._deployments.newest(f"tags.slot = '{slot}'")
         if newest is not None and newest.info.status == "KILLED":
@@ -249,19 +250,22 @@ class Records:
             self.deploy(change)
         return change
 
-    def _settle(self, slot: str, begun: Run, production: str | None) -> bool:
+    def _settle(self, slot: str, begun: Run, aliases: Mapping[str, str]) -> bool:
         """Do a change to its end that its process left; False while it may still be under way."""
         tags = begun.data.tags
-        before, after = tags["from_version"], tags["to_version"]
-        if (production or "") == after:
-            if tags["action"] in {"promoted", "rolled back"} and after == tags["version"]:
-                self._registry.promote(slot, after, tags["reason"], before or None)
-            self.finish(str(begun.info.run_id))
-        elif (production or "") == before:
+        before, after, version = tags["from_version"], tags["to_version"], tags["version"]
+        production = aliases.get("production", "")
+        if production not in {before, after}:
+            self._deployments.close_run(str(begun.info.run_id), "KILLED")
+            return True
+        # Of a challenger that is taken out production tells nothing: it stays what it was.
+        seated = version in {production, aliases.get("challenger")}
+        if production != after or (tags["action"] in {"culled", "retired"} and seated):
             # Not begun where it counts: its own process, or the next attempt, goes on with it.
             return False
-        else:
-            self._deployments.close_run(str(begun.info.run_id), "KILLED")
+        if tags["action"] in {"promoted", "rolled back"}:
+            self._registry.promote(slot, version, tags["reason"], before or None)
+        self.finish(str(begun.info.run_id))
         return True
 
     def _unwritten(

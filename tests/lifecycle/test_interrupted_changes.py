@@ -111,11 +111,11 @@ def state(registry, slot):
     return registry.aliases(slot.name), tags, runs
 
 
-def attempt(registry, slot, tmp_path, verdict, version, writes, orders):
+def attempt(registry, slot, tmp_path, verdict, place, version, writes, orders):
     """Carry a verdict out in a process that may be killed; say whether it was."""
     made = context(registry, tmp_path)
     agent = f"{slot.name}@{version}"
-    role = "challenger" if verdict == "promote" else "production"
+    role = ("production", "challenger")[place]
     card = score(agent, QUARTER, [], [], since_ts=0, last_fill_ts=None, largest_loss=0.02, largest_gain=0.02)  # fmt: skip
     with Ledger(made.run.ledger) as ledger:
         row = agent_row(agent, role)
@@ -131,14 +131,13 @@ def attempt(registry, slot, tmp_path, verdict, version, writes, orders):
 
 
 @pytest.mark.parametrize("noticed_between", [False, True])
-@pytest.mark.parametrize("verdict", ["promote", "cull"])
+@pytest.mark.parametrize(("verdict", "place"), [("promote", 1), ("cull", 0), ("cull", 1)])
 def test_a_verdict_whose_process_is_killed_after_any_write_ends_as_one_that_was_not(
-    registry, tmp_path, verdict, noticed_between
+    registry, tmp_path, verdict, place, noticed_between
 ):
-    place = 1 if verdict == "promote" else 0
     slot, orders = new_slot(), []
     versions = seated(registry, slot)
-    assert not attempt(registry, slot, tmp_path / "0", verdict, versions[place], 0, orders)
+    assert not attempt(registry, slot, tmp_path / "0", verdict, place, versions[place], 0, orders)
     whole = state(registry, slot)
     wrong = {}
     for writes in itertools.count(1):
@@ -146,12 +145,12 @@ def test_a_verdict_whose_process_is_killed_after_any_write_ends_as_one_that_was_
         again = seated(registry, other)
         folder = tmp_path / str(writes)
         ordered = []
-        if not attempt(registry, other, folder, verdict, again[place], writes, ordered):
+        if not attempt(registry, other, folder, verdict, place, again[place], writes, ordered):
             break
         if noticed_between:
             # Singularity may look before the Watchtower has its next turn.
             Records(registry).notice(other.name)
-        assert not attempt(registry, other, folder, verdict, again[place], 0, ordered)
+        assert not attempt(registry, other, folder, verdict, place, again[place], 0, ordered)
         Records(registry).notice(other.name)
         if (found := state(registry, other)) != whole or len(ordered) != len(orders):
             wrong[writes] = found

@@ -184,6 +184,20 @@ def test_a_change_whose_record_was_missed_is_written_afterwards_and_is_not_calle
     assert records.notice(slot.name) is None
 
 
+def test_a_challengers_retirement_that_was_only_begun_is_not_recorded_as_made(registry, slot):
+    one, two, records = registered(registry, slot), registered(registry, slot), Records(registry)
+    registry.set_alias(slot.name, "production", one.version)
+    registry.set_alias(slot.name, "challenger", two.version)
+    records.notice(slot.name)
+    kept = one.version, one.version
+    begun = records.begin(change(slot, two, *kept, action="retired", reason="idle"))
+    assert records.notice(slot.name) is None
+    assert registry._client.get_run(begun.run_id).info.status == "RUNNING"
+    registry.retire(slot.name, two.version, "idle")
+    assert records.notice(slot.name) is None
+    assert registry._client.get_run(begun.run_id).info.status == "FINISHED"
+
+
 def test_a_version_in_production_that_the_arena_refuses_is_recorded_as_refused(registry, slot):
     version, records = registered(registry, slot), Records(registry)
     registry.set_alias(slot.name, "production", version.version)
