@@ -11,6 +11,7 @@ import sys
 import unicodedata
 from collections.abc import Iterable
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -51,6 +52,17 @@ def visible(value: object, *, lines: bool = False) -> str:
         else each.encode("unicode_escape").decode("ascii")
         for each in text
     )
+
+
+def moment(ts: int) -> str:
+    """Tell an instant, given in epoch milliseconds, to the minute in UTC.
+
+    Examples
+    --------
+    >>> moment(60_000_000)
+    '1970-01-01 16:40'
+    """
+    return datetime.fromtimestamp(ts / 1000, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def cell(value: object, style: str = "") -> Text:

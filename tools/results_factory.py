@@ -21,8 +21,9 @@ from crucible.forge.reporting.charts import Line, chart
 from crucible.market.candles import write_candles
 from crucible.settings import ForgeSettings, Settings
 from crucible.testing.planted import switching
+from crucible.text import moment
 from crucible.walk_forward.command import Asked, walk_forward
-from crucible.walk_forward.report import moment, number, percent
+from crucible.walk_forward.report import number, percent
 from tools.results_forge import days_of, find_spans
 
 REPOSITORY = Path(__file__).resolve().parents[1]

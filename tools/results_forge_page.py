@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from datetime import UTC, datetime
 from html import escape
 from statistics import median
 from typing import Any
 
 import numpy as np
+
+from crucible.text import moment
 
 PICTURE = "forge.svg"
 HASH_DIGITS = 16
@@ -181,8 +182,8 @@ def _method(reported: dict[str, Any]) -> list[str]:
         "|---|---|---|---|---|",
     ]
     spans += [
-        f"| {span['name']} | {len(span['symbols'])} | {_moment(span['first_ts'])} | "
-        f"{_moment(span['last_ts'])} | `{span['hash'][:HASH_DIGITS]}` |"
+        f"| {span['name']} | {len(span['symbols'])} | {moment(span['first_ts'])} | "
+        f"{moment(span['last_ts'])} | `{span['hash'][:HASH_DIGITS]}` |"
         for span in reported["spans"]
     ]
     return [
@@ -232,8 +233,8 @@ def _window_table(rows: list[dict[str, Any]], name: str) -> str:
             str(number),
             row["span"],
             row["slot"],
-            _moment(window["first_ts"]),
-            _moment(window["last_ts"]),
+            moment(window["first_ts"]),
+            moment(window["last_ts"]),
             _share(summary.get("net_return")),
             _ratio(summary.get("sharpe_annual")),
             _fall(summary.get("max_drawdown")),
@@ -427,7 +428,3 @@ def _fall(value: float | None) -> str:
 
 def _ratio(value: float | None) -> str:
     return MINUS if value is None else f"{value:+.2f}"
-
-
-def _moment(ts: int) -> str:
-    return datetime.fromtimestamp(ts / 1000, UTC).strftime("%Y-%m-%d %H:%M")

@@ -97,7 +97,7 @@ def forge_to_folder(
     if resume and not path.exists():
         message = f"{path}: nothing to resume; leave --resume out to begin"
         raise ForgeError(message)
-    with _progress() as progress, interruptible():
+    with progress_bars() as progress, interruptible():
         task = progress.add_task("features", total=None if last is None else last + 3)
         candles, frame, span = _features(
             seat.symbol, candles_dir, settings, influence, forge, progress, seat.kind
@@ -272,7 +272,7 @@ def _features(
     if forge is not None and span.used >= FEWEST_CANDLES:
         for fault in pipeline.unwarmed({symbol: candles[symbol]}):
             raise ForgeError(fault)
-    with nullcontext(progress) if progress else _progress() as shown:
+    with nullcontext(progress) if progress else progress_bars() as shown:
         bar = shown.add_task("features, percent", total=100)
         frames = features_of(
             pipeline,
@@ -297,7 +297,8 @@ def _funding(asked: Path | None, candles_dir: Path, symbol: str) -> Funding:
     return read_funding(asked or candles_dir, symbol)
 
 
-def _progress() -> Progress:
+def progress_bars() -> Progress:
+    """Make the bars of long work, on stderr; nothing is drawn where that is no terminal."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from crucible.market.candles import Candles
 from crucible.settings import FEWEST_CANDLES, ForgeSettings, Kind
+from crucible.text import moment
 
 BASE_BYTES = 700_000_000
 """What a forge run holds besides its rows: packages, compiled code, a population's registers."""
@@ -83,7 +83,7 @@ class Span:
         'the newest 2,000 of 3,000 candles, 1970-01-01 16:40 to 1970-01-03 02:00; 1,000 older ones are \
 left out: forge.max_candles = 2,000'
         """
-        when = f"{_moment(self.first_ts)} to {_moment(self.last_ts)}"
+        when = f"{moment(self.first_ts)} to {moment(self.last_ts)}"
         if not self.left_out:
             return f"all {self.used:,} candles, {when}"
         return (
@@ -114,7 +114,3 @@ def candles_within(memory_gb: float, features: int, kind: Kind) -> int:
     """
     held = memory_gb * GIGABYTE - BASE_BYTES
     return max(FEWEST_CANDLES, int(held // (FEATURE_BYTES[kind] * features + ROW_BYTES[kind])))
-
-
-def _moment(ts: int) -> str:
-    return datetime.fromtimestamp(ts / 1000, UTC).strftime("%Y-%m-%d %H:%M")

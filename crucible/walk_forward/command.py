@@ -6,21 +6,19 @@ each rule of selection, which takes seconds.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from crucible.features.history import features_of
 from crucible.features.influence.mapper import InfluenceArrays
 from crucible.features.pipeline import FeaturePipeline
 from crucible.features.store import FeatureStore
 from crucible.files import make_folder
+from crucible.forge.command import progress_bars
 from crucible.forge.revision import source_hash
 from crucible.interruption import interruptible
 from crucible.market.candles import Candles, read_folder
@@ -29,7 +27,6 @@ from crucible.operations.state_files import read_json
 from crucible.outputs import ask_for_folder
 from crucible.registry.admission import Rules
 from crucible.settings import MINUTE_MS, Settings, Slot, changed
-from crucible.text import terminal
 from crucible.walk_forward.births import Birth, Material, forge_births
 from crucible.walk_forward.figures import Path as Profit
 from crucible.walk_forward.figures import figures, held
@@ -43,7 +40,6 @@ if TYPE_CHECKING:
     from crucible.registry.models import Registry
 
 HOLD = "buy and hold"
-Progressing = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +128,7 @@ def walk_forward(
     plan = inputs.plan
     outcomes: list[Outcome] = []
     births: dict[str, list[Birth]] = {}
-    with _progress() as progress, interruptible():
+    with progress_bars() as progress, interruptible():
         count = len(plan.instants) * len(plan.slots)
         forge_runs = progress.add_task("forge runs", total=count)
         trading = progress.add_task("slots traded", total=len(plan.slots))
@@ -262,16 +258,3 @@ def summarise(
         "proven": sum(born.version.proven for born in made),
         "rows": rows,
     }
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=terminal(stderr=True),
-        disable=not sys.stderr.isatty(),
-    ) as progress:
-        yield progress

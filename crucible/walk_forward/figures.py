@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from crucible.forge.backtest.engine import DAY_MS
+from crucible.forge.backtest.statistics import max_drawdown, sharpe
+from crucible.forge.evolution.run import YEAR_DAYS
 from crucible.market.candles import Candles, Floats, Integers
 from crucible.settings import Costs
 
-DAY_MS = 86_400_000
-YEAR_DAYS = 365
 DRAWS = 1_000
 FEWEST_DAYS = 20
 """Days below which no error is given."""
@@ -53,9 +54,7 @@ class Path:
     @property
     def drawdown(self) -> float:
         """Largest fall of the equity from its peak, as a fraction of the peak."""
-        equity = 1.0 + self.profit
-        peak = np.maximum.accumulate(np.maximum(equity, 1.0))
-        return float(np.max(1.0 - equity / peak))
+        return max_drawdown(1.0 + self.profit)
 
 
 def held(candles: Candles, ts: Integers, costs: Costs) -> Floats:
@@ -76,12 +75,9 @@ def held(candles: Candles, ts: Integers, costs: Costs) -> Floats:
     return result
 
 
-def sharpe(days: Days) -> float:
-    """Annual Sharpe ratio of days; NaN where they do not vary."""
-    deviation = float(np.std(days, ddof=1)) if len(days) > 1 else 0.0
-    if deviation == 0:
-        return float("nan")
-    return float(np.mean(days)) / deviation * math.sqrt(YEAR_DAYS)
+def annual_sharpe(days: Days) -> float:
+    """Annual Sharpe ratio of days; NaN where they are too few or do not vary."""
+    return sharpe(days) * math.sqrt(YEAR_DAYS)
 
 
 def figures(path: Path, against: Path, seed: int) -> dict[str, Any]:
@@ -104,8 +100,8 @@ def figures(path: Path, against: Path, seed: int) -> dict[str, Any]:
     return {
         "net_return": float(path.profit[-1]),
         "net_return_error": _error([draw[:, 0].sum() for draw in draws]),
-        "sharpe_annual": _finite(sharpe(days)),
-        "sharpe_annual_error": _error([sharpe(draw[:, 0]) for draw in draws]),
+        "sharpe_annual": _finite(annual_sharpe(days)),
+        "sharpe_annual_error": _error([annual_sharpe(draw[:, 0]) for draw in draws]),
         "max_drawdown": path.drawdown,
         "factory_ahead": float(ahead.sum()),
         "factory_ahead_error": _error([draw[:, 1].sum() for draw in draws]),

@@ -15,6 +15,7 @@ from crucible.errors import CrucibleError
 from crucible.files import write_json
 from crucible.market.candles import Candles, folder_hash
 from crucible.settings import FEWEST_CANDLES, MINUTE_MS, Settings, Slot
+from crucible.text import moment
 
 HISTORY_MS = 35 * 24 * 60 * MINUTE_MS
 """Market time before the first forge run, where nothing else is asked for."""
@@ -124,7 +125,7 @@ def make_plan(
     refit_ms = span_of("--refit", refit)
     if to_ts - from_ts < refit_ms:
         message = (
-            f"{_moment(from_ts)} to {_moment(to_ts)} is less than one --refit {refit} of candles to trade; "
+            f"{moment(from_ts)} to {moment(to_ts)} is less than one --refit {refit} of candles to trade; "
             "give more candles, an earlier --from or a shorter --refit"
         )
         raise WalkForwardError(message)
@@ -132,7 +133,7 @@ def make_plan(
         seen = int(np.searchsorted(each.close_ts, from_ts, side="right"))
         if seen < FEWEST_CANDLES:
             message = (
-                f"--from {_moment(from_ts)}: {seen:,} candles of {each.symbol} come before it, and a forge "
+                f"--from {moment(from_ts)}: {seen:,} candles of {each.symbol} come before it, and a forge "
                 f"run needs {FEWEST_CANDLES:,}; begin later"
             )
             raise WalkForwardError(message)
@@ -210,7 +211,3 @@ def instant_of(option: str, text: str) -> int:
         raise WalkForwardError(message) from error
     moment = moment.replace(tzinfo=moment.tzinfo or UTC)
     return int(moment.timestamp() * 1000) // MINUTE_MS * MINUTE_MS
-
-
-def _moment(ts: int) -> str:
-    return datetime.fromtimestamp(ts / 1000, UTC).strftime("%Y-%m-%d %H:%M")

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from crucible.forge.backtest.engine import DAY_MS
 from crucible.registry.experiments import MetricRow
 from crucible.registry.models import Registry
-from crucible.walk_forward.figures import DAY_MS
 from crucible.walk_forward.figures import Path as Profit
 from crucible.walk_forward.plan import OF_BIRTHS
 from crucible.walk_forward.report import NAMES, REPORT, SUMMARY

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -16,6 +15,7 @@ import pandas as pd
 
 from crucible.files import replacing
 from crucible.forge.reporting.charts import COLOURS, Line, chart, drawdown
+from crucible.text import moment
 from crucible.walk_forward.figures import Path as Profit
 from crucible.walk_forward.figures import by_month
 from crucible.walk_forward.slot_walk import Outcome
@@ -155,8 +155,3 @@ def number(value: float | None, error: float | None = None) -> str:
         return "-"
     shown = f"{value:,}" if isinstance(value, int) else f"{value:.2f}"
     return shown + ("" if error is None else f" ± {error:.2f}")
-
-
-def moment(ts: int) -> str:
-    """Tell an instant in UTC."""
-    return datetime.fromtimestamp(ts / 1000, UTC).strftime("%Y-%m-%d %H:%M")

@@ -99,7 +99,7 @@ class AtRandom:
 
 @dataclass(frozen=True, slots=True)
 class ByQuarterHour:
-    """Whoever lost over the last judgement's span is culled, whatever it did before."""
+    """Whoever lost between the two newest marks of its equity, a quarter hour, is culled, whatever it did before."""
 
     name: str = "losers of a quarter hour"
     keeps_first: bool = False
@@ -109,4 +109,4 @@ class ByQuarterHour:
         lost = life.before - life.equity
         if lost <= 0:
             return KEEP
-        return Verdict("cull", f"lost {lost:.2f} since the judgement before")
+        return Verdict("cull", f"lost {lost:.2f} over the last quarter hour")

@@ -8,7 +8,8 @@ from typing import Any
 from rich.console import RenderableType
 
 from crucible.operations.sheet import Column, Sheet
-from crucible.walk_forward.report import moment, number, percent
+from crucible.text import moment
+from crucible.walk_forward.report import number, percent
 
 
 def summary_table(summary: Mapping[str, Any]) -> RenderableType:

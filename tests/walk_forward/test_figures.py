@@ -5,7 +5,7 @@ import pytest
 
 from crucible.market.candles import Candles
 from crucible.settings import Costs
-from crucible.walk_forward.figures import DAY_MS, Path, by_month, figures, held, sharpe
+from crucible.walk_forward.figures import DAY_MS, Path, annual_sharpe, by_month, figures, held
 
 QUARTERS = np.arange(0, 400 * DAY_MS, 15 * 60_000, dtype=np.int64)
 
@@ -55,7 +55,7 @@ def test_few_days_and_days_that_do_not_vary_have_no_error():
     flat = path("flat", np.zeros(400))
     found = figures(flat, flat, seed=1)
     assert (found["sharpe_annual"], found["sharpe_annual_error"]) == (None, None)
-    assert np.isnan(sharpe(np.zeros(5)))
+    assert np.isnan(annual_sharpe(np.zeros(5)))
 
 
 def test_who_holds_pays_for_both_sides():

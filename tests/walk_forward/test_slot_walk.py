@@ -107,7 +107,7 @@ def test_the_first_population_is_never_judged_nor_replaced():
 def test_a_loser_of_a_quarter_hour_is_culled():
     outcome = walked(stage(5, 600, drift=-0.001), BIRTHS, ByQuarterHour())
     assert {row["verdict"] for row in outcome.verdicts} == {"cull"}
-    assert all("since the judgement before" in row["reason"] for row in outcome.verdicts)
+    assert all("over the last quarter hour" in row["reason"] for row in outcome.verdicts)
 
 
 def test_random_replacement_culls_about_as_often_as_asked_and_the_same_for_a_seed():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from crucible.forge.reporting.description import strategy_in_words
 from crucible.forge.reporting.tree import program_tree
 from crucible.forge.result import ForgeResult, verdict
 from crucible.strategies.gp import GpStrategy
+from crucible.text import moment
 
 CHAMPION = "champion.json"
 REFUSAL = "refusal.json"
@@ -96,7 +96,7 @@ def html_report(result: ForgeResult) -> str:
         columns=list(result.generations[0]) if result.generations else [],
         number=_number,
         percent=_percent,
-        moment=_moment,
+        moment=moment,
     )
 
 
@@ -105,7 +105,7 @@ def _equity_charts(result: ForgeResult) -> tuple[str, str]:
     if curve is None:
         return "", ""
     x = curve.ts.astype(np.float64)
-    ends = (_moment(int(curve.ts[0])), _moment(int(curve.ts[-1])))
+    ends = (moment(int(curve.ts[0])), moment(int(curve.ts[-1])))
     marks = window_marks(result, curve)
     lines = {"strategy": curve.equity, "buy and hold": curve.hold}
     upper = chart([Line(name, x, y) for name, y in lines.items()], "{:.3f}", ends, marks)
@@ -158,7 +158,3 @@ def _number(value: object) -> str:
 
 def _percent(value: object) -> str:
     return f"{value:.2%}" if isinstance(value, (int, float)) and math.isfinite(value) else "-"
-
-
-def _moment(ts: int) -> str:
-    return datetime.fromtimestamp(ts / 1000, UTC).strftime("%Y-%m-%d %H:%M")
