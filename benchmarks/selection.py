@@ -18,6 +18,7 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -217,6 +218,47 @@ def speed_row(seed: int, count: int) -> Row:
     )
 
 
+def ended_row(seed: int, count: int) -> Row:
+    """Trades until an agent is culled that earned for two hundred and then loses, against one bet from birth."""
+    good, cull = 200, 1 / (1 - WATCHTOWER.cull_confidence)
+    pairs = []
+    earners, losers = agents(seed, count, SKILL), agents(seed + 1, count, -SKILL)
+    for earner, loser in zip(earners, losers, strict=True):
+        returns = np.concatenate([earner.returns[:good], loser.returns])
+        bound = gain_bound(earner.exits)
+        paths = loss_wealth_path(returns, bound), gain_wealth_path(-returns, bound)
+        found = [first_look(path >= cull) or len(returns) for path in paths]
+        pairs.append([max(trades - good, 1) for trades in found])
+    parts = [np.mean(part, axis=0) for part in np.array_split(np.array(pairs), ROUNDS)]
+    return ratio_row(
+        "trades_to_cull_after_gain_vs_one_bet",
+        [(float(ours), float(theirs)) for ours, theirs in parts],
+        better="lower",
+        goal=1.0,
+        peer="one bet on loss from birth",
+        note=f"{count} agents that earn {SKILL} standard deviations a trade for {good} trades and lose as much from then "
+        f"on; mean trades since then, {LIFE} where they were not found",
+    )
+
+
+def given_up_rows(seed: int, count: int) -> list[Row]:
+    """Challengers that futility gives up before they are promoted, with an edge and without."""
+    promote = 1 / (1 - WATCHTOWER.promote_confidence)
+    rows = []
+    for name, mean in (("skilled", SKILL), ("unskilled", 0.0)):
+        given_up, trades = 0, []
+        for agent in agents(seed, count, mean):
+            up = first_look(agent.gain >= promote) or LIFE + 1
+            down = first_look(agent.gain < WATCHTOWER.futility) or LIFE + 1
+            given_up += down < up
+            trades.append(min(up, down, LIFE))
+        note = f"{count} challengers, futility {WATCHTOWER.futility:g}; decided after {np.median(trades):.0f} trades (median)"
+        better: Literal["lower", "higher"] = "lower" if mean else "higher"
+        share_of = given_up / count
+        rows.append(Row(f"given_up_of_{name}", share_of, "share", better, None, n=count, note=note))
+    return rows
+
+
 def discovery_row(seed: int, populations: int, size: int) -> tuple[Row, Row]:
     """Share of wrong names among those that their lives prove, half of the population skilled."""
     wrong, power = [], []
@@ -336,10 +378,10 @@ def slot_return(seed: int, futility: float, span: int = 2_000, delay: int = 2) -
     return total / span
 
 
-def futility_row(seed: int, slots: int) -> Row:
+def futility_row(seed: int, slots: int, futility: float) -> Row:
     """What giving up hopeless challengers is worth to a slot, against keeping them until they are condemned."""
     pairs = [
-        (slot_return(seed * 1_000 + n, WATCHTOWER.futility), slot_return(seed * 1_000 + n, 0.0))
+        (slot_return(seed * 1_000 + n, futility), slot_return(seed * 1_000 + n, 0.0))
         for n in range(slots)
     ]
     gained = np.array([ours - theirs for ours, theirs in pairs])
@@ -352,7 +394,7 @@ def futility_row(seed: int, slots: int) -> Row:
         0.0,
         n=slots,
         note=f"standard error {error:.4f}; expected return of production a trade {statistics.fmean(p[0] for p in pairs):.4f} "
-        f"with futility {WATCHTOWER.futility:g}, {statistics.fmean(p[1] for p in pairs):.4f} without; three versions in ten earn {SKILL}",
+        f"with futility {futility:g}, {statistics.fmean(p[1] for p in pairs):.4f} without; three versions in ten earn {SKILL}",
     )
 
 
@@ -363,6 +405,9 @@ def main() -> None:
     parser.add_argument("--agents", type=int, default=2_000)
     parser.add_argument("--populations", type=int, default=200)
     parser.add_argument("--size", type=int, default=40, help="strategies of a population")
+    parser.add_argument(
+        "--futility", type=float, default=WATCHTOWER.futility, help="of the last row"
+    )
     parser.add_argument("--slots", type=int, default=60, help="for what futility is worth")
     parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args()
@@ -372,7 +417,10 @@ def main() -> None:
         bench.add(speed_row(arguments.seed, arguments.agents // 2))
         for row in discovery_row(arguments.seed, arguments.populations, arguments.size):
             bench.add(row)
-        bench.add(futility_row(arguments.seed, arguments.slots))
+        bench.add(ended_row(arguments.seed, arguments.agents // 5))
+        for row in given_up_rows(arguments.seed, arguments.agents // 5):
+            bench.add(row)
+        bench.add(futility_row(arguments.seed, arguments.slots, arguments.futility))
 
 
 if __name__ == "__main__":
