@@ -157,9 +157,14 @@ class Agent:
         Decision
             With an intent for a production agent, or simulated fills for a challenger.
         """
-        price = Decimal(repr(candle.close))
         # First, because it may raise: nothing has been filled then that nobody records.
-        signal = self.strategy.decide(row)
+        return self.execute(self.strategy.decide(row), row, candle, context)
+
+    def execute(
+        self, signal: Signal, row: FeatureRow, candle: Candle, context: Context
+    ) -> Decision:
+        """Do at one closed candle what a signal asks for; all else is as in `decide_and_execute`."""
+        price = Decimal(repr(candle.close))
         exits = self.strategy.exits
         fills = tuple(self.execution.advance(candle, self.book.qty, exits, context.costs))
         for fill in fills:

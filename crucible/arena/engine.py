@@ -21,6 +21,7 @@ from crucible.arena.decisions import Deciders
 from crucible.arena.gaps import Backfill, GapFiller, closed_minutes
 from crucible.arena.market_input import BookRecorder, candle_of
 from crucible.arena.orders_in_flight import OrdersInFlight
+from crucible.arena.pairs import Pairs
 from crucible.arena.registry_watcher import RegistryWatcher, Seated
 from crucible.arena.seats import Seats
 from crucible.arena.status_file import ArenaFiles, SideFiles, timing
@@ -109,6 +110,7 @@ class Arena:
             link, self._ledger, roster, self._side, costs, self._history, self._prices
         )
         self.agents: dict[str, Agent] = self._seats.agents
+        self._pairs = Pairs(settings, instruments, self._ledger)
         self.market_ts = 0
         self.minutes = 0
         self._closed: list[Minute] = []
@@ -329,6 +331,7 @@ class Arena:
         with self._ledger.transaction():
             for agent, decision in decisions:
                 self._record(agent, decision)
+            self._pairs.take(self.agents, rows, minute)
             self._ledger.set_market_ts(minute.close_ts)
             if minute.close_ts % MARK_MS == 0:
                 self._mark(minute.close_ts)
@@ -390,6 +393,7 @@ class Arena:
             if equity is not None:
                 marks.append((agent.name, agent.mode, equity))
         self._ledger.book_equity(ts, marks)
+        self._ledger.book_pairs(self._pairs.marks(ts))
         self._side.store_books(self._books)
 
     def _publish(self, ts: int) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 from crucible import sqlite
 from crucible.execution.messages import FillEvent, JournalEvent, StateEvent
 from crucible.ledger.ledger import Ledger, fill_of
-from crucible.ledger.reader import AgentRow
+from crucible.ledger.reader import AgentRow, PairMark
 from crucible.ledger.trades import Fill, Mode
 
 logger = logging.getLogger(__name__)
@@ -154,6 +154,10 @@ class BufferedLedger(Ledger):
     def book_equity(self, ts: int, marks: Iterable[tuple[str, Mode, Decimal]]) -> None:
         """Record every agent's equity at one market instant."""
         self._write(partial(self._file.book_equity, ts, list(marks)))
+
+    def book_pairs(self, marks: Iterable[PairMark]) -> None:
+        """Record what challengers and the twins of their incumbents returned in a quarter of an hour."""
+        self._write(partial(self._file.book_pairs, list(marks)))
 
     def keep_shadow(self, agent: str, state: dict[str, Any]) -> None:
         """Keep what a challenger's restart needs beyond its fills."""

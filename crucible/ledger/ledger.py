@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import astuple
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from crucible.execution.messages import (
     StateEvent,
 )
 from crucible.files import make_folder
-from crucible.ledger.reader import SCHEMA_VERSION, AgentRow, LedgerReader
+from crucible.ledger.reader import SCHEMA_VERSION, AgentRow, LedgerReader, PairMark
 from crucible.ledger.trades import Fill, Mode
 
 _MIGRATIONS = (
@@ -66,6 +67,14 @@ _MIGRATIONS = (
     """
     ALTER TABLE agents ADD COLUMN strategy TEXT NOT NULL DEFAULT '';
     ALTER TABLE agents ADD COLUMN proven_by TEXT NOT NULL DEFAULT '';
+    """,
+    """
+    CREATE TABLE pair_marks (
+        challenger TEXT NOT NULL, incumbent TEXT NOT NULL, ts INTEGER NOT NULL,
+        challenger_return REAL NOT NULL, incumbent_return REAL NOT NULL,
+        challenger_holds INTEGER NOT NULL, incumbent_holds INTEGER NOT NULL,
+        PRIMARY KEY (challenger, ts)
+    );
     """,
 )
 
@@ -222,6 +231,13 @@ class Ledger(LedgerReader):
         self._db.executemany(
             "INSERT OR REPLACE INTO equity VALUES (?, ?, ?, ?)",
             [(agent, ts, mode, str(value)) for agent, mode, value in marks],
+        )
+
+    def book_pairs(self, marks: Iterable[PairMark]) -> None:
+        """Record what challengers and the twins of their incumbents returned in a quarter of an hour."""
+        self._db.executemany(
+            "INSERT OR REPLACE INTO pair_marks VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [astuple(mark) for mark in marks],
         )
 
     def book_verdict(

@@ -17,7 +17,7 @@ from crucible import sqlite
 from crucible.errors import CrucibleError
 from crucible.ledger.trades import Fill, Mode, Payment, Trade, pair, with_funding
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 READABLE_SINCE = 1
 """Oldest version that a reader takes as it is: a run that has ended stays readable."""
 
@@ -74,6 +74,31 @@ class ShadowLife:
     strategies: tuple[str, ...]
     evidence: object
     trades: object
+
+
+@dataclass(frozen=True, slots=True)
+class PairMark:
+    """What a challenger and the shadow twin of the incumbent returned in the quarter of an hour that ended at `ts`.
+
+    Attributes
+    ----------
+    challenger, incumbent : str
+        Agents, ``SLOT@VERSION``.
+    ts : int
+        Market instant, epoch milliseconds.
+    challenger_return, incumbent_return : float
+        Sums of returns of positions, each a fraction of its own opening value, after fees and before funding.
+    challenger_holds, incumbent_holds : bool
+        Whether they hold a position at `ts`.
+    """
+
+    challenger: str
+    incumbent: str
+    ts: int
+    challenger_return: float
+    incumbent_return: float
+    challenger_holds: bool
+    incumbent_holds: bool
 
 
 class LedgerReader:
@@ -254,6 +279,19 @@ class LedgerReader:
             (agent, until_ts, mode),
         )
         return [(row["ts"], Decimal(row["equity"])) for row in rows]
+
+    def pair_marks(self, challenger: str, incumbent: str, until_ts: int) -> list[PairMark]:
+        """Give the marks of a challenger against one incumbent up to a market instant, oldest first."""
+        if int(self._db.execute("PRAGMA user_version").fetchone()[0]) < 4:
+            return []  # a run of before pairs were kept
+        rows = self._db.execute(
+            "SELECT * FROM pair_marks WHERE challenger = ? AND incumbent = ? AND ts <= ? ORDER BY ts",
+            (challenger, incumbent, until_ts),
+        )
+        flags = "challenger_holds", "incumbent_holds"
+        return [
+            PairMark(**{**dict(row), **{name: bool(row[name]) for name in flags}}) for row in rows
+        ]
 
     def verdicts(self, agent: str | None = None) -> list[dict[str, Any]]:
         """Verdicts, newest first."""

@@ -35,6 +35,7 @@ from crucible.registry.proof import digest
 from crucible.registry.version import TRADING_GAP
 from crucible.settings import MINUTE_MS
 from crucible.strategies.contract import Exits
+from crucible.watchtower.pairs import difference_bound, pair_wealth
 from crucible.watchtower.scorecard import Scorecard, score
 from crucible.watchtower.verdicts import Verdict, gain_bound, judge, loss_bound
 
@@ -118,8 +119,10 @@ def judge_all(
             context.log.warning("%s is not judged: %s", row.agent, error)
             continue
         gap = gap_of(version)
+        funding = rates.get(row.symbol)
         try:
-            one = _judge_one(context, ledger, row, exits, gap, ts, rates.get(row.symbol))
+            against = _pair(context, ledger, row, exits, ts, funding)
+            one = _judge_one(context, ledger, row, exits, gap, ts, funding, against)
         except (ValueError, ArithmeticError) as error:  # of our own, and what Decimal raises
             context.log.error("%s is not judged: %s: %s", row.agent, type(error).__name__, error)
             continue
@@ -137,6 +140,7 @@ def _judge_one(
     gap: float | None,
     ts: int,
     rates: Funding | None,
+    against: tuple[str, float] | None = None,
 ) -> Judged:
     role: Literal["production", "challenger"] = (
         "challenger" if row.role == "challenger" else "production"
@@ -161,8 +165,37 @@ def _judge_one(
         largest_gain=gain_bound(exits),
         holds=held is not None and bool(held.qty),
     )
+    if against is not None:
+        card = replace(card, incumbent=against[0], pair_evidence=against[1])
     verdict = judge(card, role, context.settings.watchtower, gap)
     return Judged(row, card, verdict, marks[-1][1] if marks else None)
+
+
+def _pair(
+    context: Context,
+    ledger: LedgerReader,
+    row: AgentRow,
+    exits: Exits,
+    ts: int,
+    rates: Funding | None,
+) -> tuple[str, float] | None:
+    """Give the incumbent whose seat a challenger wants and the evidence that it earns more; None without incumbent."""
+    if row.role != "challenger":
+        return None
+    production = context.registry.aliases(row.slot).get("production")
+    if production is None or production == row.version:
+        return None
+    version = context.registry.version(row.slot, production)
+    try:
+        theirs = exits_of(version, context.registry.strategy(version))
+    except StrategyError as error:
+        context.log.warning("%s is compared with nobody: %s", row.agent, error)
+        return None
+    costs = context.settings.forge.costs
+    bound = difference_bound(exits, theirs, costs.fee, costs.slippage)
+    incumbent = f"{row.slot}@{production}"
+    marks = ledger.pair_marks(row.agent, incumbent, ts)
+    return incumbent, pair_wealth(marks, rates, bound)
 
 
 def is_active(registry: Registry, slot: str, version: str) -> bool:
@@ -350,6 +383,10 @@ def scorecard_rows(judged: list[Judged], proving: Proving) -> list[dict[str, Any
             "drawdown": f"{item.card.drawdown:.2%}",
             "gain evidence": round(item.card.gain_evidence, 2),
             "loss evidence": round(item.card.loss_evidence, 2),
+            "against": item.card.incumbent.rpartition("@")[2],
+            "pair evidence": ""
+            if item.card.pair_evidence is None
+            else round(item.card.pair_evidence, 2),
             "lived evidence": f"{lived[item.row.agent]:.4g}" if item.row.agent in lived else "",
             "proven by": proving.proven.get(item.row.agent, item.proven_by) or "unproven",
         }

@@ -42,6 +42,7 @@ METRICS = (
     "drawdown",
     "gain_evidence",
     "loss_evidence",
+    "pair_evidence",
     "idle_minutes",
     "lived_evidence",
 )

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from crucible.arena.agent import Agent
 from crucible.arena.execution import Context, Role, Seat, SimulatedExecution
+from crucible.arena.pairs import PositionReturns
 from crucible.arena.registry_watcher import edge_of
 from crucible.features.frame import FeatureFrame, FeatureRow
 from crucible.ledger.funding_charges import with_settlements
@@ -209,6 +210,8 @@ class Life:
         self._charged: list[Trade] = []
         self._card: Scorecard | None = None
         self.equity = self.before = stage.settings.capital_per_agent
+        self._returns: PositionReturns | None = None
+        self._funded = 0.0
 
     @property
     def is_flat(self) -> bool:
@@ -234,14 +237,25 @@ class Life:
                 frame.row(row), candles.candle(row), self.stage.context
             )
             self._fill_ts += [fill.exec_ts for fill in decision.shadow_fills]
+            if self._returns is not None:
+                self._returns.update(self.agent, decision.price)
             row += 1
         self._row = max(self._row, stop)
 
     def _pay(self, ts: int, rate: float) -> None:
         amount = Decimal(repr(rate)) * self.agent.book.cost
         self._paid += amount
+        self._funded += rate
         if self.role == "production":
             self.agent.pay(Payment(self.agent.name, self.agent.strategy.symbol, ts, amount))
+
+    def returned(self, ts: int) -> float:
+        """Sum of the returns of its positions from the first call up to `ts`, each a fraction of its opening value, less funding."""
+        if self._returns is None:
+            price = Decimal(repr(float(self.stage.candles.close[self._row - 1])))
+            self._returns, self._funded = PositionReturns.of(self.agent, price), 0.0
+        due = float(self._due(ts)) if self.agent.book.qty else 0.0
+        return self._returns.total - self._funded - due
 
     def mark(self, ts: int) -> None:
         """Take the equity at an instant, at the newest candle's close, less what is settled by then."""

@@ -7,7 +7,7 @@ between is a `Life`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -25,6 +25,8 @@ from crucible.strategies.load import load_strategy
 from crucible.walk_forward.births import Birth
 from crucible.walk_forward.life import Life, Stage
 from crucible.walk_forward.rules import Rule
+from crucible.watchtower.pairs import difference_bound
+from crucible.watchtower.sequential import GainBet
 from crucible.watchtower.verdicts import Verdict
 
 MARK_MS = 15 * MINUTE_MS
@@ -87,6 +89,42 @@ class Outcome:
     verdicts: list[dict[str, Any]] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class Pair:
+    """A challenger and the shadow twin of the incumbent whose seat it wants.
+
+    Attributes
+    ----------
+    challenger : Life
+    incumbent : Life
+        In production.
+    twin : Life
+        The incumbent's version, flat when the pair begins.
+    bet : GainBet
+        On the challenger earning more.
+    """
+
+    challenger: Life
+    incumbent: Life
+    twin: Life
+    bet: GainBet
+    since_ts: InitVar[int]
+    _before: float = field(init=False)
+
+    def __post_init__(self, since_ts: int) -> None:
+        self._before = self._difference(since_ts)
+
+    def _difference(self, ts: int) -> float:
+        return self.challenger.returned(ts) - self.twin.returned(ts)
+
+    def add(self, ts: int) -> None:
+        """Take the quarter of an hour that ends at `ts`."""
+        now = self._difference(ts)
+        if now != self._before:
+            self.bet.add(now - self._before)
+        self._before = now
+
+
 class SlotWalk:
     """A slot that is traded, judged and filled; `run` walks all of it.
 
@@ -116,6 +154,7 @@ class SlotWalk:
         self._load = load
         self._seats: dict[str, Life] = {}
         self._draining: list[Life] = []
+        self._pair: Pair | None = None
         self._done = ZERO
         self._offered: Birth | None = None
         self._row = 0
@@ -133,6 +172,7 @@ class SlotWalk:
             if ts % self._walk.every_ms == 0:
                 self._judge(ts)
             self._fill(ts)
+            self._match(ts)
             outcome.profit[place] = float(self._profit())
             outcome.seated[place] = "production" in self._seats
         for life in [*self._seats.values(), *self._draining]:
@@ -154,16 +194,43 @@ class SlotWalk:
             life.advance(row)
             if ts % MARK_MS == 0:
                 life.mark(ts)
+        if self._pair is not None:
+            self._pair.twin.advance(row)
+            if ts % MARK_MS == 0:
+                self._pair.add(ts)
         for life in [life for life in self._draining if life.is_flat]:
             life.mark(ts)
             self._draining.remove(life)
             self._record(life, life.until_ts or ts, life.end)
+
+    def _match(self, ts: int) -> None:
+        """Begin a pair where a challenger has an incumbent, and end it where one of them has left."""
+        challenger, incumbent = self._seats.get("challenger"), self._seats.get("production")
+        pair = self._pair
+        if challenger is None or incumbent is None:
+            self._pair = None
+        elif pair is None or pair.challenger is not challenger or pair.incumbent is not incumbent:
+            twin = self._life(incumbent.birth, "challenger", ts)
+            costs = self._stage.costs
+            bound = difference_bound(
+                challenger.agent.strategy.exits,
+                twin.agent.strategy.exits,
+                costs.fee,
+                costs.slippage,
+            )
+            self._pair = Pair(challenger, incumbent, twin, GainBet(bound), ts)
 
     def _judge(self, ts: int) -> None:
         for role, life in list(self._seats.items()):
             if life.since_ts >= ts or self._seats.get(role) is not life:
                 continue
             card = life.card(ts)
+            if role == "challenger" and self._pair is not None:
+                card = replace(
+                    card,
+                    incumbent=self._pair.incumbent.agent.name,
+                    pair_evidence=self._pair.bet.wealth,
+                )
             verdict = self._rule.verdict(life, card)
             if verdict.judgement == "keep":
                 continue

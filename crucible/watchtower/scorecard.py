@@ -40,6 +40,10 @@ class Scorecard:
         Wealth of the sequential tests against "no gain" and "no loss".
     idle_minutes : int
         Market minutes since the last entry or exit, or since the agent was seated; 0 while it holds a position.
+    incumbent : str
+        Of a challenger: the agent whose seat it wants; empty where there is none.
+    pair_evidence : float or None
+        Wealth of the bet that the challenger earns more than the incumbent; None where there is none.
     """
 
     agent: str
@@ -54,6 +58,8 @@ class Scorecard:
     gain_evidence: float
     loss_evidence: float
     idle_minutes: int
+    incumbent: str = ""
+    pair_evidence: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Give the scorecard as JSON values; money as text."""

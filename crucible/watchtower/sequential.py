@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -180,6 +181,45 @@ def _log_wealth(returns: npt.ArrayLike, bound: float, side: float) -> npt.NDArra
     log_wealth = np.zeros((len(values) + 1, len(BETS)))
     np.cumsum(np.log1p(np.outer(scaled, BETS)), axis=0, out=log_wealth[1:])
     return log_wealth
+
+
+@dataclass(slots=True)
+class GainBet:
+    """Evidence that a mean return is above zero, return by return: what `gain_wealth_path` gives for all at once.
+
+    Parameters
+    ----------
+    bound : float
+        The largest loss that one return can be, as a positive fraction.
+
+    Raises
+    ------
+    BoundError
+        If the bound is not a positive number.
+
+    Examples
+    --------
+    >>> bet = GainBet(0.02)
+    >>> for _ in range(20):
+    ...     bet.add(0.01)
+    >>> bet.wealth == wealth_against_no_gain([0.01] * 20, 0.02)
+    True
+    """
+
+    bound: float
+    _log_wealth: npt.NDArray[np.float64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._log_wealth = _log_wealth((), self.bound, 1.0)[0]
+
+    def add(self, value: float) -> None:
+        """Take one more return; `EvidenceError` if it is infinite or not a number."""
+        self._log_wealth = self._log_wealth + _log_wealth((value,), self.bound, 1.0)[1]
+
+    @property
+    def wealth(self) -> float:
+        """At least 0; 1 before any return."""
+        return float(np.exp(np.minimum(self._log_wealth, MOST_LOG_WEALTH)).mean())
 
 
 def wealth_of_segments(segments: Iterable[float]) -> float:
