@@ -1,6 +1,6 @@
-"""Pairs: each challenger beside a shadow twin of the incumbent whose seat it wants.
+"""Pairs: each challenger beside a shadow copy of the incumbent whose seat it wants.
 
-The twin takes the incumbent's signals at the same closed candles and fills them as a challenger's are filled, so that neither
+The copy takes the incumbent's signals at the same closed candles and fills them as a challenger's are filled, so that neither
 has the better fills. What both returned goes into the ledger every quarter of a market hour; who judges reads it there
 (`crucible.watchtower.pairs`).
 """
@@ -59,7 +59,7 @@ class PositionReturns:
 
 
 class Kept(Protocol):
-    """What is kept of a twin over a restart: the ledger."""
+    """What is kept of a copy over a restart: the ledger."""
 
     def keep_shadow(self, agent: str, state: dict[str, Any]) -> None:
         """Keep a state."""
@@ -70,18 +70,18 @@ class Kept(Protocol):
 
 @dataclass(slots=True)
 class Pair:
-    """A challenger, the incumbent and its twin, and what both sides returned since the last mark."""
+    """A challenger, the incumbent and its copy, and what both sides returned since the last mark."""
 
     challenger: Agent
     incumbent: Agent
-    twin: Agent
+    copy: Agent
     challenger_returns: PositionReturns
-    twin_returns: PositionReturns
+    copy_returns: PositionReturns
 
     @property
     def key(self) -> str:
-        """Under which the twin's state is kept."""
-        return f"twin of {self.incumbent.name} beside {self.challenger.name}"
+        """Under which the copy's state is kept."""
+        return f"copy of {self.incumbent.name} beside {self.challenger.name}"
 
 
 class Pairs:
@@ -107,7 +107,7 @@ class Pairs:
         rows: Mapping[str, FeatureRow],
         minute: Minute,
     ) -> None:
-        """Carry every twin over a closed candle at which the agents have decided; what it raises ends its pair."""
+        """Carry every copy over a closed candle at which the agents have decided; what it raises ends its pair."""
         for slot, challenger, incumbent in _pairs_of(agents):
             row = rows.get(challenger.strategy.symbol)
             if row is None:
@@ -125,14 +125,14 @@ class Pairs:
                 ZERO,
             )
             try:
-                pair.twin.execute(Signal[incumbent.last_signal], row, candle, context)
+                pair.copy.execute(Signal[incumbent.last_signal], row, candle, context)
             except Exception:
                 logger.exception("%s: the pair begins anew", pair.key)
                 del self._pairs[slot]
                 continue
-            pair.twin_returns.update(pair.twin, price)
+            pair.copy_returns.update(pair.copy, price)
             pair.challenger_returns.update(challenger, price)
-            self._ledger.keep_shadow(pair.key, _state(pair.twin))
+            self._ledger.keep_shadow(pair.key, _state(pair.copy))
         wanted = {slot for slot, _, _ in _pairs_of(agents)}
         self._pairs = {slot: pair for slot, pair in self._pairs.items() if slot in wanted}
 
@@ -144,22 +144,22 @@ class Pairs:
                 pair.incumbent.name,
                 ts,
                 pair.challenger_returns.take(),
-                pair.twin_returns.take(),
+                pair.copy_returns.take(),
                 pair.challenger.book.qty > 0,
-                pair.twin.book.qty > 0,
+                pair.copy.book.qty > 0,
             )
             for pair in self._pairs.values()
         ]
 
     def _begin(self, challenger: Agent, incumbent: Agent, price: Decimal) -> Pair:
-        twin = Agent(replace(incumbent.seat, role="challenger"), incumbent.strategy)
+        copy = Agent(replace(incumbent.seat, role="challenger"), incumbent.strategy)
         begun = PositionReturns.of(challenger, price)
-        pair = Pair(challenger, incumbent, twin, begun, PositionReturns())
+        pair = Pair(challenger, incumbent, copy, begun, PositionReturns())
         kept = None if pair.key in self._known else self._ledger.kept_shadow(pair.key)
         self._known.add(pair.key)
         if kept is not None:  # the arena was restarted
-            _restore(twin, kept)
-        pair.twin_returns = PositionReturns.of(twin, price)
+            _restore(copy, kept)
+        pair.copy_returns = PositionReturns.of(copy, price)
         return pair
 
 
@@ -176,26 +176,26 @@ def _pairs_of(agents: Mapping[str, Agent]) -> list[tuple[str, Agent, Agent]]:
     ]
 
 
-def _state(twin: Agent) -> dict[str, Any]:
+def _state(copy: Agent) -> dict[str, Any]:
     return {
-        "execution": twin.execution.state(),
-        "qty": str(twin.book.qty),
-        "cost": str(twin.book.cost),
+        "execution": copy.execution.state(),
+        "qty": str(copy.book.qty),
+        "cost": str(copy.book.cost),
     }
 
 
-def _restore(twin: Agent, kept: Mapping[str, Any]) -> None:
-    """Give a twin the position that it held; what it had paid for it by then is in the marks."""
-    twin.execution.restore(kept["execution"])
+def _restore(copy: Agent, kept: Mapping[str, Any]) -> None:
+    """Give a copy the position that it held; what it had paid for it by then is in the marks."""
+    copy.execution.restore(kept["execution"])
     qty = Decimal(kept["qty"])
     if qty > 0:
         entry = Decimal(kept["cost"]) / qty
-        symbol = twin.strategy.symbol
-        twin.apply_fill(
+        symbol = copy.strategy.symbol
+        copy.apply_fill(
             Fill(
-                f"{twin.name}:restored",
-                twin.name,
-                twin.seat.version,
+                f"{copy.name}:restored",
+                copy.name,
+                copy.seat.version,
                 symbol,
                 "buy",
                 qty,

@@ -156,7 +156,7 @@ class BufferedLedger(Ledger):
         self._write(partial(self._file.book_equity, ts, list(marks)))
 
     def book_pairs(self, marks: Iterable[PairMark]) -> None:
-        """Record what challengers and the twins of their incumbents returned in a quarter of an hour."""
+        """Record what challengers and the copies of their incumbents returned in a quarter of an hour."""
         self._write(partial(self._file.book_pairs, list(marks)))
 
     def keep_shadow(self, agent: str, state: dict[str, Any]) -> None:

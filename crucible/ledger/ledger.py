@@ -234,7 +234,7 @@ class Ledger(LedgerReader):
         )
 
     def book_pairs(self, marks: Iterable[PairMark]) -> None:
-        """Record what challengers and the twins of their incumbents returned in a quarter of an hour."""
+        """Record what challengers and the copies of their incumbents returned in a quarter of an hour."""
         self._db.executemany(
             "INSERT OR REPLACE INTO pair_marks VALUES (?, ?, ?, ?, ?, ?, ?)",
             [astuple(mark) for mark in marks],

@@ -78,7 +78,7 @@ class ShadowLife:
 
 @dataclass(frozen=True, slots=True)
 class PairMark:
-    """What a challenger and the shadow twin of the incumbent returned in the quarter of an hour that ended at `ts`.
+    """What a challenger and the shadow copy of the incumbent returned in the quarter of an hour that ended at `ts`.
 
     Attributes
     ----------

@@ -91,14 +91,14 @@ class Outcome:
 
 @dataclass(slots=True)
 class Pair:
-    """A challenger and the shadow twin of the incumbent whose seat it wants.
+    """A challenger and the shadow copy of the incumbent whose seat it wants.
 
     Attributes
     ----------
     challenger : Life
     incumbent : Life
         In production.
-    twin : Life
+    copy : Life
         The incumbent's version, flat when the pair begins.
     bet : GainBet
         On the challenger earning more.
@@ -106,7 +106,7 @@ class Pair:
 
     challenger: Life
     incumbent: Life
-    twin: Life
+    copy: Life
     bet: GainBet
     since_ts: InitVar[int]
     _before: float = field(init=False)
@@ -115,7 +115,7 @@ class Pair:
         self._before = self._difference(since_ts)
 
     def _difference(self, ts: int) -> float:
-        return self.challenger.returned(ts) - self.twin.returned(ts)
+        return self.challenger.returned(ts) - self.copy.returned(ts)
 
     def add(self, ts: int) -> None:
         """Take the quarter of an hour that ends at `ts`."""
@@ -195,7 +195,7 @@ class SlotWalk:
             if ts % MARK_MS == 0:
                 life.mark(ts)
         if self._pair is not None:
-            self._pair.twin.advance(row)
+            self._pair.copy.advance(row)
             if ts % MARK_MS == 0:
                 self._pair.add(ts)
         for life in [life for life in self._draining if life.is_flat]:
@@ -210,15 +210,15 @@ class SlotWalk:
         if challenger is None or incumbent is None:
             self._pair = None
         elif pair is None or pair.challenger is not challenger or pair.incumbent is not incumbent:
-            twin = self._life(incumbent.birth, "challenger", ts)
+            copy = self._life(incumbent.birth, "challenger", ts)
             costs = self._stage.costs
             bound = difference_bound(
                 challenger.agent.strategy.exits,
-                twin.agent.strategy.exits,
+                copy.agent.strategy.exits,
                 costs.fee,
                 costs.slippage,
             )
-            self._pair = Pair(challenger, incumbent, twin, GainBet(bound), ts)
+            self._pair = Pair(challenger, incumbent, copy, GainBet(bound), ts)
 
     def _judge(self, ts: int) -> None:
         for role, life in list(self._seats.items()):

@@ -1,6 +1,6 @@
 """A challenge by pairs: whether a challenger earns more than the incumbent whose seat it wants.
 
-Both are compared on the same candles by modelled fills: the challenger's own, and those of a shadow twin of the incumbent,
+Both are compared on the same candles by modelled fills: the challenger's own, and those of a shadow copy of the incumbent,
 which takes the incumbent's decisions at the same costs. What is compared are returns of positions, each as a fraction of its own
 opening value, in the same quarter of an hour: how large somebody's positions are plays no part, and what the market does to
 both at once cancels out.
@@ -44,7 +44,7 @@ def difference_bound(challenger: Exits, incumbent: Exits, fee: float, slippage: 
 
 
 def differences(marks: Sequence[PairMark], funding: Funding | None) -> list[float]:
-    """Give by how much a challenger returned more than the incumbent's twin, mark by mark, funding charged.
+    """Give by how much a challenger returned more than the incumbent's copy, mark by mark, funding charged.
 
     Parameters
     ----------

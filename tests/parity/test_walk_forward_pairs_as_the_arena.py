@@ -42,7 +42,7 @@ def agents_of(lives: list[Life]) -> dict[str, Agent]:
 
 
 def lives_of(market: Stage) -> list[Life]:
-    """Give an incumbent, its twin and a challenger."""
+    """Give an incumbent, its copy and a challenger."""
     births = birth(1, 0, stop=0.02, shift=1), birth(2, 0)
     return [
         Life(market, born, strategy_of(born.strategy), role, 0, 0)
@@ -67,21 +67,21 @@ def minutes_of(market: Stage, agents: dict[str, Agent]):
 @pytest.mark.parametrize("seed", range(6))
 def test_a_walk_forward_has_the_evidence_that_the_marks_of_the_arena_give(tmp_path, seed):
     market = market_of(seed)
-    incumbent, twin, challenger = lives_of(market)
+    incumbent, copy, challenger = lives_of(market)
     agents = agents_of([incumbent, challenger])
     bound = difference_bound(
         challenger.agent.strategy.exits,
-        twin.agent.strategy.exits,
+        copy.agent.strategy.exits,
         market.costs.fee,
         market.costs.slippage,
     )
-    walked = Pair(challenger, incumbent, twin, GainBet(bound), 0)
+    walked = Pair(challenger, incumbent, copy, GainBet(bound), 0)
     found = []
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
         live = Pairs(Settings(home=tmp_path), {"BTCUSDT": market.context.instrument}, ledger)
         for row, rows, minute in minutes_of(market, agents):
             live.take(agents, rows, minute)
-            for life in (challenger, twin):
+            for life in (challenger, copy):
                 life.advance(row + 1)
             if minute.close_ts % (QUARTER * 60_000) == 0:
                 ledger.book_pairs(live.marks(minute.close_ts))
