@@ -122,7 +122,8 @@ class Agent:
         """Own trades once there are enough of them, else what the Forge measured out of sample."""
         if not self._is_measured:
             closed = with_funding(self.trades, self.payments)
-            self._own_edge = Edge.of_returns([trade.net_return for trade in closed])
+            returns = [trade.net_return for trade in closed]
+            self._own_edge = Edge.of_returns(returns, self.strategy.exits.stop)
             self._is_measured = True
         return current_edge(self._own_edge, self.seat.edge)
 

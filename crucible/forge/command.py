@@ -156,7 +156,7 @@ def seconds_of(text: str) -> float:
     return seconds
 
 
-Sizes = Callable[[list[dict[str, float | int | str]], FeatureFrame], dict[str, Any]]
+Sizes = Callable[[list[dict[str, float | int | str]], FeatureFrame, float], dict[str, Any]]
 
 
 def backtest_command(
@@ -182,7 +182,7 @@ def backtest_command(
     funding_dir : Path, optional
         Folder of ``SYMBOL-funding.parquet``; by default `candles_dir`.
     sizes : callable, optional
-        Gives the sized figures of the trades, from them and the features.
+        Gives the sized figures of the trades, from them, the features and the stop.
 
     Returns
     -------
@@ -212,7 +212,11 @@ def backtest_command(
         "summary": test.summary(),
         "fills": fills(test),
         "trades": test.trades.rows(),
-        **({} if sizes is None else {"sized": sizes(test.trades.rows(), frame)}),
+        **(
+            {}
+            if sizes is None
+            else {"sized": sizes(test.trades.rows(), frame, strategy.exits.stop)}
+        ),
     }
 
 

@@ -131,7 +131,7 @@ def offer(context: Context, version: Version, made_by: MadeBy) -> str:
 def proof_of(result: ForgeResult, version: Version) -> Proof:
     """Give the evidence about a version, to be sealed; it is what the arena believes of it."""
     assert result.offered is not None
-    edge = Edge.of_summary(result.window("validation").summary)
+    edge = measured_edge(result)
     return Proof(
         slot=version.slot,
         version=version.version,
@@ -162,6 +162,13 @@ def final_metrics(result: ForgeResult) -> list[tuple[str, float, int]]:
     if result.novelty is not None:
         metrics.append(("novelty", result.novelty))
     return [(name, value, 0) for name, value in metrics]
+
+
+def measured_edge(result: ForgeResult) -> Edge | None:
+    """Give the edge of the offered strategy in validation; None for none, or without a winner there."""
+    if result.offered is None:
+        return None
+    return Edge.of_summary(result.window("validation").summary, result.offered.exits.stop)
 
 
 def minutes_between_trades(result: ForgeResult) -> float | None:
@@ -205,7 +212,7 @@ def version_tags(result: ForgeResult, made_by: MadeBy) -> dict[str, str]:
     if (gap := minutes_between_trades(result)) is not None:
         # How long the Watchtower waits before it calls an agent idle.
         tags[TRADING_GAP] = gap
-    edge = Edge.of_summary(result.window("validation").summary)
+    edge = measured_edge(result)
     if edge is not None:
         tags["edge_trades"] = edge.trades
         tags["edge_win_rate"] = edge.win_rate

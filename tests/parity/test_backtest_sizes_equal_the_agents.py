@@ -44,7 +44,7 @@ def market(seed, count=1_500):
 def test_a_backtest_sizes_each_trade_as_the_agent_did(seed):
     candles, frame, signals = market(seed)
     trades = backtest(signals, Market.of(candles, frame), EXITS, Costs()).trades.rows()
-    reported = sized(trades, frame, ArenaSettings())
+    reported = sized(trades, frame, EXITS.stop, ArenaSettings())
     seat = Seat("BTCUSDT-gp-1", "1", "challenger", proven=False, edge=None)
     agent = Agent(seat, Scripted(signals.tolist(), EXITS, SCHEMA.hash))
     context = Context(INSTRUMENT, Costs(), ArenaSettings(), Decimal(0), Decimal(10_000))

@@ -21,6 +21,7 @@ from crucible.settings import ArenaSettings
 def sized(
     trades: Sequence[Mapping[str, Any]],
     frame: FeatureFrame,
+    stop: float,
     settings: ArenaSettings,
     edge: Edge | None = None,
     *,
@@ -35,6 +36,8 @@ def sized(
         ``net_return`` (of the capital in the position, after costs).
     frame : FeatureFrame
         Of the same candles.
+    stop : float
+        What a trade loses at its stop, as a fraction.
     settings : ArenaSettings
     edge : Edge, optional
         What was measured out of sample before the first trade.
@@ -55,7 +58,7 @@ def sized(
         # Decided at the last close at or before the open that filled it.
         at = int(np.searchsorted(frame.ts, trade["entry_ts"], side="right")) - 1
         multipliers = risk_multipliers(frame.row(at), "buy", settings.multipliers)
-        known = current_edge(Edge.of_returns(returns), edge)
+        known = current_edge(Edge.of_returns(returns, stop), edge)
         fraction, before, _ = entry_fraction(known, settings, multipliers, proven=proven)
         equity *= 1.0 + fraction * trade["net_return"]
         plain *= 1.0 + before * trade["net_return"]
