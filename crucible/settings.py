@@ -51,6 +51,7 @@ FEWEST_CANDLES = 2_000
 """Fewer are not forged on: train, validation and hold-out window would hold too few trades."""
 
 Kind = Literal["gp", "boosted"]
+Trial = Literal["shadow", "venue"]
 Timeframe = Literal[15, 60, 240, 1_440]
 Rules = Literal["learnable", "none"]
 
@@ -242,6 +243,21 @@ class ArenaSettings(Section):
     ttl_ms: int = Field(60_000, ge=1_000, le=86_400_000)
 
 
+class SingularitySettings(Section):
+    """How the slots of the deployment strategy are kept filled."""
+
+    trial: Trial = Field(
+        "shadow",
+        description="where unproven versions trade until evidence speaks for them: simulated, or at the paper venue",
+    )
+    renew_hours: int = Field(
+        168,
+        ge=0,
+        le=8_784,
+        description="market hours after which a slot with an unproven version is forged anew; 0: never",
+    )
+
+
 class WatchtowerSettings(Section):
     """When an agent is judged and on what evidence."""
 
@@ -324,6 +340,7 @@ class Settings(BaseSettings):
     forge: ForgeSettings = ForgeSettings()
     arena: ArenaSettings = ArenaSettings()
     watchtower: WatchtowerSettings = WatchtowerSettings()
+    singularity: SingularitySettings = SingularitySettings()
     execution: ExecutionSettings = ExecutionSettings()
     ports: PortSettings = PortSettings()
 

@@ -61,10 +61,11 @@ def plan(context: Context) -> list[SeatAction]:
 
 def carry_out(context: Context, action: SeatAction) -> str:
     """Retire or seat a version, or order a forge run."""
-    if action.action == "forge":
+    if action.action in {"forge", "renew"}:
+        renewal = action.action == "renew"
         run_deployment(
             "forge/forge",
-            parameters=forge_order(context, action.slot, action.reason),
+            parameters=forge_order(context, action.slot, action.reason, renewal=renewal),
             flow_run_name=f"forge {action.slot}",
             timeout=0,
             as_subflow=False,

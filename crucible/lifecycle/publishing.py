@@ -18,7 +18,7 @@ from crucible.forge.result import ForgeResult, finite, verdict
 from crucible.ledger.edge import Edge
 from crucible.lifecycle.admission import serving
 from crucible.lifecycle.context import Context
-from crucible.lifecycle.production import Decision, promote
+from crucible.lifecycle.production import Decision, promote, retire
 from crucible.lifecycle.seats import seat_of_newcomer
 from crucible.registry.models import Version
 from crucible.registry.proof import Gate, MeasuredEdge, Proof, digest
@@ -108,24 +108,48 @@ def example_of(forge_run: ForgeRun) -> pd.DataFrame:
 
 
 def offer(context: Context, version: Version, made_by: MadeBy) -> str:
-    """Make a new version the challenger; give it an empty production seat, where it may trade.
+    """Give a new version the seat that it may take: an empty one, or, where it is proven, that of an unproven one.
 
     A forge run that was resumed late finds its slot served: it registers, and takes nobody's seat.
     """
     slot = version.slot
-    held, others = context.registry.aliases(slot), serving(context, slot)
+    registry = context.registry
+    held, others = registry.aliases(slot), serving(context, slot)
     if held.get("production") == version.version:
-        return "in production, since the seat was empty"
-    seat = seat_of_newcomer(held, others, version.version, refused=context.refusal(version) != "")
+        return "in production, since the production seat was empty"
+    unproven = [number for number in others.values() if not registry.version(slot, number).proven]
+    seat = seat_of_newcomer(
+        held,
+        others,
+        version.version,
+        refused=context.refusal(version) != "",
+        proven=version.proven,
+        unproven=unproven,
+        trial=context.settings.singularity.trial,
+    )
     if seat is None:
         return f"registered; version {others['challenger']} stays the challenger"
-    context.registry.set_alias(slot, "challenger", version.version)
-    if seat == "challenger":
-        return "the challenger"
-    reason = "the production seat was empty"
     links = {"prefect_link": made_by.page} if made_by.page else {}
+    before = others.get(seat)
+    takes = before is not None and before != version.version
+    reason = (
+        f"it is proven and version {before} is not" if takes else "the production seat was empty"
+    )
+    if seat == "challenger":
+        if before is not None and takes:
+            why = f"replaced by version {version.version}: {reason}"
+            retire(
+                context,
+                registry.version(slot, before),
+                Decision("forge", why, version.run_id, links=links),
+            )
+        registry.set_alias(slot, "challenger", version.version)
+        return "the challenger"
+    if "challenger" not in others:
+        # What interrupts the promotion leaves it where Singularity finds it.
+        registry.set_alias(slot, "challenger", version.version)
     promote(context, version, Decision("forge", reason, version.run_id, links=links))
-    return "in production, since the seat was empty"
+    return f"in production, since {reason}"
 
 
 def proof_of(result: ForgeResult, version: Version) -> Proof:

@@ -8,10 +8,19 @@ from typing import Any
 from crucible.lifecycle.context import Context
 
 
-def forge_order(context: Context, slot: str, reason: str) -> dict[str, Any]:
+def forge_order(
+    context: Context, slot: str, reason: str, *, renewal: bool = False
+) -> dict[str, Any]:
     """Give the parameters of a slot's next forge run, as Singularity and the Watchtower order it.
 
     A refused forge run leaves no version, and the next one must not be the same again: all are counted.
+
+    Parameters
+    ----------
+    context : Context
+    slot, reason : str
+    renewal : bool
+        Whether it is made although the slot has a challenger.
 
     Raises
     ------
@@ -23,7 +32,7 @@ def forge_order(context: Context, slot: str, reason: str) -> dict[str, Any]:
         "slot": slot,
         "seed": forge_seed(slot, number),
         "reason": reason,
-        "only_without_challenger": True,
+        "only_without_challenger": not renewal,
     }
 
 

@@ -14,14 +14,19 @@ from crucible.lifecycle.turns import ForgeRequest, Past, next_turns
 from crucible.registry.admission import QUARANTINED
 from crucible.registry.errors import RegistryError
 from crucible.registry.version import Version
-from crucible.settings import Slot
+from crucible.settings import MINUTE_MS, Slot, Trial
+
+HOUR_MS = 60 * MINUTE_MS
 
 
 @dataclass(frozen=True, slots=True)
 class SeatAction:
-    """What the Singularity is to do for one slot."""
+    """What the Singularity is to do for one slot.
 
-    action: Literal["retire", "seat", "forge"]
+    A forge run that is to renew a slot is made although the slot has a challenger.
+    """
+
+    action: Literal["retire", "seat", "forge", "renew"]
     slot: str
     version: str | None
     reason: str
@@ -72,6 +77,9 @@ def plan_seats(context: Context, under_way: Collection[str], now_ts: int | None)
         under_way,
         refused={place: reason for place, reason in refused.items() if reason},
         quarantined=quarantined,
+        unproven={place for place, version in seated.items() if not version.proven},
+        trial=context.settings.singularity.trial,
+        renew_ms=context.settings.singularity.renew_hours * HOUR_MS,
         past=past,
         now_ts=now_ts,
     )
@@ -109,13 +117,18 @@ def fill_seats(
     quarantined: Mapping[tuple[str, str], str],
     past: Mapping[str, Past],
     now_ts: int | None,
+    unproven: Collection[tuple[str, str]] = (),
+    trial: Trial = "venue",
+    renew_ms: int = 0,
 ) -> list[SeatAction]:
     """Say what has to be done so that every slot is filled.
 
     A quarantined version trades no more: it is retired. The seat of any version that may not trade
     here counts as empty: its alias stays, since it may trade elsewhere, until another version takes it.
-    An empty production seat is given to the slot's challenger. What is still empty, and every
-    production version without a challenger, asks for a forge run; `next_turns` says whose turn it is.
+    An empty production seat is given to the slot's challenger, unless it is unproven and its trial is in shadow:
+    then it waits for the evidence of its life. What is still empty, and every production version without a challenger,
+    asks for a forge run, and so does a slot with an unproven version whose newest forge run lies back for long
+    enough; `next_turns` says whose turn it is.
 
     Parameters
     ----------
@@ -132,6 +145,12 @@ def fill_seats(
         What its forge runs came to.
     now_ts : int or None
         Market time, epoch milliseconds.
+    unproven : collection of (slot, version)
+        Who has no proof.
+    trial : {'shadow', 'venue'}
+        Where unproven versions trade before evidence speaks for them.
+    renew_ms : int
+        Market milliseconds from a slot's newest forge run to one that renews it; 0 for never.
     """
     retire: list[SeatAction] = []
     seat: list[SeatAction] = []
@@ -154,26 +173,45 @@ def fill_seats(
         production, challenger = held.get("production"), held.get("challenger")
         if challenger == production:  # both aliases by hand: it challenges nobody but itself
             challenger = None
-        if production is None and challenger is not None:
+        waits = trial == "shadow" and (slot.name, challenger) in unproven
+        if production is None and challenger is not None and not waits:
             why = empty if empty != "the slot is empty" else "the production seat was empty"
             seat.append(SeatAction("seat", slot.name, challenger, why))
             production, challenger = challenger, None
-        if production is None:
+        if production is None and challenger is None:
             requests.append(ForgeRequest(slot.name, empty, is_empty=True))
         elif challenger is None:
             requests.append(ForgeRequest(slot.name, "production has no challenger", is_empty=False))
+        elif past.get(slot.name, Past()).is_over(renew_ms, now_ts):
+            doubtful = [each for each in (production, challenger) if (slot.name, each) in unproven]
+            if doubtful:
+                why = f"version {doubtful[0]} is unproven, and candles have come since"
+                requests.append(ForgeRequest(slot.name, why, is_empty=False, is_renewal=True))
     turns = next_turns(requests, past, under_way, now_ts)
     return (
         retire
         + seat
-        + [SeatAction("forge", request.slot, None, request.reason) for request in turns]
+        + [
+            SeatAction("renew" if turn.is_renewal else "forge", turn.slot, None, turn.reason)
+            for turn in turns
+        ]
     )
 
 
 def seat_of_newcomer(
-    held: Mapping[str, str], serving: Mapping[str, str], version: str, *, refused: bool
+    held: Mapping[str, str],
+    serving: Mapping[str, str],
+    version: str,
+    *,
+    refused: bool,
+    proven: bool = False,
+    unproven: Collection[str] = (),
+    trial: Trial = "venue",
 ) -> Literal["production", "challenger"] | None:
-    """Say which seat a version takes that was just registered; None where another is the challenger.
+    """Say which seat a version takes that was just registered; None where there is none for it.
+
+    A proven version takes the seat of an unproven one. An unproven version takes a seat that is empty, that of
+    production only where its trial is at the venue.
 
     Parameters
     ----------
@@ -184,14 +222,36 @@ def seat_of_newcomer(
     version : str
     refused : bool
         Whether it may not trade here itself.
+    proven : bool
+        Whether it is proven.
+    unproven : collection of str
+        Those that serve and are not.
+    trial : {'shadow', 'venue'}
+        Where unproven versions trade before evidence speaks for them.
 
     Examples
     --------
     >>> seat_of_newcomer({}, {}, "1", refused=False)
     'production'
-    >>> seat_of_newcomer({"production": "1"}, {"production": "1"}, "2", refused=False)
+    >>> seat_of_newcomer({}, {}, "1", refused=False, trial="shadow")
+    'challenger'
+    >>> held = {"production": "1", "challenger": "2"}
+    >>> seat_of_newcomer(held, held, "3", refused=False)
+    >>> seat_of_newcomer(held, held, "3", refused=False, proven=True, unproven=["1", "2"])
+    'production'
+    >>> seat_of_newcomer(held, held, "3", refused=False, proven=True, unproven=["2"])
     'challenger'
     """
-    if version not in held.values() and "challenger" in serving:
-        return None
-    return "challenger" if "production" in serving or refused else "production"
+
+    def is_free(seat: str) -> bool:
+        holder = serving.get(seat)
+        return holder in {None, version} or (proven and holder in unproven)
+
+    admitted = not refused and (proven or trial == "venue")
+    if (
+        admitted
+        and is_free("production")
+        and (proven or version in held.values() or is_free("challenger"))
+    ):
+        return "production"
+    return "challenger" if is_free("challenger") or version in held.values() else None

@@ -69,14 +69,21 @@ class Past:
             return False
         return now_ts is None or now_ts < self.last_ts + self.pause_ms
 
+    def is_over(self, pause_ms: int, now_ts: int | None) -> bool:
+        """Whether a pause since the newest forge run is over; where either instant is not known, or for 0, it is not."""
+        if not pause_ms or self.last_ts is None or now_ts is None:
+            return False
+        return now_ts >= self.last_ts + pause_ms
+
 
 @dataclass(frozen=True, slots=True)
 class ForgeRequest:
-    """A slot that wants a forge run, and why."""
+    """A slot that wants a forge run, and why; one that is to be renewed has both of its seats filled."""
 
     slot: str
     reason: str
     is_empty: bool
+    is_renewal: bool = False
 
 
 def next_turns(
@@ -85,7 +92,7 @@ def next_turns(
     busy: Iterable[str],
     now_ts: int | None,
 ) -> list[ForgeRequest]:
-    """Say which wishes are granted now, in the order in which they are to be forged.
+    """Say which requests are granted now, in the order in which they are to be forged.
 
     Empty slots that were never forged are granted at once, all of them: they wait in line. Everything
     else is granted one at a time and only when nothing is being forged, to the slot whose newest
@@ -93,7 +100,7 @@ def next_turns(
 
     Parameters
     ----------
-    wishes : iterable of Wish
+    requests : iterable of ForgeRequest
     past : mapping of slot to Past
         A slot without an entry was never forged.
     busy : iterable of str

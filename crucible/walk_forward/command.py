@@ -193,7 +193,7 @@ def trade_slot(inputs: Inputs, material: Material, births: Sequence[Birth]) -> l
     def under(rule: Rule) -> Outcome:
         return SlotWalk(material.slot, stage, births, rule, walk).run()
 
-    own = under(ByEvidence(settings.watchtower))
+    own = under(ByEvidence(settings.watchtower, settings.singularity.trial))
     lasted = [
         life["until_ts"] - life["since_ts"] for life in own.lives if life["role"] == "production"
     ]

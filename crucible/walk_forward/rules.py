@@ -1,6 +1,6 @@
 """Rules of selection: the factory's own, and those that it is compared with, on the same births and candles.
 
-Each says at every judgement what is to happen to a life; seats are filled alike under all of them.
+Each says at every judgement what is to happen to a life, and whether seats are filled by proof.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from crucible.settings import WatchtowerSettings
+from crucible.settings import SingularitySettings, Trial, WatchtowerSettings
 from crucible.walk_forward.life import Life
 from crucible.watchtower.scorecard import Scorecard
 from crucible.watchtower.verdicts import Verdict, judge
@@ -25,6 +25,10 @@ class Rule(Protocol):
     name : str
     keeps_first : bool
         Whether the first version of a slot is the only one that it ever trades.
+    by_proof : bool
+        Whether a proven version takes the seat of an unproven one.
+    trial : {'shadow', 'venue'}
+        Where unproven versions trade until evidence speaks for them. Rules that know no evidence trade them at once.
     """
 
     @property
@@ -35,6 +39,14 @@ class Rule(Protocol):
     def keeps_first(self) -> bool:
         """Whether the first version of a slot is the only one that it ever trades."""
 
+    @property
+    def by_proof(self) -> bool:
+        """Whether a proven version takes the seat of an unproven one."""
+
+    @property
+    def trial(self) -> Trial:
+        """Where unproven versions trade until evidence speaks for them."""
+
     def verdict(self, life: Life, card: Scorecard) -> Verdict:
         """Say what is to happen to a life at a judgement."""
 
@@ -44,8 +56,10 @@ class ByEvidence:
     """The factory's own: the Watchtower's verdicts."""
 
     settings: WatchtowerSettings
+    trial: Trial = SingularitySettings().trial
     name: str = "factory"
     keeps_first: bool = False
+    by_proof: bool = True
 
     def verdict(self, life: Life, card: Scorecard) -> Verdict:
         """Judge by `crucible.watchtower.verdicts.judge`."""
@@ -61,6 +75,8 @@ class Frozen:
 
     name: str = "first population"
     keeps_first: bool = True
+    by_proof: bool = False
+    trial: Trial = "venue"
 
     def verdict(self, life: Life, card: Scorecard) -> Verdict:  # noqa: ARG002
         """Keep."""
@@ -85,6 +101,8 @@ class AtRandom:
     seed: str
     name: str = "random replacement"
     keeps_first: bool = False
+    by_proof: bool = False
+    trial: Trial = "venue"
     _draw: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -103,6 +121,8 @@ class ByQuarterHour:
 
     name: str = "losers of a quarter hour"
     keeps_first: bool = False
+    by_proof: bool = False
+    trial: Trial = "venue"
 
     def verdict(self, life: Life, card: Scorecard) -> Verdict:  # noqa: ARG002
         """Cull a loser."""

@@ -277,36 +277,61 @@ class SlotWalk:
             self._draining.append(life)
 
     def _fill(self, ts: int) -> None:
-        """Seat whom `fill_seats` asks for: the challenger in an empty seat, then the newest birth that nobody took."""
+        """Seat the challenger in an empty seat, and the newest birth that nobody took in the seat that it may take."""
         while self._births and self._births[0].known_until_ts < ts:
             self._offered = self._births.pop(0)
         if self._rule.keeps_first and "production" in self._seats:
             return
-        if self._offered is None and set(self._seats) != {"challenger"}:
-            return
-        for _ in range(2):
-            held = {role: life.birth.version.version for role, life in self._seats.items()}
-            actions = fill_seats(
-                [self._slot],
-                {self._slot.name: held},
-                (),
-                refused={},
-                quarantined={},
-                past={},
-                now_ts=ts,
-            )
-            for action in actions:
-                if action.action == "seat":
-                    self._promote(action.reason, ts)
-                elif action.action == "forge" and self._offered is not None:
-                    self._take(self._offered, held, ts)
-                    self._offered = None
+        if "production" not in self._seats and "challenger" in self._seats:
+            self._seat_challenger(ts)
+        if self._offered is not None:
+            self._take(self._offered, ts)
 
-    def _take(self, birth: Birth, held: dict[str, str], ts: int) -> None:
+    def _seat_challenger(self, ts: int) -> None:
+        name = self._slot.name
+        held = {role: life.birth.version.version for role, life in self._seats.items()}
+        actions = fill_seats(
+            [self._slot],
+            {name: held},
+            (),
+            refused={},
+            quarantined={},
+            past={},
+            now_ts=ts,
+            unproven={(name, version) for version in self._unproven()},
+            trial=self._rule.trial,
+        )
+        for action in actions:
+            if action.action == "seat":
+                self._promote(action.reason, ts)
+
+    def _unproven(self) -> set[str]:
+        """Give the versions that trade without proof, where the rule looks at proof."""
+        lives = self._seats.values() if self._rule.by_proof else ()
+        return {life.birth.version.version for life in lives if not life.birth.version.proven}
+
+    def _take(self, birth: Birth, ts: int) -> None:
+        """Give a birth its seat; where there is none for it, it waits for one until a newer one comes."""
         refused = self._refused(birth)
-        seat = seat_of_newcomer(held, held, birth.version.version, refused=refused)
-        if seat is not None and not refused:
-            self._seats[seat] = self._life(birth, seat, ts)
+        held = {role: life.birth.version.version for role, life in self._seats.items()}
+        seat = seat_of_newcomer(
+            held,
+            held,
+            birth.version.version,
+            refused=refused,
+            proven=self._rule.by_proof and birth.version.proven,
+            unproven=self._unproven(),
+            trial=self._rule.trial,
+        )
+        if seat is None:
+            return
+        self._offered = None
+        if refused:
+            return
+        if seat in self._seats:
+            why = f"replaced by version {birth.number}, which is proven"
+            self._dismiss(seat, why, ts, ExitReason.RETIRED)
+        self._seats[seat] = self._life(birth, seat, ts)
 
     def _life(self, birth: Birth, role: Role, ts: int) -> Life:
         assert birth.strategy is not None

@@ -299,11 +299,15 @@ def test_a_forging_that_is_resumed_late_takes_nobodys_seat(plant, monkeypatch):
         Version(slot, client.create_model_version(slot, f"runs:/{run}", run).version, run, {})
         for _ in range(3)
     )
-    assert offer_by(context, first, MadeBy()) == "in production, since the seat was empty"
+    assert (
+        offer_by(context, first, MadeBy()) == "in production, since the production seat was empty"
+    )
     assert offer_by(context, second, MadeBy()) == "the challenger"
     assert offer_by(context, third, MadeBy()) == "registered; version 2 stays the challenger"
     assert offer_by(context, second, MadeBy()) == "the challenger"
-    assert offer_by(context, first, MadeBy()) == "in production, since the seat was empty"
+    assert (
+        offer_by(context, first, MadeBy()) == "in production, since the production seat was empty"
+    )
     assert plant.registry.aliases(slot) == {"production": "1", "challenger": "2"}
 
 

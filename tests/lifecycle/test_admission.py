@@ -130,7 +130,7 @@ def test_on_paper_under_strict_an_unproven_version_takes_no_empty_seat_and_block
     assert has_challenger(context, SLOT) == ""
     registry.proven.add("2")
     reported = offer(context, registry.version(SLOT, "2"), MadeBy("run", "page"))
-    assert reported == "in production, since the seat was empty"
+    assert reported == "in production, since the production seat was empty"
     assert registry.held["production"] == "2"
     assert serving(context, SLOT) == {"challenger": "2", "production": "2"}
     assert "version 2 became its challenger" in has_challenger(context, SLOT)

@@ -1,9 +1,12 @@
 """What each slot lacks, and what is to be done about it."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crucible.lifecycle.context import Context
-from crucible.lifecycle.seats import SeatPlan, fill_seats, plan_seats
+from crucible.lifecycle.seats import SeatPlan, fill_seats, plan_seats, seat_of_newcomer
+from crucible.lifecycle.turns import Past
 from crucible.market.exchange import ExchangeError
 from crucible.registry.admission import QUARANTINED, REFUSED
 from crucible.registry.errors import RegistryError
@@ -17,7 +20,7 @@ HOUR = 3_600_000
 BTC, ETH = Slot.parse("BTCUSDT-gp-1"), Slot.parse("ETHUSDT-boosted-1")
 
 
-def seats(aliases, *, forge_run=(), refused=(), past=None, now_ts=0, quarantined=()):
+def seats(aliases, *, forge_run=(), refused=(), past=None, now_ts=0, quarantined=(), **more):
     return [
         (item.action, item.slot)
         for item in fill_seats(
@@ -28,6 +31,7 @@ def seats(aliases, *, forge_run=(), refused=(), past=None, now_ts=0, quarantined
             past=past or {},
             now_ts=now_ts,
             quarantined=dict(quarantined),
+            **more,
         )
     ]
 
@@ -77,6 +81,55 @@ def test_a_version_that_may_not_trade_here_is_never_seated_and_its_seat_counts_a
     ]
 
 
+def test_an_unproven_challenger_waits_in_shadow_for_evidence_and_a_proven_one_does_not():
+    held = {BTC.name: {"challenger": "1"}, ETH.name: {"challenger": "2"}}
+    unproven = {(BTC.name, "1")}
+    assert seats(held, unproven=unproven, trial="shadow") == [
+        ("seat", ETH.name),
+        ("forge", ETH.name),
+    ]
+    both = [("seat", BTC.name), ("seat", ETH.name)]
+    assert seats(held, unproven=unproven, trial="venue")[:2] == both
+
+
+def test_a_slot_with_an_unproven_version_is_renewed_once_its_newest_forge_run_lies_back():
+    held = {name: {"production": "1", "challenger": "2"} for name in (BTC.name, ETH.name)}
+    past = {BTC.name: Past(3, 0, HOUR), ETH.name: Past(3, 0, HOUR)}
+    settings = {"unproven": {(BTC.name, "2")}, "renew_ms": 10 * HOUR, "past": past}
+    assert seats(held, now_ts=11 * HOUR - 1, **settings) == []
+    assert seats(held, now_ts=11 * HOUR, **settings) == [("renew", BTC.name)]
+    assert seats(held, now_ts=11 * HOUR, **{**settings, "unproven": set()}) == []
+    assert seats(held, now_ts=11 * HOUR, **{**settings, "renew_ms": 0}) == []
+    assert seats(held, now_ts=None, **settings) == []
+    # Whoever waits in shadow alone is renewed, too, and no sooner.
+    alone = {BTC.name: {"challenger": "2"}, ETH.name: {"production": "1", "challenger": "2"}}
+    assert seats(alone, now_ts=11 * HOUR - 1, trial="shadow", **settings) == []
+    assert seats(alone, now_ts=11 * HOUR, trial="shadow", **settings) == [("renew", BTC.name)]
+
+
+@given(
+    st.dictionaries(st.sampled_from(["production", "challenger"]), st.sampled_from(["1", "2"])),
+    st.booleans(),
+    st.booleans(),
+    st.sets(st.sampled_from(["1", "2"])),
+    st.sampled_from(["shadow", "venue"]),
+)
+def test_only_proof_or_a_trial_at_the_venue_gives_production_and_only_proof_takes_a_seat(
+    held, refused, proven, unproven, trial
+):
+    seat = seat_of_newcomer(
+        held, held, "3", refused=refused, proven=proven, unproven=unproven, trial=trial
+    )
+    if seat == "production":
+        assert not refused
+        assert proven or trial == "venue"
+    if seat in held:
+        assert proven
+        assert held[seat] in unproven
+    if seat is None:
+        assert "challenger" in held
+
+
 class Registry:
     """Two slots: one that was refused nine times, one with a version in production."""
 
@@ -96,7 +149,11 @@ class Registry:
 
 @pytest.fixture
 def context(tmp_path):
-    settings = Settings(home=tmp_path, deployment={"BTCUSDT": {"gp": 1}, "ETHUSDT": {"boosted": 1}})
+    settings = Settings(
+        home=tmp_path,
+        deployment={"BTCUSDT": {"gp": 1}, "ETHUSDT": {"boosted": 1}},
+        singularity={"trial": "venue"},
+    )
     return context_of(tmp_path, settings, registry=Registry())
 
 

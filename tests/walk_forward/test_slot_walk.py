@@ -24,10 +24,10 @@ QUARTER = 15 * MINUTE
 class Scripted:
     """Verdicts at named instants, by role."""
 
-    name, keeps_first = "scripted", False
+    name, keeps_first, by_proof = "scripted", False, True
 
-    def __init__(self, script):
-        self.script = script
+    def __init__(self, script, trial="venue"):
+        self.script, self.trial = script, trial
 
     def verdict(self, life, card):
         what = self.script.get((card.ts, life.role), "keep")
