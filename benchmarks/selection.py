@@ -25,6 +25,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from benchmarks._harness import RESULTS, Benchmark, BenchmarkError, Row, ratio_row
+from benchmarks._pairs import challenge_rows
 from crucible.settings import Costs, WatchtowerSettings
 from crucible.strategies.contract import Exits
 from crucible.watchtower.discovery import proven_by_living
@@ -419,6 +420,8 @@ def main() -> None:
             bench.add(row)
         bench.add(ended_row(arguments.seed, arguments.agents // 5))
         for row in given_up_rows(arguments.seed, arguments.agents // 5):
+            bench.add(row)
+        for row in challenge_rows(arguments.seed, arguments.agents // 4, EXITS):
             bench.add(row)
         bench.add(futility_row(arguments.seed, arguments.slots, arguments.futility))
 

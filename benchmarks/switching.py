@@ -53,8 +53,9 @@ RULES = ("reversion", "leader", "flow")
 WINDOW_DAYS = 35
 """The newest days that a forge run sees."""
 REFIT_DAYS = 7
-STRENGTH = 2.0
-"""Times the edges of `benchmarks.truth`, which a year of candles proves: these have a month."""
+STRENGTH = 3.0
+"""Times the edges of `benchmarks.truth`, which a year of candles proves: these have a month, in which so large an edge
+is as many standard errors away from nothing as those are in a year."""
 SLOT = Slot.parse(f"{TRADED}-gp-1")
 
 

@@ -50,8 +50,10 @@ def judge(
     An agent is culled when its equity fell too far, when the evidence that it loses reaches the
     cull confidence, or when it has not traded for too long: for ``idle_minutes``, and for `IDLE_GAPS` times as long as it
     waits between two trades in its backtest, where that is known. A challenger is promoted when the
-    evidence that it gains reaches the promotion confidence, and gives up its seat when that evidence falls
-    below ``futility``: whoever bet on it has lost that much, and another may do better. Evidence counts from
+    evidence for it reaches the promotion confidence, and gives up its seat when that evidence falls
+    below ``futility``: whoever bet on it has lost that much, and another may do better. The evidence for it is that it
+    gains; where there is an incumbent, half of the stake is bet on that and half on its earning more than the incumbent, and
+    nobody is promoted who has lost the second bet by as much as a promotion asks for. Evidence counts from
     ``minimum_trades`` on; being tested at every look costs nothing (`sequential`).
 
     Raises
@@ -64,6 +66,7 @@ def judge(
         "drawdown": card.drawdown,
         "gain_evidence": card.gain_evidence,
         "loss_evidence": card.loss_evidence,
+        "pair_evidence": card.pair_evidence or 0.0,
         "mean_return": card.mean_return or 0.0,
         "minutes_between_trades": minutes_between_trades or 0.0,
     }
@@ -82,21 +85,37 @@ def judge(
                 f"loses {-mean:.4%} a trade over {card.trades} trades "
                 f"(evidence {card.loss_evidence:.1f}, needed {cull_at:.1f})",
             )
-        promote_at = 1.0 / (1.0 - settings.promote_confidence)
-        if role == "challenger" and card.gain_evidence >= promote_at:
-            mean = card.mean_return or 0.0
-            return Verdict(
-                "promote",
-                f"gains {mean:.4%} a trade over {card.trades} trades "
-                f"(evidence {card.gain_evidence:.1f}, needed {promote_at:.1f})",
-            )
-        if role == "challenger" and card.gain_evidence < settings.futility:
-            return Verdict(
-                "cull",
-                f"{card.trades} trades speak against promotion (evidence of gain {card.gain_evidence:.2f}, "
-                f"below {settings.futility:g}); another version gets its turn",
-            )
+        if role == "challenger" and (verdict := _challenge(card, settings)) is not None:
+            return verdict
     patience = max(settings.idle_minutes, IDLE_GAPS * (minutes_between_trades or 0.0))
     if card.idle_minutes >= patience:
         return Verdict("cull", f"no fill for {card.idle_minutes} market minutes")
     return Verdict("keep", f"{card.trades} trades, evidence is not decisive")
+
+
+def _challenge(card: Scorecard, settings: WatchtowerSettings) -> Verdict | None:
+    """Promote a challenger, or give its seat to another; None while the evidence for it decides neither."""
+    promote_at = 1.0 / (1.0 - settings.promote_confidence)
+    evidence, parts, is_behind = card.gain_evidence, "", False
+    if card.pair_evidence is not None:
+        # The mean of two bets is one bet: half of the stake on each.
+        evidence = (card.gain_evidence + card.pair_evidence) / 2.0
+        is_behind = card.pair_evidence * promote_at < 1.0
+        parts = (
+            f": {card.gain_evidence:.2f} that it gains, {card.pair_evidence:.2f} that it earns more than "
+            f"{card.incumbent}"
+        )
+    mean = card.mean_return or 0.0
+    if evidence >= promote_at and not is_behind:
+        return Verdict(
+            "promote",
+            f"gains {mean:.4%} a trade over {card.trades} trades "
+            f"(evidence {evidence:.1f}, needed {promote_at:.1f}{parts})",
+        )
+    if evidence < settings.futility:
+        return Verdict(
+            "cull",
+            f"{card.trades} trades speak against promotion (evidence for it {evidence:.2f}, "
+            f"below {settings.futility:g}{parts}); another version gets its turn",
+        )
+    return None

@@ -84,11 +84,48 @@ def test_a_challenger_whose_trades_speak_against_it_gives_up_its_seat_and_produc
     verdict = judge(weak, "challenger", SETTINGS)
     assert weak.gain_evidence < SETTINGS.futility
     assert verdict.judgement == "cull"
-    assert f"evidence of gain {weak.gain_evidence:.2f}, below 0.8" in verdict.reason
+    assert f"evidence for it {weak.gain_evidence:.2f}, below 0.8" in verdict.reason
     assert judge(weak, "production", SETTINGS).judgement == "keep"
     never = SETTINGS.model_copy(update={"futility": 0.0})
     assert judge(weak, "challenger", never).judgement == "keep"
     assert judge(card([-0.006] * 7), "challenger", SETTINGS).judgement == "keep"  # too few trades
+
+
+def against(evidence, card):
+    return replace(card, incumbent="BTCUSDT-gp-1@7", pair_evidence=evidence)
+
+
+def test_a_challenger_is_promoted_on_what_it_gains_and_on_what_it_earns_more_half_each():
+    earning = card([0.004] * 10)
+    assert earning.gain_evidence < 5
+    assert judge(against(1.0, earning), "challenger", SETTINGS).judgement == "keep"
+    verdict = judge(against(10.1 - earning.gain_evidence, earning), "challenger", SETTINGS)
+    assert verdict.judgement == "promote"
+    assert f"{earning.gain_evidence:.2f} that it gains" in verdict.reason
+    assert "that it earns more than BTCUSDT-gp-1@7" in verdict.reason
+    assert judge(against(1e6, earning), "production", SETTINGS).judgement == "keep"
+
+
+def test_nobody_takes_the_seat_of_an_incumbent_that_evidently_earns_more_and_keeps_its_own():
+    earning = card([0.004] * 60)
+    assert earning.gain_evidence > 100
+    assert judge(against(0.21, earning), "challenger", SETTINGS).judgement == "promote"
+    assert judge(against(0.19, earning), "challenger", SETTINGS).judgement == "keep"
+
+
+def test_a_challenger_that_neither_gains_nor_earns_more_gives_up_its_seat():
+    weak = card([0.004, -0.006] * 6)
+    assert (
+        judge(against(1.6 - weak.gain_evidence, weak), "challenger", SETTINGS).judgement == "keep"
+    )
+    verdict = judge(against(1.5 - weak.gain_evidence, weak), "challenger", SETTINGS)
+    assert verdict.judgement == "cull"
+    assert "speak against promotion" in verdict.reason
+
+
+def test_evidence_of_a_pair_that_is_no_number_is_named():
+    with pytest.raises(EvidenceError, match="pair_evidence is nan"):
+        judge(against(float("nan"), card([0.004] * 10)), "challenger", SETTINGS)
 
 
 def test_an_agent_that_fell_too_far_is_culled_even_without_closed_trades():
