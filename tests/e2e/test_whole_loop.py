@@ -187,6 +187,8 @@ def test_strategies_are_forged_traded_judged_and_replaced_on_real_candles(tmp_pa
         *("--candles", str(candles), "--symbols", SYMBOLS),
         *("--start", str(START_MS), "--speed", "180"),
         CRUCIBLE_DEPLOYMENT=json.dumps(deployment),
+        # Nothing is proven on a month of real candles, and this test is of what trades at the venue.
+        CRUCIBLE_SINGULARITY__TRIAL="venue",
         CRUCIBLE_FORGE__POPULATION=40,
         CRUCIBLE_FORGE__GENERATIONS=3,
         CRUCIBLE_FORGE__MAX_CANDLES=15_000,
