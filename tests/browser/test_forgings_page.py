@@ -10,17 +10,23 @@ import pytest
 import uvicorn
 
 from crucible.dashboard.app import make_app
+from crucible.ledger.ledger import Ledger
+from crucible.lifecycle.records import EVALUATIONS, Records
 from crucible.operations.supervision.ports import claim
 from crucible.operations.supervision.process import Identity
 from crucible.operations.supervision.servers import forge_runs_experiment, prepare_forge_runs
 from crucible.operations.workspace import Workspace, write_json
+from crucible.settings import Slot
 from tests.browser.test_pages import browsing, chromium
+from tests.lifecycle.test_records import QUARTER_MS, judge, registered
 from tests.support.polling import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 __all__ = ["chromium"]
 SLOT = "PAGEUSDT-gp-1"
+LIVES = Slot(symbol="LIVESUSDT", kind="gp", number=1)
+FORGED = "SIXUSDT-gp-1"
 METRICS = {"gates_failed": 3.0, "deflated_sharpe": 0.4242, "sealed_net_return": -0.0123}
 
 
@@ -126,3 +132,60 @@ def test_an_older_experiment_gets_the_view_and_keeps_what_a_person_wrote(forged)
     tags = client.get_experiment(experiment).tags
     assert tags["mlflow.note.content"] == "mine"
     assert "gates_failed" in tags["mlflow.sharedViewState.crucible"]
+
+
+@pytest.fixture(scope="module")
+def lives(registry, tmp_path_factory):
+    """Six agents that were judged eight times each."""
+    records = Records(registry)
+    versions = [registered(registry, LIVES) for _ in range(6)]
+    with Ledger(tmp_path_factory.mktemp("lives") / "ledger.sqlite") as ledger:
+        for number, version in enumerate(versions):
+            for step in range(1, 9):
+                judge(
+                    ledger,
+                    version,
+                    600_000 + step * QUARTER_MS,
+                    trades=step,
+                    gain_evidence=1.0 + number * step,
+                )
+        records.evaluate("run", ledger.unrecorded())
+    return registry
+
+
+def select_six_and_compare(page, name):
+    """Tick the newest six runs and press Compare."""
+    page.get_by_text(name).first.wait_for()
+    for number in range(6):
+        row = page.get_by_role("row").filter(has_text=name).nth(number)
+        row.get_by_role("checkbox").first.click(force=True)
+    page.get_by_role("button", name="Compare").click()
+    page.get_by_text("Comparing 6 Runs").first.wait_for()
+
+
+def test_six_lives_are_compared_in_one_chart_with_their_evidence(lives, chromium):
+    experiment = lives.other_experiment(EVALUATIONS, "").id()
+    with browsing(chromium) as page:
+        page.goto(f"{lives.tracking_uri}/#/experiments/{experiment}/runs")
+        try:
+            select_six_and_compare(page, f"evaluate {LIVES.name}@")
+        finally:
+            if folder := os.environ.get("CRUCIBLE_PICTURES"):
+                page.screenshot(path=f"{folder}/lives.png")
+        for name in ("gain_evidence", "loss_evidence", "drawdown"):
+            page.get_by_text(name, exact=True).first.wait_for()
+
+
+def test_six_forge_runs_are_compared_by_their_gates(registry, chromium):
+    prepare_forge_runs(registry.tracking_uri)
+    for number in range(6):
+        run = registry.open_run(f"six-{number}", f"forge {FORGED}", {"slot": FORGED})
+        registry.log(
+            run, metrics=[("gate/deflated_sharpe", 0.1 * number, 0), ("gates_failed", number, 0)]
+        )
+        registry.close_run(run, "FINISHED")
+    with browsing(chromium) as page:
+        experiment = forge_runs_experiment(registry.tracking_uri)
+        page.goto(f"{registry.tracking_uri}/#/experiments/{experiment}/runs")
+        select_six_and_compare(page, f"forge {FORGED}")
+        page.get_by_text("gate/deflated_sharpe", exact=True).first.wait_for()

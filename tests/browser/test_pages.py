@@ -49,14 +49,18 @@ def test_a_failed_forging_is_retried_in_prefect_and_its_version_promoted_in_mlfl
     plant.until(run, "FAILED")
     with browsing(chromium) as page:
         enter_prefect(page, plant)
+        find_by_name(page, plant, f"forge {slot}")
         press_retry(page, plant, run, slot)
         plant.until(run, "COMPLETED")
         page.get_by_text("Completed", exact=True).first.wait_for()
         look_at_the_forging(page, plant, run, slot)
-        plant.registry.drop_alias(slot, "production")
-        set_production(page, plant, slot)
+        plant.registry.drop_alias(slot, "challenger")
+        set_production(page, plant, slot, "1")
+        another = plant.registry.version(slot, "1")
+        plant.registry._client.create_model_version(slot, f"runs:/{another.run_id}", another.run_id)
+        set_production(page, plant, slot, "2")
+        set_production(page, plant, slot, "1")  # and back
     assert plant.advanced(slot) == [1, 2, 2, 3, 4]
-    assert plant.registry.aliases(slot) == {"production": "1"}
 
 
 def enter_prefect(page, plant):
@@ -65,6 +69,13 @@ def enter_prefect(page, plant):
     page.get_by_placeholder("admin:pass").fill(plant.workspace.password())
     page.get_by_role("button", name="Login").click()
     page.get_by_placeholder("admin:pass").wait_for(state="detached")
+
+
+def find_by_name(page, plant, name):
+    """Find a flow run in Prefect's list by its name."""
+    page.goto(f"{plant.ports.prefect_url}/runs")
+    page.locator('input[placeholder="Search by flow run name"]:visible').first.fill(name)
+    page.get_by_role("link", name=name, exact=True).first.wait_for()
 
 
 def press_retry(page, plant, run, slot):
@@ -89,14 +100,20 @@ def look_at_the_forging(page, plant, run, slot):
     )
 
 
-def set_production(page, plant, slot):
-    """Give a version the alias production in MLflow's page."""
+def set_production(page, plant, slot, version):
+    """Give a version the alias production in MLflow's page, whoever had it before."""
+    page.goto(f"{plant.ports.mlflow_url}/#/models")
     page.goto(f"{plant.ports.mlflow_url}/#/models/{slot}")
-    page.get_by_role("row").filter(has_text="Version 1").get_by_role("button", name="Add").click()
+    row = page.get_by_role("row").filter(has_text=f"Version {version}")
+    row.get_by_role("button", name="Add").last.click()
     field = page.get_by_role("dialog").get_by_role("combobox")
     field.click()
     field.fill("production")
     field.press("Enter")
     page.get_by_role("button", name="Save aliases").click()
     page.get_by_text("production").first.wait_for()
-    plant.wait(lambda: plant.registry.aliases(slot), lambda: "no alias was set")
+
+    def holds():
+        return plant.registry.aliases(slot).get("production") == version
+
+    plant.wait(holds, lambda: f"version {version} was not set: {plant.registry.aliases(slot)}")
