@@ -182,7 +182,7 @@ class ForgeSettings(Section):
     dask: str = Field(
         "",
         pattern=r"^(|local|tcp://.+)$",
-        description="where islands are computed: here, on local processes, or on a Dask scheduler",
+        description="where islands, and slots of a walk-forward, are computed: here, on local processes, or on a Dask scheduler",
     )
 
     @model_validator(mode="after")

@@ -177,20 +177,40 @@ def forge_births(
     BirthError
         If a file of an earlier attempt is not one of these.
     """
-    make_folder(folder)
-    births: list[Birth] = []
-    for number, instant in enumerate(instants, 1):
-        path = folder / f"{number:05}.json"
+    births = births_so_far(folder, len(instants))
+    for _ in births:
+        done()
+    for number in range(len(births) + 1, len(instants) + 1):
         before = births[-1] if births else None
-        if path.exists():
-            born = read_birth(path)
-        else:
-            born = birth_of(material, number, instant, before)
-            with replacing(path) as part:
-                part.write_bytes(msgspec.json.format(msgspec.json.encode(born, order="sorted")))
-        births.append(born)
+        births.append(keep_birth(birth_of(material, number, instants[number - 1], before), folder))
         done()
     return births
+
+
+def births_so_far(folder: Path, most: int) -> list[Birth]:
+    """Read what an earlier attempt has left, up to the first that is missing; the folder is made where there is none.
+
+    Raises
+    ------
+    BirthError
+        If a file is none of these; the message names it.
+    """
+    make_folder(folder)
+    births: list[Birth] = []
+    while len(births) < most and (path := _file(folder, len(births) + 1)).exists():
+        births.append(read_birth(path))
+    return births
+
+
+def keep_birth(born: Birth, folder: Path) -> Birth:
+    """Write a birth to its file, at once and whole."""
+    with replacing(_file(folder, born.number)) as part:
+        part.write_bytes(msgspec.json.format(msgspec.json.encode(born, order="sorted")))
+    return born
+
+
+def _file(folder: Path, number: int) -> Path:
+    return folder / f"{number:05}.json"
 
 
 def read_birth(path: Path) -> Birth:

@@ -35,6 +35,7 @@ from crucible.walk_forward.plan import FILE, Plan, identity_of, keep_plan, make_
 from crucible.walk_forward.report import write_outcome
 from crucible.walk_forward.rules import AtRandom, ByEvidence, ByQuarterHour, Frozen, Rule
 from crucible.walk_forward.slot_walk import Outcome, SlotWalk, Walk
+from crucible.walk_forward.slots import forge_on_workers
 
 if TYPE_CHECKING:
     from crucible.registry.models import Registry
@@ -132,15 +133,27 @@ def walk_forward(
         count = len(plan.instants) * len(plan.slots)
         forge_runs = progress.add_task("forge runs", total=count)
         trading = progress.add_task("slots traded", total=len(plan.slots))
+        if address := inputs.settings.forge.dask:
+            progress.update(forge_runs, description="features")
+            materials = {name: inputs.material(name) for name in plan.slots}
+            progress.update(forge_runs, description="forge runs of all slots")
+            births = forge_on_workers(
+                address,
+                materials,
+                plan.instants,
+                asked.out / "births",
+                lambda: progress.advance(forge_runs),
+            )
         for name in plan.slots:
             progress.update(forge_runs, description=f"{name}: features")
             material = inputs.material(name)
             progress.update(forge_runs, description=f"{name}: forge runs")
+            # Where workers made them, they are read.
             births[name] = forge_births(
                 material,
                 plan.instants,
                 asked.out / "births" / name,
-                lambda: progress.advance(forge_runs),
+                lambda: None if address else progress.advance(forge_runs),
             )
             outcomes += trade_slot(inputs, material, births[name])
             progress.advance(trading)

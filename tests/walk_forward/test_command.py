@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from crucible.cli import app
+from crucible.forge.backtest.engine import ForgeError
 from crucible.market.candles import write_candles
 from crucible.market.simulator import simulate
 from crucible.settings import Settings
@@ -200,3 +201,46 @@ def test_a_recorded_walk_forward_is_one_run_with_its_figures_days_and_page(
     assert experiment.steps(run.info.run_id, "factory/profit") == set(range(factory["days"]))
     listed = [item.path for item in registry._client.list_artifacts(run.info.run_id)]
     assert {"report.html", "summary.json", "agents.parquet"} <= set(listed)
+
+
+@pytest.mark.process
+@pytest.mark.timeout(300)
+def test_slots_on_workers_give_the_same_bytes_and_go_on_where_an_earlier_attempt_was(
+    folder, settings, tmp_path
+):
+    both = {**ASKED, "slots": (SLOT, "ETHUSDT-gp-1")}
+    here, there = tmp_path / "here", tmp_path / "there"
+    walk_forward(Asked(folder, here, **both), settings)
+    walk_forward(
+        Asked(folder, there, **both),
+        with_workers := settings.model_copy(
+            update={"forge": settings.forge.model_copy(update={"dask": "local"})}
+        ),
+    )
+    written_here = {
+        path.relative_to(here): path.read_bytes()
+        for path in sorted((here / "births").rglob("*.json"))
+    }
+    assert len(written_here) == 8
+    for place, content in written_here.items():
+        assert (there / place).read_bytes() == content
+    for name in FILES:
+        assert (there / name).read_bytes() == (here / name).read_bytes()
+    lost = there / "births" / "ETHUSDT-gp-1" / "00003.json"
+    lost.unlink()
+    walk_forward(Asked(folder, there, **both), with_workers)
+    assert lost.read_bytes() == written_here[lost.relative_to(there)]
+
+
+def test_a_scheduler_that_does_not_answer_is_named(folder, settings, tmp_path, monkeypatch):
+    import distributed
+
+    def connect(address, **_):
+        raise OSError(address)
+
+    monkeypatch.setattr(distributed, "Client", connect)
+    away = settings.model_copy(
+        update={"forge": settings.forge.model_copy(update={"dask": "tcp://127.0.0.1:9"})}
+    )
+    with pytest.raises(ForgeError, match="no scheduler answers"):
+        walk_forward(Asked(folder, tmp_path / "out", **ASKED), away)

@@ -75,6 +75,26 @@ def distribute(recipe: Recipe, forge_run: ForgeRun) -> Iterator[Islands]:
     if not address:
         yield Islands(forge_run)
         return
+    with workers(address, recipe.settings.islands) as client:
+        yield Islands(forge_run, on_workers(client, recipe, forge_run.identity))
+
+
+@contextmanager
+def workers(address: str, most: int) -> Iterator[Any]:
+    """Connect to Dask workers.
+
+    Parameters
+    ----------
+    address : str
+        ``local`` for processes of this machine, or where a scheduler listens.
+    most : int
+        Local processes that can be kept busy; no more are started, and no more than there are processors.
+
+    Raises
+    ------
+    ForgeError
+        If the scheduler does not answer.
+    """
     # Imported here: only who asks for workers waits a second for it.
     from distributed import Client, LocalCluster
 
@@ -83,24 +103,30 @@ def distribute(recipe: Recipe, forge_run: ForgeRun) -> Iterator[Islands]:
         if address == "local":
             make: Any = LocalCluster
             cluster = make(
-                n_workers=min(recipe.settings.islands, os.cpu_count() or 1),
+                n_workers=min(most, os.cpu_count() or 1),
                 threads_per_worker=1,
                 # Who reaches a scheduler runs code in it: certificates of its own keep other users out.
                 security=True,
                 dashboard_address=None,
             )
             stack.enter_context(cluster)
-            client = stack.enter_context(connect(cluster, set_as_default=False))
-        else:
-            try:
-                client = connect(address, timeout=30, set_as_default=False)
-            except (OSError, TimeoutError) as error:
-                message = (
-                    f"forge.dask = {address}: no scheduler answers; start one or set it to local"
-                )
-                raise ForgeError(message) from error
-            stack.enter_context(client)
-        yield Islands(forge_run, on_workers(client, recipe, forge_run.identity))
+            yield stack.enter_context(connect(cluster, set_as_default=False))
+            return
+        try:
+            client = connect(address, timeout=30, set_as_default=False)
+        except (OSError, TimeoutError) as error:
+            message = f"forge.dask = {address}: no scheduler answers; start one or set it to local"
+            raise ForgeError(message) from error
+        yield stack.enter_context(client)
+
+
+def names_of_workers(client: Any, address: str) -> list[str]:  # noqa: ANN401 - Dask's client
+    """Name the workers that are there, in a fixed order; `ForgeError` if there is none."""
+    names = sorted(client.scheduler_info(n_workers=-1)["workers"])
+    if not names:
+        message = f"forge.dask = {address}: its scheduler has no worker; start one"
+        raise ForgeError(message)
+    return names
 
 
 def on_workers(client: Any, recipe: Recipe, identity: str) -> Advance:  # noqa: ANN401 - Dask's client
@@ -116,10 +142,7 @@ def on_workers(client: Any, recipe: Recipe, identity: str) -> Advance:  # noqa: 
     held = client.scatter(recipe, broadcast=True, hash=False)
 
     def advance(islands: Sequence[ForgeState | None]) -> list[ForgeState]:
-        workers = sorted(client.scheduler_info(n_workers=-1)["workers"])
-        if not workers:
-            message = f"forge.dask = {recipe.settings.dask}: its scheduler has no worker; start one"
-            raise ForgeError(message)
+        names = names_of_workers(client, recipe.settings.dask)
         futures = [
             client.submit(
                 on_worker,
@@ -128,7 +151,7 @@ def on_workers(client: Any, recipe: Recipe, identity: str) -> Advance:  # noqa: 
                 number,
                 state,
                 pure=False,
-                workers=[workers[number % len(workers)]],
+                workers=[names[number % len(names)]],
                 allow_other_workers=True,
             )
             for number, state in enumerate(islands)
@@ -139,8 +162,8 @@ def on_workers(client: Any, recipe: Recipe, identity: str) -> Advance:  # noqa: 
     return advance
 
 
-# One forge run at a time: DEAP draws from the process's one generator.
-_busy = threading.Lock()
+ONE_FORGE_RUN = threading.Lock()
+"""Held while a process computes a forge run: DEAP draws from the process's one generator."""
 _made: dict[str, ForgeRun] = {}
 
 
@@ -152,7 +175,7 @@ def on_worker(recipe: Recipe, identity: str, number: int, state: ForgeState | No
     ForgeError
         If this process makes another forge run of the recipe: it runs other code.
     """
-    with _busy:
+    with ONE_FORGE_RUN:
         if identity not in _made:
             forge_run = recipe.forge_run()
             if forge_run.identity != identity:
