@@ -391,7 +391,7 @@ class Arena:
     def _mark(self, ts: int) -> None:
         capital = self._settings.arena.capital_per_agent
         self._placebos.turn(self.agents, ts)
-        marks = self._placebos.marks()
+        marks = self._placebos.marks(ts)
         for agent in self.agents.values():
             equity = agent.equity(capital, self._prices.get(agent.strategy.symbol))
             if equity is not None:

@@ -364,15 +364,26 @@ class LedgerReader:
         return lives
 
     def placebo_lives(self) -> list[PlaceboLife]:
-        """Give every life of a placebo, in the order in which they began."""
-        rows = self._db.execute(
-            "SELECT agent, symbol, since_ts, coalesce(ending, '') AS verdict, "
-            "coalesce(largest, 1.0) AS evidence FROM agents LEFT JOIN (SELECT agent AS judged, "
-            "max(nullif(verdict, 'keep')) AS ending, max(json_extract(details, '$.gain_evidence')) AS largest "
-            "FROM verdicts WHERE agent IN (SELECT agent FROM agents WHERE role = ?1) GROUP BY agent) "
-            "ON judged = agent WHERE role = ?1 ORDER BY since_ts, agent",
-            (PLACEBO,),
-        )
+        """Give every life of a placebo, in the order in which they began.
+
+        Raises
+        ------
+        LedgerError
+            If the verdicts cannot be read.
+        """
+        try:
+            rows = self._db.execute(
+                "SELECT agent, symbol, since_ts, coalesce(ending, '') AS verdict, "
+                "coalesce(largest, 1.0) AS evidence FROM agents LEFT JOIN (SELECT agent AS judged, "
+                "max(nullif(verdict, 'keep')) AS ending, "
+                "max(CAST(json_extract(details, '$.gain_evidence') AS REAL)) AS largest FROM verdicts "
+                "WHERE agent IN (SELECT agent FROM agents WHERE role = ?1) GROUP BY agent) "
+                "ON judged = agent WHERE role = ?1 ORDER BY since_ts, agent",
+                (PLACEBO,),
+            ).fetchall()
+        except sqlite.Error as error:
+            message = f"{self.path}: its verdicts cannot be read: {error}; put a copy back"
+            raise LedgerError(message) from error
         return [PlaceboLife(**dict(row)) for row in rows]
 
     def ending_verdict(self, agent: str, since_ts: int) -> str:

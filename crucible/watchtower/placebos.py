@@ -17,28 +17,11 @@ from typing import Any
 
 from scipy.special import betainc, betaln
 
+from crucible.ledger.reader import PlaceboLife
 from crucible.watchtower.sequential import MOST_LOG_WEALTH
 
 ALARM_AT = 100.0
 """Evidence of too many: without excess it is reached in at most one workspace of so many."""
-
-
-@dataclass(frozen=True, slots=True)
-class PlaceboLife:
-    """What came of one life of a placebo; one that is under way counts as one of which nothing has come.
-
-    Attributes
-    ----------
-    symbol : str
-    promoted : bool
-        Whether it would have been promoted.
-    proven : bool
-        Whether its evidence reached that of a lived proof.
-    """
-
-    symbol: str
-    promoted: bool
-    proven: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +105,7 @@ def check_placebos(
     Parameters
     ----------
     lives : sequence of PlaceboLife
+        Ended or under way: of these nothing has come yet.
     symbols : collection of str
         All that may have placebos; one without a life says nothing.
     promote_rate, prove_rate : float
@@ -129,7 +113,7 @@ def check_placebos(
 
     Examples
     --------
-    >>> lucky = [PlaceboLife("BTCUSDT", promoted=True, proven=False)] * 4
+    >>> lucky = [PlaceboLife("BTCUSDT-placebo-1@1", "BTCUSDT", 0, "promote", 5.0)] * 4
     >>> check_placebos(lucky[:3], ["BTCUSDT"], 0.2, 0.05).is_alarm
     False
     >>> check_placebos(lucky, ["BTCUSDT"], 0.2, 0.05).is_alarm
@@ -144,8 +128,16 @@ def check_placebos(
         return Excess(what, len(lives), reached.total(), rate, mean)
 
     return PlaceboCheck(
-        measured("promoted", Counter(life.symbol for life in lives if life.promoted), promote_rate),
-        measured("proven", Counter(life.symbol for life in lives if life.proven), prove_rate),
+        measured(
+            "promoted",
+            Counter(life.symbol for life in lives if life.verdict == "promote"),
+            promote_rate,
+        ),
+        measured(
+            "proven",
+            Counter(life.symbol for life in lives if life.evidence >= 1.0 / prove_rate),
+            prove_rate,
+        ),
     )
 
 

@@ -119,7 +119,7 @@ class Placebos:
         for symbol, life in list(self.lives.items()):
             with self._contained(symbol, ts):
                 verdict = self._ledger.ending_verdict(life.agent.name, life.since_ts)
-                if verdict:
+                if verdict and life.decided_ts <= ts:
                     logger.info("%s ends: %s", life.agent.name, verdict)
                     self._end(life, ts, ExitReason.RETIRED)
         empty = self._instruments.keys() - self.lives.keys()
@@ -128,13 +128,13 @@ class Placebos:
             with self._contained(symbol, ts):
                 self._begin(symbol, model, ts)
 
-    def marks(self) -> list[tuple[str, Mode, Decimal]]:
-        """Give name, mode and equity of every placebo whose equity is known, quote asset."""
+    def marks(self, ts: int) -> list[tuple[str, Mode, Decimal]]:
+        """Give name, mode and equity of every placebo whose equity at a market instant is known, quote asset."""
         capital = self._settings.arena.capital_per_agent
         found = []
         for symbol, life in self.lives.items():
             equity = life.agent.equity(capital, self._prices.get(symbol))
-            if equity is not None:
+            if equity is not None and life.decided_ts <= ts:
                 found.append((life.agent.name, life.agent.mode, equity))
         return found
 
