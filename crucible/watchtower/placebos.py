@@ -3,7 +3,7 @@
 A placebo enters at random. If the Watchtower's rates hold, each of its lives is promoted with probability at most
 ``1 - promote_confidence`` and reaches the evidence of a lived proof with probability at most ``lived_rate``, whatever
 happened before. The count is looked at every quarter of a market hour, for as long as the factory runs: the tail of a
-binomial distribution would sound a false alarm at some look in one workspace of ten. So a bet is placed on each life
+binomial distribution, at one in a hundred, would sound a false alarm in more than five workspaces of a hundred. So a bet is placed on each life
 instead (`excess`), and the alarm is sounded at most once in a hundred workspaces, however often one looks.
 """
 

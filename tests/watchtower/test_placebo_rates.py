@@ -78,6 +78,8 @@ def test_looked_at_after_every_life_a_rate_that_holds_alarms_in_less_than_one_wo
     )
     promoted = (np.random.default_rng(5).random((4_000, length)) < rate).cumsum(axis=1)
     assert (promoted >= bound).any(axis=1).mean() < 0.01
+    tail = binom.sf(promoted - 1, np.arange(1, length + 1), rate)
+    assert (tail < 0.01).any(axis=1).mean() > 0.05  # which is why it is not what alarms
     often = (np.random.default_rng(6).random((500, length)) < 3 * rate).cumsum(axis=1)
     assert (often >= bound).any(axis=1).mean() > 0.85
 
