@@ -279,6 +279,10 @@ class WatchtowerSettings(Section):
     )
     max_drawdown: float = Field(0.05, gt=0, lt=1)
     idle_minutes: int = Field(1_440, ge=15, le=525_600)
+    placebos: bool = Field(
+        default=True,
+        description="run agents that enter at random in shadow, and sound an alarm if too many are promoted or proven",
+    )
 
 
 class PortSettings(Section):

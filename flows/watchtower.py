@@ -11,7 +11,7 @@ from prefect.events import emit_event
 
 from crucible.ledger.ledger import Ledger
 from crucible.ledger.reader import LedgerError
-from crucible.lifecycle import judgement, lived
+from crucible.lifecycle import judgement, lived, placebos
 from crucible.lifecycle.context import load_context
 from crucible.lifecycle.judgement import Judged
 from flows.promotion import promotion
@@ -47,16 +47,19 @@ def watchtower() -> dict[str, int]:
             latest = judge_all(context, ledger, ts, rates)
             for judged in latest:
                 counts[judged.verdict.judgement] += 1
+            latest += placebos.judge_placebos(context, ledger, ts, rates)
+            for judged in latest:
                 judgement.book(context, ledger, judged)
             # Before a promotion asks for proof.
             proving = lived.prove_by_living(context, ledger)
             judgement.carry_out(context, ledger, promotion, order_replacement)
             ledger.set_last_judged(ts)
+        check = placebos.report_placebos(context, ledger)
         if latest:
             create_table_artifact(
                 key="scorecards",
                 table=judgement.scorecard_rows(latest, proving),
-                description=f"Scorecards at market time {latest[0].card.ts}.",
+                description=f"Scorecards at market time {latest[0].card.ts}. {check}",
             )
         judgement.record(context, ledger)
     logger.info("%d instants judged: %s", len(instants), counts)

@@ -22,6 +22,7 @@ from crucible.arena.sizing.entry import Size, current_edge, size_entry
 from crucible.arena.sizing.multipliers import NO_MULTIPLIERS, RiskMultipliers, risk_multipliers
 from crucible.features.frame import FeatureRow
 from crucible.ledger.edge import Edge
+from crucible.ledger.reader import SHADOW_ROLES
 from crucible.ledger.trades import (
     ZERO,
     Fill,
@@ -61,7 +62,7 @@ class Agent:
     book : PositionBook
         Built from its fills, live or simulated.
     execution : Execution
-        Who executes for it: the venue for a production agent, a simulation for a challenger.
+        Who executes for it: the venue for a production agent, a simulation for a challenger or a placebo.
     cash : Decimal
         Sum of the cash of all its fills and funding.
     trades : list of Trade
@@ -90,7 +91,7 @@ class Agent:
     _reported: int = 0
 
     def __post_init__(self) -> None:
-        if self.seat.role == "challenger":
+        if self.seat.role in SHADOW_ROLES:
             symbol = self.strategy.symbol
             self.execution = SimulatedExecution(self.name, self.seat.version, symbol)
         else:

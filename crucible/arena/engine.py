@@ -24,6 +24,7 @@ from crucible.arena.orders_in_flight import OrdersInFlight
 from crucible.arena.pairs import Pairs
 from crucible.arena.registry_watcher import RegistryWatcher, Seated
 from crucible.arena.seats import Seats
+from crucible.arena.shadow.placebos import Placebos
 from crucible.arena.status_file import ArenaFiles, SideFiles, timing
 from crucible.execution.cerebellum_link import CerebellumLink, LinkError
 from crucible.execution.messages import (
@@ -76,7 +77,7 @@ class Arena:
     roster : RegistryWatcher
     files : ArenaFiles
     seed : int
-        Of the intent ids.
+        Of the intent ids and of the placebos' entries.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class Arena:
         )
         self.agents: dict[str, Agent] = self._seats.agents
         self._pairs = Pairs(settings, instruments, self._ledger)
+        self._placebos = Placebos(settings, instruments, self._ledger, self._prices, seed)
         self.market_ts = 0
         self.minutes = 0
         self._closed: list[Minute] = []
@@ -332,6 +334,7 @@ class Arena:
             for agent, decision in decisions:
                 self._record(agent, decision)
             self._pairs.take(self.agents, rows, minute)
+            self._placebos.take(rows, minute)
             self._ledger.set_market_ts(minute.close_ts)
             if minute.close_ts % MARK_MS == 0:
                 self._mark(minute.close_ts)
@@ -387,7 +390,8 @@ class Arena:
 
     def _mark(self, ts: int) -> None:
         capital = self._settings.arena.capital_per_agent
-        marks = []
+        self._placebos.turn(self.agents, ts)
+        marks = self._placebos.marks(ts)
         for agent in self.agents.values():
             equity = agent.equity(capital, self._prices.get(agent.strategy.symbol))
             if equity is not None:

@@ -24,7 +24,7 @@ from crucible.strategies.exit_reasons import ExitReason
 PRICE_STEP = Decimal("1e-8")
 """Prices and fees of simulated fills are rounded to it, in the quote asset."""
 
-Role = Literal["production", "challenger", "draining"]
+Role = Literal["production", "challenger", "draining", "placebo"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Seat:
     Attributes
     ----------
     slot, version : str
-    role : {'production', 'challenger', 'draining'}
+    role : {'production', 'challenger', 'draining', 'placebo'}
     proven : bool
     edge : Edge or None
         What the Forge measured.
@@ -42,6 +42,8 @@ class Seat:
         The route of its proof; empty where it is unproven.
     strategy : str
         Digest of the strategy file that it trades.
+    gap : float or None
+        Minutes between two trades in its backtest; None where that is not known.
     """
 
     slot: str
@@ -51,6 +53,7 @@ class Seat:
     edge: Edge | None
     proven_by: str = ""
     strategy: str = ""
+    gap: float | None = None
 
     @property
     def edge_is_proven(self) -> bool:

@@ -20,6 +20,7 @@ from crucible.registry.admission import QUARANTINED, REFUSED, Rules, refusal
 from crucible.registry.errors import RegistryError
 from crucible.registry.models import Active, Version
 from crucible.registry.proof import digest as strategy_digest
+from crucible.registry.version import gap_of
 from crucible.settings import Slot
 from crucible.strategies.contract import Strategy
 from crucible.strategies.document import shown
@@ -292,6 +293,7 @@ class RegistryWatcher:
             edge=edge_of(version, digest),
             proven_by=version.proven_with(digest),
             strategy=digest,
+            gap=gap_of(version),
         )
         return Seated(seat, strategy)
 

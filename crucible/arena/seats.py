@@ -16,12 +16,13 @@ from typing import Final
 from crucible import sqlite
 from crucible.arena.agent import Agent
 from crucible.arena.registry_watcher import RegistryWatcher, Seated, reported
+from crucible.arena.shadow.books import close_position, take_fills
 from crucible.arena.status_file import SideFiles
 from crucible.execution.cerebellum_link import CerebellumLink, LinkError
 from crucible.execution.messages import Flatten
 from crucible.features.frame import FeatureRow
 from crucible.ledger.ledger import Ledger
-from crucible.ledger.reader import AgentRow, LedgerError
+from crucible.ledger.reader import PLACEBO, AgentRow, LedgerError
 from crucible.settings import Costs
 from crucible.strategies.exit_reasons import ExitReason
 
@@ -196,10 +197,7 @@ class Seats:
 
     def _restore(self, agent: Agent) -> None:
         """Rebuild an agent's books from the ledger: a restart forgets nothing."""
-        for fill in self._ledger.fills(agent.name):
-            if fill.mode == agent.mode:
-                agent.apply_fill(fill)
-        agent.new_trades()
+        take_fills(agent, self._ledger)
         if agent.mode == "shadow":
             if (kept := self._ledger.kept_shadow(agent.name)) is not None:
                 agent.execution.restore(kept)
@@ -236,9 +234,7 @@ class Seats:
 
     def _close_shadow(self, agent: Agent, reason: ExitReason, ts: int) -> None:
         price = self._prices.get(agent.strategy.symbol)
-        if agent.book.qty > 0 and price is not None:
-            fill = agent.close_simulated(price, ts, reason, self._costs)
-            self._ledger.book_shadow_fill(fill)
+        if close_position(agent, self._ledger, price, ts, reason, self._costs):
             if (state := agent.execution.state()) is not None:
                 self._ledger.keep_shadow(agent.name, state)
             for trade in agent.new_trades():
@@ -260,6 +256,8 @@ class Seats:
         if self._wanted is None:
             return
         for row in self._ledger.agents(active=True):
+            if row.role == PLACEBO:
+                continue  # the roster knows none of them
             kept = row.agent in self._wanted and row.agent not in self.quarantined
             if kept or row.agent in self.agents:
                 continue

@@ -25,7 +25,7 @@ from crucible.execution.messages import (
     StateEvent,
 )
 from crucible.files import make_folder
-from crucible.ledger.reader import SCHEMA_VERSION, AgentRow, LedgerReader, PairMark
+from crucible.ledger.reader import PLACEBO, SCHEMA_VERSION, AgentRow, LedgerReader, PairMark
 from crucible.ledger.trades import Fill, Mode
 
 _MIGRATIONS = (
@@ -245,7 +245,7 @@ class Ledger(LedgerReader):
     ) -> bool:
         """Record a verdict; False if this agent was already judged at this instant.
 
-        One that is more than "keep" waits from then on, see `waiting_verdicts`.
+        One that is more than "keep" waits from then on, see `waiting_verdicts`; that of a placebo never does.
         """
         with self.transaction():
             cursor = self._db.execute(
@@ -253,7 +253,7 @@ class Ledger(LedgerReader):
                 (ts, agent, version, verdict, reason, json.dumps(details, sort_keys=True)),
             )
             fresh = cursor.rowcount == 1
-            if fresh and verdict != "keep":
+            if fresh and verdict != "keep" and details.get("role") != PLACEBO:
                 self._set_waiting([*self._waiting_verdicts(), (ts, agent)])
         return fresh
 

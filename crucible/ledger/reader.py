@@ -11,13 +11,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from crucible import sqlite
 from crucible.errors import CrucibleError
 from crucible.ledger.trades import Fill, Mode, Payment, Trade, pair, with_funding
 
 SCHEMA_VERSION = 4
+PLACEBO: Final = "placebo"
+"""Role of an agent that enters at random, to check the Watchtower's error rates."""
+SHADOW_ROLES = frozenset({"challenger", PLACEBO})
+"""Roles of agents whose fills are simulated."""
 READABLE_SINCE = 1
 """Oldest version that a reader takes as it is: a run that has ended stays readable."""
 
@@ -74,6 +78,28 @@ class ShadowLife:
     strategies: tuple[str, ...]
     evidence: object
     trades: object
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceboLife:
+    """What is known of one life of a placebo, ended or under way.
+
+    Attributes
+    ----------
+    agent, symbol : str
+    since_ts : int
+        When it began, market milliseconds.
+    verdict : str
+        The one that ended it; empty where there is none.
+    evidence : float
+        The largest wealth against "no gain" at any judgement of it; 1 before the first.
+    """
+
+    agent: str
+    symbol: str
+    since_ts: int
+    verdict: str
+    evidence: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,6 +363,37 @@ class LedgerReader:
             )
         return lives
 
+    def placebo_lives(self) -> list[PlaceboLife]:
+        """Give every life of a placebo, in the order in which they began.
+
+        Raises
+        ------
+        LedgerError
+            If the verdicts cannot be read.
+        """
+        try:
+            rows = self._db.execute(
+                "SELECT agent, symbol, since_ts, coalesce(ending, '') AS verdict, "
+                "coalesce(largest, 1.0) AS evidence FROM agents LEFT JOIN (SELECT agent AS judged, "
+                "max(nullif(verdict, 'keep')) AS ending, "
+                "max(CAST(json_extract(details, '$.gain_evidence') AS REAL)) AS largest FROM verdicts "
+                "WHERE agent IN (SELECT agent FROM agents WHERE role = ?1) GROUP BY agent) "
+                "ON judged = agent WHERE role = ?1 ORDER BY since_ts, agent",
+                (PLACEBO,),
+            ).fetchall()
+        except sqlite.Error as error:
+            message = f"{self.path}: its verdicts cannot be read: {error}; put a copy back"
+            raise LedgerError(message) from error
+        return [PlaceboLife(**dict(row)) for row in rows]
+
+    def ending_verdict(self, agent: str, since_ts: int) -> str:
+        """Give the verdict after a market instant that ended an agent's life; empty where there is none."""
+        row = self._db.execute(
+            "SELECT verdict FROM verdicts WHERE ts > ? AND agent = ? AND verdict != 'keep' LIMIT 1",
+            (since_ts, agent),
+        ).fetchone()
+        return "" if row is None else str(row["verdict"])
+
     def instants_to_prove(self) -> list[int]:
         """Market instants that were judged, and not yet asked what is proven by living, oldest first."""
         rows = self._db.execute(
@@ -404,7 +461,7 @@ class LedgerReader:
         """
         rows = self._db.execute(
             "SELECT agent, ts, equity FROM equity JOIN agents USING (agent) WHERE mode = "
-            "CASE role WHEN 'challenger' THEN 'shadow' ELSE 'live' END ORDER BY agent, ts"
+            "CASE WHEN role IN ('challenger', 'placebo') THEN 'shadow' ELSE 'live' END ORDER BY agent, ts"
         )
         marks: dict[str, list[tuple[int, Decimal]]] = {}
         for row in rows:

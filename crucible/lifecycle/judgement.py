@@ -19,7 +19,7 @@ from crucible.files import WriteError
 from crucible.ledger import performance_log
 from crucible.ledger.funding_charges import marks_after_settlements, with_settlements
 from crucible.ledger.ledger import Ledger
-from crucible.ledger.reader import AgentRow, LedgerReader
+from crucible.ledger.reader import PLACEBO, SHADOW_ROLES, AgentRow, LedgerReader
 from crucible.ledger.trades import Mode, pair
 from crucible.lifecycle.context import Context
 from crucible.lifecycle.lived import Proving
@@ -32,7 +32,7 @@ from crucible.market.funding import Funding, FundingError
 from crucible.registry.errors import RegistryError
 from crucible.registry.models import Registry, Version
 from crucible.registry.proof import digest
-from crucible.registry.version import TRADING_GAP
+from crucible.registry.version import gap_of
 from crucible.settings import MINUTE_MS
 from crucible.strategies.contract import Exits
 from crucible.watchtower.pairs import difference_bound, pair_wealth
@@ -106,7 +106,7 @@ def judge_all(
     # Judged once more while its verdict waits, an agent would be culled as often as it was judged.
     waiting = {row["agent"] for row in ledger.waiting_verdicts()}
     for row in ledger.agents(active=True):
-        if row.since_ts >= ts or row.role == DRAINING or row.agent in waiting:
+        if row.since_ts >= ts or row.role in {DRAINING, PLACEBO} or row.agent in waiting:
             continue
         version = context.registry.version(row.slot, row.version)
         if not is_active(context.registry, row.slot, row.version):
@@ -122,7 +122,7 @@ def judge_all(
         funding = rates.get(row.symbol)
         try:
             against = _pair(context, ledger, row, exits, ts, funding)
-            one = _judge_one(context, ledger, row, exits, gap, ts, funding, against)
+            one = judge_one(context, ledger, row, exits, gap, ts, funding, against)
         except (ValueError, ArithmeticError) as error:  # of our own, and what Decimal raises
             context.log.error("%s is not judged: %s: %s", row.agent, type(error).__name__, error)
             continue
@@ -132,7 +132,7 @@ def judge_all(
     return judged
 
 
-def _judge_one(
+def judge_one(
     context: Context,
     ledger: LedgerReader,
     row: AgentRow,
@@ -142,8 +142,15 @@ def _judge_one(
     rates: Funding | None,
     against: tuple[str, float] | None = None,
 ) -> Judged:
+    """Score and judge one agent at one market instant; whoever trades in shadow is judged as a challenger.
+
+    Raises
+    ------
+    ValueError, ArithmeticError
+        If something of it is no number.
+    """
     role: Literal["production", "challenger"] = (
-        "challenger" if row.role == "challenger" else "production"
+        "challenger" if row.role in SHADOW_ROLES else "production"
     )
     mode: Mode = "shadow" if role == "challenger" else "live"
     trades = [trade for trade in ledger.trades(row.agent, ts) if trade.mode == mode]
@@ -204,15 +211,6 @@ def is_active(registry: Registry, slot: str, version: str) -> bool:
     return version in {aliases.get("production"), aliases.get("challenger")}
 
 
-def gap_of(version: Version) -> float | None:
-    """Minutes between two trades of a version in its backtest; None where its tags do not tell."""
-    try:
-        gap = float(version.tags.get(TRADING_GAP, ""))
-    except ValueError:
-        return None
-    return gap if 0 < gap < math.inf else None
-
-
 def exits_of(version: Version, document: Mapping[str, Any]) -> Exits:
     """Read a version's exits from its strategy file.
 
@@ -234,7 +232,10 @@ def exits_of(version: Version, document: Mapping[str, Any]) -> Exits:
 
 
 def book(context: Context, ledger: Ledger, judged: Judged) -> None:
-    """Book a verdict, once; one that is more than "keep" waits in the ledger to be carried out."""
+    """Book a verdict, once; one that is more than "keep" waits in the ledger to be carried out.
+
+    On a placebo's nothing follows but the end of its life, which the arena sees in the ledger.
+    """
     row, card, verdict = judged.row, judged.card, judged.verdict
     details = {
         **card.to_json(),
@@ -250,6 +251,8 @@ def book(context: Context, ledger: Ledger, judged: Judged) -> None:
     if not fresh or verdict.judgement == "keep":
         return
     context.log.info("%s: %s: %s", row.agent, verdict.judgement, verdict.reason)
+    if row.role == PLACEBO:
+        return
     try:
         performance_log.log_verdict(
             context.run.performance_log, verdict.judgement, card.ts, row.agent, verdict.reason
@@ -375,7 +378,7 @@ def scorecard_rows(judged: list[Judged], proving: Proving) -> list[dict[str, Any
         {
             "agent": item.row.agent,
             "role": item.row.role,
-            "figures": "simulated" if item.row.role == "challenger" else "at the venue",
+            "figures": "simulated" if item.row.role in SHADOW_ROLES else "at the venue",
             "verdict": item.verdict.judgement,
             "reason": item.verdict.reason,
             "trades": item.card.trades,

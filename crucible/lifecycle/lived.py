@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 
 from crucible.errors import StrategyError
 from crucible.ledger.ledger import Ledger
-from crucible.ledger.reader import LedgerError, LedgerReader, ShadowLife
+from crucible.ledger.reader import PLACEBO, LedgerError, LedgerReader, ShadowLife
 from crucible.lifecycle.context import Context
 from crucible.registry.errors import RegistryError
 from crucible.registry.models import Version
@@ -186,7 +186,7 @@ def _ended_run(path: Path) -> _RunOfLives:
 def _run_of_lives(ledger: LedgerReader, until_ts: int | None) -> _RunOfLives:
     return _RunOfLives(
         lives=tuple(ledger.shadow_lives(until_ts)),
-        agents=tuple(row.agent for row in ledger.agents()),
+        agents=tuple(row.agent for row in ledger.agents() if row.role != PLACEBO),
         market_ts=ledger.market_ts(),
     )
 

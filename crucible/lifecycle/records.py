@@ -14,6 +14,7 @@ from typing import Any, Literal
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from crucible.ledger.reader import PLACEBO, SHADOW_ROLES
 from crucible.lifecycle.context import Context
 from crucible.registry.admission import REFUSED
 from crucible.registry.errors import RegistryError
@@ -140,7 +141,7 @@ class Records:
         for (agent, role, since_ts), rows in _lives(verdicts).items():
             slot, version = agent.split("@")
             newest = rows[-1]
-            how = "shadow" if role == "challenger" else "production"
+            how = "shadow" if role in SHADOW_ROLES else "production"
             run_id = self._evaluations.open_run(
                 f"{trading_run}:{agent}:{role}:{since_ts}",
                 f"evaluate {agent} {how}",
@@ -157,7 +158,9 @@ class Records:
                     "reason": str(newest["reason"]),
                     PROVEN_BY: str(newest["details"].get("proven_by") or "unproven"),
                 },
-                model_id=self._registry.model_of(Version(slot, version, "", {})),
+                model_id=None
+                if role == PLACEBO  # of which there is no model
+                else self._registry.model_of(Version(slot, version, "", {})),
             )
             if newest["verdict"] != "keep":
                 self._evaluations.close_run(run_id, "FINISHED")

@@ -77,6 +77,8 @@ class Status:
     services : list of ServiceStatus
     agents : list of dict
         As the arena writes them.
+    placebos : dict or None
+        What placebos say of the Watchtower's error rates, as it writes it; None before the first judgement.
     """
 
     run: str | None
@@ -85,6 +87,7 @@ class Status:
     market_ts: int | None
     services: list[ServiceStatus]
     agents: list[dict[str, Any]]
+    placebos: dict[str, Any] | None = None
 
     @property
     def memory_mb(self) -> float:
@@ -106,6 +109,7 @@ class Status:
             "services": [service.to_json() for service in self.services],
             "memory_mb": self.memory_mb,
             "agents": self.agents,
+            "placebos": self.placebos,
         }
 
 
@@ -159,6 +163,7 @@ def read_status(workspace: Workspace, *, ask: bool = True) -> Status:
         market_ts=arena.get("market_ts"),
         services=services,
         agents=list(arena.get("agents", [])),
+        placebos=read_json(run.placebos) if run else None,
     )
 
 

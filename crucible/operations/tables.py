@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from crucible.ledger.reader import SHADOW_ROLES
 from crucible.operations.reconciliation.accounts import plain
 from crucible.operations.reconciliation.report import Report
 from crucible.operations.sheet import Column, Sheet
@@ -22,6 +23,8 @@ _COLOURS = {"up": "green", "starting": "yellow", "down": "red"}
 def status_view(status: Status, footer: str = "") -> RenderableType:
     """Show what may be sent, then tables of services and agents."""
     parts: list[RenderableType] = [trading_line(status.trading)]
+    if status.placebos:
+        parts.append(placebos_line(status.placebos))
     parts.append(services_table(status.services, status.memory_mb))
     parts += agents_tables(status.agents, market_time(status.market_ts))
     if footer:
@@ -38,6 +41,11 @@ def trading_line(trading: Trading) -> Text:
     for line in others:
         text.append(f"\n  {line}", style="bold yellow")
     return text
+
+
+def placebos_line(check: Mapping[str, Any]) -> Text:
+    """Show what placebos say of the Watchtower's error rates."""
+    return Text(str(check.get("sentence", "")), style="bold red" if check.get("alarm") else "dim")
 
 
 def services_table(services: list[ServiceStatus], total_mb: float) -> Sheet:
@@ -79,7 +87,7 @@ def agents_tables(agents: list[dict[str, Any]], at: str) -> list[Sheet]:
 
 def is_simulated(agent: Mapping[str, Any]) -> bool:
     """Whether an agent's position and profit exist in the arena's books only."""
-    return bool(agent.get("simulated", agent.get("role") == "challenger"))
+    return bool(agent.get("simulated", agent.get("role") in SHADOW_ROLES))
 
 
 def _agents_table(agents: list[dict[str, Any]], title: str, mark: str) -> Sheet:
@@ -176,7 +184,7 @@ def _report_agents(agents: list[dict[str, Any]]) -> list[Sheet]:
     )
     for agent in agents:
         role = agent["role"] if agent["active"] else f"{agent['role']}, left"
-        if agent["role"] != "challenger" or agent["fills"]["live"]:
+        if agent["role"] not in SHADOW_ROLES or agent["fills"]["live"]:
             real.add(
                 _marked(agent),
                 role,
@@ -190,7 +198,7 @@ def _report_agents(agents: list[dict[str, Any]]) -> list[Sheet]:
         if (shadow := agent["simulated"]) is not None:
             simulated.add(
                 _marked(agent),
-                role if agent["role"] == "challenger" else f"{role}; a challenger before",
+                role if agent["role"] in SHADOW_ROLES else f"{role}; a challenger before",
                 proven_by(agent),
                 str(agent["fills"]["shadow"]),
                 str(shadow["trades"]),

@@ -300,6 +300,11 @@ class Run:
         return self.path / "arena.json"
 
     @property
+    def placebos(self) -> Path:
+        """What placebos say of the Watchtower's error rates, written by it at each judgement."""
+        return self.path / "placebos.json"
+
+    @property
     def facts(self) -> Path:
         """How the run was started: market, seed, speed, addresses."""
         return self.path / "run.json"

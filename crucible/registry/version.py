@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -98,6 +99,15 @@ class Version:
         if strategy not in {None, self.lived.strategy}:
             return "its strategy file is not the one that lived"
         return "" if self.lived.passed else "the evidence of its life is not enough"
+
+
+def gap_of(version: Version) -> float | None:
+    """Minutes between two trades of a version in its backtest; None where its tags do not tell."""
+    try:
+        gap = float(version.tags.get(TRADING_GAP, ""))
+    except ValueError:
+        return None
+    return gap if 0 < gap < math.inf else None
 
 
 @dataclass(frozen=True, slots=True)

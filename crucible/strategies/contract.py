@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from crucible.features.frame import FeatureFrame, FeatureRow
-from crucible.settings import Kind
 from crucible.vm.signals import Signal, Signals
 
 FORMAT = "crucible.strategy/1"
@@ -50,8 +49,8 @@ class Strategy(Protocol):
     """One specialist: it sees feature rows and says hold, buy or exit."""
 
     @property
-    def kind(self) -> Kind:
-        """``gp`` or ``boosted``."""
+    def kind(self) -> str:
+        """``gp`` or ``boosted``; ``placebo`` for one that is never forged."""
 
     @property
     def symbol(self) -> str:

@@ -24,7 +24,7 @@ from crucible.ledger.trades import ZERO, Payment, Trade
 from crucible.market.candles import Candles, Floats
 from crucible.market.funding import Funding
 from crucible.market.instruments import Instrument
-from crucible.settings import MINUTE_MS, ArenaSettings, Costs, Kind
+from crucible.settings import MINUTE_MS, ArenaSettings, Costs
 from crucible.strategies.contract import Exits, Strategy
 from crucible.strategies.exit_reasons import ExitReason
 from crucible.vm.signals import Signal, Signals
@@ -106,7 +106,7 @@ class KnownSignals:
         self._ts = seen.ts
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> str:
         """``gp`` or ``boosted``."""
         return self._strategy.kind
 

@@ -133,6 +133,12 @@ def test_a_version_that_cannot_be_served_is_refused_and_tagged_with_the_reason(f
     assert reason in shelf.tags["1"]["arena_refused"]
 
 
+def test_a_seat_knows_its_pace_where_the_version_says_it():
+    shelf = Shelf({"1": document(), "2": document()}, [("production", "1"), ("challenger", "2")])
+    shelf.tags = {"1": {"minutes_between_trades": "41.5"}, "2": {"minutes_between_trades": "soon"}}
+    assert [seated.seat.gap for seated in roster(shelf).refresh()] == [41.5, None]
+
+
 def test_a_version_that_another_arena_refused_loses_the_tag_where_it_is_seated():
     shelf = Shelf({"1": document()}, [("production", "1")])
     shelf.tags["1"] = {"arena_refused": "born with another feature schema"}

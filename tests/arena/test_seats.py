@@ -16,7 +16,7 @@ from crucible.ledger.ledger import Ledger
 from crucible.settings import Costs
 from crucible.strategies.contract import Exits
 from crucible.vm.signals import Signal
-from tests.support.factories import fill_event
+from tests.support.factories import agent_row, fill_event
 
 NAME = "BTCUSDT-gp-1@1"
 OTHER = "BTCUSDT-gp-2@1"
@@ -262,3 +262,12 @@ def test_an_agent_that_is_proven_while_it_trades_keeps_its_seat_and_its_books(ma
     assert (row.proven, row.proven_by, row.since_ts) == (True, "lived", 60_000)
     seats.take([seated(role="challenger")], 180_000)
     assert (agent.seat.proven, ledger.agents()[0].proven_by) == (False, "")
+
+
+def test_a_placebo_is_no_orphan_though_no_roster_names_it(made):
+    seats, link, _, ledger = made
+    ledger.seat(agent_row("BTCUSDT-placebo-1@1", "placebo", kind="placebo"))
+    seats.take([seated()], 60_000)
+    seats.tidy(120_000)
+    assert link.sent == []
+    assert {row.agent for row in ledger.agents(active=True)} == {NAME, "BTCUSDT-placebo-1@1"}

@@ -141,3 +141,12 @@ def test_the_way_to_mlflow_leads_nowhere_else_and_says_what_is_missing(workspace
     assert run is not None
     write_json(run.facts, {"mlflow": "http://127.0.0.1:9"})
     assert "MLflow at http://127.0.0.1:9 did not tell" in client.get("/forgings").text
+
+
+def test_what_placebos_say_stands_on_the_page_whatever_is_traded(workspace: Workspace):
+    traded(workspace)
+    found = {"alarm": True, "sentence": "ALARM: Placebos: 9 of 9 promoted"}
+    write_json(workspace.current().placebos, found)
+    state = TestClient(make_app(workspace)).get("/api/state").json()
+    assert state["status"]["placebos"] == found
+    assert 'id="placebos"' in PAGE.read_text()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from crucible.lifecycle.judgement import gap_of
 from crucible.lifecycle.publishing import MadeBy, final_metrics, proof_of, version_tags
-from crucible.registry.version import Version
+from crucible.registry.version import Version, gap_of
 from crucible.settings import Costs
 from tests.support.markets import SMALL, forge_run_of, make_market
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from crucible.ledger.reader import SHADOW_ROLES
 from crucible.ledger.trades import Fill, Mode, pair
 from crucible.operations.errors import BooksError, ServerError, WorkspaceError
 from crucible.operations.reconciliation.accounts import EXACT, ZERO, Book, differences, plain
@@ -155,7 +156,7 @@ def agent_sums(run: Run) -> list[dict[str, Any]]:
                 "fills": {"live": live.fills, "shadow": shadow.fills},
                 **live.to_json(funding),
                 "simulated": (
-                    shadow.to_json() if shadow.fills or row.role == "challenger" else None
+                    shadow.to_json() if shadow.fills or row.role in SHADOW_ROLES else None
                 ),
             }
         )
