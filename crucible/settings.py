@@ -278,6 +278,12 @@ class WatchtowerSettings(Section):
         description="false discovery rate at which versions are proven by living",
     )
     max_drawdown: float = Field(0.05, gt=0, lt=1)
+    minimum_parity: float = Field(
+        0.95,
+        ge=0,
+        le=1,
+        description="share of its decisions and fills that must be its backtest's, or a production agent is culled",
+    )
     idle_minutes: int = Field(1_440, ge=15, le=525_600)
     placebos: bool = Field(
         default=True,

@@ -11,7 +11,7 @@ from prefect.events import emit_event
 
 from crucible.ledger.ledger import Ledger
 from crucible.ledger.reader import LedgerError
-from crucible.lifecycle import judgement, lived, placebos
+from crucible.lifecycle import judgement, lived, parity, placebos
 from crucible.lifecycle.context import load_context
 from crucible.lifecycle.judgement import Judged
 from flows.promotion import promotion
@@ -40,6 +40,7 @@ def watchtower() -> dict[str, int]:
         # First what an earlier judgement could not finish.
         proving = lived.prove_by_living(context, ledger)
         judgement.carry_out(context, ledger, promotion, order_replacement)
+        parity.compare_newest_day(context, ledger)
         instants = judgement.due(ledger, context.settings.watchtower.every_minutes)
         latest: list[Judged] = []
         rates = judgement.settlements(context, instants[-1]) if instants else {}

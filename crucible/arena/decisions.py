@@ -11,9 +11,14 @@ from crucible.arena.alignment import Minute
 from crucible.arena.execution import Context
 from crucible.arena.orders_in_flight import OrdersInFlight
 from crucible.features.frame import FeatureRow
+from crucible.ledger.ledger import Ledger
 from crucible.ledger.trades import Mode
 from crucible.market.instruments import Instrument
 from crucible.settings import Settings
+
+ACTS = frozenset({"buy", "exit"})
+LEFT_OUT = frozenset({"skip", "wait"})
+"""What an agent wanted and did not do, for a reason that is not its strategy's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +90,30 @@ class Deciders:
                 continue
             decisions.append((agent, decision))
         return decisions
+
+
+def book(ledger: Ledger, agent: Agent, decision: Decision) -> None:
+    """Record what an agent decided at a close, before anything else changes its position.
+
+    Of a production agent that it decided at all is recorded as well, and what it wanted and left out: whoever
+    compares it with its backtest has to tell a reason from a departure.
+    """
+    kept = ACTS
+    if agent.seat.role == "production":
+        holds = agent.execution.is_holding(agent.book.qty)
+        ledger.book_attendance(decision.ts, agent.name, holds=holds)
+        kept = ACTS | LEFT_OUT
+    if decision.action not in kept:
+        return
+    acts = decision.action in ACTS
+    ledger.book_decision(
+        decision.ts,
+        agent.name,
+        decision.action,
+        decision.reason,
+        decision.price,
+        None if decision.intent is None else decision.intent.qty,
+        # What is in flight when something is left out is the intent of an earlier decision.
+        agent.execution.in_flight if acts else None,
+        None if decision.size is None else decision.size.to_json(),
+    )

@@ -17,7 +17,7 @@ from functools import partial
 
 from crucible.arena.agent import Agent, Decision
 from crucible.arena.alignment import Minute, MinuteAligner
-from crucible.arena.decisions import Deciders
+from crucible.arena.decisions import Deciders, book
 from crucible.arena.gaps import Backfill, GapFiller, closed_minutes
 from crucible.arena.market_input import BookRecorder, candle_of
 from crucible.arena.orders_in_flight import OrdersInFlight
@@ -375,18 +375,7 @@ class Arena:
             self._ledger.keep_shadow(agent.name, state)
             for trade in agent.new_trades():
                 self._side.log(trade)
-        if decision.action in {"buy", "exit"}:
-            qty = None if decision.intent is None else decision.intent.qty
-            self._ledger.book_decision(
-                decision.ts,
-                agent.name,
-                decision.action,
-                decision.reason,
-                decision.price,
-                qty,
-                agent.execution.in_flight,
-                None if decision.size is None else decision.size.to_json(),
-            )
+        book(self._ledger, agent, decision)
 
     def _mark(self, ts: int) -> None:
         capital = self._settings.arena.capital_per_agent

@@ -151,6 +151,10 @@ class BufferedLedger(Ledger):
         """Record what became of a decision's intent."""
         self._write(partial(self._file.book_outcome, intent_id, outcome))
 
+    def book_attendance(self, ts: int, agent: str, *, holds: bool) -> None:
+        """Record that a production agent decided at a close, and whether it held a position then."""
+        self._write(partial(self._file.book_attendance, ts, agent, holds=holds))
+
     def book_equity(self, ts: int, marks: Iterable[tuple[str, Mode, Decimal]]) -> None:
         """Record every agent's equity at one market instant."""
         self._write(partial(self._file.book_equity, ts, list(marks)))

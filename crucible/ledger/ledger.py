@@ -25,8 +25,10 @@ from crucible.execution.messages import (
     StateEvent,
 )
 from crucible.files import make_folder
+from crucible.ledger.parity import ParityDay
 from crucible.ledger.reader import PLACEBO, SCHEMA_VERSION, AgentRow, LedgerReader, PairMark
 from crucible.ledger.trades import Fill, Mode
+from crucible.settings import MINUTE_MS
 
 _MIGRATIONS = (
     """
@@ -74,6 +76,17 @@ _MIGRATIONS = (
         challenger_return REAL NOT NULL, incumbent_return REAL NOT NULL,
         challenger_holds INTEGER NOT NULL, incumbent_holds INTEGER NOT NULL,
         PRIMARY KEY (challenger, ts)
+    );
+    """,
+    """
+    CREATE TABLE attendance (
+        agent TEXT NOT NULL, first_ts INTEGER NOT NULL, last_ts INTEGER NOT NULL,
+        holds INTEGER NOT NULL, PRIMARY KEY (agent, first_ts)
+    );
+    CREATE TABLE parity (
+        agent TEXT NOT NULL, ts INTEGER NOT NULL, compared INTEGER NOT NULL, equal INTEGER NOT NULL,
+        fills INTEGER NOT NULL, fills_within INTEGER NOT NULL, score REAL, details TEXT NOT NULL,
+        PRIMARY KEY (agent, ts)
     );
     """,
 )
@@ -226,6 +239,18 @@ class Ledger(LedgerReader):
             "UPDATE decisions SET outcome = ? WHERE intent_id = ?", (outcome, intent_id)
         )
 
+    def book_attendance(self, ts: int, agent: str, *, holds: bool) -> None:
+        """Record that a production agent decided at a close, and whether it held a position then."""
+        cursor = self._db.execute(
+            "UPDATE attendance SET last_ts = ?1 WHERE agent = ?2 AND last_ts = ?1 - ?3 AND holds = ?4 "
+            "AND first_ts = (SELECT max(first_ts) FROM attendance WHERE agent = ?2)",
+            (ts, agent, MINUTE_MS, int(holds)),
+        )
+        if cursor.rowcount == 0:
+            self._db.execute(
+                "INSERT OR IGNORE INTO attendance VALUES (?, ?, ?, ?)", (agent, ts, ts, int(holds))
+            )
+
     def book_equity(self, ts: int, marks: Iterable[tuple[str, Mode, Decimal]]) -> None:
         """Record every agent's equity at one market instant."""
         self._db.executemany(
@@ -239,6 +264,13 @@ class Ledger(LedgerReader):
             "INSERT OR REPLACE INTO pair_marks VALUES (?, ?, ?, ?, ?, ?, ?)",
             [astuple(mark) for mark in marks],
         )
+
+    def book_parity(self, day: ParityDay) -> bool:
+        """Record how an agent compares with its backtest on a day; False if that was recorded before."""
+        cursor = self._db.execute(
+            "INSERT OR IGNORE INTO parity VALUES (?, ?, ?, ?, ?, ?, ?, ?)", day.to_row()
+        )
+        return cursor.rowcount == 1
 
     def book_verdict(
         self, ts: int, agent: str, version: str, verdict: str, reason: str, details: dict[str, Any]

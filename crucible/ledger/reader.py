@@ -15,9 +15,10 @@ from typing import Any, Final, Self
 
 from crucible import sqlite
 from crucible.errors import CrucibleError
+from crucible.ledger.parity import ParityDay, Stretch
 from crucible.ledger.trades import Fill, Mode, Payment, Trade, pair, with_funding
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 PLACEBO: Final = "placebo"
 """Role of an agent that enters at random, to check the Watchtower's error rates."""
 SHADOW_ROLES = frozenset({"challenger", PLACEBO})
@@ -318,6 +319,30 @@ class LedgerReader:
         return [
             PairMark(**{**dict(row), **{name: bool(row[name]) for name in flags}}) for row in rows
         ]
+
+    def attendance(self, from_ts: int, until_ts: int) -> dict[str, list[Stretch]]:
+        """Give by agent the stretches in which it decided that reach into ``[from_ts, until_ts)``, oldest first."""
+        if int(self._db.execute("PRAGMA user_version").fetchone()[0]) < 5:
+            return {}  # a run of before they were kept
+        rows = self._db.execute(
+            "SELECT * FROM attendance WHERE last_ts >= ? AND first_ts < ? ORDER BY agent, first_ts",
+            (from_ts, until_ts),
+        )
+        found: dict[str, list[Stretch]] = {}
+        for row in rows:
+            stretch = Stretch(row["first_ts"], row["last_ts"], bool(row["holds"]))
+            found.setdefault(str(row["agent"]), []).append(stretch)
+        return found
+
+    def parity(self, agent: str, after_ts: int, until_ts: int) -> list[ParityDay]:
+        """Give the days of an agent that ended in ``(after_ts, until_ts]`` and were compared, oldest first."""
+        if int(self._db.execute("PRAGMA user_version").fetchone()[0]) < 5:
+            return []
+        rows = self._db.execute(
+            "SELECT * FROM parity WHERE agent = ? AND ts > ? AND ts <= ? ORDER BY ts",
+            (agent, after_ts, until_ts),
+        )
+        return [ParityDay.of_row(row) for row in rows]
 
     def verdicts(self, agent: str | None = None) -> list[dict[str, Any]]:
         """Verdicts, newest first."""

@@ -36,6 +36,7 @@ from crucible.registry.version import gap_of
 from crucible.settings import MINUTE_MS
 from crucible.strategies.contract import Exits
 from crucible.watchtower.pairs import difference_bound, pair_wealth
+from crucible.watchtower.parity import with_parity
 from crucible.watchtower.scorecard import Scorecard, score
 from crucible.watchtower.verdicts import Verdict, gain_bound, judge, loss_bound
 
@@ -172,6 +173,8 @@ def judge_one(
         largest_gain=gain_bound(exits),
         holds=held is not None and bool(held.qty),
     )
+    if role == "production":
+        card = with_parity(card, ledger.parity(row.agent, row.since_ts, ts))
     if against is not None:
         card = replace(card, incumbent=against[0], pair_evidence=against[1])
     verdict = judge(card, role, context.settings.watchtower, gap)
@@ -390,6 +393,7 @@ def scorecard_rows(judged: list[Judged], proving: Proving) -> list[dict[str, Any
             "pair evidence": ""
             if item.card.pair_evidence is None
             else round(item.card.pair_evidence, 2),
+            "parity": "" if item.card.parity is None else f"{item.card.parity:.2%}",
             "lived evidence": f"{lived[item.row.agent]:.4g}" if item.row.agent in lived else "",
             "proven by": proving.proven.get(item.row.agent, item.proven_by) or "unproven",
         }

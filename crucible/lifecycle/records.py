@@ -44,6 +44,7 @@ METRICS = (
     "gain_evidence",
     "loss_evidence",
     "pair_evidence",
+    "parity",
     "idle_minutes",
     "lived_evidence",
 )

@@ -44,6 +44,13 @@ class Scorecard:
         Of a challenger: the agent whose seat it wants; empty where there is none.
     pair_evidence : float or None
         Wealth of the bet that the challenger earns more than the incumbent; None where there is none.
+    parity : float or None
+        Of a production agent: share of its newest decisions and fills that are those of its backtest; None where
+        none could be compared.
+    parity_decisions : int
+        Decisions behind `parity`.
+    parity_departure : str
+        The first of them that is not the backtest's, as a sentence; empty where there is none.
     """
 
     agent: str
@@ -60,6 +67,9 @@ class Scorecard:
     idle_minutes: int
     incumbent: str = ""
     pair_evidence: float | None = None
+    parity: float | None = None
+    parity_decisions: int = 0
+    parity_departure: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Give the scorecard as JSON values; money as text."""

@@ -13,6 +13,9 @@ from crucible.watchtower.sequential import EvidenceError
 
 Judgement = Literal["keep", "cull", "promote"]
 
+MINIMUM_DECISIONS = 20
+"""Decisions that must have been compared with the backtest before parity decides: with fewer, one that a single late
+candle changed would be more than the limit lets pass."""
 
 IDLE_GAPS = 12
 """Mean gaps between trades: whoever trades at random times waits for so many once in 160,000 times, so hardly ever in a life."""
@@ -47,7 +50,9 @@ def judge(
 ) -> Verdict:
     """Judge one agent.
 
-    An agent is culled when its equity fell too far, when the evidence that it loses reaches the
+    A production agent that does something else than the backtest of its strategy, for more than
+    ``1 - minimum_parity`` of what could be compared, is culled at once: what is known of its strategy is not
+    known of it. An agent is culled when its equity fell too far, when the evidence that it loses reaches the
     cull confidence, or when it has not traded for too long: for ``idle_minutes``, and for `IDLE_GAPS` times as long as it
     waits between two trades in its backtest, where that is known. A challenger is promoted when the
     evidence for it reaches the promotion confidence, and gives up its seat when that evidence falls
@@ -68,6 +73,7 @@ def judge(
         "loss_evidence": card.loss_evidence,
         "pair_evidence": card.pair_evidence or 0.0,
         "mean_return": card.mean_return or 0.0,
+        "parity": card.parity or 0.0,
         "minutes_between_trades": minutes_between_trades or 0.0,
     }
     for name, value in figures.items():
@@ -76,6 +82,8 @@ def judge(
             raise EvidenceError(message)
     if card.drawdown > settings.max_drawdown:
         return Verdict("cull", f"drawdown {card.drawdown:.2%} is over {settings.max_drawdown:.2%}")
+    if role == "production" and (broken := _broken_parity(card, settings)):
+        return Verdict("cull", broken)
     if card.trades >= settings.minimum_trades:
         cull_at = 1.0 / (1.0 - settings.cull_confidence)
         if card.loss_evidence >= cull_at:
@@ -119,3 +127,15 @@ def _challenge(card: Scorecard, settings: WatchtowerSettings) -> Verdict | None:
             f"below {settings.futility:g}{parts}); another version gets its turn",
         )
     return None
+
+
+def _broken_parity(card: Scorecard, settings: WatchtowerSettings) -> str:
+    """Say how far an agent departs from its backtest; empty where it is not too far, or not known well enough."""
+    if card.parity is None or card.parity_decisions < MINIMUM_DECISIONS:
+        return ""
+    if card.parity >= settings.minimum_parity:
+        return ""
+    return (
+        f"broken parity: {card.parity:.2%} of what it did is what its backtest does, below "
+        f"{settings.minimum_parity:.2%} (over {card.parity_decisions} decisions); {card.parity_departure}"
+    )

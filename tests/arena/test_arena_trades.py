@@ -9,6 +9,7 @@ from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import zmq
 
@@ -24,6 +25,8 @@ from crucible.market.lake import Lake
 from crucible.settings import FeatureSettings, Settings
 from crucible.strategies.contract import Exits
 from crucible.vm.signals import Signal
+from crucible.watchtower.conduct import Conduct, Expected
+from crucible.watchtower.parity import compare
 from tests.support.disks import fill, mounted
 from tests.support.polling import until
 from tests.support.processes import (
@@ -418,3 +421,43 @@ def test_an_arena_whose_cerebellum_was_away_sees_every_minute_once_and_decides_o
     figures = json.loads((tmp_path / "arena.json").read_text())
     assert figures["candles_filled"] >= 2 * 3
     assert figures["minutes_unfilled"] == 0
+
+
+def test_what_arena_cerebellum_and_venue_do_together_is_what_the_backtest_does(floor):
+    seats = [
+        seated("BTCUSDT", 1, "production", schema_hash(), hold=2),
+        seated("ETHUSDT", 1, "production", schema_hash(), hold=5),
+    ]
+    # This one is closed by its levels and its deadline before it would leave by itself.
+    seats[1].strategy.exits = Exits(0.0008, 0.0008, 2)
+    with floor.link() as link:
+        arena = floor.arena(RegistryWatcher(list(seats)), link)
+        run_until(arena, lambda: len(arena.agents) == 2)
+        run_until(arena, lambda: all(len(agent.trades) >= 8 for agent in arena.agents.values()), 90)
+        arena.close()
+    until = arena.market_ts // 60_000 * 60_000
+    lake = Lake(floor.folder / "lake")
+    for symbol in SYMBOLS:
+        lake.refresh(floor.exchange, symbol, ORIGIN_MS, until)
+    candles = lake.read_all(SYMBOLS)
+    frames = FeaturePipeline(SYMBOLS, FeatureSettings()).batch(candles)
+    with LedgerReader(floor.folder / "ledger.sqlite") as ledger:
+        attendance = ledger.attendance(0, until)
+        for one in seats:
+            name, own = one.seat.agent, candles[one.strategy.symbol]
+            frame = frames[own.symbol]
+            signals = [one.strategy.decide(frame.row(row)) for row in range(len(frame))]
+            expected = Expected(
+                own,
+                np.array(signals, np.int8),
+                frame.column("regime_change_detected") == 1.0,
+                frame.column("volatility_ratio"),
+                one.strategy.exits,
+                floor.settings.forge.costs.slippage,
+            )
+            conduct = Conduct(ledger.decisions(name), ledger.fills(name), attendance[name])
+            day = compare(name, conduct, expected, 0, until)
+            assert day.disagreements == ()
+            assert day.score == 1.0
+            assert day.compared >= 14
+            assert day.fills >= 12

@@ -9,10 +9,12 @@ import pytest
 
 from crucible.arena.agent import Agent
 from crucible.arena.alignment import Minute
-from crucible.arena.decisions import Deciders
+from crucible.arena.decisions import Deciders, book
 from crucible.arena.execution import Seat
 from crucible.arena.orders_in_flight import OrdersInFlight
 from crucible.features.frame import FeatureRow, FeatureSchema
+from crucible.ledger.ledger import Ledger
+from crucible.ledger.parity import Stretch
 from crucible.market.candles import Candle
 from crucible.market.instruments import Instrument
 from crucible.settings import Settings
@@ -102,3 +104,23 @@ def test_entries_of_one_minute_stay_together_within_the_portfolios_limit(decider
     found = deciders(*agents, max_gross_fraction=0.05).decisions("live", ROWS, MINUTE, act=True)
     assert [decision.intent is not None for _, decision in found] == [True, True, False, False]
     assert found[2][1].reason == "the portfolio's gross limit is reached"
+
+
+@pytest.mark.parametrize("role", ["production", "challenger"])
+def test_of_a_production_agent_it_is_on_record_that_it_decided_and_what_it_left_out_and_why(
+    deciders, tmp_path, role
+):
+    one = agent("a", "BTCUSDT", role)
+    one.execution.in_flight = "0192"
+    mode = "live" if role == "production" else "shadow"
+    [(_, decision)] = deciders(one).decisions(mode, ROWS, MINUTE, act=True)
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        book(ledger, one, decision)
+        kept, attended = ledger.decisions("a@1"), ledger.attendance(0, 10**9)
+    if role == "challenger":
+        assert ([row["action"] for row in kept], attended) == (["buy"], {})
+        return
+    assert attended == {"a@1": [Stretch(60_000, 60_000, holds=False)]}
+    [row] = kept
+    # The intent in flight is an earlier decision's: its outcome must not become this one's.
+    assert (row["action"], row["reason"], row["intent_id"]) == ("skip", "waiting for 0192", None)

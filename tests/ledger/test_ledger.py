@@ -7,6 +7,7 @@ import pytest
 
 from crucible.execution.messages import FundingEvent, RiskEvent
 from crucible.ledger.ledger import Ledger
+from crucible.ledger.parity import ParityDay, Stretch
 from crucible.ledger.reader import AgentRow, LedgerError, LedgerReader, ShadowLife
 from crucible.ledger.trades import BookkeepingError, Fill
 from tests.support.factories import agent_row, fill, fill_event
@@ -119,6 +120,26 @@ def test_a_trade_knows_the_funding_that_fell_due_while_it_was_open(ledger):
     assert trade.net_return == pytest.approx(float(trade.net_pnl / Decimal("30.15")))
     (again,) = ledger.trades()
     assert again == trade
+
+
+def test_attendance_is_kept_as_unbroken_stretches_in_which_an_agent_held_or_did_not(ledger):
+    minutes = [(1, False), (2, False), (3, True), (4, True), (6, True), (7, False)]
+    for minute, holds in minutes:
+        for agent in ("a@1", "b@1"):
+            ledger.book_attendance(minute * 60_000, agent, holds=holds)
+    expected = [(1, 2, False), (3, 4, True), (6, 6, True), (7, 7, False)]
+    stretches = [Stretch(first * 60_000, last * 60_000, holds) for first, last, holds in expected]
+    assert ledger.attendance(0, 10**9) == {"a@1": stretches, "b@1": stretches}
+    assert ledger.attendance(240_000, 360_000)["a@1"] == [stretches[1]]
+
+
+def test_how_an_agent_compares_with_its_backtest_is_kept_once_a_day_to_the_letter(ledger):
+    day = ParityDay("a@1", 60_000, 4, 3, 2, 2, ("one", "two"), {"catching up": 2}, "why")
+    assert ledger.book_parity(day)
+    assert not ledger.book_parity(ParityDay("a@1", 60_000))
+    assert ledger.parity("a@1", 0, 60_000) == [day]
+    assert day.score == 5 / 6
+    assert ledger.parity("a@1", 60_000, 10**9) == ledger.parity("b@1", 0, 10**9) == []
 
 
 def test_a_verdict_is_given_once_per_instant(ledger):

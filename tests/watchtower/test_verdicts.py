@@ -12,7 +12,7 @@ from crucible.settings import WatchtowerSettings
 from crucible.strategies.contract import Exits
 from crucible.watchtower.scorecard import drawdown, score
 from crucible.watchtower.sequential import EvidenceError
-from crucible.watchtower.verdicts import gain_bound, judge, loss_bound
+from crucible.watchtower.verdicts import MINIMUM_DECISIONS, gain_bound, judge, loss_bound
 
 SETTINGS = WatchtowerSettings()
 HOUR = 3_600_000
@@ -178,6 +178,32 @@ def test_only_a_challenger_that_earned_it_is_promoted():
     winner = card([0.004] * 30)
     assert judge(winner, "challenger", SETTINGS).judgement == "promote"
     assert judge(winner, "production", SETTINGS).judgement == "keep"
+
+
+def test_a_production_agent_below_the_minimum_parity_is_culled_at_once_and_a_challenger_is_not():
+    broken = replace(
+        card([0.004] * 30),
+        parity=0.9499,
+        parity_decisions=MINIMUM_DECISIONS,
+        parity_departure="2026-01-01 00:05: bought, the backtest would have stayed out",
+    )
+    verdict = judge(broken, "production", SETTINGS)
+    assert verdict.judgement == "cull"
+    assert verdict.reason == (
+        "broken parity: 94.99% of what it did is what its backtest does, below 95.00% "
+        "(over 20 decisions); 2026-01-01 00:05: bought, the backtest would have stayed out"
+    )
+    assert judge(broken, "challenger", SETTINGS).judgement == "promote"
+    kept = [
+        replace(broken, parity=0.95),
+        replace(broken, parity=None),
+        replace(broken, parity_decisions=MINIMUM_DECISIONS - 1),
+    ]
+    assert {judge(one, "production", SETTINGS).judgement for one in kept} == {"keep"}
+    lenient = SETTINGS.model_copy(update={"minimum_parity": 0.5})
+    assert judge(broken, "production", lenient).judgement == "keep"
+    with pytest.raises(EvidenceError, match="a: parity is nan"):
+        judge(replace(broken, parity=math.nan), "production", SETTINGS)
 
 
 @pytest.mark.parametrize(("path", "expected"), [([], 0.0), ([5.0], 0.0), ([4.0, 2.0, 5.0], 0.5)])

@@ -199,10 +199,13 @@ def test_a_ledger_of_an_ended_run_stays_readable(tmp_path):
         ledger._db.execute("ALTER TABLE decisions DROP COLUMN sizing")
         for column in ("strategy", "proven_by"):
             ledger._db.execute(f"ALTER TABLE agents DROP COLUMN {column}")
-        ledger._db.execute("DROP TABLE pair_marks")
+        for table in ("pair_marks", "attendance", "parity"):
+            ledger._db.execute(f"DROP TABLE {table}")
         ledger._db.execute("PRAGMA user_version = 1")
     with LedgerReader(path) as old:
         assert old.pair_marks("a", "b", 10**15) == []
+        assert old.attendance(0, 10**15) == {}
+        assert old.parity("a", 0, 10**15) == []
         assert [row["sizing"] for row in old.decisions("a")] == [None]
     with Ledger(path) as migrated:
         assert migrated.decisions("a")[0]["intent_id"] == "i"
