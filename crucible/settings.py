@@ -247,14 +247,13 @@ class SingularitySettings(Section):
     """How the slots of the deployment strategy are kept filled."""
 
     trial: Trial = Field(
-        "shadow",
-        description="where unproven versions trade until evidence speaks for them: simulated, or at the paper venue",
+        "shadow", description="where unproven versions trade until evidence speaks for them"
     )
     renew_hours: int = Field(
         168,
         ge=0,
         le=8_784,
-        description="market hours after which a slot with an unproven version is forged anew; 0: never",
+        description="market hours until an unproven slot is forged anew; 0: never",
     )
 
 
@@ -266,16 +265,10 @@ class WatchtowerSettings(Section):
     cull_confidence: float = Field(0.95, gt=0.5, lt=1)
     promote_confidence: float = Field(0.80, gt=0.5, lt=1)
     futility: float = Field(
-        0.8,
-        ge=0,
-        lt=1,
-        description="a challenger whose evidence of gain has fallen below it gives up its seat; 0: never",
+        0.8, ge=0, lt=1, description="evidence below which a challenger gives up its seat; 0: never"
     )
     lived_rate: float = Field(
-        0.05,
-        gt=0,
-        lt=0.5,
-        description="false discovery rate at which versions are proven by living",
+        0.05, gt=0, lt=0.5, description="false discovery rate at which lives prove versions"
     )
     max_drawdown: float = Field(0.05, gt=0, lt=1)
     minimum_parity: float = Field(
@@ -286,8 +279,7 @@ class WatchtowerSettings(Section):
     )
     idle_minutes: int = Field(1_440, ge=15, le=525_600)
     placebos: bool = Field(
-        default=True,
-        description="run agents that enter at random in shadow, and sound an alarm if too many are promoted or proven",
+        default=True, description="run agents that enter at random in shadow, to check the rates"
     )
 
 

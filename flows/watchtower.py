@@ -11,7 +11,8 @@ from prefect.events import emit_event
 
 from crucible.ledger.ledger import Ledger
 from crucible.ledger.reader import LedgerError
-from crucible.lifecycle import judgement, lived, parity, placebos
+from crucible.lifecycle import judgement, lived
+from crucible.lifecycle.checks import parity, placebos
 from crucible.lifecycle.context import load_context
 from crucible.lifecycle.judgement import Judged
 from flows.promotion import promotion

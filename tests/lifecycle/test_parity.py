@@ -9,9 +9,9 @@ from crucible.errors import StrategyError
 from crucible.files import write_json
 from crucible.ledger.ledger import Ledger
 from crucible.ledger.parity import ParityDay
-from crucible.lifecycle import parity
+from crucible.lifecycle.checks import parity
+from crucible.lifecycle.checks.parity import DAY_MS, compare_newest_day, hindrance
 from crucible.lifecycle.judgement import judge_all
-from crucible.lifecycle.parity import DAY_MS, compare_newest_day, hindrance
 from crucible.market.candles import CandleError, write_candles
 from crucible.market.exchange import ExchangeError
 from crucible.market.lake import Lake

@@ -10,10 +10,10 @@ from prefect.logging import disable_run_logger
 import flows.watchtower
 from crucible.ledger.ledger import Ledger
 from crucible.ledger.reader import PLACEBO
-from crucible.lifecycle import placebos
+from crucible.lifecycle.checks import placebos
+from crucible.lifecycle.checks.placebos import check_all, judge_placebos, report_placebos
 from crucible.lifecycle.judgement import book, carry_out, judge_all, scorecard_rows
 from crucible.lifecycle.lived import Proving, lives
-from crucible.lifecycle.placebos import check_all, judge_placebos, report_placebos
 from crucible.lifecycle.records import EVALUATIONS, Records
 from crucible.market.funding import Funding
 from crucible.operations.status import read_status

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from crucible.features.frame import FeatureFrame
 from crucible.ledger.ledger import Ledger
 from crucible.ledger.parity import ParityDay
-from crucible.lifecycle.parity import expected_of
+from crucible.lifecycle.checks.parity import expected_of
 from crucible.settings import Costs, WatchtowerSettings
 from crucible.strategies.contract import Exits
 from crucible.watchtower.conduct import Conduct

@@ -1,0 +1,1 @@
+"""What keeps the factory honest while it runs: agents against their backtests, and placebos against the stated rates."""
