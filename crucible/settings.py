@@ -272,10 +272,7 @@ class WatchtowerSettings(Section):
     )
     max_drawdown: float = Field(0.05, gt=0, lt=1)
     minimum_parity: float = Field(
-        0.95,
-        ge=0,
-        le=1,
-        description="share of its decisions and fills that must be its backtest's, or a production agent is culled",
+        0.95, ge=0, le=1, description="share of what an agent does that must be as in its backtest"
     )
     idle_minutes: int = Field(1_440, ge=15, le=525_600)
     placebos: bool = Field(
