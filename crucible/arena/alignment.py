@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from crucible.market.candles import Candle
+from crucible.settings import MINUTE_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,40 @@ class Minute:
 
     close_ts: int
     candles: dict[str, Candle]
+
+
+@dataclass(slots=True)
+class MarketClock:
+    """The market's time, which only goes forward and is moved far by no single message.
+
+    One bad time in the future would make every true candle after it too late. A message that is more than
+    `jump_ms` ahead is believed once another agrees with it, as after a night in which nothing ran; by itself it is
+    refused, and what it carried is asked for as any missing candle is.
+
+    Attributes
+    ----------
+    now_ts : int
+        Newest market instant that is believed, epoch milliseconds; 0 before the first message.
+    refused : int
+        Messages that were not believed.
+    """
+
+    jump_ms: int = 60 * MINUTE_MS
+    now_ts: int = 0
+    refused: int = 0
+    _doubted_ts: int | None = None
+
+    def admits(self, ts: int) -> bool:
+        """Whether a message of this market time is believed; the clock moves with it."""
+        is_far = self.now_ts > 0 and ts > self.now_ts + self.jump_ms
+        agrees = self._doubted_ts is not None and abs(ts - self._doubted_ts) <= self.jump_ms
+        if is_far and not agrees:
+            self._doubted_ts = ts
+            self.refused += 1
+            return False
+        self._doubted_ts = None
+        self.now_ts = max(self.now_ts, ts)
+        return True
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from decimal import Decimal
 from functools import partial
 
 from crucible.arena.agent import Agent, Decision
-from crucible.arena.alignment import Minute, MinuteAligner
+from crucible.arena.alignment import MarketClock, Minute, MinuteAligner
 from crucible.arena.decisions import Deciders, book
 from crucible.arena.gaps import Backfill, GapFiller, closed_minutes
 from crucible.arena.market_input import BookRecorder, candle_of
@@ -101,6 +101,7 @@ class Arena:
             settings.arena.ttl_ms, random.Random(f"{seed}:{self._ledger.last_seq()}")
         )
         self._aligner = MinuteAligner(pipeline.symbols)
+        self._clock = MarketClock()
         self._books = BookRecorder(pipeline.symbols, BookStore(files.lake))
         self._history: dict[str, deque[FeatureRow]] = {
             symbol: deque(maxlen=HISTORY_ROWS) for symbol in pipeline.symbols
@@ -241,6 +242,8 @@ class Arena:
         """Book events and replies; give the minutes that closed."""
         minutes: list[Minute] = []
         for message in messages:
+            if isinstance(message, CandleMessage | BookMessage) and not self._believes(message):
+                continue
             if isinstance(message, CandleMessage):
                 self.market_ts = max(self.market_ts, message.ts)
                 minutes += self._aligner.add(message.symbol, candle_of(message), message.close_ts)
@@ -256,6 +259,19 @@ class Arena:
             elif hasattr(message, "seq"):
                 self._event(message)  # type: ignore[arg-type]
         return minutes
+
+    def _believes(self, message: CandleMessage | BookMessage) -> bool:
+        """Whether the market time of a message is believed; one that is not is named."""
+        before = self._clock.now_ts
+        if self._clock.admits(message.ts):
+            return True
+        logger.error(
+            "%s: a message of market time %d is dropped: the newest before it is %d, and no other agrees yet",
+            message.symbol,
+            message.ts,
+            before,
+        )
+        return False
 
     # --- events --------------------------------------------------------------------------------
 
@@ -398,6 +414,7 @@ class Arena:
             "registry_reachable": self._roster.reachable,
             "bad_frames": self._link.bad_frames,
             "late_candles": self._aligner.late,
+            "times_refused": self._clock.refused,
             "candles_filled": self._gaps.filled,
             "minutes_unfilled": self._gaps.unfilled,
             "trouble": self._ledger.reported_trouble,

@@ -350,6 +350,11 @@ def _carry_out_one(
             evidence=evidence,
             key=key,
         )
+    if slot not in {each.name for each in context.settings.slots}:
+        context.log.info(
+            "%s: not replaced: the deployment strategy has no such slot any more", agent
+        )
+        return
     order = forge_order(context, slot, f"version {version} was culled: {reason}")
     order_replacement(agent, order)
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crucible.arena.alignment import MinuteAligner
+from crucible.arena.alignment import MarketClock, MinuteAligner
 from crucible.market.candles import Candle
 
 SYMBOLS = ("A", "B")
@@ -56,3 +56,41 @@ def test_whatever_arrives_minutes_leave_in_order_and_once(messages):
         released += [m.close_ts for m in aligner.add(symbol, candle(number), (number + 1) * 60_000)]
         released += [m.close_ts for m in aligner.advance(now)]
     assert released == sorted(set(released))
+
+
+HOUR = 3_600_000
+
+
+def test_one_time_in_the_far_future_is_refused_and_those_after_it_are_believed():
+    clock = MarketClock()
+    assert clock.admits(100 * HOUR)
+    assert not clock.admits(9_000 * HOUR)
+    assert clock.now_ts == 100 * HOUR
+    assert clock.admits(100 * HOUR + 60_000)
+    assert clock.now_ts == 100 * HOUR + 60_000
+    # An older one does not turn it back.
+    assert clock.admits(99 * HOUR)
+    assert clock.now_ts == 100 * HOUR + 60_000
+    # Nor is another one believed because of the first.
+    assert not clock.admits(9_000 * HOUR)
+    assert clock.refused == 2
+
+
+def test_after_a_night_without_messages_the_second_one_is_believed():
+    clock = MarketClock()
+    assert clock.admits(100 * HOUR)
+    assert not clock.admits(112 * HOUR)
+    assert clock.admits(112 * HOUR + 1_000)
+    assert clock.now_ts == 112 * HOUR + 1_000
+
+
+@given(st.lists(st.integers(1, 50), min_size=2, max_size=60), st.data())
+def test_bad_times_among_true_ones_cost_nothing_but_themselves(steps, data):
+    clock, true_ts = MarketClock(), HOUR
+    assert clock.admits(true_ts)
+    for step in steps:
+        if data.draw(st.booleans()):
+            clock.admits(true_ts + data.draw(st.integers(2, 10**6)) * HOUR)
+        true_ts += step * 60_000
+        assert clock.admits(true_ts)
+        assert clock.now_ts == true_ts

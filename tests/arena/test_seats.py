@@ -200,6 +200,25 @@ def test_an_orphan_is_closed_once_cerebellum_hears_it_and_ends_nothing(made):
     assert {row.agent for row in ledger.agents(active=True)} == {OTHER}
 
 
+def test_an_agent_whose_slot_left_the_settings_is_closed_by_the_next_arena(made, tmp_path):
+    seats, _, _, ledger = made
+    seats.take([seated(), seated("BTCUSDT-gp-2")], 60_000)
+    ledger.book_event(fill_event(1, "a"))
+    link, files = (
+        Link(),
+        ArenaFiles(*(tmp_path / name for name in ("a.sqlite", "log", "status", "lake"))),
+    )
+    prices = {"BTCUSDT": Decimal(100)}
+    restarted = Seats(
+        link, ledger, Reported(), SideFiles(files), Costs(), {"BTCUSDT": [None]}, prices
+    )
+    restarted.take([seated("BTCUSDT-gp-2")], 120_000)
+    assert link.sent == [(NAME, "BTCUSDT", "retired")]
+    ledger.book_event(fill_event(2, "b", side="sell"))
+    restarted.tidy(180_000)
+    assert {row.agent for row in ledger.agents(active=True)} == {OTHER}
+
+
 def test_books_that_cannot_be_rebuilt_are_no_other_agents_trouble(made, monkeypatch):
     seats, link, _, ledger = made
     seats.take([seated()], 60_000)

@@ -134,6 +134,19 @@ def test_a_crash_after_the_retirement_still_orders_the_replacement(context, ledg
     assert ledger.waiting_verdicts() == []
 
 
+def test_a_culled_agent_of_a_slot_that_left_the_settings_is_retired_and_not_replaced(
+    context, ledger
+):
+    gone = "BTCUSDT-gp-77"
+    context.registry.active[gone] = {"production": "1"}
+    book(context, ledger, judged(gone, "cull"))
+    door, orders = Door(), []
+    carry_out(context, ledger, door, lambda _agent, order: orders.append(order))
+    assert [passed[:3] for passed in door.passed] == [(gone, "1", "retire")]
+    assert orders == []
+    assert ledger.waiting_verdicts() == []
+
+
 def test_what_fails_for_one_agent_waits_and_stops_no_other(context, ledger):
     for slot in (SLOT, OTHER):
         book(context, ledger, judged(slot, "cull"))
