@@ -91,7 +91,8 @@ def up(home: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 def watch(home: Path, minutes: float) -> dict[str, float]:
     """Give the minutes after which each event was seen; an event that was not is left out."""
-    began, seen = time.monotonic(), {}
+    began = time.monotonic()
+    seen: dict[str, float] = {}
     with up(home) as process:
         while len(seen) < len(EVENTS) and time.monotonic() < began + 60 * minutes:
             time.sleep(1.0)
