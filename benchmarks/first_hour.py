@@ -59,18 +59,18 @@ EVENTS: dict[str, Callable[[LedgerReader], bool]] = {
 
 
 @contextmanager
-def up(home: Path) -> Iterator[subprocess.Popen[bytes]]:
+def up(workspace: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Start the product; end it as Ctrl-C does."""
     prefect, mlflow, dashboard = free_ports(3)
     environment = {
         **os.environ,
-        "CRUCIBLE_HOME": str(home),
+        "CRUCIBLE_HOME": str(workspace),
         "CRUCIBLE_PORTS__PREFECT": str(prefect),
         "CRUCIBLE_PORTS__MLFLOW": str(mlflow),
         "CRUCIBLE_PORTS__DASHBOARD": str(dashboard),
     }
-    home.mkdir(parents=True)
-    with (home / "up.log").open("wb") as log:
+    workspace.mkdir(parents=True)
+    with (workspace / "up.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "crucible.cli", "up", "--no-browser"],
             env=environment,
@@ -89,18 +89,18 @@ def up(home: Path) -> Iterator[subprocess.Popen[bytes]]:
                     process.kill()
 
 
-def watch(home: Path, minutes: float) -> dict[str, float]:
+def watch(workspace: Path, minutes: float) -> dict[str, float]:
     """Give the minutes after which each event was seen; an event that was not is left out."""
     began = time.monotonic()
     seen: dict[str, float] = {}
-    with up(home) as process:
+    with up(workspace) as process:
         while len(seen) < len(EVENTS) and time.monotonic() < began + 60 * minutes:
             time.sleep(1.0)
             if process.poll() is not None:
-                text = (home / "up.log").read_text(errors="replace")[-2_000:]
+                text = (workspace / "up.log").read_text(errors="replace")[-2_000:]
                 message = f"crucible up ended by itself: {text}"
                 raise RuntimeError(message)
-            run = Workspace.at(home).current()
+            run = Workspace.at(workspace).current()
             if run is None or not run.ledger.exists():
                 continue
             try:

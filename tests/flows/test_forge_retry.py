@@ -33,7 +33,7 @@ from crucible.operations.workspace import Workspace
 from crucible.registry.models import Version
 from crucible.registry.proof import digest
 from crucible.registry.tracking import SEALED, TRIALS
-from crucible.settings import MINUTE_MS, Settings, Slot
+from crucible.settings import MINUTE_MS, Settings, SingularitySettings, Slot
 from tests.support.markets import make_market
 from tests.support.plant import SYMBOLS
 from tests.support.processes import ORIGIN_MS
@@ -97,25 +97,26 @@ def fail_twice(plant, slot, run):
     plant.until(other, "COMPLETED")
     # Forge another slot of the symbol: it is told of the version in production.
     beside = plant.start("BTCUSDT-boosted-1", seed=16)
-    # Whoever runs it once more does not touch what is in production.
-    require_in_production(plant, run, slot)
+    # Whoever runs it once more does not touch what is seated.
+    require_seated(plant, run, slot)
     plant.retry(run)
     plant.wait(lambda: plant.states(run).count("Completed") == 1, lambda: plant.story(run))
     plant.wait(
         lambda: any("nothing to do" in line for line in plant.logs(run)), lambda: plant.story(run)
     )
-    require_in_production(plant, run, slot)
+    require_seated(plant, run, slot)
     plant.until(beside, "COMPLETED")
     return beside
 
 
-def require_in_production(plant, run, slot):
-    """Look at whether the version of a run is the only one of its slot, and trades."""
+def require_seated(plant, run, slot):
+    """Look at whether the version of a run is the only one of its slot, and has its seat."""
     assert plant.advanced(slot) == [1, 2, 3, 3, 4]
     made = plant.mlflow_run(run).info
     assert made.status == "FINISHED"
     assert [version.run_id for version in plant.registry.versions(slot)] == [made.run_id]
-    assert plant.registry.aliases(slot) == {"production": "1"}
+    # Unproven on two days of candles: it waits in shadow.
+    assert plant.registry.aliases(slot) == {"challenger": "1"}
     assert not plant.checkpoint(run).parent.exists()
 
 
@@ -134,7 +135,7 @@ def test_a_retry_or_a_run_that_resumes_goes_on_ends_the_same_and_registers_once(
 
 
 def require_beside_the_living(plant, run, slot):
-    """Look at what a forge run of the same symbol was told of the version in production."""
+    """Look at what a forge run of the same symbol says of the version that waits in shadow."""
     made = plant.mlflow_run(run).data
     assert f"{slot}/1" in made.params["living_agents"].split(", ")
     # Two days of candles are too few to compare with anybody, and no number stands in for that.
@@ -186,7 +187,7 @@ def require_evidence(plant, run, slot):
 def require_explained(plant, slot):
     """Ask about the version by its alias, as a person does."""
     done = subprocess.run(
-        [sys.executable, "-m", "crucible.cli", "explain", f"{slot}/production", "--json"],
+        [sys.executable, "-m", "crucible.cli", "explain", f"{slot}/challenger", "--json"],
         env={
             **os.environ,
             "CRUCIBLE_HOME": str(plant.workspace.path),
@@ -200,7 +201,7 @@ def require_explained(plant, slot):
     assert done.returncode == 0, done.stderr
     reported = json.loads(done.stdout)
     assert reported["name"] == f"{slot}/1"
-    assert reported["lineage"]["version"] == f"{slot} version 1, production"
+    assert reported["lineage"]["version"] == f"{slot} version 1, challenger"
     assert reported["lineage"]["seed"] == "11"
     assert reported["gates"]
     assert reported["rules"]["buy"]
@@ -291,7 +292,10 @@ def test_islands_on_local_workers_are_retried_and_end_as_those_computed_in_one_p
 
 def test_a_forging_that_is_resumed_late_takes_nobodys_seat(plant, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", plant.ports.mlflow_url)
-    context = Context(plant.settings, plant.workspace)
+    at_the_venue = plant.settings.model_copy(
+        update={"singularity": SingularitySettings(trial="venue")}
+    )
+    context = Context(at_the_venue, plant.workspace)
     client, slot = plant.registry._client, "ETHUSDT-gp-9"
     run = plant.registry.open_run("late", "forge", {"slot": slot})
     client.create_registered_model(slot)
@@ -309,6 +313,11 @@ def test_a_forging_that_is_resumed_late_takes_nobodys_seat(plant, monkeypatch):
         offer_by(context, first, MadeBy()) == "in production, since the production seat was empty"
     )
     assert plant.registry.aliases(slot) == {"production": "1", "challenger": "2"}
+    in_shadow = Context(plant.settings, plant.workspace)
+    plant.registry.drop_alias(slot, "production")
+    plant.registry.drop_alias(slot, "challenger")
+    assert offer_by(in_shadow, third, MadeBy()) == "the challenger"
+    assert plant.registry.aliases(slot) == {"challenger": "3"}
 
 
 def test_a_forging_does_not_go_on_under_other_code(plant, monkeypatch):

@@ -3,7 +3,7 @@
 import pytest
 
 from crucible.ledger.ledger import Ledger
-from crucible.lifecycle.judgement import _judge_one
+from crucible.lifecycle.judgement import judge_one
 from crucible.settings import Settings, WatchtowerSettings
 from crucible.walk_forward.life import Life
 from crucible.walk_forward.rules import ByEvidence
@@ -37,7 +37,7 @@ def test_a_challenger_has_the_scorecard_and_the_verdict_that_its_ledger_gives(tm
             life.mark(ts)
             found = life.card(ts)
             exits = life.agent.strategy.exits
-            live = _judge_one(context, ledger, row, exits, None, ts, market.funding)
+            live = judge_one(context, ledger, row, exits, None, ts, market.funding)
             assert found.drawdown == pytest.approx(live.card.drawdown, abs=1e-12)
             values = found.to_json() | {"drawdown": 0}
             assert values == live.card.to_json() | {"drawdown": 0}
