@@ -20,10 +20,13 @@ from crucible.features.frame import FeatureRow
 from crucible.ledger.reader import PairMark
 from crucible.ledger.trades import ZERO, Fill
 from crucible.market.instruments import Instrument
-from crucible.settings import Settings
+from crucible.settings import MINUTE_MS, Settings
 from crucible.vm.signals import Signal
 
 logger = logging.getLogger(__name__)
+
+RESTART_MS = 24 * 60 * MINUTE_MS
+"""Market time after which a copy that was kept is no restart's but that of an earlier pair of the same two."""
 
 
 @dataclass(slots=True)
@@ -108,33 +111,35 @@ class Pairs:
         minute: Minute,
     ) -> None:
         """Carry every copy over a closed candle at which the agents have decided; what it raises ends its pair."""
-        for slot, challenger, incumbent in _pairs_of(agents):
+        wanted = _pairs_of(agents)
+        for slot, challenger, incumbent in wanted:
             row = rows.get(challenger.strategy.symbol)
             if row is None:
                 continue
-            candle = minute.candles[row.symbol]
-            price = Decimal(repr(candle.close))
-            pair = self._pairs.get(slot)
-            if pair is None or pair.challenger is not challenger or pair.incumbent is not incumbent:
-                pair = self._pairs[slot] = self._begin(challenger, incumbent, price)
-            context = Context(
-                self._instruments[row.symbol],
-                self._settings.forge.costs,
-                self._settings.arena,
-                ZERO,
-                ZERO,
-            )
             try:
-                pair.copy.execute(Signal[incumbent.last_signal], row, candle, context)
+                self._carry(slot, challenger, incumbent, row, minute)
             except Exception:
-                logger.exception("%s: the pair begins anew", pair.key)
-                del self._pairs[slot]
-                continue
-            pair.copy_returns.update(pair.copy, price)
-            pair.challenger_returns.update(challenger, price)
-            self._ledger.keep_shadow(pair.key, _state(pair.copy))
-        wanted = {slot for slot, _, _ in _pairs_of(agents)}
-        self._pairs = {slot: pair for slot, pair in self._pairs.items() if slot in wanted}
+                logger.exception(
+                    "%s beside %s: the pair begins anew", challenger.name, incumbent.name
+                )
+                self._pairs.pop(slot, None)
+        slots = {slot for slot, _, _ in wanted}
+        self._pairs = {slot: pair for slot, pair in self._pairs.items() if slot in slots}
+
+    def _carry(
+        self, slot: str, challenger: Agent, incumbent: Agent, row: FeatureRow, minute: Minute
+    ) -> None:
+        candle = minute.candles[row.symbol]
+        price = Decimal(repr(candle.close))
+        pair = self._pairs.get(slot)
+        if pair is None or pair.challenger is not challenger or pair.incumbent is not incumbent:
+            pair = self._pairs[slot] = self._begin(challenger, incumbent, price, minute.close_ts)
+        instrument, settings = self._instruments[row.symbol], self._settings
+        context = Context(instrument, settings.forge.costs, settings.arena, ZERO, ZERO)
+        pair.copy.execute(Signal[incumbent.last_signal], row, candle, context)
+        pair.copy_returns.update(pair.copy, price)
+        pair.challenger_returns.update(challenger, price)
+        self._ledger.keep_shadow(pair.key, _state(pair.copy, minute.close_ts))
 
     def marks(self, ts: int) -> list[PairMark]:
         """Give what was returned since the last call, one mark a pair."""
@@ -151,13 +156,13 @@ class Pairs:
             for pair in self._pairs.values()
         ]
 
-    def _begin(self, challenger: Agent, incumbent: Agent, price: Decimal) -> Pair:
+    def _begin(self, challenger: Agent, incumbent: Agent, price: Decimal, ts: int) -> Pair:
         copy = Agent(replace(incumbent.seat, role="challenger"), incumbent.strategy)
         begun = PositionReturns.of(challenger, price)
         pair = Pair(challenger, incumbent, copy, begun, PositionReturns())
         kept = None if pair.key in self._known else self._ledger.kept_shadow(pair.key)
         self._known.add(pair.key)
-        if kept is not None:  # the arena was restarted
+        if kept is not None and ts - int(kept["ts"]) <= RESTART_MS:
             _restore(copy, kept)
         pair.copy_returns = PositionReturns.of(copy, price)
         return pair
@@ -176,8 +181,9 @@ def _pairs_of(agents: Mapping[str, Agent]) -> list[tuple[str, Agent, Agent]]:
     ]
 
 
-def _state(copy: Agent) -> dict[str, Any]:
+def _state(copy: Agent, ts: int) -> dict[str, Any]:
     return {
+        "ts": ts,
         "execution": copy.execution.state(),
         "qty": str(copy.book.qty),
         "cost": str(copy.book.cost),

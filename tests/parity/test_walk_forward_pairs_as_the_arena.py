@@ -17,6 +17,7 @@ from crucible.watchtower.sequential import GainBet
 from tests.support.walks import SLOT, birth, stage, strategy_of
 
 QUARTER = 15
+HOUR_MS = 3_600_000
 
 
 def market_of(seed: int) -> Stage:
@@ -122,3 +123,41 @@ def test_a_restart_of_the_arena_changes_no_position_of_a_twin(tmp_path, seed):
         for a, b in zip(found["restarted"], found["whole"], strict=True)
     )
     assert equal > 0.7 * len(found["whole"])
+
+
+def test_what_a_copy_raises_ends_its_pair_and_nothing_else(tmp_path):
+    market = market_of(0)
+    incumbent, _, challenger = lives_of(market)
+    agents = agents_of([incumbent, challenger])
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        pairs = Pairs(Settings(home=tmp_path), {"BTCUSDT": market.context.instrument}, ledger)
+        for row, rows, minute in minutes_of(market, agents):
+            agents[f"{SLOT}@1"].last_signal = "NONSENSE" if row == 50 else "HOLD"
+            pairs.take(agents, rows, minute)
+            if row == 50:
+                assert pairs.marks(minute.close_ts) == []
+            if row == 60:
+                break
+        assert len(pairs.marks(minute.close_ts)) == 1
+
+
+def test_a_copy_that_was_kept_long_ago_is_not_taken_up_again(tmp_path):
+    market = market_of(0)
+    incumbent, _, challenger = lives_of(market)
+    agents = agents_of([incumbent, challenger])
+    instruments, settings = {"BTCUSDT": market.context.instrument}, Settings(home=tmp_path)
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        pairs = Pairs(settings, instruments, ledger)
+        for _, rows, minute in minutes_of(market, agents):
+            pairs.take(agents, rows, minute)
+            (mark,) = pairs.marks(minute.close_ts)
+            if mark.incumbent_holds:
+                break
+        agents[f"{SLOT}@1"].last_signal = "HOLD"
+        for later_ms, holds in ((HOUR_MS, True), (49 * HOUR_MS, False)):
+            later = Minute(minute.close_ts + later_ms, minute.candles)
+            again = Pairs(settings, instruments, ledger)
+            again.take(agents, rows, later)
+            copy = again._pairs[SLOT].copy
+            # Taken up, it is held still or was closed by this candle.
+            assert bool(copy.book.qty or copy.trades) is holds
