@@ -210,8 +210,8 @@ def forge(
     as_json: AsJson = False,
 ) -> None:
     """Evolve one specialist without any server: champion.json or refusal.json, and a report."""
+    from crucible.commands.forge_outcome import outcome_json, print_outcome
     from crucible.forge.command import forge_to_folder, seconds_of
-    from crucible.forge.result import verdict
     from crucible.settings import load_settings
 
     try:
@@ -232,34 +232,10 @@ def forge(
     except KeyboardInterrupt:
         print(f"crucible: interrupted; the same with --resume goes on from {out}", file=sys.stderr)
         sys.exit(130)
-    done = int(result.generations[-1]["generation"])
-    file = out / ("champion.json" if result.champion is not None else "refusal.json")
     if as_json:
-        print_json(
-            {
-                "slot": slot,
-                "outcome": file.stem,
-                "file": str(file),
-                "verdict": verdict(result),
-                "proven": result.proven,
-                "trials": result.trials,
-                "effective_trials": result.effective_trials,
-                "candles": result.span.to_json(),
-                "generations": done,
-                "feature_schema": result.feature_schema,
-            }
-        )
-        return
-    refusal = result.refusal
-    print(f"{file}: {verdict(result)}")
-    if refusal is not None:
-        print(f"gate {refusal.gate}: {refusal.value:g}, needed {refusal.threshold:g}")
-    print(
-        f"{result.trials} trials in {done} generations, as {result.effective_trials:,.0f} independent ones"
-    )
-    print(f"used {result.span.describe()}")
-    if result.ended:
-        print(result.ended)
+        print_json(outcome_json(result, out))
+    else:
+        print_outcome(result, out)
 
 
 @app.command()
