@@ -259,15 +259,9 @@ def backtest(
     if as_json:
         print_json(done)
         return
-    from crucible.operations.sheet import open_console
-    from crucible.operations.tables import figures_table
+    from crucible.commands.backtest_outcome import print_backtest
 
-    title = f"{done['strategy']['symbol']} {done['strategy']['kind']}: {len(done['fills'])} fills"
-    title += f"; {done['candles']['description']}; funding {done['funding']}"
-    console = open_console()
-    console.print(figures_table(title, done["summary"]))
-    figures = {name: value for name, value in done["sized"].items() if name != "trades"}
-    console.print(figures_table("At the sizes that an unproven agent gives them", figures))
+    print_backtest(done)
 
 
 @app.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,11 @@ from crucible.forge.result import ForgeResult
 from crucible.forge.session import CHECKPOINT, open_session
 from crucible.forge.span import Span
 from crucible.interruption import interruptible
-from crucible.market.candles import Candles, read_folder
+from crucible.market.candles import Candles, Integers, read_folder
 from crucible.market.funding import Funding, FundingError, charged, funding_path, read_funding
 from crucible.outputs import ask_for_file, ask_for_folder
 from crucible.settings import FEWEST_CANDLES, ForgeSettings, Kind, Settings, Slot, changed
+from crucible.strategies.document import read_document
 from crucible.strategies.load import read_strategy
 from crucible.text import terminal
 
@@ -156,6 +157,30 @@ def seconds_of(text: str) -> float:
     return seconds
 
 
+def seen_before(document: Mapping[str, Any], ts: Integers) -> list[dict[str, Any]]:
+    """Say which share of candles lies in the windows of the forge run that a strategy comes from.
+
+    Parameters
+    ----------
+    document : mapping
+        A strategy file; one without a lineage has no windows.
+    ts : ndarray of int64, shape (n,)
+        Open times of the candles.
+    """
+    found = []
+    for window in document.get("lineage", {}).get("windows", []):
+        inside = (ts >= int(window["first_ts"])) & (ts < int(window["last_ts"]))
+        found.append(
+            {
+                "name": str(window["name"]),
+                "first_ts": int(window["first_ts"]),
+                "last_ts": int(window["last_ts"]),
+                "share": float(inside.mean()) if len(ts) else 0.0,
+            }
+        )
+    return found
+
+
 Sizes = Callable[[list[dict[str, float | int | str]], FeatureFrame, float], dict[str, Any]]
 
 
@@ -187,8 +212,9 @@ def backtest_command(
     Returns
     -------
     dict
-        JSON-able: ``strategy``, ``candles``, ``funding``, ``summary`` (all capital in each trade), ``fills`` in
-        time order, ``trades``, and ``sized`` where `sizes` is given.
+        JSON-able: ``strategy``, ``candles``, ``funding``, ``summary`` (all capital in each trade), ``hold_return`` of
+        buying and holding before costs, ``seen`` (see `seen_before`), ``fills`` in time order, ``trades``, and ``sized``
+        where `sizes` is given.
 
     Raises
     ------
@@ -210,6 +236,8 @@ def backtest_command(
         "candles": span.to_json(),
         "funding": funding.describe(candles.ts),
         "summary": test.summary(),
+        "hold_return": float(candles.close[-1] / candles.open[0] - 1.0),
+        "seen": seen_before(read_document(strategy_file), candles.ts),
         "fills": fills(test),
         "trades": test.trades.rows(),
         **(
