@@ -92,16 +92,26 @@ class Deciders:
         return decisions
 
 
-def book(ledger: Ledger, agent: Agent, decision: Decision) -> None:
+def book(ledger: Ledger, agent: Agent, decision: Decision, *, attended: bool = True) -> None:
     """Record what an agent decided at a close, before anything else changes its position.
 
     Of a production agent that it decided at all is recorded as well, and what it wanted and left out: whoever
     compares it with its backtest has to tell a reason from a departure.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    agent : Agent
+    decision : Decision
+    attended : bool
+        Whether it saw what its backtest sees, and could act: not while history is caught up on, nor while its
+        features remember a hole.
     """
     kept = ACTS
     if agent.seat.role == "production":
-        holds = agent.execution.is_holding(agent.book.qty)
-        ledger.book_attendance(decision.ts, agent.name, holds=holds)
+        if attended:
+            holds = agent.execution.is_holding(agent.book.qty)
+            ledger.book_attendance(decision.ts, agent.name, holds=holds)
         kept = ACTS | LEFT_OUT
     if decision.action not in kept:
         return

@@ -347,8 +347,11 @@ class Arena:
         self._link.let_through(orders, LET_THROUGH_S)
         decisions += deciders.decisions("shadow", rows, minute, act=act)
         with self._ledger.transaction():
+            attended = act and not self._gaps.reaches_over_a_hole(
+                minute.close_ts, self._pipeline.warmup * MINUTE_MS
+            )
             for agent, decision in decisions:
-                self._record(agent, decision)
+                self._record(agent, decision, attended=attended)
             self._pairs.take(self.agents, rows, minute)
             self._placebos.take(rows, minute)
             self._ledger.set_market_ts(minute.close_ts)
@@ -384,14 +387,14 @@ class Arena:
                 logger.error("%s: %s", agent.name, error)
         return left
 
-    def _record(self, agent: Agent, decision: Decision) -> None:
+    def _record(self, agent: Agent, decision: Decision, *, attended: bool) -> None:
         for fill in decision.shadow_fills:
             self._ledger.book_shadow_fill(fill)
         if (state := agent.execution.state()) is not None:
             self._ledger.keep_shadow(agent.name, state)
             for trade in agent.new_trades():
                 self._side.log(trade)
-        book(self._ledger, agent, decision)
+        book(self._ledger, agent, decision, attended=attended)
 
     def _mark(self, ts: int) -> None:
         capital = self._settings.arena.capital_per_agent

@@ -75,6 +75,8 @@ class GapFiller:
         Candles that the stream did not bring and the venue told.
     unfilled : int
         Minutes before which the venue could not be asked.
+    hole_ts : int or None
+        Close time of the newest of them, ms.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class GapFiller:
         self._request: _Request | None = None
         self.filled = 0
         self.unfilled = 0
+        self.hole_ts: int | None = None
 
     def fill(self, minute: Minute) -> list[Minute] | None:
         """Give the minutes up to and including `minute`, oldest first; None while they are asked for.
@@ -111,6 +114,10 @@ class GapFiller:
         if request.found is None:
             return self._give_up(minute, request.problem)
         return self._join(minute, request.found)
+
+    def reaches_over_a_hole(self, ts: int, memory_ms: int) -> bool:
+        """Whether what remembers so much market time has a hole in its memory at `ts`."""
+        return self.hole_ts is not None and ts < self.hole_ts + memory_ms
 
     def _is_whole(self, minute: Minute) -> bool:
         return len(minute.candles) == len(self._symbols)
@@ -151,6 +158,7 @@ class GapFiller:
 
     def _give_up(self, minute: Minute, why: str) -> list[Minute]:
         self.unfilled += 1
+        self.hole_ts = minute.close_ts
         logger.error(
             "the hole before %d (last minute %d) stays: %s", minute.close_ts, self._last_ts, why
         )

@@ -132,11 +132,17 @@ class Pairs:
         candle = minute.candles[row.symbol]
         price = Decimal(repr(candle.close))
         pair = self._pairs.get(slot)
-        if pair is None or pair.challenger is not challenger or pair.incumbent is not incumbent:
+        begins = (
+            pair is None or pair.challenger is not challenger or pair.incumbent is not incumbent
+        )
+        if pair is None or begins:
             pair = self._pairs[slot] = self._begin(challenger, incumbent, price, minute.close_ts)
         instrument, settings = self._instruments[row.symbol], self._settings
         context = Context(instrument, settings.forge.costs, settings.arena, ZERO, ZERO)
         pair.copy.execute(Signal[incumbent.last_signal], row, candle, context)
+        if begins:
+            # The challenger has decided already: this candle counts for neither.
+            pair.copy_returns = PositionReturns.of(pair.copy, price)
         pair.copy_returns.update(pair.copy, price)
         pair.challenger_returns.update(challenger, price)
         self._ledger.keep_shadow(pair.key, _state(pair.copy, minute.close_ts))
@@ -164,7 +170,6 @@ class Pairs:
         self._known.add(pair.key)
         if kept is not None and ts - int(kept["ts"]) <= RESTART_MS:
             _restore(copy, kept)
-        pair.copy_returns = PositionReturns.of(copy, price)
         return pair
 
 

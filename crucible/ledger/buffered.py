@@ -179,6 +179,10 @@ class BufferedLedger(Ledger):
         """Record that an agent changed its role without being seated anew."""
         self._write(partial(self._file.set_role, agent, role))
 
+    def set_proof(self, agent: str, proven_by: str) -> None:
+        """Record by which route an agent's version is proven now; empty for none."""
+        self._write(partial(self._file.set_proof, agent, proven_by))
+
     def set_market_ts(self, ts: int) -> None:
         """Record the newest market time that was decided upon."""
         self._write(partial(self._file.set_market_ts, ts))

@@ -21,6 +21,7 @@ from crucible.ledger.funding_charges import marks_after_settlements, with_settle
 from crucible.ledger.ledger import Ledger
 from crucible.ledger.reader import PLACEBO, SHADOW_ROLES, AgentRow, LedgerReader
 from crucible.ledger.trades import Mode, pair
+from crucible.lifecycle.admission import serving
 from crucible.lifecycle.context import Context
 from crucible.lifecycle.lived import Proving
 from crucible.lifecycle.production import PromotionError
@@ -192,7 +193,8 @@ def _pair(
     """Give the incumbent whose seat a challenger wants and the evidence that it earns more; None without incumbent."""
     if row.role != "challenger":
         return None
-    production = context.registry.aliases(row.slot).get("production")
+    # Who may not trade here has no shadow copy: a bet on it would never move.
+    production = serving(context, row.slot).get("production")
     if production is None or production == row.version:
         return None
     version = context.registry.version(row.slot, production)

@@ -27,11 +27,14 @@ class Past:
         Of those, how many of the newest, in a row, ended without a version.
     last_ts : int or None
         Market time up to which the newest one saw candles; None where that is not known.
+    stands_still : bool
+        Whether it and the two before it saw the same candles: the symbol does not trade.
     """
 
     forge_runs: int = 0
     fruitless: int = 0
     last_ts: int | None = None
+    stands_still: bool = False
 
     @classmethod
     def of(cls, ended: Sequence[tuple[bool, int | None]]) -> Past:
@@ -40,10 +43,12 @@ class Past:
         Examples
         --------
         >>> Past.of([(False, 9), (False, None), (True, 7), (False, 5)])
-        Past(forge_runs=4, fruitless=2, last_ts=9)
+        Past(forge_runs=4, fruitless=2, last_ts=9, stands_still=False)
         """
         fruitless = next((place for place, (gave, _) in enumerate(ended) if gave), len(ended))
-        return cls(len(ended), fruitless, ended[0][1] if ended else None)
+        newest = [ts for _, ts in ended[:3]]
+        stands_still = len(newest) == 3 and newest[0] is not None and len(set(newest)) == 1
+        return cls(len(ended), fruitless, newest[0] if newest else None, stands_still)
 
     @property
     def pause_ms(self) -> int:
@@ -70,8 +75,12 @@ class Past:
         return now_ts is None or now_ts < self.last_ts + self.pause_ms
 
     def is_over(self, pause_ms: int, now_ts: int | None) -> bool:
-        """Whether a pause since the newest forge run is over; where either instant is not known, or for 0, it is not."""
-        if not pause_ms or self.last_ts is None or now_ts is None:
+        """Whether a pause since the newest forge run is over.
+
+        It is not for 0, where either instant is not known, and where no new candle has come for some forge runs: another
+        one would see the same.
+        """
+        if not pause_ms or self.last_ts is None or now_ts is None or self.stands_still:
             return False
         return now_ts >= self.last_ts + pause_ms
 
@@ -96,7 +105,7 @@ def next_turns(
 
     Empty slots that were never forged are granted at once, all of them: they wait in line. Everything
     else is granted one at a time and only when nothing is being forged, to the slot whose newest
-    forge run lies longest back; at the same distance an empty slot comes before a rival.
+    forge run lies longest back; at the same distance an empty slot comes before a rival. Renewals come last.
 
     Parameters
     ----------
@@ -120,5 +129,11 @@ def next_turns(
         return new
     ready = [request for request in waiting if not past.get(request.slot, none).rests(now_ts)]
     # The sort is stable: among equals the deployment's order decides.
-    ready.sort(key=lambda request: (*past.get(request.slot, none).place, not request.is_empty))
+    ready.sort(
+        key=lambda request: (
+            request.is_renewal,
+            *past.get(request.slot, none).place,
+            not request.is_empty,
+        )
+    )
     return ready[:1]

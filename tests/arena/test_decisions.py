@@ -124,3 +124,12 @@ def test_of_a_production_agent_it_is_on_record_that_it_decided_and_what_it_left_
     [row] = kept
     # The intent in flight is an earlier decision's: its outcome must not become this one's.
     assert (row["action"], row["reason"], row["intent_id"]) == ("skip", "waiting for 0192", None)
+
+
+def test_what_an_agent_decides_without_seeing_or_acting_is_not_called_attended(deciders, tmp_path):
+    one = agent("a", "BTCUSDT", "production")
+    [(_, decision)] = deciders(one).decisions("live", ROWS, MINUTE, act=False)
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        book(ledger, one, decision, attended=False)
+        assert ledger.attendance(0, 10**9) == {}
+        assert [row["action"] for row in ledger.decisions("a@1")] == ["skip"]

@@ -101,8 +101,11 @@ def test_a_question_that_fails_leaves_the_hole_and_the_next_one_is_asked(problem
         return venue(symbol, start, end)
 
     gaps = GapFiller(SYMBOLS, backfill, 5 * MINUTE_MS)
+    assert not gaps.reaches_over_a_hole(0, 10 * MINUTE_MS)
     assert filled(gaps, minute(8)) == [minute(8)]
     assert gaps.unfilled == 1
+    closes = [each * MINUTE_MS for each in (9, 18, 19)]
+    assert [gaps.reaches_over_a_hole(ts, 10 * MINUTE_MS) for ts in closes] == [True, True, False]
     assert filled(gaps, minute(10)) == [minute(9), minute(10)]
 
 

@@ -181,3 +181,34 @@ def test_a_strange_path_leads_to_its_own_file(tmp_path: Path, name: str):
         ledger.set_market_ts(7)
     with LedgerReader(folder / "ledger.sqlite") as ledger:
         assert ledger.market_ts() == 7
+
+
+def test_every_write_of_an_arena_may_wait():
+    of_the_watchtower = {
+        "book_verdict",
+        "book_parity",
+        "set_carried_out",
+        "set_recorded",
+        "set_proven_until",
+        "set_last_judged",
+    }
+    writes = {
+        name
+        for name in vars(Ledger)
+        if name.startswith(("book_", "keep_", "set_")) or name in {"seat", "unseat", "transaction"}
+    }
+    assert writes - of_the_watchtower == writes & set(vars(BufferedLedger))
+
+
+def test_a_proof_is_recorded_later_while_another_program_holds_the_file(tmp_path: Path):
+    path = tmp_path / "ledger.sqlite"
+    with closing(BufferedLedger(path)) as ledger, closing(sqlite.connect(path)) as other:
+        ledger.seat(ROW)
+        other.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        ledger.set_proof(ROW.agent, "lived")
+        assert time.monotonic() - began < 5
+        assert ledger.waiting
+        other.execute("ROLLBACK")
+        until(lambda: (ledger.retry(), not ledger.waiting)[1], "it is written", seconds=10)
+        assert [row.proven_by for row in ledger.agents()] == ["lived"]

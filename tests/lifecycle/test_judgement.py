@@ -9,11 +9,12 @@ import pytest
 
 from crucible.errors import StrategyError
 from crucible.ledger.ledger import Ledger
-from crucible.ledger.reader import AgentRow
+from crucible.ledger.reader import AgentRow, PairMark
 from crucible.lifecycle.judgement import Judged, book, carry_out, due, judge_all
 from crucible.lifecycle.production import PromotionError
 from crucible.lifecycle.replacement import forge_order, forge_seed
 from crucible.operations.workspace import Workspace
+from crucible.registry.admission import QUARANTINED
 from crucible.registry.errors import RegistryError
 from crucible.registry.models import Version
 from crucible.registry.proof import digest
@@ -296,3 +297,24 @@ def test_what_is_booked_names_the_file_that_was_traded_if_it_is_the_one_it_was_j
         book(context, ledger, one)
     booked = {one["agent"]: one["details"]["strategy"] for one in ledger.verdicts()}
     assert booked == {f"{SLOT}@1": digest({"exits": EXITS}), f"{OTHER}@1": ""}
+
+
+def test_a_challenger_is_compared_with_whom_trades_and_judged_by_its_gain_where_nobody_does(
+    context, ledger
+):
+    context.registry.active[SLOT] = {"production": "7", "challenger": "1"}
+    ledger.seat(row(SLOT, "challenger"))
+    ledger.book_pairs([PairMark(f"{SLOT}@1", f"{SLOT}@7", QUARTER, 0.01, 0.0, True, False)])
+
+    def card():
+        (one,) = judge_all(context, ledger, HOUR, {})
+        return one.card
+
+    assert card().incumbent == f"{SLOT}@7"
+    assert card().pair_evidence > 1
+    refused = Version(SLOT, "7", "run", {QUARANTINED: "it raised"})
+    known = context.registry.version
+    context.registry.version = lambda slot, number: (
+        refused if number == "7" else known(slot, number)
+    )
+    assert (card().incumbent, card().pair_evidence) == ("", None)

@@ -111,3 +111,16 @@ def test_nine_refusals_of_one_slot_keep_no_other_waiting():
 
     assert turn(9 * HOUR) == ["ETHUSDT-gp-1"]
     assert turn(40 * HOUR) == ["ETHUSDT-gp-1"]
+
+
+def test_a_renewal_waits_behind_everybody_else_and_none_is_made_of_candles_that_were_seen():
+    renewal = ForgeRequest("a", "unproven", is_empty=False, is_renewal=True)
+    rival = ForgeRequest("b", "no challenger", is_empty=False)
+    past = {"a": Past(3, 0, 60_000), "b": Past(3, 0, 600_000)}
+    assert next_turns([renewal, rival], past, (), 10**9) == [rival]
+    assert next_turns([renewal], past, (), 10**9) == [renewal]
+    assert Past.of([(True, 9), (True, 9), (True, 8)]).is_over(5, 100)
+    assert not Past.of([(True, 9), (True, 9), (True, 9)]).is_over(5, 100)
+    assert Past.of([(True, 9)]).is_over(5, 14)
+    assert not Past.of([(True, 9)]).is_over(5, 13)
+    assert not Past.of([(True, None), (True, None), (True, None)]).is_over(5, 100)

@@ -125,6 +125,26 @@ def test_a_restart_of_the_arena_changes_no_position_of_a_twin(tmp_path, seed):
     assert equal > 0.7 * len(found["whole"])
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_the_candle_in_which_a_pair_begins_counts_for_neither_side(tmp_path, seed):
+    market = market_of(seed)
+    incumbent, _, challenger = lives_of(market)
+    agents = agents_of([incumbent, challenger])
+    instruments, settings = {"BTCUSDT": market.context.instrument}, Settings(home=tmp_path)
+    pending = 0
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        for row, rows, minute in minutes_of(market, agents):
+            # A restart at every minute: whatever was ordered before it is filled in its first candle.
+            pairs = Pairs(settings, instruments, ledger)
+            pairs.take(agents, rows, minute)
+            (mark,) = pairs.marks(minute.close_ts)
+            assert (mark.challenger_return, mark.incumbent_return) == (0.0, 0.0)
+            pending += mark.incumbent_holds
+            if row == 300:
+                break
+    assert pending > 0
+
+
 def test_what_a_copy_raises_ends_its_pair_and_nothing_else(tmp_path):
     market = market_of(0)
     incumbent, _, challenger = lives_of(market)

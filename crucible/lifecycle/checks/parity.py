@@ -74,10 +74,12 @@ def compare_newest_day(context: Context, ledger: Ledger) -> list[ParityDay]:
     except (CrucibleError, OSError) as error:
         context.log.warning("parity is compared at the next turn: %s", error)
         return booked
+    # What it did in an earlier seat was judged there.
+    since = {row.agent: max(until_ts - DAY_MS, row.since_ts) for row in due}
     for name, strategy in comparable.items():
         try:
             expected = expected_of(strategy, *market[strategy.symbol], _slippage(context))
-            day = _day_of(ledger, name, expected, attendance[name], until_ts)
+            day = _day_of(ledger, name, expected, attendance[name], since[name], until_ts)
             booked.append(_book(context, ledger, day))
         except Exception as error:  # noqa: BLE001 - whatever fails for one, the others are compared
             _failed(context, name, error)
@@ -165,7 +167,12 @@ def _candles(context: Context, symbol: str, from_ts: int, until_ts: int) -> Cand
 
 
 def _day_of(
-    ledger: Ledger, agent: str, expected: Expected, attendance: list[Stretch], until_ts: int
+    ledger: Ledger,
+    agent: str,
+    expected: Expected,
+    attendance: list[Stretch],
+    from_ts: int,
+    until_ts: int,
 ) -> ParityDay:
     # The minute after the day shows whether what its last one reached was still held.
     later = ledger.attendance(until_ts, until_ts + MINUTE_MS).get(agent, [])
@@ -174,7 +181,7 @@ def _day_of(
         [fill for fill in ledger.fills(agent) if fill.mode == "live"],
         [*attendance, *later],
     )
-    return compare(agent, conduct, expected, until_ts - DAY_MS, until_ts)
+    return compare(agent, conduct, expected, from_ts, until_ts)
 
 
 def _book(context: Context, ledger: Ledger, day: ParityDay) -> ParityDay:
