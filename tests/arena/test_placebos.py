@@ -230,7 +230,7 @@ class Link:
 class Pipeline:
     """Features that are given."""
 
-    symbols = ("BTCUSDT",)
+    symbols, warmup = ("BTCUSDT",), 1_440
 
     def update(self, ts, candles, books):
         return {"BTCUSDT": replace(self.row, ts=ts)}
