@@ -114,13 +114,17 @@ class Arena:
         self.agents: dict[str, Agent] = self._seats.agents
         self._pairs = Pairs(settings, instruments, self._ledger)
         self._placebos = Placebos(settings, instruments, self._ledger, self._prices, seed)
-        self.market_ts = 0
         self.minutes = 0
         self._closed: list[Minute] = []
         self._roster_due: list[Seated] | None = None
         self._deadman_tripped = False
         self._decide_ms: deque[float] = deque(maxlen=1_000)
         self._last_heartbeat = 0.0
+
+    @property
+    def market_ts(self) -> int:
+        """Newest market time that is believed, epoch milliseconds; 0 before the first message."""
+        return self._clock.now_ts
 
     # --- start ---------------------------------------------------------------------------------
 
@@ -245,10 +249,8 @@ class Arena:
             if isinstance(message, CandleMessage | BookMessage) and not self._believes(message):
                 continue
             if isinstance(message, CandleMessage):
-                self.market_ts = max(self.market_ts, message.ts)
                 minutes += self._aligner.add(message.symbol, candle_of(message), message.close_ts)
             elif isinstance(message, BookMessage):
-                self.market_ts = max(self.market_ts, message.ts)
                 self._books.add(message)
                 minutes += self._aligner.advance(message.ts)
             elif isinstance(message, Ack | ErrorReply):

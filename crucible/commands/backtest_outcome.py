@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
+from crucible.commands.forge_outcome import WINDOWS
 from crucible.operations.sheet import Column, Sheet, open_console
 from crucible.operations.tables import figures_table
-
-SHOWN = {"train": "training", "validation": "validation", "sealed": "hold-out"}
+from crucible.text import moment
 
 
 def print_backtest(done: Mapping[str, Any]) -> None:
@@ -74,8 +73,8 @@ def _extremes(trades: Sequence[Mapping[str, Any]]) -> Sheet:
     ):
         sheet.add(
             name,
-            _moment(trade["entry_ts"]),
-            _moment(trade["exit_ts"]),
+            moment(trade["entry_ts"]),
+            moment(trade["exit_ts"]),
             str(trade["reason"]),
             f"{trade['entry_price']:,.8g}",
             f"{trade['exit_price']:,.8g}",
@@ -90,8 +89,8 @@ def _seen(seen: Sequence[Mapping[str, Any]]) -> list[str]:
     for window in seen:
         if window["share"] <= 0:
             continue
-        name = SHOWN.get(window["name"], window["name"])
-        until = _moment(window["last_ts"])
+        name = WINDOWS.get(window["name"], window["name"])
+        until = moment(window["last_ts"])
         lines.append(
             f"{window['share']:.0%} of these candles are its {name} window (to {until}): "
             + (
@@ -105,7 +104,3 @@ def _seen(seen: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _minutes(trade: Mapping[str, Any]) -> float:
     return float(int(trade["exit_ts"]) - int(trade["entry_ts"])) / 60_000
-
-
-def _moment(ts: int) -> str:
-    return datetime.fromtimestamp(int(ts) / 1_000, UTC).strftime("%Y-%m-%d %H:%M")

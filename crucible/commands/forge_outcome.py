@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,10 @@ import numpy as np
 from crucible.forge.reporting.folder import REPORT
 from crucible.forge.result import ForgeResult, WindowReport, finite, verdict
 from crucible.operations.sheet import Column, Sheet, open_console
+from crucible.text import moment
 
 WINDOWS = {"train": "training", "validation": "validation", "sealed": "hold-out"}
+"""What a person calls the windows of a forge run."""
 
 
 def outcome_json(result: ForgeResult, out: Path) -> dict[str, Any]:
@@ -113,23 +114,15 @@ def _cells(result: ForgeResult, window: WindowReport) -> list[str]:
     summary = window.summary
     return [
         WINDOWS.get(window.name, window.name),
-        _day(window.first_ts),
-        _day(window.last_ts),
-        _percent(summary.get("net_return")),
-        _percent(held(result, window)),
+        moment(window.first_ts),
+        moment(window.last_ts),
+        _plain(summary.get("net_return"), "+.2%"),
+        _plain(held(result, window), "+.2%"),
         _plain(summary.get("sharpe_annual"), ".2f"),
-        _percent(summary.get("max_drawdown")),
+        _plain(summary.get("max_drawdown"), ".2%"),
         _plain(summary.get("trades"), ".0f"),
         _plain(summary.get("win_rate"), ".0%"),
     ]
-
-
-def _day(ts: int) -> str:
-    return datetime.fromtimestamp(ts / 1_000, UTC).strftime("%Y-%m-%d")
-
-
-def _percent(value: float | None) -> str:
-    return _plain(value, "+.2%")
 
 
 def _plain(value: float | None, form: str) -> str:

@@ -116,7 +116,7 @@ def offer(context: Context, version: Version, made_by: MadeBy) -> str:
     registry = context.registry
     held, others = registry.aliases(slot), serving(context, slot)
     if held.get("production") == version.version:
-        return "in production, since the production seat was empty"
+        return "in production"
     unproven = [number for number in others.values() if not registry.version(slot, number).proven]
     seat = seat_of_newcomer(
         held,

@@ -133,29 +133,24 @@ def walk_forward(
         count = len(plan.instants) * len(plan.slots)
         forge_runs = progress.add_task("forge runs", total=count)
         trading = progress.add_task("slots traded", total=len(plan.slots))
+
+        def done() -> None:
+            progress.advance(forge_runs)
+
+        folder = asked.out / "births"
+        materials: dict[str, Material] = {}
         if address := inputs.settings.forge.dask:
             progress.update(forge_runs, description="features")
             materials = {name: inputs.material(name) for name in plan.slots}
             progress.update(forge_runs, description="forge runs of all slots")
-            births = forge_on_workers(
-                address,
-                materials,
-                plan.instants,
-                asked.out / "births",
-                lambda: progress.advance(forge_runs),
-            )
+            births = forge_on_workers(address, materials, plan.instants, folder, done)
         for name in plan.slots:
-            progress.update(forge_runs, description=f"{name}: features")
-            material = inputs.material(name)
-            progress.update(forge_runs, description=f"{name}: forge runs")
-            # Where workers made them, they are read.
-            births[name] = forge_births(
-                material,
-                plan.instants,
-                asked.out / "births" / name,
-                lambda: None if address else progress.advance(forge_runs),
-            )
-            outcomes += trade_slot(inputs, material, births[name])
+            if name not in births:
+                progress.update(forge_runs, description=f"{name}: features")
+                materials = {name: inputs.material(name)}
+                progress.update(forge_runs, description=f"{name}: forge runs")
+                births[name] = forge_births(materials[name], plan.instants, folder / name, done)
+            outcomes += trade_slot(inputs, materials[name], births[name])
             progress.advance(trading)
     summary = summarise(inputs, births, outcomes)
     paths = paths_of(inputs, outcomes)

@@ -113,12 +113,13 @@ def _challenge(card: Scorecard, settings: WatchtowerSettings) -> Verdict | None:
             f": {card.gain_evidence:.2f} that it gains, {card.pair_evidence:.2f} that it earns more than "
             f"{card.incumbent}"
         )
-    mean = card.mean_return or 0.0
     if evidence >= promote_at and not is_behind:
+        # It may lose, and less than the incumbent.
+        mean = card.mean_return
+        did = "" if mean is None else f"{'gains' if mean > 0 else 'loses'} {abs(mean):.4%} a trade "
         return Verdict(
             "promote",
-            f"gains {mean:.4%} a trade over {card.trades} trades "
-            f"(evidence {evidence:.1f}, needed {promote_at:.1f}{parts})",
+            f"{did}over {card.trades} trades (evidence {evidence:.1f}, needed {promote_at:.1f}{parts})",
         )
     if evidence < settings.futility:
         return Verdict(

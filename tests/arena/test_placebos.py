@@ -14,6 +14,7 @@ from crucible.arena.execution import Seat
 from crucible.arena.gaps import GapFiller
 from crucible.arena.shadow.placebos import Placebos
 from crucible.arena.status_file import ArenaFiles
+from crucible.execution.messages import CandleMessage
 from crucible.ledger.ledger import Ledger
 from crucible.settings import Settings
 from crucible.strategies.contract import Exits
@@ -26,8 +27,8 @@ NAME = "BTCUSDT-placebo-1@1"
 SECOND = "BTCUSDT-placebo-1@2"
 
 
-def agent(slot="BTCUSDT-gp-1", role="production", gap=12.0, exits=None) -> Agent:
-    seat = Seat(slot, "1", role, proven=False, edge=None, gap=gap)
+def agent(slot="BTCUSDT-gp-1", role="production", gap=12.0, exits=None, version="1") -> Agent:
+    seat = Seat(slot, version, role, proven=False, edge=None, gap=gap)
     return Agent(seat, Column(exits or Exits(0.01, 0.015, 20), symbol=slot.partition("-")[0]))
 
 
@@ -243,20 +244,78 @@ class Roster:
     reachable = True
 
 
-def test_the_arena_asks_a_placebo_after_everybody_else_and_shows_it_to_nobody(
-    tmp_path, monkeypatch
-):
+@pytest.fixture
+def arena(tmp_path):
+    """A real arena on a way to Cerebellum that carries nothing, with a challenger and a production agent that hold."""
     files = ArenaFiles(*(tmp_path / name for name in ("l.sqlite", "log", "status", "lake")))
-    market, pipeline = stage(1, 60), Pipeline()
-    arena = Arena(
-        Settings(home=tmp_path),
-        Link(),
-        pipeline,
-        {"BTCUSDT": instrument()},
-        Roster(),
-        files,
+    made = Arena(
+        Settings(home=tmp_path), Link(), Pipeline(), {"BTCUSDT": instrument()}, Roster(), files
     )
-    arena._gaps = GapFiller(pipeline.symbols, lambda *_: [], 0)
+    made._gaps = GapFiller(Pipeline.symbols, lambda *_: [], 0)
+    for one in (agent("BTCUSDT-gp-2", "challenger"), agent()):
+        one.strategy.decide = lambda _: Signal.HOLD
+        made._ledger.seat(agent_row(one.name, one.seat.role))
+        made.agents[one.name] = one
+    yield made
+    made.close()
+
+
+def take(arena, market, number, *, act=True):
+    """Give the arena the candle of one minute."""
+    arena._pipeline.row = market.frame.row(number)
+    candle = replace(market.candles.candle(number), ts=number * 60_000)
+    arena._take_minute(Minute((number + 1) * 60_000, {"BTCUSDT": candle}), act=act)
+
+
+def test_the_arena_keeps_what_a_challenger_and_its_incumbents_copy_returned(arena):
+    market = stage(1, 60)
+    challenger = agent("BTCUSDT-gp-1", "challenger", version="2")
+    challenger.strategy.decide = lambda _: Signal.BUY
+    arena.agents[challenger.name] = challenger
+    for number in range(60):
+        take(arena, market, number)
+    marks = arena._ledger.pair_marks(challenger.name, "BTCUSDT-gp-1@1", 10**15)
+    assert [mark.ts // 60_000 for mark in marks] == [15, 30, 45, 60]
+    assert any(mark.challenger_return for mark in marks)
+    # The incumbent's signal is to hold.
+    assert not any(mark.incumbent_return or mark.incumbent_holds for mark in marks)
+
+
+def test_the_arena_attends_where_it_can_act_and_remembers_no_hole(arena):
+    market, name = stage(1, 60), "BTCUSDT-gp-1@1"
+    arena._pipeline.warmup = 20
+    for number in range(10):
+        take(arena, market, number, act=number >= 5)
+    arena._gaps.hole_ts = 11 * 60_000
+    for number in range(10, 40):
+        take(arena, market, number)
+    stretches = arena._ledger.attendance(0, 10**15)[name]
+    assert [(s.first_ts // 60_000, s.last_ts // 60_000) for s in stretches] == [(6, 10), (31, 40)]
+
+
+def test_the_arena_drops_a_message_of_a_far_time_and_goes_on_with_those_after_it(arena):
+    def message(number):
+        ts = number * 60_000
+        values = {
+            "open": "1",
+            "high": "1",
+            "low": "1",
+            "close": "1",
+            "volume": "1",
+            "turnover": "1",
+        }
+        return CandleMessage(
+            ts=ts + 60_000, symbol="BTCUSDT", open_ts=ts, close_ts=ts + 60_000, **values
+        )
+
+    minutes = arena._messages([message(1), message(10**6), message(2), message(3)])
+    assert [minute.close_ts // 60_000 for minute in minutes] == [2, 3, 4]
+    assert arena.market_ts == 4 * 60_000
+    assert arena._clock.refused == 1
+
+
+def test_the_arena_asks_a_placebo_after_everybody_else_and_shows_it_to_nobody(arena, monkeypatch):
+    market = stage(1, 60)
     asked: list[str] = []
     decide = Agent.decide_and_execute
     monkeypatch.setattr(
@@ -264,18 +323,11 @@ def test_the_arena_asks_a_placebo_after_everybody_else_and_shows_it_to_nobody(
         "decide_and_execute",
         lambda self, *given: (asked.append(self.seat.role), decide(self, *given))[1],
     )
-    for one in (agent("BTCUSDT-gp-2", "challenger"), agent()):
-        one.strategy.decide = lambda _: Signal.HOLD
-        arena._ledger.seat(agent_row(one.name, one.seat.role))
-        arena.agents[one.name] = one
     for number in range(60):
-        pipeline.row = market.frame.row(number)
-        candle = replace(market.candles.candle(number), ts=number * 60_000)
         asked.clear()
-        arena._take_minute(Minute((number + 1) * 60_000, {"BTCUSDT": candle}), act=True)
+        take(arena, market, number)
         placebos = ["placebo"] if number >= 15 else []
         assert asked == ["production", "challenger", *placebos]
     assert set(arena.agents) == {"BTCUSDT-gp-1@1", "BTCUSDT-gp-2@1"}
-    assert "placebo" not in files.status.read_text()
+    assert "placebo" not in arena._side._files.status.read_text()
     assert arena._ledger.equity(NAME, mode="shadow")
-    arena.close()

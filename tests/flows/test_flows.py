@@ -106,6 +106,7 @@ def test_singularity_retires_seats_orders_and_starts_an_arena_where_none_runs(
         SeatAction("retire", "a", "1", "quarantined: it raised"),
         SeatAction("seat", "b", "2", "the production seat was empty"),
         SeatAction("forge", "c", None, "the slot is empty"),
+        SeatAction("renew", "d", None, "version 2 is unproven"),
     )
     assert flows.singularity.singularity.fn() == [
         "arena started: none was running",
@@ -113,15 +114,18 @@ def test_singularity_retires_seats_orders_and_starts_an_arena_where_none_runs(
         "a: version 1 retired: quarantined: it raised",
         "b: version 2 seated in production: the production seat was empty",
         "c: forge run ordered: the slot is empty",
+        "d: forge run ordered: version 2 is unproven",
     ]
     assert [(what, why["decided_by"]) for what, why in orders.changes] == [
         (("a", "1", "retire"), "singularity"),
         (("b", "2", "promote"), "singularity"),
     ]
-    (arena, forge) = orders.runs
+    (arena, forge, renewal) = orders.runs
     assert forge[0] == "forge/forge"
     assert forge[1]["parameters"]["only_without_challenger"] is True
     assert forge[1]["flow_run_name"] == "forge c"
+    # Made although the slot has a challenger.
+    assert renewal[1]["parameters"]["only_without_challenger"] is False
     assert arena[0] == "arena/arena"
 
 

@@ -309,9 +309,7 @@ def test_a_forging_that_is_resumed_late_takes_nobodys_seat(plant, monkeypatch):
     assert offer_by(context, second, MadeBy()) == "the challenger"
     assert offer_by(context, third, MadeBy()) == "registered; version 2 stays the challenger"
     assert offer_by(context, second, MadeBy()) == "the challenger"
-    assert (
-        offer_by(context, first, MadeBy()) == "in production, since the production seat was empty"
-    )
+    assert offer_by(context, first, MadeBy()) == "in production"
     assert plant.registry.aliases(slot) == {"production": "1", "challenger": "2"}
     in_shadow = Context(plant.settings, plant.workspace)
     plant.registry.drop_alias(slot, "production")

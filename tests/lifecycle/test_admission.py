@@ -54,6 +54,7 @@ class Registry:
         self.proven: set[str] = set()
         self.promoted: list[str] = []
         self.tags: dict[str, dict[str, str]] = {}
+        self.retired: dict[str, str] = {}
 
     def aliases(self, slot):
         return self.held
@@ -69,6 +70,10 @@ class Registry:
 
     def set_alias(self, slot, alias, version):
         self.held[alias] = version
+
+    def retire(self, slot, version, reason):
+        self.retired[version] = reason
+        self.held = {alias: held for alias, held in self.held.items() if held != version}
 
     def promote(self, slot, version, reason, replaced=None):
         self.promoted.append(version)
@@ -145,6 +150,28 @@ def test_a_proven_version_takes_the_seat_of_one_that_may_not_trade(tmp_path, rec
     # One that may not trade takes no seat from it.
     assert "production" not in offer(context, registry.version(SLOT, "3"), MadeBy())
     assert registry.held["production"] == "2"
+
+
+def test_a_proven_version_takes_production_of_an_unproven_one_then_the_challengers_seat(
+    tmp_path, recorded
+):
+    registry = Registry(production="1", challenger="2")
+    context = context_of(tmp_path, Settings(home=tmp_path), registry=registry)
+    assert "version 2 stays" in offer(context, registry.version(SLOT, "3"), MadeBy())
+    registry.proven |= {"4", "5"}
+    reported = offer(context, registry.version(SLOT, "4"), MadeBy())
+    assert reported == "in production, since it is proven and version 1 is not"
+    assert registry.held == {"production": "4", "challenger": "2"}
+    assert offer(context, registry.version(SLOT, "5"), MadeBy()) == "the challenger"
+    assert registry.held == {"production": "4", "challenger": "5"}
+    assert registry.retired == {"2": "replaced by version 5: it is proven and version 2 is not"}
+    assert [(change.action, change.version) for change in recorded] == [
+        ("promoted", "4"),
+        ("retired", "2"),
+    ]
+    # Where both are proven nobody yields to a newer one.
+    registry.proven.add("6")
+    assert "version 5 stays" in offer(context, registry.version(SLOT, "6"), MadeBy())
 
 
 def test_a_roll_back_makes_production_what_it_replaced_and_is_recorded_as_one(tmp_path, recorded):

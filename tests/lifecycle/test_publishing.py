@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from crucible.lifecycle.publishing import MadeBy, final_metrics, proof_of, version_tags
@@ -58,3 +60,18 @@ def test_a_version_says_how_long_it_waits_between_trades(candidate):
 )
 def test_a_tag_that_is_no_gap_is_no_gap(tags):
     assert gap_of(Version("XUSDT-gp-1", "1", "run", tags, None)) is None
+
+
+def test_a_version_that_only_won_in_validation_has_an_edge_in_its_proof_and_its_tags(candidate):
+    won = {"trades": 9, "win_rate": 1.0, "mean_trade": 0.01, "profit_factor": None}
+    windows = tuple(
+        replace(window, summary={**window.summary, **won})
+        if window.name == "validation"
+        else window
+        for window in candidate.windows
+    )
+    lucky = replace(candidate, windows=windows, registrable=True)
+    edge = proof_of(lucky, Version("XUSDT-gp-1", "1", "run", {}, None)).edge
+    stop = lucky.offered.exits.stop
+    assert (edge.trades, edge.win_rate, edge.payoff) == pytest.approx((9, 0.9, 0.01 / stop))
+    assert version_tags(lucky, MadeBy())["edge_win_rate"] == "0.9"

@@ -106,6 +106,13 @@ def test_a_challenger_is_promoted_on_what_it_gains_and_on_what_it_earns_more_hal
     assert judge(against(1e6, earning), "production", SETTINGS).judgement == "keep"
 
 
+def test_who_is_promoted_because_the_incumbent_loses_more_is_not_said_to_gain():
+    losing = card([-0.0004] * 10)
+    verdict = judge(against(20.0, losing), "challenger", SETTINGS)
+    assert verdict.judgement == "promote"
+    assert verdict.reason.startswith("loses 0.0400% a trade over 10 trades")
+
+
 def test_nobody_takes_the_seat_of_an_incumbent_that_evidently_earns_more_and_keeps_its_own():
     earning = card([0.004] * 60)
     assert earning.gain_evidence > 100
