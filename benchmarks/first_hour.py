@@ -8,24 +8,19 @@ workspace is new. Nothing else should run beside it.
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks._harness import RESULTS, Benchmark, Row
 from crucible.ledger.reader import LedgerError, LedgerReader
 from crucible.operations.workspace import Workspace
-from tests.support.processes import free_ports
+from tests.support.product import started
 
 GOALS = {"version_proven": 10.0, "first_fill": 5.0, "cull_replaced": 40.0}
-PATIENCE_S = 90.0
 
 
 def is_proven(ledger: LedgerReader) -> bool:
@@ -58,42 +53,11 @@ EVENTS: dict[str, Callable[[LedgerReader], bool]] = {
 }
 
 
-@contextmanager
-def up(workspace: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Start the product; end it as Ctrl-C does."""
-    prefect, mlflow, dashboard = free_ports(3)
-    environment = {
-        **os.environ,
-        "CRUCIBLE_HOME": str(workspace),
-        "CRUCIBLE_PORTS__PREFECT": str(prefect),
-        "CRUCIBLE_PORTS__MLFLOW": str(mlflow),
-        "CRUCIBLE_PORTS__DASHBOARD": str(dashboard),
-    }
-    workspace.mkdir(parents=True)
-    with (workspace / "up.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "crucible.cli", "up", "--no-browser"],
-            env=environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-                try:
-                    process.wait(timeout=PATIENCE_S)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-
-
 def watch(workspace: Path, minutes: float) -> dict[str, float]:
     """Give the minutes after which each event was seen; an event that was not is left out."""
     began = time.monotonic()
     seen: dict[str, float] = {}
-    with up(workspace) as process:
+    with started(workspace) as (process, _):
         while len(seen) < len(EVENTS) and time.monotonic() < began + 60 * minutes:
             time.sleep(1.0)
             if process.poll() is not None:

@@ -25,7 +25,7 @@ from crucible.operations.supervision.servers import authorization
 from crucible.operations.workspace import Workspace
 from crucible.settings import Slot
 from tests.support.polling import until
-from tests.support.processes import free_ports
+from tests.support.product import started
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2_700)]
 
@@ -88,33 +88,8 @@ class Stack:
 
 @contextmanager
 def up(workspace: Path, *arguments: str, **settings: object) -> Iterator[Stack]:
-    prefect, mlflow, dashboard = free_ports(3)
-    environment = {
-        **os.environ,
-        "CRUCIBLE_HOME": str(workspace),
-        "CRUCIBLE_PORTS__PREFECT": str(prefect),
-        "CRUCIBLE_PORTS__MLFLOW": str(mlflow),
-        "CRUCIBLE_PORTS__DASHBOARD": str(dashboard),
-        **{name: str(value) for name, value in settings.items()},
-    }
-    workspace.mkdir(parents=True, exist_ok=True)
-    with (workspace / "up.log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "crucible.cli", "up", "--no-browser", *arguments],
-            env=environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            yield Stack(workspace, environment, process)
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-                try:
-                    process.wait(timeout=90)
-                except subprocess.TimeoutExpired:
-                    process.kill()
+    with started(workspace, *arguments, **settings) as (process, environment):
+        yield Stack(workspace, environment, process)
 
 
 def processes_of(workspace: Path) -> list[str]:

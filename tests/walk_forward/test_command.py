@@ -10,12 +10,14 @@ from typer.testing import CliRunner
 
 from crucible.cli import app
 from crucible.forge.backtest.engine import ForgeError
+from crucible.forge.revision import source_hash
 from crucible.market.candles import write_candles
 from crucible.market.simulator import simulate
 from crucible.settings import Settings
 from crucible.walk_forward.births import BirthError
 from crucible.walk_forward.command import Asked, walk_forward
 from crucible.walk_forward.plan import WalkForwardError
+from crucible.walk_forward.slots import require_same_code
 
 FILES = (
     "summary.json",
@@ -244,3 +246,22 @@ def test_a_scheduler_that_does_not_answer_is_named(folder, settings, tmp_path, m
     )
     with pytest.raises(ForgeError, match="no scheduler answers"):
         walk_forward(Asked(folder, tmp_path / "out", **ASKED), away)
+
+
+def test_a_worker_of_other_code_is_refused_by_its_name():
+    class Cluster:
+        codes = {"tcp://one": source_hash(), "tcp://two": "another"}  # noqa: RUF012
+
+        def scheduler_info(self, n_workers):
+            return {"workers": self.codes}
+
+        def run(self, asked):
+            return self.codes
+
+    with pytest.raises(ForgeError, match="the worker tcp://two runs other code"):
+        require_same_code(Cluster(), "tcp://scheduler")
+    Cluster.codes = {"tcp://one": source_hash()}
+    require_same_code(Cluster(), "tcp://scheduler")
+    Cluster.codes = {}
+    with pytest.raises(ForgeError, match="its scheduler has no worker"):
+        require_same_code(Cluster(), "tcp://scheduler")
