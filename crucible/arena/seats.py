@@ -252,7 +252,10 @@ class Seats:
             logger.exception("%s: its simulated position stays open in the ledger", agent.name)
 
     def _close_orphans(self, ts: int) -> None:
-        """Close what an agent holds that has no seat: it lost it while no arena was there, or failed."""
+        """Close what an agent holds that has no seat: it lost it while no arena was there, or failed.
+
+        Until it is flat it counts as being there.
+        """
         if self._wanted is None:
             return
         for row in self._ledger.agents(active=True):
@@ -261,10 +264,11 @@ class Seats:
             kept = row.agent in self._wanted and row.agent not in self.quarantined
             if kept or row.agent in self.agents:
                 continue
-            if self._ledger.live_position(row.agent, row.symbol) == 0 or self._flatten(
-                row.agent, row.symbol, ExitReason.RETIRED, ts
-            ):
-                self._ledger.unseat(row.agent, ts)
+            if self._ledger.live_position(row.agent, row.symbol) == 0:
+                self._end(row.agent, row.role, ts)
+            else:
+                # Cerebellum closes it once, however often it is asked.
+                self._flatten(row.agent, row.symbol, ExitReason.RETIRED, ts)
 
     def _flatten(self, agent: str, symbol: str, reason: ExitReason, ts: int) -> bool:
         """Have an agent's orders cancelled and its position closed; False if it has to be asked again."""
@@ -288,13 +292,16 @@ class Seats:
         return agent.book.qty == 0
 
     def _dismiss(self, agent: Agent, ts: int) -> None:
-        if agent.seat.role == "draining":
-            # Of who is gone the ledger keeps what it traded as.
-            self._ledger.set_role(agent.name, "production")
-        self._ledger.unseat(agent.name, ts)
+        self._end(agent.name, agent.seat.role, ts)
         del self.agents[agent.name]
         logger.info("%s left", agent.name)
         # Its version may be wanted in another role: look at the roster once more.
         item = (self._wanted or {}).get(agent.name)
         if item is not None:
             self._seat(item, ts)
+
+    def _end(self, name: str, role: str, ts: int) -> None:
+        """Write down the end of an agent: of who is gone the ledger keeps what it traded as."""
+        if role == "draining":
+            self._ledger.set_role(name, "production")
+        self._ledger.unseat(name, ts)

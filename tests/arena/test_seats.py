@@ -185,7 +185,7 @@ def test_the_close_of_whoever_failed_is_asked_for_until_cerebellum_hears_it(made
     assert link.sent == [(NAME, "BTCUSDT", "quarantined")]
 
 
-def test_an_orphan_is_closed_once_cerebellum_hears_it_and_ends_nothing(made):
+def test_an_orphan_is_closed_once_cerebellum_hears_it_and_is_there_until_it_is_flat(made):
     seats, link, _, ledger = made
     seats.take([seated(), seated("BTCUSDT-gp-2")], 60_000)
     ledger.book_event(fill_event(1, "a"))
@@ -197,7 +197,25 @@ def test_an_orphan_is_closed_once_cerebellum_hears_it_and_ends_nothing(made):
     link.cut = False
     seats.tidy(180_000)
     assert link.sent == [(NAME, "BTCUSDT", "retired")]
+    assert {row.agent for row in ledger.agents(active=True)} == {NAME, OTHER}
+    ledger.book_event(fill_event(2, "b", side="sell"))
+    seats.tidy(240_000)
+    assert link.sent == [(NAME, "BTCUSDT", "retired")]
     assert {row.agent for row in ledger.agents(active=True)} == {OTHER}
+
+
+def test_of_an_agent_that_was_leaving_when_its_arena_ended_the_ledger_keeps_what_it_traded_as(made):
+    seats, link, _, ledger = made
+    seats.take([seated()], 60_000)
+    ledger.book_event(fill_event(1, "a"))
+    seats.take([], 120_000)
+    assert [row.role for row in ledger.agents()] == ["draining"]
+    seats.agents.clear()  # as after a restart
+    seats.take([], 180_000)
+    assert link.sent == [(NAME, "BTCUSDT", "retired")]
+    ledger.book_event(fill_event(2, "b", side="sell"))
+    seats.tidy(240_000)
+    assert [(row.role, row.until_ts) for row in ledger.agents()] == [("production", 240_000)]
 
 
 def test_an_agent_whose_slot_left_the_settings_is_closed_by_the_next_arena(made, tmp_path):
@@ -234,6 +252,8 @@ def test_books_that_cannot_be_rebuilt_are_no_other_agents_trouble(made, monkeypa
     assert set(seats.agents) == {OTHER}
     seats.tidy(180_000)
     assert (NAME, "BTCUSDT", "retired") in link.sent
+    ledger.book_event(fill_event(2, "b", side="sell"))
+    seats.tidy(240_000)
     assert {row.agent for row in ledger.agents(active=True)} == {OTHER}
 
 
