@@ -48,10 +48,13 @@ _DISK = frozenset(
 )
 
 app.command()(stack.up)
+app.command()(stack.down)
 app.command()(stack.status)
+app.command()(stack.logs)
 app.command()(stack.report)
 app.command()(stack.password)
 app.command()(control.kill)
+app.command()(control.halt)
 app.command()(control.resume)
 app.command()(research.features)
 app.command()(research.forge)
