@@ -16,6 +16,7 @@ import typer
 
 from crucible.commands import control, research, stack, versions
 from crucible.commands.configuration import config_app
+from crucible.commands.market_data import data_app
 from crucible.commands.options import print_json
 from crucible.commands.radar import radar_app
 from crucible.commands.walk_forward import walk_forward_command
@@ -51,6 +52,7 @@ app.command()(stack.up)
 app.command()(stack.down)
 app.command()(stack.status)
 app.command()(stack.logs)
+app.command()(stack.doctor)
 app.command()(stack.report)
 app.command()(stack.password)
 app.command()(control.kill)
@@ -63,6 +65,7 @@ app.command(name="walk-forward")(walk_forward_command)
 app.command()(versions.explain)
 app.add_typer(radar_app, name="radar")
 app.add_typer(config_app, name="config")
+app.add_typer(data_app, name="data")
 
 
 def main() -> NoReturn:

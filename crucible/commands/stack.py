@@ -69,7 +69,7 @@ def up(
     _up_detached(settings.home, given, as_json)
 
 
-def _up_detached(home: Path, given: Mapping[str, object], as_json: bool) -> None:
+def _up_detached(folder: Path, given: Mapping[str, object], as_json: bool) -> None:
     from crucible.operations.background.start import command, start_detached
     from crucible.operations.workspace import Workspace
 
@@ -80,7 +80,7 @@ def _up_detached(home: Path, given: Mapping[str, object], as_json: bool) -> None
         for word in (option, str(value))
     ]
     try:
-        ready = start_detached(Workspace.at(home), command(words), _progress)
+        ready = start_detached(Workspace.at(folder), command(words), _progress)
     except KeyboardInterrupt:
         sys.exit(130)
     if as_json:
@@ -147,6 +147,38 @@ def logs(
         with suppress(KeyboardInterrupt):
             for line in written.follow(path):
                 print(visible(line), flush=True)
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Check the whole installation and the data; name each fault with its mend; exit code 1 if one fails."""
+    from crucible.forge.command import progress_bars
+    from crucible.operations.installation.doctor import examine
+
+    with progress_bars() as bars:
+        task = bars.add_task("checks", total=None)
+        found = examine(
+            open_workspace(),
+            lambda name, done, total: bars.update(
+                task, description=name, completed=done, total=total
+            ),
+        )
+    if as_json:
+        print_json({"checks": [check.to_json() for check in found]})
+    else:
+        from crucible.operations.sheet import Column, Sheet, open_console
+
+        sheet = Sheet(
+            "Checks",
+            *(Column(name, "name") for name in ("check", "state")),
+            *(Column(name, "text") for name in ("found", "mend")),
+        )
+        for check in found:
+            sheet.add(check.name, check.state, check.found, check.mend)
+        open_console().print(sheet)
+    failed = [check.name for check in found if check.state == "fail"]
+    if failed:
+        print(f"crucible: failed: {', '.join(failed)}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _progress(line: str) -> None:

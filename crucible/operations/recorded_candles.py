@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crucible.market.candles import ENDING, files_of, read_candles
-from crucible.market.funding import funding_path, read_funding
+from crucible.market.funding import funding_file, funding_path, read_funding
 from crucible.operations.errors import WorkspaceError
 from crucible.settings import FEWEST_CANDLES, MINUTE_MS
 
@@ -97,7 +97,7 @@ def check_funding(folder: Path, symbols: tuple[str, ...]) -> Path:
     if not folder.is_dir():
         message = f"--funding {folder}: no such folder; leave --funding out to charge what lies beside the candles"
         raise WorkspaceError(message)
-    if not any(funding_path(folder, name).exists() for name in symbols):
+    if not any(funding_file(folder, name) for name in symbols):
         files = ", ".join(funding_path(folder, name).name for name in symbols)
         message = f"--funding {folder} has none of {files}; without rates no funding is charged"
         raise WorkspaceError(message)

@@ -28,8 +28,11 @@ def log_of(workspace: Workspace, service: str) -> Path:
     """
     path = workspace.logs / f"{_WRITTEN_BY.get(service, service)}.log"
     if not path.is_file():
-        message = f"{path}: no log of {service} yet; start the stack (crucible up), or name the "
-        raise WorkspaceError(f"{message}workspace that you mean: CRUCIBLE_HOME=FOLDER")
+        message = (
+            f"{path}: no log of {service} yet; start the stack (crucible up), or name the workspace that "
+            "you mean: CRUCIBLE_HOME=FOLDER"
+        )
+        raise WorkspaceError(message)
     return path
 
 

@@ -50,7 +50,8 @@ def test_it_returns_once_everything_is_up_and_down_leaves_nothing(workspace):
     # It belongs to no terminal of the one who started it.
     assert os.getsid(ready["pid"]) != os.getsid(0)
 
-    again = pytest.raises(ServiceError, start_detached, workspace, WORDS, lines.append)
+    with pytest.raises(ServiceError) as again:
+        start_detached(workspace, WORDS, lines.append)
     assert "crucible is already up on" in str(again.value)
     assert supervisor.alive
 
@@ -82,7 +83,8 @@ def test_down_ends_what_a_killed_supervisor_left_behind(workspace):
 @pytest.mark.process
 def test_a_stack_that_cannot_start_says_why_and_where_its_log_is(workspace, monkeypatch):
     monkeypatch.setenv("CRUCIBLE_MARKET__SPEED", "fast")
-    error = pytest.raises(ServiceError, start_detached, workspace, WORDS, lambda _line: None)
+    with pytest.raises(ServiceError) as error:
+        start_detached(workspace, WORDS, print)
     assert "market.speed" in str(error.value)
     assert str(workspace.logs / "up.log") in str(error.value)
 
