@@ -34,7 +34,7 @@ def ports(workspace: Workspace, settings: Settings | None) -> Iterator[Check]:
     if settings is None:
         yield Check("ports", "warn", "not looked at, since the settings cannot be read")
         return
-    own = _living(workspace)
+    own = _alive_services(workspace)
     for service, port in settings.ports.model_dump().items():
         name = f"port {service}"
         if port == 0:
@@ -247,7 +247,7 @@ def _is_up(workspace: Workspace) -> bool:
     return supervisor is not None and supervisor.alive
 
 
-def _living(workspace: Workspace) -> set[str]:
+def _alive_services(workspace: Workspace) -> set[str]:
     try:
         services = (read_json(workspace.services_file) or {}).get("services", {})
     except CrucibleError:
