@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from crucible.commands import completion
 from crucible.commands.options import AsJson, open_workspace, print_json
 from crucible.text import visible
 
 if TYPE_CHECKING:
     from crucible.forge.reporting.explain import Explanation
+    from crucible.lifecycle.production import Change
     from crucible.operations.workspace import Workspace
     from crucible.registry.models import Registry
+
+SlotName = Annotated[
+    str, typer.Argument(help="SYMBOL-KIND-NUMBER.", autocompletion=completion.slots)
+]
+Reason = Annotated[str, typer.Option(help="Kept with the change.")]
+Operator = Annotated[str, typer.Option(help="Your name, kept with the change.")]
+Wait = Annotated[float, typer.Option(help="Seconds to wait for the end.", min=0)]
 
 
 def explain(
@@ -81,6 +91,82 @@ def why(
         lines.append(f"  version          not known: {doubt}")
     print("\nWhere it comes from:")
     print(visible("\n".join(lines), lines=True))
+
+
+def promote(
+    slot: SlotName,
+    version: Annotated[str, typer.Argument(help="A version's number, or an alias: challenger.")],
+    reason: Reason = "asked for by a person",
+    operator: Operator = "a person",
+    wait: Wait = 120.0,
+    as_json: AsJson = False,
+) -> None:
+    """Make a version production, through admission; exit code 3 where a rule refuses it."""
+    _change(slot, version, "promote", reason, operator, wait, as_json)
+
+
+def rollback(
+    slot: SlotName,
+    reason: Reason = "asked for by a person",
+    operator: Operator = "a person",
+    wait: Wait = 120.0,
+    as_json: AsJson = False,
+) -> None:
+    """Make the version production again that the one of now replaced; exit code 3 where a rule refuses it."""
+    _change(slot, "production", "roll back", reason, operator, wait, as_json)
+
+
+def retire(
+    agent: Annotated[str, typer.Argument(help="SLOT@VERSION.", autocompletion=completion.agents)],
+    reason: Reason = "asked for by a person",
+    operator: Operator = "a person",
+    wait: Wait = 120.0,
+    as_json: AsJson = False,
+) -> None:
+    """Take an agent's version out of trading; the arena closes what it holds."""
+    slot, _, version = agent.rpartition("@")
+    if not slot or not version.isdigit():
+        message = f"{agent!r} is no agent; write SLOT@VERSION, for example BTCUSDT-gp-1@3"
+        raise typer.BadParameter(message)
+    _change(slot, version, "retire", reason, operator, wait, as_json)
+
+
+def forge_now(
+    slot: SlotName,
+    reason: Reason = "asked for by a person",
+    as_json: AsJson = False,
+) -> None:
+    """Order a forge run of a slot, with a seed that none of its runs had; a challenger keeps its place."""
+    from crucible.lifecycle.requests import request_forge_run
+    from crucible.settings import Slot
+
+    name = Slot.parse(slot).name
+    workspace = open_workspace()
+    run, seed = request_forge_run(workspace, _registry(workspace), name, reason)
+    if as_json:
+        print_json({"slot": name, "seed": seed, **run.to_json()})
+    else:
+        print(f"{name}: forge run ordered, seed {seed}: {run.page}")
+
+
+def _change(
+    slot: str, version: str, change: Change, reason: str, operator: str, wait: float, as_json: bool
+) -> None:
+    from crucible.lifecycle.requests import await_change, request_change
+    from crucible.settings import Slot
+
+    name = Slot.parse(slot).name
+    workspace = open_workspace()
+    run = request_change(workspace, name, version, change, reason, operator)
+    await_change(
+        workspace, run, wait, lambda line: print(f"{change} {name}: {line}", file=sys.stderr)
+    )
+    aliases = _registry(workspace).aliases(name)
+    if as_json:
+        print_json({"slot": name, "action": change, "aliases": aliases, **run.to_json()})
+        return
+    held = ", ".join(f"{alias} is version {number}" for alias, number in aliases.items())
+    print(f"{name}: done; {held or 'no version has an alias now'}; the arena obeys within seconds")
 
 
 def _explanation(workspace: Workspace, slot: str, version: str) -> tuple[Explanation | None, str]:

@@ -129,10 +129,9 @@ class OrderStory:
         entry = self.entry
         if entry is None:
             return []
-        return [
-            f"The position was opened by the decision at {moment(int(entry['ts']))} UTC, at a price of "
-            f"{entry['price']}: {entry['reason']}."
-        ]
+        when = moment(int(entry["ts"]))
+        opened = f"The position was opened by the decision at {when} UTC, at a price of "
+        return [f"{opened}{entry['price']}: {entry['reason']}."]
 
     def _terms(self) -> list[str]:
         order = self.order

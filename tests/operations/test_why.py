@@ -134,7 +134,7 @@ def test_without_a_registry_what_is_known_is_told_and_the_rest_is_named(sent):
 
 
 def test_the_lineage_leads_from_the_order_to_the_seed(sent, registry, tmp_path):
-    workspace, intent = sent
+    workspace, _ = sent
     slot = Slot.parse("BTCUSDT-gp-977")
     document = {**STRATEGY, "slot": slot.name}
     run = registry.open_run("why", f"forge {slot}", {"slot": slot.name, "kind": "gp"})
