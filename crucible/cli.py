@@ -14,9 +14,8 @@ from typing import NoReturn
 
 import typer
 
-from crucible.commands import control, research, stack, versions
+from crucible.commands import control, market_data, research, stack, versions
 from crucible.commands.configuration import config_app
-from crucible.commands.market_data import data_app
 from crucible.commands.options import print_json
 from crucible.commands.radar import radar_app
 from crucible.commands.walk_forward import walk_forward_command
@@ -58,6 +57,7 @@ app.command()(stack.password)
 app.command()(control.kill)
 app.command()(control.halt)
 app.command()(control.resume)
+app.command()(market_data.download)
 app.command()(research.features)
 app.command()(research.forge)
 app.command()(research.backtest)
@@ -70,7 +70,7 @@ app.command()(versions.retire)
 app.command(name="forge-now")(versions.forge_now)
 app.add_typer(radar_app, name="radar")
 app.add_typer(config_app, name="config")
-app.add_typer(data_app, name="data")
+app.add_typer(market_data.data_app, name="data")
 
 
 def main() -> NoReturn:

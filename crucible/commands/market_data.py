@@ -11,7 +11,11 @@ import typer
 from crucible.commands.options import AsJson, open_workspace, print_json
 
 if TYPE_CHECKING:
+    from crucible.market.download import Downloaded
     from crucible.market.inspection import FileReport
+    from crucible.market.other_exchange import OtherExchange
+
+GAPS_SHOWN = 10
 
 data_app = typer.Typer(no_args_is_help=True, help="Candles and funding on disk: list and check.")
 
@@ -39,7 +43,7 @@ def check_data(candles: Folder = None, as_json: AsJson = False) -> None:
 
     folder, reports = _look(candles)
     if not reports:
-        message = f"{folder}: no SYMBOL-1m files; name a folder that has some: --candles FOLDER"
+        message = f"{folder}: no SYMBOL-1m files; crucible download brings them from an exchange"
         raise CandleError(message)
     bad = [report for report in reports if report.faults]
     if as_json:
@@ -62,6 +66,120 @@ def check_data(candles: Folder = None, as_json: AsJson = False) -> None:
             f"crucible: {len(bad)} of {len(reports)} files cannot be used: {names}", file=sys.stderr
         )
         sys.exit(1)
+
+
+def download(
+    exchange: Annotated[str, typer.Argument(help="As ccxt calls it, for example binance.")],
+    symbols: Annotated[
+        str, typer.Option(help="BTCUSDT, BTC/USDT or BTC/USDT:USDT; separated by commas.")
+    ],
+    start: Annotated[
+        str, typer.Option("--from", help="First candle, UTC, for example 2024-01-01.")
+    ],
+    end: Annotated[
+        str | None, typer.Option("--to", help="End, UTC; by default the newest closed candle.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder; by default the workspace's downloads/EXCHANGE-MARKET."),
+    ] = None,
+    market: Annotated[
+        str | None,
+        typer.Option(help="swap (linear perpetuals) or spot; by default swap where there is one."),
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option(help="Base address of a venue of your own that speaks the same.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring one-minute candles and funding of an exchange into Parquet; the same again goes on where it ended."""
+    from crucible.market.other_exchange import OtherExchange
+    from crucible.operations.sheet import open_console
+    from crucible.walk_forward.plan import instant_of
+
+    if market not in {None, "swap", "spot"}:
+        message = f"--market {market!r} is neither swap nor spot"
+        raise typer.BadParameter(message)
+    wanted = [name.strip() for name in symbols.split(",") if name.strip()]
+    if not wanted:
+        message = "--symbols names nothing; write for example --symbols BTCUSDT,ETHUSDT"
+        raise typer.BadParameter(message)
+    first = instant_of("--from", start)
+    last = None if end is None else instant_of("--to", end)
+    if last is not None and last <= first:
+        message = f"--to {end} is not after --from {start}"
+        raise typer.BadParameter(message)
+    source = OtherExchange(exchange, market, url)  # type: ignore[arg-type]
+    try:
+        folder, found = _download(source, wanted, out, (first, last))
+    except KeyboardInterrupt:
+        print("crucible: interrupted; the same again goes on from there", file=sys.stderr)
+        sys.exit(130)
+    if as_json:
+        files = [each.to_json() for each in found]
+        print_json({"exchange": exchange, "folder": str(folder), "symbols": files})
+        return
+    from crucible.market.inspection import describe_gap
+    from crucible.operations.sheet import Column, Sheet
+    from crucible.text import moment
+
+    sheet = Sheet(
+        f"{exchange}: {folder}",
+        *(Column(name, "name") for name in ("symbol", "from", "to")),
+        *(Column(name, "figure") for name in ("added", "candles", "missing", "funding")),
+    )
+    for each in found:
+        missing = sum(count for _, count in each.gaps)
+        figures = (each.added, each.total, missing, each.settlements)
+        times = (moment(each.first_ts), moment(each.last_ts))
+        sheet.add(each.symbol, *times, *(f"{figure:,}" for figure in figures))
+    open_console().print(sheet)
+    for each in found:
+        for gap in sorted(each.gaps, key=lambda gap: -gap[1])[:GAPS_SHOWN]:
+            print(f"{each.symbol}: missing: {describe_gap(gap)}")
+        if len(each.gaps) > GAPS_SHOWN:
+            print(f"{each.symbol}: {len(each.gaps) - GAPS_SHOWN:,} shorter gaps more")
+        if each.first_ts > first:
+            print(f"{each.symbol}: the exchange's first candle is of {moment(each.first_ts)} UTC")
+        if not each.settlements:
+            print(f"{each.symbol}: no rates of funding are known: none is charged")
+
+
+def _download(
+    source: OtherExchange,
+    symbols: list[str],
+    out: Path | None,
+    span: tuple[int, int | None],
+) -> tuple[Path, list[Downloaded]]:
+    from crucible.forge.command import progress_bars
+    from crucible.market.download import claim_folder
+    from crucible.market.download import download as bring
+
+    # Every name is looked up before anything is fetched.
+    ends = {symbol: source.closed_until(symbol) for symbol in symbols}
+    kinds = {"swap" if source.market(symbol).get("swap") else "spot" for symbol in symbols}
+    if len(kinds) > 1:
+        message = "--symbols names perpetuals and spot markets; choose one with --market"
+        raise typer.BadParameter(message)
+    kind = kinds.pop()
+    folder = out or open_workspace().path / "downloads" / f"{source.name}-{kind}"
+    claim_folder(folder, {"exchange": source.name, "market": kind})
+    found = []
+    with progress_bars() as bars:
+        for symbol in symbols:
+            task = bars.add_task(f"{symbol}, minutes", total=None)
+            end = min(span[1] or ends[symbol], ends[symbol])
+            found.append(
+                bring(
+                    source,
+                    symbol,
+                    folder,
+                    span[0],
+                    end,
+                    lambda done, total, task=task: bars.update(task, completed=done, total=total),  # type: ignore[misc]
+                )
+            )
+    return folder, found
 
 
 def _look(candles: Path | None) -> tuple[Path, list[FileReport]]:

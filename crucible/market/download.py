@@ -6,6 +6,7 @@ candles of one exchange and one kind of market only; two would be spliced into o
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from crucible.market.candles import (
     write_candles,
 )
 from crucible.market.funding import Funding, read_funding, write_funding
+from crucible.market.inspection import candle_files
 from crucible.market.lake import merge
 from crucible.settings import MINUTE_MS
 
@@ -33,6 +35,8 @@ SOURCE = "source.json"
 WRITE_EVERY_S = 15.0
 CHUNK_MS = 10 * 1_440 * MINUTE_MS
 """Fetched and joined at a time; shorter than the longest gap that candles may have."""
+EMPTY_CHUNKS = 2
+"""So many without a candle are a longer gap than candles may have: what is older cannot be of one series."""
 # Spans that are this near are asked for together: a page of an exchange reaches over both.
 NEAR_MS = 500 * MINUTE_MS
 
@@ -105,20 +109,18 @@ def claim_folder(folder: Path, source: dict[str, str]) -> None:
     RefusedError
         If it holds another's.
     """
-    from crucible.market.inspection import candle_files
-
     make_folder(folder)
     path = folder / SOURCE
     try:
         known = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         if candle_files(folder):
-            message = f"{folder}: holds candles of an unknown source; name another folder with --out"
+            message = (
+                f"{folder}: holds candles of an unknown source; name another folder with --out"
+            )
             raise RefusedError(message, rule="one-source-a-folder") from None
         write_json(path, source)
         return
-    import json
-
     try:
         same = json.loads(known) == source
     except ValueError:
@@ -157,23 +159,29 @@ def download(
     """
     name = exchange.file_symbol(symbol)
     path = folder / f"{name}{ENDING}"
+    make_folder(folder)
     with _only_one(folder / f".{name}.lock", name):
         holder = _Holder(path, name)
         before = len(holder)
         spans = missing_spans(holder.candles, start_ms, end_ms)
         expected = sum(end - start for start, end in spans) // MINUTE_MS
-        done = 0
+        done = empty = 0
         try:
             for start, end in spans:
-                holder.add(page for page in exchange.pages(symbol, start, end))
+                came = holder.add(exchange.pages(symbol, start, end))
                 done += (end - start) // MINUTE_MS
                 if progress is not None:
                     progress(done, expected)
+                empty = 0 if came or end > start_of(holder.candles, end_ms) else empty + 1
+                if empty == EMPTY_CHUNKS:
+                    break  # before its first listing there is nothing
         finally:
             holder.write()
         candles = holder.candles
         if candles is None:
-            message = f"{exchange.name}: no candles of {symbol} in that span; give an earlier --from"
+            message = (
+                f"{exchange.name}: no candles of {symbol} in that span; give an earlier --from"
+            )
             raise CandleError(message)
         settled = _funding(exchange, symbol, folder, name, int(candles.ts[0]), end_ms)
     return Downloaded(
@@ -192,10 +200,10 @@ def missing_spans(candles: Candles | None, start_ms: int, end_ms: int) -> list[t
     """Give the spans to ask for, each at most `CHUNK_MS` long, in an order in which no gap opens for long.
 
     What is newer than the candles held comes first, oldest first; then their gaps; then what is older, newest
-    first.
+    first, so that the beginning of a market ends the search.
     """
     if candles is None:
-        return list(_chunks(start_ms, end_ms))
+        return list(_chunks(start_ms, end_ms))[::-1]
     first, last = int(candles.ts[0]), int(candles.ts[-1]) + MINUTE_MS
     gaps: list[tuple[int, int]] = []
     for gap, count in candles.gaps():
@@ -208,6 +216,11 @@ def missing_spans(candles: Candles | None, start_ms: int, end_ms: int) -> list[t
             gaps.append((gap, end))
     older = list(_chunks(start_ms, first))[::-1]
     return [*_chunks(last, end_ms), *(each for gap in gaps for each in _chunks(*gap)), *older]
+
+
+def start_of(candles: Candles | None, end_ms: int) -> int:
+    """Open time of the oldest candle; the end of the span where there is none."""
+    return end_ms if candles is None else int(candles.ts[0])
 
 
 def _chunks(start_ms: int, end_ms: int) -> Iterator[tuple[int, int]]:
@@ -227,14 +240,15 @@ class _Holder:
     def __len__(self) -> int:
         return 0 if self.candles is None else len(self.candles)
 
-    def add(self, pages: Iterator[Candles]) -> None:
-        """Take a span's pages; those that came before a fault are kept."""
-        try:
-            for page in pages:
-                self._new.append(page)
-        finally:
-            if time.monotonic() - self._written > WRITE_EVERY_S:
-                self.write()
+    def add(self, pages: Iterator[Candles]) -> bool:
+        """Take a span's pages, those before a fault as well; give whether there were any."""
+        before = len(self._new)
+        for page in pages:
+            self._new.append(page)
+        came = len(self._new) > before
+        if time.monotonic() - self._written > WRITE_EVERY_S:
+            self.write()
+        return came
 
     def write(self) -> None:
         """Write what came since; a file that could not be read again is never left."""

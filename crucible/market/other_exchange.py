@@ -101,7 +101,9 @@ class OtherExchange:
         spots = [market for market in found if market.get("spot")]
         chosen = {"swap": swaps, "spot": spots, None: swaps or spots}[self._kind]
         if not chosen:
-            meant = nearest(symbol, [market["symbol"] for market in every])
+            names = {market["symbol"]: market["symbol"] for market in every}
+            names |= {f"{market['base']}{market['quote']}": market["symbol"] for market in every}
+            meant = names.get(nearest(symbol, names) or "")
             hint = f"; the nearest is {meant}" if meant else ""
             what = f"{self._kind} market" if self._kind else "linear perpetual or spot market"
             message = f"{self.name}: no {what} {symbol!r}{hint}"

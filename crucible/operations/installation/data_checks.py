@@ -73,7 +73,7 @@ def _gaps(reports: list[FileReport]) -> Check:
         return Check("candles-gaps", "ok", "nothing is missing")
     more = f"; and {len(found) - LISTED} more files" if len(found) > LISTED else ""
     mend = (
-        "the next ingestion asks the exchange once more for what is missing; what it does not have stays "
+        "the next ingestion, or crucible download, asks the exchange once more for what is missing; what it does not have stays "
         "missing and is never filled"
     )
     return Check("candles-gaps", "warn", "; ".join(found[:LISTED]) + more, mend)

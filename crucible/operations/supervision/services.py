@@ -14,6 +14,7 @@ from pathlib import Path
 
 from crucible.operations.errors import ServiceError
 from crucible.operations.market_configuration import MarketConfiguration
+from crucible.operations.recorded_candles import for_venue
 from crucible.operations.supervision.ports import HOST
 from crucible.operations.workspace import Run, Workspace
 from crucible.settings import Settings
@@ -269,9 +270,14 @@ def paper_venue(
     if configuration.market == "simulated":
         command += ("--rules", configuration.rules)
     if configuration.candles is not None:
-        command += ("--candles", configuration.candles)
-    if configuration.funding is not None:
-        command += ("--funding", configuration.funding)
+        candles, funding = for_venue(
+            Path(configuration.candles),
+            configuration.symbols,
+            Path(configuration.funding) if configuration.funding is not None else None,
+            workspace.path / "cache" / "recordings",
+        )
+        command += ("--candles", str(candles))
+        command += ("--funding", str(funding)) if funding is not None else ()
     return ServiceSpec("paper_venue", command, prints_ready=True, essential=True, grace_s=5.0)
 
 
