@@ -22,6 +22,7 @@ from crucible.commands.walk_forward import walk_forward_command
 from crucible.errors import CrucibleError, RefusedError
 from crucible.text import let_every_text_through, visible
 
+WRONG_CALL = 2
 REFUSED = 3
 """How a command ends that a rule refused."""
 
@@ -61,6 +62,7 @@ app.command()(market_data.download)
 app.command()(research.features)
 app.command()(research.forge)
 app.command()(research.backtest)
+app.command()(research.lookahead)
 app.command(name="walk-forward")(walk_forward_command)
 app.command()(versions.explain)
 app.command()(versions.why)
@@ -83,6 +85,10 @@ def main() -> NoReturn:
     try:
         try:
             app()
+        except SystemExit as ended:
+            if ended.code == WRONG_CALL and "--json" in sys.argv[1:]:
+                print_json({"error": "a wrong call; standard error says what is wrong with it"})
+            raise
         finally:
             sys.stdout.flush()
     except RefusedError as error:

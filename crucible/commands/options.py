@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")]
 
-CandlesFolder = Annotated[Path, typer.Option(help="Folder of SYMBOL-1m.parquet.")]
+CandlesFolder = Annotated[Path, typer.Option(help="Folder of SYMBOL-1m.parquet, .feather or .csv.")]
 FundingFolder = Annotated[
-    Path | None, typer.Option(help="Folder of SYMBOL-funding.parquet; by default the candles'.")
+    Path | None, typer.Option(help="Folder of SYMBOL-funding files; by default the candles'.")
 ]
 InfluenceFile = Annotated[Path | None, typer.Option(help="Trained influence arrays (.npz).")]
 

@@ -18,7 +18,7 @@ radar_app = typer.Typer(
 def radar_training_set(
     out: Annotated[Path, typer.Option(help="Parquet file to write.")],
     candles: Annotated[
-        Path | None, typer.Option(help="Folder of SYMBOL-1m.parquet; simulated markets otherwise.")
+        Path | None, typer.Option(help="Folder of candles; simulated markets otherwise.")
     ] = None,
     markets: Annotated[
         int, typer.Option(min=1, help="Simulated markets of each kind of change.")

@@ -22,6 +22,7 @@ def features(
     out: Annotated[Path, typer.Option(help="Parquet file to write.")],
     symbols: Annotated[str | None, typer.Option(help="Symbols, separated by commas.")] = None,
     influence: InfluenceFile = None,
+    as_json: AsJson = False,
 ) -> None:
     """Compute the features of a folder of candles: the same numbers as the live path."""
     from crucible.features.command import write_features
@@ -32,7 +33,10 @@ def features(
     names, settings = read_symbols("--symbols", symbols), load_settings()
     store = FeatureStore.of(settings)
     schema = write_features(candles, out, names, settings.features, influence, store)
-    print(f"{out}: {len(schema.names)} features, schema {schema.hash}")
+    if as_json:
+        print_json({"file": str(out), "features": len(schema.names), "schema_hash": schema.hash})
+    else:
+        print(f"{out}: {len(schema.names)} features, schema {schema.hash}")
 
 
 def forge(
@@ -108,3 +112,55 @@ def backtest(
     from crucible.commands.backtest_outcome import print_backtest
 
     print_backtest(done)
+
+
+def lookahead(
+    target: Annotated[
+        str, typer.Argument(help="FILE.py:FUNCTION, or a strategy's JSON file.", metavar="TARGET")
+    ],
+    candles: CandlesFolder,
+    symbol: Annotated[
+        str | None, typer.Option(help="Whose candles a function gets; by default the first.")
+    ] = None,
+    rows: Annotated[int, typer.Option(help="Newest candles that are used.", min=200)] = 10_000,
+    cuts: Annotated[int, typer.Option(help="Instants at which the history is cut.", min=2)] = 6,
+    seed: Annotated[int, typer.Option(help="Same seed, same check.", min=0)] = 1,
+    influence: InfluenceFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find out whether a strategy, or a function of your own, knows the future; exit code 3 if it does.
+
+    A function gets a pandas DataFrame (index: UTC open times; open, high, low, close, volume) and gives a Series,
+    a DataFrame or an array. FILE.py is executed in this very process, with all that it may do: name only files
+    that you would run yourself.
+    """
+    from crucible.forge.command import progress_bars
+    from crucible.forge.lookahead.command import check_lookahead
+    from crucible.settings import load_settings
+
+    with progress_bars() as bars:
+        task = bars.add_task("computations", total=None)
+        found = check_lookahead(
+            target,
+            candles,
+            load_settings(),
+            symbol=symbol,
+            rows=rows,
+            cuts=cuts,
+            seed=seed,
+            influence=influence,
+            progress=lambda done, total: bars.update(task, completed=done, total=total),
+        )
+    if as_json:
+        print_json(found.to_json())
+    else:
+        from crucible.commands.lookahead_outcome import print_lookahead
+
+        print_lookahead(found)
+    if found.leaks:
+        names = ", ".join(each.name for each in found.leaks)
+        print(
+            f"crucible: refused by the rule no-lookahead: {len(found.leaks)} columns know the future: {names}",
+            file=sys.stderr,
+        )
+        sys.exit(3)

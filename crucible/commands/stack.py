@@ -17,7 +17,7 @@ from crucible.text import terminal, visible
 
 def up(
     candles: Annotated[
-        Path | None, typer.Option(help="Replay this folder of SYMBOL-1m.parquet.")
+        Path | None, typer.Option(help="Replay this folder of SYMBOL-1m.parquet, .feather or .csv.")
     ] = None,
     speed: Annotated[float | None, typer.Option(help="Market seconds per second.")] = None,
     start: Annotated[int | None, typer.Option(help="Market time to start at, epoch ms.")] = None,
