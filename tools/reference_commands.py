@@ -44,7 +44,7 @@ def page() -> str:
     return "\n".join([HEAD, *_commands(get_command(app), "crucible")]).rstrip() + "\n"
 
 
-def _commands(group: Any, above: str) -> Iterator[str]:
+def _commands(group: Any, above: str) -> Iterator[str]:  # noqa: ANN401 - click or what typer carries of it
     for name, command in group.commands.items():
         called = f"{above} {name}"
         if getattr(command, "commands", None):
@@ -53,7 +53,7 @@ def _commands(group: Any, above: str) -> Iterator[str]:
             yield from _section(called, command)
 
 
-def _section(called: str, command: Any) -> Iterator[str]:
+def _section(called: str, command: Any) -> Iterator[str]:  # noqa: ANN401
     arguments = [one for one in command.params if one.param_type_name == "argument"]
     options = [one for one in command.params if one.param_type_name == "option"]
     usage = " ".join([called, *(_metavar(one) for one in arguments), "[OPTIONS]"])
@@ -71,11 +71,11 @@ def _section(called: str, command: Any) -> Iterator[str]:
         yield ""
 
 
-def _metavar(one: Any) -> str:
+def _metavar(one: Any) -> str:  # noqa: ANN401
     return str(one.metavar or one.name.upper())
 
 
-def _row(one: Any) -> str:
+def _row(one: Any) -> str:  # noqa: ANN401
     names = [*one.opts, *one.secondary_opts]
     called = _metavar(one) if one.param_type_name == "argument" else ", ".join(names)
     default = one.default if not callable(one.default) else None
@@ -84,7 +84,7 @@ def _row(one: Any) -> str:
     return f"| `{called}` | {shown} | {text} |"
 
 
-def _default(one: Any, default: object) -> str:
+def _default(one: Any, default: object) -> str:  # noqa: ANN401
     if default in (None, ()):
         return ""
     if isinstance(default, bool):

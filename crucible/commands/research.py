@@ -160,7 +160,7 @@ def lookahead(
     if found.leaks:
         names = ", ".join(each.name for each in found.leaks)
         print(
-            f"crucible: refused by the rule no-lookahead: {len(found.leaks)} columns know the future: {names}",
+            f"crucible: refused by the rule no-lookahead: the future is known to {names}",
             file=sys.stderr,
         )
         sys.exit(3)
