@@ -14,7 +14,6 @@ from pathlib import Path
 
 from crucible.operations.errors import ServiceError
 from crucible.operations.market_configuration import MarketConfiguration
-from crucible.operations.recorded_candles import for_venue
 from crucible.operations.supervision.ports import HOST
 from crucible.operations.workspace import Run, Workspace
 from crucible.settings import Settings
@@ -270,6 +269,9 @@ def paper_venue(
     if configuration.market == "simulated":
         command += ("--rules", configuration.rules)
     if configuration.candles is not None:
+        # Only a replay needs numpy; who asks for the status does not.
+        from crucible.operations.recorded_candles import for_venue
+
         candles, funding = for_venue(
             Path(configuration.candles),
             configuration.symbols,
