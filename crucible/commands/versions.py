@@ -98,7 +98,7 @@ def promote(
     version: Annotated[str, typer.Argument(help="A version's number, or an alias: challenger.")],
     reason: Reason = "asked for by a person",
     operator: Operator = "a person",
-    wait: Wait = 120.0,
+    wait: Wait = 300.0,
     as_json: AsJson = False,
 ) -> None:
     """Make a version production, through admission; exit code 3 where a rule refuses it."""
@@ -109,7 +109,7 @@ def rollback(
     slot: SlotName,
     reason: Reason = "asked for by a person",
     operator: Operator = "a person",
-    wait: Wait = 120.0,
+    wait: Wait = 300.0,
     as_json: AsJson = False,
 ) -> None:
     """Make the version production again that the one of now replaced; exit code 3 where a rule refuses it."""
@@ -120,7 +120,7 @@ def retire(
     agent: Annotated[str, typer.Argument(help="SLOT@VERSION.", autocompletion=completion.agents)],
     reason: Reason = "asked for by a person",
     operator: Operator = "a person",
-    wait: Wait = 120.0,
+    wait: Wait = 300.0,
     as_json: AsJson = False,
 ) -> None:
     """Take an agent's version out of trading; the arena closes what it holds."""

@@ -309,7 +309,7 @@ def _size(decision: Mapping[str, Any]) -> list[str]:
     ]
     for name, item in multipliers.items():
         figures = ", ".join(
-            f"{feature} {'has no figure' if value is None else f'{value:g}'}"
+            f"{feature} {'has no figure' if value is None else f'{value + 0.0:g}'}"
             for feature, value in item["inputs"].items()
         )
         value = "left out" if item["value"] is None else f"{item['value']:g}"

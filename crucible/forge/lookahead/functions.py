@@ -75,9 +75,10 @@ def evaluation(target: str, function: Callable[[pd.DataFrame], Any], symbol: str
 
     def evaluate(market: Market) -> Columns:
         candles = market[symbol]
-        time = pd.to_datetime(candles.ts, unit="ms", utc=True).rename("time")
+        time = pd.to_datetime(candles.ts, unit="ms", utc=True)
         frame = pd.DataFrame(
-            {name: getattr(candles, name).copy() for name in INPUTS}, index=pd.DatetimeIndex(time)
+            {name: getattr(candles, name).copy() for name in INPUTS},
+            index=pd.DatetimeIndex(time, name="time"),
         )
         try:
             # What it prints is no part of the answer.
@@ -139,8 +140,9 @@ def _execute(path: Path) -> ModuleType:
 def _columns(target: str, given: Any, ts: np.ndarray[Any, Any]) -> Columns:  # noqa: ANN401
     """Lay what a function gave on the candles."""
     if isinstance(given, np.ndarray) and given.ndim in {1, 2}:
-        given = pd.DataFrame(given)
-        given = given.rename(columns=lambda at: "result" if given.shape[1] == 1 else f"result {at}")
+        width = 1 if given.ndim == 1 else given.shape[1]
+        names = ["result"] if width == 1 else [f"result {at}" for at in range(width)]
+        given = pd.DataFrame(given, columns=names)
     if isinstance(given, pd.Series):
         given = given.to_frame(str(given.name) if given.name is not None else "result")
     if not isinstance(given, pd.DataFrame):

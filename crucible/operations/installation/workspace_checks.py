@@ -70,6 +70,10 @@ def permissions(workspace: Workspace) -> Check:
     if not os.access(workspace.path, os.W_OK | os.X_OK):
         mend = f"chown it to you, or chmod u+wx {workspace.path}"
         return Check("permissions", "fail", f"{workspace.path} is not writable for you", mend)
+    mode = stat.S_IMODE(workspace.path.stat().st_mode)
+    if mode & 0o022:
+        found = f"{workspace.path} is {mode:04o}: others can put files there"
+        return Check("permissions", "fail", found, f"chmod go-w {workspace.path}")
     open_ones = [
         f"{path} ({stat.S_IMODE(path.stat().st_mode):04o})"
         for name in PRIVATE_FOLDERS

@@ -120,6 +120,7 @@ FAULTS = {
     "proof-key": spoil_mode("proof.key"),
     "proof-key missing": spoil_proof,
     "permissions": lambda workspace: workspace.logs.chmod(0o755),
+    "permissions writable": lambda workspace: workspace.path.chmod(0o777),
     "state-files": lambda workspace: workspace.services_file.write_text("{"),
     "state-files current": spoil_run,
     "candles-values": spoil_candles(high=(8, 1.0)),
