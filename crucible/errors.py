@@ -15,3 +15,19 @@ class CrucibleError(Exception):
 
 class StrategyError(CrucibleError, ValueError):
     """A strategy file that cannot be used; the message names the field, the value and why."""
+
+
+class RefusedError(CrucibleError, RuntimeError):
+    """What a rule forbids, with nothing wrong in what was asked; a command ends with 3.
+
+    Parameters
+    ----------
+    message : str
+        What was refused, and the next step.
+    rule : str
+        Name of the rule, in lower case with hyphens.
+    """
+
+    def __init__(self, message: str, rule: str) -> None:
+        super().__init__(message)
+        self.rule = rule

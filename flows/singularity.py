@@ -65,7 +65,7 @@ def carry_out(context: Context, action: SeatAction) -> str:
         renewal = action.action == "renew"
         run_deployment(
             "forge/forge",
-            parameters=forge_order(context, action.slot, action.reason, renewal=renewal),
+            parameters=forge_order(context.registry, action.slot, action.reason, renewal=renewal),
             flow_run_name=f"forge {action.slot}",
             timeout=0,
             as_subflow=False,

@@ -25,7 +25,14 @@ from crucible.forge.session import CHECKPOINT, open_session
 from crucible.forge.span import Span
 from crucible.interruption import interruptible
 from crucible.market.candles import Candles, Integers, read_folder
-from crucible.market.funding import Funding, FundingError, charged, funding_path, read_funding
+from crucible.market.funding import (
+    Funding,
+    FundingError,
+    charged,
+    funding_file,
+    funding_path,
+    read_funding,
+)
 from crucible.outputs import ask_for_file, ask_for_folder
 from crucible.settings import FEWEST_CANDLES, ForgeSettings, Kind, Settings, Slot, changed
 from crucible.strategies.document import read_document
@@ -319,7 +326,7 @@ def _features(
 
 def _funding(asked: Path | None, candles_dir: Path, symbol: str) -> Funding:
     """Read the rates beside the candles, or those of the folder that was asked for, which must be there."""
-    if asked is not None and not funding_path(asked, symbol).exists():
+    if asked is not None and funding_file(asked, symbol) is None:
         what = "has no file of that name" if asked.is_dir() else "no such folder"
         message = (
             f"--funding {funding_path(asked, symbol)}: {what}; leave --funding out to charge what lies "

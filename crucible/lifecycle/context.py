@@ -18,7 +18,7 @@ from crucible.errors import CrucibleError, StrategyError
 from crucible.locks import HeldError, held
 from crucible.operations.supervision.ownership import refuse_another
 from crucible.operations.workspace import Run, Workspace, read_json
-from crucible.registry.admission import Rules, refusal
+from crucible.registry.admission import Refusal, Rules, refusal
 from crucible.registry.models import Registry, Version
 from crucible.registry.proof import digest
 from crucible.settings import Settings, load_settings
@@ -116,7 +116,7 @@ class Context:
         """Venue and policy, for `crucible.registry.admission.refusal`."""
         return Rules.of(self.settings)
 
-    def refusal(self, version: Version) -> str:
+    def refusal(self, version: Version) -> Refusal:
         """Say why a version may not trade here, its strategy file looked at; empty if it may.
 
         Raises
@@ -129,7 +129,7 @@ class Context:
             try:
                 strategy = digest(self.registry.strategy(version))
             except StrategyError as error:
-                return str(error)
+                return Refusal(str(error), "readable-strategy")
         return refusal(version, self.rules, strategy)
 
     def market_ts(self) -> int | None:

@@ -357,7 +357,7 @@ def _carry_out_one(
             "%s: not replaced: the deployment strategy has no such slot any more", agent
         )
         return
-    order = forge_order(context, slot, f"version {version} was culled: {reason}")
+    order = forge_order(context.registry, slot, f"version {version} was culled: {reason}")
     order_replacement(agent, order)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from mlflow.exceptions import MlflowException
 
-from crucible.errors import CrucibleError
+from crucible.errors import RefusedError
 from crucible.lifecycle.context import Context
 from crucible.lifecycle.records import Action, Begun, Deployment, Records
 from crucible.registry.errors import RegistryError
@@ -22,8 +22,17 @@ from crucible.registry.models import Version
 Change = Literal["promote", "roll back", "retire"]
 
 
-class PromotionError(CrucibleError, RuntimeError):
-    """A version that may not go to production, and why."""
+class PromotionError(RefusedError):
+    """A version that may not go to production, and why; its text ends with the rule, for whoever has only that.
+
+    Parameters
+    ----------
+    message : str
+    rule : str
+    """
+
+    def __init__(self, message: str, rule: str = "") -> None:
+        super().__init__(f"{message}; rule {rule}" if rule else message, rule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +94,7 @@ def change_production(
     if refusal:
         message = f"{slot} version {number} {refusal}"
         _refuse(context, candidate, replace(decision, reason=message))
-        raise PromotionError(message)
+        raise PromotionError(message, refusal.rule)
     replaced = promote(context, candidate, decision, back=change == "roll back")
     context.log.info(
         "%s: version %s is production, in place of %s", slot, number, replaced or "none"
@@ -129,7 +138,7 @@ def _number(context: Context, slot: str, version: str, change: Change, decision:
         number = aliases.get("retired")
     if number is None or not number.isdigit():
         message = f"{slot}: nothing to {change}: aliases are {aliases or 'none'}"
-        raise PromotionError(message)
+        raise PromotionError(message, "nothing-to-change")
     return number
 
 

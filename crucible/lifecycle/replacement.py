@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from crucible.lifecycle.context import Context
+from crucible.registry.models import Registry
 
 
 def forge_order(
-    context: Context, slot: str, reason: str, *, renewal: bool = False
+    registry: Registry, slot: str, reason: str, *, renewal: bool = False
 ) -> dict[str, Any]:
     """Give the parameters of a slot's next forge run, as Singularity and the Watchtower order it.
 
@@ -17,7 +17,7 @@ def forge_order(
 
     Parameters
     ----------
-    context : Context
+    registry : Registry
     slot, reason : str
     renewal : bool
         Whether it is made although the slot has a challenger.
@@ -27,7 +27,7 @@ def forge_order(
     RegistryError
         If the registry does not answer.
     """
-    number = context.registry.forge_runs(slot) + 1
+    number = registry.forge_runs(slot) + 1
     return {
         "slot": slot,
         "seed": forge_seed(slot, number),

@@ -1,4 +1,4 @@
-"""Candles: one symbol's closed candles as columns, read from and written to Parquet.
+"""Candles: one symbol's closed candles as columns, read from files and written to Parquet.
 
 The Parquet schema is ``ts`` (int64, open time in epoch milliseconds), then ``open, high, low, close,
 volume`` (float64; volume in the base asset).
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crucible.errors import CrucibleError
+from crucible.market.formats import candles_name
 from crucible.market.parquet import read_columns, write_columns
 from crucible.market.plausible import (
     LARGEST_PRICE,
@@ -197,37 +198,55 @@ def _refuse_times(candles: Candles, source: str, found: tuple[int, str] | None) 
 
 
 def read_candles(path: Path, symbol: str | None = None) -> Candles:
-    """Read and check one Parquet file named ``SYMBOL-1m.parquet``; see ``data/schema.md``.
+    """Read and check one file named ``SYMBOL-1m.parquet``, or of another format; see ``data/schema.md``.
 
     Raises
     ------
     CandleError
         If the file cannot be read, lacks a column or holds a bad row.
     """
-    ts, *columns = read_columns(path, COLUMNS, "candles", CandleError).values()
-    return check_whole(Candles(symbol or path.name.split("-")[0], ts, *columns), str(path))
+    return check_whole(read_unchecked(path, symbol), str(path))
 
 
-def files_of(folder: Path) -> dict[str, Path]:
-    """Find every ``SYMBOL-1m.parquet`` of a folder, by symbol; hidden files are no candles.
+def read_unchecked(path: Path, symbol: str | None = None) -> Candles:
+    """Read one file of candles whose rows may be anything: only the columns and their types are asked for.
 
     Raises
     ------
     CandleError
-        If a file's name begins with something that is no symbol: who leaves it out drops a market unsaid.
+        If the file cannot be read or lacks a column.
     """
-    files = {}
-    for path in sorted(folder.glob(f"*{ENDING}")):
-        symbol = path.name.removesuffix(ENDING)
-        if symbol.startswith("."):
+    named = candles_name(path)
+    ts, *columns = read_columns(path, COLUMNS, "candles", CandleError, named).values()
+    return Candles(symbol or (named.symbol if named else path.name.split("-")[0]), ts, *columns)
+
+
+def files_of(folder: Path) -> dict[str, Path]:
+    """Find every file of one-minute candles in a folder, by symbol; hidden files are no candles.
+
+    That is ``SYMBOL-1m.parquet``, ``.feather`` or ``.csv``, or what freqtrade calls ``BASE_QUOTE-1m.feather``.
+
+    Raises
+    ------
+    CandleError
+        If a file's name begins with something that is no symbol (who leaves it out drops a market unsaid), or a
+        symbol has two files.
+    """
+    files: dict[str, Path] = {}
+    for path in sorted(folder.glob("*-1m*")):
+        named = candles_name(path)
+        if named is None:
             continue
-        if not is_symbol(symbol):
+        if not is_symbol(named.symbol):
             message = (
-                f"{path}: {symbol!r} is no symbol; name the file SYMBOL{ENDING}, the symbol in capitals "
-                "and digits, or move it away"
+                f"{path}: {named.symbol!r} is no symbol; name the file SYMBOL-1m.{named.suffix}, the symbol in "
+                "capitals and digits, or move it away"
             )
             raise CandleError(message)
-        files[symbol] = path
+        if named.symbol in files:
+            message = f"{path}: {files[named.symbol].name} has candles of {named.symbol} too; move one of both away"
+            raise CandleError(message)
+        files[named.symbol] = path
     return files
 
 
@@ -241,12 +260,15 @@ def read_folder(folder: Path, symbols: Iterable[str] | None = None) -> dict[str,
     """
     files = files_of(folder)
     if not files:
-        message = f"{folder}: no SYMBOL-1m.parquet files; point at a folder of one-minute candles"
+        message = (
+            f"{folder}: no SYMBOL-1m.parquet files, nor .feather or .csv ones; point at a folder of one-minute "
+            "candles"
+        )
         raise CandleError(message)
     wanted = sorted(files) if symbols is None else list(symbols)
     absent = [symbol for symbol in wanted if symbol not in files]
     if absent:
-        message = f"{folder}: no file {absent[0]}-1m.parquet; it holds {', '.join(sorted(files))}"
+        message = f"{folder}: no file {absent[0]}{ENDING}; it holds {', '.join(sorted(files))}"
         raise CandleError(message)
     return {symbol: read_candles(files[symbol], symbol) for symbol in wanted}
 

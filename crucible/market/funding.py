@@ -15,6 +15,7 @@ import numpy as np
 
 from crucible.errors import CrucibleError
 from crucible.market.candles import Floats, Integers
+from crucible.market.formats import funding_name
 from crucible.market.parquet import read_columns, write_columns
 from crucible.market.plausible import implausible_year
 from crucible.settings import MINUTE_MS
@@ -144,18 +145,38 @@ def funding_path(folder: Path, symbol: str) -> Path:
 
 
 def read_funding(folder: Path, symbol: str) -> Funding:
-    """Read and check ``SYMBOL-funding.parquet``; no settlements where there is no such file.
+    """Read and check ``SYMBOL-funding.parquet``, or of another format; no settlements where there is no such file.
 
     Raises
     ------
     FundingError
         If the file cannot be read, lacks a column or holds a bad row.
     """
-    path = funding_path(folder, symbol)
-    if not path.exists():
+    path = funding_file(folder, symbol)
+    if path is None:
         return Funding.none_of(symbol)
-    ts, rate = read_columns(path, COLUMNS, "funding rates", FundingError).values()
+    read = read_columns(path, COLUMNS, "funding rates", FundingError, funding_name(path))
+    ts, rate = read.values()
     return check(Funding(symbol, ts, rate), str(path))
+
+
+def funding_file(folder: Path, symbol: str) -> Path | None:
+    """Find a symbol's file of rates, of any format; None where there is none.
+
+    Raises
+    ------
+    FundingError
+        If it has two.
+    """
+    found = [
+        path
+        for path in sorted(folder.glob("*funding*"))
+        if (named := funding_name(path)) is not None and named.symbol == symbol
+    ]
+    if len(found) > 1:
+        message = f"{found[1]}: {found[0].name} has rates of {symbol} too; move one of both away"
+        raise FundingError(message)
+    return found[0] if found else None
 
 
 def write_funding(funding: Funding, folder: Path) -> None:

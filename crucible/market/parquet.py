@@ -1,4 +1,4 @@
-"""Columns of numbers in Parquet: one strict reader for every file of the market, and an atomic writer.
+"""Columns of numbers: one strict reader for every file of the market, and an atomic writer of Parquet.
 
 What a file must hold is in ``data/schema.md``; the paper venue reads by the same rules, and both are
 held to them by the files of ``tests/cases``.
@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from crucible.files import make_folder, replacing
+from crucible.market.formats import TIME, Named, read_other
 from crucible.market.plausible import MOST_ROWS
 
-TIME = "ts"
 CODECS = ("ZSTD", "SNAPPY", "GZIP", "UNCOMPRESSED")
 LARGEST_EXACT = 2**53
 """Beyond it a float64 no longer holds every whole number."""
@@ -26,7 +26,11 @@ _PER_MS = {"us": 1_000, "ns": 1_000_000}
 
 
 def read_columns(
-    path: Path, columns: Sequence[str], what: str, error: type[ValueError]
+    path: Path,
+    columns: Sequence[str],
+    what: str,
+    error: type[ValueError],
+    named: Named | None = None,
 ) -> dict[str, Any]:
     """Read columns of numbers, each an ndarray: ``ts`` of int64 milliseconds, every other of float64.
 
@@ -42,6 +46,8 @@ def read_columns(
         What the file should hold, for the message.
     error : type of ValueError
         What is raised.
+    named : Named, optional
+        Which format its name says; without it, and for a Parquet file of ours, it is read as one.
 
     Raises
     ------
@@ -50,7 +56,8 @@ def read_columns(
         something else or has a row without a value.
     """
     try:
-        table = _read_table(path, columns)
+        other = named is not None and not named.is_own
+        table = _read_other(path, named, columns) if other else _read_table(path, columns)
     except (OSError, pa.ArrowException, KeyError, ValueError) as cause:
         # A name of another encoding or a broken page is an ordinary ValueError.
         said = " ".join(str(cause).split())
@@ -97,6 +104,19 @@ def _read_table(path: Path, columns: Sequence[str]) -> pa.Table | str:
                 if codec not in CODECS:
                     return f"its compression is {codec}; write it with zstd, snappy, gzip or none"
         return file.read(columns=list(columns))
+
+
+def _read_other(path: Path, named: Named | None, columns: Sequence[str]) -> pa.Table | str:
+    """Read another format, held to the same types."""
+    assert named is not None
+    table = read_other(path, named, columns)
+    if isinstance(table, str):
+        return table
+    if len(table) > MOST_ROWS:
+        return f"{len(table)} rows are more than there are minutes in a century"
+    problems = ((name, _problem(name, table.schema.field(name).type)) for name in columns)
+    found = next(((name, problem) for name, problem in problems if problem), None)
+    return table if found is None else f"column {found[0]!r} {found[1]}"
 
 
 def _problem(name: str, kind: pa.DataType) -> str | None:

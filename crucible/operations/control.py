@@ -88,6 +88,44 @@ def halt_and_flatten(addresses: Addresses, reason: str, timeout_s: float = 10.0)
             time.sleep(0.1)
 
 
+def halt(
+    addresses: Addresses, reason: str, agent: str | None = None, symbol: str | None = None
+) -> str:
+    """Move a state to HALTED: nothing more is sent; positions stay, with their stops.
+
+    Parameters
+    ----------
+    addresses : Addresses
+    reason : str
+        Shown as the reason of the state.
+    agent, symbol : str, optional
+        Only this agent, this symbol, or this agent in this symbol.
+
+    Returns
+    -------
+    str
+        The state it was in.
+
+    Raises
+    ------
+    LinkError
+        If Cerebellum does not answer or refuses.
+    """
+    with CerebellumLink(addresses) as link:
+        before = link.snapshot()
+        link.ask(
+            SetState(
+                ts=before.ts,
+                request_id=link.request_id(),
+                agent=agent,
+                symbol=symbol,
+                state="HALTED",
+                operator=reason,
+            )
+        )
+    return _state_of(before, agent, symbol)
+
+
 def resume(
     addresses: Addresses, operator: str, agent: str | None = None, symbol: str | None = None
 ) -> Resumed:

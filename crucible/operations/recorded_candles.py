@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from crucible.market.candles import ENDING, files_of, read_candles
-from crucible.market.funding import funding_path, read_funding
+from crucible.files import make_folder, move_folder
+from crucible.market.candles import ENDING, files_of, read_candles, write_candles
+from crucible.market.formats import candles_name, funding_name
+from crucible.market.funding import funding_file, funding_path, read_funding, write_funding
 from crucible.operations.errors import WorkspaceError
 from crucible.settings import FEWEST_CANDLES, MINUTE_MS
 
+INSTRUMENTS = "instruments.json"
 # What the paper venue can serve: USDT perpetuals.
 SYMBOL = re.compile(r"[A-Z0-9]{1,20}USDT")
 
@@ -85,6 +91,50 @@ def open_recording(folder: Path, symbols: tuple[str, ...] | None) -> Recording:
     return Recording(folder, tuple(wanted), left_out, first_ms, end_ms)
 
 
+def for_venue(
+    folder: Path, symbols: tuple[str, ...], funding: Path | None, cache: Path
+) -> tuple[Path, Path | None]:
+    """Give folders that the paper venue can read: those given where all is our Parquet, else converted ones.
+
+    Parameters
+    ----------
+    folder : Path
+        Of candles of any format.
+    symbols : tuple of str
+    funding : Path or None
+        Of rates of any format; None is `folder`.
+    cache : Path
+        Where converted files are kept, under a name that changes with the files.
+
+    Returns
+    -------
+    candles, funding : Path, Path or None
+    """
+    held = files_of(folder)
+    # A file that is gone is the venue's to name.
+    symbols = tuple(name for name in symbols if name in held)
+    files = [held[name] for name in symbols]
+    rates = {name: funding_file(funding or folder, name) for name in symbols}
+    files += [path for path in rates.values() if path is not None]
+    names = (candles_name(path) or funding_name(path) for path in files)
+    if all(named is not None and named.is_own for named in names):
+        return folder, funding
+    states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(files)]
+    converted = cache / hashlib.sha256(repr(states).encode()).hexdigest()[:16]
+    if not converted.is_dir():
+        part = converted.with_name(f".{converted.name}.{os.getpid()}")
+        make_folder(part)
+        for name in symbols:
+            write_candles(read_candles(held[name], name), part / f"{name}{ENDING}")
+            if rates[name] is not None:
+                write_funding(read_funding(funding or folder, name), part)
+        instruments = folder / INSTRUMENTS
+        if instruments.is_file():
+            shutil.copy(instruments, part / INSTRUMENTS)
+        move_folder(part, converted, lasting=False)
+    return converted, None
+
+
 def check_funding(folder: Path, symbols: tuple[str, ...]) -> Path:
     """Give a folder of recorded rates, absolute, if it holds those of at least one symbol.
 
@@ -97,7 +147,7 @@ def check_funding(folder: Path, symbols: tuple[str, ...]) -> Path:
     if not folder.is_dir():
         message = f"--funding {folder}: no such folder; leave --funding out to charge what lies beside the candles"
         raise WorkspaceError(message)
-    if not any(funding_path(folder, name).exists() for name in symbols):
+    if not any(funding_file(folder, name) for name in symbols):
         files = ", ".join(funding_path(folder, name).name for name in symbols)
         message = f"--funding {folder} has none of {files}; without rates no funding is charged"
         raise WorkspaceError(message)

@@ -228,7 +228,7 @@ class Workspace:
                 holder = path.read_text().strip() if path.exists() else ""
                 message = (
                     f"crucible is already up on {self.path} (pid {holder or 'not known'}); stop it "
-                    "with Ctrl-C there or by that pid, or set CRUCIBLE_HOME to another folder"
+                    "with Ctrl-C there or by crucible down, or set CRUCIBLE_HOME to another folder"
                 )
                 raise AlreadyRunningError(message) from error
             except OSError as error:

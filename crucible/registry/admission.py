@@ -7,6 +7,7 @@ is only whether it can serve the version (features, symbol), which it leaves as 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 from crucible.registry.version import Version
 from crucible.settings import Settings
@@ -43,9 +44,29 @@ class Rules:
         return self.venue != "paper" or self.policy != "explore"
 
 
+class Refusal(str):
+    """Why a version may not trade, and which rule says so; empty if it may.
+
+    Parameters
+    ----------
+    text : str
+    rule : str
+        ``quarantine``, ``arena-can-serve``, ``only-proven`` or ``readable-strategy``.
+    """
+
+    __slots__ = ("rule",)
+    rule: str
+
+    def __new__(cls, text: str = "", rule: str = "") -> Self:
+        """Make the text with its rule."""
+        made = super().__new__(cls, text)
+        made.rule = rule
+        return made
+
+
 def refusal(
     version: Version, rules: Rules, strategy: str | None, *, asked_by_arena: bool = False
-) -> str:
+) -> Refusal:
     """Say why a version may not trade; empty if it may.
 
     Parameters
@@ -59,16 +80,17 @@ def refusal(
         The arena finds out by itself whether it can serve a version: it heeds no older tag of its own.
     """
     if QUARANTINED in version.tags:
-        return f"is quarantined: {version.tags[QUARANTINED]}"
+        return Refusal(f"is quarantined: {version.tags[QUARANTINED]}", "quarantine")
     if version.tags.get(REFUSED) and not asked_by_arena:
-        return (
+        return Refusal(
             f"was refused by the arena: {version.tags[REFUSED]}; take the tag {REFUSED} away to have "
-            "the arena look again"
+            "the arena look again",
+            "arena-can-serve",
         )
     if not rules.only_proven:
-        return ""
+        return Refusal()
     doubt = version.unproven_because if strategy is None else version.doubt_of(strategy)
     if not doubt:
-        return ""
+        return Refusal()
     where = "the venue is not paper" if rules.venue != "paper" else f"the policy is {rules.policy}"
-    return f"is not proven ({doubt}), and {where}"
+    return Refusal(f"is not proven ({doubt}), and {where}", "only-proven")

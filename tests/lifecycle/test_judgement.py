@@ -250,8 +250,11 @@ def test_the_next_forge_run_never_repeats_one_before_refused_ones_included(conte
     seeds = []
     for count in range(5):
         context.registry.count = count
-        assert culled(count * QUARTER) == forge_order(context, SLOT, "the slot is empty")["seed"]
-        seeds.append(forge_order(context, SLOT, "")["seed"])
+        assert (
+            culled(count * QUARTER)
+            == forge_order(context.registry, SLOT, "the slot is empty")["seed"]
+        )
+        seeds.append(forge_order(context.registry, SLOT, "")["seed"])
     assert seeds == [forge_seed(SLOT, number) for number in range(1, 6)]
     assert len({*seeds, forge_seed(OTHER, 1)}) == 6
 

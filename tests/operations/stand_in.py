@@ -87,7 +87,12 @@ def main() -> None:
     ):
         setattr(services, name, lambda *_, name=name: spec(name))
     services.deploy_command = lambda: (sys.executable, "-c", "pass")
-    supervisor.up(load_settings(), UpOptions(browser=False), terminal(patient=True))
+    as_json = "--json" in sys.argv
+    supervisor.up(
+        load_settings(),
+        UpOptions(browser=False, ready_line=as_json),
+        terminal(stderr=as_json, patient=True),
+    )
 
 
 if __name__ == "__main__":

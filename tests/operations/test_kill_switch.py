@@ -101,3 +101,40 @@ def test_a_home_without_cerebellum_names_the_homes_in_which_something_runs(tmp_p
         done = crucible(empty, tmp_path, "kill", "--yes")
     assert done.returncode == 1
     assert f"CRUCIBLE_HOME={other}" in done.stderr
+
+
+def test_one_symbol_or_one_agent_is_halted_and_let_go_on(workspace: Workspace, tmp_path: Path):
+    def scopes() -> dict[tuple[str | None, str | None], str]:
+        names = (
+            f"ipc://{workspace.socket_folder / name}" for name in ("commands", "events", "market")
+        )
+        with CerebellumLink(Addresses(*names)) as link:
+            return {(each.agent, each.symbol): each.state for each in link.snapshot().states}
+
+    agent = "BTCUSDT-gp-1@1"
+    done = crucible(workspace, tmp_path, "halt", "--agent", agent, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {
+        "agent": agent, "symbol": None, "before": "ACTIVE", "state": "HALTED"
+    }  # fmt: skip
+    assert scopes()[agent, None] == "HALTED"
+    assert state(workspace) == "ACTIVE"
+    done = crucible(workspace, tmp_path, "halt", "--symbol", "BTCUSDT")
+    assert "crucible resume --operator NAME --symbol BTCUSDT" in done.stdout
+    assert scopes()[None, "BTCUSDT"] == "HALTED"
+    for option in (("--agent", agent), ("--symbol", "BTCUSDT")):
+        done = crucible(workspace, tmp_path, "resume", "--operator", "me", *option, "--json")
+        assert json.loads(done.stdout)["before"] == "HALTED"
+    assert set(scopes().values()) <= {"ACTIVE"}
+    assert crucible(workspace, tmp_path, "halt").returncode == 0
+    assert state(workspace) == "HALTED"
+    assert crucible(workspace, tmp_path, "resume", "--operator", "me").returncode == 0
+
+
+def test_a_misspelt_agent_is_refused_where_it_is_known_who_runs(workspace, tmp_path):
+    run = workspace.new_run()
+    run.arena.write_text(json.dumps({"agents": [{"agent": "BTCUSDT-gp-1@12"}]}))
+    done = crucible(workspace, tmp_path, "halt", "--agent", "BTCUSDT-gp-1@21")
+    assert done.returncode == 1
+    assert "the nearest is BTCUSDT-gp-1@12" in done.stderr
+    assert state(workspace) == "ACTIVE"

@@ -35,6 +35,8 @@ class UpOptions:
         Seconds to run once everything is up; None until stopped.
     browser : bool
         Open Crucible's page when it is there and this is a terminal.
+    ready_line : bool
+        Print one JSON line on stdout once everything is up, for a program that waits for it.
     """
 
     candles: Path | None = None
@@ -43,6 +45,7 @@ class UpOptions:
     funding: Path | None = None
     run_for_s: float | None = None
     browser: bool = True
+    ready_line: bool = False
 
 
 def options_settings(speed: float | None, seed: int | None) -> Settings:

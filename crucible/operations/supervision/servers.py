@@ -111,11 +111,17 @@ class PrefectServer:
         """One deployment, by ``FLOW/DEPLOYMENT``."""
         return cast("dict[str, Any]", self._ask("GET", f"/deployments/name/{name}"))
 
-    def start(self, deployment: str, run_name: str) -> str:
+    def start(
+        self, deployment: str, run_name: str, parameters: Mapping[str, Any] | None = None
+    ) -> str:
         """Create a run of a deployment; give the run's id."""
         deployment_id = self.deployment(deployment)["id"]
         # With a key, asking again after a busy answer cannot make two runs.
-        body = {"name": run_name, "idempotency_key": str(uuid.uuid4())}
+        body = {
+            "name": run_name,
+            "idempotency_key": str(uuid.uuid4()),
+            "parameters": dict(parameters or {}),
+        }
         run = self._ask("POST", f"/deployments/{deployment_id}/create_flow_run", body)
         return str(run["id"])
 

@@ -269,9 +269,17 @@ def paper_venue(
     if configuration.market == "simulated":
         command += ("--rules", configuration.rules)
     if configuration.candles is not None:
-        command += ("--candles", configuration.candles)
-    if configuration.funding is not None:
-        command += ("--funding", configuration.funding)
+        # Only a replay needs numpy; who asks for the status does not.
+        from crucible.operations.recorded_candles import for_venue
+
+        candles, funding = for_venue(
+            Path(configuration.candles),
+            configuration.symbols,
+            Path(configuration.funding) if configuration.funding is not None else None,
+            workspace.path / "cache" / "recordings",
+        )
+        command += ("--candles", str(candles))
+        command += ("--funding", str(funding)) if funding is not None else ()
     return ServiceSpec("paper_venue", command, prints_ready=True, essential=True, grace_s=5.0)
 
 

@@ -6,8 +6,10 @@ the others.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -243,6 +245,8 @@ class Supervisor:
         self._display.report_line(
             "Prefect's page asks once for a password: crucible password prints it"
         )
+        if self._options.ready_line:
+            self._aside("the ready line", self._print_ready)
         until = self._options.run_for_s
         began = time.monotonic()
         while until is None or time.monotonic() - began < until:
@@ -250,6 +254,18 @@ class Supervisor:
             time.sleep(TICK_S)
         self._display.report_line(f"ran for {until:g} s as asked")
         raise StopRequested
+
+    def _print_ready(self) -> None:
+        ready = {
+            "event": "ready",
+            "run": self._run.run_id,
+            "pid": os.getpid(),
+            "dashboard": self._ports.dashboard_url,
+            "prefect": self._ports.prefect_url,
+            "mlflow": self._ports.mlflow_url,
+        }
+        sys.stdout.write(json.dumps(ready) + "\n")
+        sys.stdout.flush()
 
     def _deploy(self) -> None:
         """Deploy every flow of ``prefect.yaml``; the command ends by itself."""

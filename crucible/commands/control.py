@@ -1,0 +1,111 @@
+"""Commands that hold trading back or let it go on."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from crucible.commands import completion
+from crucible.commands.options import AsJson, find_cerebellum, print_json
+
+Agent = Annotated[
+    str | None,
+    typer.Option(help="Only this agent, SLOT@VERSION.", autocompletion=completion.agents),
+]
+Symbol = Annotated[
+    str | None, typer.Option(help="Only this symbol.", autocompletion=completion.symbols)
+]
+
+
+def kill(
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for flat positions.")] = 10.0,
+    as_json: AsJson = False,
+) -> None:
+    """Halt every agent, cancel every order and close every position, now."""
+    from crucible.operations.control import halt_and_flatten
+
+    addresses = find_cerebellum()
+    if not yes:
+        typer.confirm("Halt all trading and close every position?", abort=True, err=as_json)
+    halted = halt_and_flatten(addresses, "operator's kill switch", wait)
+    if as_json:
+        print_json({**asdict(halted), "flat": halted.flat})
+    else:
+        print(
+            f"halted; {halted.cancels}; "
+            f"open positions {halted.open_positions}, open orders {halted.open_orders}; "
+            "to go on: crucible resume --operator NAME"
+        )
+    if not halted.flat:
+        print("crucible: not everything could be closed yet; run it again", file=sys.stderr)
+        sys.exit(1)
+
+
+def halt(
+    agent: Agent = None,
+    symbol: Symbol = None,
+    operator: Annotated[str, typer.Option(help="Your name, for the journal.")] = "operator",
+    as_json: AsJson = False,
+) -> None:
+    """Let nothing more be sent: by anybody, by one agent, or in one symbol; positions stay, with their stops."""
+    from crucible.operations.control import halt as move_down
+
+    _refuse_unknown(agent, symbol)
+    before = move_down(find_cerebellum(), f"halted by {operator}", agent, symbol)
+    scope = _scope(agent, symbol)
+    if as_json:
+        print_json({"agent": agent, "symbol": symbol, "before": before, "state": "HALTED"})
+        return
+    back = [f"--{name} {value}" for name, value in (("agent", agent), ("symbol", symbol)) if value]
+    print(f"{scope} is HALTED; it was {before}; positions stay, crucible kill closes them")
+    print(" ".join(["to go on: crucible resume --operator NAME", *back]))
+
+
+def resume(
+    operator: Annotated[str, typer.Option(help="Your name, for the journal.")],
+    agent: Agent = None,
+    symbol: Symbol = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let trading go on after a halt, a kill, a tripped dead-man switch or a day's loss."""
+    from crucible.operations.control import resume as move_up
+
+    resumed = move_up(find_cerebellum(), operator, agent, symbol)
+    if as_json:
+        reported = {"before": resumed.before, "still_held": list(resumed.still_held)}
+        print_json({"agent": agent, "symbol": symbol, "state": "ACTIVE", **reported})
+        return
+    print(f"{_scope(agent, symbol)} is ACTIVE again; it was {resumed.before}")
+    for held in resumed.still_held:
+        print(f"{held} all the same; crucible status tells why")
+
+
+def _scope(agent: str | None, symbol: str | None) -> str:
+    return " in ".join(filter(None, (agent, symbol))) or "everything"
+
+
+def _refuse_unknown(agent: str | None, symbol: str | None) -> None:
+    """Refuse a misspelt name: Cerebellum would hold back nobody, and a person believe that it did.
+
+    Where it is not known who runs, any name is taken.
+
+    Raises
+    ------
+    SettingsError
+        Naming the nearest that there is.
+    """
+    from crucible.setting_names import SettingsError, nearest
+
+    for option, name, known in (
+        ("--agent", agent, completion.agents("")),
+        ("--symbol", symbol, completion.symbols("")),
+    ):
+        if name is not None and known and name not in known:
+            meant = nearest(name, known)
+            hint = f"the nearest is {meant}" if meant else f"there are {', '.join(known)}"
+            message = f"{option} {name}: nothing of that name runs here; {hint}"
+            raise SettingsError(message)
