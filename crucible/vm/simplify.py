@@ -197,16 +197,17 @@ def _number(value: Expression) -> Expression:
         part if kind is ValueType.WINDOW else _number(part)
         for part, kind in zip(parts, wanted, strict=True)
     ]
-    first = parts[0]
+    first: Expression = parts[0]
     if name in _FOLDED and all(isinstance(part, float) for part in parts):
         return _folded((name, *parts))
     if name in _KEPT_BY_WINDOWS and isinstance(first, float):
         return first
     if isinstance(first, tuple) and name in {"abs", "neg"} and first[0] in {"abs", "neg"}:
-        if name == "neg" and first[0] == "neg":
-            return first[1]
+        inner: Expression = first[1]
         if name == "abs":
-            return ("abs", first[1])
+            return ("abs", inner)
+        if first[0] == "neg":
+            return inner
     if name in {"min", "max"} and parts[0] == parts[1]:
         return first
     return (name, *parts)
