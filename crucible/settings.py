@@ -58,7 +58,7 @@ Rules = Literal["learnable", "none"]
 
 def _ascending(timeframes: tuple[int, ...]) -> tuple[int, ...]:
     if not timeframes or list(timeframes) != sorted(set(timeframes)):
-        message = "timeframes are told in minutes, ascending, each once, for example [15, 60, 240]"
+        message = "timeframes are given in minutes, ascending, each once, for example [15, 60, 240]"
         raise ValueError(message)
     return timeframes
 

@@ -266,12 +266,12 @@ def test_features_of_live_books_cannot_be_computed_anew_and_whoever_reads_them_i
     served = FEATURES.model_copy(update={"books": True})
     assert hindrance(plain, schema, served) == hindrance(reads, schema, FEATURES) == ""
     assert "mce_skew, which were served of live order books" in hindrance(reads, schema, served)
-    assert "born with feature schema" in hindrance(strategy_of(FIRST, "x"), schema, FEATURES)
+    assert "made with feature schema" in hindrance(strategy_of(FIRST, "x"), schema, FEATURES)
     end = traded(FIRST)
     context.registry.files["BTCUSDT-gp-1"] = strategy_of(FIRST, "0" * 16).to_json()
     [day] = compare_newest_day(context, ledger)
     assert (day.score, day.compared) == (None, 0)
-    assert "born with feature schema 0000" in day.reason
+    assert "made with feature schema 0000" in day.reason
     assert ledger.parity(FIRST, 0, end) == [day]
 
 
