@@ -89,7 +89,7 @@ def compare_newest_day(context: Context, ledger: Ledger) -> list[ParityDay]:
 def hindrance(strategy: Strategy, schema: FeatureSchema, settings: FeatureSettings) -> str:
     """Say why nobody can compute what a strategy saw; empty where its features can be computed anew."""
     if strategy.schema_hash != schema.hash:
-        return f"born with feature schema {strategy.schema_hash}, served is {schema.hash}"
+        return f"made with feature schema {strategy.schema_hash}, served is {schema.hash}"
     of_books = sorted(set(MICROSTRUCTURE) & set(strategy.features))
     if settings.books and of_books:
         return f"reads {', '.join(of_books)}, which were served of live order books"
