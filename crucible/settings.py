@@ -89,7 +89,7 @@ class MarketSettings(Section):
         ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT"), max_length=200
     )
     seed: int = Field(7, ge=0, lt=2**63)
-    speed: float = Field(60.0, ge=0.001, le=100_000, description="market seconds per wall second")
+    speed: float = Field(180.0, ge=0.001, le=100_000, description="market seconds per wall second")
     history_days: int | None = Field(
         None,
         ge=2,
