@@ -1,0 +1,42 @@
+// Charts by plotly, which is loaded where one is drawn, and drawn anew when the colours of the system change.
+import { el } from "/static/dom.js";
+
+let loading = null;
+function plotly() {
+  loading ??= new Promise((done, failed) => {
+    const script = el("script", { src: "/static/plotly.min.js" });
+    script.onload = () => done(window.Plotly);
+    script.onerror = () => { loading = null; failed(new Error("plotly is not there")); };
+    document.head.append(script);
+  });
+  return loading;
+}
+const drawn = new Map();
+export function colour(name) { return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim(); }
+export const CYCLE = ["#3b82d6", "#e08a1e", "#8b63d9", "#1ba39c", "#c74f86", "#7d8a2e", "#8a6d5a"];
+
+export function chart(label, size = "") {
+  return el("div", { class: `chart ${size}`, role: "img", "aria-label": label });
+}
+// `make` gives traces and layout; it is called again for other colours.
+export async function draw(target, make) {
+  drawn.set(target, make);
+  const Plotly = await plotly();
+  if (drawn.get(target) !== make) return;
+  const { traces, layout = {} } = make();
+  const axis = { gridcolor: colour("line"), zerolinecolor: colour("line"), linecolor: colour("line"), automargin: true };
+  const merged = {
+    margin: { l: 8, r: 8, t: 6, b: 8 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    font: { color: colour("dim"), size: 11, family: "system-ui, sans-serif" }, hovermode: "x unified", showlegend: true,
+    legend: { orientation: "h", y: 1.12, x: 0 }, hoverlabel: { bgcolor: colour("panel"), bordercolor: colour("line"), font: { color: colour("text") } },
+    dragmode: false, uirevision: "keep", ...layout,
+  };
+  for (const name of new Set(["xaxis", "yaxis", ...Object.keys(layout).filter((key) => /^[xy]axis/.test(key))]))
+    merged[name] = { ...axis, ...(layout[name] ?? {}) };
+  await Plotly.react(target, traces, merged, { displayModeBar: false, responsive: true });
+}
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  for (const [target, make] of [...drawn]) {
+    if (target.isConnected) draw(target, () => make()); else drawn.delete(target);
+  }
+});
