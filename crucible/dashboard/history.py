@@ -170,22 +170,23 @@ def price_at(minutes: Bars, instants: Sequence[int], longest_ms: int) -> list[fl
 
 
 def buy_and_hold(prices: Sequence[Sequence[float | None]]) -> list[float | None]:
-    """Give what one unit of money, spread evenly over symbols at the first instant, is worth at each.
+    """Give what one unit of money is worth at each instant that is spread evenly over symbols.
 
-    A symbol without a price at an instant makes the value unknown there; so does one without a first price.
+    It is spread at the first instant at which every symbol has a price; before it, and where one has none, the value is
+    not known.
 
     Examples
     --------
-    >>> buy_and_hold([[10.0, 20.0], [5.0, 5.0]])
-    [1.0, 1.5]
+    >>> buy_and_hold([[None, 10.0, 20.0], [4.0, 5.0, 5.0]])
+    [None, 1.0, 1.5]
     """
-    if not prices or any(not path or path[0] is None for path in prices):
-        return [None] * (len(prices[0]) if prices else 0)
     worth: list[float | None] = []
+    first: list[float] = []
     for row in zip(*prices, strict=True):
-        ratios = [
-            now / first for now, first in zip(row, (path[0] for path in prices), strict=True)
-            if now is not None and first
-        ]  # fmt: skip
-        worth.append(sum(ratios) / len(prices) if len(ratios) == len(prices) else None)
+        known = [price for price in row if price]
+        if len(known) < len(row):
+            worth.append(None)
+            continue
+        first = first or known
+        worth.append(sum(now / then for now, then in zip(known, first, strict=True)) / len(row))
     return worth

@@ -1,9 +1,13 @@
 // Charts by plotly, which is loaded where one is drawn, and drawn anew when the colours of the system change.
 import { el } from "/static/dom.js";
 
+// A map library within plotly writes its styles into the document unless an element of this name is there; the
+// policy forbids that, and no map is drawn. Of plotly's own styles the sheet of the page says that they are there.
+const MAPS = "9f215cf04c5486422605d13261cb87401f4e7763b6296af81e98efbc0130da53";
 let loading = null;
 function plotly() {
   loading ??= new Promise((done, failed) => {
+    document.head.append(el("meta", { id: MAPS }));
     const script = el("script", { src: "/static/plotly.min.js" });
     script.onload = () => done(window.Plotly);
     script.onerror = () => { loading = null; failed(new Error("plotly is not there")); };

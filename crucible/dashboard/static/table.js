@@ -16,7 +16,8 @@ export function sortable(label, columns, { sort, descending = true, most = 500, 
     if (a === null || b === null) return (a === null) - (b === null); // what is not known comes last, either way
     const number = by.kind === "n" || typeof a === "number";
     const found = number ? Number(a) - Number(b) : String(a).localeCompare(String(b));
-    return down ? -found : found;
+    // Among equals whoever earned most stands first.
+    return (down ? -found : found) || Number(right.result ?? -Infinity) - Number(left.result ?? -Infinity);
   }
   function fill() {
     [...heads.children].forEach((head, place) => {

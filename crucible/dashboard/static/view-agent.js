@@ -78,7 +78,7 @@ async function drawCharts(found, equity, fall, evidence, note) {
   const bounds_ = bounds ? [bound(bounds.promote_at, `promoted from ${bounds.promote_at.toFixed(0)}`), bound(bounds.cull_at, `culled from ${bounds.cull_at.toFixed(0)} of loss`), ...(bounds.futility > 0 ? [bound(bounds.futility, `gives up below ${bounds.futility}`)] : [])] : [];
   const traces = [line("gain_evidence", "that it gains", colour("accent"), "solid"), line("loss_evidence", "that it loses", colour("minus"), "dot")];
   if (judged.some((row) => row.pair_evidence !== null)) traces.push(line("pair_evidence", "that it earns more than the incumbent", "#8b63d9", "dashdot"));
-  await draw(evidence, () => ({ traces, layout: { yaxis: { type: "log" }, shapes: bounds_.map((each) => each.shape), annotations: bounds_.map((each) => each.annotation) } }));
+  await draw(evidence, () => ({ traces, layout: { yaxis: { type: "log", dtick: 1 }, shapes: bounds_.map((each) => each.shape), annotations: bounds_.map((each) => each.annotation) } }));
 }
 function drawMultipliers(target, found) {
   const rows = Object.entries(found ?? {}).filter(([, held]) => held && typeof held === "object");

@@ -2,12 +2,13 @@ import { agentLink, ask, chip, el, money, number, panel, percent, place, profit,
 import { refresh } from "/static/live.js";
 import { sortable } from "/static/table.js";
 
-const evidence = (value) => (value === null || value === undefined ? unknown("–") : number(value, 2));
+const evidence = (value) => (value === null || value === undefined ? unknown("–") : el("span", { "data-value": value, title: value }, value < 0.01 || value >= 1000 ? value.toExponential(1) : value.toFixed(2)));
+const RANK = ["production", "draining", "quarantined", "refused", "challenger", "placebo", "ended"];
 const COLUMNS = [
   { name: "agent", key: "agent", show: (row) => agentLink(row.agent) },
-  { name: "state", key: "state", show: (row) => el("span", {}, chip(row.state, row.state === "production" ? "plus" : "dim"), row.simulated ? el("span", { class: "dim small" }, " simulated") : "") },
-  { name: "proof", key: "proof", show: (row) => chip(row.proof, row.proof === "unproven" ? "wait" : "plus") },
   { name: "result", key: "result", kind: "n", show: (row) => profit(row.result) },
+  { name: "state", key: "state", sort: (row) => -RANK.indexOf(row.state), show: (row) => el("span", {}, chip(row.state, row.state === "production" ? "plus" : "dim"), row.simulated ? el("span", { class: "dim small" }, " simulated") : "") },
+  { name: "proof", key: "proof", show: (row) => chip(row.proof, row.proof === "unproven" ? "wait" : "plus") },
   { name: "net closed", key: "net", kind: "n", show: (row) => profit(row.net) },
   { name: "position", key: "position", kind: "n", show: (row) => number(row.position) },
   { name: "open", key: "open", kind: "n", show: (row) => (row.position === "0" ? unknown("–") : profit(row.open)) },
@@ -24,7 +25,7 @@ const COLUMNS = [
 const FILTERS = ["slot", "kind", "state", "proof"];
 
 export async function show(view) {
-  const grid = sortable("Agents", COLUMNS, { sort: "result", rowKind: (row) => (row.simulated ? "simulated" : null) });
+  const grid = sortable("Agents", COLUMNS, { sort: "state", rowKind: (row) => (row.simulated ? "simulated" : null) });
   const chosen = Object.fromEntries(new URLSearchParams(location.search));
   const selects = Object.fromEntries(FILTERS.map((name) => [name, el("select", { id: `filter-${name}`, onchange: apply })]));
   const words = el("input", { type: "search", id: "filter-words", placeholder: "part of a name", value: chosen.words ?? "", oninput: apply });

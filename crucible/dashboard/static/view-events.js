@@ -7,7 +7,7 @@ export async function show(view) {
   const asked = new URLSearchParams(location.search);
   const kinds = new Set((asked.get("kinds") ?? "").split(",").filter(Boolean));
   const agent = el("input", { type: "search", id: "agent", value: asked.get("agent") ?? "", placeholder: "SLOT@VERSION", onchange: change });
-  const buttons = el("span", { class: "row" }), rows = el("div"), older = el("button", { type: "button", hidden: true, onclick: () => { before = next; watch.now(); } }, "older");
+  const buttons = el("span", { class: "row" }), rows = el("div", { class: "stack" }), older = el("button", { type: "button", hidden: true, onclick: () => { before = next; watch.now(); } }, "older");
   const newest = el("button", { type: "button", hidden: true, onclick: () => { before = null; watch.now(); } }, "back to the newest");
   let before = null, next = null;
   view.replaceChildren(el("h1", {}, "Events"),

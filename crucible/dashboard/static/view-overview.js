@@ -25,12 +25,8 @@ export async function show(view) {
     drawWarnings(warnings, found.warnings);
     drawMoney(money_, found.money);
     drawSlots(slots, found);
-    place(births, table("Last births", [["market time"], ["agent"], ["as"], ["proof"]],
-      found.births.map((row) => [cell(instant(row.ts)), cell(agentLink(row.agent)), cell(row.role), cell(row.proof || "unproven")]),
-      "nobody has been given a slot yet: the first forge runs are still running"));
-    place(deaths, table("Last ends", [["market time"], ["agent"], ["why"]],
-      found.deaths.map((row) => [cell(instant(row.ts)), cell(agentLink(row.agent)), cell(row.cause, "wide")]),
-      "nobody has been taken off yet"));
+    place(births, list(found.births, (row) => ` as ${row.role}, ${row.proof || "unproven"}`, "nobody has been given a slot yet: the first forge runs are still running"));
+    place(deaths, list(found.deaths, (row) => ` ${row.cause}`, "nobody has been taken off yet"));
     drawServices(services, found.services);
   }, 2000, ["changes", "market", "services", "trading"]);
   refresh(async () => {
@@ -51,6 +47,10 @@ export async function show(view) {
   }, 10000, ["changes"]);
 }
 
+function list(rows, words, nothing) {
+  if (!rows.length) return el("p", { class: "dim" }, nothing);
+  return el("ul", { class: "plain" }, rows.map((row) => el("li", {}, el("span", { class: "dim figure" }, instant(row.ts)), " ", agentLink(row.agent), words(row))));
+}
 function card(name, value, note) {
   return el("div", { class: "card" }, el("div", { class: "name" }, name), el("div", { class: "value" }, value), el("div", { class: "note" }, note));
 }

@@ -69,7 +69,7 @@ def _of_ledger(
             found.append({**_event(fill.exec_ts, "fill", fill.agent, text), "mode": fill.mode})
     if "decision" in wanted:
         found += [
-            _event(row["ts"], "decision", row["agent"], decision_in_words(row))
+            _event(row["ts"], "decision", row["agent"], decision_in_words(row, brief=True))
             for row in facts.ledger.newest_decisions(agent, before_ts, MOST)
         ]
     if "alarm" in wanted:

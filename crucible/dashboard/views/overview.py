@@ -106,7 +106,7 @@ def equity_curve(facts: Facts) -> dict[str, Any]:
     if facts.ledger is None or now is None or not live or base is None or facts.settings is None:
         return {"ts": [], "equity": [], "hold": [], "symbols": [], "note": "nothing was traded yet"}
     capital = facts.settings.arena.capital_per_agent
-    instants = grid(min(row.since_ts for row in live), now)
+    instants = [ts for ts in grid(min(row.since_ts for row in live), now) if ts < now]
     totals = total_profit(facts.marks, facts.ledger, facts.tally, live, instants, capital)
     instants.append(now)
     totals.append(profit_now(facts)[0])

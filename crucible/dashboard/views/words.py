@@ -18,8 +18,8 @@ _DID = {
 }
 
 
-def decision_in_words(decision: Mapping[str, Any]) -> str:
-    """Say what an agent decided, when, at what price, why, how large, and what became of it.
+def decision_in_words(decision: Mapping[str, Any], *, brief: bool = False) -> str:
+    """Say what an agent decided, when, at what price, why, what made its size (unless `brief`), and what became of it.
 
     Examples
     --------
@@ -36,7 +36,7 @@ def decision_in_words(decision: Mapping[str, Any]) -> str:
         parts.append(f" at a price of {plain(Decimal(decision['price']))}")
     if decision.get("reason"):
         parts.append(f": {decision['reason']}")
-    size = size_in_words(decision.get("sizing"))
+    size = "" if brief else size_in_words(decision.get("sizing"))
     parts.append(f"; {size}" if size else "")
     if decision.get("outcome"):
         parts.append(f"; outcome: {decision['outcome']}")
