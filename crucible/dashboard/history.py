@@ -59,9 +59,9 @@ class PriceHistory:
     def minutes(self, tape: MarketTape, symbol: str, since_ts: int) -> Bars:
         """Give the one-minute candles of a symbol that open at `since_ts` or later, oldest first."""
         held = self._of_lake(symbol, since_ts)
-        heard = [row for row in tape.candles(symbol) if row[0] >= since_ts]
+        recent = [row for row in tape.candles(symbol) if row[0] >= since_ts]
         newest = int(held.ts[-1]) if len(held) else -1
-        new = [row for row in heard if row[0] > newest]
+        new = [row for row in recent if row[0] > newest]
         if not new:
             return held
         columns = np.array(new, dtype=np.float64).T

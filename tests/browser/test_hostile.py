@@ -72,8 +72,12 @@ def test_hostile_text_stays_text_and_no_link_leads_to_another_machine(tmp_path, 
             ledger.book_event(fill_event(2 * number - 1, f"e{number}", **changes))
             ledger.book_event(fill_event(2 * number, f"x{number}", side="sell", **changes))
             ledger.book_equity(0, [(name, "live", Decimal(10_000))])
-            sizing = {"multipliers": {MARKUP: {"state": MARKUP, "value": 1.0, "inputs": {MARKUP: 1.0}}}}
-            ledger.book_decision(60_000, name, "buy", MARKUP, Decimal(1), Decimal(1), MARKUP, sizing)
+            sizing = {
+                "multipliers": {MARKUP: {"state": MARKUP, "value": 1.0, "inputs": {MARKUP: 1.0}}}
+            }
+            ledger.book_decision(
+                60_000, name, "buy", MARKUP, Decimal(1), Decimal(1), MARKUP, sizing
+            )
         ledger.book_verdict(60_000, MARKUP, MARKUP, "cull", MARKUP, {"gain_evidence": 1.0})
         ledger.unseat(MARKUP, 60_000)
         ledger.book_event(
@@ -98,7 +102,7 @@ def test_hostile_text_stays_text_and_no_link_leads_to_another_machine(tmp_path, 
                     links = page.eval_on_selector_all("a", "all => all.map((a) => a.href)")
                     assert "http://127.0.0.1:9/runs" in links
                 if view in HOSTILE:
-                    page.get_by_text("<img src=x").first.wait_for()
+                    page.locator("main :not(option)", has_text="<img src=x").last.wait_for()
                 allowed = (f"http://127.0.0.1:{port}/", "http://127.0.0.1:9/")
                 assert [each for each in links if not each.startswith(allowed)] == []
                 page.evaluate(

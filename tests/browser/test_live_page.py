@@ -141,9 +141,7 @@ def test_every_view_opens_from_its_address_without_a_fault(trading, chromium):
     with browsing(chromium) as page:
         faults: list[str] = []
         page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on(
-            "console", lambda line: faults.append(line.text) if line.type == "error" else None
-        )
+        page.on("console", lambda line: faults.append(line.text) if line.type == "error" else None)
         for address in ADDRESSES:
             ready_page(page, trading, address)
             name = address.removeprefix("/agents/") if "@" in address else VIEWS[address]
@@ -199,9 +197,9 @@ def test_axe_finds_nothing_serious_on_any_view(trading, chromium, scheme):
                     found.append(f"{address}: {fault['id']}: {where}")
         page.goto(f"{trading.page}/")
         page.get_by_role("button", name="Stop").click()
-        for fault in axe.run(page).response["violations"]:
-            if fault["impact"] in {"serious", "critical"}:
-                found.append(f"dialog: {fault['id']}")
+        faults = axe.run(page).response["violations"]
+        serious = [each["id"] for each in faults if each["impact"] in {"serious", "critical"}]
+        found += [f"dialog: {name}" for name in serious]
         assert found == []
 
 
@@ -323,7 +321,7 @@ def test_a_killed_service_shows_within_five_seconds(trading, chromium):
 def test_a_page_that_gets_no_answer_says_so_within_five_seconds_and_recovers(trading, chromium):
     with browsing(chromium) as page:
         ready_page(page, trading, "/")
-        server = trading.server.process.pid
+        server = trading.server.identity.pid
         began = time.monotonic()
         os.kill(server, signal.SIGSTOP)
         try:

@@ -111,7 +111,14 @@ def test_no_script_of_the_page_makes_markup_of_text_or_runs_text():
     assert len(scripts) > 10
     for script in scripts:
         text = script.read_text()
-        for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "eval(", "new Function", "https://"):
+        for word in (
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "eval(",
+            "new Function",
+            "https://",
+        ):
             assert word not in text, f"{script.name}: {word}"
 
 

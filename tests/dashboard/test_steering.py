@@ -46,8 +46,16 @@ JSON = "application/json"
 
 def test_an_order_without_the_token_changes_nothing(client, orders):
     token = token_of(client)
-    for headers in ({}, {HEADER: ""}, {HEADER: "guess"}, {HEADER: token[:-1]}, {HEADER: f"{token}x"}):
-        answer = client.post("/api/control", content=KILL, headers={**headers, "content-type": JSON})
+    for headers in (
+        {},
+        {HEADER: ""},
+        {HEADER: "guess"},
+        {HEADER: token[:-1]},
+        {HEADER: f"{token}x"},
+    ):
+        answer = client.post(
+            "/api/control", content=KILL, headers={**headers, "content-type": JSON}
+        )
         assert answer.status_code == 403
         assert token not in answer.text
     for address in (f"/api/control?token={token}", f"/api/control?{HEADER}={token}"):
@@ -90,7 +98,9 @@ def test_an_order_from_another_origin_or_for_another_host_changes_nothing(
     gate = Gate(app, lambda _client, _server: os.getuid())
     client = TestClient(gate, base_url="http://127.0.0.1:8400", raise_server_exceptions=False)
     usual = {HEADER: token, "content-type": JSON, "host": "127.0.0.1:8400"}
-    assert client.post("/api/control", content=KILL, headers={**usual, **headers}).status_code == 403
+    assert (
+        client.post("/api/control", content=KILL, headers={**usual, **headers}).status_code == 403
+    )
     assert orders == []
     client.post("/api/control", content=KILL, headers={**usual, "origin": "http://127.0.0.1:8400"})
     assert len(orders) == 1
@@ -144,7 +154,9 @@ def test_an_order_that_makes_no_sense_is_refused_by_name(client, orders, body):
 
 
 def test_an_order_names_what_it_is_about():
-    assert read_command(b'{"action": "halt", "symbol": "BTCUSDT"}', AGENTS, SYMBOLS).scope == "BTCUSDT"
+    assert (
+        read_command(b'{"action": "halt", "symbol": "BTCUSDT"}', AGENTS, SYMBOLS).scope == "BTCUSDT"
+    )
     whole = json.dumps({"action": "close", "agent": LIVES, "symbol": "BTCUSDT"}).encode()
     assert read_command(whole, AGENTS, SYMBOLS).scope == f"{LIVES} in BTCUSDT"
     assert read_command(b'{"action": "resume"}', AGENTS, SYMBOLS).scope == "everything"

@@ -9,7 +9,10 @@ from tests.support.pages import LIVES, traded
 
 
 def agents(count, result):
-    return {f"BTCUSDT-gp-{n}@1": [f"BTCUSDT-gp-{n}@1", "0.015", f"{result}.1234", 7, "HOLD"] for n in range(count)}
+    return {
+        f"BTCUSDT-gp-{n}@1": [f"BTCUSDT-gp-{n}@1", "0.015", f"{result}.1234", 7, "HOLD"]
+        for n in range(count)
+    }
 
 
 def test_a_digest_tells_only_what_changed():
@@ -25,12 +28,12 @@ def test_a_digest_tells_only_what_changed():
 def test_two_thousand_agents_that_all_change_stay_within_the_budget_and_all_are_told():
     step = 0
     digest = Digest(lambda: ({}, agents(2_000, step)))
-    told = {}
+    seen_rows = {}
     for _ in range(12):
         text = digest.next()
         assert len(text) < AGENT_BYTES + 500
-        told |= {row[0]: row for row in json.loads(text).get("agents", ())}
-    assert told == agents(2_000, 0)
+        seen_rows |= {row[0]: row for row in json.loads(text).get("agents", ())}
+    assert seen_rows == agents(2_000, 0)
     # While all change all the time, each is told again before any is told twice.
     seen = []
     while len(seen) < 2_000:
@@ -97,7 +100,12 @@ def test_a_ledger_that_cannot_be_read_is_told_and_the_stream_goes_on(workspace):
         first = json.loads((await anext(events)).removeprefix("data: "))
         assert "cannot be read" in first["error"]
         run.ledger.unlink()
-        while json.loads((await asyncio.wait_for(anext(events), 5)).removeprefix("data: ")).get("error") != "":
+        while (
+            json.loads((await asyncio.wait_for(anext(events), 5)).removeprefix("data: ")).get(
+                "error"
+            )
+            != ""
+        ):
             pass
         await events.aclose()
 

@@ -50,7 +50,9 @@ def test_profit_of_today_and_of_all_is_the_ledgers(client, ledger):
     assert periods["all"]["trades"] == len(live)
     fees = [each.fee for each in ledger.fills() if each.mode == "live"]
     assert periods["all"]["fees"] == plain(sum(fees, Decimal(0)))
-    assert periods["all"]["funding"] == plain(sum((p.amount for p in ledger.payments()), Decimal(0)))
+    assert periods["all"]["funding"] == plain(
+        sum((p.amount for p in ledger.payments()), Decimal(0))
+    )
     of_today = [each for each in live if each.exit_ts >= today]
     paid = [each for each in ledger.payments() if each.ts >= today]
     assert of_today
@@ -109,7 +111,9 @@ def test_slots_say_how_many_are_filled_and_what_the_others_wait_for(workspace, c
     assert "under way or queued" in waits["BTCUSDT-boosted-1"]
 
 
-def test_total_equity_ends_at_the_profit_of_now_and_stays_with_what_ended_agents_earned(client, ledger):
+def test_total_equity_ends_at_the_profit_of_now_and_stays_with_what_ended_agents_earned(
+    client, ledger
+):
     curve, money = ask(client, "curve"), ask(client, "overview")["money"]
     assert len(curve["ts"]) <= POINTS + 1
     assert curve["ts"][-1] == NOW
@@ -146,7 +150,13 @@ def test_an_agents_page_has_its_trades_evidence_bounds_and_last_decision(client,
     assert {row["gain_evidence"] for row in found["evidence"]} == {1.4}
     assert found["evidence"][-1]["ts"] == ledger.last_judged()
     words = found["decisions"][0]["words"]
-    for part in ("ordered to buy 0.25", "101.5", "edge 0.61 x 1.4", "radar x0.8", "radar_distance 2.5"):
+    for part in (
+        "ordered to buy 0.25",
+        "101.5",
+        "edge 0.61 x 1.4",
+        "radar x0.8",
+        "radar_distance 2.5",
+    ):
         assert part in words
     assert found["parity_days"][0]["disagreements"] == ["one departure"]
     assert ask(client, f"agents/{ENDED}")["cause_of_end"] == f"cull: {CAUSE}"
@@ -206,7 +216,17 @@ def test_events_are_filtered_by_kind_and_agent_and_go_on_where_they_ended(client
 
 def test_an_empty_workspace_answers_every_question(workspace):
     client = TestClient(make_app(workspace))
-    for name in ("overview", "curve", "agents", "correlations", "population", "forge-runs", "execution", "events", "accounts"):
+    for name in (
+        "overview",
+        "curve",
+        "agents",
+        "correlations",
+        "population",
+        "forge-runs",
+        "execution",
+        "events",
+        "accounts",
+    ):
         assert client.get(f"/api/{name}").status_code == 200, name
     assert client.get("/api/market").status_code == 404
     assert client.get("/api/nothing").status_code == 404

@@ -30,7 +30,10 @@ def trade(ledger, random, count):
     for _ in range(count):
         seq += 1
         name, side = random.choice(NAMES), random.choice(("buy", "sell"))
-        qty, price = f"0.{random.randint(1, 999):03}", f"{random.randint(10, 90)}.{random.randint(0, 99)}"
+        qty, price = (
+            f"0.{random.randint(1, 999):03}",
+            f"{random.randint(10, 90)}.{random.randint(0, 99)}",
+        )
         fee, ts = f"0.{random.randint(0, 10**8):08}", seq * 3_600_000
         if random.random() < 0.1:
             paid = FundingEvent(ts=ts, seq=seq, exec_id=f"f{seq}", agent=name, symbol="BTCUSDT",
@@ -38,11 +41,23 @@ def trade(ledger, random, count):
             ledger.book_event(paid)
         elif random.random() < 0.7:
             ledger.book_event(
-                fill_event(seq, f"e{seq}", agent=name, side=side, qty=qty, price=price, fee=fee, exec_ts=ts)
+                fill_event(
+                    seq, f"e{seq}", agent=name, side=side, qty=qty, price=price, fee=fee, exec_ts=ts
+                )
             )
         else:
             ledger.book_shadow_fill(
-                fill(seq, side, qty, price, fee, agent=name, exec_ts=ts, mode="shadow", exec_id=f"s{seq}")
+                fill(
+                    seq,
+                    side,
+                    qty,
+                    price,
+                    fee,
+                    agent=name,
+                    exec_ts=ts,
+                    mode="shadow",
+                    exec_id=f"s{seq}",
+                )
             )
 
 
@@ -89,7 +104,16 @@ def test_a_fill_that_is_booked_late_counts_where_it_was_executed(ledger):
         tally.update(reader)
         seq = ledger.last_seq() + 1
         ledger.book_event(
-            fill_event(seq, "late", agent=NAMES[0], side="sell", qty="0.250", price="55.5", fee="0.01", exec_ts=7_300_000)
+            fill_event(
+                seq,
+                "late",
+                agent=NAMES[0],
+                side="sell",
+                qty="0.250",
+                price="55.5",
+                fee="0.01",
+                exec_ts=7_300_000,
+            )
         )
         trade(ledger, random, 30)
         tally.update(reader)

@@ -48,7 +48,10 @@ def traded(workspace: Workspace, symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT
         )  # fmt: skip
         ledger.book_parity(ParityDay(LIVES, BEGAN + 2 * DAY_MS, 100, 99, 4, 4, ("one departure",)))
         ledger.set_market_ts(NOW)
-        shown = [_shown(ledger, name, symbol) for name, symbol in ((LIVES, "BTCUSDT"), (OTHER, "ETHUSDT"))]
+        shown = [
+            _shown(ledger, name, symbol)
+            for name, symbol in ((LIVES, "BTCUSDT"), (OTHER, "ETHUSDT"))
+        ]
         shown.append({**_shown(ledger, RIVAL, "BTCUSDT"), "simulated": True, "role": "challenger"})
     write_json(run.arena, {"market_ts": NOW, "agents": shown})
     return run
@@ -70,18 +73,53 @@ def _trade(
             if flat and last and not held:
                 continue
             seq = ledger.last_seq() + 1
-            changes = {"agent": agent, "symbol": symbol, "exec_ts": ts + 1_000, "reason": "entry" if side == "buy" else "signal"}
+            changes = {
+                "agent": agent,
+                "symbol": symbol,
+                "exec_ts": ts + 1_000,
+                "reason": "entry" if side == "buy" else "signal",
+            }
             if mode == "live":
                 ledger.book_event(
-                    fill_event(seq, f"e{seq}", side=side, qty=str(qty), price=str(price), fee=str(fee), intent_id=f"i{seq}", **changes)
+                    fill_event(
+                        seq,
+                        f"e{seq}",
+                        side=side,
+                        qty=str(qty),
+                        price=str(price),
+                        fee=str(fee),
+                        intent_id=f"i{seq}",
+                        **changes,
+                    )
                 )
             else:
-                ledger.book_shadow_fill(fill(number, side, qty, price, fee, mode="shadow", exec_id=f"s{agent}{number}", **changes))
+                ledger.book_shadow_fill(
+                    fill(
+                        number,
+                        side,
+                        qty,
+                        price,
+                        fee,
+                        mode="shadow",
+                        exec_id=f"s{agent}{number}",
+                        **changes,
+                    )
+                )
             cash += (-qty if side == "buy" else qty) * price - fee
             held = qty if side == "buy" else Decimal(0)
         if number == 30 and mode == "live":
             seq = ledger.last_seq() + 1
-            ledger.book_event(FundingEvent(ts=ts, seq=seq, exec_id=f"f{seq}", agent=agent, symbol=symbol, amount="0.01234567", exec_ts=ts))
+            ledger.book_event(
+                FundingEvent(
+                    ts=ts,
+                    seq=seq,
+                    exec_id=f"f{seq}",
+                    agent=agent,
+                    symbol=symbol,
+                    amount="0.01234567",
+                    exec_ts=ts,
+                )
+            )
             cash -= Decimal("0.01234567")
         ledger.book_equity(ts, [(agent, mode, 10_000 + cash + held * price)])  # type: ignore[list-item]
 
@@ -89,7 +127,12 @@ def _trade(
 def _judge(ledger: Ledger) -> None:
     for ts in range(BEGAN + DAY_MS, NOW + 1, QUARTER_MS):
         for agent, evidence in ((LIVES, 1.4), (OTHER, 0.9), (RIVAL, 2.5)):
-            details = {"gain_evidence": evidence, "loss_evidence": 0.7, "trades": 9, "drawdown": 0.01}
+            details = {
+                "gain_evidence": evidence,
+                "loss_evidence": 0.7,
+                "trades": 9,
+                "drawdown": 0.01,
+            }
             ledger.book_verdict(ts, agent, "1", "keep", "evidence is not decisive", details)
     ledger.set_last_judged(NOW - NOW % QUARTER_MS)
 
