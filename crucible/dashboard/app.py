@@ -6,7 +6,7 @@ import asyncio
 import json
 import math
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -66,6 +66,8 @@ def make_app(workspace: Workspace) -> FastAPI:
     @asynccontextmanager
     async def listening(_: FastAPI) -> AsyncIterator[None]:
         source.tape.start()
+        # Sums over a long run take seconds, once: they begin before anybody looks.
+        asyncio.get_running_loop().run_in_executor(None, _warm, source)
         yield
         source.tape.stop()
 
@@ -177,6 +179,12 @@ def _orders(source: Source, steering: Steering) -> APIRouter:
         return Json((await asyncio.to_thread(steering.carry_out, command)).to_json())
 
     return router
+
+
+def _warm(source: Source) -> None:
+    """Read what the ledger holds, so that the first page does not wait for it."""
+    with suppress(CrucibleError), source.facts():
+        pass
 
 
 def _names(source: Source) -> tuple[set[str], set[str]]:

@@ -71,6 +71,15 @@ class PriceHistory:
         }
         return _bars(merged)
 
+    def newest_close(self, symbol: str) -> int | None:
+        """Give the close of the lake's newest candle, from the file's own statistics; None where there is none."""
+        try:
+            groups = pq.ParquetFile(self._lake.path(symbol)).metadata
+            held = [groups.row_group(n).column(0).statistics for n in range(groups.num_row_groups)]
+            return max(int(each.max) for each in held) + MINUTE_MS
+        except (OSError, pa.ArrowException, AttributeError, TypeError, ValueError):
+            return None
+
     def _of_lake(self, symbol: str, since_ts: int) -> Bars:
         path = self._lake.path(symbol)
         # A day's steps: what was read serves every question of the same day.

@@ -4,11 +4,12 @@ import { el } from "/static/dom.js";
 // A map library within plotly writes its styles into the document unless an element of this name is there; the
 // policy forbids that, and no map is drawn. Of plotly's own styles the sheet of the page says that they are there.
 const MAPS = "9f215cf04c5486422605d13261cb87401f4e7763b6296af81e98efbc0130da53";
+const SOURCE = "/static/plotly.min.js";
 let loading = null;
 function plotly() {
   loading ??= new Promise((done, failed) => {
     document.head.append(el("meta", { id: MAPS }));
-    const script = el("script", { src: "/static/plotly.min.js" });
+    const script = el("script", { src: SOURCE });
     script.onload = () => done(window.Plotly);
     script.onerror = () => { loading = null; failed(new Error("plotly is not there")); };
     document.head.append(script);
@@ -19,12 +20,17 @@ const drawn = new Map();
 export function colour(name) { return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim(); }
 export const CYCLE = ["#3b82d6", "#e08a1e", "#8b63d9", "#1ba39c", "#c74f86", "#7d8a2e", "#8a6d5a"];
 
+// It is fetched while the figures are asked for, and run when they stand: reading it takes a moment.
+let fetched = false;
 export function chart(label, size = "") {
+  if (!fetched) document.head.append(el("link", { rel: "preload", as: "script", href: SOURCE }));
+  fetched = true;
   return el("div", { class: `chart ${size}`, role: "img", "aria-label": label });
 }
 // `make` gives traces and layout; it is called again for other colours.
 export async function draw(target, make) {
   drawn.set(target, make);
+  if (!window.Plotly) await new Promise((painted) => requestAnimationFrame(() => setTimeout(painted, 60)));
   const Plotly = await plotly();
   if (drawn.get(target) !== make) return;
   const { traces, layout = {} } = make();

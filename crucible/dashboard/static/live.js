@@ -39,6 +39,7 @@ export function refresh(load, ms, keys = ["changes", "market"]) {
   };
   onDigest((parts) => { if (keys.some((key) => key in parts)) due = true; });
   setInterval(step, Math.min(ms, 500));
+  step();
   document.addEventListener("visibilitychange", step);
   return { now() { due = true; last = 0; return step(); } };
 }

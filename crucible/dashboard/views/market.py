@@ -21,7 +21,8 @@ def market(facts: Facts, symbol: str, span: str) -> dict[str, Any] | None:
     if symbol not in facts.symbols:
         return None
     minutes = SPANS.get(span, SPANS[DEFAULT])
-    now = facts.market_ts or 0
+    # Before anything is decided there is no market time: the newest candle stands for it.
+    now = facts.market_ts or facts.prices.newest_close(symbol) or 0
     since = max(0, now - minutes * MINUTE_MS)
     step = step_for(minutes)
     bars = coarser(facts.prices.minutes(facts.tape, symbol, since), step)
