@@ -65,7 +65,9 @@ def main() -> None:
             opened = [open_overview(page) for _ in range(ROUNDS)]
             figures, whole = (statistics.median(part) for part in zip(*opened, strict=True))
             note = f"Chromium, server warm, from the address to the figures: {what}"
-            bench.add(Row("overview_figures_seconds", figures, "s", "lower", 1.0, n=ROUNDS, note=note))
+            bench.add(
+                Row("overview_figures_seconds", figures, "s", "lower", 1.0, n=ROUNDS, note=note)
+            )
             note = f"Chromium, server warm, from the address to figures and the drawn chart: {what}"
             bench.add(Row("overview_seconds", whole, "s", "lower", 1.0, n=ROUNDS, note=note))
             rate, cpu = listen(page, run, size.agents, size.days)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -56,10 +57,9 @@ def document(path: str, title: str, token: str) -> str:
         "@TOKEN@": html.escape(token),
         "@VIEW@": html.escape(path),
     }
+    # In one pass: a title may hold what looks like a mark.
     text = DOCUMENT.read_text(encoding="utf-8")
-    for mark, part in parts.items():
-        text = text.replace(mark, part)
-    return text
+    return re.sub("|".join(parts), lambda mark: parts[mark[0]], text)
 
 
 def plotly_file() -> Path | None:

@@ -29,6 +29,8 @@ from crucible.settings import Settings, load_settings
 
 T = TypeVar("T")
 STATUS_S = 0.9
+KEPT = 60
+"""Answers that are kept at most."""
 ASK_S = 4.0
 SETTINGS_S = 60.0
 WAIT_S = 2.0
@@ -133,7 +135,7 @@ class Source:
                 return cast("T", held[1])
             made = make()
             with self._guard:
-                if len(self._kept) > 500:  # agents that were looked at long ago
+                if len(self._kept) > KEPT:  # what was looked at long ago
                     self._kept.clear()
                     self._locks = {key: lock}
                 self._kept[key] = time.monotonic(), made

@@ -132,11 +132,14 @@ class Questions:
         services = self._source.status().services
         address = next((one.address for one in services if one.name == "cerebellum"), "")
 
-        def made(facts: Facts) -> Answer:
+        def made() -> Answer:
+            # Before the ledger is taken, which others wait for.
             read = page(address) if address else None
-            return execution(facts, None if read is None else read.decode(errors="replace"))
+            metrics = None if read is None else read.decode(errors="replace")
+            with self._source.facts() as facts:
+                return execution(facts, metrics)
 
-        return self._of_facts("execution", FRESH_S, made)
+        return self._source.shared("execution", FRESH_S, made)
 
     def _accounts(self, _: Mapping[str, str]) -> Answer:
         """Compare the three accounts: every fill is read, so this is not done often."""

@@ -11,6 +11,7 @@ import json
 import re
 import secrets
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
@@ -115,6 +116,14 @@ class Steering:
         return carry_out(addresses, command, f"{_user()}, on the page")
 
 
+def names_something(body: bytes) -> bool:
+    """Whether an order is about an agent or a symbol, so that their names are needed to check it."""
+    with suppress(SteeringError):
+        value = _value(body)
+        return value.get("agent") is not None or value.get("symbol") is not None
+    return False
+
+
 def read_command(body: bytes, agents: Collection[str], symbols: Collection[str]) -> Command:
     """Read an order.
 
@@ -129,6 +138,20 @@ def read_command(body: bytes, agents: Collection[str], symbols: Collection[str])
     SteeringError
         If it is not JSON of that form, or names what does not exist.
     """
+    value = _value(body)
+    action = value.get("action")
+    if action not in get_args(Action):
+        message = f"the action is one of {', '.join(get_args(Action))}"
+        raise SteeringError(message)
+    agent = _known("agent", value.get("agent"), agents)
+    symbol = _known("symbol", value.get("symbol"), symbols)
+    if action == "close" and (agent is None or symbol is None):
+        message = "closing a position needs its agent and its symbol"
+        raise SteeringError(message)
+    return Command(cast("Action", action), agent, symbol)
+
+
+def _value(body: bytes) -> dict[str, Any]:
     if len(body) > LARGEST_BODY:
         message = f"an order is at most {LARGEST_BODY} bytes"
         raise SteeringError(message)
@@ -140,16 +163,7 @@ def read_command(body: bytes, agents: Collection[str], symbols: Collection[str])
     if not isinstance(value, dict) or not value.keys() <= {"action", "agent", "symbol"}:
         message = "an order has an action, and may have an agent and a symbol; nothing else"
         raise SteeringError(message)
-    action = value.get("action")
-    if action not in get_args(Action):
-        message = f"the action is one of {', '.join(get_args(Action))}"
-        raise SteeringError(message)
-    agent = _known("agent", value.get("agent"), agents)
-    symbol = _known("symbol", value.get("symbol"), symbols)
-    if action == "close" and (agent is None or symbol is None):
-        message = "closing a position needs its agent and its symbol"
-        raise SteeringError(message)
-    return Command(cast("Action", action), agent, symbol)
+    return value
 
 
 def _known(what: str, name: object, names: Collection[str]) -> str | None:

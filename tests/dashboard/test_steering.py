@@ -153,6 +153,22 @@ def test_an_order_that_makes_no_sense_is_refused_by_name(client, orders, body):
     assert orders == []
 
 
+def test_a_kill_of_everything_waits_for_no_view(workspace, orders, monkeypatch):
+    def busy(_):
+        raise AssertionError
+
+    client = TestClient(make_app(workspace), raise_server_exceptions=False)
+    headers = {HEADER: token_of(client), "content-type": JSON}
+    monkeypatch.setattr("crucible.dashboard.app._names", busy)
+    client.post("/api/control", content=KILL, headers=headers)
+    assert len(orders) == 1
+
+
+def test_a_title_that_looks_like_a_mark_of_the_document_is_not_filled_in(client):
+    page = client.get("/agents/@TOKEN@").text
+    assert page.count(token_of(client)) == 1
+
+
 def test_an_order_names_what_it_is_about():
     assert (
         read_command(b'{"action": "halt", "symbol": "BTCUSDT"}', AGENTS, SYMBOLS).scope == "BTCUSDT"
