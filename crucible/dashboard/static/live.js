@@ -27,17 +27,18 @@ export function start() {
 }
 setInterval(() => { if (!isFresh()) tell({}); }, 1000);
 
-// Load again when something changed, at most every `ms`; a hidden page waits until it is looked at.
+// Load again when something changed, at most every `ms`, or every `ms` where `keys` is null: what is not in the
+// digest changes unannounced. A hidden page waits until it is looked at.
 export function refresh(load, ms, keys = ["changes", "market"]) {
   let due = true, busy = false, last = 0;
   const step = async () => {
-    if (!due || busy || document.hidden || Date.now() - last < ms) return;
+    if (!(due || keys === null) || busy || document.hidden || Date.now() - last < ms) return;
     due = false; busy = true; last = Date.now();
     try { await load(); state.failed = ""; }
     catch (error) { due = true; state.failed = error.message; }
     finally { busy = false; }
   };
-  onDigest((parts) => { if (keys.some((key) => key in parts)) due = true; });
+  onDigest((parts) => { if (keys?.some((key) => key in parts)) due = true; });
   setInterval(step, Math.min(ms, 500));
   step();
   document.addEventListener("visibilitychange", step);

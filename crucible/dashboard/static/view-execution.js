@@ -22,7 +22,7 @@ export async function show(view) {
       `none of the newest ${found.refused_of.toLocaleString("en")} orders`));
     place(counters, found.counters === null ? el("p", { class: "dim" }, "Cerebellum's metrics do not answer") :
       el("details", { "data-key": "counters" }, el("summary", {}, `${Object.keys(found.counters).length} figures`), table("Counted", [["what"], ["", "n"]], Object.entries(found.counters).map(([name, value]) => [cell(name), cell(number(value), "n")]), "")));
-  }, 2000);
+  }, 2000, null);
   refresh(async () => drawAccounts(accounts, await ask("/api/accounts")), 30000, ["changes"]);
 }
 function drawLatency(target, found) {

@@ -18,5 +18,5 @@ export async function show(view) {
     place(outcomes, table("Outcomes", [["ended"], ["slot"], ["outcome"]], found.outcomes.map((row) => [cell(ago(row.age_s)), cell(row.slot), cell(row.outcome, "wide")]), "no forge run has ended since this is kept"));
     place(slots, table("Slots", [["slot"], ["production"], ["challenger"], ["in vain", "n"]],
       found.slots.map((row) => [cell(row.slot), cell(row.production || "–"), cell(row.challenger || "–"), cell(row["forgings without a version"] ?? "", "n")]), "the slots have not been looked at yet"));
-  }, 2000, ["market", "changes", "services"]);
+  }, 2000, null);
 }

@@ -35,7 +35,7 @@ export async function show(view) {
       found.fills.slice(0, 60).map((row) => [cell(instant(row.ts)), cell(agentLink(row.agent)), cell(row.mode === "live" ? "venue" : "simulated"), cell(row.side === "buy" ? "▲ buy" : "▼ sell"),
         cell(number(row.qty), "n"), cell(number(row.price), "n"), cell(number(row.fee), "n"), cell(row.reason, "wide")]), "nobody traded it in this time"));
   }, 3000);
-  refresh(async () => { if (symbol) drawBook(book, await ask(`/api/book?symbol=${encodeURIComponent(symbol)}`)); }, 1000, ["market", "changes", "money"]);
+  refresh(async () => { if (symbol) drawBook(book, await ask(`/api/book?symbol=${encodeURIComponent(symbol)}`)); }, 1000, null);
   function change(name, length) {
     symbol = name; span = length;
     history.replaceState(null, "", `?symbol=${encodeURIComponent(symbol)}&span=${span}`);
@@ -58,7 +58,7 @@ async function drawCandles(target, found) {
       dots("buy", "live", "entry"), dots("sell", "live", "exit"), dots("buy", "shadow", "simulated entry"), dots("sell", "shadow", "simulated exit"),
     ].filter((trace) => trace.x.length),
     layout: { hovermode: "closest", xaxis: { rangeslider: { visible: false }, type: "date" }, yaxis: { side: "right" },
-      shapes: found.regime_changes.map((ts) => ({ type: "rect", yref: "paper", y0: 0, y1: 1, x0: new Date(ts - 30 * 60000), x1: new Date(ts + 60000), fillcolor: colour("wait"), opacity: 0.16, line: { width: 0 } })) },
+      shapes: found.regime_changes.map((ts) => ({ type: "rect", yref: "paper", y0: 0, y1: 1, x0: new Date(ts - found.step_minutes * 30000), x1: new Date(ts + found.step_minutes * 30000), fillcolor: colour("wait"), opacity: 0.16, line: { width: 0 } })) },
   }));
 }
 // plotly reads a few tags in texts; a name is no markup.

@@ -4,7 +4,7 @@ import { refresh } from "/static/live.js";
 const SHADE = { production: "var(--accent)", challenger: "var(--dim)", draining: "var(--wait)", placebo: "var(--line)" };
 
 export async function show(view) {
-  const lines = el("div"), rows = el("div"), placebos = el("div"), note = el("p", { class: "dim small" });
+  const lines = el("div"), rows = el("div", { class: "stack" }), placebos = el("div"), note = el("p", { class: "dim small" });
   const withPlacebos = el("input", { type: "checkbox", id: "placebos-shown", checked: true, onchange: () => watch.now() });
   view.replaceChildren(el("h1", {}, "Population"),
     el("div", { class: "panel" }, el("div", { class: "row tools" }, el("h2", {}, "Lifelines"), el("label", { class: "end" }, withPlacebos, "placebos beside the rest")), lines, note),

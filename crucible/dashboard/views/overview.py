@@ -223,7 +223,8 @@ def warnings(facts: Facts) -> list[dict[str, str]]:
         found.append((0, f"the ledger cannot be written: {facts.arena['trouble']}"))
     if facts.status.running and (facts.arena_age_s or 0.0) > STALE_S:
         age = facts.arena_age_s or 0.0
-        found.append((1, f"the arena has shown nothing for {age:.0f} s: figures are that old"))
+        since = f"{age:.0f} s" if age < 120 else f"{age / 60:.0f} min"
+        found.append((1, f"the arena has shown nothing for {since}: figures are that old"))
     if facts.arena.get("registry_reachable") is False:
         found.append((1, "the arena cannot reach MLflow: it trades on with the versions it has"))
     for name in ("quarantined", "refused"):
