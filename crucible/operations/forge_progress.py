@@ -7,6 +7,7 @@ leaves a line by `note_outcome`. What cannot be written is left out: a full disk
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +17,7 @@ from typing import Any, Literal
 
 from crucible.errors import CrucibleError
 from crucible.files import append_line, make_folder, write_json
+from crucible.operations.supervision.process import Identity
 
 Stage = Literal["features", "evolving", "gates", "publishing"]
 PROGRESS = "progress.json"
@@ -42,6 +44,8 @@ class Progress:
     mlflow_run : str
     written_s : float
         When this was written, seconds since 1970 by the wall clock.
+    process : dict or None
+        Who wrote it: while it lives, the forge run is under way.
     """
 
     slot: str
@@ -53,14 +57,19 @@ class Progress:
     trials: int = 0
     mlflow_run: str = ""
     written_s: float = 0.0
+    process: dict[str, Any] | None = None
 
     def write(self, folder: Path) -> None:
-        """Write it into the folder of the forge run."""
-        _keep(folder, PROGRESS, {**asdict(self), "written_s": time.time()})
+        """Write it into the folder of the forge run, in the name of this process."""
+        me = Identity.of(os.getpid())
+        worker = None if me is None else me.to_json()
+        _keep(folder, PROGRESS, {**asdict(self), "written_s": time.time(), "process": worker})
 
 
 def read_progress(forge_folder: Path) -> list[dict[str, Any]]:
     """Give what is known of every forge run that has a folder, by slot; a damaged file says so.
+
+    ``alive`` says whether somebody works on it; if not, it was interrupted and waits to be retried.
 
     Parameters
     ----------
@@ -71,7 +80,10 @@ def read_progress(forge_folder: Path) -> list[dict[str, Any]]:
     for path in sorted(forge_folder.glob(f"*/{PROGRESS}"))[:200]:
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
-            found.append({"key": path.parent.name, **asdict(Progress(**values))})
+            row = asdict(Progress(**values))
+            worker = Identity.from_json(row.pop("process"))
+            alive = worker is not None and worker.alive
+            found.append({"key": path.parent.name, **row, "alive": alive})
         except FileNotFoundError:
             continue  # it has just ended
         except (OSError, ValueError, TypeError) as error:

@@ -1,6 +1,10 @@
 """How far forge runs are is shown by small files; where they cannot be written or read, everything goes on."""
 
+import subprocess
+import sys
 from dataclasses import asdict
+
+import pytest
 
 from crucible.operations.forge_progress import (
     OUTCOMES,
@@ -13,6 +17,7 @@ from crucible.operations.forge_progress import (
     read_slots,
     write_slots,
 )
+from tests.support.processes import REPOSITORY
 
 RUN = Progress("BTCUSDT-gp-1", 7, "evolving", 3, 8, 0.25, 360, "run")
 
@@ -21,10 +26,24 @@ def test_what_is_written_is_read_with_the_time_of_writing(tmp_path):
     RUN.write(tmp_path / "key")
     [row] = read_progress(tmp_path)
     assert row.pop("written_s") > 0
+    assert row.pop("alive") is True
     assert row == {
         "key": "key",
-        **{name: value for name, value in asdict(RUN).items() if name != "written_s"},
+        **{
+            name: value
+            for name, value in asdict(RUN).items()
+            if name not in {"written_s", "process"}
+        },
     }
+
+
+@pytest.mark.process
+def test_a_forge_run_whose_process_has_ended_is_not_under_way(tmp_path):
+    code = "from tests.operations.test_forge_progress import RUN; from pathlib import Path; import sys; "
+    command = [sys.executable, "-c", f"{code}RUN.write(Path(sys.argv[1]))", str(tmp_path / "key")]
+    subprocess.run(command, check=True, cwd=REPOSITORY)
+    [row] = read_progress(tmp_path)
+    assert row["alive"] is False
 
 
 def test_a_damaged_file_is_named_and_hides_no_other(tmp_path):

@@ -10,7 +10,7 @@ export async function show(view) {
   refresh(async () => {
     const found = await ask("/api/forge-runs");
     place(running, table("Under way", [["slot"], ["stage"], ["generation"], ["", ""], ["best score", "n"], ["tried", "n"], ["written"]],
-      found.running.map((row) => row.fault ? [cell(row.key), cell(row.fault, "wide")] : [cell(row.slot), cell(STAGES[row.stage] ?? row.stage), cell(`${row.generation} of ${row.generations}`),
+      found.running.map((row) => row.fault ? [cell(row.key), cell(row.fault, "wide")] : [cell(row.slot), cell(row.alive ? STAGES[row.stage] ?? row.stage : el("span", { class: "wait" }, "interrupted; goes on when it is retried")), cell(`${row.generation} of ${row.generations}`),
         cell(meter(row.generations ? row.generation / row.generations : 0, `${row.generation} of ${row.generations} generations`)), cell(row.best_score === null ? "nobody judged" : number(row.best_score, 4), "n"), cell(row.trials, "n"), cell(ago(row.age_s))]),
       "no forge run is under way"));
     place(queue, el("ul", { class: "plain" }, found.queue.map((row) => el("li", {}, el("strong", {}, row.slot), ` ${row.reason ?? ""}`))),

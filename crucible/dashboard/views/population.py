@@ -81,7 +81,7 @@ def forge_under_way(folder: Path, facts: Facts) -> dict[str, Any]:
         written = row.get("written_s")
         row["age_s"] = max(0.0, now - written) if isinstance(written, int | float) else None
     held = facts.slots or {}
-    busy = {row["slot"] for row in running}
+    busy = {row["slot"] for row in running if row.get("alive")}
     ordered = [
         str(each.get("slot"))
         for each in held.get("actions", ())
