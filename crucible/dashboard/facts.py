@@ -5,6 +5,7 @@ Entry point: `Source`. However many pages are open, each question is answered on
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,7 @@ from crucible import sqlite
 from crucible.dashboard.curves import MarkCache
 from crucible.dashboard.history import PriceHistory
 from crucible.dashboard.tape import MarketTape
+from crucible.errors import CrucibleError
 from crucible.ledger.page_reader import PageReader
 from crucible.ledger.reader import AgentRow, LedgerError
 from crucible.ledger.tally import Tally
@@ -26,6 +28,8 @@ from crucible.operations.status import Status, read_status
 from crucible.operations.workspace import Run, Workspace, read_json
 from crucible.setting_names import SettingsError
 from crucible.settings import Settings, load_settings
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 STATUS_S = 0.9
@@ -124,6 +128,8 @@ class Source:
         self._guard = threading.Lock()
         self._reading = threading.RLock()
         self._of_run: OfRun | None = None
+        self._silent: frozenset[str] = frozenset()
+        self._asked, self._asking = 0.0, False
 
     def shared(self, key: str, seconds: float, make: Callable[[], T]) -> T:
         """Give an answer that is at most `seconds` old; whoever asks meanwhile waits for the same one."""
@@ -142,9 +148,10 @@ class Source:
             return made
 
     def status(self) -> Status:
-        """Look at processes and files once a second at most, and ask addresses now and then."""
+        """Look at processes and files once a second at most; addresses are asked beside it, and not waited for."""
         status = self.shared("status", STATUS_S, lambda: read_status(self.workspace, ask=False))
-        silent = self.shared("silent", ASK_S, self._silent)
+        self._ask_addresses()
+        silent = self._silent
         held = [
             replace(service, state="starting")
             if service.name in silent and service.state == "up"
@@ -153,9 +160,24 @@ class Source:
         ]
         return replace(status, services=held)
 
-    def _silent(self) -> frozenset[str]:
-        asked = read_status(self.workspace)
-        return frozenset(one.name for one in asked.services if one.state == "starting")
+    def _ask_addresses(self) -> None:
+        with self._guard:
+            if self._asking or time.monotonic() - self._asked < ASK_S:
+                return
+            self._asking = True
+        threading.Thread(target=self._find_silent, name="ask-addresses", daemon=True).start()
+
+    def _find_silent(self) -> None:
+        """Find the services that live and do not answer: each is given a second."""
+        silent: set[str] = set()
+        try:
+            asked = read_status(self.workspace)
+            silent = {one.name for one in asked.services if one.state == "starting"}
+        except CrucibleError as error:
+            logger.info("addresses were not asked: %s", error)
+        with self._guard:
+            self._silent = frozenset(silent)
+            self._asked, self._asking = time.monotonic(), False
 
     def settings(self) -> Settings | None:
         """Give the settings; None where they cannot be used."""
