@@ -239,8 +239,18 @@ def test_a_kill_cancels_and_flattens_at_the_venue_and_only_what_it_names(trading
     for agent, symbol, qty in ((LIVES, "BTCUSDT", "0.02"), (OTHER, "ETHUSDT", "0.5")):
         assert trading.submit(agent, symbol, qty).status == "accepted"
     until(lambda: len(trading.held()) == 2, trading.held, seconds=20)
-    assert trading.submit(LIVES, "BTCUSDT", "0.01", limit="1000").status == "accepted"
-    until(lambda: trading.link.snapshot().orders, trading.link.snapshot, seconds=20)
+    [position] = [each for each in trading.link.snapshot().positions if each.agent == LIVES]
+    limit = f"{Decimal(position.cost) / Decimal(position.qty) * Decimal('0.97'):.1f}"
+    assert trading.submit(LIVES, "BTCUSDT", "0.01", limit=limit).status == "accepted"
+
+    def rests():
+        return [order.status for order in trading.link.snapshot().orders] == ["new"]
+
+    until(rests, trading.link.snapshot, seconds=20)
+    found = httpx.get(f"{trading.page}/api/execution").json()
+    assert found["note"] == ""
+    [resting] = found["orders"]
+    assert (resting["agent"], resting["limit_price"]) == (LIVES, limit)
     with browsing(chromium) as page:
         ready_page(page, trading, f"/agents/{LIVES}")
         page.get_by_role("button", name="Kill…").click()
@@ -255,6 +265,10 @@ def test_a_kill_cancels_and_flattens_at_the_venue_and_only_what_it_names(trading
         until(lambda: set(trading.at_the_venue()) == {"ETHUSDT"}, trading.at_the_venue, seconds=10)
         page.locator("#banner").get_by_text(f"{LIVES} is HALTED").wait_for()
         assert trading.submit(LIVES, "BTCUSDT", "0.02").code == "halted"
+        execution = httpx.get(f"{trading.page}/api/execution").json()
+        assert execution["note"] == ""
+        assert [row["code"] for row in execution["refused"]] == ["halted"]
+        assert "an order is on disk" in [row["what"] for row in execution["latencies"]]
 
         page.keyboard.press("Escape")
         page.get_by_role("button", name="Stop…").click()

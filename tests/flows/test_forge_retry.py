@@ -252,8 +252,7 @@ def cancel(plant, slot, run):
     path = plant.checkpoint(run)
     assert IslandsState.load(path).generation == 2
     [progress] = [row for row in read_progress(path.parents[1]) if row["slot"] == slot]
-    # It was cancelled in generation 2, after its checkpoint and before it was shown.
-    assert (progress["stage"], progress["generation"]) == ("evolving", 1)
+    assert (progress["stage"], progress["generation"], progress["alive"]) == ("evolving", 2, False)
     path.write_text(path.read_text()[:500])
     plant.retry(run)
     found = plant.wait(

@@ -61,7 +61,7 @@ async function drawCharts(found, equity, fall, evidence, note) {
   if (x.length) {
     await draw(equity, () => ({ traces: [
       { x, y: found.equity.equity.map(Number), name: found.simulated ? "equity, simulated" : "equity", mode: "lines", line: { color: colour("accent"), width: 2.2, dash: found.simulated ? "dot" : "solid" }, hovertemplate: "%{y:,.2f} USDT" }],
-      layout: { yaxis: { tickformat: ",.0f" }, showlegend: false } }));
+      layout: { yaxis: { tickformat: ",.2~f" }, showlegend: false } }));
     await draw(fall, () => ({ traces: [
       { x, y: found.equity.drawdown, name: "drawdown", mode: "lines", fill: "tozeroy", line: { color: colour("minus"), width: 1.4 }, hovertemplate: "%{y:.2%}" }],
       layout: { yaxis: { tickformat: ".1%" }, showlegend: false,

@@ -65,18 +65,20 @@ async function drawCandles(target, found) {
 const escape = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 async function drawFlow(target, note, found) {
   const held = found.book;
-  if (!held || !held.ts.length) { note.textContent = "no minutes of the order book are recorded for this time"; return; }
+  target.hidden = !held || !held.ts.length;
+  if (target.hidden) { note.textContent = "no minutes of the order book are recorded for this time"; return; }
   const x = held.ts.map((ts) => new Date(ts));
-  note.textContent = "skew: which side of the book is heavier; flow: whose orders pressed (left axis). Depth of ten levels in the base asset (right axis).";
+  note.textContent = "skew: which side of the book is heavier; flow: whose orders pressed; depth of ten levels in the base asset";
   await draw(target, () => ({ traces: [
-    { x, y: held.skew, name: "skew", mode: "lines", line: { width: 1.4, color: CYCLE[0] } }, { x, y: held.ofi, name: "flow", mode: "lines", line: { width: 1.2, color: CYCLE[1], dash: "dot" } },
-    { x, y: held.depth, name: "depth", mode: "lines", yaxis: "y2", line: { width: 1, color: colour("dim") } }],
-    layout: { yaxis2: { overlaying: "y", side: "right", showgrid: false } } }));
+    { x, y: held.skew, name: "skew", mode: "lines", line: { width: 1.4, color: CYCLE[0] } }, { x, y: held.ofi, name: "flow", mode: "lines", yaxis: "y2", line: { width: 1.2, color: CYCLE[1] } },
+    { x, y: held.depth, name: "depth", mode: "lines", yaxis: "y3", line: { width: 1.2, color: colour("dim") } }],
+    layout: { yaxis: { domain: [0.7, 1], nticks: 4 }, yaxis2: { domain: [0.35, 0.65], nticks: 4 }, yaxis3: { domain: [0, 0.3], nticks: 4 }, xaxis: { anchor: "y3" } } }));
 }
 async function drawBlocks(target, note, found) {
   const keys = [["influence_in", "influence"], ["mce_pressure", "pressure"], ["mce_skew", "skew"], ["radar_distance", "radar distance"]];
   const shown = keys.filter(([key]) => found.features.some((row) => typeof row[key] === "number"));
-  if (!shown.length) { note.textContent = "no entry of this time recorded what the blocks said; they are recorded at entries alone"; return; }
+  target.hidden = !shown.length;
+  if (target.hidden) { note.textContent = "no entry of this time recorded what the blocks said; they are recorded at entries alone"; return; }
   note.textContent = "recorded at entries alone: what each block said when an agent of this symbol sized an entry";
   await draw(target, () => ({ traces: shown.map(([key, name], place) => ({ x: found.features.map((row) => new Date(row.ts)), y: found.features.map((row) => row[key]), name, mode: "markers", marker: { size: 7, symbol: place, color: CYCLE[place] } })) }));
 }

@@ -32,7 +32,8 @@ export async function show(view) {
   refresh(async () => {
     const found = await ask("/api/curve");
     note.textContent = found.note || `the line of holding spreads the same capital evenly over ${found.symbols.join(", ")}, without costs`;
-    if (!found.ts.length) return;
+    equity.hidden = !found.ts.length;
+    if (equity.hidden) return;
     const first = Number(found.equity[0]);
     await draw(equity, () => ({
       traces: [
@@ -40,7 +41,7 @@ export async function show(view) {
         { x: found.ts.map((ts) => new Date(ts)), y: found.hold, name: "buy and hold", mode: "lines", line: { color: colour("dim"), width: 1.6, dash: "dash" }, hovertemplate: "%{y:,.2f} USDT" },
       ],
       layout: {
-        yaxis: { tickformat: ",.0f", title: { text: "USDT" } }, xaxis: { type: "date" },
+        yaxis: { tickformat: ",.2~f", title: { text: "USDT" } }, xaxis: { type: "date" },
         shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: first, y1: first, line: { color: colour("line"), width: 1 } }],
       },
     }));

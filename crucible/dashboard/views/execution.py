@@ -126,7 +126,8 @@ def _of_journal(
                 dict(row)
                 for row in database.execute(
                     "SELECT coalesce(code, status) AS code, count(*) AS orders, max(ts) AS ts, max(text) AS text "
-                    "FROM (SELECT * FROM orders ORDER BY rowid DESC LIMIT ?) WHERE status = 'rejected' "
+                    # Their ids begin with market time (UUIDv7), and the table is kept in their order.
+                    "FROM (SELECT * FROM orders ORDER BY intent_id DESC LIMIT ?) WHERE status = 'rejected' "
                     "GROUP BY 1 ORDER BY 2 DESC",
                     (NEWEST,),
                 )
