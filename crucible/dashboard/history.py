@@ -148,6 +148,15 @@ def step_for(minutes: int, bars: int = BARS) -> int:
     return 1_440
 
 
+def missing_minutes(minutes: Bars) -> int:
+    """Count the minutes between the first and the last candle that have none."""
+    return (
+        0
+        if not len(minutes)
+        else int(minutes.ts[-1] - minutes.ts[0]) // MINUTE_MS + 1 - len(minutes)
+    )
+
+
 def coarser(minutes: Bars, step: int) -> Bars:
     """Merge one-minute candles into candles of `step` minutes; an unfinished last one is shown as it is."""
     if step == 1 or not len(minutes):

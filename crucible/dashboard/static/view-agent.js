@@ -16,11 +16,12 @@ export async function show(view) {
       panel("Evidence against its bounds", "w8", evidence, evidenceNote), panel("Drawdown", "w4", fall),
       panel("Its rule in words", "w7", rule), panel("From order to seed", "w5", lineage),
       panel("Trades", "w12", trades), panel("Does it do what its backtest does?", "w5", parity), panel("Newest decisions", "w7", decisions)));
+  const held = { orders: [], version: null };
+  const fromOrderToSeed = () => { if (held.version) drawVersion(rule, lineage, held.version, held.orders, name); };
   refresh(async () => {
     const found = await ask(`/api/agents/${encodeURIComponent(name)}`);
     drawHead(head, found);
     drawCards(cards, found);
-    await drawCharts(found, equity, fall, evidence, evidenceNote);
     place(last, found.decisions.length ? el("p", {}, found.decisions[0].words) : el("p", { class: "dim" }, "it has decided nothing that is recorded yet"),
       found.last_event ? el("p", { class: "dim" }, `now: ${found.last_signal ?? ""} · ${found.last_event}`) : "");
     drawMultipliers(multipliers, found.multipliers);
@@ -28,10 +29,11 @@ export async function show(view) {
     drawParity(parity, found);
     place(decisions, el("ul", { class: "plain small" }, found.decisions.slice(0, 20).map((row) => el("li", {}, row.words))),
       found.decisions.length ? "" : el("p", { class: "dim" }, "none yet"));
-    held.orders = found.orders;
+    if (held.orders.at(-1) !== found.orders.at(-1)) { held.orders = found.orders; fromOrderToSeed(); }
+    // Figures first: a chart takes a moment.
+    await drawCharts(found, equity, fall, evidence, evidenceNote);
   }, 3000);
-  const held = { orders: [] };
-  refresh(async () => drawVersion(rule, lineage, await ask(`/api/version?name=${encodeURIComponent(name)}`), held.orders, name), 15000, ["changes"]);
+  refresh(async () => { held.version = await ask(`/api/version?name=${encodeURIComponent(name)}`); fromOrderToSeed(); }, 15000, ["changes"]);
 }
 
 function drawHead(target, found) {

@@ -26,14 +26,15 @@ export async function show(view) {
     place(orders, ...[["halt", `Halt ${symbol}…`], ["resume", `Resume ${symbol}…`], ["kill", `Kill ${symbol}…`]].map(([action, text]) =>
       el("button", { type: "button", class: action === "kill" ? "danger" : null, "data-focus": action, onclick: () => steer(action, { symbol }) }, text)));
     note.textContent = found.candles_until_ts === null ? "no candles are held of this symbol"
-      : `candles of ${found.step_minutes} min until ${when(found.candles_until_ts)}; ▲ entry, ▼ exit, hollow where simulated. Bands: minutes in which an agent left because the regime changed; other changes are not recorded.`;
-    await drawCandles(candles, found);
-    await drawFlow(flow, flowNote, found);
-    await drawBlocks(blocks, blockNote, found);
+      : `candles of ${found.step_minutes} min until ${when(found.candles_until_ts)}; ▲ entry, ▼ exit, hollow where simulated. Bands: minutes in which an agent left because the regime changed; other changes are not recorded.${found.missing_minutes ? ` ${found.missing_minutes} minutes have no candle here; the next forge run reads them into the lake, where the venue has them.` : ""}`;
     place(holders, table("Who holds it", [["agent"], ["size", "n"], ["since"]], found.holders.map((row) => [cell(agentLink(row.agent)), cell(number(row.qty), "n"), cell(instant(row.entry_ts))]), "nobody holds a position in it"));
     place(marks, table("Entries and exits", [["market time"], ["agent"], ["where"], ["side"], ["size", "n"], ["price", "n"], ["fee", "n"], ["why"]],
       found.fills.slice(0, 60).map((row) => [cell(instant(row.ts)), cell(agentLink(row.agent)), cell(row.mode === "live" ? "venue" : "simulated"), cell(row.side === "buy" ? "▲ buy" : "▼ sell"),
         cell(number(row.qty), "n"), cell(number(row.price), "n"), cell(number(row.fee), "n"), cell(row.reason, "wide")]), "nobody traded it in this time"));
+    // Figures first: a chart takes a moment.
+    await drawCandles(candles, found);
+    await drawFlow(flow, flowNote, found);
+    await drawBlocks(blocks, blockNote, found);
   }, 3000);
   refresh(async () => { if (symbol) drawBook(book, await ask(`/api/book?symbol=${encodeURIComponent(symbol)}`)); }, 1000, null);
   function change(name, length) {

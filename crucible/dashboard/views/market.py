@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from crucible.dashboard.facts import Facts
-from crucible.dashboard.history import coarser, step_for
+from crucible.dashboard.history import coarser, missing_minutes, step_for
 from crucible.ledger.trades import Fill
 from crucible.settings import MINUTE_MS
 
@@ -25,7 +25,8 @@ def market(facts: Facts, symbol: str, span: str) -> dict[str, Any] | None:
     now = facts.market_ts or facts.prices.newest_close(symbol) or 0
     since = max(0, now - minutes * MINUTE_MS)
     step = step_for(minutes)
-    bars = coarser(facts.prices.minutes(facts.tape, symbol, since), step)
+    known = facts.prices.minutes(facts.tape, symbol, since)
+    bars = coarser(known, step)
     fills = [] if facts.ledger is None else _fills(facts, symbol, since)
     newest = int(bars.ts[-1]) + bars.step_ms if len(bars) else None
     return {
@@ -37,6 +38,7 @@ def market(facts: Facts, symbol: str, span: str) -> dict[str, Any] | None:
         "since_ts": since,
         "step_minutes": step,
         "candles_until_ts": newest,
+        "missing_minutes": missing_minutes(known),
         "candles": {
             "ts": bars.ts.tolist(),
             "open": bars.open.tolist(),

@@ -63,7 +63,7 @@ def _multiplier(name: str, held: object) -> str:
     value, state = held.get("value"), held.get("state")
     inputs = held.get("inputs") or {}
     made = " ".join(
-        f"{each} {'not known' if figure is None else format(figure, 'g')}"
+        f"{each} {'not known' if figure is None else format(figure + 0.0, 'g')}"
         for each, figure in inputs.items()
         if figure is None or isinstance(figure, int | float)
     )
