@@ -217,6 +217,9 @@ def warnings(facts: Facts) -> list[dict[str, str]]:
     down = [name for name in facts.status.down if name != "dashboard"]
     if down and facts.status.running:
         found.append((0, f"down: {', '.join(down)}"))
+    silent = [one.name for one in facts.status.services if one.state == "starting"]
+    if silent and facts.status.running:
+        found.append((1, f"starting, or alive without an answer: {', '.join(silent)}"))
     if facts.status.placebos and facts.status.placebos.get("alarm"):
         found.append((0, str(facts.status.placebos.get("sentence"))))
     if facts.arena.get("trouble"):
