@@ -64,13 +64,14 @@ def make_app(workspace: Workspace) -> FastAPI:
         Read; orders go to its Cerebellum and change nothing here.
     """
     source = Source(workspace)
+    questions = Questions(source)
     steering, stream = Steering(workspace), Stream(source)
 
     @asynccontextmanager
     async def listening(_: FastAPI) -> AsyncIterator[None]:
         source.tape.start()
         # Sums over a long run take seconds, once: they begin before anybody looks.
-        asyncio.get_running_loop().run_in_executor(None, _warm, source)
+        asyncio.get_running_loop().run_in_executor(None, _warm, questions)
         yield
         source.tape.stop()
 
@@ -79,7 +80,7 @@ def make_app(workspace: Workspace) -> FastAPI:
     )
     app.include_router(_documents(steering))
     app.include_router(_links(workspace))
-    app.include_router(_data(workspace, Questions(source), stream))
+    app.include_router(_data(workspace, questions, stream))
     app.include_router(_orders(source, steering))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
@@ -187,10 +188,11 @@ def _orders(source: Source, steering: Steering) -> APIRouter:
     return router
 
 
-def _warm(source: Source) -> None:
-    """Read what the ledger holds, so that the first page does not wait for it."""
-    with suppress(CrucibleError), source.facts():
-        pass
+def _warm(questions: Questions) -> None:
+    """Ask what the first page will ask, so that it does not wait for a long ledger to be read."""
+    for name in ("overview", "curve"):
+        with suppress(CrucibleError):
+            questions.answer(name, {})
 
 
 def _names(source: Source) -> tuple[set[str], set[str]]:

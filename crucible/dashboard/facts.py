@@ -76,6 +76,8 @@ class Facts:
     tape : MarketTape
     slots : mapping or None
         What each slot looked like when slots were filled last.
+    shown : mapping of str to mapping
+        Agents of the arena's status file by name.
     """
 
     status: Status
@@ -91,6 +93,7 @@ class Facts:
     prices: PriceHistory
     tape: MarketTape
     slots: Mapping[str, Any] | None
+    shown: Mapping[str, Mapping[str, Any]]
 
     @property
     def market_ts(self) -> int | None:
@@ -103,11 +106,6 @@ class Facts:
         """Symbols that are traded or tracked in this run."""
         named = list(self.started.get("symbols") or ())
         return list(dict.fromkeys([*named, *(row.symbol for row in self.agents)]))
-
-    @property
-    def shown(self) -> dict[str, Mapping[str, Any]]:
-        """Agents of the arena's status file by name."""
-        return {str(row.get("agent")): row for row in self.status.agents}
 
 
 class Source:
@@ -224,6 +222,7 @@ class Source:
                 prices=self.prices,
                 tape=self.tape,
                 slots=read_slots(self.workspace.path / "forge"),
+                shown={str(row.get("agent")): row for row in status.agents},
             )
             self.tape.symbols = frozenset(facts.symbols)
             yield facts
