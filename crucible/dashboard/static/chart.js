@@ -1,5 +1,5 @@
 // Charts by plotly, which is loaded where one is drawn, and drawn anew when the colours of the system change.
-import { el } from "/static/dom.js";
+import { el, svg } from "/static/dom.js";
 
 // A map library within plotly writes its styles into the document unless an element of this name is there; the
 // policy forbids that, and no map is drawn. Of plotly's own styles the sheet of the page says that they are there.
@@ -27,12 +27,25 @@ export function chart(label, size = "") {
   fetched = true;
   return el("div", { class: `chart ${size}`, role: "img", "aria-label": label });
 }
+// The lines at once, without axes: plotly is large, and takes its place when it has been read.
+export function sketch(target, lines) {
+  if (window.Plotly || target.querySelector("svg")) return;
+  const all = lines.flatMap(({ y }) => y.filter((value) => value !== null));
+  const low = Math.min(...all), high = Math.max(...all), span = high - low || 1;
+  const made = svg("svg", { class: "sketch", viewBox: "0 0 1000 300", preserveAspectRatio: "none", "aria-hidden": "true" });
+  for (const { y, shade, dash } of lines) {
+    const points = y.map((value, place) => value === null ? null : `${(place / Math.max(1, y.length - 1) * 1000).toFixed(1)},${(290 - (value - low) / span * 280).toFixed(1)}`);
+    made.append(svg("polyline", { points: points.filter(Boolean).join(" "), fill: "none", stroke: shade, "stroke-width": 2, "stroke-dasharray": dash, "vector-effect": "non-scaling-stroke" }));
+  }
+  target.replaceChildren(made);
+}
 // `make` gives traces and layout; it is called again for other colours.
 export async function draw(target, make) {
   drawn.set(target, make);
-  if (!window.Plotly) await new Promise((painted) => requestAnimationFrame(() => setTimeout(painted, 60)));
+  if (!window.Plotly) await new Promise((painted) => requestAnimationFrame(() => setTimeout(painted, 120)));
   const Plotly = await plotly();
   if (drawn.get(target) !== make) return;
+  target.querySelector(".sketch")?.remove();
   const { traces, layout = {} } = make();
   const axis = { gridcolor: colour("line"), zerolinecolor: colour("line"), linecolor: colour("line"), automargin: true };
   const merged = {

@@ -1,5 +1,5 @@
 // What the server sends each second, and how old it is. A page that hears nothing says so.
-const QUIET_MS = 4000;
+const QUIET_MS = 3000;
 const listeners = new Set();
 export const state = { heard: 0, trouble: "", agents: new Map() };
 let source = null;
@@ -25,7 +25,7 @@ export function start() {
     if (source.readyState === EventSource.CLOSED) { source.close(); setTimeout(start, 2000); }
   };
 }
-setInterval(() => { if (!isFresh()) tell({}); }, 1000);
+setInterval(() => { if (!isFresh()) tell({}); }, 500);
 
 // Load again when something changed, at most every `ms`, or every `ms` where `keys` is null: what is not in the
 // digest changes unannounced. A hidden page waits until it is looked at.

@@ -16,7 +16,7 @@ function head() {
   };
   const pill = byId("trading");
   if (pill.textContent !== trading.state) { pill.textContent = trading.state; pill.className = `pill ${trading.state}`; }
-  const waiting = state.heard === 0 && performance.now() < 4000;
+  const waiting = state.heard === 0 && performance.now() < 3500;
   const banner = byId("banner");
   const held = !waiting && (trading.state !== "ACTIVE" || trading.why || trading.text.length > 1);
   const lines = held ? trading.text : [];

@@ -1,5 +1,5 @@
 import { agentLink, ago, ask, cell, chip, el, instant, link, money, panel, place, profit, table, unknown } from "/static/dom.js";
-import { chart, colour, draw } from "/static/chart.js";
+import { chart, colour, draw, sketch } from "/static/chart.js";
 import { refresh, state } from "/static/live.js";
 
 const NAMES = { today: "Today", week: "7 days", all: "All" };
@@ -19,6 +19,8 @@ export async function show(view) {
       panel("Slots and agents", "w4", slots),
       panel("Last births", "w6", births), panel("Last ends", "w6", deaths),
       panel("Services", "w12", services)));
+  let figuresStand;
+  const figures = new Promise((done) => { figuresStand = done; });
   refresh(async () => {
     const found = await ask("/api/overview");
     drawCards(cards, found);
@@ -28,6 +30,7 @@ export async function show(view) {
     place(births, list(found.births, (row) => ` as ${row.role}, ${row.proof || "unproven"}`, "nobody has been given a slot yet: the first forge runs are still running"));
     place(deaths, list(found.deaths, (row) => ` ${row.cause}`, "nobody has been taken off yet"));
     drawServices(services, found.services);
+    figuresStand();
   }, 2000, ["changes", "market", "services", "trading"]);
   refresh(async () => {
     const found = await ask("/api/curve");
@@ -35,6 +38,8 @@ export async function show(view) {
     equity.hidden = !found.ts.length;
     if (equity.hidden) return;
     const first = Number(found.equity[0]);
+    sketch(equity, [{ y: found.equity.map(Number), shade: "var(--accent)" }, { y: found.hold, shade: "var(--dim)", dash: "6 5" }]);
+    await figures;
     await draw(equity, () => ({
       traces: [
         { x: found.ts.map((ts) => new Date(ts)), y: found.equity.map(Number), name: "equity", mode: "lines", line: { color: colour("accent"), width: 2.4 }, fill: "none", hovertemplate: "%{y:,.2f} USDT" },
