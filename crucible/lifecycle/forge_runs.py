@@ -27,6 +27,7 @@ from crucible.lifecycle.publishing import MadeBy
 from crucible.market.candles import Candles, folder_hash, write_candles
 from crucible.market.funding import write_funding
 from crucible.market.lake import Lake
+from crucible.operations.forge_progress import Progress, Stage
 from crucible.registry.tracking import TRIALS
 from crucible.settings import Slot
 
@@ -329,6 +330,24 @@ def log_generations(context: Context, job: Job, state: IslandsState, logged: set
     for row in rows:
         context.log.info(score_line(row, context.settings.forge.generations))
     logged.update(int(row["generation"]) for row in rows)
+
+
+def show_progress(
+    context: Context, job: Job, folder: Path, stage: Stage, state: IslandsState | None = None
+) -> None:
+    """Keep how far a forge run is, for the pages that show it; nothing is decided of it."""
+    newest = state.table[-1] if state is not None and state.table else {}
+    score, trials = newest.get("best_score"), newest.get("trials")
+    Progress(
+        job.slot,
+        job.seed,
+        stage,
+        generation=0 if state is None else state.generation,
+        generations=context.settings.forge.generations,
+        best_score=float(score) if isinstance(score, int | float) else None,
+        trials=int(trials) if isinstance(trials, int | float) else 0,
+        mlflow_run=job.mlflow_run,
+    ).write(folder)
 
 
 def score_line(row: Mapping[str, object], total: int) -> str:

@@ -14,6 +14,7 @@ from crucible.ledger.ledger import Ledger
 from crucible.ledger.reader import AgentRow
 from crucible.lifecycle.production import PromotionError
 from crucible.lifecycle.seats import SeatAction, SeatPlan
+from crucible.operations.forge_progress import read_slots
 from crucible.operations.workspace import Workspace
 from crucible.settings import Settings
 from crucible.watchtower.verdicts import Verdict
@@ -161,6 +162,9 @@ def test_the_plan_leaves_out_slots_whose_forge_run_is_under_way_and_is_shown_as_
     assert flows.singularity.plan.fn(context) == []
     assert asked == [(context, ["b"], 5)]
     assert shown == [{"slot": "a"}]
+    kept = read_slots(context.forge_folder(""))
+    assert kept is not None
+    assert (kept["rows"], kept["under_way"]) == ([{"slot": "a"}], ["b"])
 
 
 # --- watchtower ------------------------------------------------------------------------------------
