@@ -24,12 +24,12 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Running
 
 from crucible.forge.evolution.islands import IslandsState
+from crucible.forge.progress import note_outcome
 from crucible.forge.session import CHECKPOINT, ForgeSession, open_session
 from crucible.lifecycle import forge_runs, publishing
 from crucible.lifecycle.context import Context, load_context, only_one
 from crucible.lifecycle.forge_runs import Job
 from crucible.lifecycle.publishing import MadeBy
-from crucible.operations.forge_progress import note_outcome
 from crucible.registry.tracking import TRIALS
 from crucible.settings import Slot
 from flows.ingest import refresh

@@ -10,12 +10,12 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.deployments import run_deployment
 
+from crucible.forge.progress import write_slots
 from crucible.lifecycle.context import Context, load_context
 from crucible.lifecycle.production import Change, PromotionError
 from crucible.lifecycle.records import notice_changes
 from crucible.lifecycle.replacement import forge_order
 from crucible.lifecycle.seats import SeatAction, plan_seats
-from crucible.operations.forge_progress import write_slots
 from crucible.registry.errors import RegistryError
 from flows.promotion import promotion
 from flows.runs import unfinished_runs

@@ -18,12 +18,12 @@ from crucible.dashboard.curves import MarkCache
 from crucible.dashboard.history import PriceHistory
 from crucible.dashboard.tape import MarketTape
 from crucible.errors import CrucibleError
+from crucible.forge.progress import read_slots
 from crucible.ledger.page_reader import PageReader
 from crucible.ledger.reader import AgentRow, LedgerError
 from crucible.ledger.tally import Tally
 from crucible.ledger.trades import BookkeepingError
 from crucible.operations.errors import BooksError
-from crucible.operations.forge_progress import read_slots
 from crucible.operations.status import Status, read_status
 from crucible.operations.workspace import Run, Workspace, read_json
 from crucible.setting_names import SettingsError

@@ -18,6 +18,7 @@ from crucible.features.history import features_of
 from crucible.files import make_folder, move_folder, write_json
 from crucible.forge.evolution.distributed import Recipe
 from crucible.forge.evolution.islands import IslandsState
+from crucible.forge.progress import Progress, Stage
 from crucible.forge.span import Span
 from crucible.interruption import interruptible
 from crucible.lifecycle.admission import serving
@@ -27,7 +28,6 @@ from crucible.lifecycle.publishing import MadeBy
 from crucible.market.candles import Candles, folder_hash, write_candles
 from crucible.market.funding import write_funding
 from crucible.market.lake import Lake
-from crucible.operations.forge_progress import Progress, Stage
 from crucible.registry.tracking import TRIALS
 from crucible.settings import Slot
 

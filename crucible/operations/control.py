@@ -194,44 +194,6 @@ def _covers(agent: str | None, symbol: str | None, one: Position | Order) -> boo
     return agent in {None, one.agent} and symbol in {None, one.symbol}
 
 
-def halt(
-    addresses: Addresses, reason: str, agent: str | None = None, symbol: str | None = None
-) -> str:
-    """Move a state to HALTED: nothing more is sent; positions stay, with their stops.
-
-    Parameters
-    ----------
-    addresses : Addresses
-    reason : str
-        Shown as the reason of the state.
-    agent, symbol : str, optional
-        Only this agent, this symbol, or this agent in this symbol.
-
-    Returns
-    -------
-    str
-        The state it was in.
-
-    Raises
-    ------
-    LinkError
-        If Cerebellum does not answer or refuses.
-    """
-    with CerebellumLink(addresses) as link:
-        before = link.snapshot()
-        link.ask(
-            SetState(
-                ts=before.ts,
-                request_id=link.request_id(),
-                agent=agent,
-                symbol=symbol,
-                state="HALTED",
-                operator=reason,
-            )
-        )
-    return _state_of(before, agent, symbol)
-
-
 def resume(
     addresses: Addresses, operator: str, agent: str | None = None, symbol: str | None = None
 ) -> Resumed:

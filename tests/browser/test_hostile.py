@@ -10,8 +10,8 @@ import pytest
 
 from crucible.dashboard.document import VIEWS
 from crucible.execution.messages import RiskEvent
+from crucible.forge.progress import Progress, note_outcome
 from crucible.ledger.ledger import Ledger
-from crucible.operations.forge_progress import Progress, note_outcome
 from crucible.operations.supervision.ports import claim
 from crucible.operations.supervision.process import Identity, ServiceProcess
 from crucible.operations.workspace import Workspace, write_json

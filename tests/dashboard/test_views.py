@@ -8,9 +8,9 @@ from starlette.testclient import TestClient
 
 from crucible.dashboard.app import make_app
 from crucible.dashboard.curves import POINTS
+from crucible.forge.progress import Progress, note_outcome, write_slots
 from crucible.ledger.reader import LedgerReader
 from crucible.ledger.trades import pair
-from crucible.operations.forge_progress import Progress, note_outcome, write_slots
 from crucible.operations.reconciliation.accounts import plain
 from tests.support.pages import BEGAN, CAUSE, DAY_MS, ENDED, LIVES, NOW, OTHER, RIVAL, traded
 

@@ -10,11 +10,11 @@ import flows.ingest
 import flows.promotion
 import flows.singularity
 import flows.watchtower
+from crucible.forge.progress import read_slots
 from crucible.ledger.ledger import Ledger
 from crucible.ledger.reader import AgentRow
 from crucible.lifecycle.production import PromotionError
 from crucible.lifecycle.seats import SeatAction, SeatPlan
-from crucible.operations.forge_progress import read_slots
 from crucible.operations.workspace import Workspace
 from crucible.settings import Settings
 from crucible.watchtower.verdicts import Verdict

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from crucible.forge.evolution.islands import IslandsState
+from crucible.forge.progress import read_outcomes, read_progress
 from crucible.lifecycle.context import Context, ContextError, only_one
 from crucible.lifecycle.forge_runs import (
     Job,
@@ -28,7 +29,6 @@ from crucible.lifecycle.publishing import offer as offer_by
 from crucible.market.candles import folder_hash, write_candles
 from crucible.market.funding import Funding, write_funding
 from crucible.market.lake import Lake
-from crucible.operations.forge_progress import read_outcomes, read_progress
 from crucible.operations.market_configuration import MarketConfiguration
 from crucible.operations.workspace import Workspace
 from crucible.registry.models import Version

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import pytest
 
-from crucible.operations.forge_progress import (
+from crucible.forge.progress import (
     OUTCOMES,
     PROGRESS,
     SLOTS,
@@ -39,7 +39,7 @@ def test_what_is_written_is_read_with_the_time_of_writing(tmp_path):
 
 @pytest.mark.process
 def test_a_forge_run_whose_process_has_ended_is_not_under_way(tmp_path):
-    code = "from tests.operations.test_forge_progress import RUN; from pathlib import Path; import sys; "
+    code = "from tests.forge.test_progress import RUN; from pathlib import Path; import sys; "
     command = [sys.executable, "-c", f"{code}RUN.write(Path(sys.argv[1]))", str(tmp_path / "key")]
     subprocess.run(command, check=True, cwd=REPOSITORY)
     [row] = read_progress(tmp_path)

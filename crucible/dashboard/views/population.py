@@ -8,8 +8,8 @@ from typing import Any
 
 from crucible.dashboard.facts import Facts
 from crucible.dashboard.views.rows import cause_of_end, mode_of, money
+from crucible.forge.progress import read_outcomes, read_progress
 from crucible.ledger.reader import PLACEBO, AgentRow
-from crucible.operations.forge_progress import read_outcomes, read_progress
 
 LIVES = 400
 """Lives that are drawn at most, the newest."""
