@@ -183,7 +183,7 @@ def test_the_way_to_mlflow_leads_nowhere_else_and_says_what_is_missing(workspace
     run = workspace.current()
     assert run is not None
     write_json(run.facts, {"mlflow": "http://127.0.0.1:9"})
-    assert "MLflow at http://127.0.0.1:9 did not tell" in client.get("/forgings").text
+    assert "MLflow at http://127.0.0.1:9 did not describe" in client.get("/forgings").text
 
 
 def test_what_placebos_say_stands_on_the_page_whatever_is_traded(workspace: Workspace):
