@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -27,3 +28,11 @@ class ReportReader(LedgerReader):
             (ts, self.last_judged() or 0),
         )
         return [dict(row) for row in rows]
+
+    def newest_judgements(self) -> list[dict[str, Any]]:
+        """Give the newest verdict on each agent, with its details."""
+        rows = self._db.execute(
+            "SELECT ts, agent, verdict, reason, details FROM verdicts "
+            "WHERE (agent, ts) IN (SELECT agent, max(ts) FROM verdicts GROUP BY agent)"
+        )
+        return [{**dict(row), "details": json.loads(row["details"])} for row in rows]
