@@ -117,8 +117,12 @@ def sharpe(returns: Floats) -> float | None:
     """Annual Sharpe ratio: mean over standard deviation (n - 1) of daily returns, times the root of 365."""
     if len(returns) < FEWEST_DAYS:
         return None
-    spread = float(np.std(returns, ddof=1))
-    return _finite(float(np.mean(returns)) / spread * math.sqrt(YEAR_DAYS)) if spread > 0 else None
+    deviation = float(np.std(returns, ddof=1))
+    return (
+        _finite(float(np.mean(returns)) / deviation * math.sqrt(YEAR_DAYS))
+        if deviation > 0
+        else None
+    )
 
 
 def sortino(returns: Floats) -> float | None:

@@ -117,9 +117,10 @@ def hold_at(
         if own is None or not len(own):
             return None
         rows = np.searchsorted(own.close_ts, np.array(instants, dtype=np.int64), side="right") - 1
-        if rows[0] < 0:
+        if own.ts[0] > instants[0]:
             return None
-        closes = own.close[rows]
+        # Where the first candle opens at the first instant, its open is the price then.
+        closes = np.where(rows < 0, own.open[0], own.close[np.maximum(rows, 0)])
         worth += float(capital) * weight / total * closes / closes[0]
     found: list[float] = worth.tolist()
     return found

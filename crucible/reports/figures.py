@@ -29,7 +29,7 @@ from crucible.reports.daily import (
 )
 from crucible.reports.subject import ClosedTrade, Subject
 
-Unit = Literal["share", "money", "ratio", "count", "span"]
+Unit = Literal["share", "rate", "money", "ratio", "count", "span"]
 ZERO = Decimal(0)
 
 
@@ -43,8 +43,8 @@ class Figure:
         Its key in JSON.
     label : str
         What people read.
-    unit : {'share', 'money', 'ratio', 'count', 'span'}
-        A share is a fraction of 1, money is in the quote asset, a span in milliseconds.
+    unit : {'share', 'rate', 'money', 'ratio', 'count', 'span'}
+        A share is a fraction of 1 that may be negative, a rate one that may not, money is in the quote asset, a span in milliseconds.
     value : Decimal, float, int or None
     definition : str
     why : str
@@ -260,7 +260,7 @@ def _of_days(days: Days) -> list[Figure]:
         _or_why(
             "volatility",
             "Volatility, annual",
-            "share",
+            "rate",
             volatility(returns),
             "Standard deviation (n - 1) of daily returns, times the root of 365.",
             why,
@@ -268,7 +268,7 @@ def _of_days(days: Days) -> list[Figure]:
         _or_why(
             "winning_days",
             "Winning days",
-            "share",
+            "rate",
             winning_days(returns),
             "Share of days that gained, among those whose return is not exactly 0.",
             why,
@@ -305,7 +305,7 @@ def _of_trades(trades: Sequence[ClosedTrade]) -> list[Figure]:
         _or_why(
             "win_rate",
             "Winning trades",
-            "share",
+            "rate",
             len(won) / len(trades) if trades else None,
             "Share of closed trades with a profit after fees and funding.",
             none,

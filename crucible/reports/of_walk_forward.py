@@ -25,7 +25,7 @@ def subject_of_walk_forward(folder: Path, lake: Lake) -> Subject:
     Parameters
     ----------
     folder : Path
-        What ``crucible walk-forward --out`` named.
+        The folder that a walk-forward was asked to write to.
     lake : Lake
         Candles to draw the trades on.
 

@@ -53,6 +53,8 @@ def shown(figure: Figure) -> str:
         return figure.why
     if figure.unit == "share":
         return share(float(value))
+    if figure.unit == "rate":
+        return f"{value:.2%}"
     if figure.unit == "money":
         return f"{money(Decimal(value))} USDT"
     if figure.unit == "span":

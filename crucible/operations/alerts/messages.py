@@ -18,8 +18,8 @@ ORDERLY = "stop"
 _NEXT_OF_VERDICT: dict[Event, str] = {
     "cull": "Nothing needs to be done: the slot is filled anew. See what it was: crucible explain {agent}",
     "parity": (
-        "What is known of its strategy does not hold for what it traded. See what it was: "
-        "crucible explain {agent}"
+        "What is known of its strategy does not hold for what it traded. See all of it: "
+        "crucible report --agent {agent} --html FILE"
     ),
     "promotion": (
         "Nothing needs to be done. See what it is: crucible explain {agent}; take it back: "
