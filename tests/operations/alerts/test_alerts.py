@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -31,54 +29,17 @@ from crucible.watchtower.verdicts import _broken_parity
 from tests.support.commands import call
 from tests.support.factories import AGENT
 from tests.support.polling import until
+from tests.support.receiver import Receiver, receiving
 
 pytestmark = pytest.mark.process  # a receiver listens on the loopback interface
 
 SECRET = "s3cr3t-token"
 
 
-class Receiver:
-    """Takes what Apprise posts to a ``json://`` address."""
-
-    def __init__(self) -> None:
-        self.got: list[dict] = []
-        self.status = 200
-        self.hangs = threading.Event()
-        self.hangs.set()
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                receiver.hangs.wait(20)
-                if receiver.status == 200:
-                    receiver.got.append(body)
-                self.send_response(receiver.status)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"json://127.0.0.1:{self.server.server_port}/{SECRET}"
-
-    @property
-    def titles(self) -> list[str]:
-        return [each["title"].removeprefix("Crucible: ") for each in self.got]
-
-
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.hangs.set()
-    made.server.shutdown()
-    made.server.server_close()
+    with receiving(SECRET) as made:
+        yield made
 
 
 @pytest.fixture
@@ -319,9 +280,16 @@ def test_a_receiver_that_hangs_delays_nobody(run: Run, receiver: Receiver):
     )
     alerts.start()
     alerts.part_ended("worker", "ended")
-    until(lambda: any("no answer in 0.2 s" in line for line in alerts.lines()))
+    said: list[str] = []
+
+    def reported() -> bool:
+        said.extend(alerts.lines())
+        return any("no answer in 0.2 s" in line for line in said)
+
+    until(reported, lambda: said, seconds=60)
     alerts.close(0.5)
-    assert any("were not sent before the end: Ended: worker" in line for line in alerts.lines())
+    said += alerts.lines()
+    assert any("were not sent before the end: Ended: worker" in line for line in said), said
 
 
 def test_the_end_of_the_stack_is_still_sent(run: Run, receiver: Receiver):
