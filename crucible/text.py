@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import sys
+import textwrap
 import unicodedata
 from collections.abc import Iterable
 from contextlib import suppress
@@ -63,6 +64,30 @@ def moment(ts: int) -> str:
     '1970-01-01 16:40'
     """
     return datetime.fromtimestamp(ts / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def wrapped(text: str, width: int) -> str:
+    """Break lines that are too long between words, and let what follows stand as far in as the line's text.
+
+    Examples
+    --------
+    >>> print(wrapped("  - one two three", 12))
+      - one two
+        three
+    """
+    made = []
+    for line in text.split("\n"):
+        content = line.lstrip(" ")
+        indent = len(line) - len(content) + (2 if content.startswith("- ") else 0)
+        broken = textwrap.wrap(
+            line,
+            max(width, indent + 20),
+            subsequent_indent=" " * indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        made += broken or [line]
+    return "\n".join(made)
 
 
 def cell(value: object, style: str = "") -> Text:

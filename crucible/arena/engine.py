@@ -165,7 +165,7 @@ class Arena:
             self._closed += self._messages(self._link.poll(200))
             if self._closed:
                 return self._closed.pop(0)
-        message = f"no closed candle of {', '.join(self._pipeline.symbols)} in {patience_s:g} s"
+        message = f"no closed candle of {', '.join(self._pipeline.symbols)} in {patience_s:g} s; does the venue run? crucible status"
         raise LinkError(message)
 
     def _answer_the_deadman(self) -> None:

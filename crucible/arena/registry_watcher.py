@@ -82,7 +82,7 @@ def mismatch(strategy: Strategy, requirements: Requirements) -> str | None:
     """
     served = requirements.schema
     if strategy.schema_hash != served.hash:
-        return f"born with feature schema {strategy.schema_hash}, the arena serves {served.hash}"
+        return f"made with feature schema {strategy.schema_hash}, the arena serves {served.hash}"
     unknown = [name for name in strategy.features if name not in served]
     if unknown:
         return f"reads {reported(', '.join(unknown))}, which no feature of schema {served.hash} is"

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from crucible.commands.forge_outcome import WINDOWS
+from crucible.forge.reporting.explain import WINDOWS
 from crucible.operations.sheet import Column, Sheet, open_console
 from crucible.operations.tables import figures_table
 from crucible.text import moment

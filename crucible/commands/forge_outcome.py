@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from crucible.forge.reporting.explain import WINDOWS
 from crucible.forge.reporting.folder import REPORT
 from crucible.forge.result import ForgeResult, WindowReport, finite, verdict
 from crucible.operations.sheet import Column, Sheet, open_console
 from crucible.text import moment
-
-WINDOWS = {"train": "training", "validation": "validation", "sealed": "hold-out"}
-"""What a person calls the windows of a forge run."""
 
 
 def outcome_json(result: ForgeResult, out: Path) -> dict[str, Any]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from crucible.commands import completion
 from crucible.commands.options import AsJson, open_workspace, print_json
-from crucible.text import visible
+from crucible.text import visible, wrapped
 
 if TYPE_CHECKING:
     from crucible.forge.reporting.explain import Explanation
@@ -50,7 +51,9 @@ def explain(
     if as_json:
         print_json(reported.to_json())
     else:
-        print(visible(reported.to_text(), lines=True))
+        text = visible(reported.to_text(), lines=True)
+        # What is piped elsewhere is broken there, or not at all.
+        print(wrapped(text, get_terminal_size().columns) if sys.stdout.isatty() else text)
 
 
 def why(

@@ -83,7 +83,7 @@ def incumbents_of(
         unknown = [feature for feature in strategy.features if feature not in frame.schema]
         if strategy.schema_hash != frame.schema.hash:
             left_out[name] = (
-                f"born with feature schema {strategy.schema_hash}, this is {frame.schema.hash}"
+                f"made with feature schema {strategy.schema_hash}, this is {frame.schema.hash}"
             )
         elif unknown:
             left_out[name] = f"reads features that no schema has: {shown(', '.join(unknown))}"

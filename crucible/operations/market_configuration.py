@@ -19,6 +19,8 @@ DAY_MS = 86_400_000
 SIMULATED_ORIGIN_MS = 1_735_689_600_000
 # The rest of a recording is left to trade in; what comes before is history to learn from.
 HISTORY_FRACTION = 0.6
+RULES_EDITION = 2
+"""Which rules the simulated market holds: when they speak and how strongly. Another edition is another market."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class MarketConfiguration:
         Folder of the recording's rates of funding, absolute; None is that of the candles.
     rules : {'learnable', 'none'}
         What the simulated market holds; every other market is as it is.
+    rules_edition : int
+        Edition of its rules; 0 where it holds none.
     """
 
     market: Literal["simulated", "replay", "venue"]
@@ -57,6 +61,7 @@ class MarketConfiguration:
     end_ms: int | None = None
     funding: str | None = None
     rules: Rules = "none"
+    rules_edition: int = 0
 
     @property
     def unknown_funding(self) -> tuple[str, ...]:
@@ -153,6 +158,7 @@ def open_configuration(
             start_ms=SIMULATED_ORIGIN_MS + history_days * DAY_MS,
             last_market_ms=0,
             rules=rules,
+            rules_edition=RULES_EDITION if rules == "learnable" else 0,
         )
     else:
         if symbols is None and saved is not None and saved.get("candles") == _named(candles):
@@ -232,9 +238,10 @@ def _recording(
 def _refuse_other_configuration(
     workspace: Workspace, saved: dict[str, object], fresh: MarketConfiguration
 ) -> None:
-    # A workspace of before there were rules has lived without any.
-    lived = {"rules": "none", **saved}
-    for name in ("market", "seed", "candles", "symbols", "funding", "rules"):
+    # A workspace of before there were rules has lived without any; of before there were editions, in the first.
+    lived: dict[str, object] = {"rules": "none", **saved}
+    lived.setdefault("rules_edition", 1 if lived["rules"] == "learnable" else 0)
+    for name in ("market", "seed", "candles", "symbols", "funding", "rules", "rules_edition"):
         asked = getattr(fresh, name)
         before = lived.get(name)
         if (list(asked) if isinstance(asked, tuple) else asked) != before:

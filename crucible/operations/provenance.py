@@ -234,7 +234,7 @@ def _in_journal(run: Run, name: str) -> tuple[dict[str, Any] | None, list[dict[s
             return None, []
         held = dict(row)
         if "intent_qty" not in held:
-            message = f"{run.journal}: written by an older Crucible; its orders cannot be told"
+            message = f"{run.journal}: written by an older Crucible; its orders cannot be explained"
             raise BooksError(message)
         fills = journal.execute(
             "SELECT exec_id, intent_id, agent, version, symbol, side, qty, price, fee, exec_ts FROM fills "

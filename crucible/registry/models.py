@@ -181,7 +181,7 @@ class Registry(ForgeRuns):
                 if not token:
                     return newest
         except MlflowException as error:
-            message = f"{self.tracking_uri}: the registry does not answer: {error}"
+            message = f"{self.tracking_uri}: the registry does not answer: {error}; does MLflow run? crucible status"
             raise RegistryError(message) from error
 
     def version_of_run(self, run_id: str) -> Version | None:
@@ -210,7 +210,7 @@ class Registry(ForgeRuns):
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 return None
-            message = f"{self.tracking_uri}: the registry does not answer: {error}"
+            message = f"{self.tracking_uri}: the registry does not answer: {error}; does MLflow run? crucible status"
             raise RegistryError(message) from error
 
     def aliases(self, slot: str) -> dict[str, str]:
@@ -244,7 +244,7 @@ class Registry(ForgeRuns):
             try:
                 aliases = self.aliases(slot.name)
             except MlflowException as error:
-                message = f"{self.tracking_uri}: the registry does not answer: {error}"
+                message = f"{self.tracking_uri}: the registry does not answer: {error}; does MLflow run? crucible status"
                 raise RegistryError(message) from error
             for alias in ("production", "challenger"):
                 number = aliases.get(alias)

@@ -36,7 +36,7 @@ Rules = Literal["learnable", "none"]
 
 def _ascending(timeframes: tuple[int, ...]) -> tuple[int, ...]:
     if not timeframes or list(timeframes) != sorted(set(timeframes)):
-        message = "timeframes are told in minutes, ascending, each once, for example [15, 60, 240]"
+        message = "timeframes are given in minutes, ascending, each once, for example [15, 60, 240]"
         raise ValueError(message)
     return timeframes
 
@@ -78,7 +78,7 @@ class MarketSettings(Section):
         ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT"), max_length=200
     )
     seed: int = Field(7, ge=0, lt=2**63)
-    speed: float = Field(60.0, ge=0.001, le=100_000, description="market seconds per wall second")
+    speed: float = Field(180.0, ge=0.001, le=100_000, description="market seconds per wall second")
     history_days: int | None = Field(
         None,
         ge=2,

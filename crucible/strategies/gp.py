@@ -128,7 +128,7 @@ def require_schema(schema_hash: str, schema: FeatureSchema) -> None:
     """
     if schema.hash != schema_hash:
         message = (
-            f"the strategy was born with feature schema {schema_hash}, these rows have "
+            f"the strategy was made with feature schema {schema_hash}, these rows have "
             f"{schema.hash}; serve the old schema or forge the slot again"
         )
         raise StrategyError(message)

@@ -16,11 +16,11 @@ from crucible.market.candles import Candles, Floats
 from crucible.strategies.contract import Exits
 from crucible.vm.signals import Signal, Signals
 
-HOLD = 60
+HOLD = 15
 """Minutes for which a rule that has spoken moves the price."""
 RULES = ("flow", "leader", "reversion")
-USUAL, QUARTER = 240, 15
-FLOW_LEAN, LEADER_DEVIATIONS, REVERSION_DEVIATIONS = 0.65, 2.8, 2.6
+USUAL, HOUR, QUARTER = 240, 60, 15
+FLOW_LEAN, LEADER_DEVIATIONS, REVERSION_DEVIATIONS = 0.6, 2.5, 2.0
 ORACLE_EXITS = Exits(stop=0.05, target=0.06, timeout=HOLD)
 """How a trader who knows a rule leaves: after its minutes, or far away."""
 
@@ -75,10 +75,10 @@ def rule_signal(rule: str, candles: Candles, guide: Candles | None = None) -> Si
         sides = _beyond(_sum(changes, QUARTER), LEADER_DEVIATIONS * np.sqrt(variance))
     elif rule == "reversion":
         level = np.cumsum(_changes(candles))
-        windows = np.lib.stride_tricks.sliding_window_view(level, HOLD)
+        windows = np.lib.stride_tricks.sliding_window_view(level, HOUR)
         away, spread = np.zeros((2, len(level)))
-        away[HOLD - 1 :] = level[HOLD - 1 :] - windows.mean(axis=1)
-        spread[HOLD - 1 :] = windows.std(axis=1)
+        away[HOUR - 1 :] = level[HOUR - 1 :] - windows.mean(axis=1)
+        spread[HOUR - 1 :] = windows.std(axis=1)
         sides = -_beyond(away, REVERSION_DEVIATIONS * spread)
     else:
         message = f"rule {rule!r} is not one of {', '.join(RULES)}, or has no symbol to follow"

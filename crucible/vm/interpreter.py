@@ -273,7 +273,7 @@ def columns_of(features: tuple[str, ...], schema: FeatureSchema) -> npt.NDArray[
     try:
         return np.array([schema.column(name) for name in features], dtype=np.int64)
     except KeyError as error:
-        message = f"{error.args[0]}; serve the schema that the strategy was born with"
+        message = f"{error.args[0]}; serve the schema that the strategy was made with"
         raise StrategyError(message) from error
 
 

@@ -141,7 +141,7 @@ def test_a_seat_knows_its_pace_where_the_version_says_it():
 
 def test_a_version_that_another_arena_refused_loses_the_tag_where_it_is_seated():
     shelf = Shelf({"1": document()}, [("production", "1")])
-    shelf.tags["1"] = {"arena_refused": "born with another feature schema"}
+    shelf.tags["1"] = {"arena_refused": "made with another feature schema"}
     assert [seated.seat.agent for seated in roster(shelf).refresh()] == ["BTCUSDT-gp-1@1"]
     assert shelf.tags["1"]["arena_refused"] == ""
 

@@ -65,7 +65,7 @@ def test_the_living_earn_what_their_registered_strategies_do_on_the_same_candles
     assert names == ["XUSDT-gp-1/3", "XUSDT-gp-2/1", "XUSDT-gp-3/7"]
     incumbents, left_out = incumbents_of(registry, names, candles, frame, SMALL)
     assert incumbents.names == ("XUSDT-gp-1/3",)
-    assert "born with feature schema" in left_out["XUSDT-gp-2/1"]
+    assert "made with feature schema" in left_out["XUSDT-gp-2/1"]
     assert "no strategy file" in left_out["XUSDT-gp-3/7"]
     test = backtest(own.signals(frame), Market.of(candles, frame), own.exits, SMALL.costs)
     np.testing.assert_array_equal(incumbents.returns[:, 0], test.daily_returns)

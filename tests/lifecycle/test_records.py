@@ -202,9 +202,9 @@ def test_a_version_in_production_that_the_arena_refuses_is_recorded_as_refused(r
     version, records = registered(registry, slot), Records(registry)
     registry.set_alias(slot.name, "production", version.version)
     assert records.notice(slot.name).action == "set by hand"
-    registry.tag(slot.name, version.version, {"arena_refused": "born with another schema"})
+    registry.tag(slot.name, version.version, {"arena_refused": "made with another schema"})
     noticed = records.notice(slot.name)
-    assert (noticed.action, noticed.reason) == ("refused", "born with another schema")
+    assert (noticed.action, noticed.reason) == ("refused", "made with another schema")
     assert records.notice(slot.name) is None
 
 

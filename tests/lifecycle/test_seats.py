@@ -74,7 +74,7 @@ def test_a_version_that_may_not_trade_here_is_never_seated_and_its_seat_counts_a
     assert seats(held, refused=unproven) == [("forge", BTC.name)]
     assert ("seat", BTC.name) in seats(held)
     # Its alias stays, since it may trade elsewhere; the challenger takes its seat.
-    assert seats(held, refused={(ETH.name, "1"): "born with another schema"}) == [
+    assert seats(held, refused={(ETH.name, "1"): "made with another schema"}) == [
         ("seat", BTC.name),
         ("seat", ETH.name),
         ("forge", BTC.name),
@@ -200,7 +200,7 @@ def test_what_the_arena_has_quarantined_is_retired_and_what_it_refuses_is_replac
     context.registry.tags[QUARANTINED] = "it raised"
     (retire, *_) = plan_seats(context, [], 0).actions
     assert (retire.action, retire.reason) == ("retire", "quarantined: it raised")
-    context.registry.tags = {REFUSED: "born with another schema"}
+    context.registry.tags = {REFUSED: "made with another schema"}
     (forge,) = plan_seats(context, [], 0).actions
     assert (forge.action, forge.slot) == ("forge", ETH.name)
-    assert "born with another schema" in forge.reason
+    assert "made with another schema" in forge.reason

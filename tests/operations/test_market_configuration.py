@@ -15,6 +15,7 @@ from crucible.market.timeframes import history_days
 from crucible.operations.errors import WorkspaceError
 from crucible.operations.market_configuration import (
     DAY_MS,
+    RULES_EDITION,
     SIMULATED_ORIGIN_MS,
     MarketConfiguration,
     open_configuration,
@@ -106,6 +107,20 @@ def test_a_workspace_of_before_there_were_rules_has_lived_without_any(workspace:
 
     assert opened(workspace, rules="none").rules == "none"
     with pytest.raises(WorkspaceError, match="rules was none"):
+        opened(workspace, rules="learnable")
+
+
+def test_a_workspace_whose_market_held_other_rules_is_not_continued_with_these(
+    workspace: Workspace,
+):
+    opened(workspace, rules="learnable").save(workspace, 0)
+    assert opened(workspace, rules="learnable").rules_edition == RULES_EDITION
+    saved = json.loads(workspace.configuration_file.read_text())
+    del saved["rules_edition"]
+    workspace.configuration_file.write_text(json.dumps(saved))
+    with pytest.raises(
+        WorkspaceError, match=f"rules_edition was 1, now {RULES_EDITION}.*new folder"
+    ):
         opened(workspace, rules="learnable")
 
 

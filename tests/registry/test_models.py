@@ -86,7 +86,7 @@ def test_a_version_goes_from_challenger_to_production_to_retired_with_reasons(re
 
 def test_a_tag_is_taken_away_by_an_empty_text(registry, tmp_path):
     version = forged(registry, "tags", tmp_path)
-    registry.tag(SLOT.name, version.version, {"arena_refused": "born with another schema"})
+    registry.tag(SLOT.name, version.version, {"arena_refused": "made with another schema"})
     for _ in range(2):
         registry.tag(SLOT.name, version.version, {"arena_refused": ""})
     assert "arena_refused" not in registry.version(SLOT.name, version.version).tags

@@ -93,7 +93,9 @@ fn what_rules_plant_arrives_while_they_hold_while_they_are_turned_and_not_while_
         let candles = history(seed, DAYS, RuleSet::Learnable);
         let (rows, returns) = (shown(seed, &candles), returns(&candles[1]));
         let total: Vec<f64> = (0..returns.len())
-            .map(|i| rows.iter().map(|row| row.side[i] * row.strength[i]).sum::<f64>() / 60.0)
+            .map(|i| {
+                rows.iter().map(|row| row.side[i] * row.strength[i]).sum::<f64>() / HOLD as f64
+            })
             .collect();
         let any = |i: usize, test: fn(f64) -> bool| {
             rows.iter().any(|row| row.side[i] != 0.0 && test(row.strength[i]))
@@ -102,7 +104,7 @@ fn what_rules_plant_arrives_while_they_hold_while_they_are_turned_and_not_while_
         turned.push(arrives(&total, &returns, |i| any(i, |it| it < 0.0) && !any(i, |it| it > 0.0)));
         let usual = rows.iter().flat_map(|row| &row.strength).fold(0.0_f64, |a, b| a.max(*b));
         let would: Vec<f64> = (0..returns.len())
-            .map(|i| rows.iter().map(|row| row.side[i]).sum::<f64>() * usual / 60.0)
+            .map(|i| rows.iter().map(|row| row.side[i]).sum::<f64>() * usual / HOLD as f64)
             .collect();
         rests.push(arrives(&would, &returns, |i| {
             any(i, |it| it == 0.0) && !any(i, |it| it != 0.0) && would[i] != 0.0

@@ -71,7 +71,7 @@ class Market:
         """
         if len(frame) != len(candles) or not np.array_equal(frame.ts, candles.close_ts):
             message = (
-                f"{candles.symbol}: {len(frame)} feature rows do not speak of the "
+                f"{candles.symbol}: {len(frame)} feature rows do not belong to the "
                 f"{len(candles)} candles; compute the features of these candles"
             )
             raise ForgeError(message)

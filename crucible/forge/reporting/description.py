@@ -6,6 +6,7 @@ from crucible.strategies.boosted import BoostedStrategy
 from crucible.strategies.contract import Exits, Strategy
 from crucible.strategies.gp import GpStrategy
 from crucible.vm.program import Expression
+from crucible.vm.simplify import simplify, truth
 
 PHRASES = {
     "gt": "{0} is above {1}",
@@ -74,17 +75,23 @@ def sentence(expression: Expression) -> str:
 
 
 def rules(strategy: Strategy) -> dict[str, list[str]]:
-    """Tell when a strategy buys and when it exits, as lines."""
+    """Tell when a strategy buys and when it exits, as lines, without conditions that cannot matter."""
     if isinstance(strategy, GpStrategy):
-        assert isinstance(strategy.program, tuple)
-        _, buy, leave = strategy.program
-        return {"buy": conditions(buy), "exit": conditions(leave)}
+        program = simplify(strategy.program)
+        assert isinstance(program, tuple)
+        return dict(zip(("buy", "exit"), map(_rule, program[1:]), strict=True))
     assert isinstance(strategy, BoostedStrategy)
     probability = "the model's probability that a long trade from here pays its costs is at"
     return {
         "buy": [f"{probability} least {strategy.buy_at:.4f}"],
         "exit": [f"{probability} most {strategy.exit_at:.4f}"],
     }
+
+
+def _rule(rule: Expression) -> list[str]:
+    spoken = {True: ["always"], False: ["never: its rule can never hold"]}
+    known = truth(rule)
+    return conditions(rule) if known is None else spoken[known]
 
 
 def exits_in_words(exits: Exits) -> str:
@@ -96,14 +103,29 @@ def exits_in_words(exits: Exits) -> str:
     )
 
 
+def spoken_rule(begin: str, lines: list[str]) -> list[str]:
+    """Begin a rule's lines with what it decides: "It buys when ...", or "It never buys by a rule of its own".
+
+    Examples
+    --------
+    >>> spoken_rule("It exits when", ["x is above 1"])
+    ['It exits when x is above 1']
+    >>> spoken_rule("It exits when", ["never: its rule can never hold"])
+    ['It exits never: its rule can never hold']
+    """
+    first, *rest = lines
+    if first.split(":")[0] in {"always", "never"}:
+        begin = begin.removesuffix(" when")
+    return [f"{begin} {first}", *rest]
+
+
 def strategy_in_words(strategy: Strategy) -> str:
     """Tell a whole strategy, as text of several lines."""
     reported = rules(strategy)
     kind = "a genetic program" if strategy.kind == "gp" else "a boosted classifier"
     lines = [f"{strategy.symbol}, {kind}.", ""]
     for name, begin in (("buy", "It buys when"), ("exit", "It exits when")):
-        first, *rest = reported[name]
-        lines += [f"{begin} {first}", *rest]
+        lines += spoken_rule(begin, reported[name])
     lines += ["", exits_in_words(strategy.exits)]
     return "\n".join(lines) + "\n"
 

@@ -12,7 +12,7 @@ import msgspec
 
 from crucible.errors import StrategyError
 from crucible.forge.backtest.engine import ForgeError
-from crucible.forge.reporting.description import exits_in_words, rules
+from crucible.forge.reporting.description import exits_in_words, rules, spoken_rule
 from crucible.forge.reporting.folder import CANDIDATE, CHAMPION
 from crucible.registry.proof import LivedProof, digest
 from crucible.registry.version import BOTH, FORGED, LIVED
@@ -20,11 +20,14 @@ from crucible.strategies.boosted import BoostedStrategy
 from crucible.strategies.contract import Strategy
 from crucible.strategies.document import read_document, shown
 from crucible.strategies.load import load_strategy, read_strategy
+from crucible.text import moment
 
 if TYPE_CHECKING:
     from crucible.registry.models import Registry
 
 TOP_FEATURES = 12
+WINDOWS = {"train": "training", "validation": "validation", "sealed": "hold-out"}
+"""What a person calls the windows of a forge run."""
 UNKNOWN = "not known"
 
 
@@ -107,6 +110,7 @@ class Explanation:
         return "\n".join(
             [
                 *self._what_it_does(),
+                *self._what_it_earned(),
                 *self._what_it_listens_to(),
                 *self._how_it_was_judged(),
                 *self._where_it_comes_from(),
@@ -118,9 +122,27 @@ class Explanation:
         kind = "a genetic program" if self.strategy.kind == "gp" else "a boosted classifier"
         lines = [f"{self.name}: {kind} that trades {self.strategy.symbol}", ""]
         for name, begin in (("buy", "It buys when"), ("exit", "It exits when")):
-            first, *rest = reported[name]
-            lines += [f"{begin} {first}", *rest]
+            lines += spoken_rule(begin, reported[name])
         return [*lines, exits_in_words(self.strategy.exits)]
+
+    def _what_it_earned(self) -> list[str]:
+        windows = [window for window in self.judged.get("windows", ()) if window.get("summary")]
+        if not windows:
+            return []
+        lines = ["", "What it earned in its forge run, net of costs:"]
+        for window in windows:
+            figures = window["summary"]
+            name = WINDOWS.get(window["name"], window["name"])
+            parts = [
+                f"  {name:<11}{moment(window['first_ts'])} to {moment(window['last_ts'])}",
+                f"{_figure(figures.get('net_return'), '+.2%')}",
+                f"Sharpe {_figure(figures.get('sharpe_annual'), '.2f')}",
+                f"drawdown {_figure(figures.get('max_drawdown'), '.2%')}",
+                f"{_figure(figures.get('trades'), '.0f')} trades",
+                f"{_figure(figures.get('win_rate'), '.0%')} won",
+            ]
+            lines.append(", ".join(parts))
+        return lines
 
     def _what_it_listens_to(self) -> list[str]:
         features = self.features()
@@ -147,7 +169,7 @@ class Explanation:
         if life is None:
             return []
         reported = (
-            f"Life in shadow (proven by living at market time {life.ts}, run {life.trading_run}): evidence "
+            f"Life in shadow (proven by living at market time {moment(life.ts)}, run {life.trading_run}): evidence "
             f"{life.evidence:.4g} over {life.trades} trades, {life.named} named of {life.ever} versions ever "
             f"registered, at a false discovery rate of {life.rate:g}"
         )
@@ -180,9 +202,10 @@ class Explanation:
     def _where_it_comes_from(self) -> list[str]:
         lines = ["", "Where it comes from:"]
         for agent in self.agents or ():
-            until = "still seated" if agent["until_ts"] is None else f"until {agent['until_ts']}"
+            ended = agent["until_ts"]
+            until = "active" if ended is None else f"until {moment(ended)}"
             lines.append(
-                f"  agent            {agent['agent']}, {agent['role']}, from {agent['since_ts']}, "
+                f"  agent            {agent['agent']}, {agent['role']}, from {moment(agent['since_ts'])}, "
                 f"{until}: {agent['orders']} orders (last {agent['last_order'] or 'none'}), "
                 f"{agent['fills']} fills at the venue, {agent.get('simulated_fills', 0)} simulated"
             )
@@ -190,6 +213,10 @@ class Explanation:
             none = UNKNOWN if self.agents is None else "none has traded it in this run"
             lines.append(f"  agent            {none}")
         return lines + [f"  {name:<16} {value}" for name, value in self.lineage.items()]
+
+
+def _figure(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
 
 
 def explain_file(path: Path) -> Explanation:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 from crucible.vm.program import OPERATORS, Expression, ValueType
+from crucible.vm.simplify import simplify, truth
 
 ROW, GAP, MARGIN = 26, 34, 14
 LETTER, PADDING = 7.2, 9
@@ -33,6 +34,7 @@ SYMBOLS = {
     "neg": "minus",
     "if": "if, then, else",
 }
+SPOKEN = {True: "always", False: "never"}
 
 
 @dataclass(slots=True)
@@ -58,7 +60,7 @@ class Node:
 
 
 def program_tree(program: Expression) -> str:
-    """Draw a program: its two rules on the left, features and constants on the right.
+    """Draw a program without what of it cannot matter: two rules on the left, features and constants on the right.
 
     Parameters
     ----------
@@ -70,11 +72,14 @@ def program_tree(program: Expression) -> str:
     str
         An SVG document.
     """
-    assert isinstance(program, tuple)
-    _, buy, leave = program
+    simpler = simplify(program)
+    assert isinstance(simpler, tuple)
+    _, buy, leave = simpler
     root = Node("trade", "rule", 0)
     for label, rule in (("buy when", buy), ("exit when", leave)):
-        root.children.append(Node(label, "rule", 1, [_node(rule, 2)]))
+        known = truth(rule)
+        said = _node(rule, 2) if known is None else Node(SPOKEN[known], "condition", 2)
+        root.children.append(Node(label, "rule", 1, [said]))
     rows = _place(root, 0)
     depths = max(node.depth for node in root.walk()) + 1
     widths = [0.0] * depths

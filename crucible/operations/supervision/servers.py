@@ -244,7 +244,7 @@ def _experiment(mlflow_url: str, timeout_s: float) -> dict[str, Any] | None:
         response.raise_for_status()
         return cast("dict[str, Any]", response.json()["experiment"])
     except (httpx.HTTPError, ValueError, KeyError) as error:
-        message = f"MLflow at {mlflow_url} did not tell of the experiment {EXPERIMENT}: {error}"
+        message = f"MLflow at {mlflow_url} did not describe the experiment {EXPERIMENT}: {error}"
         raise ServerError(message) from error
 
 

@@ -237,7 +237,7 @@ def test_a_short_position_earns_when_the_price_falls_and_stops_above():
 def test_rows_that_do_not_match_are_refused_by_name():
     market = market_of([100] * 4)
     frame = FeatureFrame("XUSDT", market.candles.ts, np.zeros((4, 1)), FeatureSchema(("x",), {}))
-    with pytest.raises(ForgeError, match="do not speak of the 4 candles"):
+    with pytest.raises(ForgeError, match="do not belong to the 4 candles"):
         Market.of(market.candles, frame)
     with pytest.raises(ForgeError, match="regime_change_detected"):
         Market.of(market.candles, replace(frame, ts=market.candles.close_ts))

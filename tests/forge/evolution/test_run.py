@@ -222,7 +222,7 @@ def test_data_that_cannot_be_forged_on_is_named():
     with pytest.raises(ForgeError, match="500 candles are too few"):
         forge_run_of(market=(candles, frame))
     candles, frame = make_market()
-    with pytest.raises(ForgeError, match="do not speak of"):
+    with pytest.raises(ForgeError, match="do not belong to"):
         forge_run_of(market=(candles, replace(frame, ts=frame.ts + 60_000)))
     constant = replace(frame, values=np.zeros_like(frame.values))
     with pytest.raises(ForgeError, match="no feature varies"):

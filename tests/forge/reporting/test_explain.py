@@ -160,6 +160,9 @@ def test_a_champions_file_is_explained_in_words_with_its_gates_and_lineage(
     assert json.loads(json.dumps(document)) == document
     assert "It buys when" in text
     assert "edge" in text
+    sealed = reported[kind].window("sealed").summary
+    assert f"{sealed['net_return']:+.2%}, Sharpe {sealed['sharpe_annual']:.2f}" in text
+    assert f"{sealed['trades']:.0f} trades" in text
     assert all(gate["name"] in text for gate in document["gates"])
     assert document["lineage"]["seed"] == "1"
     assert document["lineage"]["data hash"] == reported[kind].data_hash

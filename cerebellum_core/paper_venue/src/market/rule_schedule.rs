@@ -27,7 +27,7 @@ pub const FIRST_END_MS: i64 = 8 * HOUR_MS;
 /// By so much later at most.
 pub const FIRST_END_SPAN_MS: i64 = 8 * HOUR_MS;
 /// Minutes for which a rule that has spoken moves the price.
-pub const HOLD: i64 = 60;
+pub const HOLD: i64 = 15;
 
 /// Which rules the simulated market holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize)]
@@ -40,7 +40,7 @@ pub enum RuleSet {
     None,
 }
 
-/// Something in the market's own past that predicts its next hour.
+/// Something in the market's own past that predicts its next minutes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
     /// Volume that leans to one side is spent, and price goes to the other.
@@ -66,10 +66,10 @@ impl Rule {
     }
 }
 
-/// What a rule adds to the price within [`HOLD`] minutes, in standard deviations of a usual hour.
-const DEVIATIONS: f64 = 3.0;
+/// What a rule adds to the price within [`HOLD`] minutes, in standard deviations of as many usual ones.
+const DEVIATIONS: f64 = 3.5;
 /// The square root of [`HOLD`].
-const ROOT_OF_HOLD: f64 = 7.745_966_692_414_834;
+const ROOT_OF_HOLD: f64 = 3.872_983_346_207_417;
 
 /// A stretch of market time in which a rule moves the price in one way.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -14,11 +14,11 @@ const QUARTER: usize = 15;
 /// Minutes of the mean that a close comes back to.
 const HOUR: usize = 60;
 /// From which deviation on a leader's move is followed.
-const LEADER_DEVIATIONS: f64 = 2.8;
+const LEADER_DEVIATIONS: f64 = 2.5;
 /// From which deviation on a close comes back.
-const REVERSION_DEVIATIONS: f64 = 2.6;
+const REVERSION_DEVIATIONS: f64 = 2.0;
 /// From which share of the volume on the volume is spent.
-const FLOW_LEAN: f64 = 0.65;
+const FLOW_LEAN: f64 = 0.6;
 /// Returns are counted in so many parts.
 const PARTS: i128 = 1_000_000_000;
 

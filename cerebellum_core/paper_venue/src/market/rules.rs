@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_spoke_moves_the_next_hour_by_its_strength_and_nothing_after() {
+    fn a_rule_that_spoke_moves_the_next_minutes_by_its_strength_and_nothing_after() {
         let symbols = ["BTCUSDT".to_owned()];
         let mut rules = Rules::new(1, 0, &symbols, 0);
         let mut price = 680_000;
@@ -123,7 +123,7 @@ mod tests {
             rules.close(&[minute(index * MINUTE_MS, price, close)]);
             price = close;
         }
-        // A jump: the reversion rule says down until seven of the last sixty closes lie up there.
+        // A jump: the reversion rule says down until twelve of the last sixty closes lie up there.
         let mut sum = 0.0;
         for index in 300..420 {
             sum += 60.0 * rules.push(0, index * MINUTE_MS);
@@ -133,7 +133,7 @@ mod tests {
         }
         let [_, _, reversion] = schedules(1, 0, "BTCUSDT");
         let strength = reversion.strength_at(300 * MINUTE_MS);
-        let expected = -strength * 66.0 / 60.0;
+        let expected = -strength * 25.0 / 15.0;
         assert!(strength > 0.0 && (sum - expected).abs() < 1e-12, "{sum} {expected}");
         for index in 420..600 {
             rules.push(0, index * MINUTE_MS);

@@ -43,6 +43,8 @@ const SPILL: [f64; 3] = [0.055, 0.035, 0.025];
 const PULL: f64 = 0.02;
 /// The same where rules add to what the price does by itself.
 const PULL_WITH_RULES: f64 = 0.05;
+/// Rules push a price no further away than to so many times, or one part in so many, of where it began.
+const REACH: f64 = 2.0;
 /// Activity by hour of the day (UTC), mean one.
 const HOURS: [f64; 24] = [
     1.05, 1.0, 0.95, 0.85, 0.8, 0.75, 0.75, 0.85, 0.95, 1.0, 0.95, 0.95, 1.0, 1.2, 1.45, 1.5, 1.35,
@@ -191,7 +193,11 @@ struct Around {
 impl Asset {
     /// One minute, and the move that is the asset's own, in usual standard deviations.
     fn minute(&mut self, open_ts: i64, around: &Around) -> (Minute, f64) {
-        let Around { level, activity, factor, arrived, push, .. } = *around;
+        let Around { level, activity, factor, arrived, .. } = *around;
+        let away = self.price / self.origin_price;
+        let spent =
+            (away > REACH && around.push > 0.0) || (away < 1.0 / REACH && around.push < 0.0);
+        let push = if spent { 0.0 } else { around.push };
         let shock = self.stream.normal();
         self.volatility += 0.03 * (level - self.volatility) + 0.09 * self.volatility.sqrt() * shock;
         self.volatility = self.volatility.clamp(0.25, 6.0);
@@ -342,7 +348,7 @@ mod tests {
             for _ in 0..130_000 {
                 for (open, minute) in first.iter().zip(market.next_minute()) {
                     let ratio = minute.candle.close as f64 / *open as f64;
-                    assert!((0.2..5.0).contains(&ratio), "{ratio}");
+                    assert!((0.3..3.5).contains(&ratio), "{ratio}");
                 }
             }
         }
