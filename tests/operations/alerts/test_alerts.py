@@ -276,7 +276,7 @@ def test_a_receiver_that_hangs_delays_nobody(run: Run, receiver: Receiver):
         run,
         AppriseSender(0.2),
         look_every_s=0.01,
-        pauses_s=(60.0, 60.0),
+        pauses_s=(3_600.0,) * 5,
     )
     alerts.start()
     alerts.part_ended("worker", "ended")
