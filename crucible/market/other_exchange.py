@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import ccxt
 import numpy as np
@@ -41,6 +42,12 @@ class OtherExchange:
     base_url : str, optional
         Of a venue of your own that speaks that exchange's language.
 
+    Attributes
+    ----------
+    name : str
+    address : str or None
+        Where the candles are of, if that is not the exchange itself.
+
     Raises
     ------
     ExchangeError
@@ -56,6 +63,7 @@ class OtherExchange:
             message = f"ccxt knows no exchange {name!r}{hint}; its documents list them"
             raise ExchangeError(message)
         self.name = name
+        self.address = None if base_url is None else _address(base_url)
         self._kind = kind
         self._ccxt = getattr(ccxt, name)({"timeout": 20_000, "enableRateLimit": base_url is None})
         self._ccxt.has["fetchCurrencies"] = False
@@ -258,6 +266,13 @@ def _opened(row: Any) -> int:  # noqa: ANN401 - ccxt's own
 
 def _settled(row: Any) -> int:  # noqa: ANN401 - ccxt's own
     return int(row["timestamp"])
+
+
+def _address(base_url: str) -> str:
+    """Give an address as everyone writes it, without what must not be kept: names and passwords."""
+    parts = urlsplit(base_url if "://" in base_url else f"//{base_url}")
+    place = parts.netloc.rpartition("@")[2].lower()
+    return f"{parts.scheme or 'http'}://{place}{parts.path.rstrip('/')}"
 
 
 def _takes_until(method: Callable[..., Any]) -> bool:
