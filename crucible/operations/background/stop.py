@@ -65,9 +65,10 @@ def stop_stack(workspace: Workspace, report_line: Callable[[str], None], limit_s
         return Stopped(was_up=False, run=number)
     deadline = time.monotonic() + limit_s
     asked: Identity | None = None
+    holder = ""
     reported: dict[str, str] = {}
     while True:
-        # One that ends holds the lock no longer than it takes part in anything, but may still be there.
+        # One that ends lets go of the lock a little before it has ended.
         if asked is None or not asked.alive:
             try:
                 with workspace.lock():
@@ -82,7 +83,7 @@ def stop_stack(workspace: Workspace, report_line: Callable[[str], None], limit_s
                 message = f"{holder}; it was started after the one that was stopped"
                 raise ServiceError(message)
         if time.monotonic() > deadline:
-            raise ServiceError(_too_late(workspace, asked, holder, limit_s))
+            raise _too_late(workspace, asked, holder, limit_s)
         for name, event in _events(workspace).items():
             if reported.get(name) != event and event.startswith("stop"):
                 report_line(f"{name}: {event}")
@@ -90,13 +91,17 @@ def stop_stack(workspace: Workspace, report_line: Callable[[str], None], limit_s
         time.sleep(LOOK_EVERY_S)
 
 
-def _too_late(workspace: Workspace, asked: Identity | None, holder: str, limit_s: float) -> str:
+def _too_late(
+    workspace: Workspace, asked: Identity | None, holder: str, limit_s: float
+) -> ServiceError:
     if asked is None or not asked.alive:
-        return f"{holder}; that process is no supervisor and was left alone; let it end first"
-    return (
+        message = f"{holder}; that process is no supervisor and was left alone; let it end first"
+        return ServiceError(message)
+    message = (
         f"the supervisor (pid {asked.pid}) has not ended in {limit_s:g} s; see "
         f"{workspace.logs / SUPERVISOR}.log, and give the command again to go on waiting"
     )
+    return ServiceError(message)
 
 
 def _supervisor(workspace: Workspace) -> Identity | None:
