@@ -81,7 +81,9 @@ def download(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder; by default the workspace's downloads/EXCHANGE-MARKET."),
+        typer.Option(
+            help="Folder; by default the workspace's downloads/EXCHANGE-MARKET, with the address where --url gives one."
+        ),
     ] = None,
     market: Annotated[
         str | None,
@@ -152,7 +154,7 @@ def _download(
     span: tuple[int, int | None],
 ) -> tuple[Path, list[Downloaded]]:
     from crucible.forge.command import progress_bars
-    from crucible.market.download import claim_folder
+    from crucible.market.download import claim_folder, folder_name, source_of
     from crucible.market.download import download as bring
 
     # Every name is looked up before anything is fetched.
@@ -162,8 +164,9 @@ def _download(
         message = "--symbols names perpetuals and spot markets; choose one with --market"
         raise typer.BadParameter(message)
     kind = kinds.pop()
-    folder = out or open_workspace().path / "downloads" / f"{source.name}-{kind}"
-    claim_folder(folder, {"exchange": source.name, "market": kind})
+    origin = source_of(source.name, kind, source.address)
+    folder = out or open_workspace().path / "downloads" / folder_name(origin)
+    claim_folder(folder, origin)
     found = []
     with progress_bars() as bars:
         for symbol in symbols:

@@ -23,6 +23,7 @@ from crucible.operations.supervision.servers import TERMINAL, PrefectServer
 from crucible.operations.workspace import Workspace
 from crucible.registry.models import Registry
 
+FORGE = "forge/forge"
 LOOK_EVERY_S = 0.5
 # What Prefect says of a flow that raised; the text of a refusal ends with its rule.
 _REFUSED = re.compile(r"PromotionError: (?P<text>.*?)(; rule (?P<rule>[a-z-]+))?$", re.DOTALL)
@@ -137,6 +138,8 @@ def request_forge_run(
 
     Raises
     ------
+    RefusedError
+        If an ordered run of the slot has that seed and has not begun: it would be made twice.
     WorkspaceError
         If no Prefect server of this workspace lives.
     ServerError
@@ -146,7 +149,17 @@ def request_forge_run(
     """
     order = forge_order(registry, slot, reason, renewal=True)
     with _prefect(workspace) as (prefect, address):
-        run_id = prefect.start("forge/forge", f"forge {slot}", order)
+        # MLflow, by which seeds are counted, knows a run only once it has begun.
+        for run in prefect.every_unfinished_of(FORGE):
+            asked = run.get("parameters") or {}
+            # The Watchtower's orders carry their seed as text.
+            if asked.get("slot") == slot and str(asked.get("seed")) == str(order["seed"]):
+                message = (
+                    f"{slot}: a forge run with seed {order['seed']} is ordered and has not begun; "
+                    f"let it begin, or cancel it: {address}/runs/flow-run/{run['id']}"
+                )
+                raise RefusedError(message, rule="one-forge-run-a-seed")
+        run_id = prefect.start(FORGE, f"forge {slot}", order)
     return FlowRun(run_id, f"{address}/runs/flow-run/{run_id}"), int(order["seed"])
 
 

@@ -1,14 +1,15 @@
 """Bring candles and funding of an exchange into a folder: resumable, contiguous, gaps named and never filled.
 
 What has been fetched is on disk every few seconds: the same download again goes on from there. A folder holds
-candles of one exchange and one kind of market only; two would be spliced into one series unseen.
+candles of one exchange, at one address, and one kind of market only; two would be spliced into one series unseen.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +100,30 @@ class Downloaded:
             "missing": sum(count for _, count in self.gaps),
             "funding_settlements": self.settlements,
         }
+
+
+def source_of(exchange: str, market: str, address: str | None) -> dict[str, str]:
+    """Say what candles are of: a venue that only speaks an exchange's language is another source.
+
+    Examples
+    --------
+    >>> source_of("bybit", "swap", None)
+    {'exchange': 'bybit', 'market': 'swap'}
+    """
+    return {"exchange": exchange, "market": market} | ({"url": address} if address else {})
+
+
+def folder_name(source: Mapping[str, str]) -> str:
+    """Name the folder of a source.
+
+    Examples
+    --------
+    >>> folder_name(source_of("bybit", "swap", "http://127.0.0.1:8400"))
+    'bybit-swap-127.0.0.1-8400'
+    """
+    place = source.get("url", "").partition("://")[2]
+    words = re.sub(r"[^A-Za-z0-9.]+", "-", place).strip("-.")
+    return "-".join([source["exchange"], source["market"], *([words] if words else [])])
 
 
 def claim_folder(folder: Path, source: dict[str, str]) -> None:

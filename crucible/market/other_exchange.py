@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import ccxt
 import numpy as np
@@ -24,7 +25,7 @@ from crucible.settings import MINUTE_MS
 
 MarketKind = Literal["swap", "spot"]
 PAGE = 1_000
-"""Candles asked for at a time; an exchange that gives fewer is asked again from its last one."""
+"""Candles asked for at a time; an exchange that gives fewer is asked again for the others."""
 # A venue settles once an hour at most; many give 200 settlements at a time.
 FUNDING_SPAN_MS = 200 * 60 * MINUTE_MS
 
@@ -41,6 +42,12 @@ class OtherExchange:
     base_url : str, optional
         Of a venue of your own that speaks that exchange's language.
 
+    Attributes
+    ----------
+    name : str
+    address : str or None
+        Where the candles are of, if that is not the exchange itself.
+
     Raises
     ------
     ExchangeError
@@ -56,6 +63,7 @@ class OtherExchange:
             message = f"ccxt knows no exchange {name!r}{hint}; its documents list them"
             raise ExchangeError(message)
         self.name = name
+        self.address = None if base_url is None else _address(base_url)
         self._kind = kind
         self._ccxt = getattr(ccxt, name)({"timeout": 20_000, "enableRateLimit": base_url is None})
         self._ccxt.has["fetchCurrencies"] = False
@@ -158,10 +166,15 @@ class OtherExchange:
         cursor = start_ms
         while cursor < end_ms:
             until = min(end_ms, cursor + PAGE * MINUTE_MS)
-            more = {"until": until - 1} if bounded else {}
-            fetch = partial(self._ccxt.fetch_ohlcv, name, "1m", cursor, PAGE, more)
-            rows = self._ask(f"candles of {symbol} from {cursor}", fetch)
-            inside = sorted(row for row in rows if cursor <= row[0] < end_ms)
+
+            def ask(upper: int, since: int = cursor) -> list[Any]:
+                more = {"until": upper - 1} if bounded else {}
+                count = min(PAGE, max(1, (upper - since) // MINUTE_MS))
+                fetch = partial(self._ccxt.fetch_ohlcv, name, "1m", since, count, more)
+                rows: list[Any] = self._ask(f"candles of {symbol} from {since}", fetch)
+                return rows
+
+            inside = sorted(_back_to(cursor, until, end_ms, ask, _opened))
             if not inside:
                 cursor = until
                 continue
@@ -195,19 +208,71 @@ class OtherExchange:
         cursor = start_ms
         while cursor < end_ms:
             until = min(end_ms, cursor + FUNDING_SPAN_MS)
-            more = {"until": until - 1} if bounded else {}
-            fetch = partial(self._ccxt.fetch_funding_rate_history, name, cursor, 200, more)
-            rows = self._ask(f"funding of {symbol} from {cursor}", fetch)
-            inside = [row for row in rows if cursor <= int(row["timestamp"]) < end_ms]
+
+            def ask(upper: int, since: int = cursor) -> list[Any]:
+                more = {"until": upper - 1} if bounded else {}
+                fetch = partial(self._ccxt.fetch_funding_rate_history, name, since, 200, more)
+                rows: list[Any] = self._ask(f"funding of {symbol} from {since}", fetch)
+                return rows
+
+            inside = _back_to(cursor, until, end_ms, ask, _settled)
             for row in inside:
                 # A settlement without a rate is refused below, by its time.
                 rate = row["fundingRate"]
                 found[int(row["timestamp"])] = float("nan" if rate is None else rate)
-            last = max((int(row["timestamp"]) + 1 for row in inside), default=until)
-            cursor = max(until, last) if bounded else last
+            cursor = max((_settled(row) + 1 for row in inside), default=until)
         ts = np.array(sorted(found), dtype=np.int64)
         values = np.array([found[at] for at in ts.tolist()], dtype=np.float64)
         return rates.check(Funding(file_symbol, ts, values), f"{self.name} {symbol}")
+
+
+def _back_to(
+    start_ms: int,
+    until_ms: int,
+    end_ms: int,
+    ask: Callable[[int], list[Any]],
+    time_of: Callable[[Any], int],
+) -> list[Any]:
+    """Give the rows of a page, asked for until they reach back to its start or nothing earlier comes.
+
+    An exchange that gives fewer rows than a page has may give the oldest of them or the newest. What lies before
+    the newest would be lost, and be taken for a gap. Every answer must be earlier than the one before, so this ends.
+
+    Parameters
+    ----------
+    start_ms, until_ms : int
+        The page.
+    end_ms : int
+        Rows after the page are taken up to here, from an exchange that cannot be told where a page ends.
+    ask : callable
+        Gives the exchange's rows from the start to a time, exclusive.
+    time_of : callable
+        Gives a row's time.
+    """
+    found: list[Any] = []
+    upper, bound = until_ms, end_ms
+    while upper > start_ms:
+        earlier = [row for row in ask(upper) if start_ms <= time_of(row) < bound]
+        if not earlier:
+            break
+        found += earlier
+        upper = bound = min(time_of(row) for row in earlier)
+    return found
+
+
+def _opened(row: Any) -> int:  # noqa: ANN401 - ccxt's own
+    return int(row[0])
+
+
+def _settled(row: Any) -> int:  # noqa: ANN401 - ccxt's own
+    return int(row["timestamp"])
+
+
+def _address(base_url: str) -> str:
+    """Give an address as everyone writes it, without what must not be kept: names and passwords."""
+    parts = urlsplit(base_url if "://" in base_url else f"//{base_url}")
+    place = parts.netloc.rpartition("@")[2].lower()
+    return f"{parts.scheme or 'http'}://{place}{parts.path.rstrip('/')}"
 
 
 def _takes_until(method: Callable[..., Any]) -> bool:

@@ -104,7 +104,7 @@ def for_venue(
     funding : Path or None
         Of rates of any format; None is `folder`.
     cache : Path
-        Where converted files are kept, under a name that changes with the files.
+        Where converted files are kept, under a name that changes with the files; those of before are removed.
 
     Returns
     -------
@@ -119,6 +119,8 @@ def for_venue(
     names = (candles_name(path) or funding_name(path) for path in files)
     if all(named is not None and named.is_own for named in names):
         return folder, funding
+    instruments = folder / INSTRUMENTS
+    files += [instruments] if instruments.is_file() else []
     states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(files)]
     converted = cache / hashlib.sha256(repr(states).encode()).hexdigest()[:16]
     if not converted.is_dir():
@@ -128,10 +130,13 @@ def for_venue(
             write_candles(read_candles(held[name], name), part / f"{name}{ENDING}")
             if rates[name] is not None:
                 write_funding(read_funding(funding or folder, name), part)
-        instruments = folder / INSTRUMENTS
-        if instruments.is_file():
+        if instruments in files:
             shutil.copy(instruments, part / INSTRUMENTS)
         move_folder(part, converted, lasting=False)
+        # A workspace replays one recording at a time: whatever else is there serves nobody any more.
+        for other in cache.iterdir():
+            if other != converted:
+                shutil.rmtree(other, ignore_errors=True)
     return converted, None
 
 

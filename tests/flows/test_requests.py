@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from crucible.lifecycle.replacement import forge_seed
 from crucible.registry.admission import QUARANTINED
 from crucible.settings import Slot
 from tests.support.commands import call
@@ -107,6 +109,27 @@ def test_a_forge_run_is_ordered_with_a_seed_of_its_own(door, monkeypatch):
         assert run["deployment_id"] == door.deployments["forge"]
     finally:
         door.cancel_whatever_it_does(found["flow_run"])
+
+
+@pytest.mark.parametrize("kind", [int, str])
+def test_while_a_forge_run_with_the_next_seed_waits_no_second_one_is_ordered(
+    door, monkeypatch, kind
+):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    slot = {int: "ETHUSDT-gp-613", str: "ETHUSDT-gp-614"}[kind]
+    # One in the line of forge runs: it has no run in MLflow before it begins. An event carries its seed as text.
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    waits = {"type": "SCHEDULED", "state_details": {"scheduled_time": tomorrow}}
+    asked = {"parameters": {"slot": slot, "seed": kind(forge_seed(slot, 1))}, "state": waits}
+    path = f"/deployments/{door.deployments['forge']}/create_flow_run"
+    waiting = door.ask("POST", path, asked)["id"]
+    try:
+        ended = call(door.workspace.path, "forge-now", slot, "--json")
+        assert ended.code == 3, ended
+        assert json.loads(ended.stdout)["rule"] == "one-forge-run-a-seed"
+        assert waiting in ended.stderr
+    finally:
+        door.cancel_whatever_it_does(waiting)
 
 
 @pytest.mark.parametrize(

@@ -184,6 +184,24 @@ def test_a_day_that_ended_while_no_watchtower_ran_is_compared_by_the_next_turns(
     assert compare_days(context, ledger) == []
 
 
+def test_a_missed_day_of_an_agent_that_was_seated_again_since_is_compared_whole(
+    context, ledger, traded
+):
+    end = traded(FIRST, SECOND)
+    # One that ended, and one that became what it was once more: both have a seat that is newer than the day.
+    for name, since_ts in ((FIRST, end), (SECOND, end + DAY_MS + 3_600_000)):
+        ledger.unseat(name, end - 1)
+        ledger.seat(agent_row(name, since_ts=since_ts))
+    ledger.set_market_ts(end + 2 * DAY_MS + 60_000)
+    days = compare_days(context, ledger)
+    assert [(day.agent, day.ts, day.score) for day in days] == [
+        (FIRST, end, 1.0),
+        (SECOND, end, 1.0),
+    ]
+    for day in days:
+        assert day.compared > 40
+
+
 def test_a_turn_that_is_killed_in_between_is_done_to_its_end_by_the_next(
     context, ledger, traded, monkeypatch
 ):

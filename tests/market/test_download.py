@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from crucible.market.candles import Candles, read_candles, read_folder, write_candles
-from crucible.market.download import CHUNK_MS, claim_folder, download, missing_spans
+from crucible.market.download import CHUNK_MS, claim_folder, download, missing_spans, source_of
 from crucible.market.exchange import ExchangeError
 from crucible.market.funding import read_funding
 from crucible.market.lake import merge
@@ -51,13 +51,14 @@ def test_candles_and_funding_arrive_whole_and_every_command_reads_them(venue, tm
     )  # fmt: skip
     assert ended.code == 0, ended
     found = json.loads(ended.stdout)
-    assert found["folder"].endswith("downloads/bybit-swap")
+    name = f"bybit-swap-{venue.partition('://')[2].replace(':', '-')}"
+    assert found["folder"].endswith(f"downloads/{name}")
     for symbol in found["symbols"]:
         assert symbol["first_ts"] == ORIGIN_MS
         assert symbol["gaps"] == []
         assert symbol["added"] == symbol["candles"] in {3 * 1_440 - 1, 3 * 1_440}
         assert symbol["funding_settlements"] == 9
-    folder = tmp_path / "workspace" / "downloads" / "bybit-swap"
+    folder = tmp_path / "workspace" / "downloads" / name
     candles = read_folder(folder)
     assert list(candles) == ["BTCUSDT", "ETHUSDT"]
     assert len(read_funding(folder, "ETHUSDT")) == 9
@@ -135,6 +136,25 @@ def test_a_folder_takes_no_candles_of_a_second_exchange(venue, tmp_path):
     (tmp_path / "source.json").unlink()
     (tmp_path / "BTCUSDT-1m.csv").write_text("ts,open,high,low,close,volume\n")
     assert call(tmp_path, "download", "bybit", *words).code == 3
+
+
+@pytest.mark.process
+def test_a_folder_of_the_exchange_itself_takes_no_candles_of_a_venue_that_speaks_the_same(
+    venue, tmp_path
+):
+    words = ("--symbols", "BTCUSDT", "--from", FROM, "--out", tmp_path / "candles", "--json")
+    claim_folder(tmp_path / "candles", source_of("bybit", "swap", None))
+    ended = call(tmp_path, "download", "bybit", *words, "--url", venue)
+    assert ended.code == 3
+    assert json.loads(ended.stdout)["rule"] == "one-source-a-folder"
+    assert not list((tmp_path / "candles").glob("*.parquet"))
+
+
+def test_an_address_is_kept_as_everyone_writes_it_and_without_a_password():
+    written = ("http://127.0.0.1:9", "http://127.0.0.1:9/", "http://anna:secret@127.0.0.1:9")
+    found = {OtherExchange("bybit", base_url=each).address for each in written}
+    assert found == {"http://127.0.0.1:9"}
+    assert OtherExchange("bybit").address is None
 
 
 def test_an_exchange_that_ccxt_does_not_know_is_named_with_the_nearest():

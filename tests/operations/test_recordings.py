@@ -60,6 +60,21 @@ def test_files_of_other_formats_are_converted_once_and_hold_the_same(folder, tmp
     assert for_venue(folder, symbols, None, tmp_path / "cache")[0] != converted
 
 
+def test_changed_instruments_reach_the_venue_and_older_conversions_are_removed(folder, tmp_path):
+    cache, symbols = tmp_path / "cache", ("BTCUSDT",)
+    seen = []
+    for text in (None, "{}", '{"BTCUSDT": {"tick": "0.1"}}'):
+        if text is not None:
+            (folder / "instruments.json").write_text(text)
+        converted, _ = for_venue(folder, symbols, None, cache)
+        held = converted / "instruments.json"
+        assert (held.read_text() if held.exists() else None) == text
+        assert list(cache.iterdir()) == [converted]
+        assert list(read_folder(converted)) == ["BTCUSDT"]
+        seen.append(converted)
+    assert len(set(seen)) == 3
+
+
 def test_parquet_is_replayed_from_where_it_lies(tmp_path):
     pq.write_table(pa.table(sound_candles(MINUTES)), tmp_path / "BTCUSDT-1m.parquet")
     found = for_venue(tmp_path, ("BTCUSDT",), None, tmp_path / "cache")

@@ -117,7 +117,8 @@ def find_leaks(
     symbol : str
         Whose candles the rows speak of.
     cuts : int
-        How many instants are cut at; at each the history ends there once, and goes on otherwise once.
+        How many instants are cut at; at each the history ends there once, and goes on otherwise twice: where
+        one of the two futures rises, the other falls, so that what asks for one direction only is seen too.
     seed : int
         Of the cuts and the other futures.
     progress : callable, optional
@@ -130,11 +131,14 @@ def find_leaks(
     rows = np.clip(places.astype(int) + generator.integers(-17, 18, cuts), 2, len(ts) - 1)
     whole = evaluate(market)
     early = [row for row in EARLY_ROWS if row < rows.min()]
-    total, done = 2 * cuts + len(early) + 1, 1
+    total, done = 3 * cuts + 2 * len(early) + 1, 1
     differences = {name: _Difference(values) for name, values in whole.values.items()}
     for row in (*early, *rows.tolist()):
         cut_ts = int(ts[row])
-        others = [with_other_future(market, cut_ts, seed, INPUTS)]
+        others = [
+            with_other_future(market, cut_ts, seed, INPUTS, is_inverse=is_inverse)
+            for is_inverse in (False, True)
+        ]
         if row not in early:
             others.append(before(market, cut_ts))
         for other in others:
@@ -146,8 +150,11 @@ def find_leaks(
                 difference.add(whole, computed, name, ts, row)
 
     @cache
-    def with_one_changed(cut_ts: int, column: str) -> Columns:
-        return evaluate(with_other_future(market, cut_ts, seed, [column]))
+    def with_one_changed(cut_ts: int, column: str) -> list[Columns]:
+        return [
+            evaluate(with_other_future(market, cut_ts, seed, [column], is_inverse=is_inverse))
+            for is_inverse in (False, True)
+        ]
 
     return [
         _finding(name, difference, with_one_changed, whole, ts)
@@ -163,7 +170,7 @@ def before(market: Market, ts: int) -> dict[str, Candles]:
 
 
 def with_other_future(
-    market: Market, ts: int, seed: int, columns: Sequence[str]
+    market: Market, ts: int, seed: int, columns: Sequence[str], *, is_inverse: bool = False
 ) -> dict[str, Candles]:
     """Give the same candles with other values in some columns from an instant on.
 
@@ -171,16 +178,21 @@ def with_other_future(
     ----------
     market : mapping of str to Candles
     ts : int
+        Another instant has other factors; with the same ones, whatever the first of them does not move would
+        pass at every cut.
     seed : int
     columns : sequence of str
         All of a candle's prices change by one factor, so that it stays a candle.
+    is_inverse : bool
+        Whether everything is divided by its factor instead of multiplied.
     """
+    sign = -1.0 if is_inverse else 1.0
     changed = {}
     for number, (name, candles) in enumerate(market.items()):
-        generator = np.random.default_rng([seed, 3, number])
+        generator = np.random.default_rng([seed, 3, number, ts])
         first = int(np.searchsorted(candles.ts, ts))
         later = len(candles) - first
-        prices, volumes = np.exp(WILDNESS * generator.standard_normal((2, later)))
+        prices, volumes = np.exp(sign * WILDNESS * generator.standard_normal((2, later)))
         values = {}
         for column in columns:
             made = getattr(candles, column).copy()
@@ -234,7 +246,7 @@ class _Difference:
 def _finding(
     name: str,
     difference: _Difference,
-    with_one_changed: Callable[[int, str], Columns],
+    with_one_changed: Callable[[int, str], list[Columns]],
     whole: Columns,
     ts: npt.NDArray[np.int64],
 ) -> Finding:
@@ -244,7 +256,8 @@ def _finding(
     inputs = []
     for column in INPUTS:
         probe = _Difference(whole.values[name])
-        probe.add(whole, with_one_changed(cut_ts, column), name, ts, difference.worst_row)
+        for computed in with_one_changed(cut_ts, column):
+            probe.add(whole, computed, name, ts, difference.worst_row)
         if probe.rows:
             inputs.append(column)
     largest, spread = difference.largest, difference.spread

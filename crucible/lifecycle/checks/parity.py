@@ -88,8 +88,7 @@ def _compare_day(context: Context, ledger: Ledger, until_ts: int, now: int) -> l
     except (CrucibleError, OSError) as error:
         context.log.warning("parity is compared at the next turn: %s", error)
         return booked
-    # What it did in an earlier seat was judged there.
-    since = {row.agent: max(until_ts - DAY_MS, row.since_ts) for row in due}
+    since = {row.agent: _since(row, until_ts) for row in due}
     for name, strategy in comparable.items():
         try:
             expected = expected_of(strategy, *market[strategy.symbol], _slippage(context))
@@ -98,6 +97,15 @@ def _compare_day(context: Context, ledger: Ledger, until_ts: int, now: int) -> l
         except Exception as error:  # noqa: BLE001 - whatever fails for one, the others are compared
             _failed(context, name, error)
     return booked
+
+
+def _since(row: AgentRow, until_ts: int) -> int:
+    """Say from when on a day is compared: what an agent did before it was seated within the day was judged there.
+
+    One that was seated again after a day that was missed traded that day in the seat before. Its attendance says when.
+    """
+    begin = until_ts - DAY_MS
+    return max(begin, row.since_ts) if row.since_ts < until_ts else begin
 
 
 def hindrance(strategy: Strategy, schema: FeatureSchema, settings: FeatureSettings) -> str:

@@ -9,6 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import psutil
+
 from crucible.errors import CrucibleError
 from crucible.operations.background.start import SUPERVISOR
 from crucible.operations.errors import AlreadyRunningError, ServiceError
@@ -42,7 +44,7 @@ class Stopped:
 def stop_stack(workspace: Workspace, report_line: Callable[[str], None], limit_s: float) -> Stopped:
     """Ask the supervisor to stop everything in order and wait until it has ended.
 
-    Where none runs, what a killed one left behind is ended.
+    What it or a killed one left behind is ended then, under the workspace's lock: nothing runs when this returns.
 
     Parameters
     ----------
@@ -55,48 +57,68 @@ def stop_stack(workspace: Workspace, report_line: Callable[[str], None], limit_s
     Raises
     ------
     ServiceError
-        If the supervisor cannot be found, or has not ended in time.
+        If the supervisor has not ended in time, or another process holds the workspace.
     """
     run = workspace.current() if workspace.path.is_dir() else None
     number = run.run_id if run else None
     if not workspace.path.is_dir():
         return Stopped(was_up=False, run=number)
-    try:
-        with workspace.lock():
-            clear_leftovers(workspace, report_line)
-            return Stopped(was_up=False, run=number)
-    except AlreadyRunningError as error:
-        supervisor = _supervisor(workspace)
-        if supervisor is None:
-            message = f"{error}; that process cannot be found"
-            raise ServiceError(message) from error
-    interrupt(supervisor, signal.SIGTERM)
-    reported: dict[str, str] = {}
     deadline = time.monotonic() + limit_s
-    while supervisor.alive:
+    asked: Identity | None = None
+    holder = ""
+    reported: dict[str, str] = {}
+    while True:
+        # One that ends lets go of the lock a little before it has ended.
+        if asked is None or not asked.alive:
+            try:
+                with workspace.lock():
+                    clear_leftovers(workspace, report_line)
+                    return Stopped(was_up=asked is not None, run=number)
+            except AlreadyRunningError as error:
+                holder, supervisor = str(error), _supervisor(workspace)
+            if asked is None and supervisor is not None:
+                asked = supervisor
+                interrupt(asked, signal.SIGTERM)
+            elif supervisor is not None and supervisor != asked:
+                message = f"{holder}; it was started after the one that was stopped"
+                raise ServiceError(message)
         if time.monotonic() > deadline:
-            message = (
-                f"the supervisor (pid {supervisor.pid}) has not ended in {limit_s:g} s; see "
-                f"{workspace.logs / SUPERVISOR}.log, and give the command again to go on waiting"
-            )
-            raise ServiceError(message)
+            raise _too_late(workspace, asked, holder, limit_s)
         for name, event in _events(workspace).items():
             if reported.get(name) != event and event.startswith("stop"):
                 report_line(f"{name}: {event}")
             reported[name] = event
         time.sleep(LOOK_EVERY_S)
-    return Stopped(was_up=True, run=number)
+
+
+def _too_late(
+    workspace: Workspace, asked: Identity | None, holder: str, limit_s: float
+) -> ServiceError:
+    if asked is None or not asked.alive:
+        message = f"{holder}; that process is no supervisor and was left alone; let it end first"
+        return ServiceError(message)
+    message = (
+        f"the supervisor (pid {asked.pid}) has not ended in {limit_s:g} s; see "
+        f"{workspace.logs / SUPERVISOR}.log, and give the command again to go on waiting"
+    )
+    return ServiceError(message)
 
 
 def _supervisor(workspace: Workspace) -> Identity | None:
-    """Find who holds the workspace: by its lock, which it wrote its number into, else by its services."""
-    with suppress(OSError, ValueError):
-        found = Identity.of(int((workspace.path / "up.lock").read_text()))
-        if found is not None:
-            return found
+    """Find the supervisor of a workspace: the one that its services name, else the lock's holder if that is one.
+
+    The lock is held for a moment by others too, by another stop for example: they are none to be ended.
+    """
     with suppress(CrucibleError):
         found = Identity.from_json((read_json(workspace.services_file) or {}).get("supervisor"))
-        return found if found is not None and found.alive else None
+        if found is not None and found.alive:
+            return found
+    # Before a supervisor has written its first file.
+    with suppress(OSError, ValueError, psutil.Error):
+        found = Identity.of(int((workspace.path / "up.lock").read_text()))
+        process = None if found is None else found.process()
+        if process is not None and SUPERVISOR in process.cmdline()[1:]:
+            return found
     return None
 
 

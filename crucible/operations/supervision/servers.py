@@ -127,14 +127,17 @@ class PrefectServer:
 
     def unfinished_of(self, deployment: str) -> str | None:
         """Give a run of a deployment that has not ended; None if there is none."""
-        deployment_id = self.deployment(deployment)["id"]
+        found = self.every_unfinished_of(deployment, 1)
+        return str(found[0]["id"]) if found else None
+
+    def every_unfinished_of(self, deployment: str, limit: int = PAGE) -> list[dict[str, Any]]:
+        """Give the runs of a deployment that have not ended, scheduled ones included, with their parameters."""
         body = {
             "flow_runs": {"state": {"type": {"not_any_": list(TERMINAL)}}},
-            "deployments": {"id": {"any_": [deployment_id]}},
-            "limit": 1,
+            "deployments": {"id": {"any_": [self.deployment(deployment)["id"]]}},
+            "limit": limit,
         }
-        found = self._ask("POST", "/flow_runs/filter", body)
-        return str(found[0]["id"]) if found else None
+        return cast("list[dict[str, Any]]", self._ask("POST", "/flow_runs/filter", body))
 
     def run(self, run_id: str) -> dict[str, Any]:
         """One flow run."""

@@ -38,6 +38,14 @@ def only_the_high(df):
     )
 
 
+def bought_before_it_rises(df):
+    return ((df["close"].shift(-1) / df["close"] - 1) > 0.004).astype(float)
+
+
+def sold_before_it_falls(df):
+    return ((df["close"].shift(-1) / df["close"] - 1) < -0.004).astype(float)
+
+
 def out_at_the_end(df):
     held = pd.Series(1.0, df.index)
     held.iloc[-1] = 0.0

@@ -73,6 +73,36 @@ def test_what_knows_the_future_is_refused_with_how_far_and_by_what(folder, funct
         assert set(column["inputs"]) == inputs
 
 
+@pytest.mark.parametrize("seed", ["1", "2", "3", "4", "5"])
+@pytest.mark.parametrize(
+    ("function", "inputs"),
+    [("bought_before_it_rises", {"close"}), ("sold_before_it_falls", {"close"})],
+)
+def test_a_rule_that_asks_the_next_candle_for_one_direction_is_refused_with_every_seed(
+    folder, function, inputs, seed
+):
+    ended, found = checked(folder, function, "--seed", seed)
+    assert ended.code == 3, found
+    (column,) = found["columns"]
+    assert column["state"] == "leak"
+    assert column["candles_ahead"] == 1
+    assert set(column["inputs"]) == inputs
+
+
+def test_the_first_changed_candle_differs_from_cut_to_cut_and_rises_where_its_inverse_falls():
+    held = market()["BTCUSDT"]
+    factors = []
+    for row in (500, 900, 1_300):
+        pair = [
+            with_other_future({"BTCUSDT": held}, int(held.ts[row]), 1, ["close"], is_inverse=each)
+            for each in (False, True)
+        ]
+        one, other = (each["BTCUSDT"].close[row] / held.close[row] for each in pair)
+        assert one * other == pytest.approx(1.0)
+        factors.append(round(float(one), 9))
+    assert len(set(factors)) == 3
+
+
 def test_a_merge_of_hours_reaches_no_further_than_an_hour(folder):
     (column,) = checked(folder, "shifted_merge")[1]["columns"]
     assert 1 <= column["candles_ahead"] <= 60
