@@ -24,6 +24,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Running
 
 from crucible.forge.evolution.islands import IslandsState
+from crucible.forge.progress import note_outcome
 from crucible.forge.session import CHECKPOINT, ForgeSession, open_session
 from crucible.lifecycle import forge_runs, publishing
 from crucible.lifecycle.context import Context, load_context, only_one
@@ -95,6 +96,7 @@ def forge(
                 job = begin(context, place, int(seed), reason, key)
                 job.write(folder)
             outcome = work(context, job, folder, key)
+            note_outcome(context.forge_folder(""), job.slot, job.seed, outcome)
             shutil.rmtree(folder)
         folder.with_name(f"{key}.lock").unlink(missing_ok=True)
     get_run_logger().info(outcome or refusal)
@@ -126,12 +128,13 @@ def work(context: Context, job: Job, folder: Path, key: str) -> str:
     # Continues the run that the job opened: the key finds it.
     registry.open_run(key, f"forge {job.slot}", {})
     with forge_runs.closing(context, job):
+        forge_runs.show_progress(context, job, folder, "features")
         recipe = prepare(context, job, folder)
         with open_session(recipe, folder / CHECKPOINT) as session:
             forge_runs.require_same(context, job, session.forge_run.identity)
             registry.log(job.mlflow_run, tags={"novelty": session.forge_run.novelty.describe()})
             context.log.info(session.forge_run.novelty.describe())
-            evolve(context, session, job)
+            evolve(context, session, job, folder)
             if session.ending:
                 context.log.info("%s: the search %s", job.slot, session.ending)
             # Resumed late, it is judged by everything that was tried for the slot meanwhile.
@@ -139,6 +142,7 @@ def work(context: Context, job: Job, folder: Path, key: str) -> str:
                 registry.trials(job.slot, without=job.mlflow_run),
                 registry.effective_trials(job.slot, without=job.mlflow_run),
             )
+            forge_runs.show_progress(context, job, folder, "gates", session.state)
             result = session.finish()
         publish = task(cache_policy=NO_CACHE, task_run_name=f"publish {job.slot}")(
             publishing.publish
@@ -148,7 +152,7 @@ def work(context: Context, job: Job, folder: Path, key: str) -> str:
         return published.outcome
 
 
-def evolve(context: Context, session: ForgeSession, job: Job) -> None:
+def evolve(context: Context, session: ForgeSession, job: Job, folder: Path) -> None:
     """Run what is left of the generations, one task each."""
     total = context.settings.forge.generations
     if session.checkpoint.exists():
@@ -158,6 +162,7 @@ def evolve(context: Context, session: ForgeSession, job: Job) -> None:
         state = generation.with_options(task_run_name=f"generation 0 of {job.slot}")(session)
     logged = context.registry.steps(job.mlflow_run, TRIALS)
     forge_runs.log_generations(context, job, state, logged)
+    forge_runs.show_progress(context, job, folder, "evolving", state)
     progress = cast(
         "UUID",
         create_progress_artifact(
@@ -171,6 +176,7 @@ def evolve(context: Context, session: ForgeSession, job: Job) -> None:
         number = state.generation + 1
         state = generation.with_options(task_run_name=f"generation {number} of {job.slot}")(session)
         forge_runs.log_generations(context, job, state, logged)
+        forge_runs.show_progress(context, job, folder, "evolving", state)
         update_progress_artifact(progress, 100.0 * number / total)
 
 

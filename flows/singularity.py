@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from mlflow.exceptions import MlflowException
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.deployments import run_deployment
 
+from crucible.forge.progress import write_slots
 from crucible.lifecycle.context import Context, load_context
 from crucible.lifecycle.production import Change, PromotionError
 from crucible.lifecycle.records import notice_changes
@@ -51,6 +54,8 @@ def plan(context: Context) -> list[SeatAction]:
     """Compare the deployment strategy with the registry and with the forge runs under way."""
     under_way = [str(run.parameters.get("slot")) for run in unfinished_runs("forge")]
     found = plan_seats(context, under_way, context.market_ts())
+    actions = [asdict(action) for action in found.actions]
+    write_slots(context.forge_folder(""), found.rows, actions, under_way)
     create_table_artifact(
         key="slots",
         table=found.rows,

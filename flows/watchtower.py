@@ -41,7 +41,7 @@ def watchtower() -> dict[str, int]:
         # First what an earlier judgement could not finish.
         proving = lived.prove_by_living(context, ledger)
         judgement.carry_out(context, ledger, promotion, order_replacement)
-        parity.compare_newest_day(context, ledger)
+        parity.compare_days(context, ledger)
         instants = judgement.due(ledger, context.settings.watchtower.every_minutes)
         latest: list[Judged] = []
         rates = judgement.settlements(context, instants[-1]) if instants else {}

@@ -33,6 +33,7 @@ def main() -> None:
         chromium = playwright.chromium.launch(executable_path=browser, args=CHROMIUM_FLAGS)
         page = chromium.new_page(viewport={"width": 1360, "height": 820})
         take(page, addresses["dashboard"], "dashboard")
+        take(page, f"{addresses['dashboard']}/market", "dashboard-market")
         enter(page, addresses["prefect"])
         take(page, f"{addresses['prefect']}/runs", "prefect-runs")
         take(page, f"{addresses['mlflow']}/#/experiments/1/runs", "mlflow-forgings")

@@ -55,7 +55,7 @@ def halt(
     from crucible.operations.control import halt as move_down
 
     _refuse_unknown(agent, symbol)
-    before = move_down(find_cerebellum(), f"halted by {operator}", agent, symbol)
+    before = move_down(find_cerebellum(), f"halted by {operator}", agent, symbol).before
     scope = _scope(agent, symbol)
     if as_json:
         print_json({"agent": agent, "symbol": symbol, "before": before, "state": "HALTED"})

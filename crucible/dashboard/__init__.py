@@ -1,4 +1,4 @@
 """The live web page: what every agent holds, earned and why.
 
-It only reads; nothing here changes the state of the system.
+It reads files and listens; the one thing that changes anything is `crucible.dashboard.steering`.
 """

@@ -1,73 +1,205 @@
-"""The page's web application: one page, one JSON address, no outside asset."""
+"""The page's web application: a document for each view, data under ``/api``, orders, and no outside asset."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from pathlib import Path
+import json
+import math
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
 
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import (
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import (
+    FileResponse,
     HTMLResponse,
     JSONResponse,
     PlainTextResponse,
     RedirectResponse,
     Response,
+    StreamingResponse,
 )
-from starlette.routing import Route
+from fastapi.staticfiles import StaticFiles
 
+from crucible.dashboard.document import HEADERS, STATIC, VIEWS, document, plotly_file
+from crucible.dashboard.facts import Source
+from crucible.dashboard.questions import Questions
 from crucible.dashboard.state import mlflow_address, read_state
+from crucible.dashboard.steering import (
+    HEADER,
+    LARGEST_BODY,
+    ForbiddenError,
+    Steering,
+    SteeringError,
+    names_something,
+    read_command,
+)
+from crucible.dashboard.stream import Stream
+from crucible.errors import CrucibleError
 from crucible.operations.errors import OperationsError
 from crucible.operations.supervision.servers import forge_runs_experiment
 from crucible.operations.workspace import Workspace
 from crucible.registry.pages import experiments_page, models_page, runs_page
 
-PAGE = Path(__file__).with_name("page.html")
-# The page needs nothing but itself; a script that slipped into a name could load nothing.
-POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; "
-    "frame-ancestors 'none'; form-action 'none'; base-uri 'none'"
-)
+NOBODY: tuple[set[str], set[str]] = set(), set()
 
 
-def make_app(workspace: Workspace) -> Starlette:
+class Json(JSONResponse):
+    """JSON in which what is no number is null: damaged figures must not take a view away."""
+
+    def render(self, content: Any) -> bytes:  # noqa: ANN401 - JSON values
+        """Write the body."""
+        try:
+            return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
+        except ValueError:
+            return json.dumps(_finite(content), separators=(",", ":")).encode()
+
+
+def make_app(workspace: Workspace) -> FastAPI:
     """Build the application for one workspace.
 
     Parameters
     ----------
     workspace : Workspace
-        Read, never written.
+        Read; orders go to its Cerebellum and change nothing here.
     """
-    page = PAGE.read_text()
+    source = Source(workspace)
+    questions = Questions(source)
+    steering, stream = Steering(workspace), Stream(source)
 
-    async def index(_request: Request) -> Response:
-        return HTMLResponse(page, headers={"Content-Security-Policy": POLICY})
+    @asynccontextmanager
+    async def listening(_: FastAPI) -> AsyncIterator[None]:
+        source.tape.start()
+        # Sums over a long run take seconds, once: they begin before anybody looks.
+        asyncio.get_running_loop().run_in_executor(None, _warm, questions)
+        yield
+        source.tape.stop()
 
-    async def state(_request: Request) -> Response:
-        try:
-            return JSONResponse(await asyncio.to_thread(read_state, workspace))
-        except OperationsError as error:
-            return JSONResponse({"error": str(error)}, status_code=503)
+    app = FastAPI(
+        title="Crucible", openapi_url=None, docs_url=None, redoc_url=None, lifespan=listening
+    )
+    app.include_router(_documents(steering))
+    app.include_router(_links(workspace))
+    app.include_router(_data(workspace, questions, stream))
+    app.include_router(_orders(source, steering))
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
-    async def health(_request: Request) -> Response:
+    @app.exception_handler(CrucibleError)
+    async def unreadable(_: Request, error: Exception) -> Response:
+        return Json({"error": str(error)}, status_code=503)
+
+    return app
+
+
+def _documents(steering: Steering) -> APIRouter:
+    router = APIRouter()
+
+    def shown(path: str, title: str) -> Callable[[], Response]:
+        return lambda: HTMLResponse(document(path, title, steering.token), headers=HEADERS)
+
+    for path, title in VIEWS.items():
+        router.add_api_route(path, shown(path, title), response_class=HTMLResponse)
+
+    @router.get("/agents/{name}")
+    def agent(name: str) -> Response:
+        return HTMLResponse(document("/agents", name, steering.token), headers=HEADERS)
+
+    @router.get("/static/plotly.min.js")
+    def plotly() -> Response:
+        path = plotly_file()
+        if path is None:
+            return PlainTextResponse("plotly is not installed: make setup", status_code=404)
+        headers = {"Cache-Control": "private, max-age=86400"}
+        return FileResponse(path, media_type="text/javascript", headers=headers)
+
+    # Not in a thread: it answers while all of them are taken.
+    @router.get("/health")
+    async def health() -> Response:
         return PlainTextResponse("ok")
 
-    async def forge_runs(_request: Request) -> Response:
-        return await asyncio.to_thread(lead_on, workspace, forge_runs_address)
+    return router
 
-    async def models(_request: Request) -> Response:
-        return await asyncio.to_thread(lead_on, workspace, models_page)
 
-    return Starlette(
-        routes=[
-            Route("/", index),
-            Route("/api/state", state),
-            Route("/health", health),
-            Route("/forgings", forge_runs),
-            Route("/models", models),
-        ]
-    )
+def _links(workspace: Workspace) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/forgings")
+    def forge_runs() -> Response:
+        return lead_on(workspace, forge_runs_address)
+
+    @router.get("/models")
+    def models() -> Response:
+        return lead_on(workspace, models_page)
+
+    return router
+
+
+def _data(workspace: Workspace, questions: Questions, stream: Stream) -> APIRouter:
+    router = APIRouter(prefix="/api", default_response_class=Json)
+
+    @router.get("/state")
+    def state() -> Response:
+        return Json(read_state(workspace))
+
+    @router.get("/stream")
+    async def updates() -> Response:
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(stream.listen(), media_type="text/event-stream", headers=headers)
+
+    @router.get("/{name}")
+    def view(name: str, request: Request) -> Response:
+        return _answer(questions.answer(name, dict(request.query_params)))
+
+    @router.get("/agents/{name}")
+    def agent(name: str) -> Response:
+        return _answer(questions.answer("agent", {"name": name}))
+
+    return router
+
+
+def _answer(found: dict[str, Any] | None) -> Response:
+    if found is None:
+        return Json({"error": "there is nothing of that name here"}, status_code=404)
+    return Json(found, headers={"Cache-Control": "no-store"})
+
+
+def _orders(source: Source, steering: Steering) -> APIRouter:
+    router = APIRouter(prefix="/api")
+
+    @router.post("/control")
+    async def control(request: Request) -> Response:
+        try:
+            # Before the body is read: whoever may not order need not be read.
+            steering.admit(request.headers.get("content-type", ""), request.headers.get(HEADER))
+            body = b""
+            async for part in request.stream():
+                body += part
+                if len(body) > LARGEST_BODY:
+                    break
+            # What is about everything waits for nothing that is read.
+            names = await asyncio.to_thread(_names, source) if names_something(body) else NOBODY
+            command = read_command(body, *names)
+        except ForbiddenError as error:
+            return Json({"error": str(error)}, status_code=403)
+        except SteeringError as error:
+            return Json({"error": str(error)}, status_code=422)
+        return Json((await asyncio.to_thread(steering.carry_out, command)).to_json())
+
+    return router
+
+
+def _warm(questions: Questions) -> None:
+    """Ask what the first page will ask, so that it does not wait for a long ledger to be read."""
+    for name in ("overview", "curve"):
+        with suppress(CrucibleError):
+            questions.answer(name, {})
+
+
+def _names(source: Source) -> tuple[set[str], set[str]]:
+    """Give the agents and symbols that an order may name."""
+    with source.facts() as facts:
+        agents = {row.agent for row in facts.agents} | set(facts.shown)
+        return agents, set(facts.symbols)
 
 
 def lead_on(workspace: Workspace, page: Callable[[str], str]) -> Response:
@@ -89,3 +221,13 @@ def forge_runs_address(mlflow_url: str) -> str:
     """
     experiment = forge_runs_experiment(mlflow_url)
     return experiments_page(mlflow_url) if experiment is None else runs_page(mlflow_url, experiment)
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401 - JSON values
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from crucible.dashboard.curves import thin
 from crucible.operations.errors import BooksError, WorkspaceError
 from crucible.operations.reconciliation.accounts import plain
 from crucible.operations.reconciliation.own_accounts import open_ledger
@@ -84,17 +85,3 @@ def _equity(marks: Mapping[str, list[tuple[int, Decimal]]]) -> dict[str, list[li
         agent: thin([[float(ts), float(value)] for ts, value in points], SPARK_POINTS)
         for agent, points in marks.items()
     }
-
-
-def thin(points: list[list[float]], most: int) -> list[list[float]]:
-    """Keep at most `most` points, evenly spread, the first and the newest always.
-
-    Examples
-    --------
-    >>> thin([[0.0, 1.0], [1.0, 2.0], [2.0, 3.0]], 2)
-    [[0.0, 1.0], [2.0, 3.0]]
-    """
-    if len(points) <= most:
-        return points
-    step = (len(points) - 1) / (most - 1)
-    return [points[round(number * step)] for number in range(most)]

@@ -18,6 +18,7 @@ from crucible.features.history import features_of
 from crucible.files import make_folder, move_folder, write_json
 from crucible.forge.evolution.distributed import Recipe
 from crucible.forge.evolution.islands import IslandsState
+from crucible.forge.progress import Progress, Stage
 from crucible.forge.span import Span
 from crucible.interruption import interruptible
 from crucible.lifecycle.admission import serving
@@ -329,6 +330,24 @@ def log_generations(context: Context, job: Job, state: IslandsState, logged: set
     for row in rows:
         context.log.info(score_line(row, context.settings.forge.generations))
     logged.update(int(row["generation"]) for row in rows)
+
+
+def show_progress(
+    context: Context, job: Job, folder: Path, stage: Stage, state: IslandsState | None = None
+) -> None:
+    """Keep how far a forge run is, for the pages that show it; nothing is decided of it."""
+    newest = state.table[-1] if state is not None and state.table else {}
+    score, trials = newest.get("best_score"), newest.get("trials")
+    Progress(
+        job.slot,
+        job.seed,
+        stage,
+        generation=0 if state is None else state.generation,
+        generations=context.settings.forge.generations,
+        best_score=float(score) if isinstance(score, int | float) else None,
+        trials=int(trials) if isinstance(trials, int | float) else 0,
+        mlflow_run=job.mlflow_run,
+    ).write(folder)
 
 
 def score_line(row: Mapping[str, object], total: int) -> str:

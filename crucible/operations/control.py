@@ -1,12 +1,21 @@
-"""The operator's hand on Cerebellum: stop everything and close it, or let trading go on."""
+"""The operator's hand on Cerebellum: stop and close everything or a part of it, or let it go on."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from decimal import Decimal
 
-from crucible.execution.cerebellum_link import Addresses, CerebellumLink
-from crucible.execution.messages import Ack, CancelAll, Flatten, SetState, SnapshotReply
+from crucible.execution.cerebellum_link import Addresses, CerebellumLink, LinkError
+from crucible.execution.messages import (
+    Ack,
+    CancelAll,
+    Flatten,
+    Order,
+    Position,
+    SetState,
+    SnapshotReply,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +59,38 @@ class Resumed:
     still_held: tuple[str, ...]
 
 
-def halt_and_flatten(addresses: Addresses, reason: str, timeout_s: float = 10.0) -> Halted:
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What an operator holds back from now on.
+
+    Attributes
+    ----------
+    before, after : str
+        The state it was in, and is in.
+    """
+
+    before: str
+    after: str
+
+
+def halt_and_flatten(
+    addresses: Addresses,
+    reason: str,
+    timeout_s: float = 10.0,
+    agent: str | None = None,
+    symbol: str | None = None,
+) -> Halted:
     """Move everything to HALTED, cancel, flatten, and wait until it is so.
+
+    Parameters
+    ----------
+    addresses : Addresses
+    reason : str
+        Cerebellum keeps it as the reason of the state.
+    timeout_s : float
+        How long to wait until it is flat.
+    agent, symbol : str, optional
+        Only this agent, this symbol, or this agent in this symbol; all others trade on.
 
     Raises
     ------
@@ -60,51 +99,27 @@ def halt_and_flatten(addresses: Addresses, reason: str, timeout_s: float = 10.0)
     """
     with CerebellumLink(addresses) as link:
         now = link.snapshot().ts
-        link.ask(
-            SetState(
-                ts=now,
-                request_id=link.request_id(),
-                agent=None,
-                symbol=None,
-                state="HALTED",
-                # Cerebellum keeps the name as the reason of the state: pages show it.
-                operator=reason,
-            )
-        )
+        _set_halted(link, now, reason, agent, symbol)
         reported = link.ask(
-            CancelAll(ts=now, request_id=link.request_id(), agent=None, symbol=None)
+            CancelAll(ts=now, request_id=link.request_id(), agent=agent, symbol=symbol)
         )
         cancels = reported.text if isinstance(reported, Ack) else ""
-        link.ask(
-            Flatten(ts=now, request_id=link.request_id(), agent=None, symbol=None, reason=reason)
-        )
-        deadline = time.monotonic() + timeout_s
-        while True:
-            seen = link.snapshot()
-            held = sum(1 for position in seen.positions if float(position.qty) != 0)
-            halted = Halted(held, len(seen.orders), seen.totals.fills, cancels)
-            if halted.flat or time.monotonic() > deadline:
-                return halted
-            time.sleep(0.1)
+        _flatten(link, now, reason, agent, symbol)
+        return _wait_until_flat(link, timeout_s, cancels, agent, symbol)
 
 
 def halt(
     addresses: Addresses, reason: str, agent: str | None = None, symbol: str | None = None
-) -> str:
-    """Move a state to HALTED: nothing more is sent; positions stay, with their stops.
+) -> Held:
+    """Move a state to HALTED: no order of an agent leaves, positions and their protection stay.
 
     Parameters
     ----------
     addresses : Addresses
     reason : str
-        Shown as the reason of the state.
+        Cerebellum keeps it as the reason of the state.
     agent, symbol : str, optional
         Only this agent, this symbol, or this agent in this symbol.
-
-    Returns
-    -------
-    str
-        The state it was in.
 
     Raises
     ------
@@ -113,17 +128,70 @@ def halt(
     """
     with CerebellumLink(addresses) as link:
         before = link.snapshot()
-        link.ask(
-            SetState(
-                ts=before.ts,
-                request_id=link.request_id(),
-                agent=agent,
-                symbol=symbol,
-                state="HALTED",
-                operator=reason,
-            )
+        _set_halted(link, before.ts, reason, agent, symbol)
+        after = link.snapshot()
+    return Held(_state_of(before, agent, symbol), _state_of(after, agent, symbol))
+
+
+def close_position(
+    addresses: Addresses, reason: str, agent: str, symbol: str, timeout_s: float = 10.0
+) -> Halted:
+    """Close an agent's position in a symbol, and wait until it is; its state stays as it is.
+
+    Raises
+    ------
+    LinkError
+        If Cerebellum does not answer or refuses.
+    """
+    with CerebellumLink(addresses) as link:
+        _flatten(link, link.snapshot().ts, reason, agent, symbol)
+        return _wait_until_flat(link, timeout_s, "", agent, symbol)
+
+
+def _set_halted(
+    link: CerebellumLink, ts: int, reason: str, agent: str | None, symbol: str | None
+) -> None:
+    link.ask(
+        SetState(
+            ts=ts,
+            request_id=link.request_id(),
+            agent=agent,
+            symbol=symbol,
+            state="HALTED",
+            # Cerebellum keeps the name as the reason of the state: pages show it.
+            operator=reason,
         )
-    return _state_of(before, agent, symbol)
+    )
+
+
+def _flatten(
+    link: CerebellumLink, ts: int, reason: str, agent: str | None, symbol: str | None
+) -> None:
+    reported = link.ask(
+        Flatten(ts=ts, request_id=link.request_id(), agent=agent, symbol=symbol, reason=reason)
+    )
+    if isinstance(reported, Ack) and reported.status == "rejected":
+        message = f"Cerebellum refused to close: {reported.code}: {reported.text}"
+        raise LinkError(message)
+
+
+def _wait_until_flat(
+    link: CerebellumLink, timeout_s: float, cancels: str, agent: str | None, symbol: str | None
+) -> Halted:
+    deadline = time.monotonic() + timeout_s
+    while True:
+        seen = link.snapshot()
+        held = [each for each in seen.positions if _covers(agent, symbol, each)]
+        resting = [each for each in seen.orders if _covers(agent, symbol, each)]
+        open_positions = sum(1 for each in held if Decimal(each.qty) != 0)
+        halted = Halted(open_positions, len(resting), seen.totals.fills, cancels)
+        if halted.flat or time.monotonic() > deadline:
+            return halted
+        time.sleep(0.1)
+
+
+def _covers(agent: str | None, symbol: str | None, one: Position | Order) -> bool:
+    return agent in {None, one.agent} and symbol in {None, one.symbol}
 
 
 def resume(

@@ -130,8 +130,31 @@ def figures_table(title: str, figures: Mapping[str, object]) -> RenderableType:
     """Names and values, one per line; a figure that is not defined says so."""
     sheet = Sheet("", Column("", "name"), Column("", "figure"))
     for name, value in figures.items():
-        sheet.add(name.replace("_", " "), figure(value))
+        sheet.add(name.replace("_", " "), share(value) if is_share(name) else figure(value))
     return Group(Text(title, style="italic"), sheet)
+
+
+SHARES = ("return", "drawdown", "rate", "exposure", "fraction", "hold", "mean_trade")
+"""Parts of the names of figures that are fractions of something: people read them as percent."""
+
+
+def is_share(name: str) -> bool:
+    """Whether a figure of that name is a fraction of something."""
+    return any(part in name for part in SHARES)
+
+
+def share(value: object) -> str:
+    """Write a fraction as percent, small ones with as many places as show them.
+
+    Examples
+    --------
+    >>> share(0.0688), share(-0.00005276), share(0.0), share(None)
+    ('6.88%', '-0.0053%', '0.00%', 'not defined')
+    """
+    if not isinstance(value, float):
+        return figure(value)
+    places = 2 if value == 0 or abs(value) >= 0.001 else 4
+    return f"{value:.{places}%}"
 
 
 def figure(value: object) -> str:

@@ -19,6 +19,7 @@ from crucible.operations.workspace import Workspace, write_json
 from crucible.settings import Slot
 from tests.browser.test_pages import browsing, chromium
 from tests.lifecycle.test_records import QUARTER_MS, judge, registered
+from tests.support.factories import agent_row, fill
 from tests.support.polling import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
@@ -54,6 +55,12 @@ def front(forged, tmp_path_factory):
         {"agent": "BTCUSDT-gp-1@2", "role": "challenger", "position": "9", "pnl": "777.77"},
     ]
     write_json(run.arena, {"market_ts": 1_735_689_600_000, "agents": agents})
+    with Ledger(run.ledger) as ledger:
+        ledger.seat(agent_row("BTCUSDT-gp-1@1"))
+        ledger.seat(agent_row("BTCUSDT-gp-1@2", "challenger"))
+        changes = {"agent": "BTCUSDT-gp-1@2", "mode": "shadow"}
+        ledger.book_shadow_fill(fill(1, "buy", "1", "100", **changes))
+        ledger.book_shadow_fill(fill(2, "sell", "1", "877.77", **changes))
     me = Identity.of(os.getpid())
     assert me is not None
     incumbents = {**me.to_json(), "state": "up", "address": ""}
@@ -109,17 +116,24 @@ def test_our_links_lead_to_the_forgings_with_the_columns_that_count_and_to_the_m
 def test_our_page_says_halted_first_and_keeps_what_is_simulated_apart(front, chromium):
     with browsing(chromium) as page:
         page.goto(front)
-        page.get_by_text("HALTED: no order of an agent leaves").wait_for()
+        page.locator("#banner").get_by_text("HALTED: no order of an agent leaves").wait_for()
+        page.get_by_role("heading", name="Services").wait_for()
         reported = page.locator("body").inner_text()
         assert "lift it: crucible resume --operator NAME" in reported
         assert reported.index("HALTED") < reported.index("Services")
-        assert page.locator("#agents").inner_text().count("BTCUSDT-gp-1@") == 1
-        assert "777.77" in page.locator("#challengers").inner_text()
-        assert "777.77" not in page.locator("#agents").inner_text()
         picture(page, "page")
+        page.goto(f"{front}/agents")
+        venue = page.locator("tr:not(.simulated)[data-agent]")
+        simulated = page.locator("tr.simulated[data-agent]")
+        venue.first.wait_for()
+        assert venue.count() == 1
+        assert "777.77" in simulated.inner_text()
+        assert "simulated" in simulated.inner_text()
+        assert "777.77" not in venue.inner_text()
         # A page that gets no answer never goes on saying what it said before.
-        page.route("**/api/state", lambda route: route.abort())
-        page.get_by_text("UNKNOWN: this page gets no answer").wait_for()
+        page.route("**/api/stream", lambda route: route.abort())
+        page.reload()
+        page.locator("#banner").get_by_text("UNKNOWN: this page gets no answer").wait_for()
         assert "HALTED" not in page.locator("#trading").inner_text()
 
 

@@ -1,26 +1,22 @@
-"""The page shows what is, needs nothing from outside, and changes nothing."""
+"""The page shows what is, needs nothing from outside, and changes nothing unless its own user orders it."""
 
+import re
+import tomllib
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
-from crucible.dashboard.app import PAGE, make_app
-from crucible.dashboard.state import SPARK_POINTS, thin
+from crucible.dashboard.app import make_app
+from crucible.dashboard.curves import thin
+from crucible.dashboard.document import STATIC, VIEWS, plotly_file
+from crucible.dashboard.state import SPARK_POINTS
 from crucible.ledger.ledger import Ledger
 from crucible.ledger.trades import Fill
 from crucible.operations.workspace import Workspace, write_json
 from tests.support.factories import agent_row
 
 NAME = "BTCUSDT-gp-1@1"
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    made = Workspace.at(tmp_path / "home")
-    made.create()
-    return made
 
 
 def traded(workspace: Workspace) -> None:
@@ -92,18 +88,65 @@ def test_a_damaged_home_is_an_answer_not_a_crash(workspace: Workspace):
     assert "services.json" in answer.json()["error"]
 
 
-def test_the_page_loads_nothing_from_outside_and_takes_no_markup_from_names(workspace: Workspace):
-    page = PAGE.read_text()
-    assert "src=" not in page
-    assert "<link" not in page
-    assert "innerHTML" not in page
-    policy = TestClient(make_app(workspace)).get("/").headers["content-security-policy"]
-    assert policy.startswith("default-src 'none'")
-
-
-def test_nothing_can_be_changed_through_the_page(workspace: Workspace):
+@pytest.mark.parametrize("path", [*VIEWS, "/agents/BTCUSDT-gp-1@1"])
+def test_every_view_has_an_address_of_its_own_and_runs_only_what_the_server_serves(
+    workspace: Workspace, path: str
+):
     client = TestClient(make_app(workspace))
-    for path in ("/", "/api/state", "/health"):
+    page = client.get(path)
+    assert page.status_code == 200
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'")
+    assert "unsafe" not in policy
+    for address in re.findall(r'(?:src|href)="([^"]+)"', page.text):
+        assert address.startswith(("/", "#", "data:,")), address
+        if address.startswith("/static/"):
+            assert client.get(address).status_code == 200
+    assert re.search(r"<script(?! type=.module. src=)", page.text) is None
+    assert "style=" not in page.text
+
+
+def test_no_script_of_the_page_makes_markup_of_text_or_runs_text():
+    scripts = list(STATIC.glob("*.js"))
+    assert len(scripts) > 10
+    for script in scripts:
+        text = script.read_text()
+        for word in (
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "eval(",
+            "new Function",
+            "https://",
+        ):
+            assert word not in text, f"{script.name}: {word}"
+
+
+def test_every_static_file_is_shipped():
+    shipped = tomllib.loads((STATIC.parents[2] / "pyproject.toml").read_text())
+    patterns = shipped["tool"]["setuptools"]["package-data"]["crucible"]
+    for path in STATIC.iterdir():
+        name = path.relative_to(STATIC.parents[1])
+        assert any(name.match(pattern) for pattern in patterns), name
+
+
+def test_charts_are_drawn_by_the_javascript_of_the_locked_package(workspace: Workspace):
+    found = plotly_file()
+    assert found is not None
+    answer = TestClient(make_app(workspace)).get("/static/plotly.min.js")
+    assert answer.headers["content-type"].startswith("text/javascript")
+    assert answer.content == found.read_bytes()
+
+
+def test_a_name_in_an_address_stays_text_in_the_document(workspace: Workspace):
+    page = TestClient(make_app(workspace)).get("/agents/%3Cscript%3Ealert(1)%3Cscript%3E")
+    assert "<script>alert" not in page.text
+    assert "&lt;script&gt;alert(1)" in page.text
+
+
+def test_no_view_takes_an_order(workspace: Workspace):
+    client = TestClient(make_app(workspace))
+    for path in (*VIEWS, "/api/state", "/api/overview", "/health"):
         assert client.post(path).status_code == 405
 
 
@@ -140,7 +183,7 @@ def test_the_way_to_mlflow_leads_nowhere_else_and_says_what_is_missing(workspace
     run = workspace.current()
     assert run is not None
     write_json(run.facts, {"mlflow": "http://127.0.0.1:9"})
-    assert "MLflow at http://127.0.0.1:9 did not tell" in client.get("/forgings").text
+    assert "MLflow at http://127.0.0.1:9 did not describe" in client.get("/forgings").text
 
 
 def test_what_placebos_say_stands_on_the_page_whatever_is_traded(workspace: Workspace):
@@ -149,4 +192,4 @@ def test_what_placebos_say_stands_on_the_page_whatever_is_traded(workspace: Work
     write_json(workspace.current().placebos, found)
     state = TestClient(make_app(workspace)).get("/api/state").json()
     assert state["status"]["placebos"] == found
-    assert 'id="placebos"' in PAGE.read_text()
+    assert 'id="placebos"' in TestClient(make_app(workspace)).get("/").text

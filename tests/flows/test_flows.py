@@ -10,6 +10,7 @@ import flows.ingest
 import flows.promotion
 import flows.singularity
 import flows.watchtower
+from crucible.forge.progress import read_slots
 from crucible.ledger.ledger import Ledger
 from crucible.ledger.reader import AgentRow
 from crucible.lifecycle.production import PromotionError
@@ -161,6 +162,9 @@ def test_the_plan_leaves_out_slots_whose_forge_run_is_under_way_and_is_shown_as_
     assert flows.singularity.plan.fn(context) == []
     assert asked == [(context, ["b"], 5)]
     assert shown == [{"slot": "a"}]
+    kept = read_slots(context.forge_folder(""))
+    assert kept is not None
+    assert (kept["rows"], kept["under_way"]) == ([{"slot": "a"}], ["b"])
 
 
 # --- watchtower ------------------------------------------------------------------------------------

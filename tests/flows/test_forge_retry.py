@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from crucible.forge.evolution.islands import IslandsState
+from crucible.forge.progress import read_outcomes, read_progress
 from crucible.lifecycle.context import Context, ContextError, only_one
 from crucible.lifecycle.forge_runs import (
     Job,
@@ -232,6 +233,11 @@ def test_a_killed_process_is_retried_and_outlives_a_late_report_of_its_crash(
     run, _ = seen_to(begun, slot)
     assert plant.states(run).count("Crashed") == 2
     assert plant.advanced(slot) == [1, 2, 2, 3, 4]
+    forge = plant.workspace.path / "forge"
+    ended = [row["outcome"] for row in read_outcomes(forge, 200) if row["slot"] == slot]
+    assert len(ended) == 1
+    assert ended[0].startswith(f"{slot}: ")
+    assert slot not in {row["slot"] for row in read_progress(forge)}
     result = plant.require_uninterrupted(run, slot, 12, tmp_path, meanwhile=500)
     assert plant.mlflow_run(run).data.metrics["sealed_openings"] == 3
     assert result.trials > 500
@@ -245,6 +251,8 @@ def cancel(plant, slot, run):
     assert plant.mlflow_run(run).info.status == "KILLED"
     path = plant.checkpoint(run)
     assert IslandsState.load(path).generation == 2
+    [progress] = [row for row in read_progress(path.parents[1]) if row["slot"] == slot]
+    assert (progress["stage"], progress["generation"], progress["alive"]) == ("evolving", 2, False)
     path.write_text(path.read_text()[:500])
     plant.retry(run)
     found = plant.wait(

@@ -10,7 +10,7 @@ from crucible.files import write_json
 from crucible.ledger.ledger import Ledger
 from crucible.ledger.parity import ParityDay
 from crucible.lifecycle.checks import parity
-from crucible.lifecycle.checks.parity import DAY_MS, compare_newest_day, hindrance
+from crucible.lifecycle.checks.parity import DAY_MS, compare_days, hindrance
 from crucible.lifecycle.judgement import judge_all
 from crucible.market.candles import CandleError, write_candles
 from crucible.market.exchange import ExchangeError
@@ -150,7 +150,7 @@ def test_production_agents_do_what_their_backtest_does_on_features_computed_anew
     context, ledger, traded
 ):
     end = traded(FIRST, THIRD)
-    days = compare_newest_day(context, ledger)
+    days = compare_days(context, ledger)
     assert [(day.agent, day.ts) for day in days] == [(FIRST, end), (THIRD, end)]
     for day in days:
         assert day.disagreements == ()
@@ -162,14 +162,26 @@ def test_production_agents_do_what_their_backtest_does_on_features_computed_anew
 
 def test_a_day_is_compared_once_however_often_the_turn_is_repeated(context, ledger, traded):
     end = traded(FIRST)
-    assert len(compare_newest_day(context, ledger)) == 1
+    assert len(compare_days(context, ledger)) == 1
     context.registry.asked.clear()
     context.exchange.asked.clear()
     for later in (end + 900_000, end + DAY_MS - 1):
         ledger.set_market_ts(later)
-        assert compare_newest_day(context, ledger) == []
+        assert compare_days(context, ledger) == []
     # Nothing is even looked at.
     assert context.registry.asked == context.exchange.asked == []
+
+
+def test_a_day_that_ended_while_no_watchtower_ran_is_compared_by_the_next_turns(
+    context, ledger, traded
+):
+    end = traded(FIRST)
+    ledger.set_market_ts(end + 3 * DAY_MS + 60_000)
+    [day] = compare_days(context, ledger)
+    assert (day.agent, day.ts, day.score) == (FIRST, end, 1.0)
+    # It had also begun the day after it.
+    assert [day.ts for day in compare_days(context, ledger)] == [end + DAY_MS]
+    assert compare_days(context, ledger) == []
 
 
 def test_a_turn_that_is_killed_in_between_is_done_to_its_end_by_the_next(
@@ -186,8 +198,8 @@ def test_a_turn_that_is_killed_in_between_is_done_to_its_end_by_the_next(
     with monkeypatch.context() as patched:
         patched.setattr(Ledger, "book_parity", killed)
         with pytest.raises(KeyboardInterrupt):
-            compare_newest_day(context, ledger)
-    assert [day.agent for day in compare_newest_day(context, ledger)] == [SECOND]
+            compare_days(context, ledger)
+    assert [day.agent for day in compare_days(context, ledger)] == [SECOND]
     for name in (FIRST, SECOND):
         assert [day.score for day in ledger.parity(name, 0, end)] == [1.0]
 
@@ -199,10 +211,10 @@ def test_what_fails_for_one_agent_keeps_no_other_from_being_compared_and_is_trie
     traded(FIRST, SECOND)
     sound = context.registry.files["BTCUSDT-gp-1"]
     context.registry.files["BTCUSDT-gp-1"] = fault
-    assert [day.agent for day in compare_newest_day(context, ledger)] == [SECOND]
+    assert [day.agent for day in compare_days(context, ledger)] == [SECOND]
     assert f"{FIRST} is compared with its backtest at the next turn" in caplog.text
     context.registry.files["BTCUSDT-gp-1"] = sound
-    assert [day.agent for day in compare_newest_day(context, ledger)] == [FIRST]
+    assert [day.agent for day in compare_days(context, ledger)] == [FIRST]
 
 
 def test_one_whose_comparison_fails_keeps_no_other_from_being_compared(
@@ -213,7 +225,7 @@ def test_one_whose_comparison_fails_keeps_no_other_from_being_compared(
     monkeypatch.setattr(
         Ledger, "decisions", lambda own, name: decisions(own, name) if name != FIRST else 1 / 0
     )
-    assert [day.agent for day in compare_newest_day(context, ledger)] == [SECOND]
+    assert [day.agent for day in compare_days(context, ledger)] == [SECOND]
 
 
 @pytest.mark.parametrize("fault", [ExchangeError("away"), CandleError("a bad row")])
@@ -222,10 +234,10 @@ def test_while_the_venue_is_away_nothing_is_booked_and_the_next_turn_tries_again
 ):
     end = traded(FIRST)
     context.exchange.fault = fault
-    assert compare_newest_day(context, ledger) == []
+    assert compare_days(context, ledger) == []
     assert ledger.parity(FIRST, 0, end) == []
     context.exchange.fault = None
-    assert [day.score for day in compare_newest_day(context, ledger)] == [1.0]
+    assert [day.score for day in compare_days(context, ledger)] == [1.0]
 
 
 def test_candles_that_come_late_are_waited_for_and_those_that_never_come_are_left_out(
@@ -234,9 +246,9 @@ def test_candles_that_come_late_are_waited_for_and_those_that_never_come_are_lef
     end = traded(FIRST)
     known = context.exchange.candles
     context.exchange.candles = {name: own.between(0, end - 600_000) for name, own in known.items()}
-    assert compare_newest_day(context, ledger) == []
+    assert compare_days(context, ledger) == []
     ledger.set_market_ts(end + parity.PATIENCE_MS)
-    [day] = compare_newest_day(context, ledger)
+    [day] = compare_days(context, ledger)
     assert day.score == 1.0
     assert day.compared > 40
 
@@ -245,7 +257,7 @@ def test_an_agent_that_trades_another_file_is_culled_at_the_next_judgement_and_n
     context, ledger, traded
 ):
     end = traded(FIRST, SECOND, other=SECOND)
-    compare_newest_day(context, ledger)
+    compare_days(context, ledger)
     found = {one.row.agent: one for one in judge_all(context, ledger, end, {})}
     assert found[FIRST].verdict.judgement == "keep"
     assert found[FIRST].card.parity == 1.0
@@ -269,7 +281,7 @@ def test_features_of_live_books_cannot_be_computed_anew_and_whoever_reads_them_i
     assert "made with feature schema" in hindrance(strategy_of(FIRST, "x"), schema, FEATURES)
     end = traded(FIRST)
     context.registry.files["BTCUSDT-gp-1"] = strategy_of(FIRST, "0" * 16).to_json()
-    [day] = compare_newest_day(context, ledger)
+    [day] = compare_days(context, ledger)
     assert (day.score, day.compared) == (None, 0)
     assert "made with feature schema 0000" in day.reason
     assert ledger.parity(FIRST, 0, end) == [day]
@@ -278,9 +290,9 @@ def test_features_of_live_books_cannot_be_computed_anew_and_whoever_reads_them_i
 def test_whoever_decided_nothing_and_whoever_only_shadows_is_not_compared(context, ledger, market):
     ledger.seat(agent_row(FIRST))
     ledger.seat(agent_row(SECOND, "challenger"))
-    assert compare_newest_day(context, ledger) == []
+    assert compare_days(context, ledger) == []
     ledger.set_market_ts(market[1])
-    assert compare_newest_day(context, ledger) == []
+    assert compare_days(context, ledger) == []
     assert context.registry.asked == []
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from crucible.execution.cerebellum_link import Addresses, CerebellumLink, LinkError, new_intent_id
 from crucible.execution.messages import Ack, Submit
-from crucible.operations.control import halt_and_flatten
+from crucible.operations.control import close_position, halt, halt_and_flatten, resume
 from crucible.operations.reconciliation.accounts import differences
 from crucible.operations.reconciliation.own_accounts import journal_book
 from crucible.operations.reconciliation.venue_statement import VenueAccount
@@ -102,3 +102,39 @@ def test_a_halt_without_cerebellum_says_so(tmp_path: Path):
     nobody = Addresses(*(f"ipc://{tmp_path}/{name}" for name in ("c", "e", "m")))
     with pytest.raises(LinkError, match="is Cerebellum running"):
         halt_and_flatten(nobody, "test")
+
+
+@pytest.mark.process
+def test_one_agent_is_halted_closed_and_resumed_while_the_other_trades_on(
+    orders_in_flight: OrdersInFlight,
+):
+    link, addresses = orders_in_flight.link, orders_in_flight.addresses
+    agent = "BTCUSDT-gp-1@1"
+
+    def held() -> dict[str, Decimal]:
+        return {each.agent: Decimal(each.qty) for each in link.snapshot().positions}
+
+    for symbol, side, qty in (("BTCUSDT", "buy", "0.02"), ("ETHUSDT", "buy", "0.5")):
+        assert orders_in_flight.submit(symbol, side, qty).status == "accepted"
+    until(lambda: len(held()) == 2, held, seconds=15)
+
+    kept = halt(addresses, "test", agent=agent)
+    assert (kept.before, kept.after) == ("ACTIVE", "HALTED")
+    # What is halted keeps its position, and what is not halted trades on.
+    assert held()[agent] == Decimal("0.02")
+    assert orders_in_flight.submit("BTCUSDT", "buy", "0.02").code == "halted"
+    assert orders_in_flight.submit("ETHUSDT", "buy", "0.1").status == "accepted"
+
+    closed = close_position(addresses, "test", agent, "BTCUSDT", timeout_s=15)
+    assert closed.flat
+    until(lambda: held().get("ETHUSDT-gp-1@1") == Decimal("0.6"), held, seconds=15)
+    assert held().get(agent, Decimal(0)) == 0
+
+    assert resume(addresses, "test", agent=agent).before == "HALTED"
+    assert orders_in_flight.submit("BTCUSDT", "buy", "0.02").status == "accepted"
+    until(lambda: held().get(agent) == Decimal("0.02"), held, seconds=15)
+    killed = halt_and_flatten(addresses, "test", 15.0, agent=agent)
+    assert killed.flat
+    assert held().get(agent, Decimal(0)) == 0
+    assert held()["ETHUSDT-gp-1@1"] == Decimal("0.6")
+    assert link.snapshot().state == "ACTIVE"

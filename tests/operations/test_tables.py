@@ -185,7 +185,7 @@ def drawn(sheet: object, width: int) -> str:
 def test_a_backtests_figures_are_whole(width: int):
     summary = {"net_return": -0.01234, "final_equity": 1234567.891, "trades": 1_000_000_000}
     reported = drawn(figures_table("BTCUSDT gp: 12 fills", {**summary, "sharpe": None}), width)
-    for figure in ("-0.01234", "1,234,567.89", "1000000000", "not defined"):
+    for figure in ("-1.23%", "1,234,567.89", "1000000000", "not defined"):
         assert figure in reported
 
 

@@ -1,6 +1,7 @@
 """The parity of the day: every production agent against the backtest of its strategy, once a market day.
 
-`compare_newest_day` is asked at every turn of the Watchtower and does nothing but once a day. Candles come from the lake and,
+`compare_days` is asked at every turn of the Watchtower and compares one day, the oldest that was not yet: days that ended while
+no Watchtower ran are made up for. Candles come from the lake and,
 where it ends before the day, from the venue; features are computed of them anew, in one process, over no more than
 features remember. What fails is told and tried again at the next turn, and delays no judgement.
 """
@@ -35,8 +36,14 @@ PATIENCE_MS = 60 * MINUTE_MS
 """Market time after the day's end from which on candles that are still missing are taken not to exist."""
 
 
-def compare_newest_day(context: Context, ledger: Ledger) -> list[ParityDay]:
-    """Compare whoever traded in the newest market day that has ended and was not compared yet; give what was booked.
+MISSED_DAYS = 7
+"""Days before the newest that are made up for at most."""
+
+
+def compare_days(context: Context, ledger: Ledger) -> list[ParityDay]:
+    """Compare whoever traded in the oldest market day that has ended and was not compared yet; give what was booked.
+
+    A day of which nothing can be booked now keeps no later one from being compared.
 
     Parameters
     ----------
@@ -47,7 +54,14 @@ def compare_newest_day(context: Context, ledger: Ledger) -> list[ParityDay]:
     now = ledger.market_ts()
     if now is None:
         return []
-    until_ts = now // DAY_MS * DAY_MS
+    newest = now // DAY_MS * DAY_MS
+    for until_ts in range(newest - MISSED_DAYS * DAY_MS, newest + 1, DAY_MS):
+        if booked := _compare_day(context, ledger, until_ts, now):
+            return booked
+    return []
+
+
+def _compare_day(context: Context, ledger: Ledger, until_ts: int, now: int) -> list[ParityDay]:
     attendance = ledger.attendance(until_ts - DAY_MS, until_ts)
     due = [
         row

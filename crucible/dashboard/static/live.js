@@ -1,0 +1,46 @@
+// What the server sends each second, and how old it is. A page that hears nothing says so.
+const QUIET_MS = 3000;
+const listeners = new Set();
+export const state = { heard: 0, trouble: "", agents: new Map() };
+let source = null;
+
+export function onDigest(listener) { listeners.add(listener); }
+export function isFresh() { return !state.trouble && Date.now() - state.heard < QUIET_MS; }
+
+function tell(changed) { for (const listener of listeners) listener(changed, state); }
+
+export function start() {
+  source = new EventSource("/api/stream");
+  source.onmessage = (event) => {
+    let parts;
+    try { parts = JSON.parse(event.data); } catch { return; }
+    state.heard = Date.now();
+    state.trouble = parts.error || (parts.error === "" ? "" : state.trouble);
+    for (const row of parts.agents ?? []) state.agents.set(row[0], row);
+    for (const [key, value] of Object.entries(parts)) if (key !== "agents") state[key] = value;
+    tell(parts);
+  };
+  // The browser tries again by itself while the server is away; a server that refuses is asked anew.
+  source.onerror = () => {
+    if (source.readyState === EventSource.CLOSED) { source.close(); setTimeout(start, 2000); }
+  };
+}
+setInterval(() => { if (!isFresh()) tell({}); }, 500);
+
+// Load again when something changed, at most every `ms`, or every `ms` where `keys` is null: what is not in the
+// digest changes unannounced. A hidden page waits until it is looked at.
+export function refresh(load, ms, keys = ["changes", "market"]) {
+  let due = true, busy = false, last = 0;
+  const step = async () => {
+    if (!(due || keys === null) || busy || document.hidden || Date.now() - last < ms) return;
+    due = false; busy = true; last = Date.now();
+    try { await load(); state.failed = ""; }
+    catch (error) { due = true; state.failed = error.message; }
+    finally { busy = false; }
+  };
+  onDigest((parts) => { if (keys?.some((key) => key in parts)) due = true; });
+  setInterval(step, Math.min(ms, 500));
+  step();
+  document.addEventListener("visibilitychange", step);
+  return { now() { due = true; last = 0; return step(); } };
+}

@@ -1,0 +1,97 @@
+import { agentLink, ask, cell, el, instant, number, panel, place, table, unknown, when } from "/static/dom.js";
+import { CYCLE, chart, colour, draw } from "/static/chart.js";
+import { refresh } from "/static/live.js";
+import { steer } from "/static/steer.js";
+
+export async function show(view) {
+  const asked = new URLSearchParams(location.search);
+  let symbol = asked.get("symbol") ?? "", span = asked.get("span") ?? "12h";
+  const select = el("select", { id: "symbol", onchange: () => change(select.value, span) });
+  const spans = el("span", { class: "row" }), orders = el("span", { class: "row end" });
+  const candles = chart("Candles with every entry and exit", "tall"), flow = chart("What the order book said minute by minute", "low");
+  const blocks = chart("What radar, micro-causality and influence said at entries", "low");
+  const flowNote = el("p", { class: "dim small" }), blockNote = el("p", { class: "dim small" }), note = el("p", { class: "dim small" });
+  const book = el("div"), holders = el("div"), marks = el("div");
+  view.replaceChildren(
+    el("div", { class: "row tools" }, el("h1", {}, "Market"), el("label", {}, "symbol", select), spans, orders),
+    el("div", { class: "grid" }, panel("Candles, entries and exits", "w8", candles, note), panel("Order book now", "w4", book, el("h3", {}, "Who holds it"), holders),
+      panel("Pressure and skew of the book", "w6", flow, flowNote), panel("Influence, pressure and skew at entries", "w6", blocks, blockNote),
+      panel("Entries and exits", "w12", marks)));
+  const watch = refresh(async () => {
+    const found = await ask(`/api/market?symbol=${encodeURIComponent(symbol)}&span=${span}`);
+    symbol = found.symbol;
+    if (select.options.length !== found.symbols.length) select.replaceChildren(...found.symbols.map((name) => el("option", { value: name }, name)));
+    select.value = symbol;
+    place(spans, ...found.spans.map((name) => el("button", { type: "button", "aria-pressed": String(name === span), "data-focus": name, onclick: () => change(symbol, name) }, name)));
+    place(orders, ...[["halt", `Halt ${symbol}…`], ["resume", `Resume ${symbol}…`], ["kill", `Kill ${symbol}…`]].map(([action, text]) =>
+      el("button", { type: "button", class: action === "kill" ? "danger" : null, "data-focus": action, onclick: () => steer(action, { symbol }) }, text)));
+    note.textContent = found.candles_until_ts === null ? "no candles are held of this symbol"
+      : `candles of ${found.step_minutes} min until ${when(found.candles_until_ts)}; ▲ entry, ▼ exit, hollow where simulated. Bands: minutes in which an agent left because the regime changed; other changes are not recorded.${found.missing_minutes ? ` ${found.missing_minutes} minutes have no candle here; the next forge run reads them into the lake, where the venue has them.` : ""}`;
+    place(holders, table("Who holds it", [["agent"], ["size", "n"], ["since"]], found.holders.map((row) => [cell(agentLink(row.agent)), cell(number(row.qty), "n"), cell(instant(row.entry_ts))]), "nobody holds a position in it"));
+    place(marks, table("Entries and exits", [["market time"], ["agent"], ["where"], ["side"], ["size", "n"], ["price", "n"], ["fee", "n"], ["why"]],
+      found.fills.slice(0, 60).map((row) => [cell(instant(row.ts)), cell(agentLink(row.agent)), cell(row.mode === "live" ? "venue" : "simulated"), cell(row.side === "buy" ? "▲ buy" : "▼ sell"),
+        cell(number(row.qty), "n"), cell(number(row.price), "n"), cell(number(row.fee), "n"), cell(row.reason, "wide")]), "nobody traded it in this time"));
+    // Figures first: a chart takes a moment.
+    await drawCandles(candles, found);
+    await drawFlow(flow, flowNote, found);
+    await drawBlocks(blocks, blockNote, found);
+  }, 3000);
+  refresh(async () => { if (symbol) drawBook(book, await ask(`/api/book?symbol=${encodeURIComponent(symbol)}`)); }, 1000, null);
+  function change(name, length) {
+    symbol = name; span = length;
+    history.replaceState(null, "", `?symbol=${encodeURIComponent(symbol)}&span=${span}`);
+    watch.now();
+  }
+}
+async function drawCandles(target, found) {
+  const x = found.candles.ts.map((ts) => new Date(ts));
+  const part = (side, mode) => found.fills.filter((row) => row.side === side && row.mode === mode);
+  const dots = (side, mode, name) => {
+    const rows = part(side, mode), shade = colour(side === "buy" ? "plus" : "minus");
+    return { x: rows.map((row) => new Date(row.ts)), y: rows.map((row) => Number(row.price)), name, mode: "markers", type: "scatter",
+      text: rows.map((row) => `${escape(row.agent)}: ${row.side} ${row.qty} at ${row.price}<br>${escape(row.reason)}`), hovertemplate: "%{text}<extra></extra>",
+      marker: { symbol: (side === "buy" ? "triangle-up" : "triangle-down") + (mode === "live" ? "" : "-open"), size: 11, color: shade, line: { width: 1.4, color: mode === "live" ? colour("panel") : shade } } };
+  };
+  await draw(target, () => ({
+    traces: [
+      { type: "candlestick", x, open: found.candles.open, high: found.candles.high, low: found.candles.low, close: found.candles.close, name: found.symbol,
+        increasing: { line: { color: colour("plus"), width: 1 }, fillcolor: "rgba(0,0,0,0)" }, decreasing: { line: { color: colour("minus"), width: 1 }, fillcolor: colour("minus") } },
+      dots("buy", "live", "entry"), dots("sell", "live", "exit"), dots("buy", "shadow", "simulated entry"), dots("sell", "shadow", "simulated exit"),
+    ].filter((trace) => trace.x.length),
+    layout: { hovermode: "closest", xaxis: { rangeslider: { visible: false }, type: "date" }, yaxis: { side: "right" },
+      shapes: found.regime_changes.map((ts) => ({ type: "rect", yref: "paper", y0: 0, y1: 1, x0: new Date(ts - found.step_minutes * 30000), x1: new Date(ts + found.step_minutes * 30000), fillcolor: colour("wait"), opacity: 0.16, line: { width: 0 } })) },
+  }));
+}
+// plotly reads a few tags in texts; a name is no markup.
+const escape = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+async function drawFlow(target, note, found) {
+  const held = found.book;
+  target.hidden = !held || !held.ts.length;
+  if (target.hidden) { note.textContent = "no minutes of the order book are recorded for this time"; return; }
+  const x = held.ts.map((ts) => new Date(ts));
+  note.textContent = "skew: which side of the book is heavier; flow: whose orders pressed; depth of ten levels in the base asset";
+  await draw(target, () => ({ traces: [
+    { x, y: held.skew, name: "skew", mode: "lines", line: { width: 1.4, color: CYCLE[0] } }, { x, y: held.ofi, name: "flow", mode: "lines", yaxis: "y2", line: { width: 1.2, color: CYCLE[1] } },
+    { x, y: held.depth, name: "depth", mode: "lines", yaxis: "y3", line: { width: 1.2, color: colour("dim") } }],
+    layout: { yaxis: { domain: [0.7, 1], nticks: 4 }, yaxis2: { domain: [0.35, 0.65], nticks: 4 }, yaxis3: { domain: [0, 0.3], nticks: 4 }, xaxis: { anchor: "y3" } } }));
+}
+async function drawBlocks(target, note, found) {
+  const keys = [["influence_in", "influence"], ["mce_pressure", "pressure"], ["mce_skew", "skew"], ["radar_distance", "radar distance"]];
+  const shown = keys.filter(([key]) => found.features.some((row) => typeof row[key] === "number"));
+  target.hidden = !shown.length;
+  if (target.hidden) { note.textContent = "no entry of this time recorded what the blocks said; they are recorded at entries alone"; return; }
+  note.textContent = "recorded at entries alone: what each block said when an agent of this symbol sized an entry";
+  await draw(target, () => ({ traces: shown.map(([key, name], place) => ({ x: found.features.map((row) => new Date(row.ts)), y: found.features.map((row) => row[key]), name, mode: "markers", marker: { size: 7, symbol: place, color: CYCLE[place] } })) }));
+}
+function drawBook(target, found) {
+  const top = found.top, newest = found.seconds.at(-1);
+  if (!top && !newest) return place(target, el("p", { class: "dim" }, "nothing is heard of it: no Cerebellum publishes it now"));
+  const widest = top ? Math.max(Number(top.bid_qty), Number(top.ask_qty)) : 0;
+  const side = (name, price, qty, shape) => [cell(`${shape} ${name}`), cell(number(price), "n"), cell(number(qty), "n"), cell("█".repeat(widest ? Math.max(1, Math.round(Number(qty) / widest * 12)) : 0), "small")];
+  place(target,
+    top ? table("Best prices", [["side"], ["price", "n"], ["size", "n"], ["depth"]], [side("ask", top.ask, top.ask_qty, "▼"), side("bid", top.bid, top.bid_qty, "▲")], "") : "",
+    newest ? table("Ten levels", [["of ten levels"], ["", "n"]], [
+      [cell("spread"), cell(number(newest.spread), "n")], [cell("depth"), cell(newest.depth === null ? unknown("stale") : number(newest.depth, 4), "n")],
+      [cell("skew"), cell(newest.skew === null ? unknown("stale") : number(newest.skew, 4), "n")], [cell("flow"), cell(newest.ofi === null ? unknown("stale") : number(newest.ofi, 4), "n")]], "") : "",
+    el("p", { class: "dim small" }, `as published at ${when((newest ?? top).ts)}; single levels are not published`));
+}

@@ -1,0 +1,119 @@
+"""One market: candles, who entered and left it and why, what changed, and what its order book says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crucible.dashboard.facts import Facts
+from crucible.dashboard.history import coarser, missing_minutes, step_for
+from crucible.ledger.trades import Fill
+from crucible.settings import MINUTE_MS
+
+SPANS = {"3h": 180, "12h": 720, "1d": 1_440, "3d": 4_320, "1w": 10_080, "1mo": 43_200}
+"""Market minutes that can be looked at, by name."""
+DEFAULT = "12h"
+MARKS = 600
+"""Entries and exits that a chart shows at most."""
+
+
+def market(facts: Facts, symbol: str, span: str) -> dict[str, Any] | None:
+    """Give one symbol's chart over a span, as JSON values; None where the symbol is not traded or tracked."""
+    if symbol not in facts.symbols:
+        return None
+    minutes = SPANS.get(span, SPANS[DEFAULT])
+    # Before anything is decided there is no market time: the newest candle stands for it.
+    now = facts.market_ts or facts.prices.newest_close(symbol) or 0
+    since = max(0, now - minutes * MINUTE_MS)
+    step = step_for(minutes)
+    known = facts.prices.minutes(facts.tape, symbol, since)
+    bars = coarser(known, step)
+    fills = [] if facts.ledger is None else _fills(facts, symbol, since)
+    newest = int(bars.ts[-1]) + bars.step_ms if len(bars) else None
+    return {
+        "symbol": symbol,
+        "symbols": facts.symbols,
+        "span": span if span in SPANS else DEFAULT,
+        "spans": list(SPANS),
+        "market_ts": facts.market_ts,
+        "since_ts": since,
+        "step_minutes": step,
+        "candles_until_ts": newest,
+        "missing_minutes": missing_minutes(known),
+        "candles": {
+            "ts": bars.ts.tolist(),
+            "open": bars.open.tolist(),
+            "high": bars.high.tolist(),
+            "low": bars.low.tolist(),
+            "close": bars.close.tolist(),
+            "volume": bars.volume.tolist(),
+        },
+        "fills": [_mark(fill) for fill in fills],
+        "regime_changes": _regime_changes(fills),
+        "features": _features(facts, symbol, since),
+        "book": facts.prices.book_minutes(symbol, since),
+        "holders": _holders(facts, symbol),
+        "states": [
+            scope.to_json() for scope in facts.status.trading.scopes if scope.symbol == symbol
+        ],
+    }
+
+
+def _fills(facts: Facts, symbol: str, since: int) -> list[Fill]:
+    assert facts.ledger is not None
+    found = facts.ledger.fills_of(None, symbol, None, MARKS)
+    return [fill for fill in found if fill.exec_ts >= since]
+
+
+def _mark(fill: Fill) -> dict[str, Any]:
+    return {
+        "ts": fill.exec_ts,
+        "agent": fill.agent,
+        "side": fill.side,
+        "qty": str(fill.qty),
+        "price": str(fill.price),
+        "fee": str(fill.fee),
+        "mode": fill.mode,
+        "reason": fill.reason,
+    }
+
+
+def _regime_changes(fills: list[Fill]) -> list[int]:
+    """Give the minutes in which an agent left because the regime changed: others are not recorded."""
+    found = {fill.exec_ts - fill.exec_ts % MINUTE_MS for fill in fills if "regime" in fill.reason}
+    return sorted(found)
+
+
+def _features(facts: Facts, symbol: str, since: int) -> list[dict[str, Any]]:
+    """Give what radar, micro-causality and influence said at each entry: they are recorded there alone."""
+    if facts.ledger is None:
+        return []
+    names = {row.agent for row in facts.agents if row.symbol == symbol}
+    found = []
+    for decision in facts.ledger.newest_decisions(None, None, MARKS, since):
+        held = (decision["sizing"] or {}).get("multipliers")
+        if decision["agent"] in names and isinstance(held, dict):
+            inputs: dict[str, Any] = {}
+            for each in held.values():
+                if isinstance(each, dict):
+                    inputs |= each.get("inputs") or {}
+            found.append({"ts": decision["ts"], "agent": decision["agent"], **inputs})
+    return found[::-1]
+
+
+def _holders(facts: Facts, symbol: str) -> list[dict[str, Any]]:
+    held = []
+    for row in facts.agents:
+        for mode in ("live", "shadow"):
+            own = facts.tally.agents.get((row.agent, mode))
+            book = None if own is None else own.books.get(symbol)
+            if book is not None and book.qty != 0:
+                held.append(
+                    {
+                        "agent": row.agent,
+                        "mode": mode,
+                        "qty": str(book.qty),
+                        "cost": str(book.cost),
+                        "entry_ts": book.entry_ts,
+                    }
+                )
+    return held

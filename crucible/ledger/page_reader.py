@@ -1,0 +1,194 @@
+"""What the live page asks of a ledger: every question is bounded, whatever the file has grown to.
+
+A question reads the newest rows, a limited number of sampled instants, or what came since it was last asked; it
+never walks through the whole file again. Sums of money are exact (`Tally`), they are never made by SQLite.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import Any
+
+from crucible.ledger.parity import ParityDay
+from crucible.ledger.reader import LedgerReader
+from crucible.ledger.trades import Fill
+
+MOST_ROWS = 2_000
+"""Rows that one answer holds at most."""
+EVIDENCE = (
+    "trades",
+    "gain_evidence",
+    "loss_evidence",
+    "pair_evidence",
+    "drawdown",
+    "mean_return",
+    "win_rate",
+    "parity",
+    "parity_decisions",
+    "idle_minutes",
+    "incumbent",
+)
+"""Figures of a scorecard that the page shows over time."""
+
+
+class PageReader(LedgerReader):
+    """A ledger file, open for the bounded questions of the live page."""
+
+    def marks_of_change(self) -> dict[str, int]:
+        """Give numbers that grow when something is written: whoever saw them knows what is new."""
+        found = {"seq": self.last_seq(), "market_ts": self.market_ts() or 0}
+        for table in ("fills", "verdicts", "decisions", "equity", "funding"):
+            found[table] = self.newest_row(table)
+        return found
+
+    def newest_row(self, table: str) -> int:
+        """Give the number of the newest row of a table; 0 before the first."""
+        row = self._db.execute(f"SELECT max(rowid) FROM {table}").fetchone()  # noqa: S608 - ours
+        return int(row[0] or 0)
+
+    def fills_after(self, row: int, limit: int) -> Iterator[tuple[int, Fill]]:
+        """Give the fills booked after a row, in the order in which they were booked, with their rows."""
+        rows = self._db.execute(
+            "SELECT rowid AS place, * FROM fills WHERE rowid > ? ORDER BY rowid LIMIT ?",
+            (row, limit),
+        )
+        for found in rows:
+            yield int(found["place"]), fill_of_row(found)
+
+    def payments_after(self, row: int, limit: int) -> list[tuple[int, str, int, str]]:
+        """Give what was paid for holding after a row: its row, the agent, the instant and the amount."""
+        rows = self._db.execute(
+            "SELECT rowid, agent, exec_ts, amount FROM funding WHERE rowid > ? AND mode = 'live' "
+            "ORDER BY rowid LIMIT ?",
+            (row, limit),
+        )
+        return [(int(place), str(agent), int(ts), str(amount)) for place, agent, ts, amount in rows]
+
+    def endings_after(self, row: int) -> list[dict[str, Any]]:
+        """Give every verdict but "keep" after a row, oldest first, without its details."""
+        rows = self._db.execute(
+            "SELECT rowid AS place, ts, agent, version, verdict, reason FROM verdicts "
+            "WHERE rowid > ? AND verdict != 'keep' ORDER BY rowid",
+            (row,),
+        )
+        return [dict(found) for found in rows]
+
+    def scorecards(self, ts: int) -> dict[str, dict[str, Any]]:
+        """Give by agent the figures of the judgement at one instant, with its verdict."""
+        rows = self._db.execute("SELECT agent, verdict, details FROM verdicts WHERE ts = ?", (ts,))
+        return {str(row["agent"]): _card(ts, row) for row in rows}
+
+    def evidence(self, agent: str, instants: Sequence[int]) -> list[dict[str, Any]]:
+        """Give an agent's judgements at some instants, oldest first; nothing where it was not judged."""
+        rows = self._db.execute(
+            "SELECT v.ts AS ts, v.verdict AS verdict, v.details AS details FROM json_each(?1) AS i "
+            "CROSS JOIN verdicts AS v WHERE v.ts = i.value AND v.agent = ?2 ORDER BY v.ts",
+            (json.dumps(list(instants)), agent),
+        )
+        return [_card(int(row["ts"]), row) for row in rows]
+
+    def equity_at(self, agent: str, instants: Sequence[int], mode: str) -> dict[int, str]:
+        """Give an agent's marks at some instants, as they are written; none where there is no mark."""
+        rows = self._db.execute(
+            "SELECT e.ts, e.equity FROM json_each(?1) AS i CROSS JOIN equity AS e "
+            "WHERE e.agent = ?2 AND e.ts = i.value AND e.mode = ?3",
+            (json.dumps(list(instants)), agent, mode),
+        )
+        return {int(ts): str(equity) for ts, equity in rows}
+
+    def newest_mark(self, agent: str, mode: str) -> tuple[int, str] | None:
+        """Give an agent's newest mark of equity, as it is written; None before the first."""
+        row = self._db.execute(
+            "SELECT ts, equity FROM equity WHERE agent = ? AND mode = ? ORDER BY ts DESC LIMIT 1",
+            (agent, mode),
+        ).fetchone()
+        return None if row is None else (int(row[0]), str(row[1]))
+
+    def newest_marks(self, agent: str, limit: int) -> list[tuple[int, str]]:
+        """Give an agent's newest marks of both modes, oldest first, as they are written."""
+        rows = self._db.execute(
+            "SELECT ts, equity FROM equity WHERE agent = ? ORDER BY ts DESC LIMIT ?", (agent, limit)
+        ).fetchall()
+        return [(int(ts), str(equity)) for ts, equity in reversed(rows)]
+
+    def fills_of(
+        self, agent: str | None, symbol: str | None, before_ts: int | None, limit: int
+    ) -> list[Fill]:
+        """Give the newest fills of an agent, a symbol or all, executed before an instant, newest first."""
+        # Asked with OR, SQLite would not take the index of agents.
+        whose = "agent = ?1" if agent is not None else "?1 IS NULL"
+        newest = "exec_ts DESC, rowid DESC" if agent is not None else "rowid DESC"
+        rows = self._db.execute(
+            f"SELECT * FROM fills WHERE {whose} AND (?2 IS NULL OR symbol = ?2) "  # noqa: S608 - ours
+            f"AND (?3 IS NULL OR exec_ts < ?3) ORDER BY {newest} LIMIT ?4",
+            (agent, symbol, before_ts, min(limit, MOST_ROWS)),
+        )
+        return [fill_of_row(row) for row in rows]
+
+    def newest_decisions(
+        self, agent: str | None, before_ts: int | None, limit: int, since_ts: int = 0
+    ) -> list[dict[str, Any]]:
+        """Give the newest decisions of an agent or all, before an instant, newest first."""
+        rows = self._db.execute(
+            "SELECT * FROM decisions WHERE ts >= ?4 AND (?2 IS NULL OR ts < ?2) "
+            "AND (?1 IS NULL OR agent = ?1) ORDER BY ts DESC LIMIT ?3",
+            (agent, before_ts, min(limit, MOST_ROWS), since_ts),
+        )
+        found = [dict(row) for row in rows]
+        for row in found:
+            row["sizing"] = json.loads(row["sizing"]) if row.get("sizing") else None
+        return found
+
+    def refused_orders(self, since_ts: int, limit: int) -> list[dict[str, Any]]:
+        """Give the newest decisions since an instant whose order was not taken, newest first."""
+        rows = self._db.execute(
+            "SELECT ts, agent, action, reason, outcome FROM decisions WHERE ts >= ? AND outcome IS NOT NULL "
+            "AND outcome NOT IN ('filled', 'pending', 'sent', 'new', 'partially_filled', 'cancelled', 'unknown') "
+            "ORDER BY ts DESC LIMIT ?",
+            (since_ts, min(limit, MOST_ROWS)),
+        )
+        return [dict(row) for row in rows]
+
+    def alarms(
+        self, agent: str | None, before_ts: int | None, limit: int, since_ts: int = 0
+    ) -> list[dict[str, Any]]:
+        """Give Cerebellum's newest risk events, of an agent or all, newest first."""
+        rows = self._db.execute(
+            "SELECT seq, ts, code, text, agent, symbol FROM alarms WHERE (?1 IS NULL OR agent = ?1) "
+            "AND (?2 IS NULL OR ts < ?2) AND ts >= ?4 ORDER BY seq DESC LIMIT ?3",
+            (agent, before_ts, min(limit, MOST_ROWS), since_ts),
+        )
+        return [dict(row) for row in rows]
+
+    def newest_parity(self) -> dict[str, ParityDay]:
+        """Give by agent the newest day that was compared with its backtest."""
+        if int(self._db.execute("PRAGMA user_version").fetchone()[0]) < 5:
+            return {}
+        rows = self._db.execute("SELECT *, max(ts) FROM parity GROUP BY agent")
+        return {str(row["agent"]): ParityDay.of_row(row) for row in rows}
+
+
+def fill_of_row(row: Any) -> Fill:  # noqa: ANN401 - a row of SQLite
+    """Turn a row of the table into a fill."""
+    return Fill(
+        exec_id=row["exec_id"],
+        agent=row["agent"],
+        version=row["version"],
+        symbol=row["symbol"],
+        side=row["side"],
+        qty=Decimal(row["qty"]),
+        price=Decimal(row["price"]),
+        fee=Decimal(row["fee"]),
+        exec_ts=row["exec_ts"],
+        reason=row["reason"],
+        intent_id=row["intent_id"],
+        mode=row["mode"],
+        seq=row["seq"],
+    )
+
+
+def _card(ts: int, row: Any) -> dict[str, Any]:  # noqa: ANN401 - a row of SQLite
+    details = json.loads(row["details"])
+    return {"ts": ts, "verdict": row["verdict"], **{name: details.get(name) for name in EVIDENCE}}

@@ -1,0 +1,243 @@
+"""What the views say is what the ledger has, to the last digit, and nothing is read without bounds."""
+
+from decimal import Decimal
+from itertools import pairwise
+
+import pytest
+from starlette.testclient import TestClient
+
+from crucible.dashboard.app import make_app
+from crucible.dashboard.curves import POINTS
+from crucible.forge.progress import Progress, note_outcome, write_slots
+from crucible.ledger.reader import LedgerReader
+from crucible.ledger.trades import pair
+from crucible.operations.reconciliation.accounts import plain
+from tests.support.pages import BEGAN, CAUSE, DAY_MS, ENDED, LIVES, NOW, OTHER, RIVAL, traded
+
+
+@pytest.fixture
+def client(workspace):
+    traded(workspace)
+    return TestClient(make_app(workspace))
+
+
+@pytest.fixture
+def ledger(workspace, client):
+    run = workspace.current()
+    assert run is not None
+    with LedgerReader(run.ledger) as reader:
+        yield reader
+
+
+def ask(client, path):
+    answer = client.get(f"/api/{path}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def net(trades, payments):
+    return sum((each.pnl for each in trades), Decimal(0)) - sum(
+        (each.amount for each in payments), Decimal(0)
+    )
+
+
+def test_profit_of_today_and_of_all_is_the_ledgers(client, ledger):
+    money = ask(client, "overview")["money"]
+    periods = {period["name"]: period for period in money["periods"]}
+    live = [each for each in ledger.trades() if each.mode == "live"]
+    today = BEGAN + 2 * DAY_MS
+    assert periods["all"]["net"] == plain(net(live, ledger.payments()))
+    assert periods["all"]["trades"] == len(live)
+    fees = [each.fee for each in ledger.fills() if each.mode == "live"]
+    assert periods["all"]["fees"] == plain(sum(fees, Decimal(0)))
+    assert periods["all"]["funding"] == plain(
+        sum((p.amount for p in ledger.payments()), Decimal(0))
+    )
+    of_today = [each for each in live if each.exit_ts >= today]
+    paid = [each for each in ledger.payments() if each.ts >= today]
+    assert of_today
+    assert periods["today"]["net"] == plain(net(of_today, paid))
+    # Two days and a quarter of one lie in a week.
+    assert periods["week"]["net"] == periods["all"]["net"]
+
+
+def test_the_whole_profit_is_cash_and_open_positions_at_the_arenas_price(client, ledger):
+    money = ask(client, "overview")["money"]
+    live = [each for each in ledger.fills() if each.mode == "live"]
+    cash = sum((each.cash for each in live), Decimal(0))
+    cash -= sum((each.amount for each in ledger.payments()), Decimal(0))
+    held = sum((each.signed_qty for each in live), Decimal(0))
+    assert held > 0
+    assert money["profit"] == plain(cash + held * 100)
+    books = pair(live)[1]
+    assert money["at_work"] == plain(sum((abs(book.cost) for book in books.values()), Decimal(0)))
+
+
+def test_a_position_without_a_price_is_not_known_instead_of_nothing(workspace, client):
+    from crucible.operations.workspace import read_json, write_json
+
+    run = workspace.current()
+    shown = read_json(run.arena)
+    holder = next(row for row in shown["agents"] if Decimal(row["position"]))
+    holder["pnl"] = None
+    write_json(run.arena, shown)
+    found = ask(TestClient(make_app(workspace)), "overview")
+    assert found["money"]["unknown"] == [holder["agent"]]
+    row = next(row for row in ask(client, "agents")["rows"] if row["agent"] == holder["agent"])
+    assert row["result"] is None
+
+
+def test_births_and_ends_carry_their_cause_and_keep_verdicts_push_nothing_off(client):
+    found = ask(client, "overview")
+    assert [row["agent"] for row in found["deaths"]] == [ENDED]
+    assert found["deaths"][0]["cause"] == f"cull: {CAUSE}"
+    assert {row["agent"] for row in found["births"]} == {ENDED, LIVES, OTHER, RIVAL}
+    assert found["endings"] == 1
+    assert found["agents"] == {"production": 2, "challenger": 1}
+    events = ask(client, "events?kinds=verdict")["events"]
+    assert [event["text"] for event in events] == [f"cull: {CAUSE}"]
+
+
+def test_slots_say_how_many_are_filled_and_what_the_others_wait_for(workspace, client):
+    found = ask(client, "overview")["slots"]
+    assert (found["filled"], found["of"]) == (2, 5)
+    waits = {row["slot"]: row["waits_for"] for row in found["empty"]}
+    assert waits["BTCUSDT-gp-2"] == "the first look at the slots"
+    rows = [{"slot": "BTCUSDT-gp-2", "rests": True, "forgings without a version": 3}]
+    write_slots(workspace.path / "forge", rows, [], ["BTCUSDT-boosted-1"])
+    again = ask(TestClient(make_app(workspace)), "overview")["slots"]["empty"]
+    waits = {row["slot"]: row["waits_for"] for row in again}
+    assert "3 forge runs in a row" in waits["BTCUSDT-gp-2"]
+    assert "under way or queued" in waits["BTCUSDT-boosted-1"]
+
+
+def test_total_equity_ends_at_the_profit_of_now_and_stays_with_what_ended_agents_earned(
+    client, ledger
+):
+    curve, money = ask(client, "curve"), ask(client, "overview")["money"]
+    assert len(curve["ts"]) <= POINTS + 1
+    assert curve["ts"][-1] == NOW
+    assert curve["equity"][-1] == money["equity"]
+    place = curve["ts"].index(BEGAN + DAY_MS)
+    ended = net(ledger.trades(ENDED), ledger.payments(ENDED))
+    marks = dict(ledger.equity(OTHER)), dict(ledger.equity(LIVES))
+    expected = ended + sum(each[BEGAN + DAY_MS] - 10_000 for each in marks)
+    assert Decimal(curve["equity"][place]) - Decimal(money["base"]) == expected
+    assert all(before < after for before, after in pairwise(curve["ts"]))
+
+
+def test_the_table_of_agents_has_every_agent_with_the_sums_of_its_trades(client, ledger):
+    rows = {row["agent"]: row for row in ask(client, "agents")["rows"]}
+    assert set(rows) == {ENDED, LIVES, OTHER, RIVAL}
+    for name, row in rows.items():
+        trades = ledger.trades(name)
+        assert row["trades"] == len(trades)
+        assert row["net"] == plain(net(trades, ledger.payments(name)))
+    assert rows[RIVAL]["simulated"] is True
+    assert rows[RIVAL]["gain_evidence"] == 2.5
+    assert rows[LIVES]["proof"] == "lived"
+    assert rows[ENDED]["state"] == "ended"
+
+
+def test_an_agents_page_has_its_trades_evidence_bounds_and_last_decision(client, ledger):
+    found = ask(client, f"agents/{LIVES}")
+    trades = ledger.trades(LIVES)
+    assert [row["net"] for row in found["trades_shown"]] == [
+        plain(each.net_pnl) for each in reversed(trades)
+    ]
+    assert found["equity"]["equity"][-1] == str(ledger.equity(LIVES)[-1][1])
+    assert found["bounds"]["cull_at"] == pytest.approx(20)
+    assert {row["gain_evidence"] for row in found["evidence"]} == {1.4}
+    assert found["evidence"][-1]["ts"] == ledger.last_judged()
+    words = found["decisions"][0]["words"]
+    for part in (
+        "ordered to buy 0.25",
+        "101.5",
+        "edge 0.61 x 1.4",
+        "radar x0.8",
+        "radar_distance 2.5",
+    ):
+        assert part in words
+    assert found["parity_days"][0]["disagreements"] == ["one departure"]
+    assert ask(client, f"agents/{ENDED}")["cause_of_end"] == f"cull: {CAUSE}"
+    assert client.get("/api/agents/nobody@1").status_code == 404
+
+
+def test_without_mlflow_a_rule_is_not_known_and_the_page_says_so(client):
+    found = ask(client, f"version?name={LIVES}")
+    assert found["known"] is False
+    assert "not known" in found["why"]
+    assert client.get("/api/version?name=nobody@1").status_code == 404
+
+
+def test_a_market_shows_who_entered_and_left_and_why(client, ledger):
+    found = ask(client, "market?symbol=ETHUSDT&span=1d")
+    mine = [each for each in ledger.fills(OTHER) if each.exec_ts >= NOW - DAY_MS]
+    assert [(row["agent"], row["price"], row["reason"]) for row in found["fills"]] == [
+        (OTHER, str(each.price), each.reason) for each in reversed(mine)
+    ]
+    assert found["holders"][0]["qty"] == str(ledger.live_position(OTHER, "ETHUSDT"))
+    assert found["candles_until_ts"] is None
+    assert client.get("/api/market?symbol=DOGEUSDT").status_code == 404
+
+
+def test_lives_name_whom_they_replaced(client):
+    lives = {life["agent"]: life for life in ask(client, "population")["lives"]}
+    assert lives[LIVES]["replaced"] == ENDED
+    assert lives[ENDED]["cause"] == f"cull: {CAUSE}"
+    assert lives[OTHER]["replaced"] is None
+
+
+def test_forge_runs_under_way_their_queue_and_what_the_last_ones_came_to(workspace, client):
+    folder = workspace.path / "forge"
+    Progress("BTCUSDT-gp-2", 7, "evolving", 3, 8, 0.5, 360).write(folder / "key-1")
+    (folder / "key-2").mkdir()
+    (folder / "key-2" / "progress.json").write_text("{")
+    note_outcome(folder, "ETHUSDT-gp-1", 1, "ETHUSDT-gp-1: refused by deflated_sharpe")
+    actions = [{"action": "forge", "slot": "BTCUSDT-boosted-1", "reason": "the slot is empty"}]
+    write_slots(folder, [], actions, ["BTCUSDT-gp-2"])
+    found = ask(client, "forge-runs")
+    assert [row["slot"] for row in found["running"]] == ["", "BTCUSDT-gp-2"]
+    assert "progress.json" in found["running"][0]["fault"]
+    assert (found["running"][1]["generation"], found["running"][1]["trials"]) == (3, 360)
+    assert found["queue"] == [{"slot": "BTCUSDT-boosted-1", "reason": "the slot is empty"}]
+    assert found["outcomes"][0]["outcome"].endswith("refused by deflated_sharpe")
+
+
+def test_events_are_filtered_by_kind_and_agent_and_go_on_where_they_ended(client, ledger):
+    fills = ask(client, f"events?kinds=fill&agent={LIVES}")["events"]
+    assert [event["ts"] for event in fills] == [
+        each.exec_ts for each in reversed(ledger.fills(LIVES))
+    ]
+    assert {event["kind"] for event in fills} == {"fill"}
+    first = ask(client, f"events?kinds=fill&agent={LIVES}&before={fills[3]['ts']}")["events"]
+    assert first == fills[4:]
+
+
+def test_an_empty_workspace_answers_every_question(workspace):
+    client = TestClient(make_app(workspace))
+    for name in (
+        "overview",
+        "curve",
+        "agents",
+        "correlations",
+        "population",
+        "forge-runs",
+        "execution",
+        "events",
+        "accounts",
+    ):
+        assert client.get(f"/api/{name}").status_code == 200, name
+    assert client.get("/api/market").status_code == 404
+    assert client.get("/api/nothing").status_code == 404
+
+
+def test_what_is_no_number_in_a_ledger_takes_no_view_away(workspace, client):
+    from crucible.ledger.ledger import Ledger
+
+    run = workspace.current()
+    with Ledger(run.ledger) as ledger:
+        ledger.book_verdict(NOW + 1, LIVES, "2", "keep", "", {"gain_evidence": float("nan")})
+        ledger.set_last_judged(NOW + 1)
+    rows = ask(TestClient(make_app(workspace)), "agents")["rows"]
+    assert next(row for row in rows if row["agent"] == LIVES)["gain_evidence"] is None

@@ -1,0 +1,131 @@
+"""Sums that grow with the ledger equal those of the ledger itself, to the last digit, whatever the order of booking."""
+
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from functools import reduce
+from random import Random
+
+import pytest
+
+from crucible.execution.messages import FundingEvent
+from crucible.ledger.ledger import Ledger
+from crucible.ledger.page_reader import PageReader
+from crucible.ledger.tally import DAY_MS, Tally
+from tests.support.factories import agent_row, fill, fill_event
+
+EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
+NAMES = ("BTCUSDT-gp-1@1", "BTCUSDT-gp-2@1", "ETHUSDT-gp-1@1")
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    with Ledger(tmp_path / "ledger.sqlite") as made:
+        for name in NAMES:
+            made.seat(agent_row(name))
+        yield made
+
+
+def trade(ledger, random, count):
+    """Fills of three agents, in both modes, of many sizes, with funding in between."""
+    seq = ledger.last_seq()
+    for _ in range(count):
+        seq += 1
+        name, side = random.choice(NAMES), random.choice(("buy", "sell"))
+        qty, price = (
+            f"0.{random.randint(1, 999):03}",
+            f"{random.randint(10, 90)}.{random.randint(0, 99)}",
+        )
+        fee, ts = f"0.{random.randint(0, 10**8):08}", seq * 3_600_000
+        if random.random() < 0.1:
+            paid = FundingEvent(ts=ts, seq=seq, exec_id=f"f{seq}", agent=name, symbol="BTCUSDT",
+                                amount=f"{random.uniform(-1, 1):.8f}", exec_ts=ts)  # fmt: skip
+            ledger.book_event(paid)
+        elif random.random() < 0.7:
+            ledger.book_event(
+                fill_event(
+                    seq, f"e{seq}", agent=name, side=side, qty=qty, price=price, fee=fee, exec_ts=ts
+                )
+            )
+        else:
+            ledger.book_shadow_fill(
+                fill(
+                    seq,
+                    side,
+                    qty,
+                    price,
+                    fee,
+                    agent=name,
+                    exec_ts=ts,
+                    mode="shadow",
+                    exec_id=f"s{seq}",
+                )
+            )
+
+
+def total(values):
+    # A fee that is split over two trades has no last digit: the sums hold 60, in one order and in another.
+    return reduce(EXACT.add, values, Decimal(0)).quantize(Decimal("1e-50"), context=EXACT)
+
+
+def require_equal(tally, ledger):
+    trades, paid, fills = ledger.trades(), ledger.payments(), ledger.fills()
+    for name in NAMES:
+        for mode in ("live", "shadow"):
+            own = tally.of(name, mode).sums
+            mine = [each for each in trades if (each.agent, each.mode) == (name, mode)]
+            assert own.trades == len(mine)
+            assert own.wins == sum(each.pnl > 0 for each in mine)
+            assert total([own.pnl]) == total(each.pnl for each in mine)
+            charged = [each.fee for each in fills if (each.agent, each.mode) == (name, mode)]
+            assert own.fees == total(charged)
+            assert tally.of(name, mode).fills == len(charged)
+        funding = total(each.amount for each in paid if each.agent == name)
+        assert tally.of(name, "live").sums.funding == funding
+    live = [each for each in trades if each.mode == "live"]
+    assert total([tally.total.pnl]) == total(each.pnl for each in live)
+    assert total([tally.total.fees]) == total(each.fee for each in fills if each.mode == "live")
+    last = max(tally.days)
+    of_last = [each.pnl for each in live if each.exit_ts - each.exit_ts % DAY_MS >= last]
+    assert total([tally.since(last).pnl]) == total(of_last)
+
+
+def test_what_is_added_bit_by_bit_equals_the_ledger(ledger):
+    random, tally = Random(5), Tally()
+    with PageReader(ledger.path) as reader:
+        for _ in range(12):
+            trade(ledger, random, 25)
+            tally.update(reader)
+            require_equal(tally, ledger)
+
+
+def test_a_fill_that_is_booked_late_counts_where_it_was_executed(ledger):
+    random, tally = Random(6), Tally()
+    with PageReader(ledger.path) as reader:
+        trade(ledger, random, 60)
+        tally.update(reader)
+        seq = ledger.last_seq() + 1
+        ledger.book_event(
+            fill_event(
+                seq,
+                "late",
+                agent=NAMES[0],
+                side="sell",
+                qty="0.250",
+                price="55.5",
+                fee="0.01",
+                exec_ts=7_300_000,
+            )
+        )
+        trade(ledger, random, 30)
+        tally.update(reader)
+        require_equal(tally, ledger)
+
+
+def test_only_verdicts_that_end_something_are_kept(ledger):
+    for quarter in range(200):
+        ledger.book_verdict(quarter, NAMES[0], "1", "keep", "not decisive", {})
+    ledger.book_verdict(500, NAMES[0], "1", "cull", "loses", {})
+    tally = Tally()
+    with PageReader(ledger.path) as reader:
+        tally.update(reader)
+        tally.update(reader)
+    assert [(each["verdict"], each["reason"]) for each in tally.endings] == [("cull", "loses")]
