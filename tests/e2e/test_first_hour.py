@@ -32,8 +32,8 @@ SLOT = "BTCUSDT-gp-1"
 # What sets up the clone that these tests already run in; another environment may run them.
 SETS_UP = ("make setup", "source .venv/bin/activate")
 PATIENCE_S = 900.0
-# A change of production waits for its flow run; while all tests run that takes longer than a person would wait.
-CHANGES = re.compile(r"^(crucible (?:promote|rollback) .*)$", re.MULTILINE)
+# These wait for an end; while all tests run it takes longer to come than a person would wait.
+WAITS = re.compile(r"^(crucible (?:promote|rollback|down)\b.*)$", re.MULTILINE)
 
 
 class Newcomer:
@@ -62,7 +62,7 @@ class Newcomer:
         lines = block.text.splitlines()
         if not (REPOSITORY / ".venv/bin/python").exists():
             lines = [line for line in lines if line not in SETS_UP]
-        script = CHANGES.sub(rf"\1 --wait {PATIENCE_S:g}", "\n".join(lines))
+        script = WAITS.sub(rf"\1 --wait {PATIENCE_S:g}", "\n".join(lines))
         if re.search(r"\bORDER\b", script):
             script = re.sub(r"\bORDER\b", self.order(), script)
         done = subprocess.run(
