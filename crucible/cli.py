@@ -15,7 +15,7 @@ from typing import NoReturn
 import typer
 
 from crucible.commands import control, market_data, research, stack, versions
-from crucible.commands.configuration import config_app
+from crucible.commands.configuration import alerts_app, config_app
 from crucible.commands.options import print_json
 from crucible.commands.radar import radar_app
 from crucible.commands.walk_forward import walk_forward_command
@@ -72,6 +72,7 @@ app.command()(versions.retire)
 app.command(name="forge-now")(versions.forge_now)
 app.add_typer(radar_app, name="radar")
 app.add_typer(config_app, name="config")
+app.add_typer(alerts_app, name="alerts")
 app.add_typer(market_data.data_app, name="data")
 
 

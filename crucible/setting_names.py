@@ -32,6 +32,8 @@ OTHER_VARIABLES = frozenset(
     }
 )
 OTHER_PREFIXES = ("CRUCIBLE_E2E_", "CRUCIBLE_TEST_")
+SECRET_SETTINGS = frozenset({"alerts.urls"})
+"""Settings whose values are never shown, logged or read from the settings file."""
 _COLLECTIONS = (tuple, list, dict)
 
 
@@ -83,6 +85,17 @@ def variable_of(name: str) -> str:
     return PREFIX + name.upper().replace(".", "__")
 
 
+def is_secret(name: str) -> bool:
+    """Whether a setting, or the one that it is an entry of, must not be shown.
+
+    Examples
+    --------
+    >>> is_secret("alerts.urls.0"), is_secret("alerts.urls_file")
+    (True, False)
+    """
+    return any(name == secret or name.startswith(f"{secret}.") for secret in SECRET_SETTINGS)
+
+
 def faults_of_environment(environment: Mapping[str, str], tree: type[BaseModel]) -> list[str]:
     """Tell what is wrong with the variables that begin as ours do, one line each.
 
@@ -105,7 +118,8 @@ def faults_of_environment(environment: Mapping[str, str], tree: type[BaseModel])
             hint = "" if meant is None else f"; the nearest is {meant}"
             faults.append(f"{variable}: no such variable{hint}")
         elif _holds_many(name, tree) and not _is_json(value):
-            faults.append(f"{variable} = {value!r}: no JSON; write for example {_example(name)}")
+            shown = "" if is_secret(name) else f" = {value!r}"
+            faults.append(f"{variable}{shown}: no JSON; write for example {_example(name)}")
     return faults
 
 
@@ -155,7 +169,9 @@ def _is_json(value: str) -> bool:
 
 
 def _example(name: str) -> str:
-    return """'["BTCUSDT"]'""" if name.endswith("symbols") else """'{"NAME": VALUE}'"""
+    if name.endswith("symbols"):
+        return """'["BTCUSDT"]'"""
+    return """'["SCHEMA://..."]'""" if is_secret(name) else """'{"NAME": VALUE}'"""
 
 
 def is_symbol(name: str) -> bool:

@@ -37,7 +37,7 @@ NAMES = {
 }  # fmt: skip
 # Names that mean something else, or that a format, a setting or another package gave.
 GIVEN = {
-    "crucible/settings.py": {"home"},
+    "crucible/settings": {"home"},
     "crucible/execution/messages.py": {"spread"},
     "crucible/features": {"spread"},
     "crucible/forge/reporting/tree.py": {"letter"},

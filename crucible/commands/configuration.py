@@ -1,7 +1,8 @@
-"""Commands about the settings: what they are, where they came from, and a file to begin with."""
+"""Commands about the settings: what they are, where they came from, a file to begin with, and whether alerts arrive."""
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -10,6 +11,10 @@ from crucible.commands.options import AsJson, print_json
 
 config_app = typer.Typer(
     no_args_is_help=True, help="The settings: show each with its source, write a file of defaults."
+)
+
+alerts_app = typer.Typer(
+    no_args_is_help=True, help="Alerts: find out whether the addresses of the settings are reached."
 )
 
 
@@ -69,3 +74,42 @@ def init(
         print(
             f"{file}: every setting with its default; crucible config show tells what is in force"
         )
+
+
+@alerts_app.command("test")
+def reach(as_json: AsJson = False) -> None:
+    """Send one message to every address of the settings, and say at which it arrived."""
+    from crucible.operations.alerts.addresses import read_addresses
+    from crucible.operations.alerts.messages import Alert
+    from crucible.operations.alerts.sender import AppriseSender
+    from crucible.operations.errors import ServiceError
+    from crucible.settings import load_settings
+
+    addresses = read_addresses(load_settings().alerts)
+    if not addresses:
+        message = (
+            "no address is set, so nobody is alerted; write addresses, one a line, into a file that only you "
+            "can open (0600) and name it in alerts.urls_file, or set CRUCIBLE_ALERTS__URLS"
+        )
+        raise ServiceError(message)
+    send = AppriseSender()
+    alert = Alert(
+        "part", "A test of the alerts", "This address is reached. Nothing needs to be done."
+    )
+    faults = {address.name: send(address, alert) for address in addresses}
+    if as_json:
+        print_json(
+            {
+                "addresses": [
+                    {"address": name, "arrived": not fault, "fault": fault}
+                    for name, fault in faults.items()
+                ]
+            }
+        )
+    else:
+        for name, fault in faults.items():
+            print(f"{name}: {fault or 'arrived'}")
+    if any(faults.values()):
+        failed = ", ".join(name for name, fault in faults.items() if fault)
+        print(f"crucible: not reached: {failed}", file=sys.stderr)
+        raise typer.Exit(1)

@@ -206,21 +206,65 @@ def status(as_json: AsJson = False) -> None:
 def report(
     as_json: AsJson = False,
     run: Annotated[str | None, typer.Option(help="A run's number; the newest otherwise.")] = None,
+    agent: Annotated[
+        str | None,
+        typer.Option(help="Figures of one agent, SLOT@VERSION.", autocompletion=completion.agents),
+    ] = None,
+    walk_forward: Annotated[
+        Path | None, typer.Option(help="Figures of the walk-forward that left this folder.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write everything to this file, one page without network.")
+    ] = None,
 ) -> None:
-    """Sum up a run and compare its three books."""
+    """Sum up a run and compare its three accounts; with --html, all figures and charts on one page."""
+    from crucible.errors import CrucibleError
     from crucible.operations.reconciliation.report import make_report
     from crucible.operations.workspace import Workspace
+    from crucible.outputs import ask_for_file
     from crucible.settings import load_settings
 
-    made = make_report(Workspace.at(load_settings().home), run)
+    if walk_forward is not None and (run is not None or agent is not None):
+        message = "--walk-forward is a report of its own: leave --run and --agent out"
+        raise typer.BadParameter(message)
+    if html is not None:
+        ask_for_file("--html", html)
+    settings = load_settings()
+    workspace = Workspace.at(settings.home)
+    only_figures = agent is not None or walk_forward is not None
+    made = None if only_figures else make_report(workspace, run)
+    reported: dict[str, object] = {} if made is None else made.to_json()
+    if only_figures or html is not None or as_json:
+        # Imported here: the accounts alone are shown in a moment.
+        from crucible.reports.command import make, make_page
+
+        try:
+            found = make(workspace, settings, run=run, agent=agent, walk_forward=walk_forward)
+        except CrucibleError as error:
+            # What was asked for cannot be given; beside the accounts it is a note.
+            if only_figures or html is not None:
+                raise
+            reported["figures"], reported["figures_missing"] = None, str(error)
+        else:
+            reported["figures"] = found.to_json()
+            if html is not None:
+                make_page(found, html)
+                reported["html"] = str(html)
+            if only_figures and not as_json:
+                from crucible.operations.sheet import open_console
+                from crucible.reports.tables import figures_sheet
+
+                open_console().print(figures_sheet(found.subject, found.figures))
     if as_json:
-        print_json(made.to_json())
-    else:
+        print_json(reported)
+    elif made is not None:
         from crucible.operations.sheet import open_console
         from crucible.operations.tables import report_view
 
         open_console().print(report_view(made))
-    if not made.books_agree:
+    if html is not None and not as_json:
+        print(f"{html}: the whole report")
+    if made is not None and not made.books_agree:
         print("crucible: the books differ", file=sys.stderr)
 
 

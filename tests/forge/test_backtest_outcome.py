@@ -49,7 +49,7 @@ def test_holding_the_exits_and_the_candles_that_prove_nothing_are_printed(capsys
     print_backtest(DONE)
     printed = capsys.readouterr().out
     assert "buy and hold" in printed
-    assert "0.25" in printed
+    assert "25.00%" in printed
     reasons = printed[printed.index("Why trades ended") :]
     assert reasons.index("take_profit") < reasons.index("stop")
     assert "+1.500%" in reasons  # the mean of both that reached the target

@@ -1,5 +1,6 @@
 """`up` outlives its books: whatever fails, services are watched on, and none is left behind at the end."""
 
+import json
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from crucible.operations.supervision.process import Identity, marked
 from crucible.operations.workspace import Workspace, read_json
 from tests.support.disks import fill, mounted
 from tests.support.polling import until
+from tests.support.receiver import receiving
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
 
@@ -183,3 +185,28 @@ def test_a_services_file_that_was_emptied_is_written_anew(tmp_path: Path):
         path.write_text("")
         until(path.read_text, "the file", seconds=20, pause=0.05)
         assert read_json(path)["services"]["cerebellum"]["state"] == "up"
+
+
+@pytest.mark.process
+def test_who_set_an_address_is_alerted_to_a_part_that_ended_and_to_the_end_of_everything(
+    tmp_path: Path,
+):
+    with receiving("s3cr3t") as receiver:
+        address = {"CRUCIBLE_ALERTS__URLS": json.dumps([receiver.url])}
+        with up(tmp_path / "home", **address) as running:
+            running.wait_for("everything is up")
+            os.kill(running.pid("mlflow"), signal.SIGKILL)
+            until(lambda: receiver.titles == ["Ended: mlflow"], lambda: receiver.got, seconds=60)
+            running.process.send_signal(signal.SIGTERM)
+            code, errors = running.end()
+            assert (code, errors) == (0, "")
+            logged = running.lines
+        assert receiver.titles == ["Ended: mlflow"]
+        with up(tmp_path / "home", STAND_IN_DEFECT="1", **address) as running:
+            code, errors = running.end()
+            assert code == 1
+            logged += running.lines
+        assert receiver.titles == ["Ended: mlflow", "Crucible stops because of a fault"]
+        assert "Run 0002" in receiver.got[1]["message"]
+        logs = [path.read_text(errors="replace") for path in (tmp_path / "home").rglob("*.log")]
+        assert not any("s3cr3t" in text for text in [errors, *logged, *logs])

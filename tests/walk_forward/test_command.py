@@ -12,7 +12,11 @@ from crucible.cli import app
 from crucible.forge.backtest.engine import ForgeError
 from crucible.forge.revision import source_hash
 from crucible.market.candles import write_candles
+from crucible.market.lake import Lake
 from crucible.market.simulator import simulate
+from crucible.reports.figures import figures_of
+from crucible.reports.of_walk_forward import subject_of_walk_forward
+from crucible.reports.page import page_of
 from crucible.settings import Settings
 from crucible.walk_forward.births import BirthError
 from crucible.walk_forward.command import Asked, walk_forward
@@ -89,6 +93,25 @@ def test_every_rule_is_walked_and_its_figures_are_those_of_its_trades(walked):
     assert json.loads((out / "summary.json").read_text()) == summary
     page = (out / "report.html").read_text()
     assert "http" not in page.replace("http-equiv", "")
+    assert f"{SLOT}@1" in page
+
+
+def test_its_folder_is_enough_for_a_report(walked, candles, tmp_path):
+    out, summary = walked
+    lake = Lake(tmp_path)
+    lake.candles_folder.mkdir(parents=True)
+    written(candles, lake.candles_folder)
+    subject = subject_of_walk_forward(out, lake)
+    found = {each.name: each for each in figures_of(subject).headline}
+    rows = {row["name"]: row for row in summary["rows"]}
+    assert found["net_return"].value == pytest.approx(rows["factory"]["net_return"])
+    assert found["hold_return"].value == pytest.approx(rows["buy and hold"]["net_return"])
+    assert found["trades"].value == rows["factory"]["trades"]
+    assert float(subject.costs.fees) == pytest.approx(rows["factory"]["fees"])
+    assert found["max_drawdown_within"].value == pytest.approx(-rows["factory"]["max_drawdown"])
+    assert subject.first_ts == summary["from_ts"] < subject.last_ts <= summary["to_ts"]
+    assert list(subject.candles) == ["BTCUSDT"]
+    page = page_of(subject, figures_of(subject))
     assert f"{SLOT}@1" in page
 
 

@@ -93,11 +93,23 @@ def html_report(result: ForgeResult) -> str:
         equity=Markup(equity),  # noqa: S704 - our own SVG, its texts escaped
         fall=Markup(fall),  # noqa: S704
         generations=Markup(_generation_chart(result)),  # noqa: S704
+        shown_generations=every_tenth(result.generations),
         columns=list(result.generations[0]) if result.generations else [],
         number=_number,
         percent=_percent,
         moment=moment,
     )
+
+
+def every_tenth(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give every tenth generation and the last one.
+
+    Examples
+    --------
+    >>> [row["generation"] for row in every_tenth([{"generation": n} for n in range(23)])]
+    [0, 10, 20, 22]
+    """
+    return [row for place, row in enumerate(rows) if place % 10 == 0 or place == len(rows) - 1]
 
 
 def _equity_charts(result: ForgeResult) -> tuple[str, str]:

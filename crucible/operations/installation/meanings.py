@@ -53,6 +53,7 @@ MEANINGS = {
     "execution.flatten_on_deadman": "also close every position then",
     "execution.limits_file": "file of risk limits; the defaults otherwise",
     "execution.keys_file": "file of the venue's keys, readable by you only (0600)",
+    "alerts": "who is told of what happens while nobody looks; nobody, until an address is set",
     "ports": "ports on the loopback interface; 0 asks for a free one",
     "ports.prefect": "Prefect's page",
     "ports.mlflow": "MLflow's page",

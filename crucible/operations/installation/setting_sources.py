@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from pydantic_settings import EnvSettingsSource
 
 from crucible.setting_names import read_toml, variable_of
@@ -90,6 +90,8 @@ def plain(value: Any) -> Any:  # noqa: ANN401
     """Give a setting's value as JSON values; money as a decimal string."""
     if isinstance(value, Decimal | Path):
         return str(value)
+    if isinstance(value, SecretStr):
+        return "***"
     if isinstance(value, tuple):
         return [plain(each) for each in value]
     if isinstance(value, str):

@@ -17,11 +17,12 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from crucible.operations.installation.meanings import MEANINGS
+from crucible.setting_names import SECRET_SETTINGS
 from crucible.settings import Settings
 from crucible.whereabouts import DEFAULT_HOME
 
 # Naming the symbols also asks a replay for them, whatever its folder holds.
-_ONLY_WHEN_MEANT = frozenset({"market.symbols"})
+_ONLY_WHEN_MEANT = frozenset({"market.symbols", *SECRET_SETTINGS})
 _HEAD = """\
 # Settings of Crucible. Every value is the default; change what you like and remove the rest.
 # An environment variable wins over this file: CRUCIBLE_FORGE__POPULATION=200 sets forge.population.

@@ -149,6 +149,7 @@ class ArenaRun:
         service = self.service
         service.state, service.identity = "down", None
         self._flow_run = None
+        self._stack.on_end("arena", why)
         pause = self._restarts.pause(now)
         self._retry_at = now + pause
         often = ", again and again, see the worker's log" if self._restarts.failing else ""

@@ -16,6 +16,7 @@ from crucible.operations.errors import ServiceError
 from crucible.operations.market_configuration import MarketConfiguration
 from crucible.operations.supervision.ports import HOST
 from crucible.operations.workspace import Run, Workspace
+from crucible.setting_names import SECRET_SETTINGS, variable_of
 from crucible.settings import Settings
 from crucible.sqlite import LINKED, sqlalchemy_url
 from crucible.whereabouts import SOURCE
@@ -121,7 +122,9 @@ def environment(
     base : mapping
         The environment to build upon, usually the caller's own.
     """
-    foreign: tuple[str, ...] = ("PREFECT_", "MLFLOW_", "CRUCIBLE_EXCHANGE_URL")
+    # Addresses of alerts are secret: the supervisor alone sends, so nobody else gets them.
+    secret = tuple(map(variable_of, SECRET_SETTINGS))
+    foreign: tuple[str, ...] = ("PREFECT_", "MLFLOW_", "CRUCIBLE_EXCHANGE_URL", *secret)
     if settings.execution.venue == "paper":
         # Cerebellum prefers keys of the environment; a paper run must not see real ones.
         foreign += ("BYBIT_",)

@@ -90,6 +90,8 @@ class Stack:
         self._report = report_line
         self._owned: dict[str, _Owned] = {}
         self._helpers: dict[str, ServiceProcess] = {}
+        self.on_end: Callable[[str, str], None] = lambda _name, _how: None
+        """Called with the name of a part that ended by itself, and how; it returns at once."""
         self.services: dict[str, Service] = {name: Service(name) for name in NAMES}
         self._saved: dict[str, Any] = {}
         self._written: tuple[int, ...] = ()
@@ -251,6 +253,7 @@ class Stack:
         if not owned.was_up and owned.restarts.count >= EARLY_RESTARTS:
             message = f"{service.name} does not start, it {how}: {words}; the log: {process.log}"
             raise ServiceError(message)
+        self.on_end(service.name, how)
         self._later(owned, now, how)
 
     def _later(self, owned: _Owned, now: float, why: str) -> None:

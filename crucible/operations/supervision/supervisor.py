@@ -23,6 +23,7 @@ from rich.console import Console
 
 from crucible.errors import CrucibleError
 from crucible.files import append_line
+from crucible.operations.alerts.dispatch import open_alerts
 from crucible.operations.display import Display
 from crucible.operations.errors import OperationsError, ServiceError
 from crucible.operations.status import read_status
@@ -115,6 +116,9 @@ class Supervisor:
         self._stack = Stack(
             workspace, self._run, self._environment, REPOSITORY, display.report_line
         )
+        self._alerts = open_alerts(settings.alerts, self._run)
+        if self._alerts is not None:
+            self._stack.on_end = self._alerts.part_ended
         self._prefect = PrefectServer(self._ports.prefect_api, workspace.password())
         self._arena = ArenaRun(self._stack, self._prefect, self._run)
         self._signals = 0
@@ -133,6 +137,8 @@ class Supervisor:
             Why it ended, where nobody asked for it; every process has been stopped by then.
         """
         self._describe_run()
+        if self._alerts is not None:
+            self._alerts.start()
         with self._signals_asked():
             try:
                 self._bring_up()
@@ -141,8 +147,10 @@ class Supervisor:
                 self._display.report_line("stopping everything in order; this takes some seconds")
             except CrucibleError as error:
                 self._display.report_line(f"{error}; stopping everything in order")
+                self._alert_of_end(str(error))
                 raise
             except Exception as error:
+                self._alert_of_end(f"crucible up ended by {type(error).__name__}")
                 raise self._defect(error) from error
             finally:
                 self._end()
@@ -153,12 +161,25 @@ class Supervisor:
     def _end(self) -> None:
         show = partial(self._show, time.monotonic(), always=True)
         self._footer = "stopping"
+        if self._alerts is not None:
+            self._alerts.finish()
         attempt("the table", show, self._display.report_line)
         attempt("the market's time", self._remember, self._display.report_line)
         shut_down(self._stack, self._prefect, self._arena, self._display.report_line)
         self._footer = f"run {self._run.run_id} has stopped"
         self._prefect.close()
+        if self._alerts is not None:
+            attempt("alerts", self._alerts.close, self._display.report_line)
+            self._report_alerts()
         attempt("the table", show, self._display.report_line)
+
+    def _alert_of_end(self, why: str) -> None:
+        if self._alerts is not None:
+            self._alerts.stack_ended(why)
+
+    def _report_alerts(self) -> None:
+        for line in self._alerts.lines() if self._alerts is not None else ():
+            self._display.report_line(line)
 
     def _defect(self, error: Exception) -> ServiceError:
         """Tell a defect of the code in one line; its trace goes to a file."""
@@ -329,6 +350,7 @@ class Supervisor:
         now = time.monotonic()
         self._stack.tick(now)
         self._arena.tick(now)
+        self._report_alerts()
         self._aside("the table", partial(self._show, now))
         if now - self._remembered > WORLD_EVERY_S:
             self._remembered = now

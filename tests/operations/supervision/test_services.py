@@ -106,6 +106,7 @@ def test_another_systems_servers_are_not_inherited(workspace: Workspace):
         "PREFECT_API_URL": "https://elsewhere",
         "MLFLOW_TRACKING_TOKEN": "secret",
         "CRUCIBLE_FORGE__POPULATION": "10",
+        "CRUCIBLE_ALERTS__URLS": '["json://secret"]',
     }
     found = services.environment(
         Settings(home=workspace.path), workspace, workspace.new_run(), PORTS, CONFIGURATION, base
@@ -114,6 +115,7 @@ def test_another_systems_servers_are_not_inherited(workspace: Workspace):
     assert "PREFECT_API_KEY" not in found
     assert "BYBIT_API_KEY" not in found
     assert "MLFLOW_TRACKING_TOKEN" not in found
+    assert "CRUCIBLE_ALERTS__URLS" not in found
     assert found["CRUCIBLE_FORGE__POPULATION"] == "10"
 
 

@@ -83,6 +83,8 @@ def test_a_ready_line_makes_a_service_up_and_known_to_others(owner: Fixture):
 
 
 def test_a_killed_service_is_started_again_and_it_is_said(owner: Fixture):
+    ended: list[tuple[str, str]] = []
+    owner.stack.on_end = lambda name, how: ended.append((name, how))
     owner.stack.start(spec("mlflow", LASTING))
     owner.tick_until(lambda: owner.stack.up("mlflow"))
     first = owner.stack.services["mlflow"].identity
@@ -91,6 +93,7 @@ def test_a_killed_service_is_started_again_and_it_is_said(owner: Fixture):
 
     owner.tick_until(lambda: not owner.stack.up("mlflow"))
     assert owner.said[-1] == "mlflow: ended by signal 9; starting again in 1 s"
+    assert ended == [("mlflow", "ended by signal 9")]
     owner.tick_until(lambda: owner.stack.up("mlflow"))
     assert owner.stack.services["mlflow"].identity != first
 

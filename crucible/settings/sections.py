@@ -1,20 +1,13 @@
-"""One typed tree of settings: defaults, then ``crucible.toml``, then the environment.
+"""The groups of settings: what each may be, and its default.
 
-An environment variable overrides the file: ``CRUCIBLE_FORGE__POPULATION=200`` sets
-``forge.population``. ``CRUCIBLE_HOME`` names the folder that holds every piece of state; the file
-lies beside the Makefile, or where ``CRUCIBLE_SETTINGS_FILE`` says. Relative paths count from the
-Makefile's folder, never from the current one.
+Entry point of all of them is `crucible.settings.Settings`.
 """
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Mapping
 from decimal import Decimal
-from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -22,27 +15,12 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
+    SecretStr,
     model_validator,
 )
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
-from pydantic_settings.exceptions import SettingsError as SourceError
 
-from crucible.setting_names import (
-    SettingsError,
-    Symbol,
-    each_once,
-    faults_of_environment,
-    read_toml,
-    unknown_name,
-    variable_of,
-)
-from crucible.whereabouts import DEFAULT_HOME, place, settings_file
+from crucible.setting_names import Symbol, each_once
+from crucible.whereabouts import place
 
 MINUTE_MS = 60_000
 ENOUGH_CANDLES = 30_000
@@ -73,13 +51,24 @@ def _said(path: object) -> object:
 Location = Annotated[Path, BeforeValidator(_said), AfterValidator(place)]
 
 
+def _written_out(urls: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    if not all("://" in url.get_secret_value() for url in urls):
+        message = "an address has the form SCHEMA://..., as Apprise spells it"
+        raise ValueError(message)
+    return urls
+
+
+def _each_event_once(events: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(events)) < len(events):
+        message = "name each event once"
+        raise ValueError(message)
+    return events
+
+
 class Section(BaseModel):
     """A group of settings; unknown names and numbers without a size are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-S = TypeVar("S", bound=Section)
 
 
 class MarketSettings(Section):
@@ -311,190 +300,29 @@ class ExecutionSettings(Section):
     keys_file: Location | None = None
 
 
-class Settings(BaseSettings):
-    """The whole tree.
+Event = Literal["cull", "promotion", "limit", "halt", "reconciliation", "part", "placebo", "parity"]
+"""What people can be alerted to."""
+EVENTS: tuple[Event, ...] = get_args(Event)
 
-    Examples
-    --------
-    >>> Settings(home="/tmp/x").forge.population
-    120
-    """
 
-    model_config = SettingsConfigDict(
-        env_prefix="CRUCIBLE_",
-        env_nested_delimiter="__",
-        extra="forbid",
-        frozen=True,
-        allow_inf_nan=False,
+class AlertSettings(Section):
+    """Who is told of what happens while nobody looks; nobody is, until an address is set."""
+
+    urls: Annotated[tuple[SecretStr, ...], AfterValidator(_written_out)] = Field(
+        (),
+        max_length=20,
+        description="addresses as Apprise spells them; secret: by the environment or by urls_file, never here",
     )
-
-    home: Location = place(DEFAULT_HOME)
-    deployment: dict[Symbol, dict[Kind, Annotated[int, Field(ge=0, le=1_000)]]] = {
-        "BTCUSDT": {"gp": 2, "boosted": 1},
-        "ETHUSDT": {"gp": 1, "boosted": 1},
-    }
-    market: MarketSettings = MarketSettings()
-    features: FeatureSettings = FeatureSettings()
-    cache: CacheSettings = CacheSettings()
-    forge: ForgeSettings = ForgeSettings()
-    arena: ArenaSettings = ArenaSettings()
-    watchtower: WatchtowerSettings = WatchtowerSettings()
-    singularity: SingularitySettings = SingularitySettings()
-    execution: ExecutionSettings = ExecutionSettings()
-    ports: PortSettings = PortSettings()
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Order the sources: arguments, environment, ``crucible.toml``."""
-        return (
-            init_settings,
-            env_settings,
-            InitSettingsSource(settings_cls, read_toml(settings_file())),
-        )
-
-    @model_validator(mode="after")
-    def _somebody_trades(self) -> Settings:
-        """Refuse a deployment strategy that would leave every agent out."""
-        if not any(count for kinds in self.deployment.values() for count in kinds.values()):
-            message = "deployment has no slot; write for example BTCUSDT = { gp = 1 }"
-            raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
-    def _real_venues_are_strict(self) -> Settings:
-        """Refuse to offer what was never proven to a venue that is not our own."""
-        if self.execution.venue != "paper" and self.forge.policy != "strict":
-            message = (
-                f"execution.venue = {self.execution.venue} needs forge.policy = strict, "
-                f"it is {self.forge.policy}"
-            )
-            raise ValueError(message)
-        return self
-
-    @cached_property
-    def slots(self) -> tuple[Slot, ...]:
-        """Every slot of the deployment strategy, in a stable order."""
-        return tuple(
-            Slot(symbol=symbol, kind=kind, number=number)
-            for symbol, kinds in self.deployment.items()
-            for kind, count in kinds.items()
-            for number in range(1, count + 1)
-        )
-
-
-_SLOT = re.compile(r"([A-Z0-9]{1,24})-(gp|boosted)-([1-9][0-9]{0,2}|1000)", re.ASCII)
-
-
-class Slot(Section):
-    """One seat of the deployment strategy, and the name of its registered model.
-
-    Examples
-    --------
-    >>> Slot.parse("BTCUSDT-gp-1").kind
-    'gp'
-    """
-
-    symbol: Symbol
-    kind: Kind
-    number: int = Field(ge=1, le=1_000)
-
-    @classmethod
-    def parse(cls, name: str) -> Slot:
-        """Read ``SYMBOL-KIND-NUMBER``.
-
-        Raises
-        ------
-        SettingsError
-            If the name does not have that form.
-        """
-        found = _SLOT.fullmatch(name)
-        if found is None:
-            message = (
-                f"slot {name!r} is not SYMBOL-KIND-NUMBER, a symbol in capitals and digits, a kind of "
-                "gp or boosted and a number from 1 on; write for example BTCUSDT-gp-1"
-            )
-            raise SettingsError(message)
-        symbol, kind, number = found.groups()
-        return cls.model_validate({"symbol": symbol, "kind": kind, "number": int(number)})
-
-    @property
-    def name(self) -> str:
-        """The slot's name, which is the name of its registered model."""
-        return f"{self.symbol}-{self.kind}-{self.number}"
-
-    def __str__(self) -> str:
-        return self.name
-
-
-def changed(section: S, name: str, **changes: object) -> S:
-    """Give a section with other values, held to the same bounds.
-
-    Parameters
-    ----------
-    section : Section
-    name : str
-        Its name in the tree, for the message.
-    **changes
-        None leaves a value as it is.
-
-    Raises
-    ------
-    SettingsError
-        Naming what is out of range.
-    """
-    asked = {key: value for key, value in changes.items() if value is not None}
-    try:
-        return type(section).model_validate({**section.model_dump(), **asked})
-    except ValidationError as error:
-        faults = "; ".join(
-            f"{name}.{'.'.join(map(str, item['loc']))} = {item['input']!r}: {item['msg']}"
-            for item in error.errors()
-        )
-        raise SettingsError(faults) from error
-
-
-def load_settings(**overrides: object) -> Settings:
-    """Read the settings tree, turning every fault into a clear message.
-
-    Parameters
-    ----------
-    **overrides
-        Values that win over the environment and ``crucible.toml``.
-
-    Raises
-    ------
-    SettingsError
-        Naming each setting, its value and what is wrong with it, or the nearest name of a misspelt one.
-    """
-    faults = faults_of_environment(os.environ, Settings)
-    if not faults:
-        try:
-            return Settings.model_validate(overrides) if overrides else Settings()
-        except ValidationError as error:
-            faults = [_reported(dict(item), overrides) for item in error.errors()]
-        except SourceError as error:
-            faults = [str(error)]
-    message = f"settings cannot be used; correct {settings_file()} or the environment: "
-    raise SettingsError(message + "\n  ".join(["", *faults] if len(faults) > 1 else faults))
-
-
-def _reported(fault: Mapping[str, Any], overrides: Mapping[str, object]) -> str:
-    """Tell one fault of validation, with the variable where it came from there."""
-    where = [str(part) for part in fault["loc"]]
-    name = ".".join(where)
-    if fault["type"] == "extra_forbidden":
-        return unknown_name(name, Settings)
-    variables = [variable_of(".".join(where[:count])) for count in range(len(where), 0, -1)]
-    source = next((each for each in variables if each in os.environ), None)
-    if where and where[0] in overrides:
-        source = None
-    label = f"{name} ({source})" if source else name or "together"
-    value = "" if isinstance(fault["input"], Mapping | BaseModel) else f" = {fault['input']!r}"
-    return f"{label}{value}: {fault['msg'].removeprefix('Value error, ')}"
+    urls_file: Location | None = Field(
+        None,
+        description="file of addresses, one a line, readable by you only (0600)",
+    )
+    events: Annotated[tuple[Event, ...], AfterValidator(_each_event_once)] = Field(
+        EVENTS, description="what an alert is sent of"
+    )
+    per_hour: int = Field(
+        20,
+        ge=1,
+        le=1_000,
+        description="most alerts in an hour; those beyond are counted in one message",
+    )

@@ -1,0 +1,116 @@
+"""Where alerts come from: Cerebellum's journal, the arena's ledger and the placebos' file, each read to its end.
+
+Read only, and from the files alone: nobody is asked, so nobody can be delayed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+from crucible import sqlite
+from crucible.errors import CrucibleError
+from crucible.ledger.report_reader import ReportReader
+from crucible.operations.alerts import messages
+from crucible.operations.alerts.memory import Memory
+from crucible.operations.alerts.messages import Alert
+from crucible.operations.reconciliation.own_accounts import open_records
+from crucible.operations.workspace import Run, read_json
+
+MOST_ROWS = 2_000
+WAIT_S = 2.0
+
+
+def start_at_the_present(run: Run, memory: Memory) -> None:
+    """Pass over what is there already: whoever sets an address today is not told of last week.
+
+    Raises
+    ------
+    CrucibleError
+        If a file is there and cannot be read.
+    """
+    if run.journal.exists():
+        with open_records(run.journal) as journal:
+            row = journal.execute("SELECT max(seq) FROM events").fetchone()
+            memory.journal_seq = row[0] or 0
+            states = journal.execute("SELECT agent, symbol FROM states WHERE state != 'ACTIVE'")
+            memory.held = [[row["agent"] or "", row["symbol"] or ""] for row in states]
+    if run.ledger.exists():
+        with closing(ReportReader(run.ledger, wait_s=WAIT_S)) as ledger:
+            memory.judged_ts = ledger.last_judged() or 0
+    memory.placebo_alarm = bool((read_json(run.placebos) or {}).get("alarm"))
+
+
+def look(run: Run, memory: Memory, report_line: Callable[[str], None]) -> list[Alert]:
+    """Give what is new since `memory`, and move it on; what cannot be read now is read at the next look."""
+    found: list[Alert] = []
+    steps: dict[str, Callable[[], list[Alert]]] = {
+        "journal": lambda: _journal(run, memory, report_line),
+        "ledger": lambda: _ledger(run, memory),
+        "placebos": lambda: _placebos(run, memory),
+    }
+    for name, step in steps.items():
+        try:
+            found += step()
+        except (CrucibleError, sqlite.Error, OSError) as error:
+            if memory.troubles.get(name) != str(error):
+                memory.troubles[name] = str(error)
+                report_line(f"{name}: {error}; looked at again")
+        else:
+            memory.troubles.pop(name, None)
+    return found
+
+
+def _journal(run: Run, memory: Memory, report_line: Callable[[str], None]) -> list[Alert]:
+    if not run.journal.exists():
+        return []
+    with open_records(run.journal) as journal:
+        rows = journal.execute(
+            "SELECT seq, type, body FROM events WHERE seq > ? AND type IN ('state', 'risk') "
+            "ORDER BY seq LIMIT ?",
+            (memory.journal_seq, MOST_ROWS),
+        ).fetchall()
+    found = []
+    for row in rows:
+        memory.journal_seq = int(row["seq"])
+        try:
+            body = json.loads(row["body"])
+            alert = messages.of_risk(body) if row["type"] == "risk" else _state(body, memory)
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, OSError):
+            report_line(
+                f"event {memory.journal_seq} of the journal cannot be read; it is passed over"
+            )
+            continue
+        if alert is not None:
+            found.append(alert)
+    return found
+
+
+def _state(body: dict[str, Any], memory: Memory) -> Alert | None:
+    place = [body["agent"] or "", body["symbol"] or ""]
+    was_held = place in memory.held
+    alert = messages.of_state(body, was_held=was_held)
+    if was_held:
+        memory.held.remove(place)
+    if body["state"] != "ACTIVE":
+        memory.held.append(place)
+    return alert
+
+
+def _ledger(run: Run, memory: Memory) -> list[Alert]:
+    if not run.ledger.exists():
+        return []
+    with closing(ReportReader(run.ledger, wait_s=WAIT_S)) as ledger:
+        judged, rows = ledger.last_judged(), ledger.verdicts_after(memory.judged_ts)
+    memory.judged_ts = max([memory.judged_ts, judged or 0, *(int(row["ts"]) for row in rows)])
+    return [alert for row in rows if (alert := messages.of_verdict(row)) is not None]
+
+
+def _placebos(run: Run, memory: Memory) -> list[Alert]:
+    check = read_json(run.placebos) or {}
+    before, memory.placebo_alarm = memory.placebo_alarm, bool(check.get("alarm"))
+    if not memory.placebo_alarm or before:
+        return []
+    return [messages.of_placebos(str(check.get("sentence", "")))]
