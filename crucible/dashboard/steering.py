@@ -200,7 +200,9 @@ def carry_out(addresses: Addresses, command: Command, by: str) -> Effect:
         )
     if command.action == "kill":
         left = halt_and_flatten(addresses, f"killed by {by}", WAIT_S, agent, symbol)
-        what = f"{scope} is HALTED"
+        halted = "is HALTED" if "the halt" in left.acknowledged else "may not be HALTED"
+        missed = [f"not acknowledged: {one}" for one in left.unacknowledged]
+        what = "; ".join([f"{scope} {halted}", *missed])
     else:
         assert agent is not None
         assert symbol is not None
@@ -208,7 +210,7 @@ def carry_out(addresses: Addresses, command: Command, by: str) -> Effect:
         what = f"{scope} was ordered to be closed"
     rest = f"open positions {left.open_positions}, open orders {left.open_orders}"
     again = "" if left.flat else "; not everything is closed yet: look again, or order it once more"
-    return Effect(done=left.flat, text=f"{what}; {rest}{again}")
+    return Effect(done=left.done, text=f"{what}; {rest}{again}")
 
 
 def _user() -> str:

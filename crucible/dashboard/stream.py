@@ -132,7 +132,7 @@ class Stream:
                 text = await asyncio.to_thread(self._digest.next)
             except CrucibleError as error:
                 text = self._digest.failed(str(error))
-            except Exception as error:  # whatever it is, every open page waits for the next digest
+            except Exception as error:  # noqa: BLE001 - every open page waits for the next digest
                 _log.exception("a digest could not be made")
                 text = self._digest.failed(f"{type(error).__name__}: {error}")
             for queue in self._listeners:
