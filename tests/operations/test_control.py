@@ -177,7 +177,7 @@ def test_a_command_without_an_answer_keeps_none_of_the_others_back_and_is_named(
     assert missed.startswith(f"{what}: no reply to {silent}")
     assert halted.flat
     assert not halted.done
-    effect = carry_out(deaf.addresses, Command("kill", None, None), "test")
+    effect = carry_out(deaf.addresses, Command("kill", None, None, 0), "test")
     assert not effect.done
     assert f"not acknowledged: {what}" in effect.text
     assert ("is HALTED" in effect.text) == (silent != "SetState")
