@@ -14,7 +14,7 @@ from typing import Any
 
 from crucible.dashboard.facts import Facts, Source
 from crucible.dashboard.views.overview import profit_now, services
-from crucible.dashboard.views.rows import day_of
+from crucible.dashboard.views.rows import day_of, known
 from crucible.errors import CrucibleError
 from crucible.ledger.tally import Sums
 from crucible.operations.reconciliation.accounts import plain
@@ -155,7 +155,7 @@ class Stream:
 
 def digest_of(facts: Facts) -> dict[str, Any]:
     """Give what stands at the head of every page, in parts that are sent when they change."""
-    profit, still_open, _ = profit_now(facts)
+    earned = profit_now(facts)
     now = facts.market_ts
     today = Sums() if now is None else facts.tally.since(day_of(max(0, now - 1)))
     age = facts.arena_age_s
@@ -176,8 +176,8 @@ def digest_of(facts: Facts) -> dict[str, Any]:
             for one in services(facts)
         ],
         "money": {
-            "profit": plain(profit),
-            "open": plain(still_open),
+            "profit": known(earned.total),
+            "open": known(earned.still_open),
             "today": plain(today.net),
         },
         "changes": {
