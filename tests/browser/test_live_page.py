@@ -351,7 +351,10 @@ def test_a_tab_that_nobody_looks_at_holds_no_connection_and_loads_anew_when_it_i
         page.evaluate("look(false)")
         page.locator("#trading").get_by_text("ACTIVE", exact=True).wait_for()
         assert page.evaluate("streams.map((each) => each.readyState)") == [2, 1]
-        until(lambda: page.wait_for_timeout(50) or f"{trading.page}/api/overview" in asked, asked)
+        until(
+            lambda: page.wait_for_timeout(50) or f"{trading.page}/api/overview" in asked,
+            lambda: asked,
+        )
 
 
 def test_an_order_without_the_token_from_elsewhere_or_for_another_host_changes_nothing(trading):

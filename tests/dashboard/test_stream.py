@@ -116,7 +116,7 @@ def test_a_ledger_that_cannot_be_read_is_told_and_the_stream_goes_on(workspace):
     asyncio.run(look())
 
 
-def told(event):
+def data_of(event):
     return json.loads(event.removeprefix("data: "))
 
 
@@ -140,17 +140,17 @@ def test_a_passing_error_is_cleared_by_the_next_digest_whatever_it_was(
 
     async def look():
         events = stream.listen()
-        assert told(await anext(events))["error"] == ""
+        assert data_of(await anext(events))["error"] == ""
         late.append(1)
         errors = []
         while errors[-1:] != [""]:
-            found = told(await asyncio.wait_for(anext(events), 20))
+            found = data_of(await asyncio.wait_for(anext(events), 20))
             errors += [found["error"]] if "error" in found else []
         assert len(errors) == 2
         assert str(fault) in errors[0]
         # A page that is opened from now on is told of no error either.
         second = stream.listen()
-        assert told(await anext(second))["error"] == ""
+        assert data_of(await anext(second))["error"] == ""
         await second.aclose()
         await events.aclose()
 
@@ -172,7 +172,7 @@ def test_a_page_that_fell_behind_is_sent_everything_as_it_stands(workspace, monk
 
     async def look():
         slow, quick = stream.listen(), stream.listen()
-        seen = told(await anext(slow))
+        seen = data_of(await anext(slow))
         await anext(quick)
         assert seen["trading"] == "ACTIVE"
         state["trading"] = "HALTED"
@@ -183,7 +183,7 @@ def test_a_page_that_fell_behind_is_sent_everything_as_it_stands(workspace, monk
             await asyncio.wait_for(anext(quick), 20)
         rows = {}
         for _ in range(5):
-            found = told(await asyncio.wait_for(anext(slow), 20))
+            found = data_of(await asyncio.wait_for(anext(slow), 20))
             seen |= found
             rows |= {row[0]: row for row in found.get("agents", ())}
         assert seen["trading"] == "HALTED"

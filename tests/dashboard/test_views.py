@@ -101,9 +101,9 @@ def test_a_position_without_a_price_is_not_known_instead_of_nothing(workspace, c
     assert len(curve["equity"]) == len(curve["ts"])
     assert "not known" in curve["note"]
     with Source(workspace).facts() as facts:
-        told = digest_of(facts)["money"]
-    assert (told["profit"], told["open"]) == (None, None)
-    assert told["today"] is not None
+        held = digest_of(facts)["money"]
+    assert (held["profit"], held["open"]) == (None, None)
+    assert held["today"] is not None
     limits = {row["what"]: row for row in ask(client, "execution")["limits"]}
     for name in ("day's loss of one agent", "day's loss of all"):
         assert limits[name]["used"] is None
