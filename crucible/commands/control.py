@@ -35,13 +35,18 @@ def kill(
     if as_json:
         print_json({**asdict(halted), "flat": halted.flat})
     else:
+        begin = [halted.cancels] if halted.cancels else []
+        begin += [f"not acknowledged: {one}" for one in halted.unacknowledged]
+        if "the halt" in halted.acknowledged:
+            begin.insert(0, "halted")
         print(
-            f"halted; {halted.cancels}; "
+            f"{'; '.join(begin)}; "
             f"open positions {halted.open_positions}, open orders {halted.open_orders}; "
             "to go on: crucible resume --operator NAME"
         )
-    if not halted.flat:
-        print("crucible: not everything could be closed yet; run it again", file=sys.stderr)
+    if not halted.done:
+        why = "could be closed yet" if not halted.flat else "was acknowledged"
+        print(f"crucible: not everything {why}; run it again", file=sys.stderr)
         sys.exit(1)
 
 

@@ -29,6 +29,7 @@ from crucible.dashboard.steering import (
     HEADER,
     LARGEST_BODY,
     ForbiddenError,
+    LateError,
     Steering,
     SteeringError,
     names_something,
@@ -179,11 +180,14 @@ def _orders(source: Source, steering: Steering) -> APIRouter:
             # What is about everything waits for nothing that is read.
             names = await asyncio.to_thread(_names, source) if names_something(body) else NOBODY
             command = read_command(body, *names)
+            effect = await asyncio.to_thread(steering.carry_out, command)
         except ForbiddenError as error:
             return Json({"error": str(error)}, status_code=403)
+        except LateError as error:
+            return Json({"error": str(error)}, status_code=409)
         except SteeringError as error:
             return Json({"error": str(error)}, status_code=422)
-        return Json((await asyncio.to_thread(steering.carry_out, command)).to_json())
+        return Json(effect.to_json())
 
     return router
 

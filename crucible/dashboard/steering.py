@@ -10,6 +10,7 @@ import getpass
 import json
 import re
 import secrets
+import time
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,11 +26,17 @@ Action = Literal["kill", "halt", "resume", "close"]
 HEADER = "x-crucible-token"
 LARGEST_BODY = 2_000
 WAIT_S = 8.0
+OLDEST_S = 10.0
+"""An order that was given longer ago is refused: who gave it may have changed their mind, or the market may have."""
 _NAME = re.compile(r"[A-Za-z0-9@_.-]{1,80}", re.ASCII)
 
 
 class SteeringError(OperationsError):
     """An order that is not taken; the message says what is wrong with it."""
+
+
+class LateError(SteeringError):
+    """An order that was given too long ago."""
 
 
 class ForbiddenError(SteeringError):
@@ -45,11 +52,14 @@ class Command:
     action : {'kill', 'halt', 'resume', 'close'}
     agent, symbol : str or None
         Only this agent, this symbol, or this agent in this symbol; both None are everything.
+    given_ms : int
+        When it was given, by this server's clock.
     """
 
     action: Action
     agent: str | None
     symbol: str | None
+    given_ms: int
 
     @property
     def scope(self) -> str:
@@ -109,11 +119,34 @@ class Steering:
 
         Raises
         ------
+        LateError
+            If it was given too long ago; nothing is sent then.
         LinkError
             If Cerebellum does not answer or refuses.
         """
+        # Here, where it is sent: it may have waited in the browser, for its body, or for a thread.
+        require_fresh(command, time.time())
         addresses, _ = reach(self._workspace)
         return carry_out(addresses, command, f"{_user()}, on the page")
+
+
+def require_fresh(command: Command, now_s: float) -> None:
+    """Refuse an order that was given too long ago, or by a clock that goes wrong.
+
+    Raises
+    ------
+    LateError
+        Saying how old it is, and that nothing was done.
+    """
+    age = now_s - command.given_ms / 1_000
+    if abs(age) <= OLDEST_S:
+        return
+    when = f"{age:.0f} s ago" if age > 0 else f"{-age:.0f} s in the future by this page's clock"
+    message = (
+        f"refused, nothing was done: this order was given {when}, and at most {OLDEST_S:g} s are allowed; "
+        "load the page anew, look at the state, and give it again if it still stands"
+    )
+    raise LateError(message)
 
 
 def names_something(body: bytes) -> bool:
@@ -148,7 +181,12 @@ def read_command(body: bytes, agents: Collection[str], symbols: Collection[str])
     if action == "close" and (agent is None or symbol is None):
         message = "closing a position needs its agent and its symbol"
         raise SteeringError(message)
-    return Command(cast("Action", action), agent, symbol)
+    given = value.get("given_ms")
+    # True and False are integers as well.
+    if not isinstance(given, int) or isinstance(given, bool) or not 0 < given < 2**53:
+        message = "an order says when it was given (given_ms)"
+        raise SteeringError(message)
+    return Command(cast("Action", action), agent, symbol, given)
 
 
 def _value(body: bytes) -> dict[str, Any]:
@@ -160,8 +198,10 @@ def _value(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         message = f"an order is JSON: {error}"
         raise SteeringError(message) from error
-    if not isinstance(value, dict) or not value.keys() <= {"action", "agent", "symbol"}:
-        message = "an order has an action, and may have an agent and a symbol; nothing else"
+    if not isinstance(value, dict) or not value.keys() <= {"action", "agent", "symbol", "given_ms"}:
+        message = (
+            "an order has an action and given_ms, and may have an agent and a symbol; nothing else"
+        )
         raise SteeringError(message)
     return value
 
@@ -200,7 +240,9 @@ def carry_out(addresses: Addresses, command: Command, by: str) -> Effect:
         )
     if command.action == "kill":
         left = halt_and_flatten(addresses, f"killed by {by}", WAIT_S, agent, symbol)
-        what = f"{scope} is HALTED"
+        halted = "is HALTED" if "the halt" in left.acknowledged else "may not be HALTED"
+        missed = [f"not acknowledged: {one}" for one in left.unacknowledged]
+        what = "; ".join([f"{scope} {halted}", *missed])
     else:
         assert agent is not None
         assert symbol is not None
@@ -208,7 +250,7 @@ def carry_out(addresses: Addresses, command: Command, by: str) -> Effect:
         what = f"{scope} was ordered to be closed"
     rest = f"open positions {left.open_positions}, open orders {left.open_orders}"
     again = "" if left.flat else "; not everything is closed yet: look again, or order it once more"
-    return Effect(done=left.flat, text=f"{what}; {rest}{again}")
+    return Effect(done=left.done, text=f"{what}; {rest}{again}")
 
 
 def _user() -> str:

@@ -1,19 +1,20 @@
 """Live updates as server-sent events: once a second at most, only what changed, and nothing while nobody listens.
 
-One task makes the digest for all open pages. A page that does not read in time misses digests and slows nobody:
-figures are absolute, so the next one mends what was missed.
+One task makes the digest for all open pages. A page that does not read in time slows nobody: what waits for it is
+thrown away, and it is sent everything as it stands instead.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from crucible.dashboard.facts import Facts, Source
 from crucible.dashboard.views.overview import profit_now, services
-from crucible.dashboard.views.rows import day_of
+from crucible.dashboard.views.rows import day_of, known
 from crucible.errors import CrucibleError
 from crucible.ledger.tally import Sums
 from crucible.operations.reconciliation.accounts import plain
@@ -23,6 +24,7 @@ EVERY_S = 1.0
 AGENT_BYTES = 20_000
 """What one digest tells of agents at most; the others follow in the next ones, longest unsent first."""
 _WAITING = 4
+_log = logging.getLogger(__name__)
 
 
 class Digest:
@@ -40,9 +42,24 @@ class Digest:
         self._agents: dict[str, str] = {}
         self._pending: dict[str, None] = {}
 
-    def whole(self) -> str:
-        """Give everything but agents, for a page that has just been opened; it asks for its agents itself."""
-        return "{" + ",".join(f"{json.dumps(key)}:{text}" for key, text in self._sent.items()) + "}"
+    def whole(self, *, agents: bool = False) -> str:
+        """Give everything as pages know it.
+
+        Parameters
+        ----------
+        agents : bool
+            Whether agents are among it. A page that has just been opened asks for its agents itself.
+        """
+        # Copied in one step: the next digest is made in another thread.
+        parts = dict(self._sent)
+        if agents:
+            parts["agents"] = f"[{','.join(dict(self._agents).values())}]"
+        return "{" + ",".join(f"{json.dumps(key)}:{text}" for key, text in parts.items()) + "}"
+
+    def failed(self, why: str) -> str:
+        """Give an error as a digest, and keep it as what pages know, so that the next good digest clears it."""
+        self._sent["error"] = json.dumps(why)
+        return f'{{"error":{self._sent["error"]}}}'
 
     def next(self) -> str:
         """Give what changed since the last time, as a JSON object."""
@@ -114,11 +131,21 @@ class Stream:
             try:
                 text = await asyncio.to_thread(self._digest.next)
             except CrucibleError as error:
-                text = json.dumps({"error": str(error)})
+                text = self._digest.failed(str(error))
+            except Exception as error:  # noqa: BLE001 - every open page waits for the next digest
+                _log.exception("a digest could not be made")
+                text = self._digest.failed(f"{type(error).__name__}: {error}")
             for queue in self._listeners:
-                if not queue.full():
-                    queue.put_nowait(text)
+                self._put(queue, text)
             await asyncio.sleep(max(0.2, EVERY_S - (loop.time() - began)))
+
+    def _put(self, queue: asyncio.Queue[str], text: str) -> None:
+        # A digest is only what changed: one that is left out would be missing for good.
+        if queue.full():
+            while not queue.empty():
+                queue.get_nowait()
+            text = self._digest.whole(agents=True)
+        queue.put_nowait(text)
 
     def _gather(self) -> tuple[dict[str, Any], dict[str, list[Any]]]:
         with self._source.facts() as facts:
@@ -128,7 +155,7 @@ class Stream:
 
 def digest_of(facts: Facts) -> dict[str, Any]:
     """Give what stands at the head of every page, in parts that are sent when they change."""
-    profit, still_open, _ = profit_now(facts)
+    earned = profit_now(facts)
     now = facts.market_ts
     today = Sums() if now is None else facts.tally.since(day_of(max(0, now - 1)))
     age = facts.arena_age_s
@@ -149,8 +176,8 @@ def digest_of(facts: Facts) -> dict[str, Any]:
             for one in services(facts)
         ],
         "money": {
-            "profit": plain(profit),
-            "open": plain(still_open),
+            "profit": known(earned.total),
+            "open": known(earned.still_open),
             "today": plain(today.net),
         },
         "changes": {

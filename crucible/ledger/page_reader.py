@@ -31,6 +31,19 @@ EVIDENCE = (
     "incumbent",
 )
 """Figures of a scorecard that the page shows over time."""
+# Agents are found one by one in the index of fills, and of each only the time that is asked for is read.
+_FILLS_OF_SYMBOL = """
+    WITH RECURSIVE names (agent) AS (
+        SELECT min(agent) FROM fills
+        UNION ALL SELECT (SELECT min(agent) FROM fills WHERE agent > names.agent) FROM names
+        WHERE names.agent IS NOT NULL
+    ), mine AS (
+        SELECT f.rowid AS place, f.exec_ts, f.reason FROM names CROSS JOIN fills AS f
+        WHERE f.agent = names.agent AND f.exec_ts >= :since AND f.symbol = :symbol
+    )
+"""
+# The n-th of `whole` rows is kept where the share of it among `most` reaches the next whole number: the newest always.
+_EVENLY = "n * :most / whole > (n - 1) * :most / whole"
 
 
 class PageReader(LedgerReader):
@@ -126,6 +139,58 @@ class PageReader(LedgerReader):
             (agent, symbol, before_ts, min(limit, MOST_ROWS)),
         )
         return [fill_of_row(row) for row in rows]
+
+    def fills_since(self, symbol: str, since_ts: int, most: int) -> tuple[list[Fill], int]:
+        """Give a symbol's fills since an instant, newest first, and how many are left out.
+
+        Where there are more than `most`, the rest is thinned evenly over all of them.
+        """
+        rows = self._db.execute(
+            f"{_FILLS_OF_SYMBOL}, numbered AS (SELECT place, count(*) OVER () AS whole, "  # noqa: S608 - ours
+            "row_number() OVER (ORDER BY exec_ts, place) AS n FROM mine) "
+            "SELECT whole, fills.* FROM numbered CROSS JOIN fills ON fills.rowid = place "
+            f"WHERE {_EVENLY} ORDER BY n DESC",
+            {"symbol": symbol, "since": since_ts, "most": min(most, MOST_ROWS)},
+        ).fetchall()
+        return [fill_of_row(row) for row in rows], rows[0]["whole"] - len(rows) if rows else 0
+
+    def times_of_fills(self, symbol: str, since_ts: int, words: str, step_ms: int) -> list[int]:
+        """Give the beginnings of the steps in which a symbol's fill has some words as its reason, oldest first."""
+        rows = self._db.execute(
+            f"{_FILLS_OF_SYMBOL} SELECT DISTINCT exec_ts - exec_ts % :step FROM mine "  # noqa: S608 - ours
+            "WHERE instr(reason, :words) > 0 ORDER BY 1",
+            {"symbol": symbol, "since": since_ts, "words": words, "step": step_ms},
+        )
+        return [int(ts) for (ts,) in rows]
+
+    def sized_since(
+        self, agents: Sequence[str], since_ts: int, most: int
+    ) -> tuple[list[dict[str, Any]], int]:
+        """Give the decisions of agents since an instant that kept their multipliers, oldest first.
+
+        Where there are more than `most`, they are thinned evenly; the number of those left out is given as well.
+        """
+        columns = {str(row["name"]) for row in self._db.execute("PRAGMA table_info(decisions)")}
+        if "sizing" not in columns:  # an older file
+            return [], 0
+        rows = self._db.execute(
+            "WITH mine AS (SELECT ts, agent, sizing FROM decisions WHERE ts >= :since AND sizing IS NOT NULL "  # noqa: S608 - ours
+            "AND agent IN (SELECT value FROM json_each(:agents)) "
+            "AND CASE WHEN json_valid(sizing) THEN json_type(sizing, '$.multipliers') = 'object' END"
+            "), numbered AS (SELECT *, count(*) OVER () AS whole, "
+            "row_number() OVER (ORDER BY ts, agent) AS n FROM mine) "
+            f"SELECT whole, ts, agent, sizing FROM numbered WHERE {_EVENLY} ORDER BY n",
+            {
+                "agents": json.dumps(list(agents)),
+                "since": since_ts,
+                "most": min(most, MOST_ROWS),
+            },
+        ).fetchall()
+        found = [
+            {"ts": row["ts"], "agent": row["agent"], "sizing": json.loads(row["sizing"])}
+            for row in rows
+        ]
+        return found, rows[0]["whole"] - len(rows) if rows else 0
 
     def newest_decisions(
         self, agent: str | None, before_ts: int | None, limit: int, since_ts: int = 0

@@ -113,6 +113,8 @@ class Tally:
         self.endings: deque[dict[str, Any]] = deque(maxlen=_KEPT_ENDINGS)
         self.last_fill: dict[str, int] = {}
         self._fill = self._payment = self._verdict = 0
+        # Whose sums are not right until they have been counted anew. It outlives an error: rows are read only once.
+        self._stale: set[tuple[str, Mode]] = set()
 
     @property
     def total(self) -> Sums:
@@ -136,35 +138,43 @@ class Tally:
 
     def update(self, ledger: PageReader) -> None:
         """Take in what was booked since the last time."""
-        stale: set[tuple[str, Mode]] = set()
         while True:
             found = list(ledger.fills_after(self._fill, _BATCH))
             for row, fill in found:
                 self._fill = row
-                self._take(fill, stale)
+                try:
+                    self._take(fill)
+                except Exception:
+                    # It may have been counted in part.
+                    self._stale.add((fill.agent, fill.mode))
+                    raise
             if len(found) < _BATCH:
                 break
-        for agent, mode in stale:
+        for agent, mode in sorted(self._stale):
             self._rebuild(ledger, agent, mode)
+            self._stale.discard((agent, mode))
         while True:
             paid = ledger.payments_after(self._payment, _BATCH)
-            for row, agent, ts, amount in paid:
+            for row, agent, ts, text in paid:
+                amount = Decimal(text)
                 self._payment = row
                 own = self.agents.setdefault((agent, "live"), AgentSums()).sums
                 for sums in (own, self.days.setdefault(ts - ts % DAY_MS, Sums())):
-                    sums.funding = _EXACT.add(sums.funding, Decimal(amount))
+                    sums.funding = _EXACT.add(sums.funding, amount)
             if len(paid) < _BATCH:
                 break
         for ending in ledger.endings_after(self._verdict):
             self._verdict = int(ending.pop("place"))
             self.endings.append(ending)
 
-    def _take(self, fill: Fill, stale: set[tuple[str, Mode]]) -> None:
+    def _take(self, fill: Fill) -> None:
+        whose = fill.agent, fill.mode
+        self.last_fill[fill.agent] = max(fill.exec_ts, self.last_fill.get(fill.agent, 0))
         own = self.agents.setdefault((fill.agent, fill.mode), AgentSums())
         place = fill.exec_ts, fill.seq or 0
-        if place < own.last:
+        if place < own.last or whose in self._stale:
             # Booked late: the ledger's order is that of execution, so this agent is counted anew.
-            stale.add((fill.agent, fill.mode))
+            self._stale.add(whose)
             return
         own.last = place
         own.fills += 1
@@ -177,7 +187,6 @@ class Tally:
             day.fees = _EXACT.add(day.fees, fill.fee)
             if trade is not None:
                 day.close(trade)
-        self.last_fill[fill.agent] = fill.exec_ts
 
     def _rebuild(self, ledger: PageReader, agent: str, mode: Mode) -> None:
         """Count one agent anew in the order of execution, and with it every day at the venue."""

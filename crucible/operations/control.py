@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from crucible.execution.cerebellum_link import Addresses, CerebellumLink, LinkError
 from crucible.execution.messages import (
     Ack,
     CancelAll,
+    CommandMessage,
     Flatten,
     Order,
     Position,
     SetState,
     SnapshotReply,
 )
+
+ANSWER_S = 5.0
+"""How long one command waits for its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +34,21 @@ class Halted:
     cancels : str
         What Cerebellum said it cancels, orders that others placed included. Those are not waited for:
         a risk event tells when none is left.
+    acknowledged, unacknowledged : tuple of str
+        What was ordered and taken, and what was ordered without an answer or refused, one sentence each.
     """
 
     open_positions: int
     open_orders: int
     fills: int
     cancels: str
+    acknowledged: tuple[str, ...] = ()
+    unacknowledged: tuple[str, ...] = ()
+
+    @property
+    def done(self) -> bool:
+        """Whether all that was ordered was taken, and nothing is held and nothing rests."""
+        return self.flat and not self.unacknowledged
 
     @property
     def flat(self) -> bool:
@@ -82,6 +95,8 @@ def halt_and_flatten(
 ) -> Halted:
     """Move everything to HALTED, cancel, flatten, and wait until it is so.
 
+    Each of the three is sent, whatever became of the one before it: a lost answer must not leave positions open.
+
     Parameters
     ----------
     addresses : Addresses
@@ -95,17 +110,38 @@ def halt_and_flatten(
     Raises
     ------
     LinkError
-        If Cerebellum does not answer or refuses.
+        If Cerebellum does not answer at all, takes none of it, or does not say what is open afterwards;
+        the message names what was taken and what was not.
     """
     with CerebellumLink(addresses) as link:
         now = link.snapshot().ts
-        _set_halted(link, now, reason, agent, symbol)
-        reported = link.ask(
-            CancelAll(ts=now, request_id=link.request_id(), agent=agent, symbol=symbol)
-        )
-        cancels = reported.text if isinstance(reported, Ack) else ""
-        _flatten(link, now, reason, agent, symbol)
-        return _wait_until_flat(link, timeout_s, cancels, agent, symbol)
+        taken: list[str] = []
+        missed: list[str] = []
+        cancels = ""
+        for what, command in (
+            ("the halt", _halting(link, now, reason, agent, symbol)),
+            ("cancelling", _cancelling(link, now, agent, symbol)),
+            ("closing", _closing(link, now, reason, agent, symbol)),
+        ):
+            try:
+                text = _ask(link, command)
+            except LinkError as error:
+                missed.append(f"{what}: {error}")
+                continue
+            taken.append(what)
+            if isinstance(command, CancelAll):
+                cancels = text
+        if not taken:
+            message = f"not acknowledged: {'; '.join(missed)}"
+            raise LinkError(message)
+        try:
+            left = _wait_until_flat(link, timeout_s, cancels, agent, symbol)
+        except LinkError as error:
+            parts = [f"acknowledged: {', '.join(taken)}"]
+            parts += [f"not acknowledged: {'; '.join(missed)}"] if missed else []
+            message = "; ".join([*parts, f"what is open now is not known: {error}"])
+            raise LinkError(message) from error
+        return replace(left, acknowledged=tuple(taken), unacknowledged=tuple(missed))
 
 
 def halt(
@@ -128,7 +164,7 @@ def halt(
     """
     with CerebellumLink(addresses) as link:
         before = link.snapshot()
-        _set_halted(link, before.ts, reason, agent, symbol)
+        _ask(link, _halting(link, before.ts, reason, agent, symbol))
         after = link.snapshot()
     return Held(_state_of(before, agent, symbol), _state_of(after, agent, symbol))
 
@@ -144,35 +180,40 @@ def close_position(
         If Cerebellum does not answer or refuses.
     """
     with CerebellumLink(addresses) as link:
-        _flatten(link, link.snapshot().ts, reason, agent, symbol)
+        _ask(link, _closing(link, link.snapshot().ts, reason, agent, symbol))
         return _wait_until_flat(link, timeout_s, "", agent, symbol)
 
 
-def _set_halted(
+def _halting(
     link: CerebellumLink, ts: int, reason: str, agent: str | None, symbol: str | None
-) -> None:
-    link.ask(
-        SetState(
-            ts=ts,
-            request_id=link.request_id(),
-            agent=agent,
-            symbol=symbol,
-            state="HALTED",
-            # Cerebellum keeps the name as the reason of the state: pages show it.
-            operator=reason,
-        )
+) -> SetState:
+    return SetState(
+        ts=ts,
+        request_id=link.request_id(),
+        agent=agent,
+        symbol=symbol,
+        state="HALTED",
+        # Cerebellum keeps the name as the reason of the state: pages show it.
+        operator=reason,
     )
 
 
-def _flatten(
+def _cancelling(link: CerebellumLink, ts: int, agent: str | None, symbol: str | None) -> CancelAll:
+    return CancelAll(ts=ts, request_id=link.request_id(), agent=agent, symbol=symbol)
+
+
+def _closing(
     link: CerebellumLink, ts: int, reason: str, agent: str | None, symbol: str | None
-) -> None:
-    reported = link.ask(
-        Flatten(ts=ts, request_id=link.request_id(), agent=agent, symbol=symbol, reason=reason)
-    )
+) -> Flatten:
+    return Flatten(ts=ts, request_id=link.request_id(), agent=agent, symbol=symbol, reason=reason)
+
+
+def _ask(link: CerebellumLink, command: CommandMessage) -> str:
+    reported = link.ask(command, ANSWER_S)
     if isinstance(reported, Ack) and reported.status == "rejected":
-        message = f"Cerebellum refused to close: {reported.code}: {reported.text}"
+        message = f"Cerebellum refused {type(command).__name__}: {reported.code}: {reported.text}"
         raise LinkError(message)
+    return reported.text if isinstance(reported, Ack) else ""
 
 
 def _wait_until_flat(
@@ -180,7 +221,12 @@ def _wait_until_flat(
 ) -> Halted:
     deadline = time.monotonic() + timeout_s
     while True:
-        seen = link.snapshot()
+        try:
+            seen = link.snapshot()
+        except LinkError:
+            if time.monotonic() > deadline:
+                raise
+            continue
         held = [each for each in seen.positions if _covers(agent, symbol, each)]
         resting = [each for each in seen.orders if _covers(agent, symbol, each)]
         open_positions = sum(1 for each in held if Decimal(each.qty) != 0)

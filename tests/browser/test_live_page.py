@@ -278,7 +278,14 @@ def test_a_kill_cancels_and_flattens_at_the_venue_and_only_what_it_names(trading
         until(lambda: trading.at_the_venue() == {}, trading.at_the_venue, seconds=10)
         page.locator("#trading").get_by_text("HALTED", exact=True).wait_for()
         page.keyboard.press("Escape")
-        page.get_by_role("button", name="Resume…", exact=True).first.click()
+        # What is halted may still hold positions: the kill of everything stays where it was.
+        page.locator("#resume").wait_for()
+        page.locator("#stop").click()
+        page.get_by_role("heading", name="Kill everything?").wait_for()
+        dialog.get_by_role("button", name="Kill everything").click()
+        dialog.get_by_text("done:").wait_for()
+        page.keyboard.press("Escape")
+        page.locator("#resume").click()
         dialog.get_by_role("button", name="Resume everything").click()
         dialog.get_by_text("is ACTIVE again").wait_for()
         page.keyboard.press("Escape")
@@ -297,6 +304,57 @@ def test_a_kill_cancels_and_flattens_at_the_venue_and_only_what_it_names(trading
         assert trading.held() == {}
         # A position that was closed by hand halts nobody.
         assert trading.link.snapshot().state == "ACTIVE"
+
+
+def test_an_order_that_the_browser_held_back_is_refused_and_says_so(trading, chromium):
+    with browsing(chromium) as page:
+        ready_page(page, trading, "/")
+        held = []
+        page.route("**/api/control", lambda route: held.append(route))  # noqa: PLW0108 - a builtin is refused
+        page.get_by_role("button", name="Stop…").click()
+        dialog = page.locator("#steer")
+        dialog.get_by_role("button", name="Kill everything").click()
+        page.wait_for_timeout(11_000)
+        [route] = held
+        route.continue_()
+        dialog.get_by_text("refused, nothing was done: this order was given 1").wait_for()
+        assert trading.link.snapshot().state == "ACTIVE"
+
+
+STREAMS = """
+window.streams = [];
+window.EventSource = class extends EventSource {
+  constructor(...asked) { super(...asked); window.streams.push(this); }
+};
+window.look = (hidden) => {
+  Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+  document.dispatchEvent(new Event("visibilitychange"));
+};
+"""
+
+
+def test_a_tab_that_nobody_looks_at_holds_no_connection_and_loads_anew_when_it_is_shown(
+    trading, chromium
+):
+    with browsing(chromium) as page:
+        page.add_init_script(STREAMS)
+        ready_page(page, trading, "/")
+        assert page.evaluate("streams.map((each) => each.readyState)") == [1]
+        asked: list[str] = []
+        page.evaluate("look(true)")
+        page.wait_for_timeout(500)
+        page.on("request", lambda request: asked.append(request.url))
+        page.wait_for_timeout(3_500)
+        assert page.evaluate("streams.map((each) => each.readyState)") == [2]
+        assert page.locator("#trading").inner_text() == "UNKNOWN"
+        assert asked == []
+        page.evaluate("look(false)")
+        page.locator("#trading").get_by_text("ACTIVE", exact=True).wait_for()
+        assert page.evaluate("streams.map((each) => each.readyState)") == [2, 1]
+        until(
+            lambda: page.wait_for_timeout(50) or f"{trading.page}/api/overview" in asked,
+            lambda: asked,
+        )
 
 
 def test_an_order_without_the_token_from_elsewhere_or_for_another_host_changes_nothing(trading):

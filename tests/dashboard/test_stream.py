@@ -3,8 +3,12 @@
 import asyncio
 import json
 
+import pytest
+
+from crucible.dashboard import stream as stream_module
 from crucible.dashboard.facts import Source
 from crucible.dashboard.stream import AGENT_BYTES, Digest, Stream
+from crucible.operations.errors import BooksError
 from tests.support.pages import LIVES, traded
 
 
@@ -108,5 +112,83 @@ def test_a_ledger_that_cannot_be_read_is_told_and_the_stream_goes_on(workspace):
         ):
             pass
         await events.aclose()
+
+    asyncio.run(look())
+
+
+def data_of(event):
+    return json.loads(event.removeprefix("data: "))
+
+
+@pytest.mark.parametrize("fault", [BooksError("the ledger is taken"), KeyError("a bad row")])
+def test_a_passing_error_is_cleared_by_the_next_digest_whatever_it_was(
+    workspace, monkeypatch, caplog, fault
+):
+    traded(workspace)
+    monkeypatch.setattr(stream_module, "EVERY_S", 0.0)
+    source = Source(workspace)
+    opened, faults = source.facts, [fault]
+
+    def facts():
+        if late and faults:
+            raise faults.pop()
+        return opened()
+
+    source.facts = facts  # type: ignore[method-assign]
+    late: list[int] = []
+    stream = Stream(source)
+
+    async def look():
+        events = stream.listen()
+        assert data_of(await anext(events))["error"] == ""
+        late.append(1)
+        errors = []
+        while errors[-1:] != [""]:
+            found = data_of(await asyncio.wait_for(anext(events), 20))
+            errors += [found["error"]] if "error" in found else []
+        assert len(errors) == 2
+        assert str(fault) in errors[0]
+        # A page that is opened from now on is told of no error either.
+        second = stream.listen()
+        assert data_of(await anext(second))["error"] == ""
+        await second.aclose()
+        await events.aclose()
+
+    asyncio.run(look())
+    assert ("a digest could not be made" in caplog.text) == isinstance(fault, KeyError)
+
+
+def test_a_page_that_fell_behind_is_sent_everything_as_it_stands(workspace, monkeypatch):
+    monkeypatch.setattr(stream_module, "EVERY_S", 0.0)
+    state = {"trading": "ACTIVE", "step": 0}
+    held = agents(2, 1)
+    stream = Stream(Source(workspace))
+
+    def gather():
+        state["step"] += 1
+        return dict(state), dict(held)
+
+    stream._gather = gather  # type: ignore[method-assign]
+
+    async def look():
+        slow, quick = stream.listen(), stream.listen()
+        seen = data_of(await anext(slow))
+        await anext(quick)
+        assert seen["trading"] == "ACTIVE"
+        state["trading"] = "HALTED"
+        held["BTCUSDT-gp-0@1"][1] = "0"
+        # The halt is told once, then many digests follow that do not name it.
+        began = state["step"]
+        while state["step"] < began + 12:
+            await asyncio.wait_for(anext(quick), 20)
+        rows = {}
+        for _ in range(5):
+            found = data_of(await asyncio.wait_for(anext(slow), 20))
+            seen |= found
+            rows |= {row[0]: row for row in found.get("agents", ())}
+        assert seen["trading"] == "HALTED"
+        assert rows["BTCUSDT-gp-0@1"][1] == "0"
+        await slow.aclose()
+        await quick.aclose()
 
     asyncio.run(look())

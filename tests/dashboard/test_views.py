@@ -8,10 +8,14 @@ from starlette.testclient import TestClient
 
 from crucible.dashboard.app import make_app
 from crucible.dashboard.curves import POINTS
+from crucible.dashboard.facts import Source
+from crucible.dashboard.stream import digest_of
 from crucible.forge.progress import Progress, note_outcome, write_slots
+from crucible.ledger.ledger import Ledger
 from crucible.ledger.reader import LedgerReader
 from crucible.ledger.trades import pair
 from crucible.operations.reconciliation.accounts import plain
+from tests.support.factories import fill_event
 from tests.support.pages import BEGAN, CAUSE, DAY_MS, ENDED, LIVES, NOW, OTHER, RIVAL, traded
 
 
@@ -73,7 +77,7 @@ def test_the_whole_profit_is_cash_and_open_positions_at_the_arenas_price(client,
     assert money["at_work"] == plain(sum((abs(book.cost) for book in books.values()), Decimal(0)))
 
 
-def test_a_position_without_a_price_is_not_known_instead_of_nothing(workspace, client):
+def test_a_position_without_a_price_is_not_known_instead_of_nothing(workspace, client, ledger):
     from crucible.operations.workspace import read_json, write_json
 
     run = workspace.current()
@@ -83,6 +87,29 @@ def test_a_position_without_a_price_is_not_known_instead_of_nothing(workspace, c
     write_json(run.arena, shown)
     found = ask(TestClient(make_app(workspace)), "overview")
     assert found["money"]["unknown"] == [holder["agent"]]
+    assert [found["money"][name] for name in ("profit", "equity", "open")] == [None] * 3
+    live = [each for each in ledger.fills() if each.mode == "live"]
+    others = [each for each in live if each.agent != holder["agent"]]
+    closed = [each for each in ledger.trades(holder["agent"]) if each.mode == "live"]
+    cash = sum((each.cash for each in others), Decimal(0))
+    cash += sum((each.signed_qty for each in others), Decimal(0)) * 100
+    cash += sum((each.pnl for each in closed), Decimal(0))
+    cash -= sum((each.amount for each in ledger.payments()), Decimal(0))
+    assert Decimal(found["money"]["known_profit"]) == cash
+    curve = ask(TestClient(make_app(workspace)), "curve")
+    assert curve["ts"][-1] < NOW
+    assert len(curve["equity"]) == len(curve["ts"])
+    assert "not known" in curve["note"]
+    with Source(workspace).facts() as facts:
+        held = digest_of(facts)["money"]
+    assert (held["profit"], held["open"]) == (None, None)
+    assert held["today"] is not None
+    limits = {row["what"]: row for row in ask(client, "execution")["limits"]}
+    for name in ("day's loss of one agent", "day's loss of all"):
+        assert limits[name]["used"] is None
+        assert limits[name]["share"] is None
+        assert holder["agent"] in limits[name]["why"]
+    assert limits["all positions"]["used"] is not None
     row = next(row for row in ask(client, "agents")["rows"] if row["agent"] == holder["agent"])
     assert row["result"] is None
 
@@ -181,6 +208,58 @@ def test_a_market_shows_who_entered_and_left_and_why(client, ledger):
     assert client.get("/api/market?symbol=DOGEUSDT").status_code == 404
 
 
+def test_a_market_with_more_fills_than_it_shows_is_thinned_evenly_over_the_whole_time(
+    workspace, client, ledger, monkeypatch
+):
+    most = 10
+    monkeypatch.setattr("crucible.dashboard.views.market.MARKS", most)
+    # Fills of another symbol, which are newer, take no place.
+    mine = [
+        each.exec_ts
+        for each in ledger.fills()
+        if each.symbol == "BTCUSDT" and each.exec_ts >= BEGAN
+    ]
+    assert len(mine) > 3 * most
+    found = ask(TestClient(make_app(workspace)), "market?symbol=BTCUSDT&span=1w")
+    shown = [row["ts"] for row in found["fills"]][::-1]
+    assert len(shown) == most
+    assert found["fills_left_out"] == len(mine) - most
+    places = [sorted(mine).index(ts) for ts in shown]
+    assert places[-1] >= len(mine) - 2
+    gaps = [after - before for before, after in pairwise(places)]
+    assert places[0] < len(mine) / most
+    assert max(gaps) - min(gaps) <= 2
+    assert found["features"] == [{"ts": NOW - 60_000, "agent": LIVES, "radar_distance": 2.5}]
+    whole = ask(client, "market?symbol=ETHUSDT&span=3h")
+    assert whole["fills_left_out"] == 0
+
+
+def test_what_blocks_said_and_regime_changes_are_found_behind_any_number_of_newer_rows(
+    workspace, client
+):
+    run = workspace.current()
+    sizing = {"multipliers": {"radar": {"inputs": {"radar_distance": 1.0}}}}
+    with Ledger(run.ledger) as ledger:
+        for n in range(2_100):
+            ts = NOW - 7_200_000 + n * 1_000
+            ledger.book_decision(ts, OTHER, "skip", "no edge", Decimal(1), None, None, None)
+        for n in range(700):
+            ts = NOW - 9_000_000 + n * 1_000
+            ledger.book_decision(ts, LIVES, "wait", "edge", Decimal(1), None, None, sizing)
+        seq, ts = ledger.last_seq() + 1, NOW - 40 * 3_600_000
+        late = fill_event(
+            seq, "regime", agent=LIVES, side="buy", qty="0.001", price="100", fee="0", exec_ts=ts,
+            reason="the regime changed",
+        )  # fmt: skip
+        ledger.book_event(late)
+    found = ask(TestClient(make_app(workspace)), "market?symbol=BTCUSDT&span=3d")
+    assert len(found["features"]) == 600
+    assert found["features_left_out"] == 101
+    assert found["features"][-1]["ts"] == NOW - 60_000
+    step = found["step_minutes"] * 60_000
+    assert found["regime_changes"] == [ts - ts % step]
+
+
 def test_lives_name_whom_they_replaced(client):
     lives = {life["agent"]: life for life in ask(client, "population")["lives"]}
     assert lives[LIVES]["replaced"] == ENDED
@@ -233,8 +312,6 @@ def test_an_empty_workspace_answers_every_question(workspace):
 
 
 def test_what_is_no_number_in_a_ledger_takes_no_view_away(workspace, client):
-    from crucible.ledger.ledger import Ledger
-
     run = workspace.current()
     with Ledger(run.ledger) as ledger:
         ledger.book_verdict(NOW + 1, LIVES, "2", "keep", "", {"gain_evidence": float("nan")})

@@ -10,6 +10,7 @@ from crucible.execution.messages import FundingEvent
 from crucible.ledger.ledger import Ledger
 from crucible.ledger.page_reader import PageReader
 from crucible.ledger.tally import DAY_MS, Tally
+from crucible.ledger.trades import BookkeepingError, PositionBook
 from tests.support.factories import agent_row, fill, fill_event
 
 EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
@@ -129,3 +130,55 @@ def test_only_verdicts_that_end_something_are_kept(ledger):
         tally.update(reader)
         tally.update(reader)
     assert [(each["verdict"], each["reason"]) for each in tally.endings] == [("cull", "loses")]
+
+
+@pytest.mark.parametrize("question", ["fills", "fills_after"])
+def test_a_late_fill_is_counted_at_the_next_look_where_counting_anew_failed(
+    ledger, monkeypatch, question
+):
+    random, tally = Random(8), Tally()
+    with PageReader(ledger.path) as reader:
+        trade(ledger, random, 60)
+        tally.update(reader)
+        seq = ledger.last_seq() + 1
+        late = fill_event(
+            seq, "late", agent=NAMES[0], side="sell", qty="0.250", price="55.5", fee="0.01",
+            exec_ts=7_300_000,
+        )  # fmt: skip
+        ledger.book_event(late)
+        usual = getattr(reader, question)
+        calls = []
+
+        def fail(*asked):
+            # Rows are given before it fails, as a file gives them that is taken away meanwhile.
+            calls.append(asked)
+            if question == "fills" or len(calls) > 1:
+                message = "the ledger is taken"
+                raise BookkeepingError(message)
+            return usual(*asked)
+
+        monkeypatch.setattr(reader, question, fail)
+        monkeypatch.setattr("crucible.ledger.tally._BATCH", 1)
+        with pytest.raises(BookkeepingError):
+            tally.update(reader)
+        monkeypatch.setattr(reader, question, usual)
+        trade(ledger, random, 10)
+        tally.update(reader)
+        require_equal(tally, ledger)
+
+
+def test_a_fill_that_could_not_be_taken_in_is_counted_once_at_the_next_look(ledger, monkeypatch):
+    random, tally = Random(9), Tally()
+    with PageReader(ledger.path) as reader:
+        trade(ledger, random, 30)
+        with monkeypatch.context() as broken:
+
+            def fail(book, fill):
+                message = "no such fill"
+                raise BookkeepingError(message)
+
+            broken.setattr(PositionBook, "apply", fail)
+            with pytest.raises(BookkeepingError):
+                tally.update(reader)
+        tally.update(reader)
+        require_equal(tally, ledger)

@@ -1,5 +1,6 @@
 """The operator's hand, on the real executor and the real paper venue."""
 
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,9 +8,21 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import zmq
 
+from crucible.dashboard.steering import Command, carry_out
 from crucible.execution.cerebellum_link import Addresses, CerebellumLink, LinkError, new_intent_id
-from crucible.execution.messages import Ack, Submit
+from crucible.execution.messages import (
+    Ack,
+    CommandMessage,
+    Snapshot,
+    SnapshotReply,
+    Submit,
+    Totals,
+    VenueState,
+    decode_command,
+    encode,
+)
 from crucible.operations.control import close_position, halt, halt_and_flatten, resume
 from crucible.operations.reconciliation.accounts import differences
 from crucible.operations.reconciliation.own_accounts import journal_book
@@ -102,6 +115,79 @@ def test_a_halt_without_cerebellum_says_so(tmp_path: Path):
     nobody = Addresses(*(f"ipc://{tmp_path}/{name}" for name in ("c", "e", "m")))
     with pytest.raises(LinkError, match="is Cerebellum running"):
         halt_and_flatten(nobody, "test")
+
+
+@dataclass
+class Deaf:
+    """The end that Cerebellum binds; some commands it never answers, the rest it accepts."""
+
+    addresses: Addresses
+    silent: set[str]
+    heard: list[str]
+
+
+@pytest.fixture
+def deaf(monkeypatch, tmp_path: Path) -> Iterator[Deaf]:
+    monkeypatch.setattr("crucible.operations.control.ANSWER_S", 0.3)
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as commands:
+        addresses = Addresses(*(f"ipc://{tmp_path}/{name}" for name in ("c", "e", "m")))
+        commands.bind(addresses.commands)
+        made = Deaf(addresses, set(), [])
+        over = threading.Event()
+
+        def serve() -> None:
+            while not over.is_set():
+                if commands.poll(50):
+                    *sender, frame = commands.recv_multipart()
+                    command = decode_command(frame)
+                    made.heard.append(type(command).__name__)
+                    if made.heard[-1] not in made.silent:
+                        commands.send_multipart([*sender, encode(reply_to(command))])
+
+        server = threading.Thread(target=serve)
+        server.start()
+        yield made
+        over.set()
+        server.join()
+
+
+def reply_to(command: CommandMessage) -> SnapshotReply | Ack:
+    if isinstance(command, Snapshot):
+        return SnapshotReply(
+            ts=1, request_id=command.request_id, seq=1, state="HALTED", states=[], positions=[],
+            orders=[], totals=Totals(fills=0, fees="0", cash="0"),
+            venue=VenueState(connected=True, wallet=None),
+        )  # fmt: skip
+    return Ack(
+        ts=1, request_id=command.request_id, intent_id=None, status="accepted", code=None,
+        text="1 cancels requested", order=None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("silent", "what"),
+    [("SetState", "the halt"), ("CancelAll", "cancelling"), ("Flatten", "closing")],
+)
+def test_a_command_without_an_answer_keeps_none_of_the_others_back_and_is_named(deaf, silent, what):
+    deaf.silent.add(silent)
+    halted = halt_and_flatten(deaf.addresses, "test", 1.0)
+    assert deaf.heard[:4] == ["Snapshot", "SetState", "CancelAll", "Flatten"]
+    assert set(halted.acknowledged) == {"the halt", "cancelling", "closing"} - {what}
+    [missed] = halted.unacknowledged
+    assert missed.startswith(f"{what}: no reply to {silent}")
+    assert halted.flat
+    assert not halted.done
+    effect = carry_out(deaf.addresses, Command("kill", None, None, 0), "test")
+    assert not effect.done
+    assert f"not acknowledged: {what}" in effect.text
+    assert ("is HALTED" in effect.text) == (silent != "SetState")
+
+
+def test_a_kill_of_which_nothing_is_acknowledged_is_an_error_that_names_all_of_it(deaf):
+    deaf.silent |= {"SetState", "CancelAll", "Flatten"}
+    with pytest.raises(LinkError, match=r"not acknowledged: the halt.*cancelling.*closing"):
+        halt_and_flatten(deaf.addresses, "test", 1.0)
+    assert "Flatten" in deaf.heard
 
 
 @pytest.mark.process

@@ -129,8 +129,10 @@ export function link(address, text = address, title = null) {
 
 // --- data ---------------------------------------------------------------------------------------
 
+// A question that gets no answer gives its connection back: a browser opens six to a server.
+const ANSWER_MS = 20000;
 export async function ask(path) {
-  const answer = await fetch(path, { cache: "no-store" });
+  const answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(ANSWER_MS) });
   const found = await answer.json();
   if (!answer.ok || found.error) throw new Error(found.error || `answer ${answer.status}`);
   return found;

@@ -1,15 +1,18 @@
 // What the server sends each second, and how old it is. A page that hears nothing says so.
 const QUIET_MS = 3000;
 const listeners = new Set();
-export const state = { heard: 0, trouble: "", agents: new Map() };
-let source = null;
+export const state = { heard: 0, opened: Date.now(), trouble: "", agents: new Map() };
+let source = null, retry = 0;
 
 export function onDigest(listener) { listeners.add(listener); }
 export function isFresh() { return !state.trouble && Date.now() - state.heard < QUIET_MS; }
 
 function tell(changed) { for (const listener of listeners) listener(changed, state); }
 
+// A browser opens six connections to a server, all its tabs together: a tab that nobody looks at holds none.
 export function start() {
+  stop();
+  if (document.hidden) return;
   source = new EventSource("/api/stream");
   source.onmessage = (event) => {
     let parts;
@@ -22,9 +25,21 @@ export function start() {
   };
   // The browser tries again by itself while the server is away; a server that refuses is asked anew.
   source.onerror = () => {
-    if (source.readyState === EventSource.CLOSED) { source.close(); setTimeout(start, 2000); }
+    if (source?.readyState === EventSource.CLOSED) { stop(); retry = setTimeout(start, 2000); }
   };
 }
+function stop() {
+  clearTimeout(retry);
+  source?.close();
+  source = null;
+}
+document.addEventListener("visibilitychange", () => {
+  stop();
+  if (document.hidden) return;
+  state.opened = Date.now();
+  state.agents.clear();
+  start();
+});
 setInterval(() => { if (!isFresh()) tell({}); }, 500);
 
 // Load again when something changed, at most every `ms`, or every `ms` where `keys` is null: what is not in the
@@ -41,6 +56,6 @@ export function refresh(load, ms, keys = ["changes", "market"]) {
   onDigest((parts) => { if (keys?.some((key) => key in parts)) due = true; });
   setInterval(step, Math.min(ms, 500));
   step();
-  document.addEventListener("visibilitychange", step);
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) due = true; step(); });
   return { now() { due = true; last = 0; return step(); } };
 }

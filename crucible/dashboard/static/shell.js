@@ -16,7 +16,7 @@ function head() {
   };
   const pill = byId("trading");
   if (pill.textContent !== trading.state) { pill.textContent = trading.state; pill.className = `pill ${trading.state}`; }
-  const waiting = state.heard === 0 && performance.now() < 3500;
+  const waiting = state.heard < state.opened && Date.now() - state.opened < 3500;
   const banner = byId("banner");
   const held = !waiting && (trading.state !== "ACTIVE" || trading.why || trading.text.length > 1);
   const lines = held ? trading.text : [];
@@ -48,15 +48,12 @@ function head() {
 }
 byId("pages").append(
   link("/forgings", "Forgings", "forge runs in MLflow"), link("/models", "Models", "versions in MLflow"));
-byId("stop").addEventListener("click", () => {
-  const halted = state.trading && state.trading.state !== "ACTIVE" && isFresh();
-  steer(halted ? "resume" : "kill");
-});
+// The kill is always there: what is halted may still hold positions.
+byId("stop").addEventListener("click", () => steer("kill"));
+byId("resume").addEventListener("click", () => steer("resume"));
 onDigest(() => {
   head();
-  const halted = isFresh() && ["HALTED", "REDUCE_ONLY"].includes(state.trading?.state);
-  const label = halted ? "Resume…" : "Stop…";
-  if (byId("stop").textContent !== label) byId("stop").textContent = label;
+  byId("resume").hidden = !(isFresh() && ["HALTED", "REDUCE_ONLY"].includes(state.trading?.state));
 });
 start();
 head();

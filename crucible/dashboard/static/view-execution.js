@@ -12,7 +12,7 @@ export async function show(view) {
     const found = await ask("/api/execution");
     drawLatency(latency, found);
     place(limits, table("Limits", [["limit"], ["used", "n"], ["of", "n"], ["share", "n"], ["", ""]],
-      found.limits.map((row) => [cell(el("span", {}, row.what, row.who ? el("span", { class: "dim small" }, " ", agentLink(row.who)) : "")), cell(row.used === null ? unknown("each") : money(row.used), "n"),
+      found.limits.map((row) => [cell(el("span", {}, row.what, row.who ? el("span", { class: "dim small" }, " ", agentLink(row.who)) : "")), cell(row.used === null ? unknown(row.why) : money(row.used), "n"),
         cell(row.limit === null ? unknown("no limit") : money(row.limit), "n"), cell(row.share === null ? "–" : percent(row.share, 0, false), "n"),
         cell(row.share === null ? "" : meter(row.share, `${row.what}: ${(row.share * 100).toFixed(0)} percent used`))]), ""));
     place(orders, table("Orders in flight", [["market time"], ["agent"], ["symbol"], ["side"], ["size", "n"], ["filled", "n"], ["limit", "n"], ["status"]],

@@ -3,6 +3,8 @@ import { CYCLE, chart, colour, draw } from "/static/chart.js";
 import { refresh } from "/static/live.js";
 import { steer } from "/static/steer.js";
 
+const SHOWN = 60;
+
 export async function show(view) {
   const asked = new URLSearchParams(location.search);
   let symbol = asked.get("symbol") ?? "", span = asked.get("span") ?? "12h";
@@ -26,11 +28,12 @@ export async function show(view) {
     place(orders, ...[["halt", `Halt ${symbol}…`], ["resume", `Resume ${symbol}…`], ["kill", `Kill ${symbol}…`]].map(([action, text]) =>
       el("button", { type: "button", class: action === "kill" ? "danger" : null, "data-focus": action, onclick: () => steer(action, { symbol }) }, text)));
     note.textContent = found.candles_until_ts === null ? "no candles are held of this symbol"
-      : `candles of ${found.step_minutes} min until ${when(found.candles_until_ts)}; ▲ entry, ▼ exit, hollow where simulated. Bands: minutes in which an agent left because the regime changed; other changes are not recorded.${found.missing_minutes ? ` ${found.missing_minutes} minutes have no candle here; the next forge run reads them into the lake, where the venue has them.` : ""}`;
+      : `candles of ${found.step_minutes} min until ${when(found.candles_until_ts)}; ▲ entry, ▼ exit, hollow where simulated. Bands: candles in which an agent left because the regime changed; other changes are not recorded.${found.missing_minutes ? ` ${found.missing_minutes} minutes have no candle here; the next forge run reads them into the lake, where the venue has them.` : ""}${found.fills_left_out ? ` ${found.fills_left_out.toLocaleString("en")} of ${(found.fills.length + found.fills_left_out).toLocaleString("en")} entries and exits are left out, evenly over this time.` : ""}`;
     place(holders, table("Who holds it", [["agent"], ["size", "n"], ["since"]], found.holders.map((row) => [cell(agentLink(row.agent)), cell(number(row.qty), "n"), cell(instant(row.entry_ts))]), "nobody holds a position in it"));
     place(marks, table("Entries and exits", [["market time"], ["agent"], ["where"], ["side"], ["size", "n"], ["price", "n"], ["fee", "n"], ["why"]],
-      found.fills.slice(0, 60).map((row) => [cell(instant(row.ts)), cell(agentLink(row.agent)), cell(row.mode === "live" ? "venue" : "simulated"), cell(row.side === "buy" ? "▲ buy" : "▼ sell"),
-        cell(number(row.qty), "n"), cell(number(row.price), "n"), cell(number(row.fee), "n"), cell(row.reason, "wide")]), "nobody traded it in this time"));
+      found.fills.slice(0, SHOWN).map((row) => [cell(instant(row.ts)), cell(agentLink(row.agent)), cell(row.mode === "live" ? "venue" : "simulated"), cell(row.side === "buy" ? "▲ buy" : "▼ sell"),
+        cell(number(row.qty), "n"), cell(number(row.price), "n"), cell(number(row.fee), "n"), cell(row.reason, "wide")]), "nobody traded it in this time"),
+      found.fills.length > SHOWN || found.fills_left_out ? el("p", { class: "dim small" }, `${Math.min(SHOWN, found.fills.length)} of ${(found.fills.length + found.fills_left_out).toLocaleString("en")}; all of them stand in Events`) : "");
     // Figures first: a chart takes a moment.
     await drawCandles(candles, found);
     await drawFlow(flow, flowNote, found);
@@ -54,7 +57,7 @@ async function drawCandles(target, found) {
   };
   await draw(target, () => ({
     traces: [
-      { type: "candlestick", x, open: found.candles.open, high: found.candles.high, low: found.candles.low, close: found.candles.close, name: found.symbol,
+      { type: "candlestick", x, open: found.candles.open, high: found.candles.high, low: found.candles.low, close: found.candles.close, name: escape(found.symbol),
         increasing: { line: { color: colour("plus"), width: 1 }, fillcolor: "rgba(0,0,0,0)" }, decreasing: { line: { color: colour("minus"), width: 1 }, fillcolor: colour("minus") } },
       dots("buy", "live", "entry"), dots("sell", "live", "exit"), dots("buy", "shadow", "simulated entry"), dots("sell", "shadow", "simulated exit"),
     ].filter((trace) => trace.x.length),
@@ -80,7 +83,8 @@ async function drawBlocks(target, note, found) {
   const shown = keys.filter(([key]) => found.features.some((row) => typeof row[key] === "number"));
   target.hidden = !shown.length;
   if (target.hidden) { note.textContent = "no entry of this time recorded what the blocks said; they are recorded at entries alone"; return; }
-  note.textContent = "recorded at entries alone: what each block said when an agent of this symbol sized an entry";
+  note.textContent = "recorded at entries alone: what each block said when an agent of this symbol sized an entry"
+    + (found.features_left_out ? `; ${found.features_left_out.toLocaleString("en")} entries are left out, evenly over this time` : "");
   await draw(target, () => ({ traces: shown.map(([key, name], place) => ({ x: found.features.map((row) => new Date(row.ts)), y: found.features.map((row) => row[key]), name, mode: "markers", marker: { size: 7, symbol: place, color: CYCLE[place] } })) }));
 }
 function drawBook(target, found) {

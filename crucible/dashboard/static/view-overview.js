@@ -1,4 +1,4 @@
-import { agentLink, ago, ask, cell, chip, el, instant, link, money, panel, place, profit, table, unknown } from "/static/dom.js";
+import { agentLink, ago, ask, cell, chip, el, instant, link, money, panel, place, profit, rounded, table, unknown } from "/static/dom.js";
 import { chart, colour, draw, sketch } from "/static/chart.js";
 import { refresh, state } from "/static/live.js";
 
@@ -63,10 +63,11 @@ function card(name, value, note) {
 function drawCards(target, found) {
   const held = found.money, base = Number(held.base), today = held.periods.find((each) => each.name === "today");
   const share = held.base === null ? "" : ` of ${Number(held.base).toLocaleString("en")} USDT`;
+  const missing = held.unknown.length ? `without ${held.unknown.join(", ")}, whose open position has no price: ${rounded(held.known_profit, 2).replace("-", "−")} USDT` : "";
   place(target,
-    card("Profit, all, open positions included", profit(held.profit, { arrow: true }), base ? `${(Number(held.profit) / base * 100).toFixed(2)} %${share}` : "USDT"),
+    card("Profit, all, open positions included", profit(held.profit, { arrow: true }), missing || (base ? `${(Number(held.profit) / base * 100).toFixed(2)} %${share}` : "USDT")),
     card("Today, closed, after fees and funding", today ? profit(today.net, { arrow: true }) : unknown(), today ? `${today.trades} trades, ${today.wins} earned` : "no market day yet"),
-    card("Equity", held.equity === null ? unknown() : money(held.equity), "USDT"),
+    card("Equity", held.equity === null ? unknown() : money(held.equity), held.unknown.length ? "an open position has no price" : "USDT"),
     card("Capital at work", money(held.at_work), base ? `${(Number(held.at_work) / base * 100).toFixed(1)} %${share}` : "USDT"),
     card("Open positions stand at", held.unknown.length ? unknown() : profit(held.open, { arrow: true }), held.unknown.length ? `no price: ${held.unknown.join(", ")}` : "USDT, their fees included"),
     card("Slots filled", found.slots.of === null ? unknown() : `${found.slots.filled} of ${found.slots.of}`, `${found.agents.production ?? 0} at the venue`));

@@ -14,7 +14,7 @@ from typing import Any
 
 from crucible import sqlite
 from crucible.dashboard.facts import Facts
-from crucible.dashboard.views.rows import day_of, open_result
+from crucible.dashboard.views.rows import day_of, known, open_result
 from crucible.ledger.trades import ZERO
 from crucible.operations.errors import BooksError
 from crucible.operations.reconciliation.accounts import plain
@@ -158,27 +158,36 @@ def limits(facts: Facts, set_limits: Mapping[str, Any]) -> list[dict[str, Any]]:
     costs = {agent: abs(own.cost) for agent, own in live.items()}
     largest = max(costs, key=lambda agent: costs[agent], default="")
     losses = _losses(facts)
-    worst = min(losses, key=lambda agent: losses[agent], default="")
+    unknown = sorted(agent for agent, result in losses.items() if result is None)
+    results = {agent: result for agent, result in losses.items() if result is not None}
+    worst = unknown[0] if unknown else min(results, key=lambda agent: results[agent], default="")
+    # One open position without a price may have lost any sum.
+    of_one = None if unknown else -min(ZERO, results.get(worst, ZERO))
+    of_all = None if unknown else -min(ZERO, sum(results.values(), ZERO))
+    why = f"not known: no price for what is open of {', '.join(unknown)}" if unknown else ""
     rows = [
-        ("largest position", position.get("max_notional"), costs.get(largest, ZERO), largest),
-        ("all positions", position.get("max_total_notional"), sum(costs.values(), ZERO), ""),
-        ("day's loss of one agent", loss.get("agent"), -min(ZERO, losses.get(worst, ZERO)), worst),
-        ("day's loss of all", loss.get("total"), -min(ZERO, sum(losses.values(), ZERO)), ""),
-        ("one order", order.get("max_notional"), None, ""),
+        ("largest position", position.get("max_notional"), costs.get(largest, ZERO), largest, ""),
+        ("all positions", position.get("max_total_notional"), sum(costs.values(), ZERO), "", ""),
+        ("day's loss of one agent", loss.get("agent"), of_one, worst, why),
+        ("day's loss of all", loss.get("total"), of_all, "", why),
+        ("one order", order.get("max_notional"), None, "", "each"),
     ]
     return [_limit(*row, source) for row in rows]
 
 
-def _losses(facts: Facts) -> dict[str, Decimal]:
-    """Give what each agent at the venue has earned today: closed trades after fees, and what is open now."""
+def _losses(facts: Facts) -> dict[str, Decimal | None]:
+    """Give what each agent at the venue has earned today: closed trades after fees, and what is open now.
+
+    None where what is open is not known.
+    """
     if facts.market_ts is None:
         return {}
     day = day_of(facts.market_ts)
-    found: dict[str, Decimal] = {}
+    found: dict[str, Decimal | None] = {}
     for (agent, mode), own in facts.tally.agents.items():
         if mode == "live":
             result = open_result(facts.shown.get(agent), own)
-            found[agent] = own.closed_on(day) + (result or ZERO)
+            found[agent] = None if result is None else own.closed_on(day) + result
     return found
 
 
@@ -187,7 +196,9 @@ def _section(held: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _limit(what: str, limit: object, used: Decimal | None, who: str, source: str) -> dict[str, Any]:
+def _limit(
+    what: str, limit: object, used: Decimal | None, who: str, why: str, source: str
+) -> dict[str, Any]:
     bound: Decimal | None = None
     with suppress(InvalidOperation, ValueError):
         bound = Decimal(str(limit)) if limit is not None else None
@@ -197,7 +208,9 @@ def _limit(what: str, limit: object, used: Decimal | None, who: str, source: str
     return {
         "what": what,
         "limit": None if bound is None else plain(bound),
-        "used": None if used is None else plain(used),
+        "used": known(used),
+        # Why there is no figure of what is used.
+        "why": why,
         "share": share,
         "who": who,
         "source": None if bound is None else source,

@@ -13,7 +13,7 @@ SPANS = {"3h": 180, "12h": 720, "1d": 1_440, "3d": 4_320, "1w": 10_080, "1mo": 4
 """Market minutes that can be looked at, by name."""
 DEFAULT = "12h"
 MARKS = 600
-"""Entries and exits that a chart shows at most."""
+"""Entries and exits that a chart shows at most; more of them are thinned evenly."""
 
 
 def market(facts: Facts, symbol: str, span: str) -> dict[str, Any] | None:
@@ -27,7 +27,10 @@ def market(facts: Facts, symbol: str, span: str) -> dict[str, Any] | None:
     step = step_for(minutes)
     known = facts.prices.minutes(facts.tape, symbol, since)
     bars = coarser(known, step)
-    fills = [] if facts.ledger is None else _fills(facts, symbol, since)
+    fills, fills_left_out = (
+        ([], 0) if facts.ledger is None else facts.ledger.fills_since(symbol, since, MARKS)
+    )
+    features, features_left_out = _features(facts, symbol, since)
     newest = int(bars.ts[-1]) + bars.step_ms if len(bars) else None
     return {
         "symbol": symbol,
@@ -48,20 +51,16 @@ def market(facts: Facts, symbol: str, span: str) -> dict[str, Any] | None:
             "volume": bars.volume.tolist(),
         },
         "fills": [_mark(fill) for fill in fills],
-        "regime_changes": _regime_changes(fills),
-        "features": _features(facts, symbol, since),
+        "fills_left_out": fills_left_out,
+        "regime_changes": _regime_changes(facts, symbol, since, step),
+        "features": features,
+        "features_left_out": features_left_out,
         "book": facts.prices.book_minutes(symbol, since),
         "holders": _holders(facts, symbol),
         "states": [
             scope.to_json() for scope in facts.status.trading.scopes if scope.symbol == symbol
         ],
     }
-
-
-def _fills(facts: Facts, symbol: str, since: int) -> list[Fill]:
-    assert facts.ledger is not None
-    found = facts.ledger.fills_of(None, symbol, None, MARKS)
-    return [fill for fill in found if fill.exec_ts >= since]
 
 
 def _mark(fill: Fill) -> dict[str, Any]:
@@ -77,27 +76,27 @@ def _mark(fill: Fill) -> dict[str, Any]:
     }
 
 
-def _regime_changes(fills: list[Fill]) -> list[int]:
-    """Give the minutes in which an agent left because the regime changed: others are not recorded."""
-    found = {fill.exec_ts - fill.exec_ts % MINUTE_MS for fill in fills if "regime" in fill.reason}
-    return sorted(found)
-
-
-def _features(facts: Facts, symbol: str, since: int) -> list[dict[str, Any]]:
-    """Give what radar, micro-causality and influence said at each entry: they are recorded there alone."""
+def _regime_changes(facts: Facts, symbol: str, since: int, step: int) -> list[int]:
+    """Give the candles in which an agent left because the regime changed: others are not recorded."""
     if facts.ledger is None:
         return []
-    names = {row.agent for row in facts.agents if row.symbol == symbol}
+    return facts.ledger.times_of_fills(symbol, since, "regime", step * MINUTE_MS)
+
+
+def _features(facts: Facts, symbol: str, since: int) -> tuple[list[dict[str, Any]], int]:
+    """Give what radar, micro-causality and influence said at each entry: they are recorded there alone."""
+    if facts.ledger is None:
+        return [], 0
+    names = [row.agent for row in facts.agents if row.symbol == symbol]
     found = []
-    for decision in facts.ledger.newest_decisions(None, None, MARKS, since):
-        held = (decision["sizing"] or {}).get("multipliers")
-        if decision["agent"] in names and isinstance(held, dict):
-            inputs: dict[str, Any] = {}
-            for each in held.values():
-                if isinstance(each, dict):
-                    inputs |= each.get("inputs") or {}
-            found.append({"ts": decision["ts"], "agent": decision["agent"], **inputs})
-    return found[::-1]
+    decisions, left_out = facts.ledger.sized_since(names, since, MARKS)
+    for decision in decisions:
+        inputs: dict[str, Any] = {}
+        for each in decision["sizing"]["multipliers"].values():
+            if isinstance(each, dict):
+                inputs |= each.get("inputs") or {}
+        found.append({"ts": decision["ts"], "agent": decision["agent"], **inputs})
+    return found, left_out
 
 
 def _holders(facts: Facts, symbol: str) -> list[dict[str, Any]]:

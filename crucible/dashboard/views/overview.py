@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from crucible.dashboard.views.rows import (
     DAY_MS,
     cause_of_end,
     day_of,
+    known,
     money,
     open_result,
     state_of,
@@ -26,6 +28,7 @@ from crucible.operations.reconciliation.accounts import plain
 from crucible.operations.status import market_time
 
 NEWEST = 6
+_NOT_KNOWN = "equity of now is not known: an open position has no price"
 STALE_S = 30.0
 """Wall seconds after which an arena that has written nothing is called silent."""
 
@@ -52,8 +55,38 @@ def overview(facts: Facts) -> dict[str, Any]:
     }
 
 
-def profit_now(facts: Facts) -> tuple[Decimal, Decimal, list[str]]:
-    """Give what all agents earned at the venue, the part of it that is open, and whose open part is not known."""
+@dataclass(frozen=True, slots=True)
+class Profit:
+    """What all agents earned at the venue.
+
+    Attributes
+    ----------
+    total, still_open : Decimal or None
+        All of it, and the part of it that is open. None as long as one open position has no known result: it may
+        have lost, so that a sum without it is no bound.
+    known, known_open : Decimal
+        The same without the open positions whose result is not known.
+    unknown : list of str
+        The agents that hold those.
+    """
+
+    known: Decimal
+    known_open: Decimal
+    unknown: list[str]
+
+    @property
+    def total(self) -> Decimal | None:
+        """All of it."""
+        return None if self.unknown else self.known
+
+    @property
+    def still_open(self) -> Decimal | None:
+        """The part of it that is open."""
+        return None if self.unknown else self.known_open
+
+
+def profit_now(facts: Facts) -> Profit:
+    """Sum up what all agents earned at the venue, closed and open."""
     total = whole_open = ZERO
     unknown = []
     for (agent, mode), own in facts.tally.agents.items():
@@ -65,7 +98,7 @@ def profit_now(facts: Facts) -> tuple[Decimal, Decimal, list[str]]:
             unknown.append(agent)
         else:
             whole_open += result
-    return total + whole_open, whole_open, sorted(unknown)
+    return Profit(total + whole_open, whole_open, sorted(unknown))
 
 
 def base_capital(facts: Facts) -> Decimal | None:
@@ -76,7 +109,7 @@ def base_capital(facts: Facts) -> Decimal | None:
 
 
 def _money(facts: Facts) -> dict[str, Any]:
-    total, still_open, unknown = profit_now(facts)
+    earned = profit_now(facts)
     base = base_capital(facts)
     at_work = sum(
         (abs(own.cost) for (_, mode), own in facts.tally.agents.items() if mode == "live"), ZERO
@@ -90,12 +123,14 @@ def _money(facts: Facts) -> dict[str, Any]:
     periods.append({"name": "all", "since_ts": None, **money(whole)})
     return {
         "base": None if base is None else plain(base),
-        "profit": plain(total),
-        "equity": None if base is None else plain(base + total),
-        "open": plain(still_open),
+        "profit": known(earned.total),
+        "equity": None if base is None or earned.total is None else plain(base + earned.total),
+        "open": known(earned.still_open),
+        # Without the open positions of those that `unknown` names.
+        "known_profit": plain(earned.known),
         "at_work": plain(at_work),
         "periods": periods,
-        "unknown": unknown,
+        "unknown": earned.unknown,
     }
 
 
@@ -108,8 +143,12 @@ def equity_curve(facts: Facts) -> dict[str, Any]:
     capital = facts.settings.arena.capital_per_agent
     instants = [ts for ts in grid(min(row.since_ts for row in live), now) if ts < now]
     totals = total_profit(facts.marks, facts.ledger, facts.tally, live, instants, capital)
-    instants.append(now)
-    totals.append(profit_now(facts)[0])
+    earned = profit_now(facts).total
+    if earned is not None:
+        instants.append(now)
+        totals.append(earned)
+    if not instants:
+        return {"ts": [], "equity": [], "hold": [], "symbols": [], "note": _NOT_KNOWN}
     symbols = list(dict.fromkeys(row.symbol for row in live))
     paths = [
         price_at(
@@ -121,6 +160,7 @@ def equity_curve(facts: Facts) -> dict[str, Any]:
     ]
     hold = buy_and_hold(paths)
     note = "" if any(hold) else "no candles of this time are held, so holding is not known"
+    note = "; ".join(filter(None, (note, "" if earned is not None else _NOT_KNOWN)))
     return {
         "ts": instants,
         "equity": [plain(base + total) for total in totals],

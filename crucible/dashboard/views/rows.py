@@ -44,6 +44,11 @@ def money(sums: Sums) -> dict[str, Any]:
     }
 
 
+def known(value: Decimal | None) -> str | None:
+    """Give a figure as exact text; None where it is not known."""
+    return None if value is None else plain(value)
+
+
 def open_result(shown: Mapping[str, Any] | None, own: AgentSums) -> Decimal | None:
     """Give what an agent's open position stands at, its fees included; None where it is not known.
 

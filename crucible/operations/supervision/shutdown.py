@@ -87,6 +87,8 @@ def _close_positions(stack: Stack, report_line: Callable[[str], None]) -> None:
     halted = halt_and_flatten(
         Addresses.read(stack.workspace.services_file), "stop", FLATTEN_LIMIT_S
     )
+    for one in halted.unacknowledged:
+        report_line(f"positions: not acknowledged: {one}")
     if not halted.flat:
         report_line(
             f"positions: {halted.open_positions} could not be closed in {FLATTEN_LIMIT_S:g} s"
