@@ -163,5 +163,9 @@ def test_a_backup_made_as_the_page_says_gives_the_same_report_elsewhere(newcomer
         newcomer.types(block)
     there = newcomer.types(Block("", "sh", 'CRUCIBLE_HOME="$RESTORED" crucible report --json'))
     here = newcomer.types(Block("", "sh", "crucible report --json"))
-    assert json.loads(there) == json.loads(here)
-    assert json.loads(here)["books_agree"] is True
+    reports = [json.loads(text) for text in (there, here)]
+    # Figures that need candles come back with them, at the next start.
+    for report in reports:
+        assert report.pop("figures")
+    assert reports[0] == reports[1]
+    assert reports[1]["books_agree"] is True
