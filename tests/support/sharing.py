@@ -15,9 +15,11 @@ from xdist.scheduler import LoadScopeScheduling
 ROOT = Path(__file__).resolve().parents[2]
 # Made once a session: every file that takes one runs where the others run that take it.
 SHARED = ("plant", "registry", "planted")
+# Two at a time starve each other on two cores, and what a server gives up then is not what is tested.
+WHOLE_STACKS = "tests/e2e/"
 # The longest first, so that no process is left with one of them at the end.
 LONG = (
-    "tests/e2e/",
+    WHOLE_STACKS,
     "plant",
     "tests/browser/",
     "tests/chaos/",
@@ -29,7 +31,9 @@ LONG = (
 
 @cache
 def group_of(file: str) -> str:
-    """The fixture of the session that a file's tests take, or the file itself."""
+    """The fixture of the session that a file's tests take, or the file itself; whole stacks run one after the other."""
+    if file.startswith(WHOLE_STACKS):
+        return WHOLE_STACKS
     text = (ROOT / file).read_text(encoding="utf-8")
     taken = (name for name in SHARED if re.search(rf"def \w+\([^)]*\b{name}\b", text))
     return next(taken, file)
