@@ -100,6 +100,16 @@ class Newcomer:
             return self.registry().aliases(SLOT).get(alias, "")
         return ""
 
+    def agent(self, version: str) -> str:
+        """The slot's agent of a version, once the arena trades it; empty before."""
+        run, name = self.workspace.current(), f"{SLOT}@{version}"
+        # The ledger may be being made.
+        with suppress(CrucibleError):
+            if run is not None:
+                with LedgerReader(run.ledger) as ledger:
+                    return next((row.agent for row in ledger.agents() if row.agent == name), "")
+        return ""
+
     def order(self) -> str:
         """An order of the slot's production, as `crucible explain` names its last one; empty where there is none yet."""
         run = self.workspace.current()
@@ -124,7 +134,7 @@ class Newcomer:
 # What the page tells a person to wait for, by the heading under which it does.
 READY: dict[str, Callable[[Newcomer], None]] = {
     "5. Read what it found": lambda one: one.waits(
-        "a version in production", lambda: one.version("production")
+        "an agent in production", lambda: one.agent(one.version("production"))
     ),
     "6. Ask why an order was sent": lambda one: one.waits("an order", one.order),
     "8. Change what trades": lambda one: one.waits(
