@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from decimal import Decimal
 from typing import Any
 
 from crucible.ledger.parity import ParityDay
-from crucible.ledger.reader import LedgerReader
+from crucible.ledger.reader import LedgerReader, fill_of_row
 from crucible.ledger.trades import Fill
 
 MOST_ROWS = 2_000
@@ -233,25 +232,6 @@ class PageReader(LedgerReader):
             return {}
         rows = self._db.execute("SELECT *, max(ts) FROM parity GROUP BY agent")
         return {str(row["agent"]): ParityDay.of_row(row) for row in rows}
-
-
-def fill_of_row(row: Any) -> Fill:  # noqa: ANN401 - a row of SQLite
-    """Turn a row of the table into a fill."""
-    return Fill(
-        exec_id=row["exec_id"],
-        agent=row["agent"],
-        version=row["version"],
-        symbol=row["symbol"],
-        side=row["side"],
-        qty=Decimal(row["qty"]),
-        price=Decimal(row["price"]),
-        fee=Decimal(row["fee"]),
-        exec_ts=row["exec_ts"],
-        reason=row["reason"],
-        intent_id=row["intent_id"],
-        mode=row["mode"],
-        seq=row["seq"],
-    )
 
 
 def _card(ts: int, row: Any) -> dict[str, Any]:  # noqa: ANN401 - a row of SQLite

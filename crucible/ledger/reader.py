@@ -226,24 +226,7 @@ class LedgerReader:
             "ORDER BY exec_ts, seq, rowid",
             (agent, until_ts),
         )
-        return [
-            Fill(
-                exec_id=row["exec_id"],
-                agent=row["agent"],
-                version=row["version"],
-                symbol=row["symbol"],
-                side=row["side"],
-                qty=Decimal(row["qty"]),
-                price=Decimal(row["price"]),
-                fee=Decimal(row["fee"]),
-                exec_ts=row["exec_ts"],
-                reason=row["reason"],
-                intent_id=row["intent_id"],
-                mode=row["mode"],
-                seq=row["seq"],
-            )
-            for row in rows
-        ]
+        return [fill_of_row(row) for row in rows]
 
     def decisions(self, agent: str) -> list[dict[str, Any]]:
         """Give an agent's decisions, oldest first; `sizing` says what made the size of an entry."""
@@ -494,3 +477,22 @@ class LedgerReader:
         for row in rows:
             marks.setdefault(str(row["agent"]), []).append((row["ts"], Decimal(row["equity"])))
         return marks
+
+
+def fill_of_row(row: Any) -> Fill:  # noqa: ANN401 - a row of SQLite
+    """Turn a row of the table into a fill."""
+    return Fill(
+        exec_id=row["exec_id"],
+        agent=row["agent"],
+        version=row["version"],
+        symbol=row["symbol"],
+        side=row["side"],
+        qty=Decimal(row["qty"]),
+        price=Decimal(row["price"]),
+        fee=Decimal(row["fee"]),
+        exec_ts=row["exec_ts"],
+        reason=row["reason"],
+        intent_id=row["intent_id"],
+        mode=row["mode"],
+        seq=row["seq"],
+    )

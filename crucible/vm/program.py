@@ -168,6 +168,19 @@ def lookback(expression: Expression) -> int:
     return inner
 
 
+def joined_parts(name: str, rule: Expression) -> list[Expression]:
+    """Give what nested rules of the same word join, in order; the rule itself where it is of another.
+
+    Examples
+    --------
+    >>> joined_parts("and", ("and", "a", ("and", "b", ("or", "c", "d"))))
+    ['a', 'b', ('or', 'c', 'd')]
+    """
+    if isinstance(rule, tuple) and rule[0] == name:
+        return [part for inner in rule[1:] for part in joined_parts(name, inner)]
+    return [rule]
+
+
 def canonical(expression: Expression) -> Expression:
     """Order the arguments of commutative operators, so that equal programs look equal."""
     if not isinstance(expression, tuple):

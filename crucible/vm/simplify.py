@@ -1,7 +1,7 @@
 """A program without what can never matter: constants folded, dead branches cut, repeated conditions said once.
 
-The simplified program gives the same signals once the original is warm. It is what people read and what counts as
-a program's size; what trades is the program as it was evolved.
+The simplified program gives the same signals once the original is warm. It is what people read; what trades, and what
+the Forge counts as a program's size, is the program as it was evolved.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from crucible.vm.interpreter import Lines, Runner
 from crucible.vm.linear import compile_programs
-from crucible.vm.program import OPERATORS, Expression, ValueType, node_count
+from crucible.vm.program import OPERATORS, Expression, ValueType, joined_parts
 
 NEVER, ALWAYS = ("lt", 0.0, 0.0), ("gt", 1.0, 0.0)
 """The shortest conditions that are never and always true: the language has no constants of truth."""
@@ -53,11 +53,6 @@ def simplify(program: Expression) -> Expression:
     """
     assert isinstance(program, tuple)
     return (program[0], *(_until_settled(rule) for rule in program[1:]))
-
-
-def size(program: Expression) -> int:
-    """Count the nodes of a program's simplest form."""
-    return node_count(simplify(program))
 
 
 def truth(rule: Expression) -> bool | None:
@@ -117,7 +112,7 @@ def _joined(name: str, parts: list[Expression], *, decides: bool) -> Expression:
     stop, pass_ = (NEVER, ALWAYS) if name == "and" else (ALWAYS, NEVER)
     kept: list[Expression] = []
     for part in parts:
-        for condition in _flat(name, _condition(part, decides=decides)):
+        for condition in joined_parts(name, _condition(part, decides=decides)):
             if condition == stop:
                 return stop
             if condition != pass_ and condition not in kept:
@@ -131,12 +126,6 @@ def _joined(name: str, parts: list[Expression], *, decides: bool) -> Expression:
     for condition in reversed(kept[:-1]):
         joined = (name, condition, joined)
     return joined
-
-
-def _flat(name: str, rule: Expression) -> list[Expression]:
-    if isinstance(rule, tuple) and rule[0] == name:
-        return [inner for part in rule[1:] for inner in _flat(name, part)]
-    return [rule]
 
 
 def _bound(condition: Expression) -> tuple[str, Expression, float] | None:

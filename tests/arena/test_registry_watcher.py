@@ -25,6 +25,7 @@ from crucible.registry.proof import (
 from crucible.settings import Slot
 from tests.support.documented import answers
 from tests.support.polling import until
+from tests.support.strategies import strategy_file
 
 SLOT = Slot.parse("BTCUSDT-gp-1")
 SCHEMA = FeatureSchema(("x", "y"), {})
@@ -33,17 +34,8 @@ PROMISED = answers("Homes, secrets and proofs")
 
 
 def document(**changes):
-    return {
-        "format": "crucible.strategy/1",
-        "kind": "gp",
-        "slot": SLOT.name,
-        "symbol": "BTCUSDT",
-        "schema_hash": SCHEMA.hash,
-        "features": ["x"],
-        "exits": {"stop": 0.01, "target": 0.02, "timeout": 60},
-        "program": ["trade", ["gt", "x", 1.0], ["lt", "x", 0.0]],
-        **changes,
-    }
+    program = ["trade", ["gt", "x", 1.0], ["lt", "x", 0.0]]
+    return strategy_file(SLOT, **{"schema_hash": SCHEMA.hash, "program": program, **changes})
 
 
 @dataclass

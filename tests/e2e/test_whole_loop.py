@@ -26,6 +26,7 @@ from crucible.operations.workspace import Workspace
 from crucible.settings import Slot
 from tests.support.polling import until
 from tests.support.product import started
+from tests.support.strategies import strategy_file
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2_700)]
 
@@ -108,16 +109,13 @@ def processes_of(workspace: Path) -> list[str]:
 
 def bad_strategy(schema_hash: str) -> dict[str, Any]:
     """A strategy that turns its position over and over and pays for it."""
-    return {
-        "format": "crucible.strategy/1",
-        "kind": "gp",
-        "slot": BAD_SLOT,
-        "symbol": "BTCUSDT",
-        "schema_hash": schema_hash,
-        "features": ["return_1"],
-        "exits": {"stop": 0.002, "target": 0.002, "timeout": 3},
-        "program": ["trade", ["gt", "return_1", 0.0], ["lt", "return_1", -0.00001]],
-    }
+    return strategy_file(
+        Slot.parse(BAD_SLOT),
+        schema_hash=schema_hash,
+        features=["return_1"],
+        exits={"stop": 0.002, "target": 0.002, "timeout": 3},
+        program=["trade", ["gt", "return_1", 0.0], ["lt", "return_1", -0.00001]],
+    )
 
 
 def register(stack: Stack, strategy: dict[str, Any]) -> str:

@@ -12,20 +12,12 @@ from crucible.registry.admission import QUARANTINED
 from crucible.settings import Slot
 from tests.support.commands import call
 from tests.support.plant import deploy
+from tests.support.strategies import strategy_file
 
 pytestmark = pytest.mark.process
 
 SLOT = Slot.parse("BTCUSDT-gp-611")
-STRATEGY = {
-    "format": "crucible.strategy/1",
-    "kind": "gp",
-    "slot": SLOT.name,
-    "symbol": "BTCUSDT",
-    "schema_hash": "0" * 16,
-    "features": ["x"],
-    "exits": {"stop": 0.01, "target": 0.02, "timeout": 60},
-    "program": ["trade", ["gt", ["mean", "x", 3], 0.5], ["lt", "x", -0.5]],
-}
+STRATEGY = strategy_file(SLOT)
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,7 @@ from tests.support.processes import (
     venue_command,
     write_keys,
 )
+from tests.support.strategies import strategy_file
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
 
@@ -108,12 +109,13 @@ class Floor:
     def born(self, alias):
         """Register a version that buys at once and holds on; give its number."""
         schema = FeaturePipeline(SYMBOLS, FeatureSettings()).schema.hash
-        strategy = {
-            "format": "crucible.strategy/1", "kind": "gp", "slot": self.slot.name,
-            "symbol": self.slot.symbol, "schema_hash": schema, "features": ["return_1"],
-            "exits": {"stop": 0.5, "target": 0.5, "timeout": 20_000},
-            "program": ["trade", ["gt", "return_1", -1.0], ["lt", "return_1", -1.0]],
-        }  # fmt: skip
+        strategy = strategy_file(
+            self.slot,
+            schema_hash=schema,
+            features=["return_1"],
+            exits={"stop": 0.5, "target": 0.5, "timeout": 20_000},
+            program=["trade", ["gt", "return_1", -1.0], ["lt", "return_1", -1.0]],
+        )
         run = self.registry.open_run(f"born {next(numbers)}", "by hand", {"slot": self.slot.name})
         files = self.folder / run
         files.mkdir()

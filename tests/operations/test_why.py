@@ -19,20 +19,12 @@ from tests.support.commands import call
 from tests.support.factories import agent_row, fill
 from tests.support.polling import until
 from tests.support.processes import cerebellum_command, running, venue_command, write_keys
+from tests.support.strategies import strategy_file
 
 pytestmark = pytest.mark.process
 
 SLOT = Slot.parse("BTCUSDT-gp-1")
-STRATEGY = {
-    "format": "crucible.strategy/1",
-    "kind": "gp",
-    "slot": SLOT.name,
-    "symbol": "BTCUSDT",
-    "schema_hash": "0" * 16,
-    "features": ["x"],
-    "exits": {"stop": 0.01, "target": 0.02, "timeout": 60},
-    "program": ["trade", ["gt", ["mean", "x", 3], 0.5], ["lt", "x", -0.5]],
-}
+STRATEGY = strategy_file(SLOT)
 SIZING = {
     "fraction_before": 0.025,
     "fraction": 0.0175,

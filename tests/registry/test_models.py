@@ -18,18 +18,10 @@ from crucible.registry.tracking import TRIALS
 from crucible.settings import Slot
 from crucible.strategies.document import LARGEST_FILE
 from crucible.strategies.load import load_strategy
+from tests.support.strategies import strategy_file
 
 SLOT = Slot.parse("BTCUSDT-gp-1")
-STRATEGY = {
-    "format": "crucible.strategy/1",
-    "kind": "gp",
-    "slot": SLOT.name,
-    "symbol": "BTCUSDT",
-    "schema_hash": FeatureSchema(("x", "y"), {}).hash,
-    "features": ["x"],
-    "exits": {"stop": 0.01, "target": 0.02, "timeout": 60},
-    "program": ["trade", ["gt", ["mean", "x", 3], 0.5], ["lt", "x", -0.5]],
-}
+STRATEGY = strategy_file(SLOT, schema_hash=FeatureSchema(("x", "y"), {}).hash)
 
 
 @pytest.fixture(autouse=True)

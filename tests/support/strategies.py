@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from crucible.features.frame import FeatureRow
-from crucible.strategies.contract import Exits
+from crucible.settings import Slot
+from crucible.strategies.contract import FORMAT, Exits
 from crucible.vm.signals import Signal
 
 
@@ -23,3 +25,18 @@ class Scripted:
     def decide(self, _row: FeatureRow) -> Signal:
         self.at += 1
         return Signal(self.script[self.at - 1])
+
+
+def strategy_file(slot: Slot, **changes: object) -> dict[str, Any]:
+    """A small strategy file of a slot, with parts put in place of its own."""
+    return {
+        "format": FORMAT,
+        "kind": "gp",
+        "slot": slot.name,
+        "symbol": slot.symbol,
+        "schema_hash": "0" * 16,
+        "features": ["x"],
+        "exits": {"stop": 0.01, "target": 0.02, "timeout": 60},
+        "program": ["trade", ["gt", ["mean", "x", 3], 0.5], ["lt", "x", -0.5]],
+        **changes,
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from crucible.strategies.boosted import BoostedStrategy
 from crucible.strategies.contract import Exits, Strategy
 from crucible.strategies.gp import GpStrategy
-from crucible.vm.program import Expression
+from crucible.vm.program import Expression, joined_parts
 from crucible.vm.simplify import simplify, truth
 
 PHRASES = {
@@ -47,7 +47,7 @@ def conditions(rule: Expression, indent: str = "") -> list[str]:
     ['all of these are true:', '  - x is above 1', '  - the mean of y over 20 candles is below 0']
     """
     if isinstance(rule, tuple) and rule[0] in ("and", "or"):
-        parts = _parts(rule, rule[0])
+        parts = joined_parts(rule[0], rule)
         heading = "all of these are true:" if rule[0] == "and" else "any of these is true:"
         lines = [heading]
         for part in parts:
@@ -128,13 +128,6 @@ def strategy_in_words(strategy: Strategy) -> str:
         lines += spoken_rule(begin, reported[name])
     lines += ["", exits_in_words(strategy.exits)]
     return "\n".join(lines) + "\n"
-
-
-def _parts(rule: Expression, name: str) -> list[Expression]:
-    """Flatten nested rules of the same word."""
-    if isinstance(rule, tuple) and rule[0] == name:
-        return [part for inner in rule[1:] for part in _parts(inner, name)]
-    return [rule]
 
 
 def _held(part: Expression) -> str:
