@@ -5,7 +5,7 @@ The same code reads Bybit and the paper venue; only the base address differs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -54,18 +54,7 @@ class Exchange:
         self._ccxt.has["fetchCurrencies"] = False
 
     def _ask(self, what: str, call: Callable[[], Any]) -> Any:  # noqa: ANN401
-        """Call ccxt, trying again after a network fault with growing pauses."""
-        for is_last in attempts(PAUSES_S):
-            try:
-                return call()
-            except (ccxt.NetworkError, ccxt.ExchangeNotAvailable) as error:
-                if is_last:
-                    message = f"{self._base_url}: {what}: {error}; is the venue running?"
-                    raise ExchangeError(message) from error
-            except ccxt.BaseError as error:
-                message = f"{self._base_url}: {what}: {error}"
-                raise ExchangeError(message) from error
-        raise AssertionError
+        return ask(self._base_url, what, call, "is the venue running?")
 
     def _market(self, symbol: str) -> str:
         self._ask("load markets", self._ccxt.load_markets)
@@ -95,15 +84,7 @@ class Exchange:
         rows = self._ask(
             f"newest candle of {symbol}", partial(self._ccxt.fetch_ohlcv, name, "1m", None, 2)
         )
-        if not rows:
-            message = f"{self._base_url}: no candles of {symbol} yet"
-            raise ExchangeError(message)
-        newest = int(rows[-1][0])
-        year = implausible_year(np.array([newest]))
-        if year is not None:
-            message = f"{self._base_url}: newest candle of {symbol}: {newest}: {year[1]}"
-            raise ExchangeError(message)
-        return newest
+        return newest_open(self._base_url, symbol, rows)
 
     def pages(self, symbol: str, start_ms: int, end_ms: int) -> Iterator[Candles]:
         """Fetch closed one-minute candles of ``[start_ms, end_ms)``, page by page, oldest first.
@@ -154,3 +135,51 @@ class Exchange:
         ts = np.array(sorted(rows), dtype=np.int64)
         rates = np.array([rows[at] for at in ts.tolist()], dtype=np.float64)
         return funding.check(Funding(symbol, ts, rates), f"{self._base_url} {symbol}")
+
+
+def ask(who: str, what: str, call: Callable[[], Any], advice: str) -> Any:  # noqa: ANN401
+    """Call ccxt, trying again after a network fault with growing pauses.
+
+    Parameters
+    ----------
+    who, what : str
+        Whom is asked for what, for the message.
+    call : callable
+    advice : str
+        What to do after a network fault.
+
+    Raises
+    ------
+    ExchangeError
+        If it cannot be reached, or refuses.
+    """
+    for is_last in attempts(PAUSES_S):
+        try:
+            return call()
+        except ccxt.NetworkError as error:  # an exchange that is not available is one
+            if is_last:
+                message = f"{who}: {what}: {error}; {advice}"
+                raise ExchangeError(message) from error
+        except ccxt.BaseError as error:
+            message = f"{who}: {what}: {error}"
+            raise ExchangeError(message) from error
+    raise AssertionError
+
+
+def newest_open(who: str, symbol: str, rows: Sequence[Sequence[float]]) -> int:
+    """Give the open of the newest of some candles as ccxt has them, epoch milliseconds.
+
+    Raises
+    ------
+    ExchangeError
+        If there is none, or it is of an implausible year.
+    """
+    if not rows:
+        message = f"{who}: no candles of {symbol} yet"
+        raise ExchangeError(message)
+    newest = max(int(row[0]) for row in rows)
+    year = implausible_year(np.array([newest]))
+    if year is not None:
+        message = f"{who}: newest candle of {symbol}: {newest}: {year[1]}"
+        raise ExchangeError(message)
+    return newest

@@ -16,18 +16,12 @@ import numpy as np
 
 from crucible.market import funding as rates
 from crucible.market.candles import Candles, check
-from crucible.market.exchange import PAUSES_S, ExchangeError
+from crucible.market.exchange import FUNDING_PAGE_MS, PAGE, ExchangeError, ask, newest_open
 from crucible.market.funding import Funding
-from crucible.market.plausible import implausible_year
-from crucible.retries import attempts
 from crucible.setting_names import is_symbol, nearest
 from crucible.settings import MINUTE_MS
 
 MarketKind = Literal["swap", "spot"]
-PAGE = 1_000
-"""Candles asked for at a time; an exchange that gives fewer is asked again for the others."""
-# A venue settles once an hour at most; many give 200 settlements at a time.
-FUNDING_SPAN_MS = 200 * 60 * MINUTE_MS
 
 
 class OtherExchange:
@@ -75,18 +69,7 @@ class OtherExchange:
         self._markets: dict[str, dict[str, Any]] = {}
 
     def _ask(self, what: str, call: Callable[[], Any]) -> Any:  # noqa: ANN401
-        """Call ccxt, trying again after a network fault with growing pauses."""
-        for is_last in attempts(PAUSES_S):
-            try:
-                return call()
-            except ccxt.NetworkError as error:
-                if is_last:
-                    message = f"{self.name}: {what}: {error}; the same again goes on from here"
-                    raise ExchangeError(message) from error
-            except ccxt.BaseError as error:
-                message = f"{self.name}: {what}: {error}"
-                raise ExchangeError(message) from error
-        raise AssertionError
+        return ask(self.name, what, call, "the same again goes on from here")
 
     def market(self, symbol: str) -> dict[str, Any]:
         """Find the market that a symbol means: ``BTCUSDT``, ``BTC/USDT`` or ``BTC/USDT:USDT``.
@@ -141,15 +124,7 @@ class OtherExchange:
         rows = self._ask(
             f"newest candle of {symbol}", partial(self._ccxt.fetch_ohlcv, name, "1m", None, 2)
         )
-        if not rows:
-            message = f"{self.name}: no candles of {symbol} yet"
-            raise ExchangeError(message)
-        newest = max(int(row[0]) for row in rows)
-        year = implausible_year(np.array([newest]))
-        if year is not None:
-            message = f"{self.name}: newest candle of {symbol}: {newest}: {year[1]}"
-            raise ExchangeError(message)
-        return newest
+        return newest_open(self.name, symbol, rows)
 
     def pages(self, symbol: str, start_ms: int, end_ms: int) -> Iterator[Candles]:
         """Fetch one-minute candles of ``[start_ms, end_ms)``, page by page, oldest first.
@@ -207,7 +182,7 @@ class OtherExchange:
         found: dict[int, float] = {}
         cursor = start_ms
         while cursor < end_ms:
-            until = min(end_ms, cursor + FUNDING_SPAN_MS)
+            until = min(end_ms, cursor + FUNDING_PAGE_MS)
 
             def ask(upper: int, since: int = cursor) -> list[Any]:
                 more = {"until": upper - 1} if bounded else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from configparser import ConfigParser
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
@@ -33,6 +34,20 @@ def described() -> dict[str, str]:
     return {
         match["name"]: match["text"] for form in (SECTION, ROW) for match in form.finditer(text)
     }
+
+
+def test_the_layers_of_the_page_are_those_that_the_imports_are_held_to():
+    held = ConfigParser()
+    held.read(REPOSITORY / ".importlinter")
+    lines = held["importlinter:contract:layers"]["layers"].split("\n")
+    layers = [
+        [name.strip().removeprefix("crucible.") for name in line.split("|")]
+        for line in lines
+        if line.strip()
+    ]
+    table = page("architecture.md").partition("| layer, the highest first |")[2]
+    rows = [line.split("|")[1] for line in table.split("\n\n")[0].splitlines()[2:]]
+    assert [re.findall(r"`([\w.]+)`", row) for row in rows] == layers
 
 
 @pytest.mark.parametrize("name", read_policy("strict").gates)

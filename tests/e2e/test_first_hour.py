@@ -22,7 +22,8 @@ from crucible.operations.workspace import Workspace
 from crucible.registry.models import Registry
 from tests.support.markdown import Block, blocks_of, not_shown
 from tests.support.polling import until
-from tests.support.processes import REPOSITORY, free_ports
+from tests.support.processes import REPOSITORY
+from tests.support.product import environment_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2_700)]
 
@@ -41,21 +42,16 @@ class Newcomer:
 
     def __init__(self, folder: Path) -> None:
         self.workspace = Workspace.at(folder / "workspace")
-        prefect, mlflow, dashboard = free_ports(3)
         paths = (str(Path(sys.executable).parent), os.environ["PATH"])
-        self.environment = {
-            **os.environ,
-            "PATH": os.pathsep.join(paths),
-            "PYTHONPATH": str(REPOSITORY),
-            "CRUCIBLE_HOME": str(self.workspace.path),
-            "CRUCIBLE_PORTS__PREFECT": str(prefect),
-            "CRUCIBLE_PORTS__MLFLOW": str(mlflow),
-            "CRUCIBLE_PORTS__DASHBOARD": str(dashboard),
+        self.environment = environment_of(
+            self.workspace.path,
+            PATH=os.pathsep.join(paths),
+            PYTHONPATH=REPOSITORY,
             # One slot, so that nothing else is forged meanwhile; all else is as a newcomer has it.
-            "CRUCIBLE_DEPLOYMENT": json.dumps({"BTCUSDT": {"gp": 1}}),
-            "BACKUP": str(folder / "backup.tar.gz"),
-            "RESTORED": str(folder / "restored"),
-        }
+            CRUCIBLE_DEPLOYMENT=json.dumps({"BTCUSDT": {"gp": 1}}),
+            BACKUP=folder / "backup.tar.gz",
+            RESTORED=folder / "restored",
+        )
 
     def types(self, block: Block) -> str:
         """Carry out a block; give what it printed. It must end well."""

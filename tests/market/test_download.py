@@ -164,7 +164,7 @@ def test_an_exchange_that_ccxt_does_not_know_is_named_with_the_nearest():
 
 @pytest.mark.process
 def test_an_exchange_that_does_not_answer_is_a_fault(tmp_path, monkeypatch):
-    monkeypatch.setattr("crucible.market.other_exchange.PAUSES_S", ())
+    monkeypatch.setattr("crucible.market.exchange.PAUSES_S", ())
     ended = call(
         tmp_path, "download", "bybit", "--symbols", "BTCUSDT", "--from", FROM,
         "--url", "http://127.0.0.1:9",

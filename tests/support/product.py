@@ -15,13 +15,10 @@ from tests.support.processes import free_ports
 PATIENCE_S = 90.0
 
 
-@contextmanager
-def started(
-    workspace: Path, *arguments: str, **settings: object
-) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, str]]]:
-    """Start ``crucible up`` on free ports, its output in ``up.log``; give the process and its environment."""
+def environment_of(workspace: Path, **settings: object) -> dict[str, str]:
+    """The environment of a workspace of its own, on free ports, with settings by their names."""
     prefect, mlflow, dashboard = free_ports(3)
-    environment = {
+    return {
         **os.environ,
         "CRUCIBLE_HOME": str(workspace),
         "CRUCIBLE_PORTS__PREFECT": str(prefect),
@@ -29,6 +26,14 @@ def started(
         "CRUCIBLE_PORTS__DASHBOARD": str(dashboard),
         **{name: str(value) for name, value in settings.items()},
     }
+
+
+@contextmanager
+def started(
+    workspace: Path, *arguments: str, **settings: object
+) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, str]]]:
+    """Start ``crucible up`` on free ports, its output in ``up.log``; give the process and its environment."""
+    environment = environment_of(workspace, **settings)
     workspace.mkdir(parents=True, exist_ok=True)
     with (workspace / "up.log").open("wb") as log:
         process = subprocess.Popen(
