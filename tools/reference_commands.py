@@ -33,7 +33,7 @@ A fault is `{"error": "..."}`, a refusal `{"error": "...", "rule": "..."}`; `cru
 The rules by which commands refuse: `only-proven` (the venue or the policy takes proven versions only), `quarantine` (the
 version failed while it traded), `arena-can-serve` (the arena cannot give it its features), `readable-strategy`,
 `nothing-to-change` (no version to roll back to), `keep-settings-file`, `one-source-a-folder`,
-`one-download-a-symbol`, `one-forge-run-a-seed` (the same forge run is ordered and has not begun), `no-lookahead`.
+`one-download-a-symbol`, `no-lookahead`.
 
 `crucible --install-completion` sets up completion for your shell: commands, options, slots, agents, symbols, services.
 """

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
+from itertools import count
 from typing import Any
 
 from crucible.registry.models import Registry
 
 
 def forge_order(
-    registry: Registry, slot: str, reason: str, *, renewal: bool = False
+    registry: Registry,
+    slot: str,
+    reason: str,
+    *,
+    renewal: bool = False,
+    waiting: Collection[str] = (),
 ) -> dict[str, Any]:
     """Give the parameters of a slot's next forge run, as Singularity and the Watchtower order it.
 
@@ -21,16 +28,20 @@ def forge_order(
     slot, reason : str
     renewal : bool
         Whether it is made although the slot has a challenger.
+    waiting : collection of str
+        Seeds of forge runs of the slot that are ordered: the registry knows a run only once it has begun.
 
     Raises
     ------
     RegistryError
         If the registry does not answer.
     """
-    number = registry.forge_runs(slot) + 1
+    ran = registry.forge_seeds(slot)
+    taken = {*ran, *waiting}
+    seeds = (forge_seed(slot, number) for number in count(len(ran) + 1))
     return {
         "slot": slot,
-        "seed": forge_seed(slot, number),
+        "seed": next(seed for seed in seeds if str(seed) not in taken),
         "reason": reason,
         "only_without_challenger": not renewal,
     }

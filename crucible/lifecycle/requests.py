@@ -138,8 +138,6 @@ def request_forge_run(
 
     Raises
     ------
-    RefusedError
-        If an ordered run of the slot has that seed and has not begun: it would be made twice.
     WorkspaceError
         If no Prefect server of this workspace lives.
     ServerError
@@ -147,18 +145,11 @@ def request_forge_run(
     RegistryError
         If the registry does not answer.
     """
-    order = forge_order(registry, slot, reason, renewal=True)
     with _prefect(workspace) as (prefect, address):
-        # MLflow, by which seeds are counted, knows a run only once it has begun.
-        for run in prefect.every_unfinished_of(FORGE):
-            asked = run.get("parameters") or {}
-            # The Watchtower's orders carry their seed as text.
-            if asked.get("slot") == slot and str(asked.get("seed")) == str(order["seed"]):
-                message = (
-                    f"{slot}: a forge run with seed {order['seed']} is ordered and has not begun; "
-                    f"let it begin, or cancel it: {address}/runs/flow-run/{run['id']}"
-                )
-                raise RefusedError(message, rule="one-forge-run-a-seed")
+        asked = [run.get("parameters") or {} for run in prefect.every_unfinished_of(FORGE)]
+        # The Watchtower's orders carry their seed as text.
+        waiting = {str(each.get("seed")) for each in asked if each.get("slot") == slot}
+        order = forge_order(registry, slot, reason, renewal=True, waiting=waiting)
         run_id = prefect.start(FORGE, f"forge {slot}", order)
     return FlowRun(run_id, f"{address}/runs/flow-run/{run_id}"), int(order["seed"])
 

@@ -195,9 +195,12 @@ class ForgeRuns:
             SEALED in run.data.metrics and run.info.run_id != without for run in self._runs(slot)
         )
 
-    def forge_runs(self, slot: str) -> int:
-        """Count the forge runs that a slot ever had, refused and failed ones included."""
-        return len(self._runs(slot))
+    def forge_seeds(self, slot: str) -> list[str]:
+        """Give the seed of each forge run that a slot ever had, refused and failed ones included.
+
+        Empty where a run does not say it.
+        """
+        return [run.data.tags.get("seed", "") for run in self._runs(slot)]
 
     def ended(self, slot: str) -> list[tuple[bool, int | None]]:
         """Tell of every forge run of a slot, the newest first, whether it gave a version and until when it saw.

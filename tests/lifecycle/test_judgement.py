@@ -35,6 +35,7 @@ class Registry:
     def __init__(self, files=None, forge_runs=0):
         self.files = files or {SLOT: {"exits": EXITS}, OTHER: {"exits": EXITS}}
         self.count = forge_runs
+        self.seeds = []
         self.active = {slot: {"production": "1"} for slot in self.files}
 
     def version(self, slot, version):
@@ -43,8 +44,8 @@ class Registry:
     def aliases(self, slot):
         return self.active[slot]
 
-    def forge_runs(self, slot):
-        return self.count
+    def forge_seeds(self, slot):
+        return self.seeds or [""] * self.count
 
     def strategy(self, version):
         file = self.files[version.slot]
@@ -257,6 +258,11 @@ def test_the_next_forge_run_never_repeats_one_before_refused_ones_included(conte
         seeds.append(forge_order(context.registry, SLOT, "")["seed"])
     assert seeds == [forge_seed(SLOT, number) for number in range(1, 6)]
     assert len({*seeds, forge_seed(OTHER, 1)}) == 6
+    # One that was ordered later began first, and another waits.
+    context.registry.seeds = [str(forge_seed(SLOT, 2))]
+    waiting = {str(forge_seed(SLOT, 3))}
+    order = forge_order(context.registry, SLOT, "", waiting=waiting)
+    assert order["seed"] == forge_seed(SLOT, 4)
 
 
 def trade(ledger, slot, number=1):

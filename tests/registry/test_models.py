@@ -123,7 +123,7 @@ def test_every_candidate_of_every_forging_of_a_slot_is_counted(registry, tmp_pat
         registry.close_run(run, "FINISHED")
     assert registry.trials("ETHUSDT-gp-9") == 120
     assert registry.trials("ETHUSDT-gp-9", without=run) == 100
-    assert registry.forge_runs("ETHUSDT-gp-9") == 2
+    assert len(registry.forge_seeds("ETHUSDT-gp-9")) == 2
     # One that measured it counts as so many independent ones, never as more than it has; another as all it has.
     assert registry.effective_trials("ETHUSDT-gp-9") == registry.trials("ETHUSDT-gp-9")
     first, second = registry._runs("ETHUSDT-gp-9")
@@ -133,7 +133,7 @@ def test_every_candidate_of_every_forging_of_a_slot_is_counted(registry, tmp_pat
     assert registry.effective_trials("ETHUSDT-gp-9", without=second.info.run_id) == 7.5
     registry.log(second.info.run_id, metrics=[("effective_trials_own", held[1] + 1e6, 0)])
     assert registry.effective_trials("ETHUSDT-gp-9") == 7.5 + held[1]
-    assert registry.forge_runs("ETHUSDT-gp-8") == 0
+    assert registry.forge_seeds("ETHUSDT-gp-8") == []
 
 
 def test_a_forging_is_finished_when_its_run_is(registry):
