@@ -1,9 +1,9 @@
 """The live page before a large run: how soon its overview stands, and what live updates cost.
 
-A ledger of 2,000 agents that all trade, 200,000 closed trades and 90 days of marks of equity (17 million rows) is made in
-a temporary folder; the page is served from it as `crucible up` serves it and opened in Chromium. For the stream, an arena
-is stood in for by a loop that writes a new status file each second in which every agent has changed, and books fills and
-marks. Nothing else should run beside it.
+A ledger of 2,000 agents that all trade, 200,000 closed trades, 90 days of marks of equity (17 million rows) and "keep"
+verdicts of its last week (1.3 million) is made in a temporary folder; the page is served from it as `crucible up` serves
+it and opened in Chromium. For the stream, an arena is stood in for by a loop that writes a new status file each second in
+which every agent has changed, and books fills, marks and verdicts. Nothing else should run beside it.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ from tests.support.polling import until
 from tests.support.processes import REPOSITORY
 
 DAY_MS, QUARTER_MS = 86_400_000, 900_000
+JUDGED_MS = 7 * DAY_MS
+KEPT = json.dumps({"role": "production", "gain_evidence": 1.4, "loss_evidence": 0.7, "trades": 9, "drawdown": 0.01})  # fmt: skip
 BEGAN = 1_735_689_600_000
 ROUNDS = 7
 LISTENED_S = 30.0
@@ -121,6 +123,12 @@ def made(workspace: Workspace, agents: int, trades: int, days: int) -> Run:
                     "printf('%.8f', 10000 + abs(random() % 1000000000) / 1e7) FROM t",
                     (BEGAN, QUARTER_MS, end, name),
                 )
+                database.execute(
+                    "WITH RECURSIVE t(ts) AS (SELECT ?1 UNION ALL SELECT ts + ?2 FROM t WHERE ts < ?3) "
+                    "INSERT INTO verdicts SELECT ts, ?4, '1', 'keep', 'evidence is not decisive', ?5 FROM t",
+                    (max(BEGAN, end - JUDGED_MS), QUARTER_MS, end, name, KEPT),
+                )
+            ledger.set_last_judged(end)
             ledger.set_market_ts(end)
             database.execute(
                 "INSERT OR REPLACE INTO meta VALUES ('last_seq', ?)", (str(len(rows)),)
@@ -212,6 +220,12 @@ def listen(page: tuple[str, int], run: Run, agents: int, days: int) -> tuple[flo
                 ledger.book_equity(
                     ts, [(name, "live", Decimal(10_000 + step)) for name in names(agents)]
                 )
+                with ledger.transaction():
+                    ledger._db.executemany(  # noqa: SLF001 - thousands at once
+                        "INSERT INTO verdicts VALUES (?, ?, '1', 'keep', 'evidence is not decisive', ?)",
+                        [(ts, name, KEPT) for name in names(agents)],
+                    )
+                ledger.set_last_judged(ts)
                 ledger.set_market_ts(ts)
                 show(run, agents, ts, step)
 

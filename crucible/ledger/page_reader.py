@@ -78,12 +78,12 @@ class PageReader(LedgerReader):
         )
         return [(int(place), str(agent), int(ts), str(amount)) for place, agent, ts, amount in rows]
 
-    def endings_after(self, row: int) -> list[dict[str, Any]]:
-        """Give every verdict but "keep" after a row, oldest first, without its details."""
+    def endings_between(self, after_row: int, last_row: int) -> list[dict[str, Any]]:
+        """Give every verdict but "keep" of some rows, oldest first, without its details."""
         rows = self._db.execute(
-            "SELECT rowid AS place, ts, agent, version, verdict, reason FROM verdicts "
-            "WHERE rowid > ? AND verdict != 'keep' ORDER BY rowid",
-            (row,),
+            "SELECT ts, agent, version, verdict, reason FROM verdicts "
+            "WHERE rowid > ? AND rowid <= ? AND verdict != 'keep' ORDER BY rowid",
+            (after_row, last_row),
         )
         return [dict(found) for found in rows]
 

@@ -152,7 +152,9 @@ class Tally:
                 break
         for agent, mode in sorted(self._stale):
             self._rebuild(ledger, agent, mode)
-            self._stale.discard((agent, mode))
+        if any(mode == "live" for _, mode in self._stale):
+            self._rebuild_days(ledger)
+        self._stale.clear()
         while True:
             paid = ledger.payments_after(self._payment, _BATCH)
             for row, agent, ts, text in paid:
@@ -163,9 +165,9 @@ class Tally:
                     sums.funding = _EXACT.add(sums.funding, amount)
             if len(paid) < _BATCH:
                 break
-        for ending in ledger.endings_after(self._verdict):
-            self._verdict = int(ending.pop("place"))
-            self.endings.append(ending)
+        newest = ledger.newest_row("verdicts")
+        self.endings.extend(ledger.endings_between(self._verdict, newest))
+        self._verdict = newest
 
     def _take(self, fill: Fill) -> None:
         whose = fill.agent, fill.mode
@@ -189,7 +191,7 @@ class Tally:
                 day.close(trade)
 
     def _rebuild(self, ledger: PageReader, agent: str, mode: Mode) -> None:
-        """Count one agent anew in the order of execution, and with it every day at the venue."""
+        """Count one agent anew in the order of execution."""
         fills = [fill for fill in ledger.fills(agent) if fill.mode == mode]
         trades, books = pair(fills)
         funding = self.of(agent, mode).sums.funding
@@ -201,10 +203,9 @@ class Tally:
         own.fills = len(fills)
         own.last = (fills[-1].exec_ts, fills[-1].seq or 0)
         self.agents[agent, mode] = own
-        if mode == "live":
-            self._rebuild_days(ledger)
 
     def _rebuild_days(self, ledger: PageReader) -> None:
+        """Count every day at the venue anew."""
         held = {day: sums.funding for day, sums in self.days.items()}
         self.days = {day: Sums(funding=funding) for day, funding in held.items()}
         live = [fill for fill in ledger.fills() if fill.mode == "live"]

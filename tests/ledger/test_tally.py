@@ -132,6 +132,47 @@ def test_only_verdicts_that_end_something_are_kept(ledger):
     assert [(each["verdict"], each["reason"]) for each in tally.endings] == [("cull", "loses")]
 
 
+def test_a_verdict_is_passed_once_however_many_say_keep_after_the_newest_ending(ledger):
+    tally, steps = Tally(), []
+    ledger.book_verdict(1, NAMES[0], "1", "cull", "loses", {})
+    with PageReader(ledger.path) as reader:
+        reader._db.set_progress_handler(lambda: steps.append(1), 1)
+        with ledger.transaction():
+            for quarter in range(2, 5_002):
+                ledger._db.execute(
+                    "INSERT INTO verdicts VALUES (?, ?, '1', 'keep', '', '{}')", (quarter, NAMES[0])
+                )
+        tally.update(reader)
+        first = len(steps)
+        tally.update(reader)
+    assert first > 5_000
+    assert len(steps) - first < 500
+
+
+def test_days_are_counted_anew_once_however_many_agents_have_a_late_fill(ledger, monkeypatch):
+    random, tally, whole = Random(7), Tally(), []
+    with PageReader(ledger.path) as reader:
+        trade(ledger, random, 60)
+        tally.update(reader)
+        for name in NAMES:
+            seq = ledger.last_seq() + 1
+            late = fill_event(
+                seq, f"late{seq}", agent=name, side="sell", qty="0.250", price="55.5", fee="0.01",
+                exec_ts=3_700_000,
+            )  # fmt: skip
+            ledger.book_event(late)
+        usual = reader.fills
+
+        def fills(agent=None):
+            whole.extend([] if agent else [agent])
+            return usual(agent)
+
+        monkeypatch.setattr(reader, "fills", fills)
+        tally.update(reader)
+        assert len(whole) == 1
+        require_equal(tally, ledger)
+
+
 @pytest.mark.parametrize("question", ["fills", "fills_after"])
 def test_a_late_fill_is_counted_at_the_next_look_where_counting_anew_failed(
     ledger, monkeypatch, question
