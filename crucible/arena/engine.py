@@ -60,6 +60,7 @@ MARK_MS = 15 * MINUTE_MS
 ASKED_MS = 10
 """How long the loop listens at once while a missing minute is being asked for."""
 UNANSWERED_S = 5.0
+LET_GO_ON = "crucible resume --operator NAME"
 LET_THROUGH_S = 0.01
 """Longest wait for the orders of a minute to arrive at the venue before anything else is done."""
 
@@ -180,9 +181,7 @@ class Arena:
         if state != "REDUCE_ONLY" or self._ledger.state_reason() != "deadman":
             return
         if self._settings.execution.venue != "paper":
-            logger.warning(
-                "the dead-man switch keeps entries off; to go on: crucible resume --operator NAME"
-            )
+            logger.warning("the dead-man switch keeps entries off; to go on: %s", LET_GO_ON)
             return
         self._link.set_active("the arena, back after a silence", self.market_ts)
 
@@ -212,7 +211,11 @@ class Arena:
             self._seats.take(roster, self.market_ts)
         if self._deadman_tripped:
             self._deadman_tripped = False
-            self._answer_the_deadman()
+            try:
+                self._answer_the_deadman()
+            except LinkError as error:
+                # Not tried again: an answer that is waited for keeps exits waiting.
+                logger.error("%s; entries are kept off; to go on: %s", error, LET_GO_ON)
         patience = min(timeout_ms, ASKED_MS) if self._closed else timeout_ms
         self._closed += self._messages(self._link.poll(patience))
         while self._closed and (minutes := self._gaps.fill(self._closed[0])) is not None:

@@ -60,14 +60,16 @@ def halt(
     from crucible.operations.control import halt as move_down
 
     _refuse_unknown(agent, symbol)
-    before = move_down(find_cerebellum(), f"halted by {operator}", agent, symbol).before
-    scope = _scope(agent, symbol)
+    moved = move_down(find_cerebellum(), f"halted by {operator}", agent, symbol)
     if as_json:
-        print_json({"agent": agent, "symbol": symbol, "before": before, "state": "HALTED"})
-        return
-    back = [f"--{name} {value}" for name, value in (("agent", agent), ("symbol", symbol)) if value]
-    print(f"{scope} is HALTED; it was {before}; positions stay, crucible kill closes them")
-    print(" ".join(["to go on: crucible resume --operator NAME", *back]))
+        state = {"before": moved.before, "state": moved.after}
+        print_json({"agent": agent, "symbol": symbol, **state})
+    else:
+        options = ("agent", agent), ("symbol", symbol)
+        back = [f"--{name} {value}" for name, value in options if value]
+        print(f"{moved.sentence(agent, symbol)}; positions stay, crucible kill closes them")
+        print(" ".join(["to go on: crucible resume --operator NAME", *back]))
+    _require_moved(moved.after, "HALTED")
 
 
 def resume(
@@ -79,18 +81,29 @@ def resume(
     """Let trading go on after a halt, a kill, a tripped dead-man switch or a day's loss."""
     from crucible.operations.control import resume as move_up
 
-    resumed = move_up(find_cerebellum(), operator, agent, symbol)
+    moved = move_up(find_cerebellum(), operator, agent, symbol)
     if as_json:
-        reported = {"before": resumed.before, "still_held": list(resumed.still_held)}
-        print_json({"agent": agent, "symbol": symbol, "state": "ACTIVE", **reported})
-        return
-    print(f"{_scope(agent, symbol)} is ACTIVE again; it was {resumed.before}")
-    for held in resumed.still_held:
-        print(f"{held} all the same; crucible status tells why")
+        state = {
+            "before": moved.before,
+            "state": moved.after,
+            "still_held": list(moved.still_held),
+        }
+        print_json({"agent": agent, "symbol": symbol, **state})
+    else:
+        print(moved.sentence(agent, symbol))
+        for held in moved.still_held:
+            print(f"{held} all the same; crucible status tells why")
+    _require_moved(moved.after, "ACTIVE")
 
 
-def _scope(agent: str | None, symbol: str | None) -> str:
-    return " in ".join(filter(None, (agent, symbol))) or "everything"
+def _require_moved(state: str, ordered: str) -> None:
+    """End with an error where a state was moved on by something else in the meantime."""
+    if state != ordered:
+        print(
+            f"crucible: {ordered} was taken, and it is {state} again; crucible status tells why",
+            file=sys.stderr,
+        )
+        sys.exit(1)
 
 
 def _refuse_unknown(agent: str | None, symbol: str | None) -> None:

@@ -17,7 +17,13 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
 from crucible.execution.cerebellum_link import Addresses
-from crucible.operations.control import close_position, halt, halt_and_flatten, resume
+from crucible.operations.control import (
+    close_position,
+    halt,
+    halt_and_flatten,
+    resume,
+    scope_name,
+)
 from crucible.operations.control_link import reach
 from crucible.operations.errors import OperationsError
 from crucible.operations.workspace import Workspace
@@ -64,7 +70,7 @@ class Command:
     @property
     def scope(self) -> str:
         """What it is about, in words."""
-        return " in ".join(filter(None, (self.agent, self.symbol))) or "everything"
+        return scope_name(self.agent, self.symbol)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,18 +231,17 @@ def carry_out(addresses: Addresses, command: Command, by: str) -> Effect:
     """
     agent, symbol, scope = command.agent, command.symbol, command.scope
     if command.action == "resume":
-        resumed = resume(addresses, by, agent, symbol)
-        held = "; ".join(f"{one} all the same" for one in resumed.still_held)
+        moved = resume(addresses, by, agent, symbol)
+        held = [f"{one} all the same" for one in moved.still_held]
         return Effect(
-            done=not resumed.still_held,
-            text=f"{scope} is ACTIVE again; it was {resumed.before}"
-            + (f"; {held}" if held else ""),
+            done=moved.after == "ACTIVE" and not held,
+            text="; ".join([moved.sentence(agent, symbol), *held]),
         )
     if command.action == "halt":
-        held_back = halt(addresses, f"halted by {by}", agent, symbol)
+        moved = halt(addresses, f"halted by {by}", agent, symbol)
         return Effect(
-            done=held_back.after == "HALTED",
-            text=f"{scope} is {held_back.after}; it was {held_back.before}; positions stay, protected",
+            done=moved.after == "HALTED",
+            text=f"{moved.sentence(agent, symbol)}; positions stay, protected",
         )
     if command.action == "kill":
         left = halt_and_flatten(addresses, f"killed by {by}", WAIT_S, agent, symbol)

@@ -235,6 +235,22 @@ class CerebellumLink:
         text = f"no reply to {type(command).__name__} in {timeout_s:g} s; is Cerebellum running?"
         raise LinkError(text)
 
+    def require(self, command: CommandMessage, timeout_s: float = 5.0) -> str:
+        """Send a command that must be taken; give what Cerebellum says to it.
+
+        Raises
+        ------
+        LinkError
+            If no reply comes in time, or Cerebellum refuses the command; the message has its reason.
+        """
+        reply = self.ask(command, timeout_s)
+        if not isinstance(reply, Ack):
+            return ""
+        if reply.status == "rejected":
+            text = f"Cerebellum refused {type(command).__name__}: {reply.code}: {reply.text}"
+            raise LinkError(text)
+        return reply.text
+
     def snapshot(self, market_ms: int = 0) -> SnapshotReply:
         """Ask for everything open, and sums."""
         reply = self.ask(Snapshot(ts=market_ms, request_id=self.request_id()))
@@ -251,8 +267,14 @@ class CerebellumLink:
         agent: str | None = None,
         symbol: str | None = None,
     ) -> None:
-        """Move a state up in an operator's name: the global one, or that of an agent or symbol."""
-        self.ask(
+        """Move a state up in an operator's name: the global one, or that of an agent or symbol.
+
+        Raises
+        ------
+        LinkError
+            If Cerebellum does not answer or refuses.
+        """
+        self.require(
             SetState(
                 ts=market_ms,
                 request_id=self.request_id(),

@@ -8,9 +8,7 @@ from decimal import Decimal
 
 from crucible.execution.cerebellum_link import Addresses, CerebellumLink, LinkError
 from crucible.execution.messages import (
-    Ack,
     CancelAll,
-    CommandMessage,
     Flatten,
     Order,
     Position,
@@ -57,33 +55,25 @@ class Halted:
 
 
 @dataclass(frozen=True, slots=True)
-class Resumed:
-    """What an operator let go on.
-
-    Attributes
-    ----------
-    before : str
-        The state it was in.
-    still_held : tuple of str
-        Everything that is held back all the same, one sentence each.
-    """
-
-    before: str
-    still_held: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What an operator holds back from now on.
+class Moved:
+    """What an order that moves a state came to.
 
     Attributes
     ----------
     before, after : str
         The state it was in, and is in.
+    still_held : tuple of str
+        Everything else that is held back afterwards, one sentence each.
     """
 
     before: str
     after: str
+    still_held: tuple[str, ...]
+
+    def sentence(self, agent: str | None, symbol: str | None) -> str:
+        """Say what is so now of what the order was about."""
+        again = " again" if self.after == "ACTIVE" else ""
+        return f"{scope_name(agent, symbol)} is {self.after}{again}; it was {self.before}"
 
 
 def halt_and_flatten(
@@ -124,7 +114,7 @@ def halt_and_flatten(
             ("closing", _closing(link, now, reason, agent, symbol)),
         ):
             try:
-                text = _ask(link, command)
+                text = link.require(command, ANSWER_S)
             except LinkError as error:
                 missed.append(f"{what}: {error}")
                 continue
@@ -146,7 +136,7 @@ def halt_and_flatten(
 
 def halt(
     addresses: Addresses, reason: str, agent: str | None = None, symbol: str | None = None
-) -> Held:
+) -> Moved:
     """Move a state to HALTED: no order of an agent leaves, positions and their protection stay.
 
     Parameters
@@ -164,9 +154,9 @@ def halt(
     """
     with CerebellumLink(addresses) as link:
         before = link.snapshot()
-        _ask(link, _halting(link, before.ts, reason, agent, symbol))
+        link.require(_halting(link, before.ts, reason, agent, symbol), ANSWER_S)
         after = link.snapshot()
-    return Held(_state_of(before, agent, symbol), _state_of(after, agent, symbol))
+    return _moved(before, after, agent, symbol)
 
 
 def close_position(
@@ -180,7 +170,7 @@ def close_position(
         If Cerebellum does not answer or refuses.
     """
     with CerebellumLink(addresses) as link:
-        _ask(link, _closing(link, link.snapshot().ts, reason, agent, symbol))
+        link.require(_closing(link, link.snapshot().ts, reason, agent, symbol), ANSWER_S)
         return _wait_until_flat(link, timeout_s, "", agent, symbol)
 
 
@@ -206,14 +196,6 @@ def _closing(
     link: CerebellumLink, ts: int, reason: str, agent: str | None, symbol: str | None
 ) -> Flatten:
     return Flatten(ts=ts, request_id=link.request_id(), agent=agent, symbol=symbol, reason=reason)
-
-
-def _ask(link: CerebellumLink, command: CommandMessage) -> str:
-    reported = link.ask(command, ANSWER_S)
-    if isinstance(reported, Ack) and reported.status == "rejected":
-        message = f"Cerebellum refused {type(command).__name__}: {reported.code}: {reported.text}"
-        raise LinkError(message)
-    return reported.text if isinstance(reported, Ack) else ""
 
 
 def _wait_until_flat(
@@ -242,7 +224,7 @@ def _covers(agent: str | None, symbol: str | None, one: Position | Order) -> boo
 
 def resume(
     addresses: Addresses, operator: str, agent: str | None = None, symbol: str | None = None
-) -> Resumed:
+) -> Moved:
     """Move a state up to ACTIVE in an operator's name.
 
     Parameters
@@ -262,15 +244,31 @@ def resume(
         before = link.snapshot()
         link.set_active(operator, before.ts, agent=agent, symbol=symbol)
         after = link.snapshot()
-    held = [("everything", after.state)] if after.state != "ACTIVE" else []
-    held += [
-        (" in ".join(filter(None, (scope.agent, scope.symbol))), scope.state)
-        for scope in after.states
-        if scope.state != "ACTIVE"
-    ]
-    return Resumed(
-        _state_of(before, agent, symbol), tuple(f"{name} is {state}" for name, state in held)
+    return _moved(before, after, agent, symbol)
+
+
+def scope_name(agent: str | None, symbol: str | None) -> str:
+    """Name what an order is about, in words.
+
+    Examples
+    --------
+    >>> scope_name(None, None), scope_name("BTCUSDT-gp-1@1", "BTCUSDT")
+    ('everything', 'BTCUSDT-gp-1@1 in BTCUSDT')
+    """
+    return " in ".join(filter(None, (agent, symbol))) or "everything"
+
+
+def _moved(
+    before: SnapshotReply, after: SnapshotReply, agent: str | None, symbol: str | None
+) -> Moved:
+    states: list[tuple[str | None, str | None, str]] = [(None, None, after.state)]
+    states += [(scope.agent, scope.symbol, scope.state) for scope in after.states]
+    held = tuple(
+        f"{scope_name(one, where)} is {state}"
+        for one, where, state in states
+        if state != "ACTIVE" and (one, where) != (agent, symbol)
     )
+    return Moved(_state_of(before, agent, symbol), _state_of(after, agent, symbol), held)
 
 
 def _state_of(seen: SnapshotReply, agent: str | None, symbol: str | None) -> str:

@@ -1,5 +1,6 @@
 """The operator's hand, on the real executor and the real paper venue."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from crucible.operations.control import close_position, halt, halt_and_flatten, 
 from crucible.operations.reconciliation.accounts import differences
 from crucible.operations.reconciliation.own_accounts import journal_book
 from crucible.operations.reconciliation.venue_statement import VenueAccount
+from tests.support.commands import call
 from tests.support.polling import until
 from tests.support.processes import cerebellum_command, running, venue_command, write_keys
 
@@ -119,10 +121,11 @@ def test_a_halt_without_cerebellum_says_so(tmp_path: Path):
 
 @dataclass
 class Deaf:
-    """The end that Cerebellum binds; some commands it never answers, the rest it accepts."""
+    """The end that Cerebellum binds; some commands it never answers, some it refuses, the rest it accepts."""
 
     addresses: Addresses
     silent: set[str]
+    refused: set[str]
     heard: list[str]
 
 
@@ -132,7 +135,7 @@ def deaf(monkeypatch, tmp_path: Path) -> Iterator[Deaf]:
     with zmq.Context() as context, context.socket(zmq.ROUTER) as commands:
         addresses = Addresses(*(f"ipc://{tmp_path}/{name}" for name in ("c", "e", "m")))
         commands.bind(addresses.commands)
-        made = Deaf(addresses, set(), [])
+        made = Deaf(addresses, set(), set(), [])
         over = threading.Event()
 
         def serve() -> None:
@@ -142,7 +145,9 @@ def deaf(monkeypatch, tmp_path: Path) -> Iterator[Deaf]:
                     command = decode_command(frame)
                     made.heard.append(type(command).__name__)
                     if made.heard[-1] not in made.silent:
-                        commands.send_multipart([*sender, encode(reply_to(command))])
+                        taken = made.heard[-1] not in made.refused
+                        reply = reply_to(command, taken=taken)
+                        commands.send_multipart([*sender, encode(reply)])
 
         server = threading.Thread(target=serve)
         server.start()
@@ -151,7 +156,7 @@ def deaf(monkeypatch, tmp_path: Path) -> Iterator[Deaf]:
         server.join()
 
 
-def reply_to(command: CommandMessage) -> SnapshotReply | Ack:
+def reply_to(command: CommandMessage, *, taken: bool) -> SnapshotReply | Ack:
     if isinstance(command, Snapshot):
         return SnapshotReply(
             ts=1, request_id=command.request_id, seq=1, state="HALTED", states=[], positions=[],
@@ -159,8 +164,9 @@ def reply_to(command: CommandMessage) -> SnapshotReply | Ack:
             venue=VenueState(connected=True, wallet=None),
         )  # fmt: skip
     return Ack(
-        ts=1, request_id=command.request_id, intent_id=None, status="accepted", code=None,
-        text="1 cancels requested", order=None,
+        ts=1, request_id=command.request_id, intent_id=None, order=None,
+        status="accepted" if taken else "rejected", code=None if taken else "journal",
+        text="1 cancels requested" if taken else "the journal cannot be written",
     )  # fmt: skip
 
 
@@ -188,6 +194,40 @@ def test_a_kill_of_which_nothing_is_acknowledged_is_an_error_that_names_all_of_i
     with pytest.raises(LinkError, match=r"not acknowledged: the halt.*cancelling.*closing"):
         halt_and_flatten(deaf.addresses, "test", 1.0)
     assert "Flatten" in deaf.heard
+
+
+@pytest.fixture
+def command_line(deaf, monkeypatch, tmp_path: Path):
+    """The program, in a workspace whose Cerebellum is the deaf one."""
+    monkeypatch.setattr("crucible.commands.control.find_cerebellum", lambda: deaf.addresses)
+    return lambda *words: call(tmp_path / "home", *words)
+
+
+@pytest.mark.parametrize("action", ["resume", "halt"])
+def test_a_move_that_cerebellum_refuses_is_an_error_with_its_reason(deaf, command_line, action):
+    deaf.refused.add("SetState")
+    ended = command_line(action, "--operator", "me", "--json")
+    assert ended.code == 1
+    why = "Cerebellum refused SetState: journal: the journal cannot be written"
+    assert json.loads(ended.stdout) == {"error": why}
+    assert why in ended.stderr
+    assert deaf.heard.count("SetState") == 1
+    with pytest.raises(LinkError, match=why):
+        carry_out(deaf.addresses, Command(action, None, None, 0), "test")
+    assert deaf.heard.count("SetState") == 2
+
+
+def test_a_resume_after_which_trading_is_held_back_is_an_error_that_says_so(deaf, command_line):
+    # It acknowledges, and is HALTED all the same.
+    ended = command_line("resume", "--operator", "me", "--json")
+    assert ended.code == 1
+    assert json.loads(ended.stdout)["state"] == "HALTED"
+    assert "it is HALTED again" in ended.stderr
+    spoken = command_line("resume", "--operator", "me")
+    assert spoken.stdout == "everything is HALTED; it was HALTED\n"
+    effect = carry_out(deaf.addresses, Command("resume", None, None, 0), "test")
+    assert not effect.done
+    assert effect.text == "everything is HALTED; it was HALTED"
 
 
 @pytest.mark.process
