@@ -14,11 +14,12 @@ from urllib.parse import urlsplit
 import httpx
 
 from crucible.errors import CrucibleError
+from crucible.forge.reporting.origin import origin_of_version
 from crucible.gate import listener_of
+from crucible.registry.pages import file_address, run_page, version_page
 from crucible.strategies.document import LARGEST_FILE, parse_document
 
 WAIT_S = 2.0
-UNKNOWN = "not known"
 RESULTS = ("champion.json", "candidate.json")
 """What a forge run leaves of its winner, with its lineage and gates."""
 
@@ -67,14 +68,17 @@ def _ask(client: httpx.Client, mlflow: str, slot: str, version: str) -> dict[str
         return {"known": True, "why": "MLflow has no such version"}
     answer.raise_for_status()
     run_id = str(answer.json()["model_version"].get("run_id") or "")
-    links = {"model": f"{mlflow}/#/models/{slot}/versions/{version}"}
+    links = {"model": version_page(mlflow, slot, version)}
     if not run_id:
         return {"known": True, "why": "it has no forge run", "links": links}
     run = client.get("/api/2.0/mlflow/runs/get", params={"run_id": run_id})
     run.raise_for_status()
     info, data = run.json()["run"]["info"], run.json()["run"].get("data", {})
-    tags = {str(each["key"]): str(each["value"]) for each in data.get("tags", ())}
-    links["forge run"] = f"{mlflow}/#/experiments/{info['experiment_id']}/runs/{run_id}"
+    tags, params = (
+        {str(each["key"]): str(each["value"]) for each in data.get(kind, ())}
+        for kind in ("tags", "params")
+    )
+    links["forge run"] = run_page(mlflow, info["experiment_id"], run_id)
     if tags.get("prefect_link"):
         links["flow run"] = tags["prefect_link"]
     judged = _judged(client, run_id)
@@ -84,18 +88,9 @@ def _ask(client: httpx.Client, mlflow: str, slot: str, version: str) -> dict[str
         "rules": None if document is None else _in_words(document),
         "gates": judged.get("gates"),
         "links": links,
-        "lineage": {
-            "version": f"{slot} version {version}",
-            "forge run": run_id,
-            "flow run": tags.get("prefect_flow_run", UNKNOWN),
-            "ordered because": tags.get("reason", UNKNOWN),
-            "candles": str((judged.get("span") or {}).get("description", UNKNOWN)),
-            "data hash": str(judged.get("data_hash", UNKNOWN)),
-            "feature schema": str(judged.get("feature_schema", UNKNOWN)),
-            "code revision": str(judged.get("code_revision", UNKNOWN)),
-            "trials": str(judged.get("trials", UNKNOWN)),
-            "seed": str(judged.get("seed", tags.get("seed", UNKNOWN))),
-        },
+        "lineage": origin_of_version(
+            f"{slot} version {version}", run_id, {**tags, **params}, judged
+        ),
     }
 
 
@@ -109,7 +104,7 @@ def _judged(client: httpx.Client, run_id: str) -> Mapping[str, Any]:
 
 def _file(client: httpx.Client, run_id: str, name: str) -> dict[str, Any] | None:
     """Fetch a JSON file of a run, within bounds; None where there is none."""
-    with client.stream("GET", "/get-artifact", params={"path": name, "run_uuid": run_id}) as answer:
+    with client.stream("GET", file_address("", run_id, name)) as answer:
         if not answer.is_success:
             return None
         read = b""

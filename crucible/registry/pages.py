@@ -7,6 +7,7 @@ experiment, the view kept in its tags, and addresses that name both lead straigh
 from __future__ import annotations
 
 import json
+from urllib.parse import quote
 
 EXPERIMENT = "forgings"
 VIEW = "crucible"
@@ -50,6 +51,21 @@ def runs_page(mlflow_url: str, experiment: str) -> str:
 def models_page(mlflow_url: str) -> str:
     """Address of the models: a slot each, its versions and aliases."""
     return f"{mlflow_url}/#/models"
+
+
+def version_page(mlflow_url: str, slot: str, version: str) -> str:
+    """Address of a version of a slot."""
+    return f"{models_page(mlflow_url)}/{slot}/versions/{version}"
+
+
+def run_page(mlflow_url: str, experiment: str, run_id: str) -> str:
+    """Address of a run."""
+    return f"{mlflow_url}/#/experiments/{experiment}/runs/{run_id}"
+
+
+def file_address(mlflow_url: str, run_id: str, name: str) -> str:
+    """Address of a file of a run; `mlflow_url` may be empty for a path."""
+    return f"{mlflow_url}/get-artifact?path={name}&run_uuid={quote(run_id, safe='')}"
 
 
 def experiments_page(mlflow_url: str) -> str:

@@ -18,7 +18,13 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from crucible.registry.experiments import Experiment, parameter
-from crucible.registry.pages import EXPERIMENT, HOW_TO_READ, experiment_tags
+from crucible.registry.pages import (
+    EXPERIMENT,
+    HOW_TO_READ,
+    experiment_tags,
+    file_address,
+    run_page,
+)
 from crucible.retries import attempts
 
 TRIALS = "candidates_evaluated"
@@ -156,11 +162,11 @@ class ForgeRuns:
 
     def file_of_run(self, run_id: str, name: str) -> str:
         """Address of a file of a run."""
-        return f"{self.tracking_uri}/get-artifact?path={name}&run_uuid={run_id}"
+        return file_address(self.tracking_uri, run_id, name)
 
     def page_of_run(self, run_id: str) -> str:
         """Address of a run in MLflow's page."""
-        return f"{self.tracking_uri}/#/experiments/{self.experiment()}/runs/{run_id}"
+        return run_page(self.tracking_uri, self.experiment(), run_id)
 
     def close_run(self, run_id: str, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
         """End the run."""

@@ -14,6 +14,7 @@ from crucible.errors import StrategyError
 from crucible.forge.backtest.engine import ForgeError
 from crucible.forge.reporting.description import exits_in_words, rules, spoken_rule
 from crucible.forge.reporting.folder import CANDIDATE, CHAMPION
+from crucible.forge.reporting.origin import UNKNOWN, origin_of_run, origin_of_version
 from crucible.registry.proof import LivedProof, digest
 from crucible.registry.version import BOTH, FORGED, LIVED
 from crucible.strategies.boosted import BoostedStrategy
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 TOP_FEATURES = 12
 WINDOWS = {"train": "training", "validation": "validation", "sealed": "hold-out"}
 """What a person calls the windows of a forge run."""
-UNKNOWN = "not known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +230,7 @@ def explain_file(path: Path) -> Explanation:
     strategy = read_strategy(path)
     judged = read_document(path).get("lineage", {})
     slot = str(judged.get("slot", UNKNOWN))
-    lineage = {"file": str(path), "slot": slot, **_origin(judged)}
+    lineage = {"file": str(path), "slot": slot, **origin_of_run(judged)}
     return _reported(Explanation(str(path), strategy, judged, lineage))
 
 
@@ -267,14 +267,8 @@ def explain_version(
             break
     facts = registry.run_facts(version.run_id)
     held = [alias for alias, held in registry.aliases(slot).items() if held == number]
-    flow_run = facts.get("prefect_link") or facts.get("prefect_flow_run") or UNKNOWN
-    lineage = {
-        "version": f"{slot} version {number}{', ' + ', '.join(held) if held else ''}",
-        "forge run": registry.page_of_run(version.run_id),
-        "flow run": flow_run,
-        "ordered because": facts.get("reason", UNKNOWN),
-        **_origin(judged),
-    }
+    named = ", ".join([f"{slot} version {number}", *held])
+    lineage = origin_of_version(named, registry.page_of_run(version.run_id), facts, judged)
     held_digest = digest(document)
     doubt, route = version.doubt_of(held_digest), version.proven_with(held_digest)
     life = version.lived if route in {LIVED, BOTH} else None
@@ -316,15 +310,3 @@ def version_number(registry: Registry, name: str) -> tuple[str, str]:
         message = f"{slot} has no alias {version!r}; it has {', '.join(aliases) or 'none'}"
         raise ForgeError(message)
     return slot, aliases[version]
-
-
-def _origin(judged: Mapping[str, Any]) -> dict[str, str]:
-    """Give what a forge run depended on, down to its seed."""
-    return {
-        "data hash": str(judged.get("data_hash", UNKNOWN)),
-        "candles": str((judged.get("span") or {}).get("description", UNKNOWN)),
-        "funding": str(judged.get("funding", UNKNOWN)),
-        "feature schema": str(judged.get("feature_schema", UNKNOWN)),
-        "code revision": str(judged.get("code_revision", UNKNOWN)),
-        "seed": str(judged.get("seed", UNKNOWN)),
-    }

@@ -167,7 +167,8 @@ def test_a_champions_file_is_explained_in_words_with_its_gates_and_lineage(
     assert document["lineage"]["seed"] == "1"
     assert document["lineage"]["data hash"] == reported[kind].data_hash
     assert list(document["lineage"]) == [
-        "file", "slot", "data hash", "candles", "funding", "feature schema", "code revision", "seed"
+        "file", "slot", "data hash", "candles", "funding", "feature schema", "code revision", "trials",
+        "seed",
     ]  # fmt: skip
     assert document["lineage"]["funding"] == "not charged, no rates are known"
     assert "edge" in [row["feature"] for row in document["features"][:2]]
