@@ -167,15 +167,16 @@ class Source:
 
     def _find_silent(self) -> None:
         """Find the services that live and do not answer: each is given a second."""
-        silent: set[str] = set()
         try:
             asked = read_status(self.workspace)
-            silent = {one.name for one in asked.services if one.state == "starting"}
+            silent = frozenset(one.name for one in asked.services if one.state == "starting")
+            with self._guard:
+                self._silent = silent
         except CrucibleError as error:
             logger.info("addresses were not asked: %s", error)
-        with self._guard:
-            self._silent = frozenset(silent)
-            self._asked, self._asking = time.monotonic(), False
+        finally:
+            with self._guard:
+                self._asked, self._asking = time.monotonic(), False
 
     def settings(self) -> Settings | None:
         """Give the settings; None where they cannot be used."""
