@@ -105,12 +105,15 @@ class Tally:
         Of the venue's fills, by the first instant of the day: trades by the day in which they closed.
     endings : deque of dict
         The newest verdicts but "keep", oldest first.
+    newest_ending : dict
+        By agent and verdict the newest one, "keep" left out.
     """
 
     def __init__(self) -> None:
         self.agents: dict[tuple[str, Mode], AgentSums] = {}
         self.days: dict[int, Sums] = {}
         self.endings: deque[dict[str, Any]] = deque(maxlen=_KEPT_ENDINGS)
+        self.newest_ending: dict[tuple[str, str], dict[str, Any]] = {}
         self.last_fill: dict[str, int] = {}
         self._fill = self._payment = self._verdict = 0
         # Whose sums are not right until they have been counted anew. It outlives an error: rows are read only once.
@@ -166,7 +169,9 @@ class Tally:
             if len(paid) < _BATCH:
                 break
         newest = ledger.newest_row("verdicts")
-        self.endings.extend(ledger.endings_between(self._verdict, newest))
+        found = ledger.endings_between(self._verdict, newest)
+        self.endings.extend(found)
+        self.newest_ending |= {(each["agent"], each["verdict"]): each for each in found}
         self._verdict = newest
 
     def _take(self, fill: Fill) -> None:

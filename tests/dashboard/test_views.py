@@ -15,7 +15,7 @@ from crucible.ledger.ledger import Ledger
 from crucible.ledger.reader import LedgerReader
 from crucible.ledger.trades import pair
 from crucible.operations.reconciliation.accounts import plain
-from tests.support.factories import fill_event
+from tests.support.factories import agent_row, fill_event
 from tests.support.pages import BEGAN, CAUSE, DAY_MS, ENDED, LIVES, NOW, OTHER, RIVAL, traded
 
 
@@ -123,6 +123,36 @@ def test_births_and_ends_carry_their_cause_and_keep_verdicts_push_nothing_off(cl
     assert found["agents"] == {"production": 2, "challenger": 1}
     events = ask(client, "events?kinds=verdict")["events"]
     assert [event["text"] for event in events] == [f"cull: {CAUSE}"]
+
+
+def test_a_leaving_whose_cause_was_not_kept_is_shown_as_not_kept(workspace, client):
+    gone, again, promoted = (f"BTCUSDT-gp-2@{n}" for n in (1, 2, 3))
+    with Ledger(workspace.current().ledger) as ledger:
+        for name in (gone, again, promoted):
+            ledger.seat(agent_row(name, "challenger", since_ts=BEGAN + DAY_MS))
+            ledger.unseat(name, NOW)
+        # The verdict is of an earlier life; a promotion that was not carried out ends nobody.
+        ledger.book_verdict(BEGAN, again, "2", "cull", CAUSE, {"role": "challenger"})
+        ledger.book_verdict(NOW - 1, promoted, "3", "promote", "gains", {"role": "challenger"})
+    found = TestClient(make_app(workspace))
+    lives = {life["agent"]: life for life in ask(found, "population")["lives"]}
+    words = "not kept: the ledger has no verdict that ended it"
+    assert [lives[name]["cause"] for name in (gone, again, promoted)] == [words] * 3
+    assert lives[ENDED]["cause"] == f"cull: {CAUSE}"
+    assert ask(found, f"agents/{gone}")["cause_of_end"] == words
+    deaths = {row["agent"]: row["cause"] for row in ask(found, "overview")["deaths"]}
+    assert deaths[gone] == words
+
+
+def test_the_cause_of_an_end_is_known_behind_any_number_of_newer_ones(
+    workspace, client, monkeypatch
+):
+    monkeypatch.setattr("crucible.ledger.tally._KEPT_ENDINGS", 5)
+    with Ledger(workspace.current().ledger) as ledger:
+        for number in range(20):
+            ledger.book_verdict(NOW + number, "ETHUSDT-gp-9@1", "1", "cull", "x", {})
+    found = ask(TestClient(make_app(workspace)), f"agents/{ENDED}")
+    assert found["cause_of_end"] == f"cull: {CAUSE}"
 
 
 def test_slots_say_how_many_are_filled_and_what_the_others_wait_for(workspace, client):

@@ -21,9 +21,9 @@ def population(facts: Facts) -> dict[str, Any]:
     newest = sorted(facts.agents, key=lambda row: -(row.until_ts or 1 << 62))[:LIVES]
     shown = {row.agent for row in newest}
     promoted = {
-        str(each["agent"]): int(each["ts"])
-        for each in facts.tally.endings
-        if each["verdict"] == "promote"
+        agent: int(each["ts"])
+        for (agent, verdict), each in facts.tally.newest_ending.items()
+        if verdict == "promote"
     }
     return {
         "market_ts": facts.market_ts,

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from crucible.dashboard.facts import Facts
-from crucible.ledger.reader import SHADOW_ROLES, AgentRow
+from crucible.ledger.reader import PLACEBO, SHADOW_ROLES, AgentRow
 from crucible.ledger.tally import AgentSums, Sums
 from crucible.ledger.trades import Mode
 from crucible.operations.reconciliation.accounts import plain
@@ -114,8 +114,11 @@ def newest_cards(facts: Facts) -> dict[str, dict[str, Any]]:
 
 
 def cause_of_end(facts: Facts, row: AgentRow) -> str:
-    """Say why an agent ended: the reason of the verdict that ended it, where there was one."""
-    for ending in reversed(facts.tally.endings):
-        if ending["agent"] == row.agent and ending["ts"] >= row.since_ts:
-            return f"{ending['verdict']}: {ending['reason']}"
-    return "no verdict: its seat was given to another version, or the run ended"
+    """Say why an agent ended: the reason of the verdict that ended it; without one, that no cause was kept."""
+    ending = facts.tally.newest_ending.get((row.agent, "cull"))
+    if ending is None and row.role == PLACEBO:
+        # A promotion ends the life of a placebo, and of nobody else.
+        ending = facts.tally.newest_ending.get((row.agent, "promote"))
+    if ending is None or ending["ts"] < row.since_ts:
+        return "not kept: the ledger has no verdict that ended it"
+    return f"{ending['verdict']}: {ending['reason']}"
