@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any
 
 from crucible.dashboard.facts import Facts, Source
 from crucible.dashboard.versions import version_of
 from crucible.dashboard.views.agent import agent
 from crucible.dashboard.views.agents import agents, correlations
-from crucible.dashboard.views.events import events
+from crucible.dashboard.views.events import Cursor, events
 from crucible.dashboard.views.execution import execution
 from crucible.dashboard.views.market import DEFAULT, market
 from crucible.dashboard.views.overview import equity_curve, overview
@@ -159,8 +158,9 @@ class Questions:
     def _events(self, asked: Mapping[str, str]) -> Answer:
         kinds = frozenset(filter(None, asked.get("kinds", "").split(",")))
         agent_name = asked.get("agent") or None
-        before: int | None = None
-        with suppress(ValueError):
-            before = int(asked["before"]) if asked.get("before") else None
+        try:
+            before = Cursor.parse(asked["before"]) if asked.get("before") else None
+        except ValueError:
+            return None
         key = f"events {sorted(kinds)} {agent_name} {before}"
         return self._of_facts(key, FRESH_S, lambda facts: events(facts, kinds, agent_name, before))

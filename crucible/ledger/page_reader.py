@@ -16,6 +16,10 @@ from crucible.ledger.trades import Fill
 
 MOST_ROWS = 2_000
 """Rows that one answer holds at most."""
+Place = tuple[int, int]
+"""A market instant and a row: where a list goes on that is sorted by both, newest first."""
+NEWEST: Place = 2**62, 2**62
+"""Before the newest row of all."""
 EVIDENCE = (
     "trades",
     "gain_evidence",
@@ -31,16 +35,18 @@ EVIDENCE = (
 )
 """Figures of a scorecard that the page shows over time."""
 # Agents are found one by one in the index of fills, and of each only the time that is asked for is read.
-_FILLS_OF_SYMBOL = """
+_AGENTS_OF_FILLS = """
     WITH RECURSIVE names (agent) AS (
         SELECT min(agent) FROM fills
         UNION ALL SELECT (SELECT min(agent) FROM fills WHERE agent > names.agent) FROM names
         WHERE names.agent IS NOT NULL
-    ), mine AS (
+    )
+"""
+_FILLS_OF_SYMBOL = f"""{_AGENTS_OF_FILLS}, mine AS (
         SELECT f.rowid AS place, f.exec_ts, f.reason FROM names CROSS JOIN fills AS f
         WHERE f.agent = names.agent AND f.exec_ts >= :since AND f.symbol = :symbol
     )
-"""
+"""  # noqa: S608 - ours
 # The n-th of `whole` rows is kept where the share of it among `most` reaches the next whole number: the newest always.
 _EVENLY = "n * :most / whole > (n - 1) * :most / whole"
 
@@ -59,6 +65,13 @@ class PageReader(LedgerReader):
         """Give the number of the newest row of a table; 0 before the first."""
         row = self._db.execute(f"SELECT max(rowid) FROM {table}").fetchone()  # noqa: S608 - ours
         return int(row[0] or 0)
+
+    def rows_of_agents(self) -> dict[str, int]:
+        """Give the row of each agent, which stays the same however often it is seated."""
+        return {
+            str(agent): int(row)
+            for agent, row in self._db.execute("SELECT agent, rowid FROM agents")
+        }
 
     def fills_after(self, row: int, limit: int) -> Iterator[tuple[int, Fill]]:
         """Give the fills booked after a row, in the order in which they were booked, with their rows."""
@@ -79,9 +92,9 @@ class PageReader(LedgerReader):
         return [(int(place), str(agent), int(ts), str(amount)) for place, agent, ts, amount in rows]
 
     def endings_between(self, after_row: int, last_row: int) -> list[dict[str, Any]]:
-        """Give every verdict but "keep" of some rows, oldest first, without its details."""
+        """Give every verdict but "keep" of some rows, oldest first, with its row and without its details."""
         rows = self._db.execute(
-            "SELECT ts, agent, version, verdict, reason FROM verdicts "
+            "SELECT rowid AS place, ts, agent, version, verdict, reason FROM verdicts "
             "WHERE rowid > ? AND rowid <= ? AND verdict != 'keep' ORDER BY rowid",
             (after_row, last_row),
         )
@@ -125,19 +138,32 @@ class PageReader(LedgerReader):
         ).fetchall()
         return [(int(ts), str(equity)) for ts, equity in reversed(rows)]
 
-    def fills_of(
-        self, agent: str | None, symbol: str | None, before_ts: int | None, limit: int
-    ) -> list[Fill]:
-        """Give the newest fills of an agent, a symbol or all, executed before an instant, newest first."""
-        # Asked with OR, SQLite would not take the index of agents.
-        whose = "agent = ?1" if agent is not None else "?1 IS NULL"
-        newest = "exec_ts DESC, rowid DESC" if agent is not None else "rowid DESC"
-        rows = self._db.execute(
-            f"SELECT * FROM fills WHERE {whose} AND (?2 IS NULL OR symbol = ?2) "  # noqa: S608 - ours
-            f"AND (?3 IS NULL OR exec_ts < ?3) ORDER BY {newest} LIMIT ?4",
-            (agent, symbol, before_ts, min(limit, MOST_ROWS)),
-        )
-        return [fill_of_row(row) for row in rows]
+    def newest_fills_before(
+        self, agent: str | None, before: Place, limit: int
+    ) -> list[tuple[int, Fill]]:
+        """Give the newest fills of an agent or all before a place, newest first, with their rows."""
+        if agent is not None:
+            rows = self._db.execute(
+                "SELECT rowid AS place, * FROM fills WHERE agent = ?1 AND exec_ts <= ?2 "
+                "AND (exec_ts < ?2 OR rowid < ?3) ORDER BY exec_ts DESC, rowid DESC LIMIT ?4",
+                (agent, *before, min(limit, MOST_ROWS)),
+            )
+            return [(int(row["place"]), fill_of_row(row)) for row in rows]
+        # Fills are in the order of their execution for each agent alone: whoever filled last is asked first.
+        names = self._db.execute(
+            f"{_AGENTS_OF_FILLS} SELECT agent, (SELECT exec_ts FROM fills WHERE fills.agent = names.agent "  # noqa: S608 - ours
+            "AND exec_ts <= ?1 AND (exec_ts < ?1 OR rowid < ?2) ORDER BY exec_ts DESC LIMIT 1) AS newest "
+            "FROM names WHERE newest IS NOT NULL ORDER BY newest DESC",
+            before,
+        ).fetchall()
+        found: list[tuple[int, Fill]] = []
+        for name, newest in names:
+            if len(found) >= limit and newest < found[limit - 1][1].exec_ts:
+                break
+            found += self.newest_fills_before(str(name), before, limit)
+            found.sort(key=lambda one: (one[1].exec_ts, one[0]), reverse=True)
+            del found[limit:]
+        return found
 
     def fills_since(self, symbol: str, since_ts: int, most: int) -> tuple[list[Fill], int]:
         """Give a symbol's fills since an instant, newest first, and how many are left out.
@@ -192,13 +218,13 @@ class PageReader(LedgerReader):
         return found, rows[0]["whole"] - len(rows) if rows else 0
 
     def newest_decisions(
-        self, agent: str | None, before_ts: int | None, limit: int, since_ts: int = 0
+        self, agent: str | None, before: Place, limit: int, since_ts: int = 0
     ) -> list[dict[str, Any]]:
-        """Give the newest decisions of an agent or all, before an instant, newest first."""
+        """Give the newest decisions of an agent or all before a place, newest first, with their rows."""
         rows = self._db.execute(
-            "SELECT * FROM decisions WHERE ts >= ?4 AND (?2 IS NULL OR ts < ?2) "
-            "AND (?1 IS NULL OR agent = ?1) ORDER BY ts DESC LIMIT ?3",
-            (agent, before_ts, min(limit, MOST_ROWS), since_ts),
+            "SELECT rowid AS place, * FROM decisions WHERE ts >= ?5 AND ts <= ?2 AND (ts < ?2 OR rowid < ?3) "
+            "AND (?1 IS NULL OR agent = ?1) ORDER BY ts DESC, rowid DESC LIMIT ?4",
+            (agent, *before, min(limit, MOST_ROWS), since_ts),
         )
         found = [dict(row) for row in rows]
         for row in found:
@@ -216,13 +242,13 @@ class PageReader(LedgerReader):
         return [dict(row) for row in rows]
 
     def alarms(
-        self, agent: str | None, before_ts: int | None, limit: int, since_ts: int = 0
+        self, agent: str | None, before: Place, limit: int, since_ts: int = 0
     ) -> list[dict[str, Any]]:
-        """Give Cerebellum's newest risk events, of an agent or all, newest first."""
+        """Give Cerebellum's newest risk events, of an agent or all, before a place, newest first."""
         rows = self._db.execute(
-            "SELECT seq, ts, code, text, agent, symbol FROM alarms WHERE (?1 IS NULL OR agent = ?1) "
-            "AND (?2 IS NULL OR ts < ?2) AND ts >= ?4 ORDER BY seq DESC LIMIT ?3",
-            (agent, before_ts, min(limit, MOST_ROWS), since_ts),
+            "SELECT seq AS place, ts, code, text, agent FROM alarms WHERE (?1 IS NULL OR agent = ?1) "
+            "AND ts <= ?2 AND (ts < ?2 OR seq < ?3) AND ts >= ?5 ORDER BY seq DESC LIMIT ?4",
+            (agent, *before, min(limit, MOST_ROWS), since_ts),
         )
         return [dict(row) for row in rows]
 

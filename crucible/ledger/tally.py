@@ -169,9 +169,9 @@ class Tally:
             if len(paid) < _BATCH:
                 break
         newest = ledger.newest_row("verdicts")
-        found = ledger.endings_between(self._verdict, newest)
-        self.endings.extend(found)
-        self.newest_ending |= {(each["agent"], each["verdict"]): each for each in found}
+        endings = ledger.endings_between(self._verdict, newest)
+        self.endings.extend(endings)
+        self.newest_ending |= {(each["agent"], each["verdict"]): each for each in endings}
         self._verdict = newest
 
     def _take(self, fill: Fill) -> None:

@@ -12,31 +12,10 @@ from crucible.dashboard.facts import Source
 from crucible.dashboard.stream import digest_of
 from crucible.forge.progress import Progress, note_outcome, write_slots
 from crucible.ledger.ledger import Ledger
-from crucible.ledger.reader import LedgerReader
 from crucible.ledger.trades import pair
 from crucible.operations.reconciliation.accounts import plain
 from tests.support.factories import agent_row, fill_event
-from tests.support.pages import BEGAN, CAUSE, DAY_MS, ENDED, LIVES, NOW, OTHER, RIVAL, traded
-
-
-@pytest.fixture
-def client(workspace):
-    traded(workspace)
-    return TestClient(make_app(workspace))
-
-
-@pytest.fixture
-def ledger(workspace, client):
-    run = workspace.current()
-    assert run is not None
-    with LedgerReader(run.ledger) as reader:
-        yield reader
-
-
-def ask(client, path):
-    answer = client.get(f"/api/{path}")
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+from tests.support.pages import BEGAN, CAUSE, DAY_MS, ENDED, LIVES, NOW, OTHER, RIVAL, ask
 
 
 def net(trades, payments):
@@ -311,16 +290,6 @@ def test_forge_runs_under_way_their_queue_and_what_the_last_ones_came_to(workspa
     assert (found["running"][1]["generation"], found["running"][1]["trials"]) == (3, 360)
     assert found["queue"] == [{"slot": "BTCUSDT-boosted-1", "reason": "the slot is empty"}]
     assert found["outcomes"][0]["outcome"].endswith("refused by deflated_sharpe")
-
-
-def test_events_are_filtered_by_kind_and_agent_and_go_on_where_they_ended(client, ledger):
-    fills = ask(client, f"events?kinds=fill&agent={LIVES}")["events"]
-    assert [event["ts"] for event in fills] == [
-        each.exec_ts for each in reversed(ledger.fills(LIVES))
-    ]
-    assert {event["kind"] for event in fills} == {"fill"}
-    first = ask(client, f"events?kinds=fill&agent={LIVES}&before={fills[3]['ts']}")["events"]
-    assert first == fills[4:]
 
 
 def test_an_empty_workspace_answers_every_question(workspace):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 from random import Random
+from typing import Any
+
+from starlette.testclient import TestClient
 
 from crucible.execution.messages import FundingEvent
 from crucible.ledger.ledger import Ledger
@@ -20,6 +23,13 @@ RIVAL = "BTCUSDT-gp-1@3"
 OTHER = "ETHUSDT-gp-1@1"
 QUARTER_MS = 900_000
 CAUSE = "loses 0.1000% a trade over 12 trades (evidence 21.0, needed 20.0)"
+
+
+def ask(client: TestClient, path: str) -> Any:
+    """Give what the page's data say under a path."""
+    answer = client.get(f"/api/{path}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
 
 
 def traded(workspace: Workspace, symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT")) -> Run:

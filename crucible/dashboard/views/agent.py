@@ -9,7 +9,7 @@ from crucible.dashboard.curves import MARK_MS, drawdown_path, grid, thin
 from crucible.dashboard.facts import Facts
 from crucible.dashboard.views.rows import agent_row, cause_of_end, mode_of, money, newest_cards
 from crucible.dashboard.views.words import decision_in_words
-from crucible.ledger.page_reader import PageReader
+from crucible.ledger.page_reader import NEWEST, PageReader
 from crucible.ledger.reader import AgentRow
 from crucible.ledger.trades import Trade
 from crucible.operations.reconciliation.accounts import plain
@@ -30,9 +30,8 @@ def agent(facts: Facts, name: str) -> dict[str, Any] | None:
     cards = newest_cards(facts)
     shown = facts.shown.get(name, {})
     trades = ledger.trades(name)
-    decisions = ledger.newest_decisions(
-        name, None if row.until_ts is None else row.until_ts + 1, DECISIONS, _first_ts(row, trades)
-    )
+    until = NEWEST if row.until_ts is None else (row.until_ts + 1, 0)
+    decisions = ledger.newest_decisions(name, until, DECISIONS, _first_ts(row, trades))
     ended = row.until_ts is not None
     return {
         **agent_row(facts, row, cards),
@@ -46,7 +45,10 @@ def agent(facts: Facts, name: str) -> dict[str, Any] | None:
         "evidence": _evidence(facts, row, now),
         "bounds": bounds(facts),
         "decisions": [
-            {**{k: v for k, v in each.items() if k != "sizing"}, "words": decision_in_words(each)}
+            {
+                **{k: v for k, v in each.items() if k not in {"place", "sizing"}},
+                "words": decision_in_words(each),
+            }
             for each in decisions
         ],
         "sizing": next((each["sizing"] for each in decisions if each["sizing"]), None),

@@ -21,6 +21,7 @@ from crucible.dashboard.views.rows import (
     open_result,
     state_of,
 )
+from crucible.ledger import page_reader
 from crucible.ledger.reader import PLACEBO
 from crucible.ledger.tally import Sums
 from crucible.ledger.trades import ZERO
@@ -301,7 +302,7 @@ def _of_ledger(facts: Facts) -> list[tuple[int, str]]:
         score = compared.score
         if agent in active and least is not None and score is not None and score < least:
             found.append((1, f"parity of {agent} is {score:.1%}, below {least:.0%}"))
-    alarms = facts.ledger.alarms(None, None, 3, day)
+    alarms = facts.ledger.alarms(None, page_reader.NEWEST, 3, day)
     found += [(1, f"{alarm['code']}: {alarm['text']}") for alarm in alarms]
     return found
 
