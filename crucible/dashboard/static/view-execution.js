@@ -13,13 +13,13 @@ export async function show(view) {
     drawLatency(latency, found);
     place(limits, table("Limits", [["limit"], ["used", "n"], ["of", "n"], ["share", "n"], ["", ""]],
       found.limits.map((row) => [cell(el("span", {}, row.what, row.who ? el("span", { class: "dim small" }, " ", agentLink(row.who)) : "")), cell(row.used === null ? unknown(row.why) : money(row.used), "n"),
-        cell(row.limit === null ? unknown("no limit") : money(row.limit), "n"), cell(row.share === null ? "–" : percent(row.share, 0, false), "n"),
+        cell(row.limit === null ? unknown(row.limit_why || "no limit") : money(row.limit), "n"), cell(row.share === null ? "–" : percent(row.share, 0, false), "n"),
         cell(row.share === null ? "" : meter(row.share, `${row.what}: ${(row.share * 100).toFixed(0)} percent used`))]), ""));
     place(orders, table("Orders in flight", [["market time"], ["agent"], ["symbol"], ["side"], ["size", "n"], ["filled", "n"], ["limit", "n"], ["status"]],
       found.orders.map((row) => [cell(instant(row.ts)), cell(agentLink(row.agent)), cell(row.symbol), cell(row.side === "buy" ? "▲ buy" : "▼ sell"), cell(number(row.qty), "n"), cell(number(row.filled_qty), "n"), cell(row.limit_price === null ? "market" : number(row.limit_price), "n"), cell(row.status)]),
       found.note || "none: nothing is on its way"));
     place(refused, table("Refused", [["code"], ["orders", "n"], ["last"]], found.refused.map((row) => [cell(el("span", { title: row.text }, row.code)), cell(row.orders, "n"), cell(instant(row.ts))]),
-      `none of the newest ${found.refused_of.toLocaleString("en")} orders`));
+      found.note || `none of the newest ${found.refused_of.toLocaleString("en")} orders`));
     place(counters, found.counters === null ? el("p", { class: "dim" }, "Cerebellum's metrics do not answer") :
       el("details", { "data-key": "counters" }, el("summary", {}, `${Object.keys(found.counters).length} figures`), table("Counted", [["what"], ["", "n"]], Object.entries(found.counters).map(([name, value]) => [cell(name), cell(number(value), "n")]), "")));
   }, 2000, null);

@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ from crucible.dashboard.facts import Facts
 from crucible.dashboard.views.rows import day_of, known, open_result
 from crucible.ledger.trades import ZERO
 from crucible.operations.errors import BooksError
-from crucible.operations.reconciliation.accounts import plain
 from crucible.operations.reconciliation.own_accounts import open_records
 
 NEWEST = 5_000
@@ -29,7 +29,41 @@ _MEASURES = {
     "cerebellum_rest_seconds": "the venue answers over REST",
     "cerebellum_trade_socket_seconds": "the venue answers over its socket",
 }
+COMMAND, FILE = "set by command", "limits file"
+"""Where limits are from."""
 _QUANTILES = ("0.5", "0.9", "0.95", "0.99", "0.999")
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """Limits of one origin: by section, or why they are not known.
+
+    Attributes
+    ----------
+    sections : mapping
+        As they were written; what is left out does not bind.
+    source : str
+        Where they are from.
+    why : str
+        Why they are not known; empty where they are.
+    """
+
+    sections: Mapping[str, Any]
+    source: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """What the view takes from Cerebellum's journal: open orders, counted refusals, limits that were set by command.
+
+    `note` says why there are none, where the journal cannot be read.
+    """
+
+    orders: list[dict[str, Any]]
+    refused: list[dict[str, Any]]
+    set_limits: InForce
+    note: str
 
 
 def execution(facts: Facts, metrics: str | None) -> dict[str, Any]:
@@ -41,19 +75,18 @@ def execution(facts: Facts, metrics: str | None) -> dict[str, Any]:
     metrics : str or None
         The text of Cerebellum's metrics; None where it does not answer.
     """
-    journal = None if facts.run is None else facts.run.journal
-    orders, refused, set_limits, note = _of_journal(journal)
+    journal = _read_journal(None if facts.run is None else facts.run.journal)
     return {
         "market_ts": facts.market_ts,
         "trading": facts.status.trading.to_json(),
         "decide_ms": {name: facts.arena.get(f"decide_ms_{name}") for name in ("p50", "p99")},
         "latencies": None if metrics is None else latencies(metrics),
         "counters": None if metrics is None else counters(metrics),
-        "orders": orders,
-        "refused": refused,
+        "orders": journal.orders,
+        "refused": journal.refused,
         "refused_of": NEWEST,
-        "limits": limits(facts, set_limits),
-        "note": note,
+        "limits": limits(facts, journal.set_limits),
+        "note": journal.note,
     }
 
 
@@ -106,14 +139,11 @@ def counters(metrics: str) -> dict[str, float]:
     return found
 
 
-def _of_journal(
-    journal: Path | None,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, Any], str]:
-    """Read open orders, counted refusals and limits that were set by command."""
-    if journal is None or not journal.exists():
-        return [], [], {}, "no journal is there yet"
+def _read_journal(path: Path | None) -> Journal:
+    if path is None or not path.exists():
+        return Journal([], [], InForce({}, COMMAND), "no journal is there yet")
     try:
-        with open_records(journal) as database:
+        with open_records(path) as database:
             orders = [
                 dict(row)
                 for row in database.execute(
@@ -134,26 +164,43 @@ def _of_journal(
             ]
             row = database.execute("SELECT value FROM meta WHERE key = 'limits'").fetchone()
     except (BooksError, sqlite.Error) as error:
-        return [], [], {}, f"the journal cannot be read now: {error}"
-    set_limits: dict[str, Any] = {}
-    with suppress(ValueError, TypeError):
-        set_limits = dict(json.loads(row[0])) if row is not None else {}
-    return orders, refused, set_limits, ""
+        why = f"the journal cannot be read now: {error}"
+        return Journal([], [], InForce({}, COMMAND, why), why)
+    return Journal(orders, refused, _set_by_command(path, None if row is None else row[0]), "")
 
 
-def limits(facts: Facts, set_limits: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Give each limit with what is used of it; those that bind nothing are named as such."""
-    held: dict[str, Any] = {}
-    source = "limits file"
-    path = None if facts.settings is None else facts.settings.execution.limits_file
-    if path is not None:
-        with suppress(OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
-            held = tomllib.loads(path.read_text(encoding="utf-8"))
-    if set_limits:
-        held = {**held, **set_limits}
-        source = "set by command"
-    position, loss = _section(held, "position"), _section(held, "daily_loss")
-    order = _section(held, "order")
+def _set_by_command(journal: Path, text: str | None) -> InForce:
+    try:
+        value = {} if text is None else json.loads(text)
+    except (ValueError, TypeError, RecursionError) as error:
+        return InForce({}, COMMAND, f"{journal}: its limits are damaged: {error}")
+    if not isinstance(value, dict):
+        return InForce({}, COMMAND, f"{journal}: its limits are damaged: no table of sections")
+    return InForce(value, COMMAND)
+
+
+def _of_file(facts: Facts) -> InForce:
+    if facts.settings is None:
+        return InForce({}, FILE, "the settings that name the limits file cannot be used")
+    path = facts.settings.execution.limits_file
+    if path is None:
+        return InForce({}, FILE)
+    try:
+        return InForce(tomllib.loads(path.read_text(encoding="utf-8")), FILE)
+    except (OSError, ValueError, RecursionError) as error:
+        return InForce({}, FILE, f"the limits file cannot be read: {path}: {error}")
+
+
+def limits(facts: Facts, set_limits: InForce) -> list[dict[str, Any]]:
+    """Give each limit with what is used of it; one that is not known says why, and is never called none.
+
+    Parameters
+    ----------
+    facts : Facts
+    set_limits : InForce
+        Those that were set by command: each section of theirs takes the place of the file's.
+    """
+    of_file = _of_file(facts)
     live = {agent: own for (agent, mode), own in facts.tally.agents.items() if mode == "live"}
     costs = {agent: abs(own.cost) for agent, own in live.items()}
     largest = max(costs, key=lambda agent: costs[agent], default="")
@@ -165,14 +212,17 @@ def limits(facts: Facts, set_limits: Mapping[str, Any]) -> list[dict[str, Any]]:
     of_one = None if unknown else -min(ZERO, results.get(worst, ZERO))
     of_all = None if unknown else -min(ZERO, sum(results.values(), ZERO))
     why = f"not known: no price for what is open of {', '.join(unknown)}" if unknown else ""
-    rows = [
-        ("largest position", position.get("max_notional"), costs.get(largest, ZERO), largest, ""),
-        ("all positions", position.get("max_total_notional"), sum(costs.values(), ZERO), "", ""),
-        ("day's loss of one agent", loss.get("agent"), of_one, worst, why),
-        ("day's loss of all", loss.get("total"), of_all, "", why),
-        ("one order", order.get("max_notional"), None, "", "each"),
+    rows = (
+        ("largest position", "position", "max_notional", costs.get(largest, ZERO), largest, ""),
+        ("all positions", "position", "max_total_notional", sum(costs.values(), ZERO), "", ""),
+        ("day's loss of one agent", "daily_loss", "agent", of_one, worst, why),
+        ("day's loss of all", "daily_loss", "total", of_all, "", why),
+        ("one order", "order", "max_notional", None, "", "each"),
+    )
+    return [
+        _limit(what, _bound(of_file, set_limits, section, name), used, who, why)
+        for what, section, name, used, who, why in rows
     ]
-    return [_limit(*row, source) for row in rows]
 
 
 def _losses(facts: Facts) -> dict[str, Decimal | None]:
@@ -191,27 +241,54 @@ def _losses(facts: Facts) -> dict[str, Decimal | None]:
     return found
 
 
-def _section(held: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = held.get(name)
-    return found if isinstance(found, Mapping) else {}
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    """One limit: its value, None where it does not bind or, with the reason in `why`, is not known."""
+
+    value: Decimal | None
+    source: str | None = None
+    why: str = ""
+
+
+def _bound(of_file: InForce, set_limits: InForce, section: str, name: str) -> _Bound:
+    # A command replaces a section as a whole.
+    held = of_file
+    if set_limits.why or section in set_limits.sections:
+        held = set_limits
+    if held.why:
+        return _Bound(None, why=f"not known: {held.why}")
+    values = held.sections.get(section)
+    if values is None:
+        return _Bound(None)
+    if not isinstance(values, Mapping):
+        return _Bound(None, why=f"not known: {held.source}: {section} is no section")
+    value = values.get(name)
+    if value is None:
+        return _Bound(None)
+    with suppress(InvalidOperation):
+        amount = Decimal(str(value))
+        if amount.is_finite():
+            return _Bound(amount, held.source)
+    return _Bound(
+        None, why=f"not known: {held.source}: {section}.{name} is {value!r:.40}, no amount"
+    )
 
 
 def _limit(
-    what: str, limit: object, used: Decimal | None, who: str, why: str, source: str
+    what: str, bound: _Bound, used: Decimal | None, who: str, why_used: str
 ) -> dict[str, Any]:
-    bound: Decimal | None = None
-    with suppress(InvalidOperation, ValueError):
-        bound = Decimal(str(limit)) if limit is not None else None
     share = None
-    if bound is not None and used is not None and bound > 0:
-        share = round(float(used / bound), 4)
+    if bound.value is not None and used is not None and bound.value > 0:
+        share = round(float(used / bound.value), 4)
     return {
         "what": what,
-        "limit": None if bound is None else plain(bound),
+        "limit": known(bound.value),
+        # Why it is not known; empty where there is no such limit.
+        "limit_why": bound.why,
         "used": known(used),
         # Why there is no figure of what is used.
-        "why": why,
+        "why": why_used,
         "share": share,
         "who": who,
-        "source": None if bound is None else source,
+        "source": bound.source,
     }
