@@ -12,7 +12,7 @@ from typing import Any
 
 from crucible.ledger.parity import ParityDay
 from crucible.ledger.reader import LedgerReader, fill_of_row
-from crucible.ledger.trades import Fill
+from crucible.ledger.trades import Fill, Mode
 
 MOST_ROWS = 2_000
 """Rows that one answer holds at most."""
@@ -123,18 +123,11 @@ class PageReader(LedgerReader):
         )
         return {int(ts): str(equity) for ts, equity in rows}
 
-    def newest_mark(self, agent: str, mode: str) -> tuple[int, str] | None:
-        """Give an agent's newest mark of equity, as it is written; None before the first."""
-        row = self._db.execute(
-            "SELECT ts, equity FROM equity WHERE agent = ? AND mode = ? ORDER BY ts DESC LIMIT 1",
-            (agent, mode),
-        ).fetchone()
-        return None if row is None else (int(row[0]), str(row[1]))
-
-    def newest_marks(self, agent: str, limit: int) -> list[tuple[int, str]]:
-        """Give an agent's newest marks of both modes, oldest first, as they are written."""
+    def newest_marks(self, agent: str, mode: Mode, limit: int) -> list[tuple[int, str]]:
+        """Give an agent's newest marks of one mode, oldest first, as they are written."""
         rows = self._db.execute(
-            "SELECT ts, equity FROM equity WHERE agent = ? ORDER BY ts DESC LIMIT ?", (agent, limit)
+            "SELECT ts, equity FROM equity WHERE agent = ? AND mode = ? ORDER BY ts DESC LIMIT ?",
+            (agent, mode, limit),
         ).fetchall()
         return [(int(ts), str(equity)) for ts, equity in reversed(rows)]
 

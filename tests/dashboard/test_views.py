@@ -15,7 +15,18 @@ from crucible.ledger.ledger import Ledger
 from crucible.ledger.trades import pair
 from crucible.operations.reconciliation.accounts import plain
 from tests.support.factories import agent_row, fill_event
-from tests.support.pages import BEGAN, CAUSE, DAY_MS, ENDED, LIVES, NOW, OTHER, RIVAL, ask
+from tests.support.pages import (
+    BEGAN,
+    CAUSE,
+    DAY_MS,
+    ENDED,
+    LIVES,
+    NOW,
+    OTHER,
+    QUARTER_MS,
+    RIVAL,
+    ask,
+)
 
 
 def net(trades, payments):
@@ -173,6 +184,28 @@ def test_the_table_of_agents_has_every_agent_with_the_sums_of_its_trades(client,
     assert rows[RIVAL]["gain_evidence"] == 2.5
     assert rows[LIVES]["proof"] == "lived"
     assert rows[ENDED]["state"] == "ended"
+
+
+def test_only_marks_of_one_mode_are_compared_with_each_other_and_it_is_named(workspace, client):
+    promoted, second = "ETHUSDT-gp-2@1", "ETHUSDT-gp-3@1"
+    with Ledger(workspace.current().ledger) as ledger:
+        ledger.seat(agent_row(promoted, symbol="ETHUSDT", since_ts=NOW - 20 * QUARTER_MS))
+        ledger.seat(agent_row(second, "challenger", since_ts=BEGAN))
+        for n in range(60):
+            ts = NOW - (n + 1) * QUARTER_MS
+            other = dict(ledger.equity(OTHER))[ts]
+            # As a challenger it moved against the other one, at the venue it moves with it.
+            mode, value = ("live", other) if n < 20 else ("shadow", 99_000 - other)
+            ledger.book_equity(ts, [(promoted, mode, value), (second, "shadow", other)])
+    groups = ask(TestClient(make_app(workspace)), "correlations")["groups"]
+    assert [group["mode"] for group in groups] == ["live", "shadow"]
+    venue, simulated = groups
+    assert set(venue["agents"]) == {LIVES, OTHER, promoted}
+    assert set(simulated["agents"]) == {RIVAL, second}
+    row, column = venue["agents"].index(OTHER), venue["agents"].index(promoted)
+    assert venue["matrix"][row][column] == 1.0
+    assert venue["changes"][row][column] == 19
+    assert simulated["changes"][0][1] == 59
 
 
 def test_an_agents_page_has_its_trades_evidence_bounds_and_last_decision(client, ledger):

@@ -64,12 +64,13 @@ export async function show(view) {
   }, 5000);
   refresh(async () => {
     const found = await ask("/api/correlations");
-    place(heat, ...drawHeat(found));
+    const groups = found.groups.filter((group) => group.agents.length > 1);
+    place(heat, groups.length ? groups.flatMap(drawHeat) : el("p", { class: "dim" }, "fewer than two agents trade side by side, at the venue or simulated"));
   }, 60000, ["changes"]);
 }
 
+const MODES = { live: "At the venue", shadow: "Simulated" };
 function drawHeat(found) {
-  if (found.agents.length < 2) return [el("p", { class: "dim" }, "fewer than two agents have traded side by side")];
   const heads = el("tr", {}, el("td"), found.agents.map((_, place) => el("th", { scope: "col", title: found.agents[place] }, String(place + 1))));
   const rows = found.agents.map((name, row) => el("tr", {}, el("th", { class: "side", scope: "row" }, `${row + 1} `, agentLink(name)),
     found.agents.map((other, column) => {
@@ -79,6 +80,7 @@ function drawHeat(found) {
       if (value !== null && row !== column) made.style.background = value >= 0 ? `rgba(224,138,30,${(Math.abs(value) * 0.45).toFixed(2)})` : `rgba(59,130,214,${(Math.abs(value) * 0.45).toFixed(2)})`;
       return made;
     })));
-  return [el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Correlations" }, el("table", { class: "heat" }, el("thead", {}, heads), el("tbody", {}, rows))),
+  const name = MODES[found.mode];
+  return [el("h3", {}, name), el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Correlations, ${name.toLowerCase()}` }, el("table", { class: "heat" }, el("thead", {}, heads), el("tbody", {}, rows))),
     el("p", { class: "dim small" }, `1: they rise and fall together (orange); −1: against each other (blue); –: too little in common.${found.left_out ? ` ${found.left_out} more agents are left out.` : ""}`)];
 }

@@ -87,9 +87,8 @@ def _equity(facts: Facts, row: AgentRow, trades: list[Trade], now: int) -> dict[
     instants = grid(min(row.since_ts, until), until, POINTS)
     held = facts.ledger.equity_at(row.agent, instants, mode)
     points = [(ts, held[ts]) for ts in instants if ts in held]
-    newest = facts.ledger.newest_mark(row.agent, mode)
-    if newest is not None and (not points or newest[0] > points[-1][0]):
-        points.append(newest)
+    newest = facts.ledger.newest_marks(row.agent, mode, 1)
+    points += [mark for mark in newest if not points or mark[0] > points[-1][0]]
     values = [Decimal(value) for _, value in points]
     closed = [trade for trade in trades if trade.mode == mode]
     return {

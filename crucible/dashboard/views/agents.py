@@ -9,13 +9,14 @@ import numpy as np
 
 from crucible.dashboard.curves import MARK_MS
 from crucible.dashboard.facts import Facts
-from crucible.dashboard.views.rows import agent_row, newest_cards
+from crucible.dashboard.views.rows import agent_row, mode_of, newest_cards
 from crucible.ledger.reader import PLACEBO
+from crucible.ledger.trades import Mode
 
 ENDED = 200
 """Ended agents that the table shows unless all are asked for."""
 COMPARED = 40
-"""Agents that are compared with each other at most."""
+"""Agents of one mode that are compared with each other at most."""
 MARKS = 672
 """Marks of each that are compared: a week of market time."""
 FEWEST = 12
@@ -54,19 +55,27 @@ def agents(facts: Facts, *, everyone: bool = False) -> dict[str, Any]:
 def correlations(facts: Facts) -> dict[str, Any]:
     """Give how much the changes of equity of agents that trade move together, from -1 to 1.
 
-    Changes from one mark (15 market minutes) to the next over the last market week. None where two agents have too
-    few in common, or one of them never changed.
+    Those at the venue among themselves, and those that are simulated among themselves: what an agent was simulated to
+    earn before its promotion is no money, and the two are marked at different fills. Changes are from one mark (15
+    market minutes) to the next over the last market week. None where two agents have too few in common, or one of them
+    never changed.
     """
-    nothing: dict[str, Any] = {"agents": [], "matrix": [], "changes": [], "left_out": 0}
-    if facts.ledger is None:
-        return nothing
-    trading = [row for row in facts.agents if row.until_ts is None and row.role != PLACEBO]
-    # Those at the venue first: theirs is the money.
+    modes: tuple[Mode, ...] = ("live", "shadow")
+    return {"groups": [] if facts.ledger is None else [_group(facts, mode) for mode in modes]}
+
+
+def _group(facts: Facts, mode: Mode) -> dict[str, Any]:
+    assert facts.ledger is not None
+    trading = [
+        row
+        for row in facts.agents
+        if row.until_ts is None and row.role != PLACEBO and mode_of(row) == mode
+    ]
     trading.sort(key=lambda row: (row.role != "production", row.since_ts, row.agent))
     names = [row.agent for row in trading[:COMPARED]]
     changes: list[dict[int, float]] = []
     for name in names:
-        marks = [(ts, float(value)) for ts, value in facts.ledger.newest_marks(name, MARKS)]
+        marks = [(ts, float(value)) for ts, value in facts.ledger.newest_marks(name, mode, MARKS)]
         steps = pairwise(marks)
         changes.append(
             {after[0]: after[1] - was[1] for was, after in steps if after[0] - was[0] == MARK_MS}
@@ -82,6 +91,7 @@ def correlations(facts: Facts) -> dict[str, Any]:
             )
             matrix[row][column] = matrix[column][row] = value
     return {
+        "mode": mode,
         "agents": names,
         "matrix": matrix,
         "changes": counts,
