@@ -228,17 +228,6 @@ class Source:
             self.tape.symbols = frozenset(facts.symbols)
             yield facts
 
-    def changes(self) -> dict[str, int]:
-        """Give what grows when the ledger is written; empty where there is none.
-
-        Raises
-        ------
-        OperationsError
-            If the ledger cannot be read.
-        """
-        with self._ledger(self.workspace.current()) as ledger:
-            return {} if ledger is None else ledger.marks_of_change()
-
     def _of(self, run: Run | None) -> OfRun:
         if run is None:
             return OfRun(self.workspace.run("0"))

@@ -1,57 +1,60 @@
-"""Live updates: only what changed, never more than the budget, and nothing while nobody listens."""
+"""Live updates: only what changed and what is read, and nothing while nobody listens."""
 
 import asyncio
 import json
+import re
+from decimal import Decimal
 
 import pytest
 
 from crucible.dashboard import stream as stream_module
+from crucible.dashboard.document import STATIC
 from crucible.dashboard.facts import Source
-from crucible.dashboard.stream import AGENT_BYTES, Digest, Stream
+from crucible.dashboard.stream import Digest, Stream, digest_of
+from crucible.ledger.ledger import Ledger
 from crucible.operations.errors import BooksError
-from tests.support.pages import LIVES, traded
-
-
-def agents(count, result):
-    return {
-        f"BTCUSDT-gp-{n}@1": [f"BTCUSDT-gp-{n}@1", "0.015", f"{result}.1234", 7, "HOLD"]
-        for n in range(count)
-    }
+from crucible.operations.status import market_time
+from tests.support.factories import fill_event
+from tests.support.pages import LIVES, NOW, traded
 
 
 def test_a_digest_tells_only_what_changed():
-    state = {"money": {"profit": "1"}, "run": "0001"}
-    digest = Digest(lambda: (state, agents(2, 1)))
-    assert set(json.loads(digest.next())) == {"money", "run", "agents"}
+    state = {"today": "1", "market": "now"}
+    digest = Digest(lambda: state)
+    assert json.loads(digest.next()) == state
     assert json.loads(digest.next()) == {}
-    state["money"] = {"profit": "2"}
-    assert json.loads(digest.next()) == {"money": {"profit": "2"}}
+    state["today"] = "2"
+    assert json.loads(digest.next()) == {"today": "2"}
     assert json.loads(digest.whole()) == state
 
 
-def test_two_thousand_agents_that_all_change_stay_within_the_budget_and_all_are_told():
-    step = 0
-    digest = Digest(lambda: ({}, agents(2_000, step)))
-    seen_rows = {}
-    for _ in range(12):
-        text = digest.next()
-        assert len(text) < AGENT_BYTES + 500
-        seen_rows |= {row[0]: row for row in json.loads(text).get("agents", ())}
-    assert seen_rows == agents(2_000, 0)
-    # While all change all the time, each is told again before any is told twice.
-    seen = []
-    while len(seen) < 2_000:
-        step += 1
-        seen += [row[0] for row in json.loads(digest.next())["agents"]]
-    assert len(set(seen[:2_000])) == 2_000
+def test_everything_that_is_told_is_read_by_a_script_of_the_page(workspace):
+    traded(workspace)
+    with Source(workspace).facts() as facts:
+        digest = digest_of(facts)
+    scripts = "".join(path.read_text() for path in STATIC.glob("*.js"))
+    for key in digest:
+        assert re.search(rf'(state|parts)\.{key}\b|"{key}"', scripts), key
+    for key in digest["trading"]:
+        assert f"trading.{key}" in scripts
+    assert len(json.dumps(digest)) < 2_000
 
 
-def test_an_agent_that_is_gone_is_not_told_again():
-    held = agents(2, 1)
-    digest = Digest(lambda: ({}, held))
+def test_a_write_of_anything_that_a_view_shows_is_told(workspace):
+    run = traded(workspace)
+    digest = Digest(Stream(Source(workspace))._gather)
     digest.next()
-    held.pop("BTCUSDT-gp-0@1")
-    assert json.loads(digest.next()) == {}
+    writes = (
+        lambda ledger: ledger.book_event(fill_event(ledger.last_seq() + 1, "new", agent=LIVES)),
+        lambda ledger: ledger.book_verdict(NOW + 1, LIVES, "2", "keep", "", {}),
+        lambda ledger: ledger.book_decision(NOW + 1, LIVES, "skip", "", Decimal(1), None, None),
+        lambda ledger: ledger.book_equity(NOW + 1, [(LIVES, "live", Decimal(1))]),
+    )
+    for write in writes:
+        with Ledger(run.ledger) as ledger:
+            write(ledger)
+        assert "changes" in json.loads(digest.next())
+    assert "changes" not in json.loads(digest.next())
 
 
 def test_nothing_is_read_while_nobody_listens(workspace):
@@ -66,7 +69,7 @@ def test_nothing_is_read_while_nobody_listens(workspace):
         assert reads == []
         events = stream.listen()
         first = json.loads((await anext(events)).removeprefix("data: "))
-        assert [row[0] for row in first["agents"]].count(LIVES) == 1
+        assert first["market"] == market_time(NOW)
         assert stream.listeners == 1
         await events.aclose()
         assert stream.listeners == 0
@@ -161,12 +164,11 @@ def test_a_passing_error_is_cleared_by_the_next_digest_whatever_it_was(
 def test_a_page_that_fell_behind_is_sent_everything_as_it_stands(workspace, monkeypatch):
     monkeypatch.setattr(stream_module, "EVERY_S", 0.0)
     state = {"trading": "ACTIVE", "step": 0}
-    held = agents(2, 1)
     stream = Stream(Source(workspace))
 
     def gather():
         state["step"] += 1
-        return dict(state), dict(held)
+        return dict(state)
 
     stream._gather = gather  # type: ignore[method-assign]
 
@@ -176,18 +178,13 @@ def test_a_page_that_fell_behind_is_sent_everything_as_it_stands(workspace, monk
         await anext(quick)
         assert seen["trading"] == "ACTIVE"
         state["trading"] = "HALTED"
-        held["BTCUSDT-gp-0@1"][1] = "0"
         # The halt is told once, then many digests follow that do not name it.
         began = state["step"]
         while state["step"] < began + 12:
             await asyncio.wait_for(anext(quick), 20)
-        rows = {}
         for _ in range(5):
-            found = data_of(await asyncio.wait_for(anext(slow), 20))
-            seen |= found
-            rows |= {row[0]: row for row in found.get("agents", ())}
+            seen |= data_of(await asyncio.wait_for(anext(slow), 20))
         assert seen["trading"] == "HALTED"
-        assert rows["BTCUSDT-gp-0@1"][1] == "0"
         await slow.aclose()
         await quick.aclose()
 

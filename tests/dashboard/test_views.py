@@ -8,8 +8,6 @@ from starlette.testclient import TestClient
 
 from crucible.dashboard.app import make_app
 from crucible.dashboard.curves import POINTS
-from crucible.dashboard.facts import Source
-from crucible.dashboard.stream import digest_of
 from crucible.forge.progress import Progress, note_outcome, write_slots
 from crucible.ledger.ledger import Ledger
 from crucible.ledger.trades import pair
@@ -90,10 +88,6 @@ def test_a_position_without_a_price_is_not_known_instead_of_nothing(workspace, c
     assert curve["ts"][-1] < NOW
     assert len(curve["equity"]) == len(curve["ts"])
     assert "not known" in curve["note"]
-    with Source(workspace).facts() as facts:
-        held = digest_of(facts)["money"]
-    assert (held["profit"], held["open"]) == (None, None)
-    assert held["today"] is not None
     limits = {row["what"]: row for row in ask(client, "execution")["limits"]}
     for name in ("day's loss of one agent", "day's loss of all"):
         assert limits[name]["used"] is None

@@ -1,7 +1,7 @@
 // What the server sends each second, and how old it is. A page that hears nothing says so.
 const QUIET_MS = 3000;
 const listeners = new Set();
-export const state = { heard: 0, opened: Date.now(), trouble: "", agents: new Map() };
+export const state = { heard: 0, opened: Date.now(), trouble: "" };
 let source = null, retry = 0;
 
 export function onDigest(listener) { listeners.add(listener); }
@@ -19,8 +19,7 @@ export function start() {
     try { parts = JSON.parse(event.data); } catch { return; }
     state.heard = Date.now();
     state.trouble = parts.error || (parts.error === "" ? "" : state.trouble);
-    for (const row of parts.agents ?? []) state.agents.set(row[0], row);
-    for (const [key, value] of Object.entries(parts)) if (key !== "agents") state[key] = value;
+    Object.assign(state, parts);
     tell(parts);
   };
   // The browser tries again by itself while the server is away; a server that refuses is asked anew.
@@ -37,7 +36,6 @@ document.addEventListener("visibilitychange", () => {
   stop();
   if (document.hidden) return;
   state.opened = Date.now();
-  state.agents.clear();
   start();
 });
 setInterval(() => { if (!isFresh()) tell({}); }, 500);

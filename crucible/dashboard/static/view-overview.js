@@ -1,6 +1,6 @@
 import { agentLink, ago, ask, cell, chip, el, instant, link, money, panel, place, profit, rounded, table, unknown } from "/static/dom.js";
 import { chart, colour, draw, sketch } from "/static/chart.js";
-import { refresh, state } from "/static/live.js";
+import { refresh } from "/static/live.js";
 
 const NAMES = { today: "Today", week: "7 days", all: "All" };
 const LEVELS = { serious: ["✖", "minus", "serious"], look: ["▲", "wait", "look at this"], note: ["ℹ", "dim", "note"] };
@@ -31,7 +31,7 @@ export async function show(view) {
     place(deaths, list(found.deaths, (row) => ` ${row.cause}`, "nobody has been taken off yet"));
     drawServices(services, found.services);
     figuresStand();
-  }, 2000, ["changes", "market", "services", "trading"]);
+  }, 2000, null);
   refresh(async () => {
     const found = await ask("/api/curve");
     note.textContent = found.note || `the line of holding spreads the same capital evenly over ${found.symbols.join(", ")}, without costs`;
