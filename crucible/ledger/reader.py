@@ -447,37 +447,6 @@ class LedgerReader:
         rows = self._db.execute("SELECT exec_id, amount FROM funding WHERE mode = 'live'")
         return [(str(row["exec_id"]), Decimal(row["amount"])) for row in rows]
 
-    def newest_verdicts(self, limit: int) -> list[dict[str, Any]]:
-        """Give the newest verdicts without their details, newest first."""
-        rows = self._db.execute(
-            "SELECT ts, agent, version, verdict, reason FROM verdicts ORDER BY ts DESC, agent LIMIT ?",
-            (limit,),
-        )
-        return [dict(row) for row in rows]
-
-    def newest_fills(self, limit: int) -> list[dict[str, Any]]:
-        """Give the newest fills of both modes as JSON values, newest first."""
-        rows = self._db.execute(
-            "SELECT exec_ts AS ts, mode, agent, version, symbol, side, qty, price, fee, reason "
-            "FROM fills ORDER BY exec_ts DESC, rowid DESC LIMIT ?",
-            (limit,),
-        )
-        return [dict(row) for row in rows]
-
-    def equity_in_role(self) -> dict[str, list[tuple[int, Decimal]]]:
-        """Give every agent's equity marks in the mode of its role now, oldest first.
-
-        A promoted agent's marks begin with its promotion: what was simulated before is no money.
-        """
-        rows = self._db.execute(
-            "SELECT agent, ts, equity FROM equity JOIN agents USING (agent) WHERE mode = "
-            "CASE WHEN role IN ('challenger', 'placebo') THEN 'shadow' ELSE 'live' END ORDER BY agent, ts"
-        )
-        marks: dict[str, list[tuple[int, Decimal]]] = {}
-        for row in rows:
-            marks.setdefault(str(row["agent"]), []).append((row["ts"], Decimal(row["equity"])))
-        return marks
-
 
 def fill_of_row(row: Any) -> Fill:  # noqa: ANN401 - a row of SQLite
     """Turn a row of the table into a fill."""

@@ -10,9 +10,7 @@ from starlette.testclient import TestClient
 from crucible.dashboard.app import make_app
 from crucible.dashboard.curves import thin
 from crucible.dashboard.document import STATIC, VIEWS, plotly_file
-from crucible.dashboard.state import SPARK_POINTS
 from crucible.ledger.ledger import Ledger
-from crucible.ledger.trades import Fill
 from crucible.operations.workspace import Workspace, write_json
 from tests.support.factories import agent_row
 
@@ -27,25 +25,6 @@ def traded(workspace: Workspace) -> None:
     )
     with Ledger(run.ledger) as ledger:
         ledger.seat(agent_row(NAME))
-        for minute in range(500):
-            ledger.book_equity(minute * 60_000, [(NAME, "live", Decimal(10_000 + minute))])
-        ledger.book_verdict(900_000, NAME, "1", "keep", "too few trades", {})
-        ledger.book_shadow_fill(
-            Fill(
-                exec_id="e1",
-                agent=NAME,
-                version="1",
-                symbol="BTCUSDT",
-                side="buy",
-                qty=Decimal("0.5"),
-                price=Decimal(100),
-                fee=Decimal("0.02"),
-                exec_ts=60_000,
-                reason="signal",
-                intent_id="i1",
-                mode="shadow",
-            )
-        )
 
 
 def test_an_empty_home_has_a_page_and_a_state(workspace: Workspace):
@@ -54,31 +33,31 @@ def test_an_empty_home_has_a_page_and_a_state(workspace: Workspace):
     assert client.get("/health").text == "ok"
     state = client.get("/api/state").json()
     assert state["status"]["agents"] == []
-    assert state["fills"] == state["verdicts"] == []
+    assert state["market_time"] == "no market time yet"
 
 
-def test_the_state_holds_agents_equity_verdicts_and_fills(workspace: Workspace):
+def test_the_state_is_what_status_says_and_does_not_grow_with_the_ledger(workspace: Workspace):
     traded(workspace)
-    state = TestClient(make_app(workspace)).get("/api/state").json()
-    assert state["status"]["agents"][0]["agent"] == NAME
-    assert state["pages"] == {
-        "Forgings": "/forgings",
-        "Models": "/models",
-        "Flow runs": "http://127.0.0.1:4200/runs",
-    }
-    points = state["equity"][NAME]
-    assert len(points) == SPARK_POINTS
-    assert points[0] == [0, 10_000.0]
-    assert points[-1] == [499 * 60_000, 10_499.0]
-    assert state["verdicts"][0]["reason"] == "too few trades"
-    assert state["fills"][0]["value"] == "50"
+    client = TestClient(make_app(workspace))
+    before = client.get("/api/state")
+    assert before.json()["status"]["agents"][0]["agent"] == NAME
+    assert before.json()["market_time"] == "2025-01-01 00:00 UTC"
+    run = workspace.current()
+    assert run is not None
+    with Ledger(run.ledger) as ledger:
+        for minute in range(500):
+            ledger.book_equity(minute * 60_000, [(NAME, "live", Decimal(10_000 + minute))])
+            ledger.book_verdict(minute, NAME, "1", "keep", "too few trades", {})
+    assert client.get("/api/state").json().keys() == before.json().keys()
+    assert len(client.get("/api/state").content) == len(before.content)
 
 
 def test_a_ledger_that_cannot_be_read_is_said_on_the_page(workspace: Workspace):
     run = workspace.new_run()
     run.ledger.write_text("this is not a database, it is a long enough text")
-    state = TestClient(make_app(workspace)).get("/api/state").json()
-    assert "ledger.sqlite cannot be read" in state["note"]
+    answer = TestClient(make_app(workspace)).get("/api/overview")
+    assert answer.status_code == 503
+    assert "ledger.sqlite cannot be read" in answer.json()["error"]
 
 
 def test_a_damaged_home_is_an_answer_not_a_crash(workspace: Workspace):
@@ -156,20 +135,6 @@ def test_thinning_keeps_the_ends():
     assert len(kept) == 7
     assert kept[0] == points[0]
     assert kept[-1] == points[-1]
-
-
-def test_a_promoted_agents_line_begins_with_its_promotion(workspace: Workspace):
-    traded(workspace)
-    run = workspace.current()
-    assert run is not None
-    with Ledger(run.ledger) as ledger:
-        ledger.book_equity(600 * 60_000, [(NAME, "shadow", Decimal(1))])
-        rival = agent_row("b@2", "challenger")
-        ledger.seat(rival)
-        ledger.book_equity(60_000, [("b@2", "shadow", Decimal(7))])
-    equity = TestClient(make_app(workspace)).get("/api/state").json()["equity"]
-    assert min(value for _, value in equity[NAME]) == 10_000.0
-    assert equity["b@2"] == [[60_000, 7.0]]
 
 
 def test_the_way_to_mlflow_leads_nowhere_else_and_says_what_is_missing(workspace: Workspace):

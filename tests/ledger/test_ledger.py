@@ -222,11 +222,9 @@ def test_a_fill_of_what_is_no_number_is_none(field, value):
         fill(1, "buy", **usual)
 
 
-def test_the_verdict_on_a_placebo_waits_for_nobody_and_its_marks_are_simulated(ledger):
+def test_the_verdict_on_a_placebo_waits_for_nobody(ledger):
     ledger.seat(agent_row("a@1", "placebo"))
-    ledger.book_equity(10, [("a@1", "shadow", Decimal(5))])
     assert ledger.book_verdict(10, "a@1", "1", "cull", "", {"role": "placebo"})
     assert ledger.waiting_verdicts() == []
     assert ledger.ending_verdict("a@1", 9) == "cull"
     assert ledger.ending_verdict("a@1", 10) == ""
-    assert ledger.equity_in_role() == {"a@1": [(10, Decimal(5))]}
