@@ -13,17 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from crucible.market.candles import Candles
+from crucible.market.candles import PRICE_COLUMNS, Candles
+from crucible.market.timeframes import coarser, step_for
 from crucible.reports.daily import WINDOW_DAYS, drawdown_curve
 from crucible.reports.figures import Figures
 from crucible.reports.subject import ClosedTrade, Subject
 from crucible.reports.wording import money, share, span
+from crucible.settings import MINUTE_MS
 from crucible.text import moment
 
 MOST_POINTS = 2_000
 MOST_CANDLES = 600
 MOST_TRADES = 2_000
-STEPS_MIN = (1, 5, 15, 60, 240, 1_440)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,18 +238,10 @@ def _exit(trade: ClosedTrade) -> str:
 
 def _grouped(candles: Candles) -> tuple[int, dict[str, Any]]:
     """Put candles together until a screen can show them."""
-    minutes = int(candles.ts[-1] - candles.ts[0]) // 60_000 + 1
-    step = next((each for each in STEPS_MIN if minutes / each <= MOST_CANDLES), STEPS_MIN[-1])
-    group = candles.ts // (step * 60_000)
-    starts = np.flatnonzero(np.diff(group, prepend=group[0] - 1))
-    ends = np.append(starts[1:], len(group)) - 1
-    return step, {
-        "x": [_time(int(ts)) for ts in (group[starts] * step * 60_000).tolist()],
-        "open": candles.open[starts].tolist(),
-        "high": np.maximum.reduceat(candles.high, starts).tolist(),
-        "low": np.minimum.reduceat(candles.low, starts).tolist(),
-        "close": candles.close[ends].tolist(),
-    }
+    step = step_for(int(candles.ts[-1] - candles.ts[0]) // MINUTE_MS + 1, MOST_CANDLES)
+    shown = coarser(candles, step)
+    prices = {name: getattr(shown, name).tolist() for name in PRICE_COLUMNS}
+    return step, {"x": [_time(int(ts)) for ts in shown.ts.tolist()], **prices}
 
 
 def _thin(count: int) -> list[int]:

@@ -27,8 +27,9 @@ export async function show(view) {
     place(spans, ...found.spans.map((name) => el("button", { type: "button", "aria-pressed": String(name === span), "data-focus": name, onclick: () => change(symbol, name) }, name)));
     place(orders, ...[["halt", `Halt ${symbol}…`], ["resume", `Resume ${symbol}…`], ["kill", `Kill ${symbol}…`]].map(([action, text]) =>
       el("button", { type: "button", class: action === "kill" ? "danger" : null, "data-focus": action, onclick: () => steer(action, { symbol }) }, text)));
-    note.textContent = found.candles_until_ts === null ? "no candles are held of this symbol"
-      : `candles of ${found.step_minutes} min until ${when(found.candles_until_ts)}; ▲ entry, ▼ exit, hollow where simulated. Bands: candles in which an agent left because the regime changed; other changes are not recorded.${found.missing_minutes ? ` ${found.missing_minutes} minutes have no candle here; the next forge run reads them into the lake, where the venue has them.` : ""}${found.fills_left_out ? ` ${found.fills_left_out.toLocaleString("en")} of ${(found.fills.length + found.fills_left_out).toLocaleString("en")} entries and exits are left out, evenly over this time.` : ""}`;
+    const trouble = found.candles_trouble ? `${found.candles_trouble}. ` : "";
+    note.textContent = trouble + (found.candles_until_ts === null ? (trouble ? "" : "no candles are held of this symbol")
+      : `candles of ${found.step_minutes} min until ${when(found.candles_until_ts)}; ▲ entry, ▼ exit, hollow where simulated. Bands: candles in which an agent left because the regime changed; other changes are not recorded.${found.missing_minutes ? ` ${found.missing_minutes} minutes have no candle here; the next forge run reads them into the lake, where the venue has them.` : ""}${found.fills_left_out ? ` ${found.fills_left_out.toLocaleString("en")} of ${(found.fills.length + found.fills_left_out).toLocaleString("en")} entries and exits are left out, evenly over this time.` : ""}`);
     place(holders, table("Who holds it", [["agent"], ["size", "n"], ["since"]], found.holders.map((row) => [cell(agentLink(row.agent)), cell(number(row.qty), "n"), cell(instant(row.entry_ts))]), "nobody holds a position in it"));
     place(marks, table("Entries and exits", [["market time"], ["agent"], ["where"], ["side"], ["size", "n"], ["price", "n"], ["fee", "n"], ["why"]],
       found.fills.slice(0, SHOWN).map((row) => [cell(instant(row.ts)), cell(agentLink(row.agent)), cell(row.mode === "live" ? "venue" : "simulated"), cell(row.side === "buy" ? "▲ buy" : "▼ sell"),
@@ -70,7 +71,7 @@ const escape = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "
 async function drawFlow(target, note, found) {
   const held = found.book;
   target.hidden = !held || !held.ts.length;
-  if (target.hidden) { note.textContent = "no minutes of the order book are recorded for this time"; return; }
+  if (target.hidden) { note.textContent = found.book_trouble || "no minutes of the order book are recorded for this time"; return; }
   const x = held.ts.map((ts) => new Date(ts));
   note.textContent = "skew: which side of the book is heavier; flow: whose orders pressed; depth of ten levels in the base asset";
   await draw(target, () => ({ traces: [

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from crucible.dashboard.facts import Facts
-from crucible.dashboard.history import coarser, missing_minutes, step_for
+from crucible.dashboard.history import CANDLES
 from crucible.ledger.trades import Fill
+from crucible.market.candles import COLUMNS
+from crucible.market.timeframes import coarser, step_for
 from crucible.settings import MINUTE_MS
 
 SPANS = {"3h": 180, "12h": 720, "1d": 1_440, "3d": 4_320, "1w": 10_080, "1mo": 43_200}
@@ -24,14 +26,15 @@ def market(facts: Facts, symbol: str, span: str) -> dict[str, Any] | None:
     # Before anything is decided there is no market time: the newest candle stands for it.
     now = facts.market_ts or facts.prices.newest_close(symbol) or 0
     since = max(0, now - minutes * MINUTE_MS)
-    step = step_for(minutes)
+    step = step_for(minutes, CANDLES)
     known = facts.prices.minutes(facts.tape, symbol, since)
-    bars = coarser(known, step)
+    candles = coarser(known.candles, step)
+    book, book_trouble = facts.prices.book_minutes(symbol, since)
     fills, fills_left_out = (
         ([], 0) if facts.ledger is None else facts.ledger.fills_since(symbol, since, MARKS)
     )
     features, features_left_out = _features(facts, symbol, since)
-    newest = int(bars.ts[-1]) + bars.step_ms if len(bars) else None
+    newest = int(candles.close_ts[-1]) if len(candles) else None
     return {
         "symbol": symbol,
         "symbols": facts.symbols,
@@ -41,21 +44,16 @@ def market(facts: Facts, symbol: str, span: str) -> dict[str, Any] | None:
         "since_ts": since,
         "step_minutes": step,
         "candles_until_ts": newest,
-        "missing_minutes": missing_minutes(known),
-        "candles": {
-            "ts": bars.ts.tolist(),
-            "open": bars.open.tolist(),
-            "high": bars.high.tolist(),
-            "low": bars.low.tolist(),
-            "close": bars.close.tolist(),
-            "volume": bars.volume.tolist(),
-        },
+        "missing_minutes": sum(missing for _, missing in known.candles.gaps()),
+        "candles": {name: getattr(candles, name).tolist() for name in COLUMNS},
+        "candles_trouble": known.trouble,
         "fills": [_mark(fill) for fill in fills],
         "fills_left_out": fills_left_out,
         "regime_changes": _regime_changes(facts, symbol, since, step),
         "features": features,
         "features_left_out": features_left_out,
-        "book": facts.prices.book_minutes(symbol, since),
+        "book": book,
+        "book_trouble": book_trouble,
         "holders": _holders(facts, symbol),
         "states": [
             scope.to_json() for scope in facts.status.trading.scopes if scope.symbol == symbol

@@ -151,23 +151,19 @@ def equity_curve(facts: Facts) -> dict[str, Any]:
     if not instants:
         return {"ts": [], "equity": [], "hold": [], "symbols": [], "note": _NOT_KNOWN}
     symbols = list(dict.fromkeys(row.symbol for row in live))
-    paths = [
-        price_at(
-            facts.prices.minutes(facts.tape, name, instants[0] - MARK_MS),
-            instants,
-            longest_ms=4 * MARK_MS,
-        )
-        for name in symbols
-    ]
-    hold = buy_and_hold(paths)
-    note = "" if any(hold) else "no candles of this time are held, so holding is not known"
-    note = "; ".join(filter(None, (note, "" if earned is not None else _NOT_KNOWN)))
+    held = [facts.prices.minutes(facts.tape, name, instants[0] - MARK_MS) for name in symbols]
+    hold = buy_and_hold([price_at(each.candles, instants, 4 * MARK_MS) for each in held])
+    notes = [each.trouble for each in held if each.trouble]
+    if not any(hold):
+        notes = [f"holding is not known: {'; '.join(notes) or 'no candles of this time are held'}"]
+    if earned is None:
+        notes.append(_NOT_KNOWN)
     return {
         "ts": instants,
         "equity": [plain(base + total) for total in totals],
         "hold": [None if worth is None else round(worth * float(base), 4) for worth in hold],
         "symbols": symbols,
-        "note": note,
+        "note": "; ".join(notes),
     }
 
 
