@@ -18,7 +18,7 @@ from crucible.dashboard.curves import MarkCache
 from crucible.dashboard.history import PriceHistory
 from crucible.dashboard.tape import MarketTape
 from crucible.errors import CrucibleError
-from crucible.forge.progress import read_slots
+from crucible.forge.progress import Slots, read_slots
 from crucible.ledger.page_reader import PageReader
 from crucible.ledger.reader import AgentRow, LedgerError
 from crucible.ledger.tally import Tally
@@ -74,7 +74,7 @@ class Facts:
     marks : MarkCache
     prices : PriceHistory
     tape : MarketTape
-    slots : mapping or None
+    slots : Slots
         What each slot looked like when slots were filled last.
     shown : mapping of str to mapping
         Agents of the arena's status file by name.
@@ -92,7 +92,7 @@ class Facts:
     marks: MarkCache
     prices: PriceHistory
     tape: MarketTape
-    slots: Mapping[str, Any] | None
+    slots: Slots
     shown: Mapping[str, Mapping[str, Any]]
 
     @property

@@ -11,9 +11,11 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+import msgspec
 
 from crucible.errors import CrucibleError
 from crucible.files import append_line, make_folder, write_json
@@ -127,22 +129,42 @@ def write_slots(
     under_way: Sequence[str],
 ) -> None:
     """Keep what each slot looked like when the slots were filled last, and what was ordered."""
-    value = {
-        "rows": [dict(row) for row in rows],
-        "actions": [dict(action) for action in actions],
-        "under_way": list(under_way),
-        "written_s": time.time(),
-    }
-    _keep(forge_folder, SLOTS, value)
+    held = Slots([*map(dict, rows)], [*map(dict, actions)], list(under_way), time.time())
+    _keep(forge_folder, SLOTS, asdict(held))
 
 
-def read_slots(forge_folder: Path) -> dict[str, Any] | None:
-    """Give what `write_slots` kept; None where it never was, or the file is damaged."""
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """What each slot looked like when slots were filled last.
+
+    Attributes
+    ----------
+    rows, actions : list of dict
+        The slots, and what was ordered.
+    under_way : list of str
+        Slots whose forge run was under way or queued.
+    written_s : float or None
+        When that was, seconds since 1970 by the wall clock; None where slots were never filled.
+    fault : str
+        What is wrong with the file, which is named; empty where nothing is.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    actions: list[dict[str, Any]] = field(default_factory=list)
+    under_way: list[str] = field(default_factory=list)
+    written_s: float | None = None
+    fault: str = ""
+
+
+def read_slots(forge_folder: Path) -> Slots:
+    """Give what `write_slots` kept; a damaged file says so in `Slots.fault`."""
+    path = forge_folder / SLOTS
     try:
-        value = json.loads((forge_folder / SLOTS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
+        return msgspec.json.decode(path.read_bytes(), type=Slots)
+    except FileNotFoundError:
+        return Slots()
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return Slots(fault=f"{path} is damaged: {error}; it is written anew when slots are filled")
 
 
 def _keep(folder: Path, name: str, value: Mapping[str, Any]) -> None:

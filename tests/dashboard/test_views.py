@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 
 from crucible.dashboard.app import make_app
 from crucible.dashboard.curves import POINTS
-from crucible.forge.progress import Progress, note_outcome, write_slots
+from crucible.forge.progress import SLOTS, Progress, note_outcome, write_slots
 from crucible.ledger.ledger import Ledger
 from crucible.ledger.trades import pair
 from crucible.operations.reconciliation.accounts import plain
@@ -150,6 +150,20 @@ def test_slots_say_how_many_are_filled_and_what_the_others_wait_for(workspace, c
     waits = {row["slot"]: row["waits_for"] for row in again}
     assert "3 forge runs in a row" in waits["BTCUSDT-gp-2"]
     assert "under way or queued" in waits["BTCUSDT-boosted-1"]
+
+
+def test_a_damaged_file_of_slots_is_said_with_its_path(workspace, client):
+    path = workspace.path / "forge" / SLOTS
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("[")
+    client = TestClient(make_app(workspace))
+    found = ask(client, "overview")
+    assert {row["waits_for"] for row in found["slots"]["empty"] if "gp-2" in row["slot"]} == {
+        f"not known: {ask(client, 'forge-runs')['slots_fault']}"
+    }
+    said = [each["text"] for each in found["warnings"] if str(path) in each["text"]]
+    assert len(said) == 1
+    assert "is damaged" in said[0]
 
 
 def test_total_equity_ends_at_the_profit_of_now_and_stays_with_what_ended_agents_earned(

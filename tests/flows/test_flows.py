@@ -163,8 +163,7 @@ def test_the_plan_leaves_out_slots_whose_forge_run_is_under_way_and_is_shown_as_
     assert asked == [(context, ["b"], 5)]
     assert shown == [{"slot": "a"}]
     kept = read_slots(context.forge_folder(""))
-    assert kept is not None
-    assert (kept["rows"], kept["under_way"]) == ([{"slot": "a"}], ["b"])
+    assert (kept.rows, kept.under_way) == ([{"slot": "a"}], ["b"])
 
 
 # --- watchtower ------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from crucible.forge.progress import (
     PROGRESS,
     SLOTS,
     Progress,
+    Slots,
     note_outcome,
     read_outcomes,
     read_progress,
@@ -54,8 +55,21 @@ def test_a_damaged_file_is_named_and_hides_no_other(tmp_path):
     rows = read_progress(tmp_path)
     assert [row["slot"] for row in rows] == ["", "", "", "BTCUSDT-gp-1"]
     assert all(PROGRESS in row["fault"] for row in rows[:3])
-    (tmp_path / SLOTS).write_text("[")
-    assert read_slots(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[", "[]", "7", '{"rows": 3}', '{"rows": [3]}', '{"written_s": "now"}', "\udcff"]
+)
+def test_a_damaged_file_of_slots_is_named_and_a_missing_one_is_not(tmp_path, text):
+    assert read_slots(tmp_path) == Slots()
+    (tmp_path / SLOTS).write_text(text, errors="surrogateescape")
+    found = read_slots(tmp_path)
+    assert found.fault.startswith(f"{tmp_path / SLOTS} is damaged: ")
+    assert (found.rows, found.written_s) == ([], None)
+    write_slots(tmp_path, [{"slot": "BTCUSDT-gp-1"}], [], ["BTCUSDT-gp-1"])
+    again = read_slots(tmp_path)
+    assert (again.fault, again.under_way) == ("", ["BTCUSDT-gp-1"])
+    assert again.rows == [{"slot": "BTCUSDT-gp-1"}]
 
 
 def test_the_newest_outcomes_come_first_and_no_more_than_asked_for(tmp_path):

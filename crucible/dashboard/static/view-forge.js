@@ -14,9 +14,9 @@ export async function show(view) {
         cell(meter(row.generations ? row.generation / row.generations : 0, `${row.generation} of ${row.generations} generations`)), cell(row.best_score === null ? "nobody judged" : number(row.best_score, 4), "n"), cell(row.trials, "n"), cell(ago(row.age_s))]),
       "no forge run is under way"));
     place(queue, el("ul", { class: "plain" }, found.queue.map((row) => el("li", {}, el("strong", {}, row.slot), ` ${row.reason ?? ""}`))),
-      found.queue.length ? "" : el("p", { class: "dim" }, "nothing waits"), el("p", { class: "dim small" }, found.queue_age_s === null ? "the slots have not been looked at yet" : `as of the last look at the slots, ${ago(found.queue_age_s)}`));
+      found.queue.length || found.slots_fault ? "" : el("p", { class: "dim" }, "nothing waits"), el("p", { class: "dim small" }, found.slots_fault ? `not known: ${found.slots_fault}` : found.queue_age_s === null ? "the slots have not been looked at yet" : `as of the last look at the slots, ${ago(found.queue_age_s)}`));
     place(outcomes, table("Outcomes", [["ended"], ["slot"], ["outcome"]], found.outcomes.map((row) => [cell(ago(row.age_s)), cell(row.slot), cell(row.outcome, "wide")]), "no forge run has ended since this is kept"));
     place(slots, table("Slots", [["slot"], ["production"], ["challenger"], ["in vain", "n"]],
-      found.slots.map((row) => [cell(row.slot), cell(row.production || "–"), cell(row.challenger || "–"), cell(row["forgings without a version"] ?? "", "n")]), "the slots have not been looked at yet"));
+      found.slots.map((row) => [cell(row.slot), cell(row.production || "–"), cell(row.challenger || "–"), cell(row["forgings without a version"] ?? "", "n")]), found.slots_fault ? `not known: ${found.slots_fault}` : "the slots have not been looked at yet"));
   }, 2000, null);
 }

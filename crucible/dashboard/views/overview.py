@@ -203,12 +203,12 @@ def waits_for(facts: Facts, slot: str) -> str:
     ]
     if challenger:
         return f"the evidence of {challenger[0].agent}, which trades in shadow"
-    held = facts.slots or {}
-    row = next((each for each in held.get("rows", ()) if each.get("slot") == slot), None)
-    ordered = [each for each in held.get("actions", ()) if each.get("slot") == slot]
-    if slot in held.get("under_way", ()) or any(
-        each.get("action") in {"forge", "renew"} for each in ordered
-    ):
+    held = facts.slots
+    if held.fault:
+        return f"not known: {held.fault}"
+    row = next((each for each in held.rows if each.get("slot") == slot), None)
+    ordered = [each for each in held.actions if each.get("slot") == slot]
+    if slot in held.under_way or any(each.get("action") in {"forge", "renew"} for each in ordered):
         return "a forge run that is under way or queued"
     if row is None:
         return "the first look at the slots"
@@ -271,6 +271,8 @@ def warnings(facts: Facts) -> list[dict[str, str]]:
         kept_out = facts.arena.get(name) or {}
         if kept_out:
             found.append((1, f"{name}: {', '.join(sorted(map(str, kept_out)))}"))
+    if facts.slots.fault:
+        found.append((1, facts.slots.fault))
     found += _of_ledger(facts)
     unknown = facts.started.get("unknown_funding")
     if unknown:

@@ -80,17 +80,15 @@ def forge_under_way(folder: Path, facts: Facts) -> dict[str, Any]:
     for row in running:
         written = row.get("written_s")
         row["age_s"] = max(0.0, now - written) if isinstance(written, int | float) else None
-    held = facts.slots or {}
+    held = facts.slots
     busy = {row["slot"] for row in running if row.get("alive")}
     ordered = [
-        str(each.get("slot"))
-        for each in held.get("actions", ())
-        if each.get("action") in {"forge", "renew"}
+        str(each.get("slot")) for each in held.actions if each.get("action") in {"forge", "renew"}
     ]
-    reasons = {str(each.get("slot")): each.get("reason") for each in held.get("actions", ())}
+    reasons = {str(each.get("slot")): each.get("reason") for each in held.actions}
     queue = [
         {"slot": slot, "reason": reasons.get(slot, "asked for before")}
-        for slot in dict.fromkeys([*map(str, held.get("under_way", ())), *ordered])
+        for slot in dict.fromkeys([*held.under_way, *ordered])
         if slot not in busy
     ]
     outcomes = read_outcomes(folder, 40)
@@ -100,7 +98,8 @@ def forge_under_way(folder: Path, facts: Facts) -> dict[str, Any]:
     return {
         "running": running,
         "queue": queue,
-        "queue_age_s": max(0.0, now - float(held["written_s"])) if held.get("written_s") else None,
+        "queue_age_s": None if held.written_s is None else max(0.0, now - held.written_s),
         "outcomes": outcomes,
-        "slots": list(held.get("rows", ())),
+        "slots": held.rows,
+        "slots_fault": held.fault,
     }
