@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
@@ -21,6 +19,7 @@ from crucible.market.simulator import simulate
 from crucible.operations.reconciliation.accounts import plain
 from crucible.operations.workspace import Workspace
 from crucible.settings import MINUTE_MS
+from tests.support.browsers import find_chromium, launched
 from tests.support.commands import call
 from tests.support.factories import AGENT, agent_row, fill_event
 from tests.support.factories import fill as made_fill
@@ -325,21 +324,13 @@ def test_candles_that_are_damaged_are_a_note_and_the_rest_is_there(tmp_path: Pat
 def test_a_browser_draws_every_chart_without_a_request_on_a_phone_in_the_dark(
     page: str, tmp_path: Path
 ):
-    names = ("chromium", "chromium-browser", "google-chrome")
-    chromium = os.environ.get("CRUCIBLE_CHROMIUM") or next(
-        filter(None, map(shutil.which, names)), None
-    )
+    chromium = find_chromium()
     if chromium is None:
         pytest.skip("no Chromium is installed")
-    from playwright.sync_api import sync_playwright
-
     file = tmp_path / "run.html"
     file.write_text(page, encoding="utf-8")
     asked, faults = [], []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
-        )
+    with launched(chromium) as browser:
         opened = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
         opened.on("request", lambda request: asked.append(request.url))
         opened.on("pageerror", lambda error: faults.append(str(error)))
@@ -349,7 +340,6 @@ def test_a_browser_draws_every_chart_without_a_request_on_a_phone_in_the_dark(
         drawn = opened.locator(".chart .main-svg").count()
         wide = opened.evaluate("document.documentElement.scrollWidth")
         paper = opened.evaluate("getComputedStyle(document.body).backgroundColor")
-        browser.close()
     assert asked == [file.as_uri()]
     assert faults == []
     assert drawn >= 6
