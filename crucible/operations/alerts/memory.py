@@ -16,7 +16,7 @@ from crucible.files import write_json
 from crucible.operations.alerts.messages import Alert
 
 FILE = "alerts.json"
-Source = Literal["journal", "ledger", "placebos"]
+Source = Literal["journal", "ledger", "placebos", "changes"]
 """Where alerts come from."""
 SOURCES: tuple[Source, ...] = get_args(Source)
 
@@ -63,6 +63,8 @@ class Memory(msgspec.Struct):
         Sources of which the present is not known yet: what they hold when they are read first is the past.
     journal_seq, judged_ts : int
         Newest event of the journal, and newest judgement, that was looked at.
+    changes_place : int
+        Bytes of the file of persons' changes that were looked at.
     placebo_alarm : bool
         Whether the placebos' alarm was sounded and has not ended.
     held : list
@@ -79,6 +81,7 @@ class Memory(msgspec.Struct):
     unread: list[Source] = []
     journal_seq: int = 0
     judged_ts: int = 0
+    changes_place: int = 0
     placebo_alarm: bool = False
     held: list[list[str]] = []
     taken: list[float] = []

@@ -1,4 +1,4 @@
-"""Where alerts come from: Cerebellum's journal, the arena's ledger and the placebos' file, each read to its end.
+"""Where alerts come from: Cerebellum's journal, the arena's ledger, the placebos' file and persons' changes, each read to its end.
 
 Read only, and from the files alone: nobody is asked, so nobody can be delayed.
 """
@@ -14,6 +14,7 @@ from crucible import sqlite
 from crucible.errors import CrucibleError
 from crucible.ledger.report_reader import ReportReader
 from crucible.operations.alerts import messages
+from crucible.operations.alerts.changes import changes_after
 from crucible.operations.alerts.memory import Memory, Source
 from crucible.operations.alerts.messages import Alert
 from crucible.operations.reconciliation.own_accounts import open_records
@@ -37,6 +38,10 @@ def look(run: Run, memory: Memory, report_line: Callable[[str], None]) -> list[A
         ),
         "ledger": (lambda: _pass_over_ledger(run, memory), lambda: _ledger(run, memory)),
         "placebos": (lambda: _pass_over_placebos(run, memory), lambda: _placebos(run, memory)),
+        "changes": (
+            lambda: _pass_over_changes(run, memory),
+            lambda: _changes(run, memory, report_line),
+        ),
     }
     for name, (pass_over, news) in steps.items():
         try:
@@ -73,6 +78,10 @@ def _pass_over_ledger(run: Run, memory: Memory) -> None:
 
 def _pass_over_placebos(run: Run, memory: Memory) -> None:
     memory.placebo_alarm = bool((read_json(run.placebos) or {}).get("alarm"))
+
+
+def _pass_over_changes(run: Run, memory: Memory) -> None:
+    _, memory.changes_place, _ = changes_after(run, 0)
 
 
 def _journal(run: Run, memory: Memory, report_line: Callable[[str], None]) -> list[Alert]:
@@ -126,3 +135,12 @@ def _placebos(run: Run, memory: Memory) -> list[Alert]:
     if not memory.placebo_alarm or before:
         return []
     return [messages.of_placebos(str(check.get("sentence", "")))]
+
+
+def _changes(run: Run, memory: Memory, report_line: Callable[[str], None]) -> list[Alert]:
+    changes, memory.changes_place, damaged = changes_after(run, memory.changes_place)
+    if damaged:
+        report_line(
+            f"lines of a person's changes that cannot be read and are passed over: {damaged}"
+        )
+    return [messages.of_change(each) for each in changes]
