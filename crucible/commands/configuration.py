@@ -57,7 +57,7 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Write the settings file with every default and its comment."""
-    from crucible.errors import RefusedError
+    from crucible.errors import RefusedError, Rule
     from crucible.files import make_folder, write_text
     from crucible.operations.installation.settings_template import template
     from crucible.whereabouts import settings_file
@@ -65,7 +65,7 @@ def init(
     file = settings_file()
     if file.exists() and not force:
         message = f"{file} is there already; --force replaces it and what was changed in it"
-        raise RefusedError(message, rule="keep-settings-file")
+        raise RefusedError(message, rule=Rule.KEEP_SETTINGS_FILE)
     make_folder(file.parent)
     write_text(file, template())
     if as_json:

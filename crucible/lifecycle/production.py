@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from mlflow.exceptions import MlflowException
 
-from crucible.errors import RefusedError
+from crucible.errors import RefusedError, Rule
 from crucible.lifecycle.context import Context
 from crucible.lifecycle.records import Action, Begun, Deployment, Records, alert_others
 from crucible.registry.errors import RegistryError
@@ -28,11 +28,11 @@ class PromotionError(RefusedError):
     Parameters
     ----------
     message : str
-    rule : str
+    rule : Rule, optional
     """
 
-    def __init__(self, message: str, rule: str = "") -> None:
-        super().__init__(f"{message}; rule {rule}" if rule else message, rule)
+    def __init__(self, message: str, rule: Rule | None = None) -> None:
+        super().__init__(f"{message}; rule {rule}" if rule else message, rule or Rule.ADMISSION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ def _number(context: Context, slot: str, version: str, change: Change, decision:
         number = aliases.get("retired")
     if number is None or not number.isdigit():
         message = f"{slot}: nothing to {change}: aliases are {aliases or 'none'}"
-        raise PromotionError(message, "nothing-to-change")
+        raise PromotionError(message, Rule.NOTHING_TO_CHANGE)
     return number
 
 
