@@ -125,11 +125,13 @@ def frames(connection: socket.socket) -> Iterator[tuple[bytes, int | None]]:
             yield read(size)[0], stamp
 
 
-def latencies_ms(observer: Observer, journal: Path, since: int) -> list[float]:
+def latencies_ms(
+    observer: Observer, journal: Path, since: int, until: int | None = None
+) -> list[float]:
     """Give the milliseconds from close to order of every intent of the arena that was placed.
 
-    Candles that closed before `since` (nanoseconds since 1970) do not count: until it is ready the
-    arena is still catching up on history.
+    Only candles that closed from `since` to `until` (nanoseconds since 1970) count: until it is ready
+    the arena is still catching up on history.
     """
     with sqlite3.connect(f"file:{journal}?mode=ro", uri=True) as database:
         rows = database.execute(
@@ -139,7 +141,7 @@ def latencies_ms(observer: Observer, journal: Path, since: int) -> list[float]:
     found = []
     for link, symbol, close_ts in rows:
         left, there = closed.get((symbol, close_ts)), placed.get(link)
-        if left is not None and there is not None and left >= since:
+        if left is not None and there is not None and since <= left <= (until or left):
             found.append((there - left) / 1e6)
     return found
 

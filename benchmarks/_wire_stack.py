@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import statistics
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import requests
 
+from benchmarks import _wire_arena
 from benchmarks._harness import BenchmarkError
-from tests.support.processes import REPOSITORY, binary, running, write_keys
+from tests.support.processes import DAY_MS, ORIGIN_MS, REPOSITORY, binary, running, write_keys
 
 SYMBOLS = "BTCUSDT,ETHUSDT"
 # Limits that do not bind, so that what is measured is the path and not a refusal.
@@ -48,8 +50,8 @@ def venue(folder: Path, *settings: str) -> Iterator[dict[str, Any]]:
         "--seed", "7",
         "--keys", str(keys), "--symbols", SYMBOLS, *settings,
     ]  # fmt: skip
-    with running(command, folder / "venue.log") as (_, ready):
-        yield {**ready, "keys": keys}
+    with running(command, folder / "venue.log") as (process, ready):
+        yield {**ready, "keys": keys, "pid": process.pid}
 
 
 @contextmanager
@@ -150,3 +152,41 @@ def ask(tool: str, address: str, frames: Path, *, window: int = 1, accepted: boo
     timed = [nanoseconds / 1_000 for nanoseconds in reported["timed_ns"]]
     p50 = statistics.median(timed) if timed else 0.0
     return Answers(p50, reported["frames"] / 2 / reported["seconds"], reported["reply_bytes"])
+
+
+@dataclass(frozen=True, slots=True)
+class Trading:
+    """A real arena that trades: who takes part, and what an observer beside has seen."""
+
+    arena: int
+    cerebellum: int
+    venue: int
+    ready: dict[str, Any]
+    rest: str
+    observer: _wire_arena.Observer
+    journal: Path
+
+    def latencies_ms(self, since: int, until: int | None = None) -> list[float]:
+        """Give the milliseconds from close to order of each candle that closed in a span of nanoseconds since 1970."""
+        return _wire_arena.latencies_ms(self.observer, self.journal, since, until)
+
+
+@contextmanager
+def trading(folder: Path, journal: Path) -> Iterator[Trading]:
+    """Run the arena of `_wire_arena` on a venue and a Cerebellum of its own; given once it trades."""
+    for old in journal.parent.glob(f"{journal.name}*"):
+        old.unlink()
+    clock = ["--speed", str(_wire_arena.SPEED), "--step-ms", "1000"]
+    clock += ["--origin", str(ORIGIN_MS), "--start", str(ORIGIN_MS + 3 * DAY_MS)]
+    with ExitStack() as stack:
+        market = stack.enter_context(venue(folder, *clock))
+        pid, ready = stack.enter_context(cerebellum(folder, market, "live", str(journal)))
+        account = json.loads(market["keys"].read_text())[0]
+        observer = _wire_arena.Observer(market["ws"], account["key"], account["secret"])
+        addresses = json.dumps({name: ready[name] for name in ("commands", "events", "market")})
+        command = [
+            sys.executable, "-m", "benchmarks._wire_arena", "--folder", str(folder),
+            "--addresses", addresses, "--rest", market["rest"], "--origin", str(ORIGIN_MS),
+        ]  # fmt: skip
+        process, _ = stack.enter_context(running(command, folder / "arena.log"))
+        yield Trading(process.pid, pid, market["pid"], ready, market["rest"], observer, journal)

@@ -32,6 +32,7 @@ from crucible.ledger.ledger import Ledger
 from crucible.operations.supervision.ports import claim
 from crucible.operations.supervision.process import ServiceProcess
 from crucible.operations.workspace import Run, Workspace, write_json
+from tests.support.browsers import find_chromium, launched
 from tests.support.factories import agent_row, fill_event
 from tests.support.polling import until
 from tests.support.processes import REPOSITORY
@@ -42,8 +43,6 @@ KEPT = json.dumps({"role": "production", "gain_evidence": 1.4, "loss_evidence": 
 BEGAN = 1_735_689_600_000
 ROUNDS = 7
 LISTENED_S = 30.0
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
 def main() -> None:
@@ -53,7 +52,7 @@ def main() -> None:
     parser.add_argument("--trades", type=int, default=200_000)
     parser.add_argument("--days", type=int, default=90)
     size = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="bp-", dir=_disk()))
+    folder = Path(tempfile.mkdtemp(prefix="bp-", dir=disk()))
     try:
         with Benchmark("page") as bench, ExitStack() as stack:
             workspace = Workspace.at(folder)
@@ -80,7 +79,7 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _disk() -> Path:
+def disk() -> Path:
     # On the disk of the checkout: a temporary folder may lie in memory.
     disk = REPOSITORY / "data" / "bench"
     disk.mkdir(parents=True, exist_ok=True)
@@ -176,16 +175,11 @@ def served(workspace: Workspace) -> Iterator[tuple[tuple[str, int], float]]:
 
 def open_overview(page: tuple[str, int]) -> tuple[float, float]:
     """Open the overview in a fresh Chromium page; give the seconds until figures and line stand, and until plotly's chart does."""
-    from playwright.sync_api import sync_playwright
-
-    found = os.environ.get("CRUCIBLE_CHROMIUM") or next(
-        filter(None, map(shutil.which, CHROMIUM)), None
-    )
+    found = find_chromium()
     if found is None:
         message = "no Chromium on the path: apt install chromium"
         raise BenchmarkError(message)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+    with launched(found) as browser:
         tab = browser.new_page(viewport={"width": 1400, "height": 1000})
         tab.goto("about:blank")
         began = time.monotonic()
@@ -195,7 +189,6 @@ def open_overview(page: tuple[str, int]) -> tuple[float, float]:
         whole = time.monotonic() - began
         tab.locator(".chart .main-svg").first.wait_for()
         chart = time.monotonic() - began
-        browser.close()
     return whole, chart
 
 

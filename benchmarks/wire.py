@@ -6,11 +6,8 @@ Run it with `make bench-wire`; what each row means is told in its note.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -31,9 +28,10 @@ from benchmarks._wire_stack import (
     echo,
     intents,
     timing_tool,
+    trading,
     venue,
 )
-from tests.support.processes import DAY_MS, ORIGIN_MS, REPOSITORY
+from tests.support.processes import REPOSITORY
 
 ACKS = 1_000
 SUSTAINED = 3_000
@@ -210,41 +208,15 @@ def books(bench: Benchmark, peer: Peer, folder: Path) -> None:
 
 def candles(bench: Benchmark, folder: Path, disk: Path) -> None:
     """Time the way from a closed candle to an order at the venue, and Cerebellum's memory after it."""
-    journal = disk / "candles.sqlite"
-    for old in disk.glob("candles.sqlite*"):
-        old.unlink()
-    clock = ["--speed", str(_wire_arena.SPEED), "--step-ms", "1000"]
-    clock += ["--origin", str(ORIGIN_MS), "--start", str(ORIGIN_MS + 3 * DAY_MS)]
-    with ExitStack() as stack:
-        place = folder / "candles"
-        place.mkdir()
-        market = stack.enter_context(venue(place, *clock))
-        pid, ready = stack.enter_context(cerebellum(place, market, "live", str(journal)))
-        account = json.loads(market["keys"].read_text())[0]
-        observer = _wire_arena.Observer(market["ws"], account["key"], account["secret"])
-        addresses = json.dumps({name: ready[name] for name in ("commands", "events", "market")})
-        with (place / "arena.log").open("w") as log:
-            arena = subprocess.Popen(
-                [
-                    sys.executable, "-m", "benchmarks._wire_arena", "--folder", str(place),
-                    "--addresses", addresses, "--rest", market["rest"], "--origin", str(ORIGIN_MS),
-                ],
-                stdout=subprocess.PIPE, stderr=log, text=True,
-            )  # fmt: skip
-        try:
-            assert arena.stdout is not None
-            if not arena.stdout.readline():
-                message = f"the arena ended: {(place / 'arena.log').read_text()[-600:]}"
-                raise BenchmarkError(message)
-            with watched_machine() as steadiness:
-                time.sleep(WATCH_STARTS_IN)
-                began = time.time_ns()
-                time.sleep(CANDLE_SECONDS)
-            memory = psutil.Process(pid).memory_info().rss / 2**20
-        finally:
-            arena.terminate()
-            arena.wait(timeout=30)
-        found = sorted(_wire_arena.latencies_ms(observer, journal, began))
+    place = folder / "candles"
+    place.mkdir()
+    with trading(place, disk / "candles.sqlite") as traded:
+        with watched_machine() as steadiness:
+            time.sleep(WATCH_STARTS_IN)
+            began = time.time_ns()
+            time.sleep(CANDLE_SECONDS)
+        memory = psutil.Process(traded.cerebellum).memory_info().rss / 2**20
+        found = sorted(traded.latencies_ms(began))
     if len(found) < 100:
         message = f"only {len(found)} orders of the arena were seen; too few for a percentile"
         raise BenchmarkError(message)

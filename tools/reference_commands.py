@@ -9,6 +9,7 @@ from typing import Any
 from typer.main import get_command
 
 from crucible.cli import app
+from crucible.errors import Rule
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "commands.md"
 HEAD = """\
@@ -30,10 +31,11 @@ With `--json` a command prints exactly one JSON object on standard output, and e
 A fault is `{"error": "..."}`, a refusal `{"error": "...", "rule": "..."}`; `crucible doctor`, `crucible data check` and
 `crucible lookahead` print what they found in every case, and tell by the exit code.
 
-The rules by which commands refuse: `only-proven` (the venue or the policy takes proven versions only), `quarantine` (the
-version failed while it traded), `arena-can-serve` (the arena cannot give it its features), `readable-strategy`,
-`nothing-to-change` (no version to roll back to), `keep-settings-file`, `one-source-a-folder`,
-`one-download-a-symbol`, `no-lookahead`.
+A command refuses by one of these rules:
+
+| rule | refuses where |
+|---|---|
+{rules}
 
 `crucible --install-completion` sets up completion for your shell: commands, options, slots, agents, symbols, services.
 """
@@ -41,7 +43,13 @@ version failed while it traded), `arena-can-serve` (the arena cannot give it its
 
 def page() -> str:
     """Give the whole page."""
-    return "\n".join([HEAD, *_commands(get_command(app), "crucible")]).rstrip() + "\n"
+    rules = "\n".join(f"| `{rule}` | {rule.meaning} |" for rule in Rule)
+    return (
+        "\n".join(
+            [HEAD.replace("{rules}", rules), *_commands(get_command(app), "crucible")]
+        ).rstrip()
+        + "\n"
+    )
 
 
 def _commands(group: Any, above: str) -> Iterator[str]:  # noqa: ANN401 - click or what typer carries of it

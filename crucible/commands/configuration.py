@@ -57,7 +57,7 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Write the settings file with every default and its comment."""
-    from crucible.errors import RefusedError
+    from crucible.errors import RefusedError, Rule
     from crucible.files import make_folder, write_text
     from crucible.operations.installation.settings_template import template
     from crucible.whereabouts import settings_file
@@ -65,7 +65,7 @@ def init(
     file = settings_file()
     if file.exists() and not force:
         message = f"{file} is there already; --force replaces it and what was changed in it"
-        raise RefusedError(message, rule="keep-settings-file")
+        raise RefusedError(message, rule=Rule.KEEP_SETTINGS_FILE)
     make_folder(file.parent)
     write_text(file, template())
     if as_json:
@@ -81,7 +81,7 @@ def reach(as_json: AsJson = False) -> None:
     """Send one message to every address of the settings, and say at which it arrived."""
     from crucible.operations.alerts.addresses import read_addresses
     from crucible.operations.alerts.messages import Alert
-    from crucible.operations.alerts.sender import AppriseSender
+    from crucible.operations.alerts.sender import AppriseSender, send_to_all
     from crucible.operations.errors import ServiceError
     from crucible.settings import load_settings
 
@@ -92,11 +92,10 @@ def reach(as_json: AsJson = False) -> None:
             "can open (0600) and name it in alerts.urls_file, or set CRUCIBLE_ALERTS__URLS"
         )
         raise ServiceError(message)
-    send = AppriseSender()
     alert = Alert(
         "part", "A test of the alerts", "This address is reached. Nothing needs to be done."
     )
-    faults = {address.name: send(address, alert) for address in addresses}
+    faults = send_to_all(AppriseSender(), addresses, alert)
     if as_json:
         print_json(
             {

@@ -158,9 +158,11 @@ def lookahead(
 
         print_lookahead(found)
     if found.leaks:
+        from crucible.errors import Rule
+
         names = ", ".join(each.name for each in found.leaks)
         print(
-            f"crucible: refused by the rule no-lookahead: the future is known to {names}",
+            f"crucible: refused by the rule {Rule.NO_LOOKAHEAD}: the future is known to {names}",
             file=sys.stderr,
         )
         sys.exit(3)

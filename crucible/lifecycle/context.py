@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from crucible.errors import CrucibleError, StrategyError
+from crucible.errors import CrucibleError, Rule, StrategyError
 from crucible.locks import HeldError, held
 from crucible.operations.supervision.ownership import refuse_another
 from crucible.operations.workspace import Run, Workspace, read_json
@@ -129,7 +129,7 @@ class Context:
             try:
                 strategy = digest(self.registry.strategy(version))
             except StrategyError as error:
-                return Refusal(str(error), "readable-strategy")
+                return Refusal(str(error), Rule.READABLE_STRATEGY)
         return refusal(version, self.rules, strategy)
 
     def market_ts(self) -> int | None:

@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 from mlflow.exceptions import MlflowException
 
-from crucible.errors import RefusedError
+from crucible.errors import RefusedError, Rule
 from crucible.lifecycle.context import Context
-from crucible.lifecycle.records import Action, Begun, Deployment, Records
+from crucible.lifecycle.records import Action, Begun, Deployment, Records, alert_others
 from crucible.registry.errors import RegistryError
 from crucible.registry.models import Version
 
@@ -28,11 +28,11 @@ class PromotionError(RefusedError):
     Parameters
     ----------
     message : str
-    rule : str
+    rule : Rule, optional
     """
 
-    def __init__(self, message: str, rule: str = "") -> None:
-        super().__init__(f"{message}; rule {rule}" if rule else message, rule)
+    def __init__(self, message: str, rule: Rule | None = None) -> None:
+        super().__init__(f"{message}; rule {rule}" if rule else message, rule or Rule.ADMISSION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ def _number(context: Context, slot: str, version: str, change: Change, decision:
         number = aliases.get("retired")
     if number is None or not number.isdigit():
         message = f"{slot}: nothing to {change}: aliases are {aliases or 'none'}"
-        raise PromotionError(message, "nothing-to-change")
+        raise PromotionError(message, Rule.NOTHING_TO_CHANGE)
     return number
 
 
@@ -174,19 +174,21 @@ def _deployment(
 def _recorded(context: Context, change: Deployment) -> Iterator[str | None]:
     """Put a change on record, have it made, and close the record; give which version production was before.
 
-    What cannot be written now keeps nothing from being changed: Singularity notices it.
+    What cannot be written now keeps nothing from being changed: Singularity notices it. Others hear of what a person changed.
     """
     begun: Begun | None = None
     try:
         begun = Records(context.registry).begin(change)
     except (MlflowException, RegistryError, OSError) as error:  # the last: files to MLflow
         _late(context, change, error)
-    yield change.before if begun is None else begun.before
+    before = change.before if begun is None else begun.before
+    yield before
     if begun is not None:
         try:
             Records(context.registry).finish(begun.run_id)
         except (MlflowException, RegistryError, OSError) as error:
             _late(context, change, error)
+    alert_others(context, replace(change, before=before))
 
 
 def _record(context: Context, change: Deployment) -> None:

@@ -14,8 +14,10 @@ from typing import Any, Literal
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from crucible.errors import CrucibleError
 from crucible.ledger.reader import PLACEBO, SHADOW_ROLES
 from crucible.lifecycle.context import Context
+from crucible.operations.alerts.changes import PARTS, PersonsChange, write_change
 from crucible.registry.admission import REFUSED
 from crucible.registry.errors import RegistryError
 from crucible.registry.experiments import MetricRow
@@ -337,5 +339,22 @@ def notice_changes(context: Context) -> list[str]:
             context.log.warning("%s: production is looked at later: %s", slot.name, error)
             continue
         if change is not None:
+            alert_others(context, change)
             done.append(f"{slot.name}: version {change.version} {change.action}: {change.reason}")
     return done
+
+
+def alert_others(context: Context, change: Deployment) -> None:
+    """Leave word of a change that a person made, for the alerts; a change is never kept back by that."""
+    if change.decided_by in PARTS or change.action == "refused":
+        return
+    action: Literal["promoted", "rolled back", "retired"] = "promoted"
+    if change.action in {"rolled back", "retired"}:
+        action = "rolled back" if change.action == "rolled back" else "retired"
+    elif change.after is None:
+        action = "retired"
+    words = change.before, change.after, change.decided_by, change.reason
+    try:
+        write_change(context.run, PersonsChange(change.slot, change.version, action, *words))
+    except CrucibleError as error:
+        context.log.warning("%s: nobody is alerted of the change: %s", change.slot, error)

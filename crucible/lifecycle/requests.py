@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from crucible.errors import RefusedError
+from crucible.errors import RefusedError, Rule
 from crucible.lifecycle.production import Change
 from crucible.lifecycle.replacement import forge_order
 from crucible.operations.errors import ServerError
@@ -126,7 +126,8 @@ def await_change(
     text = str((found.get("state") or {}).get("message") or "")
     refused = _REFUSED.search(text)
     if refused is not None:
-        raise RefusedError(refused["text"], refused["rule"] or "admission")
+        rule = next((each for each in Rule if each == refused["rule"]), Rule.ADMISSION)
+        raise RefusedError(refused["text"], rule)
     message = f"the flow run ended {state.lower()}: {text or 'without a message'}; see {run.page}"
     raise ServerError(message)
 

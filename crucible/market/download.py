@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from crucible.errors import RefusedError
+from crucible.errors import RefusedError, Rule
 from crucible.files import make_folder, write_json
 from crucible.locks import HeldError, held
 from crucible.market import funding as rates
@@ -143,7 +143,7 @@ def claim_folder(folder: Path, source: dict[str, str]) -> None:
             message = (
                 f"{folder}: holds candles of an unknown source; name another folder with --out"
             )
-            raise RefusedError(message, rule="one-source-a-folder") from None
+            raise RefusedError(message, rule=Rule.ONE_SOURCE_A_FOLDER) from None
         write_json(path, source)
         return
     try:
@@ -152,7 +152,7 @@ def claim_folder(folder: Path, source: dict[str, str]) -> None:
         same = False
     if not same:
         message = f"{folder}: holds candles of {known.strip()}; name another folder with --out"
-        raise RefusedError(" ".join(message.split()), rule="one-source-a-folder")
+        raise RefusedError(" ".join(message.split()), rule=Rule.ONE_SOURCE_A_FOLDER)
 
 
 def download(
@@ -315,4 +315,4 @@ def _only_one(lock: Path, name: str) -> Iterator[None]:
             yield
     except HeldError as error:
         message = f"{lock.parent}: another download of {name} is at work there; let it end first"
-        raise RefusedError(message, rule="one-download-a-symbol") from error
+        raise RefusedError(message, rule=Rule.ONE_DOWNLOAD_A_SYMBOL) from error

@@ -22,7 +22,7 @@ from crucible.market.candles import (
     check_whole,
     read_unchecked,
 )
-from crucible.market.formats import candles_name, funding_name
+from crucible.market.formats import candles_name
 from crucible.market.funding import FundingError, read_funding
 from crucible.market.plausible import implausible_year
 from crucible.setting_names import is_symbol
@@ -200,13 +200,6 @@ def describe_gap(gap: tuple[int, int]) -> str:
     """Tell a gap for a person."""
     first, count = gap
     return f"{count:,} candles from {moment(first)}"
-
-
-def funding_only(folder: Path) -> list[str]:
-    """Give the symbols that a folder has rates of, but no candles."""
-    held = {named.symbol for path in candle_files(folder) if (named := candles_name(path))}
-    rates = (funding_name(path) for path in sorted(folder.glob("*funding*")))
-    return sorted({named.symbol for named in rates if named} - held)
 
 
 def _with(report: FileReport, fault: Fault) -> FileReport:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from crucible.operations.supervision.ownership import living_services, living_supervisor
 from crucible.operations.supervision.probe import answers
 from crucible.operations.supervision.process import Identity, memory_mb
 from crucible.operations.supervision.services import NAMES
@@ -129,11 +130,7 @@ def read_status(workspace: Workspace, *, ask: bool = True) -> Status:
     """
     document = read_json(workspace.services_file) or {}
     known: dict[str, dict[str, Any]] = document.get("services", {})
-    identities = {
-        name: identity
-        for name, entry in known.items()
-        if (identity := Identity.from_json(entry)) is not None and identity.alive
-    }
+    identities = living_services(document)
     silent = _silent(known, identities) if ask else set()
     services = [
         ServiceStatus(
@@ -146,14 +143,13 @@ def read_status(workspace: Workspace, *, ask: bool = True) -> Status:
         for name in NAMES
         if name in known or name in _expected(document)
     ]
-    supervisor = Identity.from_json(document.get("supervisor"))
     run = workspace.current()
     metrics = str(known.get("cerebellum", {}).get("address") or "")
     trouble = journal_trouble(metrics) if "cerebellum" in identities else None
     arena = (read_json(run.arena) if run else None) or {}
     return Status(
         run=run.run_id if run else None,
-        running=supervisor is not None and supervisor.alive,
+        running=living_supervisor(document) is not None,
         trading=read_trading(
             run.journal if run else None,
             cerebellum="cerebellum" in identities,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+from crucible.errors import Rule
 from crucible.registry.version import Version
 from crucible.settings import Settings
 
@@ -50,14 +51,13 @@ class Refusal(str):
     Parameters
     ----------
     text : str
-    rule : str
-        ``quarantine``, ``arena-can-serve``, ``only-proven`` or ``readable-strategy``.
+    rule : Rule
     """
 
     __slots__ = ("rule",)
-    rule: str
+    rule: Rule
 
-    def __new__(cls, text: str = "", rule: str = "") -> Self:
+    def __new__(cls, text: str = "", rule: Rule = Rule.ADMISSION) -> Self:
         """Make the text with its rule."""
         made = super().__new__(cls, text)
         made.rule = rule
@@ -80,12 +80,12 @@ def refusal(
         The arena finds out by itself whether it can serve a version: it heeds no older tag of its own.
     """
     if QUARANTINED in version.tags:
-        return Refusal(f"is quarantined: {version.tags[QUARANTINED]}", "quarantine")
+        return Refusal(f"is quarantined: {version.tags[QUARANTINED]}", Rule.QUARANTINE)
     if version.tags.get(REFUSED) and not asked_by_arena:
         return Refusal(
             f"was refused by the arena: {version.tags[REFUSED]}; take the tag {REFUSED} away to have "
             "the arena look again",
-            "arena-can-serve",
+            Rule.ARENA_CAN_SERVE,
         )
     if not rules.only_proven:
         return Refusal()
@@ -93,4 +93,4 @@ def refusal(
     if not doubt:
         return Refusal()
     where = "the venue is not paper" if rules.venue != "paper" else f"the policy is {rules.policy}"
-    return Refusal(f"is not proven ({doubt}), and {where}", "only-proven")
+    return Refusal(f"is not proven ({doubt}), and {where}", Rule.ONLY_PROVEN)

@@ -6,6 +6,7 @@ since plotly reads a little markup.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -13,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from crucible.market.candles import PRICE_COLUMNS, Candles
+from crucible.forge.backtest.statistics import drawdown_curve
+from crucible.market.candles import PRICE_COLUMNS, Candles, Floats
 from crucible.market.timeframes import coarser, step_for
-from crucible.reports.daily import WINDOW_DAYS, drawdown_curve
+from crucible.reports.daily import WINDOW_DAYS
 from crucible.reports.figures import Figures
 from crucible.reports.subject import ClosedTrade, Subject
 from crucible.reports.wording import money, share, span
@@ -49,7 +51,10 @@ class Chart:
 
 def charts_of(subject: Subject, figures: Figures) -> list[Chart]:
     """Draw everything that there is something to draw of."""
-    found = [_equity(subject), _falls(subject)]
+    values = np.array([float(value) for _, value in subject.marks])
+    falls = drawdown_curve(values)
+    rows = _drawn(values, falls)
+    found = [_equity(subject, rows), _falls(subject, falls, rows)]
     if figures.rolling:
         found.append(_rolling(figures))
     if subject.trades:
@@ -67,8 +72,7 @@ def candle_charts(subject: Subject) -> list[Chart]:
     ]
 
 
-def _equity(subject: Subject) -> Chart:
-    rows = _thin(len(subject.marks))
+def _equity(subject: Subject, rows: Sequence[int]) -> Chart:
     x = [_time(subject.marks[row][0]) for row in rows]
     own = [float(subject.marks[row][1]) for row in rows]
     traces = [
@@ -96,28 +100,18 @@ def _equity(subject: Subject) -> Chart:
         )
     note = "Capital and what was earned, what is open at the newest price."
     if subject.hold is None:
-        note += " Buy and hold is not drawn: no candles reach over the span."
+        note += f" Buy and hold is not drawn: {subject.no_hold}."
     return Chart("equity", "Equity", note, traces, {"yaxis": {"title": {"text": "USDT"}}})
 
 
-def _falls(subject: Subject) -> Chart:
-    values = np.array([float(value) for _, value in subject.marks])
-    falls = drawdown_curve(values)
-    # Of each stretch the lowest is kept, so that a thinned curve loses no depth.
-    edges = _thin(len(values))
-    kept = sorted(
-        {
-            start + int(np.argmin(falls[start : max(stop, start + 1)]))
-            for start, stop in zip(edges, [*edges[1:], len(values)], strict=True)
-        }
-    )
+def _falls(subject: Subject, falls: Floats, rows: list[int]) -> Chart:
     trace = {
         "type": "scatter",
         "mode": "lines",
         "fill": "tozeroy",
         "name": "drawdown",
-        "x": [_time(subject.marks[row][0]) for row in kept],
-        "y": falls[kept].tolist(),
+        "x": [_time(subject.marks[row][0]) for row in rows],
+        "y": falls[rows].tolist(),
         "line": {"color": "bad", "width": 1.5},
         "fillcolor": "bad-soft",
         "hovertemplate": "%{x|%Y-%m-%d %H:%M}<br>%{y:.2%}<extra></extra>",
@@ -244,14 +238,17 @@ def _grouped(candles: Candles) -> tuple[int, dict[str, Any]]:
     return step, {"x": [_time(int(ts)) for ts in shown.ts.tolist()], **prices}
 
 
-def _thin(count: int) -> list[int]:
-    """Give rows, evenly spread, the first and the last always."""
+def _drawn(equity: Floats, falls: Floats) -> list[int]:
+    """Choose the rows that both curves show: the ends, and of each stretch its highest equity and its deepest fall."""
+    count = len(equity)
     if count <= MOST_POINTS:
         return list(range(count))
-    found: list[int] = (
-        np.unique(np.linspace(0, count - 1, MOST_POINTS).round()).astype(int).tolist()
-    )
-    return found
+    edges = np.linspace(0, count, MOST_POINTS // 2).round().astype(int).tolist()
+    rows = {0, count - 1}
+    for start, stop in itertools.pairwise(edges):
+        rows.add(start + int(np.argmax(equity[start:stop])))
+        rows.add(start + int(np.argmin(falls[start:stop])))
+    return sorted(rows)
 
 
 def _time(ts: int) -> str:

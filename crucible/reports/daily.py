@@ -14,11 +14,10 @@ from decimal import Decimal
 
 import numpy as np
 
+from crucible.forge.backtest.statistics import YEAR_DAYS, drawdown_curve
 from crucible.market.candles import Floats, Integers
 from crucible.reports.subject import DAY_MS
 
-YEAR_DAYS = 365
-"""The market never closes."""
 FEWEST_DAYS = 20
 """Days below which no ratio is given."""
 WINDOW_DAYS = 30
@@ -159,12 +158,6 @@ def rolling_sharpe(days: Days) -> list[tuple[int, float]]:
         if value is not None:
             found.append((int(days.ts[end]), value))
     return found
-
-
-def drawdown_curve(equity: Floats) -> Floats:
-    """Fall from the highest equity so far, as a negative fraction of it, shape (n,)."""
-    result: Floats = equity / np.maximum.accumulate(equity) - 1.0
-    return result
 
 
 def max_drawdown(equity: Floats) -> float | None:

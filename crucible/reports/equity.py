@@ -41,10 +41,10 @@ class Prices:
         known.sort(key=lambda pair: pair[0])
         return cls(np.array([ts for ts, _ in known], dtype=np.int64), [price for _, price in known])
 
-    def at(self, ts: int) -> Decimal | None:
-        """Give the newest price at an instant; None before the first."""
-        place = int(np.searchsorted(self.ts, ts, side="right"))
-        return self.price[place - 1] if place else None
+    def at(self, instants: Sequence[int]) -> list[Decimal | None]:
+        """Give the newest price at each instant; None before the first."""
+        places = np.searchsorted(self.ts, np.array(instants, dtype=np.int64), side="right")
+        return [self.price[place - 1] if place else None for place in places.tolist()]
 
 
 def equity_at(
@@ -69,10 +69,11 @@ def equity_at(
         Of every symbol of `fills`.
     """
     owed = sorted(paid)
+    newest = {symbol: each.at(instants) for symbol, each in prices.items()}
     cash, positions = capital, dict.fromkeys(prices, ZERO)
     marks: list[tuple[int, Decimal]] = []
     next_fill = next_owed = 0
-    for ts in instants:
+    for place, ts in enumerate(instants):
         while next_fill < len(fills) and fills[next_fill].exec_ts <= ts:
             fill = fills[next_fill]
             cash = EXACT.add(cash, fill.cash)
@@ -84,7 +85,7 @@ def equity_at(
         total = cash
         for symbol, qty in positions.items():
             if qty:
-                price = prices[symbol].at(ts)
+                price = newest[symbol][place]
                 assert price is not None, "a position is opened by a fill, which has a price"
                 total = EXACT.add(total, EXACT.multiply(qty, price))
         marks.append((ts, total))

@@ -176,6 +176,7 @@ def _of_equity(subject: Subject, days: Days) -> list[Figure]:
     begin, end = subject.marks[0][1], subject.marks[-1][1]
     profit = end - begin
     hold = None if subject.hold is None else subject.hold[-1] / subject.hold[0] - 1.0
+    no_hold = "" if hold is not None else subject.no_hold
     net = float(profit / begin)
     every = np.array([float(value) for _, value in subject.marks])
     return [
@@ -198,8 +199,8 @@ def _of_equity(subject: Subject, days: Days) -> list[Figure]:
             "Buy and hold",
             "share",
             hold,
-            f"Return of {subject.hold_name}, bought at the beginning with all capital and held; without costs.",
-            "" if hold is not None else "no candles reach over the span",
+            f"Return of {subject.hold_name}, bought at the beginning with all capital and held; {subject.hold_costs}.",
+            no_hold,
         ),
         Figure(
             "ahead_of_hold",
@@ -207,7 +208,7 @@ def _of_equity(subject: Subject, days: Days) -> list[Figure]:
             "share",
             None if hold is None else net - hold,
             "Net return less that of buy and hold.",
-            "" if hold is not None else "no candles reach over the span",
+            no_hold,
         ),
         _or_why(
             "max_drawdown",

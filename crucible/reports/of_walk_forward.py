@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from crucible.market.lake import Lake
 from crucible.operations.reconciliation.accounts import ZERO
 from crucible.reports.of_run import ReportError
-from crucible.reports.subject import DAY_MS, ClosedTrade, Costs, Subject
+from crucible.reports.subject import ClosedTrade, Costs, Subject
 from crucible.settings import MINUTE_MS, Slot
 from crucible.text import moment
 
@@ -39,7 +40,7 @@ def subject_of_walk_forward(folder: Path, lake: Lake) -> Subject:
         equity, trades = _rows(folder / EQUITY), _rows(folder / TRADES)
         verdicts, lives = _rows(folder / VERDICTS), _rows(folder / LIVES)
         return _made(folder, summary, equity, trades, verdicts, lives, lake)
-    except (OSError, ValueError, KeyError, TypeError, ArithmeticError) as error:
+    except (OSError, ValueError, LookupError, TypeError, ArithmeticError) as error:
         said = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
         message = (
             f"{folder}: holds no outcome of a walk-forward ({said}); name the folder of its --out"
@@ -57,7 +58,7 @@ def _made(
     lake: Lake,
 ) -> Subject:
     capital = Decimal(summary["capital"])
-    marks = _marks(equity, capital)
+    marks = [_mark(row, capital) for row in equity]
     first_ts, last_ts = marks[0][0], marks[-1][0]
     own = [row for row in trades if row["rule"] == OWN and row["role"] == "production"]
     closed = sorted(map(_closed, own), key=lambda trade: trade.exit_ts)
@@ -88,15 +89,14 @@ def _made(
         first_ts=first_ts,
         last_ts=last_ts,
         marks=marks,
-        hold=_hold(equity, capital, len(marks)),
-        hold_name="all symbols of its slots, fees and slippage charged",
+        hold=_hold(equity, capital),
+        hold_name="all symbols of its slots",
+        hold_costs="fees and slippage charged, funding not",
+        no_hold="the walk-forward does not know it at every instant",
         trades=closed,
         costs=Costs(
             sum((trade.fees for trade in closed), ZERO),
             sum((trade.funding for trade in closed), ZERO),
-            None,
-            0,
-            0,
         ),
         verdicts=[
             {name: row[name] for name in ("ts", "agent", "verdict", "reason", "role")}
@@ -109,20 +109,23 @@ def _made(
     )
 
 
-def _marks(equity: list[dict[str, Any]], capital: Decimal) -> list[tuple[int, Decimal]]:
-    marks = [(int(row["ts"]), capital + capital * Decimal(repr(float(row[OWN])))) for row in equity]
-    # A curve of years is taken at midnights: a page must open on a phone.
-    if len(marks) > 40_000:
-        marks = [mark for mark in marks[:-1] if mark[0] % DAY_MS == 0 or mark is marks[0]] + marks[
-            -1:
-        ]
-    return marks
+def _mark(row: dict[str, Any], capital: Decimal) -> tuple[int, Decimal]:
+    profit = _profit(row, OWN)
+    if profit is None:
+        message = f"{OWN!r} at {row['ts']} is no number"
+        raise ValueError(message)
+    return int(row["ts"]), capital + capital * Decimal(repr(profit))
 
 
-def _hold(equity: list[dict[str, Any]], capital: Decimal, count: int) -> list[float] | None:
-    if HOLD not in equity[0] or count != len(equity):
-        return None
-    return [float(capital) * (1.0 + float(row[HOLD])) for row in equity]
+def _hold(equity: list[dict[str, Any]], capital: Decimal) -> list[float] | None:
+    profits = [_profit(row, HOLD) for row in equity]
+    known = [profit for profit in profits if profit is not None]
+    return [float(capital) * (1.0 + each) for each in known] if len(known) == len(equity) else None
+
+
+def _profit(row: dict[str, Any], name: str) -> float | None:
+    value = row.get(name)
+    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def _closed(row: dict[str, Any]) -> ClosedTrade:

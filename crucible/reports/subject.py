@@ -10,8 +10,6 @@ from crucible.market.candles import Candles
 
 QUARTER_MS = 15 * 60_000
 DAY_MS = 86_400_000
-MOST_MARKS = 40_000
-"""From here on equity is taken by the hour, and beyond by the day: a page must open on a phone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +58,15 @@ class Costs:
     fees, funding : Decimal
     slippage : Decimal or None
         Against the close that an order was decided on; None where no fill has one.
-    fills, fills_decided : int
-        All, and those with such a close.
+    fills, fills_decided : int or None
+        All, and those with such a close; None where fills are not known.
     """
 
     fees: Decimal
     funding: Decimal
     slippage: Decimal | None = None
-    fills: int = 0
-    fills_decided: int = 0
+    fills: int | None = None
+    fills_decided: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +83,16 @@ class Subject:
     first_ts, last_ts : int
         Span of the market's time, epoch milliseconds.
     marks : list of (int, Decimal)
-        Equity at `first_ts`, at every midnight (UTC) and, between, at even steps, up to `last_ts`.
+        Equity at `first_ts` and at every quarter of an hour up to `last_ts`: the whole curve, which every figure is
+        computed of.
     hold : list of float or None
-        Worth at the same instants of who bought with all capital and held; None where prices are missing.
+        Worth at the same instants of who bought with all capital and held; None where it is not known.
     hold_name : str
         What was held.
+    hold_costs : str
+        What holding it was charged.
+    no_hold : str
+        Why it is not known, where it is not.
     trades : list of ClosedTrade
         By exit.
     costs : Costs
@@ -116,19 +119,17 @@ class Subject:
     proofs: list[dict[str, Any]] = field(default_factory=list)
     candles: dict[str, Candles] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    hold_costs: str = "without costs"
+    no_hold: str = "no candles reach over the span"
 
 
 def instants(first_ts: int, last_ts: int) -> list[int]:
-    """Give the instants at which equity is taken: both ends, every midnight, and even steps between.
+    """Give the instants at which equity is taken: both ends, and every quarter of an hour between.
 
     Examples
     --------
     >>> instants(100, 2 * QUARTER_MS)
     [100, 900000, 1800000]
     """
-    span = last_ts - first_ts
-    step = next(
-        (each for each in (QUARTER_MS, 4 * QUARTER_MS) if span // each <= MOST_MARKS), DAY_MS
-    )
-    inner = range((first_ts // step + 1) * step, last_ts, step)
+    inner = range((first_ts // QUARTER_MS + 1) * QUARTER_MS, last_ts, QUARTER_MS)
     return [first_ts, *inner, *([last_ts] if last_ts > first_ts else [])]

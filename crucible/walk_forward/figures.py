@@ -15,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crucible.forge.backtest.engine import DAY_MS
-from crucible.forge.backtest.statistics import max_drawdown, sharpe
-from crucible.forge.evolution.run import YEAR_DAYS
+from crucible.forge.backtest.statistics import YEAR_DAYS, max_drawdown, sharpe
 from crucible.market.candles import Candles, Floats, Integers
 from crucible.settings import Costs
 

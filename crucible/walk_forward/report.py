@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from crucible.files import replacing
-from crucible.forge.reporting.charts import COLOURS, Line, chart, drawdown
+from crucible.forge.backtest.statistics import drawdown_curve
+from crucible.forge.reporting.charts import COLOURS, Line, chart
 from crucible.text import moment
 from crucible.walk_forward.figures import Path as Profit
 from crucible.walk_forward.figures import by_month
@@ -69,7 +70,9 @@ def html_report(
     ends = (moment(summary["from_ts"]), moment(summary["to_ts"]))
     equity = chart([Line(path.name, x, path.profit) for path in paths], "{:+.1%}", ends)
     falls = chart(
-        [Line(path.name, x, drawdown(1.0 + path.profit)) for path in paths], "{:.1%}", ends
+        [Line(path.name, x, drawdown_curve(1.0 + path.profit, 1.0)) for path in paths],
+        "{:.1%}",
+        ends,
     )
     return template.render(
         summary=summary,

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from contextlib import contextmanager
 
 import pytest
 
+from tests.support.browsers import NAMES, find_chromium, launched
+
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE_MS = 120_000
 
 
 @pytest.fixture(scope="module")
 def chromium():
-    found = os.environ.get("CRUCIBLE_CHROMIUM") or next(
-        filter(None, map(shutil.which, NAMES)), None
-    )
+    found = find_chromium()
     if found is None:
         pytest.skip(f"no Chromium: none of {', '.join(NAMES)} is installed (apt install chromium)")
     return found
@@ -27,19 +24,10 @@ def chromium():
 
 @contextmanager
 def browsing(chromium):
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
+    with launched(chromium) as browser:
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
         page.set_default_timeout(PATIENCE_MS)
-        try:
-            yield page
-        finally:
-            browser.close()
+        yield page
 
 
 def test_a_failed_forging_is_retried_in_prefect_and_its_version_promoted_in_mlflow(plant, chromium):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import re
 import tomllib
 
 import pytest
+from pydantic import BaseModel
 
 from crucible.operations.installation.meanings import MEANINGS
 from crucible.operations.installation.setting_sources import leaves
+from crucible.operations.installation.settings_template import template
 from crucible.setting_names import setting_names
 from crucible.settings import Settings, load_settings
 from tests.support.commands import call
@@ -91,8 +95,31 @@ def test_the_written_file_names_every_setting_and_loads_to_the_defaults(elsewher
 
 
 def test_every_setting_has_a_comment_and_no_comment_is_of_another():
-    names = set(setting_names(Settings))
-    assert set(MEANINGS) <= names
+    fields = dict(declared(Settings))
+    assert set(fields) == set(setting_names(Settings))
+    # Each is described at one place: where it is declared, or in the table.
+    assert {name for name, field in fields.items() if not field.description} == set(MEANINGS)
+
+    group, comments = "", {}
+    for above, line in itertools.pairwise(template().splitlines()):
+        if opened := re.fullmatch(r"\[([\w.]+)\]", line):
+            group = opened[1]
+            comments[group] = above
+        elif assigned := re.match(r"(?:# )?(\w+) =", line):
+            comments[f"{group}.{assigned[1]}".lstrip(".")] = above
+    for name, field in fields.items():
+        meaning = field.description or MEANINGS[name]
+        assert comments[name].startswith(f"# {meaning}"), name
+    meanings = [field.description or MEANINGS[name] for name, field in fields.items()]
+    assert len(set(meanings)) == len(meanings)
+
+
+def declared(tree, above=""):
+    for name, field in tree.model_fields.items():
+        yield above + name, field
+        inner = field.get_default()
+        if isinstance(inner, BaseModel):
+            yield from declared(type(inner), f"{above}{name}.")
 
 
 def test_a_settings_file_is_replaced_only_by_force(elsewhere):

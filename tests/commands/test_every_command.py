@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 from typer.main import get_command
 
 from crucible.cli import app
+from crucible.errors import Rule
 from crucible.operations.workspace import Workspace
+from crucible.whereabouts import SOURCE
 from tests.support.commands import call
 from tools.reference_commands import PAGE, page
 
@@ -32,6 +35,15 @@ COMMANDS = dict(leaves(get_command(app)))
 
 def test_the_reference_says_what_the_commands_take():
     assert PAGE.read_text(encoding="utf-8") == page(), "run: python -m tools.reference_commands"
+
+
+def test_every_rule_is_in_the_reference_and_something_refuses_by_it():
+    text = PAGE.read_text(encoding="utf-8")
+    files = [*(SOURCE / "crucible").rglob("*.py"), *(SOURCE / "flows").rglob("*.py")]
+    code = "".join(file.read_text(encoding="utf-8") for file in files)
+    for rule in Rule:
+        assert f"| `{rule}` | {rule.meaning} |" in text
+        assert re.search(rf"\bRule\.{rule.name}\b", code), rule
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)

@@ -38,7 +38,7 @@ def context(tmp_path, monkeypatch):
         tmp_path,
         Settings(home=tmp_path),
         run=run,
-        registry=SimpleNamespace(forge_runs=lambda slot: 2),
+        registry=SimpleNamespace(forge_seeds=lambda slot: ["1", "2"]),
         _configuration={"symbols": ["BTCUSDT", "ETHUSDT"], "origin_ms": 0},
     )
     for module in (flows.arena, flows.ingest, flows.promotion, flows.singularity, flows.watchtower):

@@ -12,16 +12,11 @@ from crucible.ledger.ledger import Ledger
 from crucible.lifecycle.judgement import Judged, book, carry_out
 from crucible.lifecycle.production import Decision, change_production
 from crucible.lifecycle.records import DEPLOYMENTS, Records
-from crucible.operations.workspace import Workspace
-from crucible.registry.models import Registry
-from crucible.settings import Slot
 from crucible.watchtower.scorecard import score
 from crucible.watchtower.verdicts import Verdict
-from tests.support.contexts import context_of
 from tests.support.factories import agent_row
-from tests.support.tracking import KEY
+from tests.support.seats import context, new_slot, seated
 
-numbers = itertools.count(1)
 QUARTER = 900_000
 WRITES = ("set_", "delete_", "create_", "log_", "update_")
 
@@ -49,31 +44,6 @@ class Client:
             return answer
 
         return counted
-
-
-def new_slot():
-    """A slot that nothing else uses."""
-    return Slot(symbol=f"KILLED{next(numbers)}USDT", kind="gp", number=1)
-
-
-def seated(registry, slot):
-    """Put two versions in their seats, as they are before the change."""
-    versions = []
-    registry._client.create_registered_model(slot.name)
-    for alias in ("production", "challenger"):
-        # Without a model: logging one takes a second, and nothing here reads it.
-        run = registry.open_run(f"forge run {slot} {next(numbers)}", "forge", {"slot": slot.name})
-        version = registry._client.create_model_version(slot.name, f"runs:/{run}/none", run)
-        registry.set_alias(slot.name, alias, version.version)
-        versions.append(str(version.version))
-    Records(registry).notice(slot.name)
-    return versions
-
-
-def context(registry, tmp_path):
-    run = Workspace.at(tmp_path).run("1")
-    run.path.mkdir(parents=True, exist_ok=True)
-    return context_of(tmp_path, registry=Registry(registry.tracking_uri, KEY), run=run)
 
 
 def killed_after(made, writes):

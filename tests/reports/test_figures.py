@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from quantstats import stats
 
+from crucible.forge.backtest.statistics import drawdown_curve
 from crucible.ledger.trades import pair
 from crucible.market.candles import Candles
 from crucible.reports.daily import (
     FEWEST_DAYS,
     WINDOW_DAYS,
     days_of,
-    drawdown_curve,
     max_drawdown,
     months_of,
     rolling_sharpe,
@@ -32,9 +31,12 @@ from crucible.reports.figures import figures_of, reasons_of
 from crucible.reports.of_run import costs_of
 from crucible.reports.subject import DAY_MS, QUARTER_MS, ClosedTrade, Costs, Subject, instants
 from crucible.settings import MINUTE_MS
+from crucible.walk_forward.figures import Path, annual_sharpe
+from crucible.whereabouts import SOURCE
 from tests.support.factories import fill
 
 START = 20_089 * DAY_MS  # 2025-01-01
+REFERENCE = SOURCE / "docs" / "reference"
 
 
 def marks(days: int, seed: int = 5) -> list[tuple[int, Decimal]]:
@@ -240,21 +242,52 @@ def test_trades_are_counted_by_what_they_earned_and_why_they_ended():
     assert math.isclose(sum(row.share for row in rows), 1.0)
 
 
-def test_every_midnight_is_an_instant_however_long_the_span():
-    for span in (3 * DAY_MS, 700 * DAY_MS, 9_000 * DAY_MS):
-        found = instants(START + 77, START + 77 + span)
-        assert found == sorted(set(found))
+def test_every_quarter_of_an_hour_is_an_instant_however_long_the_span():
+    for days in (3, 700, 3_000):
+        last = START + 77 + days * DAY_MS
+        found = instants(START + 77, last)
+        assert found[0] == START + 77
+        assert found[1:-1] == list(range(START + QUARTER_MS, last, QUARTER_MS))
+        assert found[-1] == last
         midnights = [ts for ts in found if ts % DAY_MS == 0]
-        assert midnights == list(range(START + DAY_MS, START + 78 + span, DAY_MS))
-        assert len(found) < 50_000
+        assert midnights == list(range(START + DAY_MS, last, DAY_MS))
 
 
 def test_a_drawdown_curve_falls_from_the_highest_so_far():
     assert drawdown_curve(np.array([1.0, 2.0, 1.0, 3.0])).tolist() == [0.0, 0.0, -0.5, 0.0]
 
 
+def test_the_two_sharpe_ratios_of_a_walk_are_what_the_references_say():
+    ts = START + np.arange(60 * 96 + 1) * QUARTER_MS
+    profit = np.cumsum(np.random.default_rng(4).normal(0.0001, 0.004, len(ts)))
+    profit -= profit[0]
+    capital = Decimal(10_000)
+    curve = [
+        (int(at), capital + capital * Decimal(repr(float(each))))
+        for at, each in zip(ts, profit, strict=True)
+    ]
+    equity = np.array([float(value) for _, value in curve])[::96]
+    r = equity[1:] / equity[:-1] - 1
+    of_report = {each.name: each.value for each in figures_of(subject(curve)).headline}["sharpe"]
+    assert of_report == pytest.approx(r.mean() / r.std(ddof=1) * 365**0.5)
+
+    last_of_day = [*profit[95::96], profit[-1]]  # the last midnight begins a day of its own
+    d = np.diff(last_of_day, prepend=0.0)
+    of_summary = annual_sharpe(Path("factory", ts, profit).days)
+    assert of_summary == pytest.approx(d.mean() / d.std(ddof=1) * 365**0.5)
+    assert of_summary != pytest.approx(of_report, rel=1e-3)
+
+    for page, formula in (
+        ("report.md", "| here, `sharpe` | `r = E(end) / E(begin) - 1`"),
+        ("report.md", "`mean(d) / std(d) * sqrt(365)`"),
+        ("walk-forward.md", "`mean(r) / std(r) * sqrt(365)`"),
+        ("walk-forward.md", "`sharpe_annual` is `mean(d) / std(d) * sqrt(365)`"),
+    ):
+        assert formula in (REFERENCE / page).read_text()
+
+
 def test_the_reference_defines_every_figure():
-    text = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "report.md").read_text()
+    text = (REFERENCE / "report.md").read_text()
     found = figures_of(subject(marks(30), hold=[1.0] * 31, hold_name="the symbols traded"))
     for each in found.headline:
         assert f"| `{each.name}` | {each.label} | {each.definition} |" in text

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
@@ -21,6 +19,7 @@ from crucible.market.simulator import simulate
 from crucible.operations.reconciliation.accounts import plain
 from crucible.operations.workspace import Workspace
 from crucible.settings import MINUTE_MS
+from tests.support.browsers import find_chromium, launched
 from tests.support.commands import call
 from tests.support.factories import AGENT, agent_row, fill_event
 from tests.support.factories import fill as made_fill
@@ -249,9 +248,9 @@ def test_a_workspace_without_anything_and_a_place_that_cannot_be_written_are_nam
     assert "walk-forward" in none.stderr
 
 
-def walked(folder: Path) -> Path:
-    """What a walk-forward of 40 days leaves, made by hand."""
-    ts = START + np.arange(40 * 96 + 1) * 15 * MINUTE_MS
+def walked(folder: Path, days: int = 40) -> Path:
+    """What a walk-forward leaves, made by hand."""
+    ts = START + np.arange(days * 96 + 1) * 15 * MINUTE_MS
     profit = np.sin(np.arange(len(ts)) / 300.0) / 50.0
     profit[0] = 0.0
     pd.DataFrame(
@@ -307,6 +306,90 @@ def test_a_walk_forward_is_reported_from_the_folder_that_it_left(
     assert "img" not in seen.tags
 
 
+def change_equity(folder: Path, name: str, rows: slice | int, value: float) -> pd.DataFrame:
+    file = folder / "equity.parquet"
+    equity = pd.read_parquet(file)
+    equity.loc[equity.index[rows], name] = value
+    equity.to_parquet(file)
+    return equity
+
+
+def test_a_walk_of_more_than_40_000_marks_has_the_figures_of_its_whole_curve(
+    workspace: Workspace, tmp_path: Path
+):
+    folder, file = walked(tmp_path, days=450), tmp_path / "walk.html"
+    deepest = 20_011  # no midnight, nor a whole hour
+    equity = change_equity(folder, "factory", deepest, -0.5)
+    assert len(equity) > 40_000
+    found = figures(workspace, "--walk-forward", folder, "--html", file)
+    curve = 10_000 * (1 + equity["factory"])
+    falls = curve / curve.cummax() - 1
+    assert found["figures"]["max_drawdown_within"]["value"] == pytest.approx(falls.min(), rel=1e-12)
+    assert found["figures"]["net_return"]["value"] == pytest.approx(equity["factory"].iloc[-1])
+    hold = equity["buy and hold"].iloc[-1]
+    assert found["figures"]["hold_return"]["value"] == pytest.approx(hold)
+    assert found["whole_days"] == 450
+    days = curve[::96]
+    returns = (days / days.shift(1) - 1).dropna()
+    expected = returns.mean() / returns.std() * 365**0.5
+    assert found["figures"]["sharpe"]["value"] == pytest.approx(expected)
+    drawn = {chart["name"]: chart["traces"] for chart in Text(file.read_text()).charts}
+    own, held = drawn["equity"]
+    assert own["x"] == held["x"] == drawn["drawdown"][0]["x"]
+    assert len(own["x"]) <= 2_000
+    assert min(own["y"]) == pytest.approx(5_000)
+    assert max(own["y"]) == pytest.approx(curve.max())
+    assert min(drawn["drawdown"][0]["y"]) == pytest.approx(falls.min())
+    place = own["y"].index(min(own["y"]))
+    assert held["y"][place] == pytest.approx(10_000 * (1 + equity["buy and hold"][deepest]))
+
+
+def test_a_holding_that_a_walk_does_not_know_is_neither_drawn_nor_given_a_figure(
+    workspace: Workspace, tmp_path: Path
+):
+    folder, file = walked(tmp_path), tmp_path / "walk.html"
+    change_equity(folder, "buy and hold", 17, float("nan"))
+    found = figures(workspace, "--walk-forward", folder, "--html", file)["figures"]
+    for name in ("hold_return", "ahead_of_hold"):
+        assert found[name]["value"] is None
+        assert found[name]["why"] == "the walk-forward does not know it at every instant"
+    page = file.read_text()
+    assert [trace["name"] for trace in Text(page).charts[0]["traces"]] == ["equity"]
+    assert "Buy and hold is not drawn: the walk-forward does not know it" in page
+
+
+def test_equity_that_a_walk_does_not_know_is_a_fault_and_no_number(
+    workspace: Workspace, tmp_path: Path
+):
+    folder = walked(tmp_path)
+    change_equity(folder, "factory", 17, float("nan"))
+    ended = call(workspace.path, "report", "--walk-forward", folder, "--json")
+    assert ended.code == 1
+    assert "'factory' at" in ended.stderr
+    change_equity(folder, "factory", slice(None), 0.0).iloc[:0].to_parquet(
+        folder / "equity.parquet"
+    )
+    ended = call(workspace.path, "report", "--walk-forward", folder, "--json")
+    assert ended.code == 1
+    assert "holds no outcome of a walk-forward" in ended.stderr
+
+
+def test_a_walk_says_once_what_holding_was_charged_and_counts_no_fills(
+    workspace: Workspace, tmp_path: Path
+):
+    folder, file = walked(tmp_path), tmp_path / "walk.html"
+    costs = figures(workspace, "--walk-forward", folder, "--html", file)["costs"]
+    assert [costs[name] for name in ("slippage", "fills", "fills_decided")] == [None] * 3
+    page = file.read_text()
+    held = "all symbols of its slots, bought at the beginning with all capital and held; fees and slippage charged, funding not."
+    assert f"Return of {held}" in page
+    assert "without costs" not in page
+    assert "Not kept apart: it is part of the prices." in page
+    assert not re.search(
+        r"\bfills\b(?! are at opens)", page.partition('<script type="application')[0]
+    )
+
+
 def test_candles_that_are_damaged_are_a_note_and_the_rest_is_there(tmp_path: Path):
     made = Workspace.at(tmp_path / "workspace")
     made.create()
@@ -325,21 +408,13 @@ def test_candles_that_are_damaged_are_a_note_and_the_rest_is_there(tmp_path: Pat
 def test_a_browser_draws_every_chart_without_a_request_on_a_phone_in_the_dark(
     page: str, tmp_path: Path
 ):
-    names = ("chromium", "chromium-browser", "google-chrome")
-    chromium = os.environ.get("CRUCIBLE_CHROMIUM") or next(
-        filter(None, map(shutil.which, names)), None
-    )
+    chromium = find_chromium()
     if chromium is None:
         pytest.skip("no Chromium is installed")
-    from playwright.sync_api import sync_playwright
-
     file = tmp_path / "run.html"
     file.write_text(page, encoding="utf-8")
     asked, faults = [], []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
-        )
+    with launched(chromium) as browser:
         opened = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
         opened.on("request", lambda request: asked.append(request.url))
         opened.on("pageerror", lambda error: faults.append(str(error)))
@@ -349,7 +424,6 @@ def test_a_browser_draws_every_chart_without_a_request_on_a_phone_in_the_dark(
         drawn = opened.locator(".chart .main-svg").count()
         wide = opened.evaluate("document.documentElement.scrollWidth")
         paper = opened.evaluate("getComputedStyle(document.body).backgroundColor")
-        browser.close()
     assert asked == [file.as_uri()]
     assert faults == []
     assert drawn >= 6

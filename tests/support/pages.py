@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -11,6 +12,7 @@ from starlette.testclient import TestClient
 from crucible.execution.messages import FundingEvent
 from crucible.ledger.ledger import Ledger
 from crucible.ledger.parity import ParityDay
+from crucible.operations.supervision.process import Identity
 from crucible.operations.workspace import Run, Workspace, write_json
 from tests.support.factories import agent_row, fill, fill_event
 
@@ -65,6 +67,27 @@ def traded(workspace: Workspace, symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT
         shown.append({**_shown(ledger, RIVAL, "BTCUSDT"), "simulated": True, "role": "challenger"})
     write_json(run.arena, {"market_ts": NOW, "agents": shown})
     return run
+
+
+def announce(
+    workspace: Workspace, run: Run, pids: dict[str, int], addresses: dict[str, str], ready: dict[str, str]
+) -> None:  # fmt: skip
+    """Write which processes serve this run, as the supervisor does; `ready` is what Cerebellum printed."""
+    entries: dict[str, dict[str, Any]] = {
+        name: {
+            **_identity(pid), "state": "up", "address": addresses.get(name, ""), "event": "started",
+        }
+        for name, pid in pids.items()
+    }  # fmt: skip
+    entries["cerebellum"]["ready"] = ready
+    facts = {"supervisor": _identity(os.getpid()), "run": run.run_id, "services": entries}
+    write_json(workspace.services_file, facts)
+
+
+def _identity(pid: int) -> dict[str, Any]:
+    found = Identity.of(pid)
+    assert found is not None, f"process {pid} has ended"
+    return found.to_json()
 
 
 def _trade(

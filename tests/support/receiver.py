@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+SECRET = "s3cr3t-token"
+"""What the address of a receiver holds and nobody may show."""
+
 
 class Receiver:
     """Takes what Apprise posts to a ``json://`` address."""

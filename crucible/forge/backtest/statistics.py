@@ -14,6 +14,8 @@ import numpy as np
 from crucible.market.candles import Floats
 
 EULER_GAMMA = 0.5772156649015329
+YEAR_DAYS = 365
+"""The market never closes."""
 FEWEST_FOR_TEST = 10
 
 
@@ -28,12 +30,22 @@ def sharpe(returns: Floats) -> float:
     return float(np.mean(returns)) / spread if spread > 0 else float("nan")
 
 
+def drawdown_curve(equity: Floats, start: float = -math.inf) -> Floats:
+    """Fall from the highest equity so far, as a negative fraction of it, shape (n,).
+
+    Parameters
+    ----------
+    equity : ndarray of float64, shape (n,)
+    start : float
+        Equity before the first value: a peak as well, where it is known.
+    """
+    result: Floats = equity / np.maximum.accumulate(np.maximum(equity, start)) - 1.0
+    return result
+
+
 def max_drawdown(equity: Floats) -> float:
     """Largest fall from a peak as a fraction of the peak; the start, 1, is a peak."""
-    if len(equity) == 0:
-        return 0.0
-    peak = np.maximum.accumulate(np.maximum(equity, 1.0))
-    return float(np.max(1 - equity / peak))
+    return abs(float(np.min(drawdown_curve(equity, 1.0)))) if len(equity) else 0.0
 
 
 def expected_maximum_sharpe(trials: float, variance: float) -> float:

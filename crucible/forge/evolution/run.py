@@ -19,7 +19,7 @@ import numpy as np
 
 from crucible.features.frame import FeatureFrame
 from crucible.forge.backtest.engine import Market, backtest
-from crucible.forge.backtest.statistics import sharpe
+from crucible.forge.backtest.statistics import YEAR_DAYS, sharpe
 from crucible.forge.boosted.breeder import BoostedBreeder
 from crucible.forge.candidates import Breeder, Candidate
 from crucible.forge.evolution.checkpoint import (
@@ -50,7 +50,6 @@ from crucible.vm.signals import Signals
 
 # Fewer training days than this, and Sharpe ratios are of trades.
 FEWEST_DAYS = 10
-YEAR_DAYS = 365
 # Nobody is a champion who fails this one, whatever the policy binds.
 REFUTING = "validation_return"
 # Settings that decide which candles are used, how long the search goes on, and where it is computed: none of them

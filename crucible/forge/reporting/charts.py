@@ -9,6 +9,7 @@ from html import escape
 
 import numpy as np
 
+from crucible.forge.backtest.statistics import drawdown_curve
 from crucible.forge.result import Curve, ForgeResult, verdict
 from crucible.market.candles import Floats
 
@@ -93,12 +94,6 @@ def chart(
     return "".join(parts)
 
 
-def drawdown(equity: Floats) -> Floats:
-    """Fall from the highest equity so far as a negative fraction, shape (n,)."""
-    result: Floats = equity / np.maximum.accumulate(np.maximum(equity, 1.0)) - 1
-    return result
-
-
 def equity_picture(result: ForgeResult) -> bytes:
     """Equity and drawdown beside buy-and-hold as a PNG; the same bytes for the same result."""
     # Imported here: only MLflow wants a PNG, and matplotlib takes a second to load.
@@ -116,7 +111,7 @@ def equity_picture(result: ForgeResult) -> bytes:
             (result.curve.hold, "buy and hold", COLOURS[1]),
         ):
             upper.plot(days, values, label=name, color=colour, linewidth=1)
-            lower.plot(days, drawdown(values), color=colour, linewidth=1)
+            lower.plot(days, drawdown_curve(values, 1.0), color=colour, linewidth=1)
         for ts, name in window_marks(result, result.curve):
             x = (ts - result.curve.ts[0]) / 86_400_000
             upper.axvline(x, color="#999999", linewidth=0.8, linestyle=":")

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from crucible.files import make_folder, replacing
+from crucible.forge.backtest.statistics import drawdown_curve
 from crucible.forge.evolution.curves import TRAIN, VALIDATION
-from crucible.forge.reporting.charts import Line, chart, drawdown, equity_picture, window_marks
+from crucible.forge.reporting.charts import Line, chart, equity_picture, window_marks
 from crucible.forge.reporting.description import strategy_in_words
 from crucible.forge.reporting.tree import program_tree
 from crucible.forge.result import ForgeResult, verdict
@@ -121,7 +122,7 @@ def _equity_charts(result: ForgeResult) -> tuple[str, str]:
     marks = window_marks(result, curve)
     lines = {"strategy": curve.equity, "buy and hold": curve.hold}
     upper = chart([Line(name, x, y) for name, y in lines.items()], "{:.3f}", ends, marks)
-    falls = [Line(name, x, drawdown(y)) for name, y in lines.items()]
+    falls = [Line(name, x, drawdown_curve(y, 1.0)) for name, y in lines.items()]
     return upper, chart(falls, "{:.1%}", ends, marks)
 
 

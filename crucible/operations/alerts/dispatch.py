@@ -1,7 +1,8 @@
 """Alerts of one run: a thread that looks at what is new every few seconds, and sends it.
 
 Entry point: `open_alerts`. The supervisor hands in what it alone knows (a part that ended) and fetches lines for the
-log; it never waits.
+log; it never waits. Each address is sent to by a thread of its own, so that none waits for another. Only with the lock
+held is `Memory` read or changed; no thread holds it while it sends.
 """
 
 from __future__ import annotations
@@ -9,15 +10,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from crucible.errors import CrucibleError
 from crucible.operations.alerts import messages
 from crucible.operations.alerts.addresses import Address, read_addresses
 from crucible.operations.alerts.memory import DamagedMemoryError, Delivery, Memory, read_memory
 from crucible.operations.alerts.messages import Alert
 from crucible.operations.alerts.sender import AppriseSender, Send
-from crucible.operations.alerts.sources import look, start_at_the_present
+from crucible.operations.alerts.sources import look
 from crucible.operations.workspace import Run
 from crucible.settings import AlertSettings
 
@@ -68,6 +68,8 @@ class Alerts:
         self._handed_in: deque[Alert] = deque(maxlen=MOST_LINES)
         self._closing = threading.Event()
         self._unsaved = ""
+        self._lock = threading.RLock()
+        self._sending: dict[str, threading.Thread] = {}
         # Read before anything of this run is started: what happens from here on is new.
         self._memory = self._begin()
         self._thread = threading.Thread(target=self._work, name="alerts", daemon=True)
@@ -104,13 +106,24 @@ class Alerts:
         if left:
             self._report(f"{len(left)} were not sent before the end: {'; '.join(left)}")
 
-    def turn(self) -> None:
-        """Look at what is new and send what is due."""
-        fresh = look(self._run, self._memory, self._report)
-        while self._handed_in:
-            fresh.append(self._handed_in.popleft())
-        self._take_on([alert for alert in fresh if self._is_wanted(alert)])
-        self._deliver()
+    def turn(self, *, wait: bool = True) -> None:
+        """Look at what is new and send what is due.
+
+        Parameters
+        ----------
+        wait : bool
+            Whether to wait until everything that is due was tried.
+        """
+        with self._lock:
+            fresh = look(self._run, self._memory, self._report)
+            while self._handed_in:
+                fresh.append(self._handed_in.popleft())
+            self._take_on([alert for alert in fresh if self._is_wanted(alert)])
+        busy = self._deliver(self._addresses)
+        if wait:
+            self._join()
+            self._deliver(busy)
+            self._join()
 
     # --- the thread ------------------------------------------------------------------------------
 
@@ -118,7 +131,7 @@ class Alerts:
         while True:
             is_last = self._closing.wait(self._look_every_s)
             try:
-                self.turn()
+                self.turn(wait=is_last)
             except Exception as error:  # noqa: BLE001 - a defect here must not end what alerts of all others
                 self._report(f"a look at what is new failed: {type(error).__name__}")
             if is_last:
@@ -128,16 +141,11 @@ class Alerts:
         memory = None
         try:
             memory = read_memory(self._run.path)
-            if memory is None:
-                memory = Memory()
-                start_at_the_present(self._run, memory)
         except DamagedMemoryError as error:
             self._report(str(error))
-            memory = Memory()
-            self._skip_the_past(memory)
-        except CrucibleError as error:
-            self._report(str(error))
-        memory = memory or Memory()
+        if memory is None:
+            memory = Memory.fresh()
+            look(self._run, memory, self._report)
         for each in [each for each in memory.waiting if each.is_on_its_way]:
             memory.waiting.remove(each)
             self._report(
@@ -146,12 +154,6 @@ class Alerts:
         memory.waiting = [each for each in memory.waiting if each.address in self._addresses]
         self._save(memory)
         return memory
-
-    def _skip_the_past(self, memory: Memory) -> None:
-        try:
-            start_at_the_present(self._run, memory)
-        except CrucibleError as error:
-            self._report(str(error))
 
     def _is_wanted(self, alert: Alert) -> bool:
         wanted = self._settings.events
@@ -179,15 +181,46 @@ class Alerts:
         document = {**alert.to_json(), "text": text}
         self._memory.waiting += [Delivery(document, digest) for digest in self._addresses]
 
-    def _deliver(self) -> None:
-        memory = self._memory
-        for each in list(memory.waiting):
-            if each.due > self._clock() and not self._closing.is_set():
-                continue
-            address = self._addresses[each.address]
+    def _deliver(self, digests: Iterable[str]) -> list[str]:
+        """Send what is due to every address at once; give those to which something is still on its way."""
+        busy = []
+        for digest in digests:
+            sending = self._sending.get(digest)
+            if sending is not None and sending.is_alive():
+                busy.append(digest)
+            elif due := self._due(digest):
+                thread = threading.Thread(
+                    target=self._send_all, args=(due,), name=f"alerts-{digest}", daemon=True
+                )
+                self._sending[digest] = thread
+                thread.start()
+        return busy
+
+    def _due(self, digest: str) -> list[Delivery]:
+        now, is_last = self._clock(), self._closing.is_set()
+        with self._lock:
+            own = [each for each in self._memory.waiting if each.address == digest]
+        return [each for each in own if is_last or each.due <= now]
+
+    def _join(self) -> None:
+        for thread in self._sending.values():
+            if thread.ident is not None:
+                thread.join()
+
+    def _send_all(self, due: Sequence[Delivery]) -> None:
+        for each in due:
+            self._try(each)
+
+    def _try(self, each: Delivery) -> None:
+        memory, address = self._memory, self._addresses[each.address]
+        with self._lock:
             each.is_on_its_way = True
             self._save(memory)
+        try:
             fault = self._send(address, Alert.from_json(each.alert))
+        except Exception as error:  # noqa: BLE001 - a defect here must not leave an alert on its way for ever
+            fault = f"sending failed with {type(error).__name__}"
+        with self._lock:
             each.is_on_its_way = False
             each.tries += 1
             if not fault:

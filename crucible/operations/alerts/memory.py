@@ -7,7 +7,7 @@ in the log and not sent again.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self, get_args
 
 import msgspec
 
@@ -16,6 +16,9 @@ from crucible.files import write_json
 from crucible.operations.alerts.messages import Alert
 
 FILE = "alerts.json"
+Source = Literal["journal", "ledger", "placebos", "changes"]
+"""Where alerts come from."""
+SOURCES: tuple[Source, ...] = get_args(Source)
 
 
 class DamagedMemoryError(CrucibleError, ValueError):
@@ -56,8 +59,12 @@ class Memory(msgspec.Struct):
 
     Attributes
     ----------
+    unread : list of str
+        Sources of which the present is not known yet: what they hold when they are read first is the past.
     journal_seq, judged_ts : int
         Newest event of the journal, and newest judgement, that was looked at.
+    changes_place : int
+        Bytes of the file of persons' changes that were looked at.
     placebo_alarm : bool
         Whether the placebos' alarm was sounded and has not ended.
     held : list
@@ -71,14 +78,21 @@ class Memory(msgspec.Struct):
         What cannot be read now, and what was said of it.
     """
 
+    unread: list[Source] = []
     journal_seq: int = 0
     judged_ts: int = 0
+    changes_place: int = 0
     placebo_alarm: bool = False
     held: list[list[str]] = []
     taken: list[float] = []
     withheld: dict[str, int] = {}
     waiting: list[Delivery] = []
     troubles: dict[str, str] = {}
+
+    @classmethod
+    def fresh(cls) -> Self:
+        """Give that of a run at which nobody has looked yet."""
+        return cls(unread=list(SOURCES))
 
     def save(self, folder: Path) -> None:
         """Write it into a run's folder, for its owner only.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from crucible.operations.alerts.changes import PersonsChange
 from crucible.settings import EVENTS, Event
 from crucible.text import moment, visible
 
@@ -144,6 +145,23 @@ def of_verdict(row: Mapping[str, Any]) -> Alert | None:
     slot = agent.partition("@")[0]
     step = _NEXT_OF_VERDICT[event].format(agent=agent, slot=slot)
     return _made(event, f"{named}: {agent}", int(row["ts"]), reason, step)
+
+
+def of_change(change: PersonsChange) -> Alert:
+    """Tell a change of production that a person made: what, who and why."""
+    agent = f"{change.slot}@{change.version}"
+    event: Event = "cull" if change.action == "retired" else "promotion"
+    step = _NEXT_OF_VERDICT[event].format(agent=agent, slot=change.slot)
+    now = "nobody" if change.after is None else f"version {change.after}"
+    before = "nobody" if change.before is None else f"version {change.before}"
+    stands = (
+        f"In production is {now}, as before"
+        if change.before == change.after
+        else f"In production is {now}, before it was {before}"
+    )
+    title = f"{change.action.capitalize()} by {change.operator}: {agent}"
+    text = f"{_short(change.reason)}.\n{stands}.\nNext: {step}."
+    return Alert(event, visible(title), visible(text, lines=True))
 
 
 def of_risk(body: Mapping[str, Any]) -> Alert | None:

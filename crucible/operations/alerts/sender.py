@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from crucible.operations.alerts.addresses import Address
 from crucible.operations.alerts.messages import Alert
@@ -14,17 +15,27 @@ Send = Callable[[Address, Alert], str]
 """Sends; gives why it did not arrive, empty where it did."""
 
 
+def send_to_all(send: Send, addresses: Sequence[Address], alert: Alert) -> dict[str, str]:
+    """Send a message to every address at once; give by address why it did not arrive, empty where it did."""
+    with ThreadPoolExecutor(max_workers=max(1, len(addresses))) as threads:
+        faults = threads.map(lambda address: send(address, alert), addresses)
+        return {address.name: fault for address, fault in zip(addresses, faults, strict=True)}
+
+
 class AppriseSender:
-    """Sends one message at a time.
+    """Sends one message at a time to an address, to several addresses at once.
 
     Parameters
     ----------
     timeout_s : float
         How long an address may take. One that takes longer is left alone until it has ended.
+    notify : callable
+        Sends, for as long as it takes.
     """
 
-    def __init__(self, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, timeout_s: float = TIMEOUT_S, notify: Send | None = None) -> None:
         self._timeout_s = timeout_s
+        self._notify = notify or _notify
         self._stuck: dict[str, threading.Thread] = {}
 
     def __call__(self, address: Address, alert: Alert) -> str:
@@ -34,7 +45,7 @@ class AppriseSender:
             return "the message before it is still on its way"
         answer: list[str] = []
         thread = threading.Thread(
-            target=lambda: answer.append(_notify(address, alert)), name="alert", daemon=True
+            target=lambda: answer.append(self._notify(address, alert)), name="alert", daemon=True
         )
         thread.start()
         thread.join(self._timeout_s)

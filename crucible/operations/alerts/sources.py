@@ -1,4 +1,4 @@
-"""Where alerts come from: Cerebellum's journal, the arena's ledger and the placebos' file, each read to its end.
+"""Where alerts come from: Cerebellum's journal, the arena's ledger, the placebos' file and persons' changes, each read to its end.
 
 Read only, and from the files alone: nobody is asked, so nobody can be delayed.
 """
@@ -14,7 +14,8 @@ from crucible import sqlite
 from crucible.errors import CrucibleError
 from crucible.ledger.report_reader import ReportReader
 from crucible.operations.alerts import messages
-from crucible.operations.alerts.memory import Memory
+from crucible.operations.alerts.changes import changes_after
+from crucible.operations.alerts.memory import Memory, Source
 from crucible.operations.alerts.messages import Alert
 from crucible.operations.reconciliation.own_accounts import open_records
 from crucible.operations.workspace import Run, read_json
@@ -23,37 +24,32 @@ MOST_ROWS = 2_000
 WAIT_S = 2.0
 
 
-def start_at_the_present(run: Run, memory: Memory) -> None:
-    """Pass over what is there already: whoever sets an address today is not told of last week.
-
-    Raises
-    ------
-    CrucibleError
-        If a file is there and cannot be read.
-    """
-    if run.journal.exists():
-        with open_records(run.journal) as journal:
-            row = journal.execute("SELECT max(seq) FROM events").fetchone()
-            memory.journal_seq = row[0] or 0
-            states = journal.execute("SELECT agent, symbol FROM states WHERE state != 'ACTIVE'")
-            memory.held = [[row["agent"] or "", row["symbol"] or ""] for row in states]
-    if run.ledger.exists():
-        with closing(ReportReader(run.ledger, wait_s=WAIT_S)) as ledger:
-            memory.judged_ts = ledger.last_judged() or 0
-    memory.placebo_alarm = bool((read_json(run.placebos) or {}).get("alarm"))
-
-
 def look(run: Run, memory: Memory, report_line: Callable[[str], None]) -> list[Alert]:
-    """Give what is new since `memory`, and move it on; what cannot be read now is read at the next look."""
+    """Give what is new since `memory`, and move it on; what cannot be read now is read at the next look.
+
+    What a source holds when it is read for the first time is passed over: whoever sets an address today is not told of
+    last week, nor is anybody told of the past when a file becomes readable.
+    """
     found: list[Alert] = []
-    steps: dict[str, Callable[[], list[Alert]]] = {
-        "journal": lambda: _journal(run, memory, report_line),
-        "ledger": lambda: _ledger(run, memory),
-        "placebos": lambda: _placebos(run, memory),
+    steps: dict[Source, tuple[Callable[[], None], Callable[[], list[Alert]]]] = {
+        "journal": (
+            lambda: _pass_over_journal(run, memory),
+            lambda: _journal(run, memory, report_line),
+        ),
+        "ledger": (lambda: _pass_over_ledger(run, memory), lambda: _ledger(run, memory)),
+        "placebos": (lambda: _pass_over_placebos(run, memory), lambda: _placebos(run, memory)),
+        "changes": (
+            lambda: _pass_over_changes(run, memory),
+            lambda: _changes(run, memory, report_line),
+        ),
     }
-    for name, step in steps.items():
+    for name, (pass_over, news) in steps.items():
         try:
-            found += step()
+            if name in memory.unread:
+                pass_over()
+                memory.unread.remove(name)
+            else:
+                found += news()
         except (CrucibleError, sqlite.Error, OSError) as error:
             if memory.troubles.get(name) != str(error):
                 memory.troubles[name] = str(error)
@@ -61,6 +57,31 @@ def look(run: Run, memory: Memory, report_line: Callable[[str], None]) -> list[A
         else:
             memory.troubles.pop(name, None)
     return found
+
+
+def _pass_over_journal(run: Run, memory: Memory) -> None:
+    if not run.journal.exists():
+        return
+    with open_records(run.journal) as journal:
+        journal.execute("BEGIN")  # the newest event and what is held back, as of one instant
+        row = journal.execute("SELECT max(seq) FROM events").fetchone()
+        states = journal.execute("SELECT agent, symbol FROM states WHERE state != 'ACTIVE'")
+        held = [[row["agent"] or "", row["symbol"] or ""] for row in states]
+    memory.journal_seq, memory.held = row[0] or 0, held
+
+
+def _pass_over_ledger(run: Run, memory: Memory) -> None:
+    if run.ledger.exists():
+        with closing(ReportReader(run.ledger, wait_s=WAIT_S)) as ledger:
+            memory.judged_ts = ledger.last_judged() or 0
+
+
+def _pass_over_placebos(run: Run, memory: Memory) -> None:
+    memory.placebo_alarm = bool((read_json(run.placebos) or {}).get("alarm"))
+
+
+def _pass_over_changes(run: Run, memory: Memory) -> None:
+    _, memory.changes_place, _ = changes_after(run, 0)
 
 
 def _journal(run: Run, memory: Memory, report_line: Callable[[str], None]) -> list[Alert]:
@@ -114,3 +135,12 @@ def _placebos(run: Run, memory: Memory) -> list[Alert]:
     if not memory.placebo_alarm or before:
         return []
     return [messages.of_placebos(str(check.get("sentence", "")))]
+
+
+def _changes(run: Run, memory: Memory, report_line: Callable[[str], None]) -> list[Alert]:
+    changes, memory.changes_place, damaged = changes_after(run, memory.changes_place)
+    if damaged:
+        report_line(
+            f"lines of a person's changes that cannot be read and are passed over: {damaged}"
+        )
+    return [messages.of_change(each) for each in changes]

@@ -11,12 +11,11 @@ from typing import Any
 
 from crucible.operations.background.logs import NewLines
 from crucible.operations.errors import ServiceError
+from crucible.operations.supervision.ownership import SUPERVISOR
 from crucible.operations.supervision.process import HOME_MARK, ServiceProcess
 from crucible.operations.workspace import Workspace
 from crucible.whereabouts import SOURCE
 
-SUPERVISOR = "up"
-"""Its name among the logs."""
 LOOK_EVERY_S = 0.1
 # In which a stack that is given up while it starts ends in order; the stop of a whole one takes about half.
 STOP_LIMIT_S = 90.0
@@ -25,7 +24,7 @@ _FAULT = "crucible: "
 
 def command(words: Sequence[str]) -> list[str]:
     """Give the command of a supervisor that prints one JSON line on stdout once everything is up."""
-    return [sys.executable, "-m", "crucible.cli", "up", "--json", "--no-browser", *words]
+    return [sys.executable, "-m", "crucible.cli", SUPERVISOR, "--json", "--no-browser", *words]
 
 
 def start_detached(

@@ -5,15 +5,12 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
-
 from crucible.errors import CrucibleError
-from crucible.operations.background.start import SUPERVISOR
 from crucible.operations.errors import AlreadyRunningError, ServiceError
+from crucible.operations.supervision.ownership import SUPERVISOR, supervisor_of
 from crucible.operations.supervision.process import Identity, interrupt
 from crucible.operations.supervision.stack import clear_leftovers
 from crucible.operations.workspace import Workspace, read_json
@@ -75,7 +72,7 @@ def stop_stack(workspace: Workspace, report_line: Callable[[str], None], limit_s
                     clear_leftovers(workspace, report_line)
                     return Stopped(was_up=asked is not None, run=number)
             except AlreadyRunningError as error:
-                holder, supervisor = str(error), _supervisor(workspace)
+                holder, supervisor = str(error), supervisor_of(workspace)
             if asked is None and supervisor is not None:
                 asked = supervisor
                 interrupt(asked, signal.SIGTERM)
@@ -102,24 +99,6 @@ def _too_late(
         f"{workspace.logs / SUPERVISOR}.log, and give the command again to go on waiting"
     )
     return ServiceError(message)
-
-
-def _supervisor(workspace: Workspace) -> Identity | None:
-    """Find the supervisor of a workspace: the one that its services name, else the lock's holder if that is one.
-
-    The lock is held for a moment by others too, by another stop for example: they are none to be ended.
-    """
-    with suppress(CrucibleError):
-        found = Identity.from_json((read_json(workspace.services_file) or {}).get("supervisor"))
-        if found is not None and found.alive:
-            return found
-    # Before a supervisor has written its first file.
-    with suppress(OSError, ValueError, psutil.Error):
-        found = Identity.of(int((workspace.path / "up.lock").read_text()))
-        process = None if found is None else found.process()
-        if process is not None and SUPERVISOR in process.cmdline()[1:]:
-            return found
-    return None
 
 
 def _events(workspace: Workspace) -> dict[str, str]:

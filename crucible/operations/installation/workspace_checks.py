@@ -16,8 +16,9 @@ from crucible.operations.errors import PortError
 from crucible.operations.installation.check import Check
 from crucible.operations.reconciliation.own_accounts import journal_book, ledger_book
 from crucible.operations.supervision.disk_space import LOW_BYTES, LOW_SHARE, MEGABYTE
+from crucible.operations.supervision.ownership import living_services, supervisor_of
 from crucible.operations.supervision.ports import claim
-from crucible.operations.supervision.process import Identity, marked
+from crucible.operations.supervision.process import marked
 from crucible.operations.workspace import Workspace, read_json
 from crucible.settings import Settings
 
@@ -152,7 +153,7 @@ def leftovers(workspace: Workspace) -> Check:
     """Whether processes of a killed supervisor still run."""
     if not workspace.path.exists():
         return Check("leftover-processes", "ok", "none")
-    if _is_up(workspace):
+    if supervisor_of(workspace) is not None:
         return Check("leftover-processes", "ok", "the stack is up")
     left = marked(workspace.path)
     if left:
@@ -172,7 +173,7 @@ def locks(workspace: Workspace) -> Check:
                 stale.append(lock.stem)
         except HeldError:
             continue
-    if stale and not _is_up(workspace):
+    if stale and supervisor_of(workspace) is None:
         found = f"{len(stale)} forge runs were left unfinished: {', '.join(stale[:4])}"
         mend = (
             "resume one with Retry in Prefect's page once the stack is up, or remove its folder and lock in "
@@ -233,7 +234,7 @@ def _against_venue(settings: Settings, shown: str, mend: str) -> Check:
         answer = httpx.get(f"{address}/v5/market/time", timeout=5.0).json()
         after = time.time_ns() // 1_000_000
         off = int(answer["time"]) - (before + after) // 2
-    except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+    except (httpx.HTTPError, ValueError, LookupError, TypeError, OverflowError) as error:
         found = f"{shown}; {address} did not tell its time: {error}"
         return Check("clock", "warn", found, "ask again once the network is there")
     if abs(off) > VENUE_SLACK_MS:
@@ -241,20 +242,8 @@ def _against_venue(settings: Settings, shown: str, mend: str) -> Check:
     return Check("clock", "ok", f"{shown}, {abs(off):,} ms from {address}")
 
 
-def _is_up(workspace: Workspace) -> bool:
-    """Whether a supervisor lives; its lock is not tried, since a start at this moment would be refused."""
-    try:
-        document = read_json(workspace.services_file) or {}
-    except CrucibleError:
-        return False
-    supervisor = Identity.from_json(document.get("supervisor"))
-    return supervisor is not None and supervisor.alive
-
-
 def _alive_services(workspace: Workspace) -> set[str]:
     try:
-        services = (read_json(workspace.services_file) or {}).get("services", {})
+        return set(living_services(read_json(workspace.services_file) or {}))
     except CrucibleError:
         return set()
-    identities = {name: Identity.from_json(entry) for name, entry in services.items()}
-    return {name for name, each in identities.items() if each is not None and each.alive}

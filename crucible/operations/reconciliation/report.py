@@ -17,7 +17,7 @@ from crucible.operations.errors import BooksError, ServerError, WorkspaceError
 from crucible.operations.reconciliation.accounts import EXACT, ZERO, Book, differences, plain
 from crucible.operations.reconciliation.own_accounts import journal_book, ledger_book, open_ledger
 from crucible.operations.reconciliation.venue_statement import Statement, VenueAccount
-from crucible.operations.supervision.process import Identity
+from crucible.operations.supervision.ownership import living_services
 from crucible.operations.supervision.servers import registered_versions
 from crucible.operations.workspace import Run, Workspace, read_json
 from crucible.retries import attempts
@@ -199,13 +199,8 @@ def _live_services(workspace: Workspace, run: Run) -> dict[str, dict[str, Any]]:
     document = read_json(workspace.services_file) or {}
     if document.get("run") != run.run_id:
         return {}
-    return {
-        name: entry
-        for name, entry in document.get("services", {}).items()
-        if entry.get("state") == "up"
-        and (identity := Identity.from_json(entry)) is not None
-        and identity.alive
-    }
+    services = {name: document["services"][name] for name in living_services(document)}
+    return {name: entry for name, entry in services.items() if entry.get("state") == "up"}
 
 
 def _read_books(

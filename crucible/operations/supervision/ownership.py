@@ -1,4 +1,4 @@
-"""Does a server belong to this workspace? Asked before any command believes what one says.
+"""Which processes belong to this workspace: its servers, asked before any command believes what one says, and its supervisor.
 
 Several workspaces live on one machine, ports are given to the next who asks, and a file outlives the
 process that it names. A server belongs to a workspace when the workspace's ``services.json`` names it and the
@@ -8,13 +8,20 @@ very process that was started for it still lives: whoever holds its port is that
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
+import psutil
+
+from crucible.errors import CrucibleError
 from crucible.operations.errors import WorkspaceError
 from crucible.operations.supervision.process import Identity
 from crucible.operations.workspace import Workspace, read_json
 
 # What the tools of a server take its address from, whatever workspace it belongs to.
+SUPERVISOR = "up"
+"""The supervisor's command, and its name among the logs."""
 ADDRESS_VARIABLES = {"mlflow": "MLFLOW_TRACKING_URI", "prefect": "PREFECT_API_URL"}
 _PATHS = {"prefect": "/api"}
 
@@ -44,6 +51,38 @@ def alive_server(workspace: Workspace, service: str) -> dict[str, Any]:
         )
         raise WorkspaceError(message)
     return known
+
+
+def living_supervisor(document: Mapping[str, Any]) -> Identity | None:
+    """Give the supervisor that the content of a ``services.json`` names, if it lives."""
+    found = Identity.from_json(document.get("supervisor"))
+    return found if found is not None and found.alive else None
+
+
+def living_services(document: Mapping[str, Any]) -> dict[str, Identity]:
+    """Give the services that the content of a ``services.json`` names and that live."""
+    services = document.get("services", {})
+    found = {name: Identity.from_json(entry) for name, entry in services.items()}
+    return {name: each for name, each in found.items() if each is not None and each.alive}
+
+
+def supervisor_of(workspace: Workspace) -> Identity | None:
+    """Find the supervisor of a workspace: the one that its services name, else the lock's holder if that is one.
+
+    The lock is held for a moment by others too, by a stop for example. It is not tried: a start at this moment would be
+    refused.
+    """
+    with suppress(CrucibleError):
+        found = living_supervisor(read_json(workspace.services_file) or {})
+        if found is not None:
+            return found
+    # Before a supervisor has written its first file.
+    with suppress(OSError, ValueError, psutil.Error):
+        found = Identity.of(int((workspace.path / "up.lock").read_text()))
+        process = None if found is None else found.process()
+        if process is not None and SUPERVISOR in process.cmdline()[1:]:
+            return found
+    return None
 
 
 def address_of(workspace: Workspace, service: str) -> str:

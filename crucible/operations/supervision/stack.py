@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from crucible.files import state_of
 from crucible.operations.errors import ServiceError
+from crucible.operations.supervision.ownership import living_services
 from crucible.operations.supervision.probe import answers
 from crucible.operations.supervision.process import Identity, ServiceProcess, marked, stop_trees
 from crucible.operations.supervision.restarts import Restarts
@@ -271,12 +272,7 @@ def clear_leftovers(workspace: Workspace, report_line: Callable[[str], None]) ->
     every service and flow carries.
     """
     document = read_json(workspace.services_file) or {}
-    recorded = {
-        identity
-        for service in document.get("services", {}).values()
-        if (identity := Identity.from_json(service)) is not None and identity.alive
-    }
-    left = recorded | set(marked(workspace.path))
+    left = set(living_services(document).values()) | set(marked(workspace.path))
     if left:
         report_line(f"an earlier run left {len(left)} processes behind; stopping them")
         began = time.monotonic()

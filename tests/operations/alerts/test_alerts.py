@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,9 +14,8 @@ from crucible.operations.alerts.addresses import Address, read_addresses
 from crucible.operations.alerts.dispatch import Alerts, open_alerts
 from crucible.operations.alerts.memory import FILE
 from crucible.operations.alerts.messages import BROKEN_PARITY, Alert, of_death
-from crucible.operations.alerts.sender import AppriseSender
 from crucible.operations.errors import WorkspaceError
-from crucible.operations.workspace import Run, Workspace, write_json
+from crucible.operations.workspace import Run, write_json
 from crucible.settings import (
     EVENTS,
     AlertSettings,
@@ -26,27 +24,12 @@ from crucible.settings import (
     load_settings,
 )
 from crucible.watchtower.verdicts import _broken_parity
+from tests.support.alerts import Clock, alerts_of
 from tests.support.commands import call
 from tests.support.factories import AGENT
-from tests.support.polling import until
-from tests.support.receiver import Receiver, receiving
+from tests.support.receiver import SECRET, Receiver
 
 pytestmark = pytest.mark.process  # a receiver listens on the loopback interface
-
-SECRET = "s3cr3t-token"
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving(SECRET) as made:
-        yield made
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    workspace = Workspace.at(tmp_path / "workspace")
-    workspace.create()
-    return workspace.new_run()
 
 
 def journal(run: Run, *events: tuple[str, dict]) -> None:
@@ -78,26 +61,6 @@ def judged(run: Run, ts: int, *verdicts: tuple[str, str, str]) -> None:
             role = "placebo" if "placebo" in agent else "production"
             ledger.book_verdict(ts, agent, "1", verdict, reason, {"role": role})
         ledger.set_last_judged(ts)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def alerts_of(run: Run, url: str, clock: Clock | None = None, **settings: object) -> Alerts:
-    made = AlertSettings.model_validate({"urls": (url,), **settings})
-    return Alerts(
-        made,
-        read_addresses(made),
-        run,
-        AppriseSender(5.0),
-        clock=clock or Clock(),
-        pauses_s=(5.0, 30.0),
-    )
 
 
 EVERYTHING = (
@@ -216,43 +179,6 @@ def test_what_waits_outlives_a_restart_and_what_was_on_its_way_is_named_instead(
     assert "'Ended: mlflow' may have been sent" in line
 
 
-def test_a_receiver_that_is_down_is_tried_a_bounded_number_of_times(run: Run, receiver: Receiver):
-    receiver.status = 500
-    clock = Clock()
-    alerts = alerts_of(run, receiver.url, clock)
-    alerts.part_ended("worker", "ended with code 1")
-    said = []
-    for _ in range(6):
-        alerts.turn()
-        said += alerts.lines()
-        clock.now += 31
-    assert len(said) == 3
-    assert "again in 5 s" in said[0]
-    assert "in 3 tries" in said[-1]
-    assert "given up" in said[-1]
-    assert json.loads((run.path / FILE).read_text())["waiting"] == []
-
-    alerts.part_ended("mlflow", "ended with code 1")
-    alerts.turn()
-    receiver.status = 200
-    clock.now += 31
-    alerts.turn()
-    assert receiver.titles == ["Ended: mlflow"]
-
-
-def test_one_address_that_fails_keeps_no_other_from_its_message(run: Run, receiver: Receiver):
-    settings = AlertSettings(
-        urls=(SecretStr(f"json://127.0.0.1:1/{SECRET}"), SecretStr(receiver.url))
-    )
-    clock = Clock()
-    alerts = Alerts(settings, read_addresses(settings), run, AppriseSender(5.0), clock=clock)
-    alerts.part_ended("worker", "ended")
-    for _ in range(3):
-        alerts.turn()
-        clock.now += 31
-    assert receiver.titles == ["Ended: worker"]
-
-
 def test_more_than_so_many_an_hour_are_counted_in_one_message(run: Run, receiver: Receiver):
     clock = Clock()
     alerts = alerts_of(run, receiver.url, clock, per_hour=2)
@@ -267,29 +193,43 @@ def test_more_than_so_many_an_hour_are_counted_in_one_message(run: Run, receiver
     assert "4 part" in receiver.got[2]["message"]
 
 
-def test_a_receiver_that_hangs_delays_nobody(run: Run, receiver: Receiver):
-    receiver.hangs.clear()
-    settings = AlertSettings(urls=(SecretStr(receiver.url),))
-    alerts = Alerts(
-        settings,
-        read_addresses(settings),
-        run,
-        AppriseSender(0.2),
-        look_every_s=0.01,
-        pauses_s=(3_600.0,) * 5,
-    )
-    alerts.start()
-    alerts.part_ended("worker", "ended")
-    said: list[str] = []
+@pytest.mark.parametrize("unreadable", ["journal", "ledger", "placebos"])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_was_unreadable_at_the_start_alerts_of_nothing_past_once_it_is_readable(
+    run: Run, receiver: Receiver, unreadable: str, restarted: bool
+):
+    journal(run, risk("exit_failing", "long ago"), state("HALTED", symbol="BTCUSDT"))
+    with sqlite3.connect(run.journal) as database:
+        database.execute("INSERT INTO states VALUES (NULL, 'BTCUSDT', 'HALTED')")
+    database.close()
+    judged(run, 900_000, (AGENT, "cull", "long ago"))
+    write_json(run.placebos, {"alarm": True, "sentence": "ALARM: long ago"})
+    file: Path = getattr(run, unreadable)
+    whole = file.read_bytes()
+    file.write_bytes(b"neither this nor that" * 100)
 
-    def reported() -> bool:
-        said.extend(alerts.lines())
-        return any("no answer in 0.2 s" in line for line in said)
+    alerts = alerts_of(run, receiver.url)
+    assert any(f"{unreadable}: " in line for line in alerts.lines())
+    alerts.turn()
+    if restarted:
+        alerts = alerts_of(run, receiver.url)
+    file.write_bytes(whole)
+    alerts.turn()
+    alerts.turn()
+    assert receiver.titles == []
 
-    until(reported, lambda: said, seconds=60)
-    alerts.close(0.5)
-    said += alerts.lines()
-    assert any("were not sent before the end: Ended: worker" in line for line in said), said
+    journal(run, risk("foreign_order"), state("ACTIVE", symbol="BTCUSDT"))
+    judged(run, 1_800_000, ("BTCUSDT-gp-1@2", "cull", "now"))
+    write_json(run.placebos, {"alarm": False})
+    alerts.turn()
+    write_json(run.placebos, {"alarm": True, "sentence": "ALARM: now"})
+    alerts.turn()
+    assert sorted(receiver.titles) == [
+        "An order that is not ours",
+        "Culled: BTCUSDT-gp-1@2",
+        "Placebos do better than they may",
+        "Trading goes on: BTCUSDT",
+    ]
 
 
 def test_the_end_of_the_stack_is_still_sent(run: Run, receiver: Receiver):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
 import stat
+import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +20,26 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from crucible.operations.installation import program_checks
+from crucible.operations.installation import program_checks, workspace_checks
 from crucible.operations.installation.doctor import examine
+from crucible.operations.supervision import services
+from crucible.operations.supervision.ownership import supervisor_of
 from crucible.operations.workspace import Workspace
+from crucible.settings import Settings
 from crucible.testing.columns import MINUTE_MS, START_MS, sound_candles
+from crucible.whereabouts import SOURCE
 from tests.support.commands import call
+from tests.support.disks import fill, mounted
 from tests.support.processes import free_ports, python
 
+STARTING = """
+import os, time
+from pathlib import Path
+from crucible.operations.workspace import Workspace
+with Workspace.at(Path(os.environ["CRUCIBLE_HOME"])).lock():
+    print("up", flush=True)
+    time.sleep(600)
+"""
 LASTING = "import sys, time; print('up', flush=True); time.sleep(600)"
 
 
@@ -114,7 +132,46 @@ def spoil_journal(workspace: Workspace) -> None:
     workspace.new_run().journal.write_bytes(b"no journal" * 200)
 
 
+def link_keys(workspace: Workspace) -> None:
+    moved = workspace.keys_file.rename(workspace.path.parent / "keys.json")
+    workspace.keys_file.symlink_to(moved)
+
+
+def set_venue_keys(text: str | None, mode: int = 0o600):
+    def spoil(workspace: Workspace) -> None:
+        file = workspace.path.parent / "venue-keys.json"
+        if text is not None:
+            file.write_text(text)
+            file.chmod(mode)
+        settings_file(workspace).write_text(f'[execution]\nkeys_file = "{file}"\n')
+
+    return spoil
+
+
+def settings_file(workspace: Workspace) -> Path:
+    return workspace.path.parent / "crucible.toml"
+
+
+def replay(workspace: Workspace) -> Path:
+    folder = workspace.path.parent / "own candles"
+    workspace.configuration_file.write_text(json.dumps({"candles": str(folder)}))
+    return folder
+
+
+def spoil_replayed(workspace: Workspace) -> None:
+    folder = replay(workspace)
+    folder.mkdir()
+    write(folder, high=(8, 1.0))
+
+
 FAULTS = {
+    "keys-file link": link_keys,
+    "password empty": lambda workspace: workspace.password_file.write_text(""),
+    "venue-keys-file missing": set_venue_keys(None),
+    "venue-keys-file open": set_venue_keys("[]", 0o644),
+    "venue-keys-file empty": set_venue_keys(""),
+    "candles-folder": replay,
+    "candles-values replayed": spoil_replayed,
     "keys-file": spoil_mode("keys.json"),
     "password": spoil_mode("password"),
     "proof-key": spoil_mode("proof.key"),
@@ -209,6 +266,126 @@ def test_a_missing_and_an_old_binary_are_found(workspace, tmp_path, monkeypatch)
     old.chmod(old.stat().st_mode | stat.S_IXUSR)
     assert "is 0.0.9" in found(workspace, "binary cerebellum").found
     assert "make setup" in found(workspace, "binary cerebellum").mend
+
+
+@pytest.mark.process
+def test_a_file_of_venue_keys_in_order_is_said_to_be(workspace):
+    set_venue_keys('[{"key": "k", "secret": "sesame"}]')(workspace)
+    check = found(workspace, "venue-keys-file")
+    assert (check.state, check.mend) == ("ok", "")
+    assert "sesame" not in check.found
+
+
+@pytest.mark.process
+def test_a_disk_that_is_full_is_found(tmp_path):
+    with mounted(tmp_path / "disk", "8m") as disk:
+        workspace = Workspace.at(disk / "workspace")
+        workspace.create()
+        assert workspace_checks.disk(workspace).state == "ok"
+        fill(disk)
+        check = workspace_checks.disk(workspace)
+    assert (check.name, check.state) == ("disk", "fail")
+    assert "0 MB are free" in check.found
+    assert "free some" in check.mend
+
+
+def test_a_disk_that_does_not_answer_is_a_failed_check_and_the_others_go_on(workspace, monkeypatch):
+    def broken(_: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(workspace_checks.shutil, "disk_usage", broken)
+    monkeypatch.setattr(program_checks, "binaries", list)
+    checks = {check.name: check for check in examine(workspace)}
+    assert checks["disk"].state == "fail"
+    assert "Input/output error" in checks["disk"].found
+    assert checks["disk"].mend
+    assert checks["permissions"].state == checks["candles-gaps"].state == "ok"
+
+
+def test_a_clock_of_years_ago_is_found(workspace, monkeypatch):
+    monkeypatch.setattr(workspace_checks.time, "time", lambda: 0.0)
+    check = workspace_checks.clock(workspace, None)
+    assert check.state == "fail"
+    assert "1970-01-01" in check.found
+    assert "timedatectl" in check.mend
+
+
+@pytest.fixture
+def venue_clock(monkeypatch) -> Iterator[dict]:
+    """A venue outside whose clock the test sets; what it answers."""
+    answers: dict = {"off_ms": 0, "body": None}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            assert self.path == "/v5/market/time"
+            now = time.time_ns() // 1_000_000 + answers["off_ms"]
+            body = answers["body"] or json.dumps({"retCode": 0, "time": now})
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    answers["server"] = server
+    monkeypatch.setattr(services, "TESTNET_URL", f"http://127.0.0.1:{server.server_port}")
+    yield answers
+    server.shutdown()
+    server.server_close()
+
+
+def clock_against_venue(workspace: Workspace):
+    settings = Settings(
+        home=workspace.path, execution={"venue": "testnet"}, forge={"policy": "strict"}
+    )
+    return workspace_checks.clock(workspace, settings)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(("off_ms", "state"), [(0, "ok"), (600_000, "fail"), (-600_000, "fail")])
+def test_a_clock_that_is_not_the_venues_is_found(workspace, venue_clock, off_ms, state):
+    venue_clock["off_ms"] = off_ms
+    check = clock_against_venue(workspace)
+    assert (check.name, check.state) == ("clock", state)
+    assert ("timedatectl" in check.mend) == (state == "fail")
+    assert "ms from" in check.found
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("body", ["no json", "{}", "[]", '{"time": null}', '{"time": 1e999}'])
+def test_a_venue_that_does_not_tell_its_time_is_a_warning(workspace, venue_clock, body):
+    venue_clock["body"] = body
+    check = clock_against_venue(workspace)
+    assert (check.name, check.state) == ("clock", "warn")
+    assert "did not tell its time" in check.found
+
+
+@pytest.mark.process
+def test_a_venue_that_is_not_reached_is_a_warning(workspace, venue_clock):
+    venue_clock["server"].shutdown()
+    venue_clock["server"].server_close()
+    assert clock_against_venue(workspace).state == "warn"
+
+
+@pytest.mark.process
+def test_a_stack_that_starts_is_up_before_it_has_written_its_first_file(workspace, tmp_path):
+    """What its services run is then no leftover of anybody."""
+    starting = tmp_path / "up"
+    starting.write_text(STARTING)
+    environment = {
+        **os.environ, "CRUCIBLE_HOME": str(workspace.path), "CRUCIBLE_SERVICE": "mlflow"
+    }  # fmt: skip
+    command = [sys.executable, str(starting), "up"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, cwd=SOURCE) as process:
+        try:
+            process.stdout.readline()
+            assert supervisor_of(workspace).pid == process.pid
+            assert found(workspace, "leftover-processes").state == "ok"
+        finally:
+            process.kill()
+    assert supervisor_of(workspace) is None
 
 
 def test_a_package_of_another_version_or_none_is_found(tmp_path):
