@@ -1,7 +1,7 @@
 """A program without what can never matter: constants folded, dead branches cut, repeated conditions said once.
 
-The simplified program gives the same signals once the original is warm. It is what people read; what trades, and what
-the Forge counts as a program's size, is the program as it was evolved.
+The simplified program gives the same signals once the original is warm. It is what people read, and what the Forge
+counts as a program's size; what trades is the program as it was evolved.
 """
 
 from __future__ import annotations

@@ -183,7 +183,7 @@ class ProgramBreeder:
             score_of(
                 outcomes,
                 index,
-                len(genome),
+                genome.size,
                 self._settings,
                 self.wanted,
                 by_day=self._by_day,
