@@ -50,6 +50,10 @@ class NullMaximum:
         self._signs: npt.NDArray[np.float32] = generator.choice(
             np.array([-1, 1], np.float32), (days, DRAWS)
         )
+        # Each row becomes whole numbers that 32-bit sums hold exactly, so that the order in which a processor adds
+        # them, which goes by its kind and by the number of rows, changes no bit. A row of length 1 adds up to the root
+        # of the days at most, and each rounding to half of one.
+        self._grid = 2.0 ** (22 - math.ceil(math.log2(max(days, 1)) / 2))
         self.largest = np.full(DRAWS, -np.inf)
 
     def observe(self, returns: Floats) -> None:
@@ -64,8 +68,9 @@ class NullMaximum:
         scale = np.sqrt(np.einsum("ij,ij->i", returns, returns))
         shown = np.isfinite(scale) & (scale > 0)
         if shown.any():
-            scaled = (returns[shown] / scale[shown, None]).astype(np.float32)
-            self.largest = np.maximum(self.largest, (scaled @ self._signs).max(axis=0))
+            scaled = np.rint(returns[shown] / scale[shown, None] * self._grid).astype(np.float32)
+            best = (scaled @ self._signs).max(axis=0) / self._grid
+            self.largest = np.maximum(self.largest, best)
 
     def observe_groups(self, rows: Sequence[tuple[Integers, Floats]]) -> None:
         """Heed comparisons, each given as the days of its observations and their values."""

@@ -71,6 +71,20 @@ def test_what_is_looked_at_in_parts_counts_as_what_is_looked_at_at_once():
     assert merged([other.state() for other in others]) == parts.state()
 
 
+@pytest.mark.parametrize("days", [1, 9, DAYS, 4_000])
+def test_no_bit_depends_on_how_many_rows_are_added_up_together(days):
+    field = np.random.default_rng(2).standard_t(2, size=(97, days))
+    field[0] = 1.0  # the largest sum that can be: all of one sign
+    at_once, one_by_one = NullMaximum(3, days), NullMaximum(3, days)
+    at_once.observe(field)
+    for row in field:
+        one_by_one.observe(row[None, :])
+    assert at_once.state() == one_by_one.state()
+    scaled = field / np.sqrt((field**2).sum(axis=1, keepdims=True))
+    plain = (scaled @ at_once._signs.astype(np.float64)).max(axis=0)
+    assert np.abs(plain - at_once.largest).max() < 1e-3
+
+
 def test_comparisons_are_heeded_by_the_days_of_what_they_compare():
     generator = np.random.default_rng(3)
     groups = [(generator.integers(0, DAYS, 50), generator.normal(size=50)) for _ in range(80)]
