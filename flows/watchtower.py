@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from prefect import flow, get_run_logger, task
@@ -16,6 +17,7 @@ from crucible.lifecycle.checks import parity, placebos
 from crucible.lifecycle.context import load_context
 from crucible.lifecycle.judgement import Judged
 from flows.promotion import promotion
+from flows.runs import unfinished_runs
 
 judge_all = task(cache_policy=NO_CACHE, task_run_name="judge at {ts}")(judgement.judge_all)
 
@@ -32,6 +34,7 @@ def watchtower() -> dict[str, int]:
     logger = get_run_logger()
     context = load_context(logger)
     counts = {"keep": 0, "cull": 0, "promote": 0}
+    forge_runs = Replacements()
     try:
         ledger = Ledger(context.run.ledger)
     except LedgerError as error:
@@ -40,7 +43,7 @@ def watchtower() -> dict[str, int]:
     with ledger:
         # First what an earlier judgement could not finish.
         proving = lived.prove_by_living(context, ledger)
-        judgement.carry_out(context, ledger, promotion, order_replacement)
+        judgement.carry_out(context, ledger, promotion, forge_runs.order, forge_runs.unfinished)
         parity.compare_days(context, ledger)
         instants = judgement.due(ledger, context.settings.watchtower.every_minutes)
         latest: list[Judged] = []
@@ -54,7 +57,7 @@ def watchtower() -> dict[str, int]:
                 judgement.book(context, ledger, judged)
             # Before a promotion asks for proof.
             proving = lived.prove_by_living(context, ledger)
-            judgement.carry_out(context, ledger, promotion, order_replacement)
+            judgement.carry_out(context, ledger, promotion, forge_runs.order, forge_runs.unfinished)
             ledger.set_last_judged(ts)
         check = placebos.report_placebos(context, ledger)
         if latest:
@@ -68,13 +71,27 @@ def watchtower() -> dict[str, int]:
     return counts
 
 
-def order_replacement(agent: str, order: dict[str, Any]) -> None:
-    """Report a cull as the event that starts the forge run of the replacement."""
-    emit_event(
-        event="crucible.agent.culled",
-        resource={
-            "prefect.resource.id": f"crucible.agent.{order['slot']}",
-            "prefect.resource.name": agent,
-        },
-        payload={name: order[name] for name in ("slot", "seed", "reason")},
-    )
+@dataclass(slots=True)
+class Replacements:
+    """Forge runs that replace what one run of the Watchtower culls."""
+
+    ordered: list[dict[str, Any]] = field(default_factory=list)
+
+    def order(self, agent: str, order: dict[str, Any]) -> None:
+        """Report a cull as the event that starts the forge run of the replacement."""
+        emit_event(
+            event="crucible.agent.culled",
+            resource={
+                "prefect.resource.id": f"crucible.agent.{order['slot']}",
+                "prefect.resource.name": agent,
+            },
+            payload={name: order[name] for name in ("slot", "seed", "reason")},
+        )
+        self.ordered.append(order)
+
+    def unfinished(self) -> list[dict[str, Any]]:
+        """Give the parameters of the forge runs that have not ended.
+
+        What was ordered here is among them at once: Prefect makes a flow run of an event only after a moment.
+        """
+        return [*(run.parameters for run in unfinished_runs("forge")), *self.ordered]

@@ -32,8 +32,7 @@ def main() -> None:
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser, args=CHROMIUM_FLAGS)
         page = chromium.new_page(viewport={"width": 1360, "height": 820})
-        take(page, addresses["dashboard"], "dashboard")
-        take(page, f"{addresses['dashboard']}/market", "dashboard-market")
+        take_live_page(page, addresses["dashboard"])
         enter(page, addresses["prefect"])
         take(page, f"{addresses['prefect']}/runs", "prefect-runs")
         take(page, f"{addresses['mlflow']}/#/experiments/1/runs", "mlflow-forgings")
@@ -53,6 +52,19 @@ def running_services() -> dict[str, str]:
     if down:
         sys.exit(f"make screenshots: {', '.join(down)} is not up; wait or start it with make up")
     return {name: str(item["address"]) for name, item in services.items()}
+
+
+def take_live_page(page: Page, address: str) -> None:
+    """Keep the views of Crucible's own page, with the production agent that has traded most."""
+    take(page, address, "dashboard")
+    take(page, f"{address}/market", "dashboard-market")
+    take(page, f"{address}/execution", "dashboard-execution")
+    rows = page.request.get(f"{address}/api/agents").json()["rows"]
+    seated = [row for row in rows if row["state"] == "production"]
+    if not seated:
+        sys.exit("make screenshots: no agent is in production yet; wait until one trades")
+    busiest = max(seated, key=lambda row: row["trades"])
+    take(page, f"{address}/agents/{busiest['agent']}", "dashboard-agent")
 
 
 def enter(page: Page, address: str) -> None:
@@ -76,7 +88,7 @@ def take(page: Page, address: str, name: str) -> None:
     page.wait_for_timeout(500)
     path = PICTURES / f"{name}.png"
     page.screenshot(path=path)
-    print(f"{path.relative_to(REPOSITORY)}: {path.stat().st_size // 1024} KiB")
+    print(f"{path.name}: {path.stat().st_size // 1024} KiB")
 
 
 if __name__ == "__main__":

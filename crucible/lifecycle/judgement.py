@@ -7,7 +7,7 @@ or a server that is away leaves undone stays in the ledger and is carried out by
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal, Protocol
@@ -288,10 +288,12 @@ def carry_out(
     ledger: Ledger,
     door: Door,
     order_replacement: Callable[[str, dict[str, Any]], object],
+    unfinished: Callable[[], Iterable[Mapping[str, Any]]] = tuple,
 ) -> None:
     """Act on every verdict that waits: retire and order a replacement, or promote.
 
-    What fails for one agent stays for the next judgement; the others are acted upon.
+    What fails for one agent stays for the next judgement; the others are acted upon. So where nobody says which
+    forge runs have not ended, the culled version is retired and its replacement is ordered by a later judgement.
 
     Parameters
     ----------
@@ -300,10 +302,12 @@ def carry_out(
     door : callable
     order_replacement : callable
         Takes the agent and the parameters of the forge run.
+    unfinished : callable
+        Gives the parameters of the forge runs that are ordered and have not ended, whose seeds are taken.
     """
     for row in ledger.waiting_verdicts():
         try:
-            _carry_out_one(context, row, door, order_replacement)
+            _carry_out_one(context, row, door, order_replacement, unfinished)
         except Exception as error:  # noqa: BLE001 - whatever fails for one, the others are judged
             context.log.error(
                 "%s: not carried out yet: %s: %s", row["agent"], row["verdict"], error
@@ -317,6 +321,7 @@ def _carry_out_one(
     row: Mapping[str, Any],
     door: Door,
     order_replacement: Callable[[str, dict[str, Any]], object],
+    unfinished: Callable[[], Iterable[Mapping[str, Any]]],
 ) -> None:
     agent, version, reason = str(row["agent"]), str(row["version"]), str(row["reason"])
     slot = agent.rpartition("@")[0]
@@ -357,8 +362,8 @@ def _carry_out_one(
             "%s: not replaced: the deployment strategy has no such slot any more", agent
         )
         return
-    order = forge_order(context.registry, slot, f"version {version} was culled: {reason}")
-    order_replacement(agent, order)
+    why = f"version {version} was culled: {reason}"
+    order_replacement(agent, forge_order(context.registry, slot, why, unfinished=unfinished()))
 
 
 def record(context: Context, ledger: Ledger) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Iterable, Mapping
 from itertools import count
 from typing import Any
 
@@ -16,7 +16,7 @@ def forge_order(
     reason: str,
     *,
     renewal: bool = False,
-    waiting: Collection[str] = (),
+    unfinished: Iterable[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Give the parameters of a slot's next forge run, as Singularity and the Watchtower order it.
 
@@ -28,8 +28,9 @@ def forge_order(
     slot, reason : str
     renewal : bool
         Whether it is made although the slot has a challenger.
-    waiting : collection of str
-        Seeds of forge runs of the slot that are ordered: the registry knows a run only once it has begun.
+    unfinished : iterable of mapping
+        Parameters of forge runs of any slot that are ordered and have not ended: the registry knows a run only
+        once it has begun.
 
     Raises
     ------
@@ -37,7 +38,8 @@ def forge_order(
         If the registry does not answer.
     """
     ran = registry.forge_seeds(slot)
-    taken = {*ran, *waiting}
+    # What an event ordered carries its seed as text.
+    taken = {*ran, *(str(each.get("seed")) for each in unfinished if each.get("slot") == slot)}
     seeds = (forge_seed(slot, number) for number in count(len(ran) + 1))
     return {
         "slot": slot,

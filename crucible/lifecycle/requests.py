@@ -148,9 +148,7 @@ def request_forge_run(
     """
     with _prefect(workspace) as (prefect, address):
         asked = [run.get("parameters") or {} for run in prefect.every_unfinished_of(FORGE)]
-        # The Watchtower's orders carry their seed as text.
-        waiting = {str(each.get("seed")) for each in asked if each.get("slot") == slot}
-        order = forge_order(registry, slot, reason, renewal=True, waiting=waiting)
+        order = forge_order(registry, slot, reason, renewal=True, unfinished=asked)
         run_id = prefect.start(FORGE, f"forge {slot}", order)
     return FlowRun(run_id, f"{address}/runs/flow-run/{run_id}"), int(order["seed"])
 

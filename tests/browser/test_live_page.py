@@ -28,6 +28,7 @@ from tests.support.pages import ENDED, LIVES, OTHER, RIVAL, announce, traded
 from tests.support.plant import answer
 from tests.support.polling import until
 from tests.support.processes import REPOSITORY, cerebellum_command, running, venue_command
+from tools import screenshots
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -138,6 +139,18 @@ def test_every_view_opens_from_its_address_without_a_fault(trading, chromium):
             page.wait_for_timeout(1_500)
             assert page.locator("#stale").is_hidden()
         assert faults == []
+
+
+def test_screenshots_keep_the_overview_a_market_execution_and_the_agent_that_trades_most(
+    trading, chromium, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(screenshots, "PICTURES", tmp_path)
+    monkeypatch.setattr(screenshots, "SETTLE_MS", 1_000)
+    with browsing(chromium) as page:
+        screenshots.take_live_page(page, trading.page)
+        assert page.title() == f"{OTHER} · Crucible"
+    views = ("dashboard", "dashboard-agent", "dashboard-execution", "dashboard-market")
+    assert sorted(path.stem for path in tmp_path.glob("*.png")) == list(views)
 
 
 def test_figures_are_the_ledgers_to_the_last_digit(trading, chromium):

@@ -40,6 +40,22 @@ def test_every_link_of_a_page_outside_of_the_site_leads_to_a_file(page):
     assert [file for file in found if not (path.parent / file).exists()] == []
 
 
+@pytest.mark.process
+def test_every_picture_that_is_kept_is_shown_by_a_document():
+    command = ["git", "ls-files", "README.md", "docs"]
+    listed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    files = [REPOSITORY / name for name in listed.stdout.splitlines()]
+    pictures = {path for path in files if path.suffix in {".png", ".svg"}}
+    shown = {
+        (path.parent / match["file"]).resolve()
+        for path in files
+        if path.suffix == ".md"
+        for match in LINK.finditer(path.read_text(encoding="utf-8"))
+    }
+    assert pictures
+    assert pictures - shown == set()
+
+
 def test_every_page_can_be_reached_by_the_navigation_or_the_index_of_decisions():
     listed = (REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8")
     index = (REPOSITORY / "docs/decisions/index.md").read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+from prefect.exceptions import PrefectException
 from prefect.logging import disable_run_logger
 
 import flows.arena
@@ -14,6 +15,7 @@ from crucible.forge.progress import read_slots
 from crucible.ledger.ledger import Ledger
 from crucible.ledger.reader import AgentRow
 from crucible.lifecycle.production import PromotionError
+from crucible.lifecycle.replacement import forge_seed
 from crucible.lifecycle.seats import SeatAction, SeatPlan
 from crucible.operations.workspace import Workspace
 from crucible.settings import Settings
@@ -204,12 +206,60 @@ def test_a_cull_is_reported_as_the_event_that_starts_the_forge_run_of_its_replac
     events = []
     monkeypatch.setattr(flows.watchtower, "emit_event", lambda **event: events.append(event))
     order = {"slot": SLOT, "seed": 7, "reason": "it lost", "only_without_challenger": True}
-    flows.watchtower.order_replacement(f"{SLOT}@1", order)
+    flows.watchtower.Replacements().order(f"{SLOT}@1", order)
     (event,) = events
     assert event["event"] == "crucible.agent.culled"
     assert event["resource"]["prefect.resource.id"] == f"crucible.agent.{SLOT}"
     # What prefect.yaml puts into the parameters of the forge run.
     assert event["payload"] == {"slot": SLOT, "seed": 7, "reason": "it lost"}
+
+
+@pytest.fixture
+def seeds_ordered(context, monkeypatch):
+    """Seeds of the replacements that are ordered, where versions 1 and 2 were culled and nothing is due."""
+    seeds = []
+    watchtower = flows.watchtower
+    monkeypatch.setattr(watchtower.lived, "prove_by_living", lambda *_: None)
+    monkeypatch.setattr(watchtower.judgement, "record", lambda *_: None)
+    monkeypatch.setattr(watchtower, "promotion", lambda *_, **__: None)
+    monkeypatch.setattr(
+        watchtower, "emit_event", lambda **event: seeds.append(event["payload"]["seed"])
+    )
+    context.registry.aliases = lambda slot: {"production": "1", "challenger": "2"}
+    with Ledger(context.run.ledger) as ledger:
+        for version in "12":
+            ledger.book_verdict(QUARTER, f"{SLOT}@{version}", version, "cull", "it lost", {})
+    return seeds
+
+
+def test_the_replacement_of_a_cull_has_a_seed_that_no_forge_run_of_the_slot_has_that_waits(
+    seeds_ordered, monkeypatch
+):
+    # One that was asked for by `crucible forge-now` and has not begun; the registry knows two that ran.
+    waits = SimpleNamespace(parameters={"slot": SLOT, "seed": forge_seed(SLOT, 3)})
+    monkeypatch.setattr(flows.watchtower, "unfinished_runs", {"forge": [waits]}.__getitem__)
+    flows.watchtower.watchtower.fn()
+    # Nor have two that are ordered at once the same.
+    assert seeds_ordered == [forge_seed(SLOT, 4), forge_seed(SLOT, 5)]
+
+
+def test_a_replacement_is_ordered_by_a_later_run_where_prefect_does_not_say_what_waits(
+    context, seeds_ordered, monkeypatch
+):
+    def no_answer(_deployment):
+        message = "database is locked"
+        raise PrefectException(message)
+
+    monkeypatch.setattr(flows.watchtower, "unfinished_runs", no_answer)
+    flows.watchtower.watchtower.fn()
+    assert seeds_ordered == []
+    with Ledger(context.run.ledger) as ledger:
+        assert len(ledger.waiting_verdicts()) == 2
+    # By then they are retired.
+    context.registry.aliases = lambda slot: {}
+    monkeypatch.setattr(flows.watchtower, "unfinished_runs", lambda _deployment: [])
+    flows.watchtower.watchtower.fn()
+    assert seeds_ordered == [forge_seed(SLOT, 3), forge_seed(SLOT, 4)]
 
 
 def test_what_was_judged_is_booked_counted_and_shown_as_a_table(context, monkeypatch):

@@ -258,10 +258,14 @@ def test_the_next_forge_run_never_repeats_one_before_refused_ones_included(conte
         seeds.append(forge_order(context.registry, SLOT, "")["seed"])
     assert seeds == [forge_seed(SLOT, number) for number in range(1, 6)]
     assert len({*seeds, forge_seed(OTHER, 1)}) == 6
-    # One that was ordered later began first, and another waits.
+    # One that was ordered later began first, and another waits; whatever waits for another slot takes no seed.
     context.registry.seeds = [str(forge_seed(SLOT, 2))]
-    waiting = {str(forge_seed(SLOT, 3))}
-    order = forge_order(context.registry, SLOT, "", waiting=waiting)
+    unfinished = [
+        {"slot": SLOT, "seed": str(forge_seed(SLOT, 3))},
+        {"slot": OTHER, "seed": forge_seed(SLOT, 4)},
+        {"slot": SLOT, "resume": "a key"},
+    ]
+    order = forge_order(context.registry, SLOT, "", unfinished=unfinished)
     assert order["seed"] == forge_seed(SLOT, 4)
 
 

@@ -237,7 +237,7 @@ def test_one_turn_of_the_watchtower_judges_them_beside_the_agents_and_says_how_m
     monkeypatch.setattr(watchtower, "load_context", lambda _log: system.context)
     monkeypatch.setattr(watchtower, "judge_all", judge_all)
     monkeypatch.setattr(watchtower, "promotion", lambda *_, **__: pytest.fail("nobody to promote"))
-    monkeypatch.setattr(watchtower, "order_replacement", lambda *_: pytest.fail("no forge run"))
+    monkeypatch.setattr(watchtower, "emit_event", lambda **_: pytest.fail("no forge run"))
     monkeypatch.setattr(watchtower.judgement, "settlements", lambda *_: {})
     monkeypatch.setattr(watchtower.judgement, "record", lambda *_: None)
     monkeypatch.setattr(watchtower, "create_table_artifact", lambda **given: shown.update(given))
