@@ -61,7 +61,7 @@ class Score:
         times the root of trades a day; below -9 if it traded too little to be judged.
     drawdown : float
     size : float
-        Nodes of a simplified program (`crucible.vm.simplify`), leaves of a model.
+        Nodes of a program, leaves of a model.
     trades : int
     net_return : float
     sharpe : float

@@ -1,7 +1,7 @@
 """A program without what can never matter: constants folded, dead branches cut, repeated conditions said once.
 
-The simplified program gives the same signals once the original is warm. It is what people read, and what the Forge
-counts as a program's size; what trades is the program as it was evolved.
+The simplified program gives the same signals once the original is warm. The Forge simplifies every candidate before it is
+tried, so that its size is that of what matters; a version that was registered unsimplified trades as it is, and is read simplified.
 """
 
 from __future__ import annotations
@@ -122,10 +122,15 @@ def _joined(name: str, parts: list[Expression], *, decides: bool) -> Expression:
         return pass_
     if decides and name == "and" and _contradict(kept):
         return NEVER
-    joined = kept[-1]
-    for condition in reversed(kept[:-1]):
-        joined = (name, condition, joined)
-    return joined
+    return _balanced(name, kept)
+
+
+def _balanced(name: str, conditions: list[Expression]) -> Expression:
+    """Join conditions in their order, no deeper than need be."""
+    if len(conditions) == 1:
+        return conditions[0]
+    middle = len(conditions) // 2
+    return (name, _balanced(name, conditions[:middle]), _balanced(name, conditions[middle:]))
 
 
 def _bound(condition: Expression) -> tuple[str, Expression, float] | None:

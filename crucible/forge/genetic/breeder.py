@@ -32,6 +32,7 @@ from crucible.vm.program import (
     expression_to_json,
 )
 from crucible.vm.signals import Signals
+from crucible.vm.simplify import simplify
 
 # How many parents are drawn by score alone, from how many.
 SCORE_SHARE = 0.6
@@ -183,7 +184,7 @@ class ProgramBreeder:
             score_of(
                 outcomes,
                 index,
-                genome.size,
+                len(genome),
                 self._settings,
                 self.wanted,
                 by_day=self._by_day,
@@ -301,7 +302,16 @@ class ProgramBreeder:
         return child, looked
 
     def _lawful(self, genome: Genome) -> Genome | None:
-        """Return a genome within the limits, its timeout shortened if need be; None if too large."""
+        """Return a genome within the limits, simplified, its timeout shortened if need be; None if too large.
+
+        Whoever carries branches that can never matter would count as large for them, and as another trial than the
+        same rule without them (the editing operation of Koza, 1992).
+        """
+        whole = genome.tree_expression
+        if (simpler := simplify(whole)) != whole:
+            edited = self._box.read(simpler, genome.exits)
+            edited.trial_count = genome.trial_count
+            genome = edited
         longest = timeouts_within(self._limits.timeout)[-1]
         exits = genome.exits
         if exits.timeout > longest:

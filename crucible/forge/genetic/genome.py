@@ -19,10 +19,8 @@ from crucible.vm.program import (
     ValueType,
     canonical,
     lookback,
-    node_count,
     parse_program,
 )
-from crucible.vm.simplify import simplify
 
 Node: TypeAlias = Any
 """DEAP's primitive or terminal."""
@@ -93,11 +91,6 @@ class Genome(gp.PrimitiveTree):
     def program(self) -> Expression:
         """The tree as a program; arguments of commutative operators in a canonical order."""
         return canonical(self.tree_expression)
-
-    @property
-    def size(self) -> int:
-        """Nodes of the program without what can never matter: nobody counts as large for a dead branch."""
-        return node_count(simplify(self.program))
 
     @property
     def buying_features(self) -> frozenset[str]:
