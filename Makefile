@@ -18,7 +18,6 @@ help:
 	@echo "make bench        every benchmark; make bench-NAME runs one; make bench-charts draws them"
 	@echo "make chaos        thousands of orders under faults and kills; SEED=1 ORDERS=2000"
 	@echo "make fuzz         libFuzzer on every parser; ARGS=\"--runs 1000000 --seed 1 --target rest\""
-	@echo "make soak         a long run with its memory and errors watched"
 	@echo "make results      forge on candles and write docs/results/forge.md; ARGS=\"--candles DIR\""
 	@echo "make results-factory  walk the factory forward and write docs/results/factory.md; ARGS=\"--candles DIR\""
 	@echo "make screenshots  pictures of the pages of a running system, into docs/pictures"
