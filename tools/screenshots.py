@@ -81,8 +81,9 @@ def take(page: Page, address: str, name: str) -> None:
     """Open a page, let it settle, and keep its picture."""
     page.goto(address)
     page.wait_for_timeout(SETTLE_MS)
-    # The assistant's pane covers half of MLflow's page until it is closed.
-    for button in page.get_by_role("button", name="Close").all():
+    # The assistant's pane covers half of MLflow's page until it is closed. Only that one is pressed: what a button
+    # of ours closes is a position.
+    for button in page.get_by_role("button", name="Close", exact=True).all():
         if button.is_visible():
             button.click()
     page.wait_for_timeout(500)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -149,8 +150,27 @@ def test_screenshots_keep_the_overview_a_market_execution_and_the_agent_that_tra
     with browsing(chromium) as page:
         screenshots.take_live_page(page, trading.page)
         assert page.title() == f"{OTHER} · Crucible"
+        assert page.locator("dialog[open]").count() == 0, "a picture was taken with an order asked"
     views = ("dashboard", "dashboard-agent", "dashboard-execution", "dashboard-market")
     assert sorted(path.stem for path in tmp_path.glob("*.png")) == list(views)
+
+
+def test_a_market_that_moved_much_further_than_equity_does_not_flatten_it_and_is_said(
+    trading, chromium
+):
+    curve = {"ts": [0, 1, 2], "equity": ["100", "101", "100.5"], "symbols": ["BTCUSDT"], "note": ""}
+    with browsing(chromium) as page:
+        for held, is_far in (([100, 103, 104], False), ([100, None, 130], True)):
+            answered = json.dumps({**curve, "hold": held})
+            page.route("**/api/curve*", lambda route, _, text=answered: route.fulfill(body=text))
+            ready_page(page, trading, "/")
+            chart = page.locator(".chart .main-svg").first
+            chart.wait_for()
+            shown = page.evaluate("document.querySelector('.chart').data.map((e) => e.visible)")
+            assert shown == [None, "legendonly" if is_far else True]
+            said = page.get_by_text("stands at +30.00 % where equity stands at +0.50 %")
+            assert said.count() == is_far
+            page.unroute("**/api/curve*")
 
 
 def test_figures_are_the_ledgers_to_the_last_digit(trading, chromium):

@@ -28,7 +28,7 @@ export async function show(view) {
 function drawLatency(target, found) {
   const digits = ["0.5", "0.9", "0.95", "0.99", "0.999"];
   const ms = (value) => cell(value === null || value === undefined ? unknown("–") : number(value, 3), "n");
-  const rows = (found.latencies ?? []).map((row) => [cell(`${row.what}${row.path ? ` (${row.path})` : ""}`), ...digits.map((each) => ms(row.ms[each])), cell(row.count.toLocaleString("en"), "n")]);
+  const rows = (found.latencies ?? []).map((row) => [cell(row.path ? el("span", {}, row.what, el("div", { class: "dim small" }, row.path)) : row.what), ...digits.map((each) => ms(row.ms[each])), cell(row.count.toLocaleString("en"), "n")]);
   rows.unshift([cell("from a closed candle to orders sent"), ms(found.decide_ms.p50), ms(null), ms(null), ms(found.decide_ms.p99), ms(null), cell("", "n")]);
   place(target, table("Latency", [["milliseconds until"], ["p50", "n"], ["p90", "n"], ["p95", "n"], ["p99", "n"], ["p99.9", "n"], ["measured", "n"]], rows, ""),
     found.latencies === null ? el("p", { class: "dim" }, "Cerebellum's metrics do not answer") : el("p", { class: "dim small" }, "–: not measured, or not lately"));

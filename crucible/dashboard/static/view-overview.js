@@ -5,6 +5,11 @@ import { refresh } from "/static/live.js";
 const NAMES = { today: "Today", week: "7 days", all: "All" };
 const LEVELS = { serious: ["✖", "minus", "serious"], look: ["▲", "wait", "look at this"], note: ["ℹ", "dim", "note"] };
 
+const FAR = 8;
+const known = (line) => line.filter((value) => value !== null);
+const spread = (line) => { const values = known(line); return values.length ? Math.max(...values) - Math.min(...values) : 0; };
+const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
+
 export async function show(view) {
   const cards = el("div", { class: "cards" });
   const equity = chart("Total equity and buying and holding the traded symbols over market time");
@@ -34,16 +39,20 @@ export async function show(view) {
   }, 2000, null);
   refresh(async () => {
     const found = await ask("/api/curve");
-    note.textContent = found.note || `the line of holding spreads the same capital evenly over ${found.symbols.join(", ")}, without costs`;
+    const own = found.equity.map(Number), first = own[0];
+    // Beside a market that moved many times as far, a curve of equity would be a flat line.
+    const isFar = spread(own) > 0 && spread(found.hold) > FAR * spread(own);
+    const held = known(found.hold).at(-1);
+    note.textContent = found.note || `the line of holding spreads the same capital evenly over ${found.symbols.join(", ")}, without costs`
+      + (isFar ? `; it stands at ${signed((held / first - 1) * 100)} % where equity stands at ${signed((own.at(-1) / first - 1) * 100)} %, off this scale: click its name to draw it` : "");
     equity.hidden = !found.ts.length;
     if (equity.hidden) return;
-    const first = Number(found.equity[0]);
-    sketch(equity, [{ y: found.equity.map(Number), shade: "var(--accent)" }, { y: found.hold, shade: "var(--dim)", dash: "6 5" }]);
+    sketch(equity, [{ y: own, shade: "var(--accent)" }, ...(isFar ? [] : [{ y: found.hold, shade: "var(--dim)", dash: "6 5" }])]);
     await figures;
     await draw(equity, () => ({
       traces: [
-        { x: found.ts.map((ts) => new Date(ts)), y: found.equity.map(Number), name: "equity", mode: "lines", line: { color: colour("accent"), width: 2.4 }, fill: "none", hovertemplate: "%{y:,.2f} USDT" },
-        { x: found.ts.map((ts) => new Date(ts)), y: found.hold, name: "buy and hold", mode: "lines", line: { color: colour("dim"), width: 1.6, dash: "dash" }, hovertemplate: "%{y:,.2f} USDT" },
+        { x: found.ts.map((ts) => new Date(ts)), y: own, name: "equity", mode: "lines", line: { color: colour("accent"), width: 2.4 }, fill: "none", hovertemplate: "%{y:,.2f} USDT" },
+        { x: found.ts.map((ts) => new Date(ts)), y: found.hold, name: "buy and hold", mode: "lines", visible: isFar ? "legendonly" : true, line: { color: colour("dim"), width: 1.6, dash: "dash" }, hovertemplate: "%{y:,.2f} USDT" },
       ],
       layout: {
         yaxis: { tickformat: ",.2~f", title: { text: "USDT" } }, xaxis: { type: "date" },

@@ -121,7 +121,8 @@ def latencies(metrics: str) -> list[dict[str, Any]]:
         )
         if name.endswith("_count"):
             row["count"] = int(value)
-        elif labels.get("quantile") in _QUANTILES and not math.isnan(value):
+        # Nothing measured lately is exported as 0, which no measurement is.
+        elif labels.get("quantile") in _QUANTILES and value > 0:
             row["ms"][labels["quantile"]] = round(value * 1_000, 3)
     return list(rows.values())
 
