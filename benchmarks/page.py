@@ -31,6 +31,7 @@ from crucible.files import show_text
 from crucible.ledger.ledger import Ledger
 from crucible.operations.supervision.ports import claim
 from crucible.operations.supervision.process import ServiceProcess
+from crucible.operations.supervision.services import BEHIND
 from crucible.operations.workspace import Run, Workspace, write_json
 from tests.support.browsers import find_chromium, launched
 from tests.support.factories import agent_row, fill_event
@@ -157,7 +158,9 @@ def served(workspace: Workspace) -> Iterator[tuple[tuple[str, int], float]]:
     environment = {**os.environ, "CRUCIBLE_HOME": str(workspace.path)}
     command = (sys.executable, "-m", "crucible.dashboard", "--port", str(port))
     began = time.monotonic()
-    process = ServiceProcess("dashboard", command, environment, workspace.logs, REPOSITORY)
+    process = ServiceProcess(
+        "dashboard", command, environment, workspace.logs, REPOSITORY, nice=BEHIND
+    )
     address = f"http://127.0.0.1:{port}"
 
     def answers() -> bool:
