@@ -51,7 +51,7 @@ from crucible.walk_forward.slot_walk import Outcome, SlotWalk, Walk
 
 RULES = ("reversion", "leader", "flow")
 WINDOW_DAYS = 35
-"""The newest days that a forge run sees."""
+"""The newest days that a forge run sees by default, and those before the first."""
 REFIT_DAYS = 7
 STRENGTH = 3.0
 """Times the edges of `benchmarks.truth`, which a year of candles proves: these have a month, in which so large an edge
@@ -69,6 +69,8 @@ class Task:
         One after the other.
     days : tuple of int
         For which each holds.
+    window : int
+        The newest days that a forge run sees.
     """
 
     seed: int
@@ -79,6 +81,7 @@ class Task:
     policy: str
     population: int
     generations: int
+    window: int
     keep: Path | None
 
 
@@ -144,7 +147,7 @@ def walk(task: Task) -> Answer:
         policy=task.policy,
         population=task.population,
         generations=task.generations,
-        max_candles=WINDOW_DAYS * DAY,
+        max_candles=task.window * DAY,
     )
     material = Material(SLOT, candles, frame, Funding.none_of(TRADED), settings, task.seed)
     first = int(candles.ts[0])
@@ -181,6 +184,7 @@ def name_of(task: Task) -> str:
     """Name a market by all that decides its forge runs."""
     parts = [str(task.seed), *task.rules, *map(str, task.days), f"{task.strength:g}", task.policy]
     parts += [str(task.population), str(task.generations), "null" if task.null else "switching"]
+    parts += [] if task.window == WINDOW_DAYS else [str(task.window)]
     return "-".join(parts)
 
 
@@ -235,6 +239,7 @@ def plan(arguments: argparse.Namespace, *, null: bool) -> list[Task]:
                 arguments.policy,
                 arguments.population,
                 arguments.generations,
+                arguments.window,
                 arguments.keep,
             )
         )
@@ -257,7 +262,7 @@ def switching_rows(tasks: Sequence[Task], answers: Sequence[Answer]) -> list[Row
     own: Floats = np.array([answer.factory for answer in answers])
     known: Floats = np.array([answer.knowing for answer in answers])
     note = (
-        f"two rules, one after the other, {sum(tasks[0].days)} days; forge runs see {WINDOW_DAYS} days, every "
+        f"two rules, one after the other, {sum(tasks[0].days)} days; forge runs see {tasks[0].window} days, every "
         f"{REFIT_DAYS}; profit after the switch, policy {tasks[0].policy}"
     )
     return [
@@ -308,6 +313,9 @@ def main() -> None:
     parser.add_argument("--policy", choices=("explore", "strict"), default="explore")
     parser.add_argument("--population", type=int, default=120)
     parser.add_argument("--generations", type=int, default=8)
+    parser.add_argument(
+        "--window", type=int, default=WINDOW_DAYS, help="newest days that a forge run sees"
+    )
     parser.add_argument("--only", choices=("switching", "null"))
     parser.add_argument(
         "--keep", type=Path, help="folder in which forge runs are kept for the next time"
