@@ -2,7 +2,7 @@
 
 The arena, Cerebellum and the paper venue run as in `make bench-wire`; the live page is served from the arena's own
 workspace, as `crucible up` serves it, and Chromium opens the overview, the market and an agent on the same machine. The
-browser draws without a graphics card: what it takes of the two cores is in the figure. Nothing else should run beside it.
+browser draws without a graphics card: what it takes of the cores is in the figure. Nothing else should run beside it.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def main() -> None:
             pairs = alternate(looked_at, alone, given.rounds)
             note = (
                 f"milliseconds from a closed candle to its order at the venue, at the median of a round of {given.seconds:g} s, with "
-                f"{', '.join(VIEWS)} open in Chromium on the same two cores; market at {SPEED} times real time, 2 symbols, 4 agents, "
+                f"{', '.join(VIEWS)} open in Chromium on the same machine; market at {SPEED} times real time, 2 symbols, 4 agents, "
                 f"at least {min(counts)} orders a round"
             )
             bench.add(

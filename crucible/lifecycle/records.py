@@ -349,9 +349,9 @@ def alert_others(context: Context, change: Deployment) -> None:
     if change.decided_by in PARTS or change.action == "refused":
         return
     action: Literal["promoted", "rolled back", "retired"] = "promoted"
-    if change.action in {"rolled back", "retired"}:
-        action = "rolled back" if change.action == "rolled back" else "retired"
-    elif change.after is None:
+    if change.action == "rolled back":
+        action = "rolled back"
+    elif change.action == "retired" or change.after is None:
         action = "retired"
     words = change.before, change.after, change.decided_by, change.reason
     try:

@@ -158,18 +158,23 @@ def test_screenshots_keep_the_overview_a_market_execution_and_the_agent_that_tra
 def test_a_market_that_moved_much_further_than_equity_does_not_flatten_it_and_is_said(
     trading, chromium
 ):
-    curve = {"ts": [0, 1, 2], "equity": ["100", "101", "100.5"], "symbols": ["BTCUSDT"], "note": ""}
+    curve = {"ts": [0, 1, 2], "equity": ["100", "101", "100.5"], "symbols": ["BTCUSDT"]}
+    near, far = [100, 103, 104], [100, None, 130]
     with browsing(chromium) as page:
-        for held, is_far in (([100, 103, 104], False), ([100, None, 130], True)):
-            answered = json.dumps({**curve, "hold": held})
+        for held, note, is_far in (
+            (near, "", False),
+            (far, "", True),
+            (far, "the lake has a hole in March", True),
+        ):
+            answered = json.dumps({**curve, "hold": held, "note": note})
             page.route("**/api/curve*", lambda route, _, text=answered: route.fulfill(body=text))
             ready_page(page, trading, "/")
-            chart = page.locator(".chart .main-svg").first
-            chart.wait_for()
+            page.locator(".chart .main-svg").first.wait_for()
             shown = page.evaluate("document.querySelector('.chart').data.map((e) => e.visible)")
             assert shown == [None, "legendonly" if is_far else True]
-            said = page.get_by_text("stands at +30.00 % where equity stands at +0.50 %")
-            assert said.count() == is_far
+            said = "holding stands at +30.00 % where equity stands at +0.50 %"
+            assert page.get_by_text(said).count() == is_far
+            assert page.get_by_text(note or "the line of holding spreads").count() == 1
             page.unroute("**/api/curve*")
 
 

@@ -43,8 +43,10 @@ export async function show(view) {
     // Beside a market that moved many times as far, a curve of equity would be a flat line.
     const isFar = spread(own) > 0 && spread(found.hold) > FAR * spread(own);
     const held = known(found.hold).at(-1);
-    note.textContent = found.note || `the line of holding spreads the same capital evenly over ${found.symbols.join(", ")}, without costs`
-      + (isFar ? `; it stands at ${signed((held / first - 1) * 100)} % where equity stands at ${signed((own.at(-1) / first - 1) * 100)} %, off this scale: click its name to draw it` : "");
+    const even = `the line of holding spreads the same capital evenly over ${found.symbols.join(", ")}, without costs`;
+    // What is not drawn is said whatever else is.
+    const far = isFar ? `holding stands at ${signed((held / first - 1) * 100)} % where equity stands at ${signed((own.at(-1) / first - 1) * 100)} %, off this scale: click its name to draw it` : "";
+    note.textContent = [found.note || even, far].filter(Boolean).join("; ");
     equity.hidden = !found.ts.length;
     if (equity.hidden) return;
     sketch(equity, [{ y: own, shade: "var(--accent)" }, ...(isFar ? [] : [{ y: found.hold, shade: "var(--dim)", dash: "6 5" }])]);

@@ -19,9 +19,9 @@ from crucible.operations.errors import WorkspaceError
 from crucible.operations.supervision.process import Identity
 from crucible.operations.workspace import Workspace, read_json
 
-# What the tools of a server take its address from, whatever workspace it belongs to.
 SUPERVISOR = "up"
 """The supervisor's command, and its name among the logs."""
+# What the tools of a server take its address from, whatever workspace it belongs to.
 ADDRESS_VARIABLES = {"mlflow": "MLFLOW_TRACKING_URI", "prefect": "PREFECT_API_URL"}
 _PATHS = {"prefect": "/api"}
 
