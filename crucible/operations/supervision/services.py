@@ -42,6 +42,13 @@ BEHIND = 5
 """The nice value of everything that carries no order: where cores are few, what executes goes first."""
 
 
+EXCHANGE_KEYS = ("BYBIT_",)
+PREFECT_CLIENT = ("PREFECT_API_AUTH_",)
+PREFECT_SERVER = ("PREFECT_SERVER_API_AUTH_", *PREFECT_CLIENT)
+SECRETS = EXCHANGE_KEYS + PREFECT_SERVER
+"""How the names of secret variables begin; only a service that needs one is given it (`without_secrets`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceSpec:
     """One service.
@@ -63,6 +70,8 @@ class ServiceSpec:
         Seconds that it may take to end in order.
     nice : int
         Its priority and that of what it starts; 0 is the usual one, more is less.
+    secrets : tuple of str
+        How the names of the secret variables begin that it is given, of `SECRETS`.
     """
 
     name: str
@@ -73,6 +82,7 @@ class ServiceSpec:
     essential: bool = False
     grace_s: float = 10.0
     nice: int = 0
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +123,7 @@ def environment(
     configuration: MarketConfiguration,
     base: Mapping[str, str],
 ) -> dict[str, str]:
-    """Give the environment of every service and flow.
+    """Give all that services and flows are told by the environment, of which each gets no secret that it does not need.
 
     Parameters
     ----------
@@ -187,6 +197,27 @@ def environment(
     }
 
 
+def without_secrets(known: Mapping[str, str], needed: tuple[str, ...]) -> dict[str, str]:
+    """Give an environment without the secrets that a process does not need.
+
+    Parameters
+    ----------
+    known : mapping
+    needed : tuple of str
+        As `ServiceSpec.secrets`.
+
+    Examples
+    --------
+    >>> without_secrets({"BYBIT_API_KEY": "k", "PATH": "/bin"}, PREFECT_CLIENT)
+    {'PATH': '/bin'}
+    """
+    return {
+        name: value
+        for name, value in known.items()
+        if name.startswith(needed) or not name.startswith(SECRETS)
+    }
+
+
 def hosts(port: int) -> tuple[str, str]:
     """Give the names under which a page of ours is asked for."""
     return f"{HOST}:{port}", f"localhost:{port}"
@@ -212,6 +243,7 @@ def prefect(ports: Ports) -> ServiceSpec:
         ready_url=f"{ports.prefect_api}/health",
         page=ports.prefect_url,
         nice=BEHIND,
+        secrets=PREFECT_SERVER,
     )
 
 
@@ -230,13 +262,21 @@ def worker(run: Run) -> ServiceSpec:
         ),
         grace_s=8.0,
         nice=BEHIND,
+        secrets=PREFECT_CLIENT,
     )
 
 
 def selection() -> ServiceSpec:
     """Give the process that judges the agents and fills the slots, each turn a flow run of its own."""
     command = (sys.executable, "-m", "flows.selection")
-    return ServiceSpec("selection", command, prints_ready=True, grace_s=8.0, nice=BEHIND)
+    return ServiceSpec(
+        "selection",
+        command,
+        prints_ready=True,
+        grace_s=8.0,
+        nice=BEHIND,
+        secrets=PREFECT_CLIENT,
+    )
 
 
 def mlflow(workspace: Workspace, ports: Ports) -> ServiceSpec:
@@ -331,7 +371,7 @@ def cerebellum(
             "(docs/reference/limits.md) and name it in CRUCIBLE_EXECUTION__LIMITS_FILE"
         )
         raise ServiceError(message)
-    return ServiceSpec("cerebellum", command, prints_ready=True, grace_s=7.0)
+    return ServiceSpec("cerebellum", command, prints_ready=True, grace_s=7.0, secrets=EXCHANGE_KEYS)
 
 
 def dashboard(ports: Ports) -> ServiceSpec:

@@ -18,7 +18,12 @@ from crucible.operations.supervision.ownership import living_services
 from crucible.operations.supervision.probe import answers
 from crucible.operations.supervision.process import Identity, ServiceProcess, marked, stop_trees
 from crucible.operations.supervision.restarts import Restarts
-from crucible.operations.supervision.services import NAMES, ServiceSpec
+from crucible.operations.supervision.services import (
+    NAMES,
+    PREFECT_CLIENT,
+    ServiceSpec,
+    without_secrets,
+)
 from crucible.operations.workspace import Run, Workspace, read_json, write_json
 
 State = Literal["up", "starting", "down"]
@@ -109,10 +114,9 @@ class Stack:
         self._launch(owned)
 
     def helper(self, name: str, command: tuple[str, ...]) -> ServiceProcess:
-        """Start a program that does one job and ends; the stop ends it too if it has not."""
-        process = ServiceProcess(
-            name, command, self._environment, self.workspace.logs, self._folder
-        )
+        """Start a program that does one job at Prefect and ends; the stop ends it too if it has not."""
+        environment = without_secrets(self._environment, PREFECT_CLIENT)
+        process = ServiceProcess(name, command, environment, self.workspace.logs, self._folder)
         self._helpers[name] = process
         return process
 
@@ -207,7 +211,7 @@ class Stack:
         owned.process = ServiceProcess(
             owned.spec.name,
             owned.spec.command,
-            self._environment,
+            without_secrets(self._environment, owned.spec.secrets),
             self.workspace.logs,
             self._folder,
             owned.spec.nice,

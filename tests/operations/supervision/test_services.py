@@ -30,11 +30,29 @@ def all_specs(settings: Settings, workspace: Workspace) -> list[services.Service
     return [
         services.prefect(PORTS),
         services.worker(run),
+        services.selection(),
         services.mlflow(workspace, PORTS),
         services.paper_venue(settings, workspace, PORTS, CONFIGURATION),
         services.cerebellum(settings, workspace, run, CONFIGURATION, READY),
         services.dashboard(PORTS),
     ]
+
+
+def test_the_exchange_keys_go_to_the_executor_alone_and_prefects_password_to_who_asks_prefect(
+    workspace: Workspace,
+):
+    secrets = {
+        spec.name: spec.secrets for spec in all_specs(Settings(home=workspace.path), workspace)
+    }
+    assert secrets == {
+        "prefect": services.PREFECT_SERVER,
+        "worker": services.PREFECT_CLIENT,
+        "selection": services.PREFECT_CLIENT,
+        "mlflow": (),
+        "paper_venue": (),
+        "cerebellum": services.EXCHANGE_KEYS,
+        "dashboard": (),
+    }
 
 
 def test_nothing_listens_beyond_this_machine(workspace: Workspace):

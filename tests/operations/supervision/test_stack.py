@@ -9,11 +9,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from crucible.operations.errors import ServiceError
 from crucible.operations.supervision.process import Identity, marked
-from crucible.operations.supervision.services import ServiceSpec
+from crucible.operations.supervision.services import (
+    EXCHANGE_KEYS,
+    PREFECT_CLIENT,
+    PREFECT_SERVER,
+    ServiceSpec,
+)
 from crucible.operations.supervision.stack import Stack, clear_leftovers
 from crucible.operations.workspace import Workspace, read_json
 from tests.support.polling import until
@@ -25,6 +31,9 @@ LASTING = (
     "time.sleep(60)"
 )
 BROKEN = "import sys; print('no such setting: colour', file=sys.stderr); sys.exit(3)"
+
+
+SECRET = ("BYBIT_API_SECRET", "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING")
 
 
 def spec(name: str, code: str, *, essential: bool = False) -> ServiceSpec:
@@ -39,6 +48,7 @@ class Fixture:
         self.workspace.create()
         self.said: list[str] = []
         environment = {"CRUCIBLE_HOME": str(self.workspace.path), "PATH": os.environ["PATH"]}
+        environment |= dict.fromkeys(SECRET, "secret")
         self.stack = Stack(
             self.workspace, self.workspace.new_run(), environment, path, self.said.append
         )
@@ -80,6 +90,33 @@ def test_a_ready_line_makes_a_service_up_and_known_to_others(owner: Fixture):
     assert not identity.alive
     assert read_json(owner.workspace.services_file)["services"]["cerebellum"]["state"] == "down"
     assert owner.said[-1] == "cerebellum: stopped"
+
+
+@pytest.mark.parametrize(
+    ("needed", "given"),
+    [
+        ((), []),
+        (EXCHANGE_KEYS, ["BYBIT_API_SECRET"]),
+        (PREFECT_CLIENT, ["PREFECT_API_AUTH_STRING"]),
+        (PREFECT_SERVER, ["PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING"]),
+    ],
+)
+def test_a_service_is_given_no_secret_that_it_does_not_need(
+    owner: Fixture, needed: tuple[str, ...], given: list[str]
+):
+    asked = replace(spec("mlflow", LASTING), secrets=needed)
+    owner.stack.start(asked)
+    owner.tick_until(lambda: owner.stack.up("mlflow"))
+    service = owner.stack.services["mlflow"]
+    assert service.identity is not None
+    known = psutil.Process(service.identity.pid).environ()
+    assert sorted(set(SECRET) & set(known)) == given
+
+
+def test_what_does_one_job_at_prefect_is_given_its_password_alone(owner: Fixture):
+    helper = owner.stack.helper("deploy", (sys.executable, "-c", LASTING))
+    known = psutil.Process(helper.identity.pid).environ()
+    assert set(SECRET) & set(known) == {"PREFECT_API_AUTH_STRING"}
 
 
 def test_a_killed_service_is_started_again_and_it_is_said(owner: Fixture):
