@@ -6,7 +6,8 @@ forward over it (`crucible walk-forward`) beside its frozen first population and
 first minute, at the sizes of the factory's agents. A null market is a switching market with its minutes shuffled.
 
 Rows count markets in which the factory earned more than its first population after the switch, the share of the
-knowing trader's profit after the switch that it earned, and on null markets its loss beside that of replacement at random times.
+knowing trader's profit after the switch that it earned, in all and month by month, and on null markets its loss beside that of
+replacement at random times.
 
 The windows, strengths and lengths were worked on with seeds 900 to 999; the rows are of seeds from 1 on. `--first-seed`,
 `--strength`, `--rule` and `--days` give other markets.
@@ -50,12 +51,14 @@ from crucible.walk_forward.rules import AtRandom, ByEvidence, Frozen
 from crucible.walk_forward.slot_walk import Outcome, SlotWalk, Walk
 
 RULES = ("reversion", "leader", "flow")
-WINDOW_DAYS = 35
+WINDOW_DAYS = 21
 """The newest days that a forge run sees by default, and those before the first."""
 REFIT_DAYS = 7
+MONTH_DAYS = 30
 STRENGTH = 3.0
-"""Times the edges of `benchmarks.truth`, which a year of candles proves: these have a month, in which so large an edge
-is as many standard errors away from nothing as those are in a year."""
+"""Times the edges of `benchmarks.truth`, which a year of candles proves: these have weeks, in which an edge
+has to be larger to be as many standard errors away from nothing."""
+MONTH_MS = MONTH_DAYS * DAY * MINUTE_MS
 SLOT = Slot.parse(f"{TRADED}-gp-1")
 
 
@@ -93,6 +96,8 @@ class Answer:
     ----------
     factory, frozen, drawn, knowing : float
         The factory, its first population, replacement at random times, and the trader who knows the rules.
+    months : tuple of (float, float)
+        What the factory and the trader who knows the rules earned in each whole month after the switch.
     registered, forged : int
     culled : int
     """
@@ -101,6 +106,7 @@ class Answer:
     frozen: float
     drawn: float
     knowing: float
+    months: tuple[tuple[float, float], ...]
     registered: int
     forged: int
     culled: int
@@ -168,11 +174,19 @@ def walk(task: Task) -> Answer:
     others = [SlotWalk(SLOT, stage, births, rule, span).run() for rule in (Frozen(), drawn)]
     capital = float(stage.settings.capital_per_agent)
     earned = [after(each, switch) / capital for each in (own, *others)]
+    ends = range(switch + MONTH_MS, to_ts + 1, MONTH_MS)
+    known = [math.nan] if task.null else knowing(market, stage, switch, [*ends, to_ts])
+    months = zip(
+        np.diff([after(own, switch, end) / capital for end in (switch, *ends)]).tolist(),
+        np.diff([0.0, *known[:-1]]).tolist(),
+        strict=False,
+    )
     return Answer(
         factory=earned[0],
         frozen=earned[1],
         drawn=earned[2],
-        knowing=math.nan if task.null else knowing(market, stage, switch),
+        knowing=known[-1],
+        months=tuple(months),
         registered=sum(born.strategy is not None for born in births),
         forged=len(births),
         culled=sum(row["verdict"] == "cull" for row in own.verdicts),
@@ -188,24 +202,30 @@ def name_of(task: Task) -> str:
     return "-".join(parts)
 
 
-def after(outcome: Outcome, switch: int) -> float:
-    """Profit from an instant on."""
-    before = outcome.profit[outcome.ts <= switch]
-    return float(outcome.profit[-1] - (before[-1] if len(before) else 0.0))
+def after(outcome: Outcome, since: int, until: int | None = None) -> float:
+    """Profit from one instant to another, or to the end."""
+    places = np.searchsorted(
+        outcome.ts, [since, outcome.ts[-1] if until is None else until], "right"
+    )
+    before, last = (float(outcome.profit[place - 1]) if place else 0.0 for place in places)
+    return last - before
 
 
-def knowing(market: Planted, stage: Stage, switch: int) -> float:
-    """Profit of the knowing trader from the switch on, at the sizes of an agent whose own trades show its edge."""
+def knowing(market: Planted, stage: Stage, switch: int, ends: Sequence[int]) -> list[float]:
+    """Return since the switch at each instant of the knowing trader: an agent that is seated at the switch.
+
+    It has the capital of an agent there, as the factory's have, and sizes as one whose own trades show its edge.
+    """
     birth = Birth(SLOT.name, 1, 0, "knows", 0, 0.0, {})
     strategy = Knowing(stage.frame, market.oracle, market.exits)
-    life = Life(stage, birth, strategy, "production", 0, 0)
     row = int(np.searchsorted(stage.frame.ts, switch, side="right"))
-    life.advance(row)
-    life.mark(switch)
-    before = life.equity
-    life.advance(len(stage.frame))
-    life.mark(int(stage.frame.ts[-1]))
-    return float((life.equity - before) / stage.settings.capital_per_agent)
+    life = Life(stage, birth, strategy, "production", row, switch)
+    returns = []
+    for end in ends:
+        life.advance(int(np.searchsorted(stage.frame.ts, end, side="right")))
+        life.mark(end)
+        returns.append(float(life.equity / stage.settings.capital_per_agent) - 1.0)
+    return returns
 
 
 def publish(task: Task, answer: Answer) -> None:
@@ -284,7 +304,29 @@ def switching_rows(tasks: Sequence[Task], answers: Sequence[Answer]) -> list[Row
             n=len(answers),
             note=f"{note}; of whom knows each rule from its first minute and sizes as an unproven agent",
         ),
+        *month_rows(answers, note),
     ]
+
+
+def month_rows(answers: Sequence[Answer], note: str) -> list[Row]:
+    """Give the same share for each month after the switch that all markets have whole."""
+    count = min(len(answer.months) for answer in answers)
+    rows = []
+    for month in range(count):
+        own, known = np.sum([answer.months[month] for answer in answers], axis=0)
+        name = f"switching_share_of_oracle_month_{month + 1}"
+        rows.append(
+            Row(
+                name,
+                float(own / known),
+                "share",
+                "higher",
+                None,
+                n=len(answers),
+                note=f"{note}; days {month * MONTH_DAYS + 1} to {(month + 1) * MONTH_DAYS} after the switch",
+            )
+        )
+    return rows
 
 
 def null_row(tasks: Sequence[Task], answers: Sequence[Answer]) -> Row:
