@@ -9,6 +9,7 @@ Run it as ``python -m flows.selection``; `crucible up` does.
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import logging
 import time
@@ -41,6 +42,8 @@ TAG = "crucible-selection"
 WATCHTOWER_SHORTEST_S = 30.0
 SINGULARITY_SHORTEST_S = 60.0
 SINGULARITY_EVERY_MINUTES = 15
+LONGEST_S = 600.0
+"""Seconds after which a turn has hung: a judgement of a backlog is shorter, and goes on where it was."""
 
 logger = logging.getLogger(__name__)
 
@@ -56,11 +59,14 @@ class Turn:
     flow : Flow
     every_s : float
         Seconds from the beginning of one run to that of the next.
+    longest_s : float
+        Seconds after which a run ends this process.
     """
 
     deployment: str
     flow: Flow[..., Any]
     every_s: float
+    longest_s: float = LONGEST_S
 
 
 def turns_of(settings: Settings) -> tuple[Turn, ...]:
@@ -110,13 +116,22 @@ def take_turns(
 def take(turn: Turn) -> None:
     """Make a flow run of the deployment and carry it out in this process.
 
-    A flow that fails ends as a failed run. A paused deployment has none.
+    A flow that fails ends as a failed run. A paused deployment has none. A turn that hangs ends the whole process, with where it
+    hung on stderr: whoever started it starts it again, and every step of a turn stands being killed.
 
     Raises
     ------
     PrefectException, httpx.HTTPError
         If Prefect cannot be asked.
     """
+    faulthandler.dump_traceback_later(turn.longest_s, exit=True)
+    try:
+        _carry_out(turn)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _carry_out(turn: Turn) -> None:
     with get_client(sync_client=True) as client:
         deployment = client.read_deployment_by_name(turn.deployment)
         if deployment.paused:

@@ -41,7 +41,7 @@ def deployed(plant):
 
 
 @contextmanager
-def selection_process(plant, folder):
+def selection_process(plant, folder, *longest_s):
     environment = {
         **os.environ,
         "PYTHONPATH": str(REPOSITORY),
@@ -50,7 +50,7 @@ def selection_process(plant, folder):
     }
     with (folder / "log").open("a") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.flows.turns", str(folder)],
+            [sys.executable, "-m", "tests.flows.turns", str(folder), *map(str, longest_s)],
             stdout=log,
             stderr=log,
             env=environment,
@@ -107,6 +107,30 @@ def test_turns_are_named_runs_of_their_deployment_in_one_process_and_outlive_eve
     (child,) = plant.ask("POST", "/flow_runs/filter", body)
     assert (child["name"], child["state_type"]) == ("hang", "CRASHED")
     assert {run["state_type"] for run in after if run["id"] != hung["id"]} == {"COMPLETED"}
+
+
+def test_a_turn_that_hangs_ends_its_process_says_where_and_keeps_nobody_waiting(
+    plant, deployed, tmp_path
+):
+    def story():
+        return (tmp_path / "log").read_text()[-3_000:]
+
+    (tmp_path / "hang").touch()
+    failed = len(runs_of(plant, deployed["failing"]))
+    with selection_process(plant, tmp_path, 10.0) as process:
+        plant.wait(lambda: process.poll() is not None, story)
+    assert process.returncode == 1
+    log = (tmp_path / "log").read_text()
+    assert "Timeout (0:00:10)!" in log
+    assert "turns.py" in log
+    assert "in inner" in log
+    hung = runs_of(plant, deployed["steady"])[-1]
+    assert hung["state_type"] == "RUNNING"
+
+    (tmp_path / "hang").unlink()
+    with selection_process(plant, tmp_path):
+        ended(plant, deployed["failing"], failed + 1)
+    assert plant.run(hung["id"])["state_type"] == "CRASHED"
 
 
 def test_a_run_that_a_person_started_keeps_the_only_place_and_a_paused_deployment_has_no_turn(

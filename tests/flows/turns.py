@@ -1,4 +1,4 @@
-"""The selection process with small flows instead of its own: ``python -m tests.flows.turns FOLDER``."""
+"""The selection process with small flows instead of its own: ``python -m tests.flows.turns FOLDER [LONGEST_S]``."""
 
 from __future__ import annotations
 
@@ -41,9 +41,10 @@ def failing() -> None:
 
 def main() -> None:
     """Do what the selection process does, with these flows."""
+    longest_s = float(sys.argv[2]) if len(sys.argv) > 2 else selection.LONGEST_S
     selection.turns_of = lambda _: (  # type: ignore[assignment]
-        selection.Turn("steady/steady", steady, 0.5),
-        selection.Turn("failing/failing", failing, 0.5),
+        selection.Turn("steady/steady", steady, 0.5, longest_s),
+        selection.Turn("failing/failing", failing, 0.5, longest_s),
     )
     selection.main()
 
