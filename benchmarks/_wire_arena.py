@@ -27,6 +27,8 @@ from typing import Any
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 SPEED = 120
+PING_S = 60.0
+"""Between two pings: the venue closes a connection that has sent none for ten minutes."""
 SO_TIMESTAMPNS = 35
 """Linux's number for stamps of arriving packets."""
 
@@ -73,7 +75,14 @@ class Observer:
                     assert stamp is not None, "the kernel did not stamp a packet"
                     kept.append((frame, stamp))
 
-        threading.Thread(target=run, daemon=True).start()
+        def keep() -> None:
+            with suppress(OSError, websocket.WebSocketException):
+                while True:
+                    time.sleep(PING_S)
+                    connection.send('{"op":"ping"}')
+
+        for work in (run, keep):
+            threading.Thread(target=work, daemon=True).start()
 
     def closed(self) -> dict[tuple[str, int], int]:
         """Nanoseconds since 1970 at which each candle left, by symbol and close time in market ms."""
