@@ -45,7 +45,7 @@ _AGENTS_OF_FILLS = """
     )
 """
 _FILLS_OF_SYMBOL = f"""{_AGENTS_OF_FILLS}, mine AS (
-        SELECT f.rowid AS place, f.exec_ts, f.reason FROM names CROSS JOIN fills AS f
+        SELECT f.rowid AS place, f.exec_ts FROM names CROSS JOIN fills AS f
         WHERE f.agent = names.agent AND f.exec_ts >= :since AND f.symbol = :symbol
     )
 """  # noqa: S608 - ours

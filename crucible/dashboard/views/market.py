@@ -74,9 +74,7 @@ def _mark(fill: Fill) -> dict[str, Any]:
     }
 
 
-def _readings(
-    ledger: PageReader | None, symbol: str, since: int, step_ms: int
-) -> dict[str, Any]:
+def _readings(ledger: PageReader | None, symbol: str, since: int, step_ms: int) -> dict[str, Any]:
     """Give what the features said of every candle, whether anybody traded or not."""
     steps = [] if ledger is None else ledger.readings(symbol, since, step_ms)
     held = {step.ts: step for step in steps}
@@ -108,9 +106,7 @@ def _bands(steps: list[Step], step_ms: int) -> list[list[int]]:
     return bands
 
 
-def _empty(
-    ledger: PageReader | None, lines: Mapping[str, list[float | None]]
-) -> dict[str, str]:
+def _empty(ledger: PageReader | None, lines: Mapping[str, list[float | None]]) -> dict[str, str]:
     """Say of each line without any figure why it has none."""
     if ledger is None:
         every = "the run has no ledger yet"
