@@ -66,5 +66,6 @@ def _known(frame: FeatureFrame, name: str, first: int) -> list[float | None]:
     if name == "mce_pressure" and serves_books(frame.schema):
         # A source that fell back to candles is a stale one.
         known &= frame.column("mce_tier")[first:] == BOOK_TIER
-    found: list[float | None] = np.where(known, values.astype(object), None).tolist()
-    return found
+    return [
+        value if here else None for value, here in zip(values.tolist(), known.tolist(), strict=True)
+    ]
