@@ -25,6 +25,7 @@ from crucible.arena.pairs import Pairs
 from crucible.arena.registry_watcher import RegistryWatcher, Seated
 from crucible.arena.seats import Seats
 from crucible.arena.shadow.placebos import Placebos
+from crucible.arena.sizing.readings import missing_sources, reading_of, readings_of
 from crucible.arena.status_file import ArenaFiles, SideFiles, timing
 from crucible.execution.cerebellum_link import CerebellumLink, LinkError
 from crucible.execution.messages import (
@@ -149,6 +150,10 @@ class Arena:
         for symbol, frame in frames.items():
             newest = range(max(0, len(frame) - HISTORY_ROWS), len(frame))
             self._history[symbol].extend(frame.row(index) for index in newest)
+        with self._ledger.transaction():
+            self._ledger.set_missing_sources(missing_sources(self._pipeline.schema))
+            for frame in frames.values():
+                self._ledger.book_readings(readings_of(frame))
         self._aligner.skip_to(seen)
         live = self._await_first_minute()
         missing = closed_minutes(self._pipeline.symbols, backfill, seen, live.close_ts)
@@ -359,6 +364,7 @@ class Arena:
                 self._record(agent, decision, attended=attended)
             self._pairs.take(self.agents, rows, minute)
             self._placebos.take(rows, minute)
+            self._ledger.book_readings(map(reading_of, rows.values()))
             self._ledger.set_market_ts(minute.close_ts)
             if minute.close_ts % MARK_MS == 0:
                 self._mark(minute.close_ts)

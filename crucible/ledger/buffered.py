@@ -20,6 +20,7 @@ from crucible import sqlite
 from crucible.execution.messages import FillEvent, JournalEvent, StateEvent
 from crucible.ledger.ledger import Ledger, fill_of
 from crucible.ledger.reader import AgentRow, PairMark
+from crucible.ledger.readings import Reading
 from crucible.ledger.trades import Fill, Mode
 
 logger = logging.getLogger(__name__)
@@ -162,6 +163,14 @@ class BufferedLedger(Ledger):
     def book_pairs(self, marks: Iterable[PairMark]) -> None:
         """Record what challengers and the copies of their incumbents returned in a quarter of an hour."""
         self._write(partial(self._file.book_pairs, list(marks)))
+
+    def book_readings(self, readings: Iterable[Reading]) -> None:
+        """Record what the features said at closed candles; the first reading of a candle stays."""
+        self._write(partial(self._file.book_readings, list(readings)))
+
+    def set_missing_sources(self, missing: Mapping[str, str]) -> None:
+        """Record which features have no source now, and why."""
+        self._write(partial(self._file.set_missing_sources, dict(missing)))
 
     def keep_shadow(self, agent: str, state: dict[str, Any]) -> None:
         """Keep what a challenger's restart needs beyond its fills."""

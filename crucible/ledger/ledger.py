@@ -27,6 +27,7 @@ from crucible.execution.messages import (
 from crucible.files import make_folder
 from crucible.ledger.parity import ParityDay
 from crucible.ledger.reader import PLACEBO, SCHEMA_VERSION, AgentRow, LedgerReader, PairMark
+from crucible.ledger.readings import KEPT_MINUTES, Reading
 from crucible.ledger.trades import Fill, Mode
 from crucible.settings import MINUTE_MS
 
@@ -88,6 +89,13 @@ _MIGRATIONS = (
         fills INTEGER NOT NULL, fills_within INTEGER NOT NULL, score REAL, details TEXT NOT NULL,
         PRIMARY KEY (agent, ts)
     );
+    """,
+    """
+    CREATE TABLE readings (
+        symbol TEXT NOT NULL, ts INTEGER NOT NULL, regime_change_detected INTEGER,
+        influence_in REAL, mce_pressure REAL, mce_skew REAL, radar_distance REAL,
+        PRIMARY KEY (symbol, ts)
+    ) WITHOUT ROWID;
     """,
 )
 
@@ -264,6 +272,22 @@ class Ledger(LedgerReader):
             "INSERT OR REPLACE INTO pair_marks VALUES (?, ?, ?, ?, ?, ?, ?)",
             [astuple(mark) for mark in marks],
         )
+
+    def book_readings(self, readings: Iterable[Reading]) -> None:
+        """Record what the features said at closed candles; the first reading of a candle stays.
+
+        Those that are older than a symbol's newest `KEPT_MINUTES` are forgotten.
+        """
+        taken = list(readings)
+        self._db.executemany("INSERT OR IGNORE INTO readings VALUES (?, ?, ?, ?, ?, ?, ?)", taken)
+        self._db.executemany(
+            "DELETE FROM readings WHERE symbol = ?1 AND ts <= (SELECT max(ts) FROM readings WHERE symbol = ?1) - ?2",
+            [(symbol, KEPT_MINUTES * MINUTE_MS) for symbol in {each.symbol for each in taken}],
+        )
+
+    def set_missing_sources(self, missing: Mapping[str, str]) -> None:
+        """Record which features have no source now, and why."""
+        self._set_meta("missing_sources", json.dumps(missing, sort_keys=True))
 
     def book_parity(self, day: ParityDay) -> bool:
         """Record how an agent compares with its backtest on a day; False if that was recorded before."""

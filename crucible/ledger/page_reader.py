@@ -12,7 +12,9 @@ from typing import Any
 
 from crucible.ledger.parity import ParityDay
 from crucible.ledger.reader import LedgerReader, fill_of_row
+from crucible.ledger.readings import FIGURES, Step
 from crucible.ledger.trades import Fill, Mode
+from crucible.settings import MINUTE_MS
 
 MOST_ROWS = 2_000
 """Rows that one answer holds at most."""
@@ -43,7 +45,7 @@ _AGENTS_OF_FILLS = """
     )
 """
 _FILLS_OF_SYMBOL = f"""{_AGENTS_OF_FILLS}, mine AS (
-        SELECT f.rowid AS place, f.exec_ts, f.reason FROM names CROSS JOIN fills AS f
+        SELECT f.rowid AS place, f.exec_ts FROM names CROSS JOIN fills AS f
         WHERE f.agent = names.agent AND f.exec_ts >= :since AND f.symbol = :symbol
     )
 """  # noqa: S608 - ours
@@ -170,43 +172,32 @@ class PageReader(LedgerReader):
         ).fetchall()
         return [fill_of_row(row) for row in rows], rows[0]["whole"] - len(rows) if rows else 0
 
-    def times_of_fills(self, symbol: str, since_ts: int, words: str, step_ms: int) -> list[int]:
-        """Give the beginnings of the steps in which a symbol's fill has some words as its reason, oldest first."""
-        rows = self._db.execute(
-            f"{_FILLS_OF_SYMBOL} SELECT DISTINCT exec_ts - exec_ts % :step FROM mine "  # noqa: S608 - ours
-            "WHERE instr(reason, :words) > 0 ORDER BY 1",
-            {"symbol": symbol, "since": since_ts, "words": words, "step": step_ms},
-        )
-        return [int(ts) for (ts,) in rows]
+    def keeps_readings(self) -> bool:
+        """Whether the file has a place for readings: one that an older Crucible wrote has none."""
+        return int(self._db.execute("PRAGMA user_version").fetchone()[0]) >= 6
 
-    def sized_since(
-        self, agents: Sequence[str], since_ts: int, most: int
-    ) -> tuple[list[dict[str, Any]], int]:
-        """Give the decisions of agents since an instant that kept their multipliers, oldest first.
+    def readings(self, symbol: str, since_ts: int, step_ms: int) -> list[Step]:
+        """Give the readings of a symbol's candles that opened since an instant, summed up by steps, oldest first.
 
-        Where there are more than `most`, they are thinned evenly; the number of those left out is given as well.
+        Steps begin at whole multiples of `step_ms`; one without any reading is left out.
         """
-        columns = {str(row["name"]) for row in self._db.execute("PRAGMA table_info(decisions)")}
-        if "sizing" not in columns:  # an older file
-            return [], 0
+        if not self.keeps_readings():
+            return []
+        means = ", ".join(f"avg({name})" for name in FIGURES)
         rows = self._db.execute(
-            "WITH mine AS (SELECT ts, agent, sizing FROM decisions WHERE ts >= :since AND sizing IS NOT NULL "  # noqa: S608 - ours
-            "AND agent IN (SELECT value FROM json_each(:agents)) "
-            "AND CASE WHEN json_valid(sizing) THEN json_type(sizing, '$.multipliers') = 'object' END"
-            "), numbered AS (SELECT *, count(*) OVER () AS whole, "
-            "row_number() OVER (ORDER BY ts, agent) AS n FROM mine) "
-            f"SELECT whole, ts, agent, sizing FROM numbered WHERE {_EVENLY} ORDER BY n",
-            {
-                "agents": json.dumps(list(agents)),
-                "since": since_ts,
-                "most": min(most, MOST_ROWS),
-            },
-        ).fetchall()
-        found = [
-            {"ts": row["ts"], "agent": row["agent"], "sizing": json.loads(row["sizing"])}
-            for row in rows
+            "SELECT ts - :minute - (ts - :minute) % :step AS opened, count(*), "  # noqa: S608 - ours
+            f"count(regime_change_detected), total(regime_change_detected), {means} FROM readings "
+            "WHERE symbol = :symbol AND ts >= :since + :minute GROUP BY opened ORDER BY opened",
+            {"symbol": symbol, "since": since_ts, "step": step_ms, "minute": MINUTE_MS},
+        )
+        return [
+            Step(opened, minutes, known, changes > 0, *figures)
+            for opened, minutes, known, changes, *figures in rows
         ]
-        return found, rows[0]["whole"] - len(rows) if rows else 0
+
+    def missing_sources(self) -> dict[str, str]:
+        """Give the features that have no source, each with the reason."""
+        return dict(json.loads(self._text("missing_sources") or "{}"))
 
     def newest_decisions(
         self, agent: str | None, before: Place, limit: int, since_ts: int = 0

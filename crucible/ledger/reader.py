@@ -18,7 +18,7 @@ from crucible.errors import CrucibleError
 from crucible.ledger.parity import ParityDay, Stretch
 from crucible.ledger.trades import Fill, Mode, Payment, Trade, pair, with_funding
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 PLACEBO: Final = "placebo"
 """Role of an agent that enters at random, to check the Watchtower's error rates."""
 SHADOW_ROLES = frozenset({"challenger", PLACEBO})

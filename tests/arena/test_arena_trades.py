@@ -19,7 +19,9 @@ from crucible.arena.registry_watcher import Seated
 from crucible.arena.status_file import ArenaFiles
 from crucible.execution.cerebellum_link import Addresses, CerebellumLink
 from crucible.features.pipeline import FeaturePipeline
+from crucible.ledger.page_reader import PageReader
 from crucible.ledger.reader import LedgerReader
+from crucible.ledger.readings import FIGURES
 from crucible.market.exchange import Exchange
 from crucible.market.lake import Lake
 from crucible.settings import FeatureSettings, Settings
@@ -461,3 +463,30 @@ def test_what_arena_cerebellum_and_venue_do_together_is_what_the_backtest_does(f
             assert day.score == 1.0
             assert day.compared >= 14
             assert day.fills >= 12
+
+
+def test_each_closed_minute_has_one_reading_of_each_symbol_over_a_restart_without_any_agent(floor):
+    for _ in range(2):
+        with floor.link() as link:
+            arena = floor.arena(RegistryWatcher([]), link)
+            run_until(arena, lambda arena=arena: arena.minutes >= 3)
+            arena.close()
+    with PageReader(floor.folder / "ledger.sqlite") as ledger:
+        lake, until = Lake(floor.folder / "lake"), ledger.market_ts()
+        for symbol in SYMBOLS:
+            lake.refresh(floor.exchange, symbol, ORIGIN_MS, until)
+        frames = FeaturePipeline(SYMBOLS, FeatureSettings()).batch(lake.read_all(SYMBOLS))
+        for symbol, frame in frames.items():
+            steps = ledger.readings(symbol, 0, 60_000)
+            assert [step.ts + 60_000 for step in steps] == frame.ts.tolist()
+            assert {step.minutes for step in steps} == {1}
+            for name in FIGURES:
+                recorded = np.array([getattr(step, name) for step in steps], np.float64)
+                np.testing.assert_array_equal(recorded, frame.column(name), name)
+            changed = frame.column("regime_change_detected")
+            known = [step.regime_minutes == 1 for step in steps]
+            assert known == np.isfinite(changed).tolist()
+            assert [step.regime_change_detected for step in steps] == (changed == 1.0).tolist()
+            assert any(known)
+            assert not all(known)
+        assert set(ledger.missing_sources()) == {"influence_in", "mce_skew"}

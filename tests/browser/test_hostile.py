@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from decimal import Decimal
 
 import pytest
@@ -12,13 +11,11 @@ from crucible.dashboard.document import VIEWS
 from crucible.execution.messages import RiskEvent
 from crucible.forge.progress import Progress, note_outcome
 from crucible.ledger.ledger import Ledger
-from crucible.operations.supervision.ports import claim
-from crucible.operations.supervision.process import Identity, ServiceProcess
+from crucible.operations.supervision.process import Identity
 from crucible.operations.workspace import Workspace, write_json
 from tests.browser.test_pages import browsing, chromium  # noqa: F401
 from tests.support.factories import agent_row, fill_event
-from tests.support.plant import answer
-from tests.support.processes import REPOSITORY
+from tests.support.pages import served
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -84,38 +81,30 @@ def test_hostile_text_stays_text_and_no_link_leads_to_another_machine(tmp_path, 
             RiskEvent(ts=1, seq=9, code=MARKUP, text=MARKUP, agent=MARKUP, symbol=MARKUP)
         )
         ledger.set_market_ts(120_000)
-    port = claim(0, "dashboard")
-    environment = {**os.environ, "CRUCIBLE_HOME": str(workspace.path)}
-    command = (sys.executable, "-m", "crucible.dashboard", "--port", str(port))
-    process = ServiceProcess("dashboard", command, environment, workspace.logs, REPOSITORY)
-    try:
-        answer(f"http://127.0.0.1:{port}/health", process)
-        with browsing(chromium) as page:
-            for view in (*VIEWS, f"/agents/{NAME}"):
-                page.goto(f"http://127.0.0.1:{port}{view}")
-                page.get_by_text("waiting for the first answer").wait_for(state="detached")
-                page.locator("#today [data-value]").wait_for()
-                page.wait_for_timeout(800)
+    with served(workspace) as (address, _), browsing(chromium) as page:
+        for view in (*VIEWS, f"/agents/{NAME}"):
+            page.goto(f"{address}{view}")
+            page.get_by_text("waiting for the first answer").wait_for(state="detached")
+            page.locator("#today [data-value]").wait_for()
+            page.wait_for_timeout(800)
+            links = page.eval_on_selector_all("a", "all => all.map((a) => a.href)")
+            if view == "/":
+                page.get_by_text("no funding rates known of <img src=x").wait_for()
                 links = page.eval_on_selector_all("a", "all => all.map((a) => a.href)")
-                if view == "/":
-                    page.get_by_text("no funding rates known of <img src=x").wait_for()
-                    links = page.eval_on_selector_all("a", "all => all.map((a) => a.href)")
-                    assert "http://127.0.0.1:9/runs" in links
-                if view in HOSTILE:
-                    page.locator("main :not(option)", has_text="<img src=x").last.wait_for()
-                allowed = (f"http://127.0.0.1:{port}/", "http://127.0.0.1:9/")
-                assert [each for each in links if not each.startswith(allowed)] == []
-                page.evaluate(
-                    "() => document.querySelectorAll('td, td span, li, p').forEach((e) => e.click())"
-                )
-                assert page.locator("main img, main script, header img, #banner img").count() == 0
-                assert page.title().endswith("Crucible")
-                assert "owned" not in page.title()
-            # What a page made of every kind of address, as `ours` sees it.
-            judged = page.evaluate(
-                "all => import('/static/dom.js').then((dom) => all.map((each) => dom.ours(each)))",
-                list(AWAY),
+                assert "http://127.0.0.1:9/runs" in links
+            if view in HOSTILE:
+                page.locator("main :not(option)", has_text="<img src=x").last.wait_for()
+            allowed = (f"{address}/", "http://127.0.0.1:9/")
+            assert [each for each in links if not each.startswith(allowed)] == []
+            page.evaluate(
+                "() => document.querySelectorAll('td, td span, li, p').forEach((e) => e.click())"
             )
-            assert judged == [None] * len(AWAY)
-    finally:
-        process.stop(5.0)
+            assert page.locator("main img, main script, header img, #banner img").count() == 0
+            assert page.title().endswith("Crucible")
+            assert "owned" not in page.title()
+        # What a page made of every kind of address, as `ours` sees it.
+        judged = page.evaluate(
+            "all => import('/static/dom.js').then((dom) => all.map((each) => dom.ours(each)))",
+            list(AWAY),
+        )
+        assert judged == [None] * len(AWAY)

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,14 +20,12 @@ from crucible.execution.messages import Ack, Submit
 from crucible.ledger.reader import LedgerReader
 from crucible.operations.reconciliation.accounts import plain
 from crucible.operations.reconciliation.venue_statement import VenueAccount
-from crucible.operations.supervision.ports import claim
 from crucible.operations.supervision.process import ServiceProcess
 from crucible.operations.workspace import Run, Workspace
 from tests.browser.test_pages import browsing, chromium
-from tests.support.pages import ENDED, LIVES, OTHER, RIVAL, announce, traded
-from tests.support.plant import answer
+from tests.support.pages import ENDED, LIVES, OTHER, RIVAL, announce, served, traded
 from tests.support.polling import until
-from tests.support.processes import REPOSITORY, cerebellum_command, running, venue_command
+from tests.support.processes import cerebellum_command, running, venue_command
 from tools import screenshots
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
@@ -100,17 +97,12 @@ def trading(tmp_path_factory):
         pids |= {"paper_venue": venue_process.pid, "cerebellum": process.pid}
         addresses = {"paper_venue": venue["rest"], "cerebellum": ready["metrics"]}
         announce(workspace, run, pids, addresses, ready)
-        port = claim(0, "dashboard")
-        environment = {**os.environ, "CRUCIBLE_HOME": str(workspace.path)}
-        command = (sys.executable, "-m", "crucible.dashboard", "--port", str(port))
-        served = ServiceProcess("dashboard", command, environment, workspace.logs, REPOSITORY)
-        stack.callback(served.stop, 5.0)
-        answer(f"http://127.0.0.1:{port}/health", served)
+        page, server = stack.enter_context(served(workspace))
         addresses_of = Addresses(ready["commands"], ready["events"], ready["market"])
         link = stack.enter_context(CerebellumLink(addresses_of))
         until(lambda: link.snapshot().ts, lambda: log.read_text()[-2_000:], seconds=20)
         account = VenueAccount.from_keys(venue["rest"], keys)
-        yield Trading(workspace, run, link, account, f"http://127.0.0.1:{port}", sleepers, served)
+        yield Trading(workspace, run, link, account, page, sleepers, server)
 
 
 def ready_page(page, trading, address):

@@ -12,7 +12,7 @@ from crucible.forge.progress import SLOTS, Progress, note_outcome, write_slots
 from crucible.ledger.ledger import Ledger
 from crucible.ledger.trades import pair
 from crucible.operations.reconciliation.accounts import plain
-from tests.support.factories import agent_row, fill_event
+from tests.support.factories import agent_row
 from tests.support.pages import (
     BEGAN,
     CAUSE,
@@ -279,35 +279,8 @@ def test_a_market_with_more_fills_than_it_shows_is_thinned_evenly_over_the_whole
     gaps = [after - before for before, after in pairwise(places)]
     assert places[0] < len(mine) / most
     assert max(gaps) - min(gaps) <= 2
-    assert found["features"] == [{"ts": NOW - 60_000, "agent": LIVES, "radar_distance": 2.5}]
     whole = ask(client, "market?symbol=ETHUSDT&span=3h")
     assert whole["fills_left_out"] == 0
-
-
-def test_what_blocks_said_and_regime_changes_are_found_behind_any_number_of_newer_rows(
-    workspace, client
-):
-    run = workspace.current()
-    sizing = {"multipliers": {"radar": {"inputs": {"radar_distance": 1.0}}}}
-    with Ledger(run.ledger) as ledger:
-        for n in range(2_100):
-            ts = NOW - 7_200_000 + n * 1_000
-            ledger.book_decision(ts, OTHER, "skip", "no edge", Decimal(1), None, None, None)
-        for n in range(700):
-            ts = NOW - 9_000_000 + n * 1_000
-            ledger.book_decision(ts, LIVES, "wait", "edge", Decimal(1), None, None, sizing)
-        seq, ts = ledger.last_seq() + 1, NOW - 40 * 3_600_000
-        late = fill_event(
-            seq, "regime", agent=LIVES, side="buy", qty="0.001", price="100", fee="0", exec_ts=ts,
-            reason="the regime changed",
-        )  # fmt: skip
-        ledger.book_event(late)
-    found = ask(TestClient(make_app(workspace)), "market?symbol=BTCUSDT&span=3d")
-    assert len(found["features"]) == 600
-    assert found["features_left_out"] == 101
-    assert found["features"][-1]["ts"] == NOW - 60_000
-    step = found["step_minutes"] * 60_000
-    assert found["regime_changes"] == [ts - ts % step]
 
 
 def test_lives_name_whom_they_replaced(client):

@@ -13,12 +13,13 @@ from crucible.execution.messages import FillEvent, StateEvent
 from crucible.ledger.buffered import BufferedLedger
 from crucible.ledger.ledger import Ledger
 from crucible.ledger.reader import LedgerError, LedgerReader
+from crucible.ledger.readings import Reading
 from tests.support.disks import fill, mounted
 from tests.support.factories import AGENT, agent_row, fill_event
 from tests.support.polling import until
 
 ROW = agent_row()
-TABLES = ("agents", "fills", "decisions", "equity", "meta")
+TABLES = ("agents", "fills", "decisions", "equity", "readings", "meta")
 
 
 @pytest.fixture
@@ -52,6 +53,8 @@ def live(ledger: Ledger, seqs: range) -> list[str]:
             ledger.book_decision(seq, AGENT, "buy", "why", Decimal(100), Decimal("0.5"), f"i{seq}")
             ledger.set_market_ts(seq)
             ledger.book_equity(seq, [(AGENT, "live", Decimal(10_000 + seq))])
+            ledger.book_readings([Reading("BTCUSDT", seq, None, 0.5, None, None, float(seq))])
+            ledger.set_missing_sources({"mce_skew": "why"})
         ledger.book_outcome(f"i{seq}", "filled")
         ledger.keep_shadow(AGENT, {"shadow_number": seq})
     return new

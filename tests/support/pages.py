@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -12,9 +15,12 @@ from starlette.testclient import TestClient
 from crucible.execution.messages import FundingEvent
 from crucible.ledger.ledger import Ledger
 from crucible.ledger.parity import ParityDay
-from crucible.operations.supervision.process import Identity
+from crucible.operations.supervision.ports import claim
+from crucible.operations.supervision.process import Identity, ServiceProcess
 from crucible.operations.workspace import Run, Workspace, write_json
 from tests.support.factories import agent_row, fill, fill_event
+from tests.support.plant import answer
+from tests.support.processes import REPOSITORY
 
 DAY_MS = 86_400_000
 BEGAN = 1_735_689_600_000
@@ -32,6 +38,20 @@ def ask(client: TestClient, path: str) -> Any:
     answer = client.get(f"/api/{path}")
     assert answer.status_code == 200, answer.text
     return answer.json()
+
+
+@contextmanager
+def served(workspace: Workspace) -> Iterator[tuple[str, ServiceProcess]]:
+    """Serve the page of a workspace in a process of its own; give its address, and the process."""
+    port = claim(0, "dashboard")
+    environment = {**os.environ, "CRUCIBLE_HOME": str(workspace.path)}
+    command = (sys.executable, "-m", "crucible.dashboard", "--port", str(port))
+    process = ServiceProcess("dashboard", command, environment, workspace.logs, REPOSITORY)
+    try:
+        answer(f"http://127.0.0.1:{port}/health", process)
+        yield f"http://127.0.0.1:{port}", process
+    finally:
+        process.stop(5.0)
 
 
 def traded(workspace: Workspace, symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT")) -> Run:

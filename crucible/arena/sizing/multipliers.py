@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from crucible.features.frame import FeatureRow
+from crucible.features.frame import FeatureRow, FeatureSchema
 from crucible.settings import MultiplierSettings
 
 Side = Literal["buy", "sell"]
@@ -119,6 +119,17 @@ def shrink(against: float, floor: float) -> float:
     return 1.0 - (1.0 - floor) * min(max(against, 0.0), 1.0)
 
 
+def serves_books(schema: FeatureSchema) -> bool:
+    """Whether the features are computed with order books."""
+    settings = schema.parameters.get("settings")
+    return isinstance(settings, dict) and bool(settings.get("books"))
+
+
+def has_trained_influence(schema: FeatureSchema) -> bool:
+    """Whether the features are computed with a trained influence model."""
+    return schema.parameters.get("influence") is not None
+
+
 def _radar(row: FeatureRow, settings: MultiplierSettings) -> Multiplier:
     """Shrink with the distance of the market's shape from its trailing reference."""
     if not settings.radar:
@@ -142,7 +153,7 @@ def _micro_causality(row: FeatureRow, sign: float, settings: MultiplierSettings)
     if not _has(row, MICRO_CAUSALITY):
         return Multiplier(name, "absent", None, {})
     press = max(0.0, -sign * row["mce_pressure"]) if _known(row, "mce_pressure") else math.nan
-    if _serves_books(row):
+    if serves_books(row.schema):
         lean = max(0.0, -sign * row["mce_skew"]) if _known(row, "mce_skew") else math.nan
         against = lean + press if row["mce_tier"] == BOOK_TIER else math.nan
     else:
@@ -154,7 +165,7 @@ def _influence(row: FeatureRow, sign: float, settings: MultiplierSettings) -> Mu
     """Shrink with the return of the other sign that the asset's leaders predict."""
     if not settings.influence:
         return Multiplier("influence", "off", None, {})
-    if not _has(row, INFLUENCE) or row.schema.parameters.get("influence") is None:
+    if not _has(row, INFLUENCE) or not has_trained_influence(row.schema):
         return Multiplier("influence", "absent", None, {})
     against = -sign * row["influence_in"] / settings.influence_full
     return _measured("influence", row, INFLUENCE, against, settings)
@@ -179,8 +190,3 @@ def _has(row: FeatureRow, features: tuple[str, ...]) -> bool:
 
 def _known(row: FeatureRow, feature: str) -> bool:
     return math.isfinite(row[feature])
-
-
-def _serves_books(row: FeatureRow) -> bool:
-    settings = row.schema.parameters.get("settings")
-    return isinstance(settings, dict) and bool(settings.get("books"))

@@ -4,20 +4,27 @@ import { refresh } from "/static/live.js";
 import { steer } from "/static/steer.js";
 
 const SHOWN = 60;
+// Rows below the candles: the lines of each by the names of their features, what they are called, and what they measure.
+const ROWS = [
+  [[["influence_in", "influence", "solid"]], "next return that others predict, deviations"],
+  [[["mce_pressure", "pressure", "solid"], ["mce_skew", "skew", "dot"]], "from -1, sellers, to 1, buyers"],
+  [[["radar_distance", "radar distance", "solid"]], "of the market's shape, deviations"],
+];
+const ROW = 0.14, GAP = 0.045;
 
 export async function show(view) {
   const asked = new URLSearchParams(location.search);
   let symbol = asked.get("symbol") ?? "", span = asked.get("span") ?? "12h";
   const select = el("select", { id: "symbol", onchange: () => change(select.value, span) });
   const spans = el("span", { class: "row" }), orders = el("span", { class: "row end" });
-  const candles = chart("Candles with every entry and exit", "tall"), flow = chart("What the order book said minute by minute", "low");
-  const blocks = chart("What radar, micro-causality and influence said at entries", "low");
-  const flowNote = el("p", { class: "dim small" }), blockNote = el("p", { class: "dim small" }), note = el("p", { class: "dim small" });
+  const candles = chart("Candles with every entry and exit, regime changes, and what the features said below", "tall"), flow = chart("What the order book said minute by minute", "low");
+  const flowNote = el("p", { class: "dim small" }), note = el("p", { class: "dim small" });
+  const lineNote = el("p", { class: "dim small", id: "lines" }), bandNote = el("p", { class: "dim small", id: "regimes" });
   const book = el("div"), holders = el("div"), marks = el("div");
   view.replaceChildren(
     el("div", { class: "row tools" }, el("h1", {}, "Market"), el("label", {}, "symbol", select), spans, orders),
-    el("div", { class: "grid" }, panel("Candles, entries and exits", "w8", candles, note), panel("Order book now", "w4", book, el("h3", {}, "Who holds it"), holders),
-      panel("Pressure and skew of the book", "w6", flow, flowNote), panel("Influence, pressure and skew at entries", "w6", blocks, blockNote),
+    el("div", { class: "grid" }, panel("Candles, regime changes, influence, pressure and skew", "w8", candles, note, bandNote, lineNote), panel("Order book now", "w4", book, el("h3", {}, "Who holds it"), holders),
+      panel("Pressure and skew of the book", "w12", flow, flowNote),
       panel("Entries and exits", "w12", marks)));
   const watch = refresh(async () => {
     const found = await ask(`/api/market?symbol=${encodeURIComponent(symbol)}&span=${span}`);
@@ -29,7 +36,9 @@ export async function show(view) {
       el("button", { type: "button", class: action === "kill" ? "danger" : null, "data-focus": action, onclick: () => steer(action, { symbol }) }, text)));
     const trouble = found.candles_trouble ? `${found.candles_trouble}. ` : "";
     note.textContent = trouble + (found.candles_until_ts === null ? (trouble ? "" : "no candles are held of this symbol")
-      : `candles of ${found.step_minutes} min until ${when(found.candles_until_ts)}; ▲ entry, ▼ exit, hollow where simulated. Bands: candles in which an agent left because the regime changed; other changes are not recorded.${found.missing_minutes ? ` ${found.missing_minutes} minutes have no candle here; the next forge run reads them into the lake, where the venue has them.` : ""}${found.fills_left_out ? ` ${found.fills_left_out.toLocaleString("en")} of ${(found.fills.length + found.fills_left_out).toLocaleString("en")} entries and exits are left out, evenly over this time.` : ""}`);
+      : `candles of ${found.step_minutes} min until ${when(found.candles_until_ts)}; ▲ entry, ▼ exit, hollow where simulated.${found.missing_minutes ? ` ${found.missing_minutes} minutes have no candle here; the next forge run reads them into the lake, where the venue has them.` : ""}${found.fills_left_out ? ` ${found.fills_left_out.toLocaleString("en")} of ${(found.fills.length + found.fills_left_out).toLocaleString("en")} entries and exits are left out, evenly over this time.` : ""}`);
+    bandNote.textContent = regimes(found);
+    lineNote.textContent = lines(found);
     place(holders, table("Who holds it", [["agent"], ["size", "n"], ["since"]], found.holders.map((row) => [cell(agentLink(row.agent)), cell(number(row.qty), "n"), cell(instant(row.entry_ts))]), "nobody holds a position in it"));
     place(marks, table("Entries and exits", [["market time"], ["agent"], ["where"], ["side"], ["size", "n"], ["price", "n"], ["fee", "n"], ["why"]],
       found.fills.slice(0, SHOWN).map((row) => [cell(instant(row.ts)), cell(agentLink(row.agent)), cell(row.mode === "live" ? "venue" : "simulated"), cell(row.side === "buy" ? "▲ buy" : "▼ sell"),
@@ -38,7 +47,6 @@ export async function show(view) {
     // Figures first: a chart takes a moment.
     await drawCandles(candles, found);
     await drawFlow(flow, flowNote, found);
-    await drawBlocks(blocks, blockNote, found);
   }, 3000);
   refresh(async () => { if (symbol) drawBook(book, await ask(`/api/book?symbol=${encodeURIComponent(symbol)}`)); }, 1000, null);
   function change(name, length) {
@@ -56,15 +64,39 @@ async function drawCandles(target, found) {
       text: rows.map((row) => `${escape(row.agent)}: ${row.side} ${row.qty} at ${row.price}<br>${escape(row.reason)}`), hovertemplate: "%{text}<extra></extra>",
       marker: { symbol: (side === "buy" ? "triangle-up" : "triangle-down") + (mode === "live" ? "" : "-open"), size: 11, color: shade, line: { width: 1.4, color: mode === "live" ? colour("panel") : shade } } };
   };
+  const said = found.readings, half = found.step_minutes * 30000, times = said.ts.map((ts) => new Date(ts));
+  const rows = ROWS.map(([drawn, unit]) => [drawn.filter(([key]) => !(key in said.empty)), unit]).filter(([drawn]) => drawn.length);
   await draw(target, () => ({
     traces: [
       { type: "candlestick", x, open: found.candles.open, high: found.candles.high, low: found.candles.low, close: found.candles.close, name: escape(found.symbol),
         increasing: { line: { color: colour("plus"), width: 1 }, fillcolor: "rgba(0,0,0,0)" }, decreasing: { line: { color: colour("minus"), width: 1 }, fillcolor: colour("minus") } },
       dots("buy", "live", "entry"), dots("sell", "live", "exit"), dots("buy", "shadow", "simulated entry"), dots("sell", "shadow", "simulated exit"),
+      ...rows.flatMap(([drawn], place) => drawn.map(([key, name, dash]) => ({ x: times, y: said.lines[key], name, yaxis: `y${place + 2}`, type: "scatter", mode: "lines+markers", connectgaps: false, showlegend: false,
+        line: { width: 1.4, color: colour(dash === "solid" ? "accent" : "text"), dash }, marker: { size: said.lines[key].map((_, at) => alone(said.lines[key], at) ? 4 : 0), color: colour("accent") } }))),
     ].filter((trace) => trace.x.length),
-    layout: { hovermode: "closest", xaxis: { rangeslider: { visible: false }, type: "date" }, yaxis: { side: "right" },
-      shapes: found.regime_changes.map((ts) => ({ type: "rect", yref: "paper", y0: 0, y1: 1, x0: new Date(ts - found.step_minutes * 30000), x1: new Date(ts + found.step_minutes * 30000), fillcolor: colour("wait"), opacity: 0.16, line: { width: 0 } })) },
+    layout: { hovermode: "closest", legend: { orientation: "h", x: 0, y: 1.01, yanchor: "bottom" }, xaxis: { rangeslider: { visible: false }, type: "date", anchor: rows.length ? `y${rows.length + 1}` : "y" }, yaxis: { side: "right", domain: [rows.length * ROW + (rows.length ? GAP / 2 : 0), 1] },
+      ...Object.fromEntries(rows.map((_, place) => [`yaxis${place + 2}`, { side: "right", nticks: 4, zeroline: true, zerolinecolor: colour("dim"), domain: rowDomain(rows.length, place) }])),
+      annotations: rows.map(([drawn, unit], place) => ({ text: `${drawn.map(([, name, dash]) => drawn.length > 1 ? `${name} (${dash === "solid" ? "line" : "dots"})` : name).join(", ")}: ${unit}`, showarrow: false,
+        xref: "paper", yref: "paper", x: 0, xanchor: "left", y: rowDomain(rows.length, place)[1], yanchor: "bottom", font: { size: 10, color: colour("dim") } })),
+      shapes: said.regime_changes.map(([from, until]) => ({ type: "rect", layer: "below", yref: "paper", y0: 0, y1: 1, x0: new Date(from - half), x1: new Date(until - half),
+        fillcolor: `${colour("wait")}30`, line: { width: 1, color: colour("wait"), dash: "dot" } })) },
   }));
+}
+function rowDomain(count, place) { const top = (count - place) * ROW; return [top - ROW, top - GAP]; }
+// A figure between two gaps is a point: there is nothing to draw a line to.
+const gap = (value) => value === null || value === undefined;
+function alone(line, at) { return !gap(line[at]) && gap(line[at - 1]) && gap(line[at + 1]); }
+function regimes({ readings: { minutes, regime_minutes: known, regime_changes: bands } }) {
+  const unknown = minutes - known;
+  const times = unknown ? ` Of ${minutes.toLocaleString("en")} recorded minutes it is not known in ${unknown.toLocaleString("en")}.` : "";
+  if (!known) return `Whether the regime changed is not known in this time.${minutes ? "" : " No minute of it is recorded."}`;
+  return (bands.length ? `Dotted bands: candles in which the regime was taken to have changed, ${bands.length === 1 ? "once" : `${bands.length} times`} in this time, last from ${when(bands.at(-1)[0])} until ${when(bands.at(-1)[1])}.`
+    : "No regime change in this time.") + times;
+}
+function lines({ readings: { empty }, step_minutes: step }) {
+  const without = ROWS.flatMap(([drawn]) => drawn).filter(([key]) => key in empty).map(([key, name]) => `${name}: ${empty[key]}.`);
+  if (without.length === ROWS.flatMap(([drawn]) => drawn).length && new Set(Object.values(empty)).size === 1) return `Influence, pressure, skew and radar distance: ${Object.values(empty)[0]}.`;
+  return `Below the candles: what the features said at each closed minute${step > 1 ? `, the mean of what was known in ${step} minutes` : ""}; a gap where nothing was known. ${without.join(" ")}`;
 }
 // plotly reads a few tags in texts; a name is no markup.
 const escape = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
@@ -78,15 +110,6 @@ async function drawFlow(target, note, found) {
     { x, y: held.skew, name: "skew", mode: "lines", line: { width: 1.4, color: CYCLE[0] } }, { x, y: held.ofi, name: "flow", mode: "lines", yaxis: "y2", line: { width: 1.2, color: CYCLE[1] } },
     { x, y: held.depth, name: "depth", mode: "lines", yaxis: "y3", line: { width: 1.2, color: colour("dim") } }],
     layout: { yaxis: { domain: [0.7, 1], nticks: 4 }, yaxis2: { domain: [0.35, 0.65], nticks: 4 }, yaxis3: { domain: [0, 0.3], nticks: 4 }, xaxis: { anchor: "y3" } } }));
-}
-async function drawBlocks(target, note, found) {
-  const keys = [["influence_in", "influence"], ["mce_pressure", "pressure"], ["mce_skew", "skew"], ["radar_distance", "radar distance"]];
-  const shown = keys.filter(([key]) => found.features.some((row) => typeof row[key] === "number"));
-  target.hidden = !shown.length;
-  if (target.hidden) { note.textContent = "no entry of this time recorded what the blocks said; they are recorded at entries alone"; return; }
-  note.textContent = "recorded at entries alone: what each block said when an agent of this symbol sized an entry"
-    + (found.features_left_out ? `; ${found.features_left_out.toLocaleString("en")} entries are left out, evenly over this time` : "");
-  await draw(target, () => ({ traces: shown.map(([key, name], place) => ({ x: found.features.map((row) => new Date(row.ts)), y: found.features.map((row) => row[key]), name, mode: "markers", marker: { size: 7, symbol: place, color: CYCLE[place] } })) }));
 }
 function drawBook(target, found) {
   const top = found.top, newest = found.seconds.at(-1);

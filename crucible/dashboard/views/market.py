@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from crucible.dashboard.facts import Facts
 from crucible.dashboard.history import CANDLES
+from crucible.ledger.page_reader import PageReader
+from crucible.ledger.readings import FIGURES, KEPT_MINUTES, Step
 from crucible.ledger.trades import Fill
 from crucible.market.candles import COLUMNS
 from crucible.market.timeframes import coarser, step_for
 from crucible.settings import MINUTE_MS
 
-SPANS = {"3h": 180, "12h": 720, "1d": 1_440, "3d": 4_320, "1w": 10_080, "1mo": 43_200}
+SPANS = {"3h": 180, "12h": 720, "1d": 1_440, "3d": 4_320, "1w": 10_080, "1mo": KEPT_MINUTES}
 """Market minutes that can be looked at, by name."""
 DEFAULT = "12h"
 MARKS = 600
@@ -33,7 +36,6 @@ def market(facts: Facts, symbol: str, span: str) -> dict[str, Any] | None:
     fills, fills_left_out = (
         ([], 0) if facts.ledger is None else facts.ledger.fills_since(symbol, since, MARKS)
     )
-    features, features_left_out = _features(facts, symbol, since)
     newest = int(candles.close_ts[-1]) if len(candles) else None
     return {
         "symbol": symbol,
@@ -49,9 +51,7 @@ def market(facts: Facts, symbol: str, span: str) -> dict[str, Any] | None:
         "candles_trouble": known.trouble,
         "fills": [_mark(fill) for fill in fills],
         "fills_left_out": fills_left_out,
-        "regime_changes": _regime_changes(facts, symbol, since, step),
-        "features": features,
-        "features_left_out": features_left_out,
+        "readings": _readings(facts.ledger, symbol, since, step * MINUTE_MS),
         "book": book,
         "book_trouble": book_trouble,
         "holders": _holders(facts, symbol),
@@ -74,27 +74,54 @@ def _mark(fill: Fill) -> dict[str, Any]:
     }
 
 
-def _regime_changes(facts: Facts, symbol: str, since: int, step: int) -> list[int]:
-    """Give the candles in which an agent left because the regime changed: others are not recorded."""
-    if facts.ledger is None:
-        return []
-    return facts.ledger.times_of_fills(symbol, since, "regime", step * MINUTE_MS)
+def _readings(ledger: PageReader | None, symbol: str, since: int, step_ms: int) -> dict[str, Any]:
+    """Give what the features said of every candle, whether anybody traded or not."""
+    steps = [] if ledger is None else ledger.readings(symbol, since, step_ms)
+    held = {step.ts: step for step in steps}
+    # A candle without a reading is a gap in every line, never a way across it.
+    every = range(steps[0].ts, steps[-1].ts + 1, step_ms) if steps else ()
+    lines = {
+        name: [getattr(held[ts], name) if ts in held else None for ts in every] for name in FIGURES
+    }
+    return {
+        "minutes": sum(step.minutes for step in steps),
+        "regime_minutes": sum(step.regime_minutes for step in steps),
+        "regime_changes": _bands(steps, step_ms),
+        "ts": list(every),
+        "lines": lines,
+        "empty": _empty(ledger, lines),
+    }
 
 
-def _features(facts: Facts, symbol: str, since: int) -> tuple[list[dict[str, Any]], int]:
-    """Give what radar, micro-causality and influence said at each entry: they are recorded there alone."""
-    if facts.ledger is None:
-        return [], 0
-    names = [row.agent for row in facts.agents if row.symbol == symbol]
-    found = []
-    decisions, left_out = facts.ledger.sized_since(names, since, MARKS)
-    for decision in decisions:
-        inputs: dict[str, Any] = {}
-        for each in decision["sizing"]["multipliers"].values():
-            if isinstance(each, dict):
-                inputs |= each.get("inputs") or {}
-        found.append({"ts": decision["ts"], "agent": decision["agent"], **inputs})
-    return found, left_out
+def _bands(steps: list[Step], step_ms: int) -> list[list[int]]:
+    """Give beginning and end of each run of candles in which the regime was taken to have changed."""
+    bands: list[list[int]] = []
+    for step in steps:
+        if not step.regime_change_detected:
+            continue
+        if bands and bands[-1][1] == step.ts:
+            bands[-1][1] += step_ms
+        else:
+            bands.append([step.ts, step.ts + step_ms])
+    return bands
+
+
+def _empty(ledger: PageReader | None, lines: Mapping[str, list[float | None]]) -> dict[str, str]:
+    """Say of each line without any figure why it has none."""
+    if ledger is None:
+        every = "the run has no ledger yet"
+    elif not ledger.keeps_readings():
+        every = "an older Crucible recorded this run; the run that crucible up begins next has them"
+    elif not any(lines.values()):
+        every = "no minute of this time is recorded"
+    else:
+        every = "not known in this time: too little history yet, or too old to count"
+    missing = {} if ledger is None else ledger.missing_sources()
+    return {
+        name: f"no source: {missing[name]}" if name in missing else every
+        for name, line in lines.items()
+        if all(value is None for value in line)
+    }
 
 
 def _holders(facts: Facts, symbol: str) -> list[dict[str, Any]]:
