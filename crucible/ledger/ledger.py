@@ -27,6 +27,7 @@ from crucible.execution.messages import (
 from crucible.files import make_folder
 from crucible.ledger.parity import ParityDay
 from crucible.ledger.reader import PLACEBO, SCHEMA_VERSION, AgentRow, LedgerReader, PairMark
+from crucible.ledger.systemic import SystemicFault
 from crucible.ledger.trades import Fill, Mode
 from crucible.settings import MINUTE_MS
 
@@ -87,6 +88,12 @@ _MIGRATIONS = (
         agent TEXT NOT NULL, ts INTEGER NOT NULL, compared INTEGER NOT NULL, equal INTEGER NOT NULL,
         fills INTEGER NOT NULL, fills_within INTEGER NOT NULL, score REAL, details TEXT NOT NULL,
         PRIMARY KEY (agent, ts)
+    );
+    """,
+    """
+    CREATE TABLE systemic_faults (
+        ts INTEGER PRIMARY KEY, began_ts INTEGER NOT NULL, agents INTEGER NOT NULL,
+        slots INTEGER NOT NULL, seats INTEGER NOT NULL, cause TEXT NOT NULL, of_cause INTEGER NOT NULL
     );
     """,
 )
@@ -288,6 +295,13 @@ class Ledger(LedgerReader):
             if fresh and verdict != "keep" and details.get("role") != PLACEBO:
                 self._set_waiting([*self._waiting_verdicts(), (ts, agent)])
         return fresh
+
+    def book_fault(self, fault: SystemicFault) -> bool:
+        """Record a systemic fault; False if one was recorded at this instant before."""
+        cursor = self._db.execute(
+            "INSERT OR IGNORE INTO systemic_faults VALUES (?, ?, ?, ?, ?, ?, ?)", astuple(fault)
+        )
+        return cursor.rowcount == 1
 
     def set_carried_out(self, ts: int, agent: str) -> None:
         """Record that a verdict was carried out."""
