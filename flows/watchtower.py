@@ -13,7 +13,7 @@ from prefect.events import emit_event
 from crucible.ledger.ledger import Ledger
 from crucible.ledger.reader import LedgerError
 from crucible.lifecycle import judgement, lived
-from crucible.lifecycle.checks import parity, placebos
+from crucible.lifecycle.checks import parity, placebos, systemic
 from crucible.lifecycle.context import load_context
 from crucible.lifecycle.judgement import Judged
 from flows.promotion import promotion
@@ -55,6 +55,7 @@ def watchtower() -> dict[str, int]:
             latest += placebos.judge_placebos(context, ledger, ts, rates)
             for judged in latest:
                 judgement.book(context, ledger, judged)
+            systemic.book_fault(context, ledger, ts)
             # Before a promotion asks for proof.
             proving = lived.prove_by_living(context, ledger)
             judgement.carry_out(context, ledger, promotion, forge_runs.order, forge_runs.unfinished)

@@ -28,6 +28,7 @@ from crucible.files import make_folder
 from crucible.ledger.parity import ParityDay
 from crucible.ledger.reader import PLACEBO, SCHEMA_VERSION, AgentRow, LedgerReader, PairMark
 from crucible.ledger.readings import KEPT_MINUTES, Reading
+from crucible.ledger.systemic import SystemicFault
 from crucible.ledger.trades import Fill, Mode
 from crucible.settings import MINUTE_MS
 
@@ -96,6 +97,12 @@ _MIGRATIONS = (
         influence_in REAL, mce_pressure REAL, mce_skew REAL, radar_distance REAL,
         PRIMARY KEY (symbol, ts)
     ) WITHOUT ROWID;
+    """,
+    """
+    CREATE TABLE systemic_faults (
+        ts INTEGER PRIMARY KEY, began_ts INTEGER NOT NULL, agents INTEGER NOT NULL,
+        slots INTEGER NOT NULL, seats INTEGER NOT NULL, cause TEXT NOT NULL, of_cause INTEGER NOT NULL
+    );
     """,
 )
 
@@ -312,6 +319,13 @@ class Ledger(LedgerReader):
             if fresh and verdict != "keep" and details.get("role") != PLACEBO:
                 self._set_waiting([*self._waiting_verdicts(), (ts, agent)])
         return fresh
+
+    def book_fault(self, fault: SystemicFault) -> bool:
+        """Record a systemic fault; False if one was recorded at this instant before."""
+        cursor = self._db.execute(
+            "INSERT OR IGNORE INTO systemic_faults VALUES (?, ?, ?, ?, ?, ?, ?)", astuple(fault)
+        )
+        return cursor.rowcount == 1
 
     def set_carried_out(self, ts: int, agent: str) -> None:
         """Record that a verdict was carried out."""

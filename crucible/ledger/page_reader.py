@@ -13,6 +13,7 @@ from typing import Any
 from crucible.ledger.parity import ParityDay
 from crucible.ledger.reader import LedgerReader, fill_of_row
 from crucible.ledger.readings import FIGURES, Step
+from crucible.ledger.systemic import SystemicFault
 from crucible.ledger.trades import Fill, Mode
 from crucible.settings import MINUTE_MS
 
@@ -233,6 +234,17 @@ class PageReader(LedgerReader):
             (agent, *before, min(limit, MOST_ROWS), since_ts),
         )
         return [dict(row) for row in rows]
+
+    def first_systemic_faults(self, before: Place, limit: int) -> list[SystemicFault]:
+        """Give the newest systemic faults before a place, each where it was seen first, newest first."""
+        if int(self._db.execute("PRAGMA user_version").fetchone()[0]) < 7:
+            return []
+        rows = self._db.execute(
+            "SELECT * FROM systemic_faults WHERE ts = began_ts AND ts <= ?1 AND (ts < ?1 OR ts < ?2) "
+            "ORDER BY ts DESC LIMIT ?3",
+            (*before, min(limit, MOST_ROWS)),
+        )
+        return [SystemicFault(**dict(row)) for row in rows]
 
     def newest_parity(self) -> dict[str, ParityDay]:
         """Give by agent the newest day that was compared with its backtest."""

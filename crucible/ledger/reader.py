@@ -16,9 +16,10 @@ from typing import Any, Final, Self
 from crucible import sqlite
 from crucible.errors import CrucibleError
 from crucible.ledger.parity import ParityDay, Stretch
+from crucible.ledger.systemic import ProductionVerdict, SystemicFault
 from crucible.ledger.trades import Fill, Mode, Payment, Trade, pair, with_funding
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 PLACEBO: Final = "placebo"
 """Role of an agent that enters at random, to check the Watchtower's error rates."""
 SHADOW_ROLES = frozenset({"challenger", PLACEBO})
@@ -437,6 +438,29 @@ class LedgerReader:
     def last_judged(self) -> int | None:
         """Market instant of the newest completed judgement; None before the first."""
         return self._meta("judged_ts")
+
+    def production_verdicts(self, after_ts: int, until_ts: int) -> list[ProductionVerdict]:
+        """Give the judgements of production agents after a market instant and up to another, oldest first."""
+        rows = self._db.execute(
+            "SELECT ts, agent, verdict = 'cull' AS is_cull, reason FROM verdicts WHERE ts > ? AND ts <= ? "
+            "AND CASE WHEN json_valid(details) THEN json_extract(details, '$.role') END = 'production' "
+            "ORDER BY ts, agent",
+            (after_ts, until_ts),
+        )
+        return [
+            ProductionVerdict(int(ts), str(agent), bool(is_cull), str(reason))
+            for ts, agent, is_cull, reason in rows
+        ]
+
+    def systemic_faults(self, after_ts: int, until_ts: int) -> list[SystemicFault]:
+        """Give the systemic faults seen after a market instant and up to another, oldest first."""
+        if int(self._db.execute("PRAGMA user_version").fetchone()[0]) < 7:
+            return []
+        rows = self._db.execute(
+            "SELECT * FROM systemic_faults WHERE ts > ? AND ts <= ? ORDER BY ts",
+            (after_ts, until_ts),
+        )
+        return [SystemicFault(**dict(row)) for row in rows]
 
     def count_live_fills(self) -> int:
         """Count the fills at the venue."""

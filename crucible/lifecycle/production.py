@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 from mlflow.exceptions import MlflowException
@@ -174,21 +175,32 @@ def _deployment(
 def _recorded(context: Context, change: Deployment) -> Iterator[str | None]:
     """Put a change on record, have it made, and close the record; give which version production was before.
 
-    What cannot be written now keeps nothing from being changed: Singularity notices it. Others hear of what a person changed.
+    What cannot be written now keeps nothing from being changed: Singularity notices it. Others hear of the change before
+    its record is closed, so that one that is killed in between is told by whoever closes it. What was left open in the slot
+    is closed first: from a later state nobody could tell any more whether it was made.
     """
     begun: Begun | None = None
+    _close_what_was_left(context, change.slot)
     try:
         begun = Records(context.registry).begin(change)
     except (MlflowException, RegistryError, OSError) as error:  # the last: files to MLflow
         _late(context, change, error)
     before = change.before if begun is None else begun.before
     yield before
+    alert_others(context, replace(change, before=before))
     if begun is not None:
         try:
             Records(context.registry).finish(begun.run_id)
         except (MlflowException, RegistryError, OSError) as error:
             _late(context, change, error)
-    alert_others(context, replace(change, before=before))
+
+
+def _close_what_was_left(context: Context, slot: str) -> None:
+    try:
+        Records(context.registry).notice(slot, partial(alert_others, context))
+    # The last: a record whose tags somebody took away.
+    except (MlflowException, RegistryError, OSError, LookupError) as error:
+        context.log.warning("%s: what was changed before is looked at later: %s", slot, error)
 
 
 def _record(context: Context, change: Deployment) -> None:

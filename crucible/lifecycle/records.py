@@ -7,9 +7,10 @@ again by a key, so what could not be written in time is written later, once. Not
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, Self, cast
 
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
@@ -17,10 +18,10 @@ from mlflow.exceptions import MlflowException
 from crucible.errors import CrucibleError
 from crucible.ledger.reader import PLACEBO, SHADOW_ROLES
 from crucible.lifecycle.context import Context
-from crucible.operations.alerts.changes import PARTS, PersonsChange, write_change
+from crucible.operations.alerts.changes import LATE, PARTS, ProductionChange, write_change
 from crucible.registry.admission import REFUSED
 from crucible.registry.errors import RegistryError
-from crucible.registry.experiments import MetricRow
+from crucible.registry.experiments import KEY, MetricRow
 from crucible.registry.models import Registry, Version
 from crucible.registry.version import PROVEN_BY
 from crucible.settings import MINUTE_MS
@@ -98,6 +99,21 @@ class Deployment:
     decision: str = ""
     proven_by: str = ""
 
+    @classmethod
+    def of_run(cls, run: Run) -> Self:
+        """Read a change from its run, without its evidence and links."""
+        tags = run.data.tags
+        return cls(
+            slot=tags["slot"],
+            action=cast("Action", tags["action"]),
+            version=tags["version"],
+            before=tags["from_version"] or None,
+            after=tags["to_version"] or None,
+            decided_by=tags["decided_by"],
+            reason=tags["reason"],
+            key=tags[KEY],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Begun:
@@ -172,9 +188,15 @@ class Records:
 
     # --- deployments ---------------------------------------------------------------------------
 
-    def deploy(self, change: Deployment) -> str:
-        """Write a change of production that was made, once; give its run."""
+    def deploy(
+        self, change: Deployment, report: Callable[[Deployment], None] = lambda _: None
+    ) -> str:
+        """Write a change of production that was made, once; give its run.
+
+        Others hear of it before the record is closed: whoever is killed in between leaves it open, and it is told later.
+        """
         run_id = self.begin(change).run_id
+        report(change)
         self.finish(run_id)
         return run_id
 
@@ -225,17 +247,25 @@ class Records:
         )
         return None if found is None else str(found.data.tags["version"])
 
-    def notice(self, slot: str) -> Deployment | None:
+    def notice(
+        self, slot: str, report: Callable[[Deployment], None] = lambda _: None
+    ) -> Deployment | None:
         """Write a change of a slot's production that has no run yet; give it, None if there is none.
 
         That is an alias set by hand in MLflow's page, a change whose writer died before it wrote, or
         a version in production that the arena refuses. A change that was begun and left is done to its end.
+
+        Parameters
+        ----------
+        slot : str
+        report : callable
+            Tells others of a change that was noticed or done to its end; one that it was given before, it knows by its key.
         """
         aliases = self._registry.aliases(slot)
         production = aliases.get("production")
         newest = self._deployments.newest(f"tags.slot = '{slot}'")
         if newest is not None and newest.info.status == "RUNNING":
-            if not self._settle(slot, newest, aliases):
+            if not self._settle(slot, newest, aliases, report):
                 return None
             newest = self._deployments.newest(f"tags.slot = '{slot}'")
         if newest is not None and newest.info.status == "KILLED":
@@ -254,10 +284,16 @@ class Records:
                     slot, "refused", production, production, production, "arena", reason, after
                 )
         if change is not None:
-            self.deploy(change)
+            self.deploy(change, report)
         return change
 
-    def _settle(self, slot: str, begun: Run, aliases: Mapping[str, str]) -> bool:
+    def _settle(
+        self,
+        slot: str,
+        begun: Run,
+        aliases: Mapping[str, str],
+        report: Callable[[Deployment], None],
+    ) -> bool:
         """Do a change to its end that its process left; False while it may still be under way."""
         tags = begun.data.tags
         before, after, version = tags["from_version"], tags["to_version"], tags["version"]
@@ -272,6 +308,7 @@ class Records:
             return False
         if tags["action"] in {"promoted", "rolled back"}:
             self._registry.promote(slot, version, tags["reason"], before or None)
+        report(Deployment.of_run(begun))
         self.finish(str(begun.info.run_id))
         return True
 
@@ -292,7 +329,7 @@ class Records:
             )
         action: Action = "retired" if production is None else "promoted"
         return Deployment(
-            slot, action, version, before, production, "crucible", f"{reason} (written late)", key
+            slot, action, version, before, production, LATE, f"{reason} (written late)", key
         )
 
 
@@ -334,27 +371,30 @@ def notice_changes(context: Context) -> list[str]:
     done = []
     for slot in context.settings.slots:
         try:
-            change = records.notice(slot.name)
+            change = records.notice(slot.name, partial(alert_others, context))
         except (MlflowException, RegistryError) as error:
             context.log.warning("%s: production is looked at later: %s", slot.name, error)
             continue
         if change is not None:
-            alert_others(context, change)
             done.append(f"{slot.name}: version {change.version} {change.action}: {change.reason}")
     return done
 
 
 def alert_others(context: Context, change: Deployment) -> None:
-    """Leave word of a change that a person made, for the alerts; a change is never kept back by that."""
-    if change.decided_by in PARTS or change.action == "refused":
+    """Leave word of a change for the alerts, once: of who is in production, or of whatever a person changed.
+
+    A change is never kept back by that.
+    """
+    is_of_parts = change.decided_by in PARTS
+    if change.action == "refused" or (is_of_parts and change.before == change.after):
         return
-    action: Literal["promoted", "rolled back", "retired"] = "promoted"
-    if change.action == "rolled back":
-        action = "rolled back"
+    action: Literal["promoted", "rolled back", "retired", "culled"] = "promoted"
+    if change.action in {"rolled back", "culled"}:
+        action = change.action
     elif change.action == "retired" or change.after is None:
         action = "retired"
-    words = change.before, change.after, change.decided_by, change.reason
+    words = change.before, change.after, change.decided_by, change.reason, change.key
     try:
-        write_change(context.run, PersonsChange(change.slot, change.version, action, *words))
-    except CrucibleError as error:
+        write_change(context.run, ProductionChange(change.slot, change.version, action, *words))
+    except (CrucibleError, OSError) as error:
         context.log.warning("%s: nobody is alerted of the change: %s", change.slot, error)

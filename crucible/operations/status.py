@@ -11,14 +11,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from crucible import sqlite
+from crucible.ledger.reader import LedgerError, LedgerReader
+from crucible.ledger.systemic import DAY_MS, WHAT_NEXT
 from crucible.operations.supervision.ownership import living_services, living_supervisor
 from crucible.operations.supervision.probe import answers
 from crucible.operations.supervision.process import Identity, memory_mb
 from crucible.operations.supervision.services import NAMES
 from crucible.operations.trading_state import Trading, journal_trouble, read_trading
-from crucible.operations.workspace import Workspace, read_json
+from crucible.operations.workspace import Run, Workspace, read_json
 
 State = Literal["up", "starting", "down"]
+WAIT_S = 1.0
+"""How long a look waits for a program that writes the ledger."""
 # Where a service answers 200, below its address.
 _HEALTH = {
     "prefect": "/api/health",
@@ -80,6 +85,9 @@ class Status:
         As the arena writes them.
     placebos : dict or None
         What placebos say of the Watchtower's error rates, as it writes it; None before the first judgement.
+    systemic : dict or None
+        The systemic fault of the last market day: ``alarm``, ``sentence``, ``next`` and its figures; None where there is
+        none. Where that is not known ``alarm`` is None, and ``sentence`` says why.
     """
 
     run: str | None
@@ -89,6 +97,7 @@ class Status:
     services: list[ServiceStatus]
     agents: list[dict[str, Any]]
     placebos: dict[str, Any] | None = None
+    systemic: dict[str, Any] | None = None
 
     @property
     def memory_mb(self) -> float:
@@ -111,6 +120,7 @@ class Status:
             "memory_mb": self.memory_mb,
             "agents": self.agents,
             "placebos": self.placebos,
+            "systemic": self.systemic,
         }
 
 
@@ -160,7 +170,24 @@ def read_status(workspace: Workspace, *, ask: bool = True) -> Status:
         services=services,
         agents=list(arena.get("agents", [])),
         placebos=read_json(run.placebos) if run else None,
+        systemic=_systemic(run) if run else None,
     )
+
+
+def _systemic(run: Run) -> dict[str, Any] | None:
+    """Read the systemic fault that is still the present by the ledger's own market time."""
+    if not run.ledger.exists():
+        return None
+    try:
+        with LedgerReader(run.ledger, wait_s=WAIT_S) as ledger:
+            now = ledger.market_ts()
+            found = [] if now is None else ledger.systemic_faults(now - DAY_MS, now)
+    except (LedgerError, sqlite.Error) as error:
+        text = f"whether many agents were culled at once is not known: {error}"
+        return {"alarm": None, "sentence": text, "next": "crucible doctor"}
+    if not found:
+        return None
+    return {"alarm": True, **found[-1].to_json(), "next": WHAT_NEXT}
 
 
 def market_time(ts: int | None) -> str:

@@ -23,6 +23,8 @@ _COLOURS = {"up": "green", "starting": "yellow", "down": "red"}
 def status_view(status: Status, footer: str = "") -> RenderableType:
     """Show what may be sent, then tables of services and agents."""
     parts: list[RenderableType] = [trading_line(status.trading)]
+    if status.systemic:
+        parts.append(systemic_line(status.systemic))
     if status.placebos:
         parts.append(placebos_line(status.placebos))
     parts.append(services_table(status.services, status.memory_mb))
@@ -46,6 +48,14 @@ def trading_line(trading: Trading) -> Text:
 def placebos_line(check: Mapping[str, Any]) -> Text:
     """Show what placebos say of the Watchtower's error rates."""
     return Text(str(check.get("sentence", "")), style="bold red" if check.get("alarm") else "dim")
+
+
+def systemic_line(fault: Mapping[str, Any]) -> Text:
+    """Show that many agents were culled at once, and what to look at."""
+    said = f"{fault.get('sentence')}. Next: {fault.get('next')}"
+    if fault.get("alarm"):
+        return Text(f"ALARM: {said}", style="bold red")
+    return Text(said, style="bold yellow")
 
 
 def services_table(services: list[ServiceStatus], total_mb: float) -> Sheet:

@@ -300,7 +300,17 @@ class ExecutionSettings(Section):
     keys_file: Location | None = None
 
 
-Event = Literal["cull", "promotion", "limit", "halt", "reconciliation", "part", "placebo", "parity"]
+Event = Literal[
+    "cull",
+    "promotion",
+    "limit",
+    "halt",
+    "reconciliation",
+    "part",
+    "placebo",
+    "parity",
+    "systemic",
+]
 """What people can be alerted to."""
 EVENTS: tuple[Event, ...] = get_args(Event)
 

@@ -117,6 +117,7 @@ def test_without_any_reading_the_reason_is_given(workspace, shown):
     assert set(shown()["empty"].values()) == {"no minute of this time is recorded"}
     database = sqlite.connect(workspace.current().ledger)
     database.execute("DROP TABLE readings")
+    database.execute("DROP TABLE systemic_faults")
     database.execute("PRAGMA user_version = 5")
     database.close()
     found = ask(TestClient(make_app(workspace)), "market?symbol=BTCUSDT")["readings"]

@@ -190,6 +190,7 @@ def test_every_write_of_an_arena_may_wait():
     of_the_watchtower = {
         "book_verdict",
         "book_parity",
+        "book_fault",
         "set_carried_out",
         "set_recorded",
         "set_proven_until",

@@ -85,6 +85,7 @@ def test_a_ledger_of_before_readings_says_so_and_gets_a_place_for_them_when_it_i
     # As the version before this one left it.
     database = sqlite.connect(path)
     database.execute("DROP TABLE readings")
+    database.execute("DROP TABLE systemic_faults")
     database.execute("PRAGMA user_version = 5")
     database.close()
     with PageReader(path) as page:

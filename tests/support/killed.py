@@ -1,7 +1,7 @@
 """Processes of the product that end themselves with SIGKILL at a step that a test names.
 
 ``python -m tests.support.killed arena FOLDER`` trades what the registry has as production and challenger;
-``... selection FOLDER`` books one verdict and carries it out. What they need stands in ``FOLDER/job.json``. A
+``... selection FOLDER`` books one verdict and carries it out; ``... change FOLDER`` makes a person's change. What they need stands in ``FOLDER/job.json``. A
 process ends right before or after the call that ``FOLDER/kill-PROGRAM`` names, as in ``after Ledger.seat``, whenever
 that file is there.
 """
@@ -23,6 +23,7 @@ from crucible.execution.cerebellum_link import Addresses, CerebellumLink
 from crucible.features.pipeline import FeaturePipeline
 from crucible.ledger.buffered import BufferedLedger
 from crucible.ledger.ledger import Ledger
+from crucible.lifecycle import production
 from crucible.lifecycle.context import Context
 from crucible.lifecycle.judgement import Judged, book, carry_out
 from crucible.lifecycle.production import Decision, change_production
@@ -36,7 +37,8 @@ from crucible.watchtower.scorecard import score
 from crucible.watchtower.verdicts import Verdict
 from tests.support.tracking import KEY
 
-STEPS: dict[str, tuple[type, str]] = {
+STEPS: dict[str, tuple[Any, str]] = {
+    "Change.alert": (production, "alert_others"),
     "Ledger.book_verdict": (Ledger, "book_verdict"),
     "Ledger.set_carried_out": (Ledger, "set_carried_out"),
     "Records.begin": (Records, "begin"),
@@ -134,12 +136,21 @@ def select(folder: Path, job: dict[str, Any]) -> None:
     Records(context.registry).notice(job["slot"])
 
 
+def change(folder: Path, job: dict[str, Any]) -> None:
+    """Make the change that the job names, as the promotion flow does for a person."""
+    workspace = Workspace.at(folder)
+    context = Context(Settings(home=folder), workspace)
+    context.__dict__.update(registry=Registry(job["mlflow"], KEY), run=workspace.run("1"))
+    decision = Decision("Ben", "a person's reason", "the id of its flow run")
+    change_production(context, job["slot"], job["version"], job["change"], decision)
+
+
 def main() -> None:
     """Run the program that the command line names."""
     program, folder = sys.argv[1], Path(sys.argv[2])
     arm(folder / f"kill-{program}")
     job = json.loads((folder / "job.json").read_text())
-    {"arena": trade, "selection": select}[program](folder, job)
+    {"arena": trade, "selection": select, "change": change}[program](folder, job)
 
 
 if __name__ == "__main__":

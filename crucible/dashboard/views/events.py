@@ -16,7 +16,7 @@ from crucible.ledger.page_reader import NEWEST, PageReader, Place
 from crucible.ledger.reader import AgentRow
 from crucible.operations.reconciliation.accounts import plain
 
-KINDS = ("fill", "decision", "verdict", "alarm", "birth", "end")
+KINDS = ("fill", "decision", "verdict", "alarm", "birth", "end", "systemic")
 MOST = 200
 
 
@@ -125,6 +125,13 @@ def _alarms(ledger: PageReader, agent: str | None, before: Place) -> Iterable[Ro
         yield row["place"], _event(row["ts"], "alarm", row["agent"] or "", text)
 
 
+def _systemic(ledger: PageReader, agent: str | None, before: Place) -> Iterable[Row]:
+    if agent is not None:  # it is of many
+        return
+    for fault in ledger.first_systemic_faults(before, MOST + 1):
+        yield fault.ts, _event(fault.ts, "systemic", "", fault.sentence)
+
+
 def _of_ledger(
     read: Callable[[PageReader, str | None, Place], Iterable[Row]],
 ) -> Callable[[Facts, str | None, Place], Iterable[Row]]:
@@ -184,4 +191,5 @@ _READERS: dict[str, Callable[[Facts, str | None, Place], Iterable[Row]]] = {
     "alarm": _of_ledger(_alarms),
     "birth": _births,
     "end": _ends,
+    "systemic": _of_ledger(_systemic),
 }

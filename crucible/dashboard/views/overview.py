@@ -259,6 +259,9 @@ def warnings(facts: Facts) -> list[dict[str, str]]:
         found.append((1, f"starting, or alive without an answer: {', '.join(silent)}"))
     if facts.status.placebos and facts.status.placebos.get("alarm"):
         found.append((0, str(facts.status.placebos.get("sentence"))))
+    if (fault := facts.status.systemic) is not None:
+        level = 0 if fault.get("alarm") else 1
+        found.append((level, f"{fault.get('sentence')}. Next: {fault.get('next')}"))
     if facts.arena.get("trouble"):
         found.append((0, f"the ledger cannot be written: {facts.arena['trouble']}"))
     if facts.status.running and (facts.arena_age_s or 0.0) > STALE_S:

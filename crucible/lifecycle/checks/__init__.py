@@ -1,1 +1,1 @@
-"""What keeps the factory honest while it runs: agents against their backtests, and placebos against the stated rates."""
+"""What keeps the factory honest while it runs: agents against their backtests, placebos against the stated rates, and culls that are one event."""

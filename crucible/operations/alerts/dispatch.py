@@ -28,6 +28,8 @@ HOUR_S = 3_600.0
 LAST_WORDS_S = 15.0
 """How long the end of the stack waits for what is still to be sent."""
 MOST_LINES = 200
+OF_CULLS = frozenset({"parity", "systemic"})
+"""Events that are culls as well: whoever asks for culls hears of them."""
 
 
 class Alerts:
@@ -157,7 +159,7 @@ class Alerts:
 
     def _is_wanted(self, alert: Alert) -> bool:
         wanted = self._settings.events
-        return alert.event in wanted or (alert.event == "parity" and "cull" in wanted)
+        return alert.event in wanted or (alert.event in OF_CULLS and "cull" in wanted)
 
     def _take_on(self, fresh: Sequence[Alert]) -> None:
         """Queue what the rate limit allows, and count the rest."""

@@ -63,8 +63,10 @@ class Memory(msgspec.Struct):
         Sources of which the present is not known yet: what they hold when they are read first is the past.
     journal_seq, judged_ts : int
         Newest event of the journal, and newest judgement, that was looked at.
+    systemic_ts : int
+        Newest systemic fault that was looked at, market milliseconds.
     changes_place : int
-        Bytes of the file of persons' changes that were looked at.
+        Bytes of the file of changes of production that were looked at.
     placebo_alarm : bool
         Whether the placebos' alarm was sounded and has not ended.
     held : list
@@ -81,6 +83,7 @@ class Memory(msgspec.Struct):
     unread: list[Source] = []
     journal_seq: int = 0
     judged_ts: int = 0
+    systemic_ts: int = 0
     changes_place: int = 0
     placebo_alarm: bool = False
     held: list[list[str]] = []

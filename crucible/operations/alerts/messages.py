@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from crucible.operations.alerts.changes import PersonsChange
+from crucible.ledger.systemic import WHAT_NEXT, SystemicFault
+from crucible.operations.alerts.changes import PARTS, ProductionChange
 from crucible.settings import EVENTS, Event
 from crucible.text import moment, visible
 
@@ -93,6 +94,10 @@ _OF_RISK: dict[str, tuple[Event, str, str]] = {
         "Set it, and let it be kept right (NTP)",
     ),
 }
+_PARTS = {
+    **{name: f" by the {name.capitalize()}" for name in PARTS},
+    "crucible": "",  # put on record when nobody knew any more who it was
+}
 _REASONS = {
     "deadman": "the dead-man switch: no arena was heard",
     "daily_loss": "the limit on a day's loss",
@@ -134,21 +139,29 @@ class Alert:
 
 
 def of_verdict(row: Mapping[str, Any]) -> Alert | None:
-    """Tell a verdict; nothing of one that keeps, nor of a placebo, for which nothing follows."""
-    agent, verdict, reason = str(row["agent"]), row["verdict"], str(row["reason"])
-    if verdict not in {"cull", "promote"} or row.get("role") == "placebo":
+    """Tell a cull; nothing of a placebo's, for which nothing follows, nor of a promotion before it is made (`of_change`)."""
+    agent, reason = str(row["agent"]), str(row["reason"])
+    if row["verdict"] != "cull" or row.get("role") == "placebo":
         return None
-    event: Event = "promotion" if verdict == "promote" else "cull"
-    if event == "cull" and reason.startswith(BROKEN_PARITY):
-        event = "parity"
-    named = {"cull": "Culled", "parity": "Culled for broken parity", "promotion": "Promoted"}[event]
+    event: Event = "parity" if reason.startswith(BROKEN_PARITY) else "cull"
+    named = "Culled for broken parity" if event == "parity" else "Culled"
     slot = agent.partition("@")[0]
+    if row.get("role") == "production":
+        reason = f"{_short(reason)}.\nIn production of {slot} is nobody until another version takes the seat"
     step = _NEXT_OF_VERDICT[event].format(agent=agent, slot=slot)
     return _made(event, f"{named}: {agent}", int(row["ts"]), reason, step)
 
 
-def of_change(change: PersonsChange) -> Alert:
-    """Tell a change of production that a person made: what, who and why."""
+def of_fault(fault: SystemicFault) -> Alert:
+    """Tell that many production agents were culled at once."""
+    title = f"{fault.agents} production agents were culled within one market day"
+    return _made("systemic", title, fault.ts, fault.sentence, WHAT_NEXT)
+
+
+def of_change(change: ProductionChange) -> Alert | None:
+    """Tell a change of production: what, who and why; nothing of a cull, which is told as the verdict that it is."""
+    if change.action == "culled":
+        return None
     agent = f"{change.slot}@{change.version}"
     event: Event = "cull" if change.action == "retired" else "promotion"
     step = _NEXT_OF_VERDICT[event].format(agent=agent, slot=change.slot)
@@ -159,7 +172,8 @@ def of_change(change: PersonsChange) -> Alert:
         if change.before == change.after
         else f"In production is {now}, before it was {before}"
     )
-    title = f"{change.action.capitalize()} by {change.operator}: {agent}"
+    who = _PARTS.get(change.operator, f" by {change.operator}")
+    title = f"{change.action.capitalize()}{who}: {agent}"
     text = f"{_short(change.reason)}.\n{stands}.\nNext: {step}."
     return Alert(event, visible(title), visible(text, lines=True))
 

@@ -69,7 +69,7 @@ def _notify(address: Address, alert: Alert) -> str:
         if not target.add(address.url.get_secret_value()):
             return "Apprise does not know such an address"
         kind = apprise.NotifyType.INFO
-        if alert.event in {"limit", "halt", "reconciliation", "part", "placebo", "parity"}:
+        if alert.event not in {"cull", "promotion"}:
             kind = apprise.NotifyType.WARNING
         arrived = target.notify(
             body=alert.text,

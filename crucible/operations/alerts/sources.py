@@ -1,4 +1,4 @@
-"""Where alerts come from: Cerebellum's journal, the arena's ledger, the placebos' file and persons' changes, each read to its end.
+"""Where alerts come from: Cerebellum's journal, the arena's ledger, the placebos' file and changes of production, each read to its end.
 
 Read only, and from the files alone: nobody is asked, so nobody can be delayed.
 """
@@ -22,6 +22,8 @@ from crucible.operations.workspace import Run, read_json
 
 MOST_ROWS = 2_000
 WAIT_S = 2.0
+NEVER = 2**62
+"""A market instant that does not come."""
 
 
 def look(run: Run, memory: Memory, report_line: Callable[[str], None]) -> list[Alert]:
@@ -74,6 +76,9 @@ def _pass_over_ledger(run: Run, memory: Memory) -> None:
     if run.ledger.exists():
         with closing(ReportReader(run.ledger, wait_s=WAIT_S)) as ledger:
             memory.judged_ts = ledger.last_judged() or 0
+            memory.systemic_ts = max(
+                (each.ts for each in ledger.systemic_faults(0, NEVER)), default=0
+            )
 
 
 def _pass_over_placebos(run: Run, memory: Memory) -> None:
@@ -125,8 +130,12 @@ def _ledger(run: Run, memory: Memory) -> list[Alert]:
         return []
     with closing(ReportReader(run.ledger, wait_s=WAIT_S)) as ledger:
         judged, rows = ledger.last_judged(), ledger.verdicts_after(memory.judged_ts)
+        faults = ledger.systemic_faults(memory.systemic_ts, NEVER)
     memory.judged_ts = max([memory.judged_ts, judged or 0, *(int(row["ts"]) for row in rows)])
-    return [alert for row in rows if (alert := messages.of_verdict(row)) is not None]
+    memory.systemic_ts = max([memory.systemic_ts, *(each.ts for each in faults)])
+    # The event first: what it consists of may be more than an hour's alerts.
+    found = [messages.of_fault(each) for each in faults if each.is_first]
+    return found + [alert for row in rows if (alert := messages.of_verdict(row)) is not None]
 
 
 def _placebos(run: Run, memory: Memory) -> list[Alert]:
@@ -141,6 +150,6 @@ def _changes(run: Run, memory: Memory, report_line: Callable[[str], None]) -> li
     changes, memory.changes_place, damaged = changes_after(run, memory.changes_place)
     if damaged:
         report_line(
-            f"lines of a person's changes that cannot be read and are passed over: {damaged}"
+            f"lines of changes of production that cannot be read and are passed over: {damaged}"
         )
-    return [messages.of_change(each) for each in changes]
+    return [alert for each in changes if (alert := messages.of_change(each)) is not None]

@@ -10,8 +10,10 @@ import pytest
 from pydantic import SecretStr
 
 from crucible.ledger.ledger import Ledger
+from crucible.ledger.systemic import SystemicFault
 from crucible.operations.alerts.addresses import Address, read_addresses
-from crucible.operations.alerts.dispatch import Alerts, open_alerts
+from crucible.operations.alerts.changes import ProductionChange, write_change
+from crucible.operations.alerts.dispatch import OF_CULLS, Alerts, open_alerts
 from crucible.operations.alerts.memory import FILE
 from crucible.operations.alerts.messages import BROKEN_PARITY, Alert, of_death
 from crucible.operations.errors import WorkspaceError
@@ -65,13 +67,14 @@ def judged(run: Run, ts: int, *verdicts: tuple[str, str, str]) -> None:
 
 EVERYTHING = (
     ("cull", f"Culled: {AGENT}"),
-    ("promotion", "Promoted: BTCUSDT-gp-1@2"),
+    ("promotion", "Promoted by the Watchtower: BTCUSDT-gp-1@2"),
     ("parity", "Culled for broken parity: BTCUSDT-gp-1@3"),
     ("limit", "No new positions: everything"),
     ("halt", "Halted: BTCUSDT"),
     ("reconciliation", "The accounts differ"),
     ("placebo", "Placebos do better than they may"),
     ("part", "Ended: worker"),
+    ("systemic", "3 production agents were culled within one market day"),
 )
 
 
@@ -80,11 +83,15 @@ def everything_happens(run: Run, alerts: Alerts) -> None:
         run,
         900_000,
         (AGENT, "cull", "it loses"),
-        ("BTCUSDT-gp-1@2", "promote", "it gains"),
+        ("BTCUSDT-gp-1@2", "promote", "it gains"),  # told once it is made
         ("BTCUSDT-gp-1@3", "cull", f"{BROKEN_PARITY}: 50% of what it did"),
         ("BTCUSDT-gp-1@4", "keep", "too few trades"),
         ("BTCUSDT-placebo-1@1", "promote", "by luck"),
     )
+    with Ledger(run.ledger) as ledger:
+        ledger.book_fault(SystemicFault(900_000, 900_000, 3, 3, 6, "losses", 2))
+    words = "promoted", "1", "2", "watchtower", "it gains", "key"
+    write_change(run, ProductionChange("BTCUSDT-gp-1", "2", *words))
     journal(
         run,
         state("REDUCE_ONLY", "daily_loss"),
@@ -123,7 +130,7 @@ def test_only_the_events_that_are_asked_for_are_sent(run: Run, receiver: Receive
     everything_happens(run, alerts)
     alerts.turn()
     named = {title for name, title in EVERYTHING if name == event}
-    named |= {title for name, title in EVERYTHING if event == "cull" and name == "parity"}
+    named |= {title for name, title in EVERYTHING if event == "cull" and name in OF_CULLS}
     assert set(receiver.titles) == named
 
 
