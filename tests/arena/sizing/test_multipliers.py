@@ -199,7 +199,7 @@ def test_a_ledger_of_an_ended_run_stays_readable(tmp_path):
         ledger._db.execute("ALTER TABLE decisions DROP COLUMN sizing")
         for column in ("strategy", "proven_by"):
             ledger._db.execute(f"ALTER TABLE agents DROP COLUMN {column}")
-        for table in ("pair_marks", "attendance", "parity", "readings"):
+        for table in ("pair_marks", "attendance", "parity", "readings", "systemic_faults"):
             ledger._db.execute(f"DROP TABLE {table}")
         ledger._db.execute("PRAGMA user_version = 1")
     with LedgerReader(path) as old:

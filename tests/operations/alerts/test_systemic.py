@@ -197,7 +197,7 @@ def test_a_ledger_that_cannot_be_read_or_is_older_is_no_alarm_and_no_crash(run: 
     with Ledger(run.ledger) as ledger:
         ledger.set_market_ts(DAY)
         ledger._db.execute("DROP TABLE systemic_faults")
-        ledger._db.execute("PRAGMA user_version = 5")
+        ledger._db.execute("PRAGMA user_version = 6")
     assert read_status(workspace, ask=False).systemic is None
     run.ledger.write_bytes(b"no ledger at all" * 100)
     found = read_status(workspace, ask=False).systemic
