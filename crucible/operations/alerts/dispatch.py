@@ -123,8 +123,8 @@ class Alerts:
             self._take_on([alert for alert in fresh if self._is_wanted(alert)])
         busy = self._deliver(self._addresses)
         if wait:
-            self._join()
-            self._deliver(busy)
+            for digest in busy:
+                self._deliver_next(digest)
             self._join()
 
     # --- the thread ------------------------------------------------------------------------------
@@ -197,6 +197,17 @@ class Alerts:
                 self._sending[digest] = thread
                 thread.start()
         return busy
+
+    def _deliver_next(self, digest: str) -> None:
+        """Send what is due to an address once what is on its way there has ended: no other address waits for that."""
+        before = self._sending[digest]
+
+        def work() -> None:
+            before.join()
+            self._send_all(self._due(digest))
+
+        self._sending[digest] = threading.Thread(target=work, name=f"alerts-{digest}", daemon=True)
+        self._sending[digest].start()
 
     def _due(self, digest: str) -> list[Delivery]:
         now, is_last = self._clock(), self._closing.is_set()

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from crucible.operations.alerts.addresses import Address, read_addresses
 from crucible.operations.alerts.dispatch import Alerts
-from crucible.operations.alerts.memory import FILE
+from crucible.operations.alerts.memory import FILE, read_memory
 from crucible.operations.alerts.messages import Alert, of_death
 from crucible.operations.alerts.sender import AppriseSender, send_to_all
 from crucible.operations.workspace import Run
@@ -85,6 +85,38 @@ def test_a_receiver_that_hangs_delays_nobody(run: Run):
         (line,) = alerts.lines()
         assert "3 were not sent before the end: Crucible stops because of a fault; Ended:" in line
     finally:
+        released.set()
+
+
+def test_the_last_words_reach_who_was_busy_although_another_hangs(run: Run):
+    released, answered, arrived = threading.Event(), threading.Event(), []
+
+    def send(address: Address, alert: Alert) -> str:
+        if address.number == 1:
+            released.wait()
+            return "it hung"
+        arrived.append(alert.title)
+        answered.wait()
+        return ""
+
+    settings = AlertSettings(urls=(SecretStr("json://hangs"), SecretStr("json://is-slow")))
+    alerts = Alerts(settings, read_addresses(settings), run, send, look_every_s=0.01)
+    alerts.start()
+
+    def waiting() -> list[str]:
+        memory = read_memory(run.path)
+        return [] if memory is None else [each.title for each in memory.waiting]
+
+    try:
+        alerts.part_ended("worker", "ended")
+        until(lambda: arrived == ["Ended: worker"], alerts.lines, seconds=60)
+        alerts.stack_ended("a fault")
+        alerts.finish()
+        until(lambda: "Crucible stops because of a fault" in waiting(), waiting, seconds=60)
+        answered.set()
+        until(lambda: "Crucible stops because of a fault" in arrived, alerts.lines, seconds=60)
+    finally:
+        answered.set()
         released.set()
 
 
