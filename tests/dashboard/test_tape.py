@@ -1,4 +1,4 @@
-"""The tape hears a book only while somebody looks, and tells of its levels what was sent, over real ZeroMQ."""
+"""The tape receives a book only while somebody looks, and gives the levels that were sent, over real ZeroMQ."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ BOOK = {f"{SYMBOL}.{kind}".encode() for kind in ("book", "top", "levels", "stale
 
 
 class Publisher:
-    """The market socket of a Cerebellum: it hears what is subscribed to."""
+    """The market socket of a Cerebellum: it receives what is subscribed to."""
 
     def __init__(self, context: zmq.Context) -> None:
         self.socket = context.socket(zmq.XPUB)
         self.address = f"tcp://127.0.0.1:{self.socket.bind_to_random_port('tcp://127.0.0.1')}"
         self.wanted: set[bytes] = set()
 
-    def hear(self) -> set[bytes]:
+    def receive(self) -> set[bytes]:
         while self.socket.poll(10):
             frame = self.socket.recv()
             (self.wanted.add if frame[0] else self.wanted.discard)(frame[1:])
@@ -62,22 +62,22 @@ def levels(ts: int = 1_735_689_601_000, **changes) -> LevelsMessage:
 
 def watched(tape: MarketTape, publisher: Publisher) -> None:
     """Look at the market until the book is subscribed to."""
-    until(lambda: tape.book(SYMBOL) and publisher.hear() >= BOOK, lambda: publisher.wanted)
+    until(lambda: tape.book(SYMBOL) and publisher.receive() >= BOOK, lambda: publisher.wanted)
 
 
 def test_a_book_is_subscribed_to_only_while_somebody_looks(tape, publisher, monkeypatch):
     monkeypatch.setattr(taped, "WATCHED_S", 0.3)
-    until(lambda: publisher.hear() == {b"BTCUSDT.candle"}, lambda: publisher.wanted)
+    until(lambda: publisher.receive() == {b"BTCUSDT.candle"}, lambda: publisher.wanted)
     watched(tape, publisher)
     assert publisher.wanted == BOOK | {b"BTCUSDT.candle"}
     publisher.send("levels", encode(levels()))
     until(lambda: tape._levels)
     # Nobody asks any more: it is unsubscribed from, and what was known of the book is forgotten.
-    until(lambda: publisher.hear() == {b"BTCUSDT.candle"}, lambda: publisher.wanted)
+    until(lambda: publisher.receive() == {b"BTCUSDT.candle"}, lambda: publisher.wanted)
     assert tape.book(SYMBOL)["levels"] is None
 
 
-def test_the_levels_that_are_told_are_the_newest_that_were_sent_with_their_age(tape, publisher):
+def test_the_levels_that_are_shown_are_the_newest_that_were_sent_with_their_age(tape, publisher):
     watched(tape, publisher)
     assert tape.book(SYMBOL)["levels"] is None
     publisher.send("levels", encode(levels(ts=1_735_689_600_000, bids=[("9", "9")])))

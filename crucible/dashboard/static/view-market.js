@@ -157,9 +157,11 @@ async function drawDepth(target, words, symbol, found) {
   // From the best price outwards; between two levels nothing is added.
   const side = (rows, name, shade, more) => ({ x: [rows[0].price, ...rows.map((level) => level.price)].map(Number), y: [0, ...rows.map((level) => level.total)].map(Number), name, type: "scatter", mode: "lines", fill: "tozeroy",
     line: { shape: "hv", width: 1.6, color: colour(shade), ...more.line }, fillcolor: `${colour(shade)}22`, ...more.fill, hovertemplate: `${name}: %{y} from %{x}<extra></extra>` });
+  // The last step of a side stands on the edge otherwise.
+  const ends = [held.bids, held.asks].map((rows) => Number(rows.at(-1).price)), room = (ends[1] - ends[0]) * 0.03;
   await draw(target, () => ({
     traces: [side(held.bids, "▲ bids (line)", "plus", { line: { dash: "solid" } }), side(held.asks, "▼ asks (dashes, hatched)", "minus", { line: { dash: "dash" }, fill: { fillpattern: { shape: "/", size: 6, fgcolor: colour("minus"), bgcolor: "rgba(0,0,0,0)" } } })],
-    layout: { hovermode: "closest", yaxis: { side: "right", rangemode: "tozero", nticks: 5 }, xaxis: { nticks: 5 },
+    layout: { hovermode: "closest", yaxis: { side: "right", rangemode: "tozero", nticks: 5 }, xaxis: { nticks: 5, range: [ends[0] - room, ends[1] + room], separatethousands: true, exponentformat: "none" },
       shapes: [{ type: "line", yref: "paper", y0: 0, y1: 1, x0: Number(held.mid), x1: Number(held.mid), line: { width: 1, color: colour("dim"), dash: "dot" } }] },
   }));
 }

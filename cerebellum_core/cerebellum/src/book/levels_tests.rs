@@ -39,7 +39,7 @@ fn levels_are_the_books_own_best_first_and_exact() {
 }
 
 #[test]
-fn of_a_deep_book_the_ten_nearest_levels_are_told() {
+fn of_a_deep_book_the_ten_nearest_levels_are_published() {
     let price = |cents: i64| Decimal::new(cents, 2).to_string();
     let rows: Vec<(String, String)> =
         (0..30).map(|n| (price(10_000 - n), price(10_001 + n))).collect();
@@ -47,15 +47,15 @@ fn of_a_deep_book_the_ten_nearest_levels_are_told() {
     let bids = rows.iter().map(|(bid, _)| (bid.as_str(), "1"));
     let asks = rows.iter().map(|(_, ask)| (ask.as_str(), "2"));
     book.apply(true, 1, bids, asks).unwrap();
-    let told = published(&book);
+    let message = published(&book);
     for (side, last) in [("bids", "99.91"), ("asks", "100.1")] {
-        let levels = told[side].as_array().unwrap();
+        let levels = message[side].as_array().unwrap();
         assert_eq!((levels.len(), levels[9][0].as_str()), (10, Some(last)), "{side}");
     }
 }
 
 #[test]
-fn of_a_book_that_cannot_be_trusted_or_lacks_a_side_nothing_is_told() {
+fn of_a_book_that_cannot_be_trusted_or_lacks_a_side_nothing_is_published() {
     let none = |ladder: &Ladder| Levels::of(&symbol(), ladder, 1_000).is_none();
     assert!(none(&Ladder::new(SCALES, 50)), "no snapshot");
     assert!(none(&ladder(&[("100", "1")], &[])), "no asks");

@@ -31,7 +31,7 @@ pub fn publisher(
     context: &zmq::Context,
     address: &str,
 ) -> Result<(zmq::Socket, String), EngineError> {
-    // A publisher that hears what is subscribed to.
+    // A PUB socket that also receives what is subscribed to.
     let publisher = socket(context, zmq::XPUB, address)?;
     let setting = |source| EngineError::Socket { address: address.to_owned(), source };
     publisher.set_sndhwm(MESSAGES_WAITING).map_err(setting)?;
@@ -47,7 +47,7 @@ pub fn run(publisher: &zmq::Socket, publications: &Receiver<Publication>) {
         let message = match publication {
             Publication::Message(message) => message,
             Publication::Levels(levels) => {
-                wanted.hear(publisher);
+                wanted.receive(publisher);
                 if !wanted.levels_of(levels.symbol.as_str()) {
                     continue;
                 }
@@ -75,7 +75,7 @@ struct Wanted(BTreeSet<Vec<u8>>);
 
 impl Wanted {
     /// Takes in what was subscribed to and what no longer is.
-    fn hear(&mut self, publisher: &zmq::Socket) {
+    fn receive(&mut self, publisher: &zmq::Socket) {
         while let Ok(frame) = publisher.recv_bytes(zmq::DONTWAIT) {
             match frame.split_first() {
                 Some((1, topic)) => self.0.insert(topic.to_vec()),

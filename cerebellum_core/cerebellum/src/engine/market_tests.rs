@@ -30,7 +30,7 @@ fn levels_are_published_to_whoever_subscribes_to_them() {
     let subscriber = context.socket(zmq::SUB).unwrap();
     subscriber.connect(&address).unwrap();
     subscriber.set_subscribe(b"BTCUSDT.levels").unwrap();
-    // A subscription is heard a moment later; until then nothing comes.
+    // A subscription arrives a moment later; until then nothing comes.
     let until = Instant::now() + PATIENCE;
     while subscriber.poll(zmq::POLLIN, 20).unwrap() == 0 {
         assert!(Instant::now() < until, "no levels came");
@@ -54,7 +54,7 @@ fn levels_are_wanted_as_long_as_somebody_subscribes() {
         while wanted.levels_of("BTCUSDT") != expected {
             assert!(Instant::now() < until, "not {expected}: {wanted:?}");
             socket.poll(zmq::POLLIN, 1_000).unwrap();
-            wanted.hear(&socket);
+            wanted.receive(&socket);
         }
     };
     becomes(false);
