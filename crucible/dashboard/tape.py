@@ -1,7 +1,7 @@
 """The market as Cerebellum publishes it: heard, never asked for, so that no order waits for a page.
 
 A subscriber that is slow loses messages and slows nobody. Closed candles are always kept, a few hours of them; what an
-order book says each second is taken only while somebody looks at a market.
+order book says each second, its levels among it, is taken only while somebody looks at a market.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from typing import Any
 
 import zmq
 
+from crucible.dashboard.depth import depth
 from crucible.execution.cerebellum_link import Addresses, LinkError
 from crucible.execution.messages import (
     BookMessage,
     CandleMessage,
+    LevelsMessage,
+    StaleMessage,
     TopMessage,
     WireError,
     decode_market,
@@ -30,6 +33,10 @@ CANDLES = 1_500
 WATCHED_S = 20.0
 """How long books are listened to after the last question."""
 _SECONDS = 120
+_LOOKED_AT = ("book", "top", "levels", "stale")
+"""Kinds of messages of a symbol that are taken while somebody looks at it."""
+_NAMED_S = 60.0
+"""Between two lines of the log about messages that are refused."""
 
 Row = tuple[int, float, float, float, float, float]
 
@@ -54,7 +61,11 @@ class MarketTape:
         self._candles: dict[str, deque[Row]] = {}
         self._books: dict[str, deque[dict[str, Any]]] = {}
         self._tops: dict[str, dict[str, Any]] = {}
+        self._levels: dict[str, tuple[float, LevelsMessage]] = {}
+        self._stale: dict[str, str] = {}
         self._watched: dict[str, float] = {}
+        self._since: dict[str, float] = {}
+        self._refused, self._named = 0, 0.0
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
@@ -77,19 +88,25 @@ class MarketTape:
             return list(self._candles.get(symbol, ()))
 
     def book(self, symbol: str) -> dict[str, Any]:
-        """Give the newest best prices and book seconds that were heard of a symbol; listening begins with this."""
+        """Give the newest levels, best prices and book seconds that were heard of a symbol; listening begins with this."""
         with self._lock:
-            self._watched[symbol] = time.monotonic()
+            now = time.monotonic()
+            self._watched[symbol] = now
+            received, levels = self._levels.get(symbol, (now, None))
             return {
                 "top": self._tops.get(symbol),
                 "seconds": list(self._books.get(symbol, ())),
+                "levels": None if levels is None else depth(levels, now - received),
+                "stale": self._stale.get(symbol),
+                "listened_s": now - self._since.setdefault(symbol, now),
             }
 
     def take(self, frame: bytes) -> None:
-        """Take one message of the market socket; what is none is left out."""
+        """Take one message of the market socket; what is none is left out, and named in the log."""
         try:
             message = decode_market(frame)
-        except WireError:
+        except WireError as error:
+            self._refuse(error)
             return
         with self._lock:
             if isinstance(message, CandleMessage):
@@ -118,6 +135,28 @@ class MarketTape:
                     "ask": message.ask,
                     "ask_qty": message.ask_qty,
                 }
+            elif isinstance(message, LevelsMessage):
+                self._levels[message.symbol] = time.monotonic(), message
+                self._stale.pop(message.symbol, None)
+            elif isinstance(message, StaleMessage):
+                if message.stale:
+                    # Nobody knows any more what lies in the book.
+                    self._levels.pop(message.symbol, None)
+                    self._stale[message.symbol] = message.reason
+                else:
+                    self._stale.pop(message.symbol, None)
+
+    def _refuse(self, error: WireError) -> None:
+        """Name a message that is none, and how many there were, once in a while."""
+        self._refused += 1
+        now = time.monotonic()
+        if self._refused == 1 or now - self._named > _NAMED_S:
+            self._named = now
+            logger.warning(
+                "a message of the market socket is left out (%d so far): %s; Cerebellum and Crucible must be of one version",
+                self._refused,
+                error,
+            )
 
     def _run(self) -> None:
         context = zmq.Context()
@@ -167,7 +206,12 @@ class MarketTape:
         now = time.monotonic()
         with self._lock:
             watched = {name for name, at in self._watched.items() if now - at < WATCHED_S}
-        wanted = {f"{name}.{kind}" for name in watched for kind in ("book", "top")}
+            # What is not listened to is not known: neither what lies in the book, nor whether it is stale.
+            held: dict[str, Any]
+            for held in (self._levels, self._stale, self._since):
+                for name in held.keys() - watched:
+                    del held[name]
+        wanted = {f"{name}.{kind}" for name in watched for kind in _LOOKED_AT}
         wanted |= {f"{name}.candle" for name in self.symbols}
         for topic in wanted - topics:
             socket.setsockopt(zmq.SUBSCRIBE, topic.encode())

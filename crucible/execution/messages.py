@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from crucible.errors import CrucibleError
+from crucible.execution.levels import Levels, check_levels
 
 VERSION = 1
 FRAME_LIMIT = 64 * 1024
@@ -369,6 +370,18 @@ class BookMessage(Message, frozen=True, kw_only=True, tag="book"):
     updates: int
 
 
+class LevelsMessage(Message, frozen=True, kw_only=True, tag="levels"):
+    """The best levels of a book at one market time: price and size, the best of each side first."""
+
+    symbol: str
+    bids: Levels
+    asks: Levels
+
+    def __post_init__(self) -> None:
+        """Refuse what no order book can hold; the error says what and where."""
+        check_levels(self.ts, self.bids, self.asks)
+
+
 class TradeMessage(Message, frozen=True, kw_only=True, tag="trade"):
     """A trade at the venue; `side` is the taker's."""
 
@@ -400,7 +413,9 @@ CommandMessage: TypeAlias = (
     | Replay
 )
 ReplyMessage: TypeAlias = Ack | ErrorReply | SnapshotReply | ReplayReply
-MarketMessage: TypeAlias = CandleMessage | TopMessage | BookMessage | TradeMessage | StaleMessage
+MarketMessage: TypeAlias = (
+    CandleMessage | TopMessage | BookMessage | LevelsMessage | TradeMessage | StaleMessage
+)
 
 _encoder = msgspec.json.Encoder()
 _commands: msgspec.json.Decoder[CommandMessage] = msgspec.json.Decoder(CommandMessage)

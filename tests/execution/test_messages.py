@@ -17,7 +17,7 @@ from crucible.execution.messages import (
 
 VECTORS = Path(__file__).parents[2] / "cerebellum_core" / "protocol" / "vectors"
 EVENTS = {"order", "fill", "funding", "position", "risk", "state"}
-MARKET = {"candle", "top", "book", "trade", "stale"}
+MARKET = {"candle", "top", "book", "levels", "trade", "stale"}
 # The name "snapshot" and "replay" stand for a command and for its reply.
 REPLIES = {"ack", "error"}
 

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, future::Future, sync::mpsc::Sender, time::Duration};
 
-use protocol::wire::{field::Symbol, market::Market};
+use protocol::wire::field::Symbol;
 use rust_decimal::Decimal;
 
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
         ws_public::{self, PublicSetup},
         ws_trade::{self, TradeRunner},
     },
-    engine::Inbox,
+    engine::{market::Publication, Inbox},
     execution::model::{
         io::{Input, OrderSeen},
         order::intent_of,
@@ -64,7 +64,7 @@ pub struct Uplink {
     /// The queue of the engine.
     pub inbox: Inbox,
     /// The queue of the market publisher.
-    pub market: Sender<Market>,
+    pub market: Sender<Publication>,
     /// The trade socket's far end, if orders travel over it.
     pub trade: Option<TradeRunner>,
     /// Whether the journal has never held an intent.

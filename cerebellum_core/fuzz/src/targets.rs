@@ -255,6 +255,10 @@ fn public() -> Parse {
                 Outcome::Publish(market) => {
                     message::<Market>(&encode(market).map_err(Broken::NotPublished)?)?
                 }
+                Outcome::Levels(levels) => {
+                    let market = levels.clone().message();
+                    message::<Market>(&encode(&market).map_err(Broken::NotPublished)?)?
+                }
                 Outcome::Quote(_, quote, _) if quote.bid >= quote.ask => {
                     return Err(Broken::Crossed(format!("{quote:?}")));
                 }

@@ -157,3 +157,16 @@ fn a_fault_repeats_the_request_it_belongs_to() {
     assert_eq!(fault.request_id.unwrap().as_str(), "r-1");
     assert!(fault.text.contains("submit"), "{}", fault.text);
 }
+
+#[test]
+fn a_level_is_a_price_and_a_size_and_nothing_more() {
+    let (name, value) = vectors().into_iter().find(|(name, _)| name == "market_levels").unwrap();
+    let refused = |level: Value| {
+        let mut broken = value.clone();
+        broken["bids"][1] = level;
+        round_trip(&name, &broken).unwrap_err()
+    };
+    for level in [json!([]), json!(["1"]), json!(["1", "2", "3"]), json!([1, 2]), json!("1")] {
+        assert_eq!(refused(level.clone()).code, ErrorCode::BadField, "{level}");
+    }
+}

@@ -1,4 +1,4 @@
-import { agentLink, ask, cell, el, instant, number, panel, place, table, unknown, when } from "/static/dom.js";
+import { agentLink, ago, ask, cell, el, instant, number, panel, place, table, unknown, when } from "/static/dom.js";
 import { CYCLE, chart, colour, draw } from "/static/chart.js";
 import { refresh } from "/static/live.js";
 import { steer } from "/static/steer.js";
@@ -11,6 +11,8 @@ const ROWS = [
   [[["radar_distance", "radar distance", "solid"]], "of the market's shape, deviations"],
 ];
 const ROW = 0.14, GAP = 0.045;
+// Seconds: after so long without a newer one levels are called old, and a book of which nothing came is called missing.
+const OLD_S = 10, MISSING_S = 5;
 
 export async function show(view) {
   const asked = new URLSearchParams(location.search);
@@ -20,10 +22,12 @@ export async function show(view) {
   const candles = chart("Candles with every entry and exit, regime changes, and what the features said below", "tall"), flow = chart("What the order book said minute by minute", "low");
   const flowNote = el("p", { class: "dim small" }), note = el("p", { class: "dim small" });
   const lineNote = el("p", { class: "dim small", id: "lines" }), bandNote = el("p", { class: "dim small", id: "regimes" });
+  const depth = chart("Depth of the order book: cumulative size of the ten best bids, a line, and of the ten best asks, dashes", "low"), depthNote = el("p", { class: "small", id: "depth" });
+  depth.hidden = true;
   const book = el("div"), holders = el("div"), marks = el("div");
   view.replaceChildren(
     el("div", { class: "row tools" }, el("h1", {}, "Market"), el("label", {}, "symbol", select), spans, orders),
-    el("div", { class: "grid" }, panel("Candles, regime changes, influence, pressure and skew", "w8", candles, note, bandNote, lineNote), panel("Order book now", "w4", book, el("h3", {}, "Who holds it"), holders),
+    el("div", { class: "grid" }, panel("Candles, regime changes, influence, pressure and skew", "w8", candles, note, bandNote, lineNote), panel("Order book now", "w4", depthNote, depth, book, el("h3", {}, "Who holds it"), holders),
       panel("Pressure and skew of the book", "w12", flow, flowNote),
       panel("Entries and exits", "w12", marks)));
   const watch = refresh(async () => {
@@ -48,7 +52,13 @@ export async function show(view) {
     await drawCandles(candles, found);
     await drawFlow(flow, flowNote, found);
   }, 3000);
-  refresh(async () => { if (symbol) drawBook(book, await ask(`/api/book?symbol=${encodeURIComponent(symbol)}`)); }, 1000, null);
+  refresh(async () => {
+    if (!symbol) return;
+    const asked = symbol, found = await ask(`/api/book?symbol=${encodeURIComponent(asked)}`);
+    if (asked !== symbol) return;
+    drawBook(book, found);
+    await drawDepth(depth, depthNote, asked, found);
+  }, 1000, null);
   function change(name, length) {
     symbol = name; span = length;
     history.replaceState(null, "", `?symbol=${encodeURIComponent(symbol)}&span=${span}`);
@@ -113,7 +123,7 @@ async function drawFlow(target, note, found) {
 }
 function drawBook(target, found) {
   const top = found.top, newest = found.seconds.at(-1);
-  if (!top && !newest) return place(target, el("p", { class: "dim" }, "nothing is heard of it: no Cerebellum publishes it now"));
+  if (!top && !newest) return place(target, "");
   const widest = top ? Math.max(Number(top.bid_qty), Number(top.ask_qty)) : 0;
   const side = (name, price, qty, shape) => [cell(`${shape} ${name}`), cell(number(price), "n"), cell(number(qty), "n"), cell("█".repeat(widest ? Math.max(1, Math.round(Number(qty) / widest * 12)) : 0), "small")];
   place(target,
@@ -121,5 +131,37 @@ function drawBook(target, found) {
     newest ? table("Ten levels", [["of ten levels"], ["", "n"]], [
       [cell("spread"), cell(number(newest.spread), "n")], [cell("depth"), cell(newest.depth === null ? unknown("stale") : number(newest.depth, 4), "n")],
       [cell("skew"), cell(newest.skew === null ? unknown("stale") : number(newest.skew, 4), "n")], [cell("flow"), cell(newest.ofi === null ? unknown("stale") : number(newest.ofi, 4), "n")]], "") : "",
-    el("p", { class: "dim small" }, `as published at ${when((newest ?? top).ts)}; single levels are not published`));
+    found.levels ? levels(found.levels) : "",
+    el("p", { class: "dim small" }, `best prices and figures as published at ${when((newest ?? top).ts)}`));
+}
+function levels(held) {
+  const rows = (side, name) => side.map((level) => [cell(name), cell(number(level.price), "n"), cell(number(level.qty), "n"), cell(number(level.total), "n")]);
+  return el("details", { "data-key": "levels" }, el("summary", {}, `All ${held.bids.length + held.asks.length} levels`),
+    table("Levels of the order book", [["side"], ["price", "n"], ["size", "n"], ["cumulative", "n"]], [...rows([...held.asks].reverse(), "▼ ask"), ...rows(held.bids, "▲ bid")], ""));
+}
+async function drawDepth(target, words, symbol, found) {
+  const held = found.levels;
+  target.hidden = !held;
+  if (!held) {
+    words.textContent = found.stale !== null ? `The order book is stale: ${found.stale}. Its levels come back with the venue's next snapshot.`
+      : found.listened_s < MISSING_S ? "Listening for the order book…"
+      : `No order book of ${symbol} is published: the venue serves none, it is stale, or no Cerebellum runs. Heard nothing in ${Math.floor(found.listened_s)} s.`;
+    return;
+  }
+  const bps = Number(held.spread) / Number(held.mid) * 10000, old = held.age_s > OLD_S;
+  words.replaceChildren("Spread ", number(held.spread), ` (${bps.toLocaleString("en", { maximumSignificantDigits: 3 })} bps), mid `, number(held.mid), `. At ${new Date(held.ts).toISOString().slice(0, 19).replace("T", " ")} UTC of the market, heard ${ago(held.age_s)}.`,
+    old ? el("strong", {}, " These levels are old: nothing newer was published.") : "");
+  const key = `${symbol} ${held.ts}`;
+  if (target.dataset.shown === key) return;
+  target.dataset.shown = key;
+  // From the best price outwards; between two levels nothing is added.
+  const side = (rows, name, shade, more) => ({ x: [rows[0].price, ...rows.map((level) => level.price)].map(Number), y: [0, ...rows.map((level) => level.total)].map(Number), name, type: "scatter", mode: "lines", fill: "tozeroy",
+    line: { shape: "hv", width: 1.6, color: colour(shade), ...more.line }, fillcolor: `${colour(shade)}22`, ...more.fill, hovertemplate: `${name}: %{y} from %{x}<extra></extra>` });
+  // The last step of a side stands on the edge otherwise.
+  const ends = [held.bids, held.asks].map((rows) => Number(rows.at(-1).price)), room = (ends[1] - ends[0]) * 0.03;
+  await draw(target, () => ({
+    traces: [side(held.bids, "▲ bids (line)", "plus", { line: { dash: "solid" } }), side(held.asks, "▼ asks (dashes, hatched)", "minus", { line: { dash: "dash" }, fill: { fillpattern: { shape: "/", size: 6, fgcolor: colour("minus"), bgcolor: "rgba(0,0,0,0)" } } })],
+    layout: { hovermode: "closest", yaxis: { side: "right", rangemode: "tozero", nticks: 5 }, xaxis: { nticks: 5, range: [ends[0] - room, ends[1] + room], separatethousands: true, exponentformat: "none" },
+      shapes: [{ type: "line", yref: "paper", y0: 0, y1: 1, x0: Number(held.mid), x1: Number(held.mid), line: { width: 1, color: colour("dim"), dash: "dot" } }] },
+  }));
 }

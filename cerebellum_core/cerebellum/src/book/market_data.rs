@@ -14,6 +14,7 @@ use super::{
     features::{SecondClock, SecondFeatures},
     frame_error::FrameError,
     ladder::{Ladder, Scales},
+    levels::Levels,
     public_frames::{BookFrame, CandleRow, CandlesFrame, Head, TradesFrame},
 };
 use crate::execution::model::market::{believe, Quote};
@@ -33,6 +34,8 @@ pub const DEPTH: usize = 50;
 pub enum Outcome {
     /// Publish to the arena.
     Publish(Market),
+    /// Publish the best levels, to whoever wants them.
+    Levels(Levels),
     /// The best prices changed.
     Quote(Symbol, Quote, u64),
     /// The book cannot be trusted.
@@ -349,8 +352,8 @@ impl MarketData {
     }
 }
 
-/// What an updated book tells of its best prices: a quote where they changed, and the top of the book
-/// once a second.
+/// What an updated book tells of its best prices: a quote where they changed, and once a second the top
+/// of the book and its best levels, both of the same moment.
 fn best_prices(symbol: &Symbol, data: &mut SymbolData, ts: u64, out: &mut Vec<Outcome>) {
     let (Some(bid), Some(ask)) = (data.ladder.best_bid(), data.ladder.best_ask()) else {
         // One side is empty: nothing is known about a price.
@@ -376,6 +379,7 @@ fn best_prices(symbol: &Symbol, data: &mut SymbolData, ts: u64, out: &mut Vec<Ou
             ask: quote.ask.into(),
             ask_qty: data.ladder.qty(ask.qty).into(),
         })));
+        out.extend(Levels::of(symbol, &data.ladder, ts).map(Outcome::Levels));
     }
 }
 

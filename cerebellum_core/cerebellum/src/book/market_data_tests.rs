@@ -31,6 +31,8 @@ fn kinds(outcomes: &[Outcome]) -> Vec<&'static str> {
             Outcome::Publish(Market::Candle(_)) => "candle",
             Outcome::Publish(Market::Top(_)) => "top",
             Outcome::Publish(Market::Book(_)) => "book",
+            Outcome::Publish(Market::Levels(_)) => "levels as text",
+            Outcome::Levels(_) => "levels",
             Outcome::Publish(Market::Trade(_)) => "trade",
             Outcome::Publish(Market::Stale(_)) => "stale",
             Outcome::Quote(..) => "quote",
@@ -58,14 +60,14 @@ fn a_gap_marks_the_book_stale_and_asks_for_a_snapshot() {
 }
 
 #[test]
-fn tops_come_once_a_market_second_and_seconds_before_the_candle() {
+fn tops_and_levels_come_once_a_market_second_and_seconds_before_the_candle() {
     let mut data = data();
     let first = data.frame(&book("snapshot", 58_000, 1, "100.0", "100.1"), 0).unwrap();
-    assert_eq!(kinds(&first), ["stale", "quote", "top"]);
+    assert_eq!(kinds(&first), ["stale", "quote", "top", "levels"]);
     let same = data.frame(&book("delta", 58_500, 2, "100.0", "100.2"), 0).unwrap();
     assert_eq!(kinds(&same), ["time"], "the best prices did not change");
     let next = data.frame(&book("delta", 59_000, 3, "99.9", "100.2"), 0).unwrap();
-    assert_eq!(kinds(&next), ["book", "time", "top"]);
+    assert_eq!(kinds(&next), ["book", "time", "top", "levels"]);
     let open = data.frame(&candle(0, false), 0).unwrap();
     assert!(open.is_empty(), "an open candle is nobody's business");
     let closed = data.frame(&candle(0, true), 0).unwrap();

@@ -8,6 +8,8 @@ pub mod features;
 pub mod frame_error;
 /// The order book itself.
 pub mod ladder;
+/// Its best levels at one market time, to be published.
+pub mod levels;
 /// Everything public of all symbols: frames in, messages out.
 pub mod market_data;
 /// Public frames of the exchange, as they travel.

@@ -2,10 +2,7 @@
 
 use std::{sync::mpsc::Sender, time::Duration};
 
-use protocol::wire::{
-    field::Symbol,
-    market::{Candle, Market},
-};
+use protocol::wire::{field::Symbol, market::Candle};
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
@@ -17,7 +14,7 @@ use super::{
 };
 use crate::{
     book::market_data::{MarketData, Outcome},
-    engine::Inbox,
+    engine::{market::Publication, Inbox},
     execution::model::io::Input,
 };
 
@@ -39,7 +36,7 @@ type Backfill = (Symbol, (u64, u64), Option<Vec<Candle>>);
 struct Outlets {
     rest: RestClient,
     inbox: Inbox,
-    market: Sender<Market>,
+    market: Sender<Publication>,
     backfills: mpsc::UnboundedSender<Backfill>,
     up: watch::Sender<bool>,
 }
@@ -50,7 +47,7 @@ pub async fn run(
     mut data: MarketData,
     rest: RestClient,
     inbox: Inbox,
-    market: Sender<Market>,
+    market: Sender<Publication>,
     up: watch::Sender<bool>,
 ) {
     let (backfills, mut answers) = mpsc::unbounded_channel();
@@ -173,7 +170,8 @@ impl Outlets {
     fn act(&self, outcomes: Vec<Outcome>) -> Result<(), ()> {
         for outcome in outcomes {
             match outcome {
-                Outcome::Publish(message) => self.market.send(message).map_err(|_| ())?,
+                Outcome::Publish(message) => self.publish(Publication::Message(message))?,
+                Outcome::Levels(levels) => self.publish(Publication::Levels(levels))?,
                 Outcome::Quote(symbol, quote, ts) => {
                     self.inbox.send(Input::Quote { symbol, quote, ts })?;
                 }
@@ -187,6 +185,10 @@ impl Outlets {
             }
         }
         Ok(())
+    }
+
+    fn publish(&self, what: Publication) -> Result<(), ()> {
+        self.market.send(what).map_err(|_| ())
     }
 
     fn backfill(&self, symbol: Symbol, first: u64, last: u64) {

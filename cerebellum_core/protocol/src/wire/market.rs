@@ -17,6 +17,8 @@ pub enum Market {
     Top(Top),
     /// Features of ten levels over one market second.
     Book(Book),
+    /// The best levels of the book itself.
+    Levels(Levels),
     /// One public trade.
     Trade(Trade),
     /// The book became stale, or trustworthy again.
@@ -24,7 +26,7 @@ pub enum Market {
 }
 
 impl Family for Market {
-    const TYPES: &'static [&'static str] = &["candle", "top", "book", "trade", "stale"];
+    const TYPES: &'static [&'static str] = &["candle", "top", "book", "levels", "trade", "stale"];
 }
 
 impl Market {
@@ -35,6 +37,7 @@ impl Market {
             Self::Candle(m) => (&m.symbol, "candle"),
             Self::Top(m) => (&m.symbol, "top"),
             Self::Book(m) => (&m.symbol, "book"),
+            Self::Levels(m) => (&m.symbol, "levels"),
             Self::Trade(m) => (&m.symbol, "trade"),
             Self::Stale(m) => (&m.symbol, "stale"),
         };
@@ -121,6 +124,26 @@ pub struct Book {
     /// How many book updates the second had.
     pub updates: u64,
 }
+
+/// `levels`: the best levels of the book, as they stand at one market time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Levels {
+    /// Always 1.
+    pub v: V1,
+    /// Market time of the book, ms.
+    pub ts: u64,
+    /// Of what.
+    pub symbol: Symbol,
+    /// From the best bid downwards, ten at most.
+    pub bids: Vec<PriceLevel>,
+    /// From the best ask upwards, ten at most.
+    pub asks: Vec<PriceLevel>,
+}
+
+/// A price and the quantity there, written as `[price, quantity]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PriceLevel(pub DecimalText, pub DecimalText);
 
 /// `trade`: one public trade.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -15,7 +15,7 @@ pub mod fault;
 pub mod field;
 /// Reading and writing one frame.
 mod frame;
-/// Market data for the arena: candles, tops, book features, trades, stale marks.
+/// Market data for the arena: candles, tops, book features, levels, trades, stale marks.
 pub mod market;
 /// Reading a command whose `v` and `type` come first.
 mod ordered;
