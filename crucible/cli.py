@@ -16,11 +16,11 @@ import typer
 
 from crucible.commands import control, market_data, research, stack, versions
 from crucible.commands.configuration import alerts_app, config_app
-from crucible.commands.options import print_json
+from crucible.commands.options import print_json, print_text
 from crucible.commands.radar import radar_app
 from crucible.commands.walk_forward import walk_forward_command
 from crucible.errors import CrucibleError, RefusedError
-from crucible.text import let_every_text_through, visible
+from crucible.text import let_every_text_through
 
 WRONG_CALL = 2
 REFUSED = 3
@@ -112,7 +112,7 @@ def main() -> NoReturn:
 def _end(fault: str, code: int = 1, **more: str) -> NoReturn:
     if "--json" in sys.argv[1:]:
         print_json({"error": fault, **more})
-    print(f"crucible: {visible(fault, lines=True)}", file=sys.stderr)
+    print_text(f"crucible: {fault}", fault=True)
     sys.exit(code)
 
 

@@ -7,6 +7,7 @@ own tables, marks that turn the writing around, or halves of characters. All of 
 from __future__ import annotations
 
 import io
+import re
 import sys
 import textwrap
 import unicodedata
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _SHOWN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 # Inside words of some languages and inside compound signs; they do nothing to a terminal.
 _JOINERS = frozenset("\u200c\u200d")
+_GAP = re.compile(r"(?<=\S) {2,}(?=\S)")
 
 
 def visible(value: object, *, lines: bool = False) -> str:
@@ -66,14 +68,30 @@ def moment(ts: int) -> str:
     return datetime.fromtimestamp(ts / 1000, UTC).strftime("%Y-%m-%d %H:%M")
 
 
-def wrapped(text: str, width: int) -> str:
-    """Break lines that are too long between words, and let what follows stand as far in as the line's text.
+def counted(number: int, noun: str) -> str:
+    """Write how many there are of something.
 
     Examples
     --------
-    >>> print(wrapped("  - one two three", 12))
-      - one two
-        three
+    >>> counted(1, "run"), counted(0, "run"), counted(71554, "trial")
+    ('1 run', '0 runs', '71,554 trials')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def wrapped(text: str, width: int) -> str:
+    """Break lines that are too long between words, and let what follows stand as far in as the line's text.
+
+    A line in columns goes on below its last column that leaves room to read.
+
+    Examples
+    --------
+    >>> print(wrapped("  - one two three four five six", 24))
+      - one two three four
+        five six
+    >>> print(wrapped("  name   what it says of it, in words", 32))
+      name   what it says of it, in
+             words
     """
     made = []
     for line in text.split("\n"):
@@ -82,12 +100,23 @@ def wrapped(text: str, width: int) -> str:
         broken = textwrap.wrap(
             line,
             max(width, indent + 20),
-            subsequent_indent=" " * indent,
+            subsequent_indent=" " * _hanging(content, indent, len(line) - len(content), width),
             break_long_words=False,
             break_on_hyphens=False,
         )
         made += broken or [line]
     return "\n".join(made)
+
+
+LEAST_ROOM = 18
+"""Columns of a terminal in which a text can still be read."""
+
+
+def _hanging(content: str, indent: int, begin: int, width: int) -> int:
+    """Give how far in the next line of a text stands: below a column, where that leaves room for every word."""
+    room = max(LEAST_ROOM, *map(len, content.split()), 0)
+    columns = (begin + gap.end() for gap in _GAP.finditer(content))
+    return max((column for column in columns if width - column >= room), default=indent)
 
 
 def cell(value: object, style: str = "") -> Text:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from prefect import flow, get_run_logger, task
+from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.events import emit_event
@@ -16,10 +16,17 @@ from crucible.lifecycle import judgement, lived
 from crucible.lifecycle.checks import parity, placebos, systemic
 from crucible.lifecycle.context import load_context
 from crucible.lifecycle.judgement import Judged
+from crucible.text import counted, moment
 from flows.promotion import promotion
 from flows.runs import unfinished_runs
 
-judge_all = task(cache_policy=NO_CACHE, task_run_name="judge at {ts}")(judgement.judge_all)
+
+def _name() -> str:
+    """Name a judgement by its market time, as people read it."""
+    return f"judge at {moment(runtime.task_run.parameters['ts'])} UTC"
+
+
+judge_all = task(cache_policy=NO_CACHE, task_run_name=_name)(judgement.judge_all)
 
 
 @flow(name="watchtower", flow_run_name="judge the agents")
@@ -65,10 +72,11 @@ def watchtower() -> dict[str, int]:
             create_table_artifact(
                 key="scorecards",
                 table=judgement.scorecard_rows(latest, proving),
-                description=f"Scorecards at market time {latest[0].card.ts}. {check}",
+                description=f"Scorecards at market time {moment(latest[0].card.ts)} UTC. {check}",
             )
         judgement.record(context, ledger)
-    logger.info("%d instants judged: %s", len(instants), counts)
+    given = ", ".join(f"{number:,} {verdict}" for verdict, number in counts.items())
+    logger.info("%s judged: %s", counted(len(instants), "instant"), given)
     return counts
 
 

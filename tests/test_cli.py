@@ -57,7 +57,7 @@ def test_help_names_every_command_and_loads_nothing_that_it_does_not_need(tmp_pa
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (("report",), "start one: crucible up"),
+        (("report",), "start the stack: crucible up"),
         (("kill", "--yes"), "no running cerebellum"),
         (("up", "--candles", "/nonexistent"), "/nonexistent has no candles"),
         (("up", "--speed", "0"), "market.speed"),

@@ -8,7 +8,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from crucible.text import cell, let_every_text_through, terminal, visible
+from crucible.text import cell, let_every_text_through, terminal, visible, wrapped
 
 HOSTILE = "x[/x][bold]:smile:\x1b]0;title\x07\x1b[2J\x9b31m\r\u202eevil\u2066\ud800\u2028end"
 
@@ -48,3 +48,20 @@ def test_a_stream_that_cannot_show_a_character_spells_it_out(monkeypatch: pytest
     print("größer \ud800")
     sys.stdout.flush()
     assert raw.getvalue() == b"gr\\xf6\\xdfer \\ud800\n"
+
+
+def test_a_line_in_columns_goes_on_below_its_last_readable_column_and_breaks_no_word():
+    address = "http://127.0.0.1:5000/#/experiments/1/runs/" + "a" * 32
+    text = "\n".join(
+        [
+            "  passed  deflated_sharpe   0.9997  at least 0.95  probability that it beats what trials explain",
+            f"  forge run        {address}",
+            "An order of an agent, told in a sentence that is longer than a terminal is wide, goes on at its edge.",
+        ]
+    )
+    lines = wrapped(text, 80).split("\n")
+    assert all(len(line) <= 80 for line in lines)
+    assert " ".join(" ".join(lines).split()) == " ".join(text.split())
+    column = lines[0].index("probability")
+    assert len(lines[1]) - len(lines[1].lstrip()) == column
+    assert f"  {address}" in lines

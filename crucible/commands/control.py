@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from crucible.commands import completion
-from crucible.commands.options import AsJson, find_cerebellum, print_json
+from crucible.commands.options import AsJson, find_cerebellum, print_json, print_text
 
 Agent = Annotated[
     str | None,
@@ -39,7 +40,7 @@ def kill(
         begin += [f"not acknowledged: {one}" for one in halted.unacknowledged]
         if "the halt" in halted.acknowledged:
             begin.insert(0, "halted")
-        print(
+        print_text(
             f"{'; '.join(begin)}; "
             f"open positions {halted.open_positions}, open orders {halted.open_orders}; "
             "to go on: crucible resume --operator NAME"
@@ -67,8 +68,8 @@ def halt(
     else:
         options = ("agent", agent), ("symbol", symbol)
         back = [f"--{name} {value}" for name, value in options if value]
-        print(f"{moved.sentence(agent, symbol)}; positions stay, crucible kill closes them")
-        print(" ".join(["to go on: crucible resume --operator NAME", *back]))
+        print_text(f"{moved.sentence(agent, symbol)}; positions stay, crucible kill closes them")
+        print_text(" ".join(["to go on: crucible resume --operator NAME", *back]))
     _require_moved(moved.after, "HALTED")
 
 
@@ -79,9 +80,13 @@ def resume(
     as_json: AsJson = False,
 ) -> None:
     """Let trading go on after a halt, a kill, a tripped dead-man switch or a day's loss."""
+    from crucible.operations.control import held_names
     from crucible.operations.control import resume as move_up
 
-    moved = move_up(find_cerebellum(), operator, agent, symbol)
+    addresses = find_cerebellum()
+    # Whoever has left may still be held back.
+    _refuse_unknown(agent, symbol, lambda: held_names(addresses))
+    moved = move_up(addresses, operator, agent, symbol)
     if as_json:
         state = {
             "before": moved.before,
@@ -90,9 +95,9 @@ def resume(
         }
         print_json({"agent": agent, "symbol": symbol, **state})
     else:
-        print(moved.sentence(agent, symbol))
+        print_text(moved.sentence(agent, symbol))
         for held in moved.still_held:
-            print(f"{held} all the same; crucible status tells why")
+            print_text(f"{held} all the same; crucible status tells why")
     _require_moved(moved.after, "ACTIVE")
 
 
@@ -106,10 +111,14 @@ def _require_moved(state: str, ordered: str) -> None:
         sys.exit(1)
 
 
-def _refuse_unknown(agent: str | None, symbol: str | None) -> None:
-    """Refuse a misspelt name: Cerebellum would hold back nobody, and a person believe that it did.
+def _refuse_unknown(
+    agent: str | None,
+    symbol: str | None,
+    held: Callable[[], frozenset[str]] = frozenset,
+) -> None:
+    """Refuse a misspelt name: Cerebellum would move nobody's state, and a person believe that it did.
 
-    Where it is not known who runs, any name is taken.
+    Where it is not known who runs, any name is taken; so is one that `held` gives, asked where a name is not known.
 
     Raises
     ------
@@ -122,7 +131,7 @@ def _refuse_unknown(agent: str | None, symbol: str | None) -> None:
         ("--agent", agent, completion.agents("")),
         ("--symbol", symbol, completion.symbols("")),
     ):
-        if name is not None and known and name not in known:
+        if name is not None and known and name not in known and name not in held():
             meant = nearest(name, known)
             hint = f"the nearest is {meant}" if meant else f"there are {', '.join(known)}"
             message = f"{option} {name}: nothing of that name runs here; {hint}"

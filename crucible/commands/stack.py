@@ -11,7 +11,14 @@ from typing import Annotated
 import typer
 
 from crucible.commands import completion
-from crucible.commands.options import AsJson, FundingFolder, open_workspace, print_json
+from crucible.commands.options import (
+    AsJson,
+    FundingFolder,
+    open_workspace,
+    print_json,
+    print_text,
+    waiting,
+)
 from crucible.text import terminal, visible
 
 
@@ -80,17 +87,20 @@ def _up_detached(folder: Path, given: Mapping[str, object], as_json: bool) -> No
         for word in (option, str(value))
     ]
     try:
-        ready = start_detached(Workspace.at(folder), command(words), _progress)
+        with waiting("starting"):
+            ready = start_detached(Workspace.at(folder), command(words), _progress)
     except KeyboardInterrupt:
         sys.exit(130)
     if as_json:
         print_json(ready)
         return
-    print(
+    print_text(
         f"everything is up, run {ready['run']}: Crucible {ready['dashboard']}  "
         f"Prefect {ready['prefect']}  MLflow {ready['mlflow']}"
     )
-    print("crucible status looks at it, crucible logs up reads its log, crucible down stops it")
+    print_text(
+        "crucible status looks at it, crucible logs up reads its log, crucible down stops it"
+    )
 
 
 def down(
@@ -103,14 +113,15 @@ def down(
     from crucible.operations.background.stop import stop_stack
 
     workspace = open_workspace()
-    stopped = stop_stack(workspace, _progress, wait)
+    with waiting("stopping in order"):
+        stopped = stop_stack(workspace, _progress, wait)
     if as_json:
         print_json(stopped.to_json())
     elif stopped.was_up:
         kept = f"run {stopped.run} is kept: crucible report" if stopped.run else "nothing was run"
-        print(f"everything has stopped; {kept}")
+        print_text(f"everything has stopped; {kept}")
     else:
-        print(f"nothing runs in {workspace.path}")
+        print_text(f"nothing runs in {workspace.path}")
 
 
 def logs(
@@ -200,7 +211,7 @@ def status(as_json: AsJson = False) -> None:
         footer = f"run {found.run}" if found.run else "nothing has run here yet: crucible up"
         open_console().print(status_view(found, footer))
     if found.down:
-        print(f"crucible: down: {', '.join(found.down)}", file=sys.stderr)
+        print_text(f"crucible: down: {', '.join(found.down)}", fault=True)
 
 
 def report(
@@ -239,7 +250,8 @@ def report(
         from crucible.reports.command import make, make_page
 
         try:
-            found = make(workspace, settings, run=run, agent=agent, walk_forward=walk_forward)
+            with waiting("computing the figures"):
+                found = make(workspace, settings, run=run, agent=agent, walk_forward=walk_forward)
         except CrucibleError as error:
             # What was asked for cannot be given; beside the accounts it is a note.
             if only_figures or html is not None:

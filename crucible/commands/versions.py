@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from crucible.commands import completion
-from crucible.commands.options import AsJson, open_workspace, print_json
-from crucible.text import visible, wrapped
+from crucible.commands.options import AsJson, open_workspace, print_json, print_text, waiting
+from crucible.text import visible
 
 if TYPE_CHECKING:
     from crucible.forge.reporting.explain import Explanation
@@ -33,27 +32,12 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Tell a strategy in words, how it was judged, and where it comes from."""
-    from crucible.forge.reporting.explain import explain_file, explain_version, version_number
-
-    path = Path(version)
-    if path.is_file() or path.suffix == ".json":
-        reported = explain_file(path)
-    else:
-        from crucible.operations.workspace import Workspace
-        from crucible.settings import load_settings
-
-        workspace = Workspace.at(load_settings().home)
-        registry = _registry(workspace)
-        slot, number = version_number(registry, version)
-        reported = explain_version(
-            registry, f"{slot}/{number}", _agents(workspace, f"{slot}@{number}")
-        )
+    with waiting(f"reading {version}"):
+        reported = _reported(version)
     if as_json:
         print_json(reported.to_json())
     else:
-        text = visible(reported.to_text(), lines=True)
-        # What is piped elsewhere is broken there, or not at all.
-        print(wrapped(text, get_terminal_size().columns) if sys.stdout.isatty() else text)
+        print_text(reported.to_text())
 
 
 def why(
@@ -66,8 +50,9 @@ def why(
     from crucible.operations.provenance import find_order
 
     workspace = open_workspace()
-    story = find_order(workspace, order)
-    explanation, doubt = _explanation(workspace, *story.slot_and_version)
+    with waiting("looking the order up"):
+        story = find_order(workspace, order)
+        explanation, doubt = _explanation(workspace, *story.slot_and_version)
     sentences = [visible(line) for line in story.sentences()]
     if as_json:
         print_json(
@@ -80,20 +65,19 @@ def why(
             }
         )
         return
-    print("\n".join(sentences))
+    print_text("\n".join(sentences))
     lines = [f"  agent            {story.agent}, run {story.run}"]
     if explanation is not None:
         rules = explanation.to_json()["rules"]
-        print("\nIts rule:")
+        print_text("\nIts rule:")
         for name, begin in (("buy", "buys when"), ("exit", "exits when")):
             first, *rest = rules[name]
             lines_of_rule = [f"  {begin} {first}", *(f"  {line}" for line in rest)]
-            print(visible("\n".join(lines_of_rule), lines=True))
+            print_text("\n".join(lines_of_rule))
         lines += [f"  {name:<16} {value}" for name, value in explanation.lineage.items()]
     else:
         lines.append(f"  version          not known: {doubt}")
-    print("\nWhere it comes from:")
-    print(visible("\n".join(lines), lines=True))
+    print_text("\n".join(["\nWhere it comes from:", *lines]))
 
 
 def promote(
@@ -140,36 +124,84 @@ def forge_now(
     as_json: AsJson = False,
 ) -> None:
     """Order a forge run of a slot, with a seed that none of its runs had; a challenger keeps its place."""
-    from crucible.lifecycle.requests import request_forge_run
     from crucible.settings import Slot
 
     name = Slot.parse(slot).name
     workspace = open_workspace()
-    run, seed = request_forge_run(workspace, _registry(workspace), name, reason)
+    with waiting(f"ordering a forge run of {name}"):
+        from crucible.lifecycle.requests import request_forge_run
+
+        registry = _registry(workspace)
+        _refuse_undeployed(workspace, name)
+        run, seed = request_forge_run(workspace, registry, name, reason)
     if as_json:
         print_json({"slot": name, "seed": seed, **run.to_json()})
     else:
-        print(f"{name}: forge run ordered, seed {seed}: {run.page}")
+        print_text(f"{name}: forge run ordered, seed {seed}: {run.page}")
+
+
+def _reported(version: str) -> Explanation:
+    """Read a version from its file, or from the registry with what its agent did."""
+    from crucible.forge.reporting.explain import explain_file, explain_version, version_number
+
+    path = Path(version)
+    if path.is_file() or path.suffix == ".json":
+        return explain_file(path)
+    from crucible.operations.workspace import Workspace
+    from crucible.settings import load_settings
+
+    workspace = Workspace.at(load_settings().home)
+    registry = _registry(workspace)
+    slot, number = version_number(registry, version)
+    return explain_version(registry, f"{slot}/{number}", _agents(workspace, f"{slot}@{number}"))
 
 
 def _change(
     slot: str, version: str, change: Change, reason: str, operator: str, wait: float, as_json: bool
 ) -> None:
-    from crucible.lifecycle.requests import await_change, request_change
     from crucible.settings import Slot
 
     name = Slot.parse(slot).name
     workspace = open_workspace()
-    run = request_change(workspace, name, version, change, reason, operator)
-    await_change(
-        workspace, run, wait, lambda line: print(f"{change} {name}: {line}", file=sys.stderr)
-    )
-    aliases = _registry(workspace).aliases(name)
+    with waiting(f"{change} {name}"):
+        from crucible.lifecycle.requests import await_change, request_change
+
+        run = request_change(workspace, name, version, change, reason, operator)
+        await_change(
+            workspace, run, wait, lambda line: print(f"{change} {name}: {line}", file=sys.stderr)
+        )
+        aliases = _registry(workspace).aliases(name)
     if as_json:
         print_json({"slot": name, "action": change, "aliases": aliases, **run.to_json()})
         return
     held = ", ".join(f"{alias} is version {number}" for alias, number in aliases.items())
-    print(f"{name}: done; {held or 'no version has an alias now'}; the arena obeys within seconds")
+    print_text(
+        f"{name}: done; {held or 'no version has an alias now'}; the arena obeys within seconds"
+    )
+
+
+def _refuse_undeployed(workspace: Workspace, slot: str) -> None:
+    """Refuse a slot that nobody trades: its version would be registered, and no agent would ever get it.
+
+    Slots are those of the running stack, as it looked at them last, or else those of the settings.
+
+    Raises
+    ------
+    SettingsError
+        Naming the slots that there are.
+    """
+    from crucible.forge.progress import read_slots
+    from crucible.setting_names import SettingsError
+
+    looked_at = [str(row.get("slot")) for row in read_slots(workspace.path / "forge").rows]
+    known = looked_at or completion.slots("")
+    if known and slot not in known:
+        message = (
+            f"{slot} is no slot of the deployment, so nobody would trade what is found; there are "
+            f"{', '.join(known)}; add it under [deployment] and start anew, or search without the "
+            "stack: crucible forge"
+        )
+        raise SettingsError(message)
 
 
 def _explanation(workspace: Workspace, slot: str, version: str) -> tuple[Explanation | None, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -21,7 +21,15 @@ from fastapi.responses import (
 )
 from fastapi.staticfiles import StaticFiles
 
-from crucible.dashboard.document import HEADERS, STATIC, VIEWS, document, plotly_file
+from crucible.dashboard.document import (
+    HEADERS,
+    LONGEST_PATH,
+    STATIC,
+    VIEWS,
+    document,
+    nowhere_document,
+    plotly_file,
+)
 from crucible.dashboard.facts import Source
 from crucible.dashboard.questions import Questions
 from crucible.dashboard.state import mlflow_address, read_state
@@ -84,6 +92,13 @@ def make_app(workspace: Workspace) -> FastAPI:
     app.include_router(_data(workspace, questions, stream))
     app.include_router(_orders(source, steering))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
+
+    @app.exception_handler(404)
+    async def nowhere(request: Request, _: Exception) -> Response:
+        path = request.url.path
+        if path.startswith(("/api/", "/static/")):
+            return Json({"error": f"there is nothing at {path[:LONGEST_PATH]!r}"}, status_code=404)
+        return HTMLResponse(nowhere_document(path), status_code=404, headers=HEADERS)
 
     @app.exception_handler(CrucibleError)
     async def unreadable(_: Request, error: Exception) -> Response:
@@ -149,18 +164,19 @@ def _data(workspace: Workspace, questions: Questions, stream: Stream) -> APIRout
 
     @router.get("/{name}")
     def view(name: str, request: Request) -> Response:
-        return _answer(questions.answer(name, dict(request.query_params)))
+        return _answer(questions, name, dict(request.query_params))
 
     @router.get("/agents/{name}")
     def agent(name: str) -> Response:
-        return _answer(questions.answer("agent", {"name": name}))
+        return _answer(questions, "agent", {"name": name})
 
     return router
 
 
-def _answer(found: dict[str, Any] | None) -> Response:
+def _answer(questions: Questions, name: str, asked: Mapping[str, str]) -> Response:
+    found = questions.answer(name, asked)
     if found is None:
-        return Json({"error": "there is nothing of that name here"}, status_code=404)
+        return Json({"error": questions.absent(name, asked)}, status_code=404)
     return Json(found, headers={"Cache-Control": "no-store"})
 
 

@@ -35,6 +35,8 @@ VIEWS: Mapping[str, str] = {
     "/events": "Events",
 }
 """Addresses and names of the views, in the order of the navigation."""
+LONGEST_PATH = 100
+"""So much of an address that is unknown is said again."""
 
 
 def document(path: str, title: str, token: str) -> str:
@@ -63,6 +65,18 @@ def document(path: str, title: str, token: str) -> str:
     # In one pass: a title may hold what looks like a mark.
     text = DOCUMENT.read_text(encoding="utf-8")
     return re.sub("|".join(parts), lambda mark: parts[mark[0]], text)
+
+
+def nowhere_document(path: str) -> str:
+    """Give the document of an address that no view has: what was asked for, and where the views are."""
+    links = "".join(f'<li><a href="{address}">{name}</a></li>' for address, name in VIEWS.items())
+    asked = html.escape(path[:LONGEST_PATH])
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Not here · Crucible</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<link rel="stylesheet" href="/static/page.css"></head><body><main><h1>Not here</h1>'
+        f"<p>No view is at {asked}. The views:</p><ul>{links}</ul></main></body></html>"
+    )
 
 
 def plotly_file() -> Path | None:

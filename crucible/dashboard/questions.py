@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from crucible.dashboard.facts import Facts, Source
-from crucible.dashboard.versions import version_of
+from crucible.dashboard.versions import UNKNOWN_VERSION, version_of
 from crucible.dashboard.views.agent import agent
 from crucible.dashboard.views.agents import agents, correlations
 from crucible.dashboard.views.events import Cursor, events
@@ -21,7 +21,15 @@ from crucible.operations.supervision.probe import page
 
 Answer = dict[str, Any] | None
 FRESH_S, CALM_S, RARE_S = 1.0, 4.0, 30.0
+PLACEBO = (
+    "A placebo has no rule: it enters at random, so that what luck earns is seen beside the rest."
+)
 _LONGEST = 100
+
+
+def _short(text: str) -> str:
+    """Name what was asked for, no longer than an answer needs it."""
+    return repr(text if len(text) <= _LONGEST else text[:_LONGEST] + "...")
 
 
 class Questions:
@@ -69,6 +77,20 @@ class Questions:
         }
         return others[name](asked) if name in others else None
 
+    def absent(self, name: str, asked: Mapping[str, str]) -> str:
+        """Say what a question without an answer was about, and what there is instead."""
+        if name in {"agent", "version"}:
+            return (
+                f"no agent is called {_short(asked.get('name', ''))} in this run; "
+                "all that there are stand under Agents"
+            )
+        if name in {"market", "book"}:
+            with self._source.facts() as facts:
+                held = ", ".join(facts.symbols)
+            there = f"there are {held}" if held else "none is traded yet: crucible up"
+            return f"no symbol {_short(asked.get('symbol', ''))} is traded here; {there}"
+        return f"there is no question {_short(name)} with these parameters"
+
     def _of_facts(self, key: str, seconds: float, make: Callable[[Facts], Answer]) -> Answer:
         def made() -> Answer:
             with self._source.facts() as facts:
@@ -93,6 +115,8 @@ class Questions:
             row = next((each for each in facts.agents if each.agent == name), None)
         if row is None:
             return None
+        if row.kind == "placebo":
+            return {**UNKNOWN_VERSION, "known": True, "why": PLACEBO}
         if name in self._known_versions:
             return self._known_versions[name]
         services = self._source.status().services

@@ -20,6 +20,15 @@ from crucible.registry.pages import file_address, run_page, version_page
 from crucible.strategies.document import LARGEST_FILE, parse_document
 
 WAIT_S = 2.0
+UNKNOWN_VERSION: Mapping[str, Any] = {
+    "known": False,
+    "why": "",
+    "rules": None,
+    "gates": None,
+    "lineage": {},
+    "links": {},
+}
+"""An answer that tells nothing yet."""
 RESULTS = ("champion.json", "candidate.json")
 """What a forge run leaves of its winner, with its lineage and gates."""
 
@@ -38,7 +47,7 @@ def version_of(mlflow: str, slot: str, version: str) -> dict[str, Any]:
     dict
         ``known`` says whether MLflow answered; what it did not tell is None.
     """
-    nothing = {"known": False, "why": "", "rules": None, "gates": None, "lineage": {}, "links": {}}
+    nothing = UNKNOWN_VERSION
     if not mlflow or not _is_ours(mlflow):
         return {**nothing, "why": "MLflow does not run: the rule and its lineage are not known"}
     try:

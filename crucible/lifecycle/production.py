@@ -137,10 +137,13 @@ def _number(context: Context, slot: str, version: str, change: Change, decision:
         number = context.registry.version(slot, aliases["production"]).tags.get("replaced")
     else:
         number = aliases.get("retired")
-    if number is None or not number.isdigit():
-        message = f"{slot}: nothing to {change}: aliases are {aliases or 'none'}"
-        raise PromotionError(message, Rule.NOTHING_TO_CHANGE)
-    return number
+    if number is not None and number.isdigit() and context.registry.find_version(slot, number):
+        return number
+    what = f"no version {version!r} to {change}"
+    if change == "roll back":
+        what = "nothing to roll back to, production has replaced no version that is still there"
+    message = f"{slot}: {what}; {context.registry.what_there_is(slot)}"
+    raise PromotionError(message, Rule.NOTHING_TO_CHANGE)
 
 
 def _refuse(context: Context, version: Version, decision: Decision) -> None:

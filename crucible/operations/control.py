@@ -247,6 +247,22 @@ def resume(
     return _moved(before, after, agent, symbol)
 
 
+def held_names(addresses: Addresses) -> frozenset[str]:
+    """Name the agents and symbols that are held back by a state of their own.
+
+    Raises
+    ------
+    LinkError
+        If Cerebellum does not answer.
+    """
+    with CerebellumLink(addresses) as link:
+        scopes = link.snapshot().states
+    held = [scope for scope in scopes if scope.state != "ACTIVE"]
+    return frozenset(
+        name for scope in held for name in (scope.agent, scope.symbol) if name is not None
+    )
+
+
 def scope_name(agent: str | None, symbol: str | None) -> str:
     """Name what an order is about, in words.
 

@@ -18,7 +18,7 @@ from crucible.ledger.reader import AgentRow, LedgerReader
 from crucible.operations.errors import BooksError, WorkspaceError
 from crucible.operations.reconciliation.own_accounts import open_ledger, open_records
 from crucible.operations.workspace import Run, Workspace
-from crucible.text import moment
+from crucible.text import counted, moment
 
 LINK = "c-"
 """How client order ids begin; the rest is the intent id without its hyphens."""
@@ -112,9 +112,11 @@ class OrderStory:
     def _why(self) -> list[str]:
         if self.decision is not None:
             decision = self.decision
+            action, reason = decision["action"], decision["reason"]
+            why = "its rule's exit" if action == reason == "exit" else reason
             text = (
-                f"It decided so ({decision['action']}) at the close of {moment(int(decision['ts']))} UTC, at a "
-                f"price of {decision['price']}: {decision['reason']}."
+                f"It decided so ({action}) at the close of {moment(int(decision['ts']))} UTC, at a "
+                f"price of {decision['price']}: {why}."
             )
             return [text, *self._opened()]
         reason = str(self.order["reason"] if self.order else self.fills[0]["reason"])
@@ -164,7 +166,8 @@ class OrderStory:
             fee = sum((Decimal(fill["fee"]) for fill in self.fills), Decimal(0))
             price = f"{value / filled:.8f}".rstrip("0").rstrip(".")
             lines.append(
-                f"Filled {filled} at {price} on average ({len(self.fills)} executions), fees {fee}."
+                f"Filled {filled} at {price} on average in {counted(len(self.fills), 'execution')}, "
+                f"fees {fee} USDT."
             )
         else:
             lines.append("Nothing of it was filled.")
@@ -186,7 +189,9 @@ def find_order(workspace: Workspace, name: str) -> OrderStory:
         story = _find(run, name)
         if story is not None:
             return story
-    searched = f"{len(runs)} runs of {workspace.path}" if runs else f"{workspace.path} has no runs"
+    searched = f"{counted(len(runs), 'run')} of {workspace.path}"
+    if not runs:
+        searched = f"nothing has run in {workspace.path} yet"
     message = (
         f"no order or fill is called {name!r} ({searched}); give an intent id, a client order id "
         f"({LINK}...) or an execution's id, as crucible explain and the venue show them"

@@ -88,9 +88,9 @@ def agents_tables(agents: list[dict[str, Any]], at: str) -> list[Sheet]:
     simulated = [agent for agent in agents if is_simulated(agent)]
     sheets = []
     if real:
-        sheets.append(_agents_table(real, f"Agents at {at}  (* unproven)", ""))
+        sheets.append(_agents_table(real, f"Agents at {at}; PnL in USDT  (* unproven)", ""))
     if simulated:
-        title = f"Challengers at {at}: SIMULATED, none of this is at the venue  (* unproven)"
+        title = f"Challengers at {at}: SIMULATED, none of this is at the venue; PnL in USDT  (* unproven)"
         sheets.append(_agents_table(simulated, title, "simulated "))
     return sheets
 
@@ -196,7 +196,7 @@ def _headline(report: Report) -> Text:
 def _report_agents(agents: list[dict[str, Any]]) -> list[Sheet]:
     """Show what agents did at the venue, and apart from it what was only simulated."""
     real = Sheet(
-        "Agents at the venue  (* unproven)",
+        "Agents at the venue; money in USDT  (* unproven)",
         Column("agent", "name"),
         Column("role", "name"),
         Column("proven by", "name"),
@@ -206,7 +206,7 @@ def _report_agents(agents: list[dict[str, Any]]) -> list[Sheet]:
         ),
     )
     simulated = Sheet(
-        "Challengers: SIMULATED, no part of any sum above  (* unproven)",
+        "Challengers: SIMULATED, no part of any sum above; money in USDT  (* unproven)",
         Column("agent", "name"),
         Column("role", "name"),
         Column("proven by", "name"),
@@ -244,7 +244,7 @@ def _report_agents(agents: list[dict[str, Any]]) -> list[Sheet]:
 
 def _books_table(report: Report) -> Sheet:
     sheet = Sheet(
-        "Books (USDT)",
+        "The three accounts (USDT)",
         Column("", "name"),
         *(Column(keeper, "figure") for keeper in report.books),
     )

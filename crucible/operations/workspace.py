@@ -209,6 +209,26 @@ class Workspace:
         """
         return secret(self.password_file)
 
+    def chosen_run(self, run_id: str | None) -> Run:
+        """Give a run by its number, the newest where none is named.
+
+        Raises
+        ------
+        WorkspaceError
+            If there is no such run; the message names those that there are.
+        """
+        run = self.current() if run_id is None else self.run(run_id)
+        if run is not None and run.path.is_dir():
+            return run
+        known = ", ".join(each.run_id for each in self.every_run())
+        if not known:
+            message = f"{self.path}: nothing has run here yet; start the stack: crucible up"
+        elif run_id is None:
+            message = f"{self.path}: its newest run is gone; name one of {known}: --run NUMBER"
+        else:
+            message = f"{self.path} has no run {run_id!r}; it has {known}"
+        raise WorkspaceError(message)
+
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Own this workspace until the block ends or the process dies.
@@ -322,6 +342,9 @@ def secret(path: Path) -> str:
     WorkspaceError
         If the file belongs to somebody else, others may read it, or nothing is in it.
     """
+    if not path.parent.is_dir():
+        message = f"{path}: there is no such folder yet; the first start makes it: crucible up"
+        raise WorkspaceError(message)
     try:
         if not path.exists():
             write_text(path, secrets.token_urlsafe(24) + "\n", mode=0o600)

@@ -199,9 +199,18 @@ class Registry(ForgeRuns):
         """One version by number; `RegistryError` if there is none."""
         found = self.find_version(slot, version)
         if found is None:
-            message = f"{slot} has no version {version}"
+            message = f"{slot} has no version {version}; {self.what_there_is(slot)}"
             raise RegistryError(message)
         return found
+
+    def what_there_is(self, slot: str) -> str:
+        """Say which versions a slot has, and which of them have an alias, for whoever asked for another."""
+        held = [item.version for item in self.versions(slot)]
+        if not held:
+            return "no version of it is registered yet"
+        count = f"versions {held[0]} to {held[-1]}" if len(held) > 1 else f"version {held[0]}"
+        named = [f"{alias} is version {it}" for alias, it in sorted(self.aliases(slot).items())]
+        return "; ".join([f"it has {count}", *named])
 
     def find_version(self, slot: str, version: str) -> Version | None:
         """One version by number; None if there is none, `RegistryError` if the server does not answer."""

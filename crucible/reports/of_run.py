@@ -16,7 +16,7 @@ from crucible.ledger.report_reader import ReportReader
 from crucible.ledger.trades import BookkeepingError, Fill, Mode, Payment, Trade, pair, with_funding
 from crucible.market.candles import Candles
 from crucible.market.lake import Lake
-from crucible.operations.errors import BooksError, WorkspaceError
+from crucible.operations.errors import BooksError
 from crucible.operations.reconciliation.accounts import EXACT, ZERO
 from crucible.operations.reconciliation.report import agent_sums
 from crucible.operations.workspace import Run, Workspace
@@ -53,7 +53,7 @@ def subject_of_run(workspace: Workspace, run_id: str | None, settings: Settings)
     WorkspaceError, ReportError, BooksError
         If there is no such run, nothing was decided in it yet, or its ledger cannot be read.
     """
-    run = _run_of(workspace, run_id)
+    run = workspace.chosen_run(run_id)
     rows = _read(run)
     fills = [fill for fill in rows.fills if fill.mode == "live"]
     slots = {row.slot: row.symbol for row in rows.agents if row.role not in SHADOW_ROLES}
@@ -92,7 +92,7 @@ def subject_of_agent(
     WorkspaceError, ReportError, BooksError
         As `subject_of_run`; also if the run has no such agent.
     """
-    run = _run_of(workspace, run_id)
+    run = workspace.chosen_run(run_id)
     rows = _read(run)
     row = next((each for each in rows.agents if each.agent == agent), None)
     if row is None:
@@ -144,17 +144,6 @@ def subject_of_agent(
     if held:
         subject.facts.append(("open position", ", ".join(f"{qty:f}" for qty in held)))
     return subject
-
-
-def _run_of(workspace: Workspace, run_id: str | None) -> Run:
-    run = workspace.current() if run_id is None else workspace.run(run_id)
-    if run is None or not run.path.is_dir():
-        known = ", ".join(each.run_id for each in workspace.every_run()) or "none"
-        message = (
-            f"{workspace.path} has no run {run_id or ''}(it has: {known}); start one: crucible up"
-        )
-        raise WorkspaceError(message)
-    return run
 
 
 def _read(run: Run) -> _Rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -131,7 +132,37 @@ def test_every_view_opens_from_its_address_without_a_fault(trading, chromium):
             page.locator(f"main h1:has-text('{name}')").wait_for()
             page.wait_for_timeout(1_500)
             assert page.locator("#stale").is_hidden()
+            assert "[object " not in page.locator("body").inner_text(), address
+            if address == "/agents":
+                assert page.locator("table.heat td").count() > 4
         assert faults == []
+
+
+@pytest.mark.parametrize("address", ["/agents/NOBODY-gp-1@7", "/market?symbol=NOPE", "/nothing"])
+def test_an_address_that_names_nothing_here_says_so_instead_of_an_empty_view(
+    trading, chromium, address
+):
+    with browsing(chromium) as page:
+        page.goto(f"{trading.page}{address}")
+        page.get_by_role("heading", name="Not here").wait_for()
+        text = page.locator("main").inner_text()
+        assert re.split(r"[/=]", address)[-1] in text
+        assert "asking" not in text
+        assert page.locator("#stale:visible").count() == 0
+        page.get_by_role("link", name="Agents").first.click()
+        page.get_by_role("heading", name="Agents").wait_for()
+
+
+def test_what_made_a_size_is_read_whole_and_progress_is_no_alarm(trading, chromium):
+    with browsing(chromium) as page:
+        ready_page(page, trading, f"/agents/{LIVES}")
+        table = page.get_by_role("region", name="Multipliers")
+        table.wait_for()
+        assert table.evaluate("each => each.scrollWidth <= each.clientWidth")
+        fills = """async () => { const { meter } = await import("/static/dom.js");
+          return [meter(1, "done"), meter(1, "used up", { limit: true })].map(
+            (each) => each.querySelector("rect").getAttribute("fill")); }"""
+        assert page.evaluate(fills) == ["var(--accent)", "var(--minus)"]
 
 
 def test_screenshots_keep_the_overview_a_market_execution_and_the_agent_that_trades_most(

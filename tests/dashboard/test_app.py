@@ -158,3 +158,41 @@ def test_what_placebos_say_stands_on_the_page_whatever_is_traded(workspace: Work
     state = TestClient(make_app(workspace)).get("/api/state").json()
     assert state["status"]["placebos"] == found
     assert 'id="placebos"' in TestClient(make_app(workspace)).get("/").text
+
+
+def test_a_question_about_what_is_not_here_names_it_and_what_there_is(workspace: Workspace):
+    traded(workspace)
+    client = TestClient(make_app(workspace))
+    for path, named, there in (
+        ("/api/agents/NOBODY-gp-1@7", "'NOBODY-gp-1@7'", "stand under Agents"),
+        ("/api/version?name=NOBODY-gp-1@7", "'NOBODY-gp-1@7'", "stand under Agents"),
+        ("/api/market?symbol=NOPE", "'NOPE'", "BTCUSDT"),
+        ("/api/book?symbol=NOPE", "'NOPE'", "BTCUSDT"),
+        ("/api/nothing", "'nothing'", "no question"),
+    ):
+        answer = client.get(path)
+        assert answer.status_code == 404
+        assert named in answer.json()["error"]
+        assert there in answer.json()["error"]
+
+
+def test_an_address_of_no_view_names_itself_and_leads_to_the_views(workspace: Workspace):
+    client = TestClient(make_app(workspace))
+    answer = client.get("/agent/<b>")
+    assert answer.status_code == 404
+    assert answer.headers["content-security-policy"]
+    assert "No view is at /agent/&lt;b&gt;" in answer.text
+    for address in VIEWS:
+        assert f'href="{address}"' in answer.text
+    assert client.get("/static/none.js").json() == {
+        "error": "there is nothing at '/static/none.js'"
+    }
+
+
+def test_a_placebos_page_says_that_it_has_no_rule(workspace: Workspace):
+    name = "BTCUSDT-placebo-1@1"
+    with Ledger(workspace.new_run().ledger) as ledger:
+        ledger.seat(agent_row(name, "placebo", kind="placebo"))
+    found = TestClient(make_app(workspace)).get(f"/api/version?name={name}").json()
+    assert found["known"] is True
+    assert found["why"].startswith("A placebo has no rule")

@@ -19,6 +19,7 @@ from crucible.lifecycle.replacement import forge_seed
 from crucible.lifecycle.seats import SeatAction, SeatPlan
 from crucible.operations.workspace import Workspace
 from crucible.settings import Settings
+from crucible.text import moment
 from crucible.watchtower.verdicts import Verdict
 from tests.support.contexts import context_of
 
@@ -279,7 +280,7 @@ def test_what_was_judged_is_booked_counted_and_shown_as_a_table(context, monkeyp
     assert flows.watchtower.watchtower.fn() == {"keep": 2, "cull": 1, "promote": 0}
     assert booked == verdicts
     assert shown[0]["table"] == [3]
-    assert str(QUARTER) in shown[0]["description"]
+    assert f"market time {moment(QUARTER)} UTC" in shown[0]["description"]
 
 
 # --- ingest ----------------------------------------------------------------------------------------

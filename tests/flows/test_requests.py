@@ -75,10 +75,16 @@ def test_a_version_is_promoted_rolled_back_and_retired_with_name_and_reason(
     assert "refused by the rule quarantine" in ended.stderr
     assert registry.aliases(SLOT.name) == before
 
-    # What is wrong in itself ends with 1.
-    ended = asked("promote", SLOT.name, "99")
-    assert ended.code == 1
-    assert "99" in json.loads(ended.stdout)["error"]
+    for words in (("promote", SLOT.name, "99"), ("retire", f"{SLOT.name}@99")):
+        ended = asked(*words)
+        assert ended.code == 3, ended
+        refused = json.loads(ended.stdout)
+        assert refused["rule"] == "nothing-to-change"
+        assert (
+            f"no version '99' to {words[0]}; it has versions {first} to {second}"
+            in refused["error"]
+        )
+        assert "PromotionError" not in refused["error"]
 
 
 def test_a_roll_back_of_what_was_never_filled_is_refused_by_its_rule(door, monkeypatch):
@@ -88,8 +94,21 @@ def test_a_roll_back_of_what_was_never_filled_is_refused_by_its_rule(door, monke
     assert json.loads(ended.stdout)["rule"] == "nothing-to-change"
 
 
+@pytest.mark.parametrize("slot", ["NOPE-gp-1", "ETHUSDT-gp-612"])
+def test_a_slot_that_nobody_trades_gets_no_forge_run(door, monkeypatch, slot):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    before = door.ask("POST", "/flow_runs/count", {})
+    ended = call(door.workspace.path, "forge-now", slot, "--json")
+    assert ended.code == 1, ended
+    fault = json.loads(ended.stdout)["error"]
+    assert f"{slot} is no slot of the deployment" in fault
+    assert "there are BTCUSDT-gp-1, " in fault
+    assert door.ask("POST", "/flow_runs/count", {}) == before
+
+
 def test_a_forge_run_is_ordered_with_a_seed_of_its_own(door, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("CRUCIBLE_DEPLOYMENT", json.dumps({"ETHUSDT": {"gp": 612}}))
     ended = call(door.workspace.path, "forge-now", "ETHUSDT-gp-612", "--json")
     assert ended.code == 0, ended
     found = json.loads(ended.stdout)
@@ -108,6 +127,7 @@ def test_a_forge_run_that_is_ordered_while_another_waits_has_a_seed_of_its_own(
     door, monkeypatch, kind
 ):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("CRUCIBLE_DEPLOYMENT", json.dumps({"ETHUSDT": {"gp": 614}}))
     slot = {int: "ETHUSDT-gp-613", str: "ETHUSDT-gp-614"}[kind]
     # One in the line of forge runs: it has no run in MLflow before it begins. An event carries its seed as text.
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()

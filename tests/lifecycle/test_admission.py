@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from crucible.errors import Rule
 from crucible.lifecycle.admission import serving
 from crucible.lifecycle.forge_runs import has_challenger
 from crucible.lifecycle.production import Decision, PromotionError, change_production
@@ -63,6 +64,14 @@ class Registry:
         proof = Proof(slot, number, "run", digest(FILE), "strict", "s", "d", "c", 1, GATES)
         return Version(
             slot, number, "run", self.tags.get(number, {}), proof if number in self.proven else None
+        )
+
+    def find_version(self, slot, number):
+        return self.version(slot, number)
+
+    def what_there_is(self, slot):
+        return "; ".join(f"{alias} is version {number}" for alias, number in self.held.items()) or (
+            "no version of it is registered yet"
         )
 
     def strategy(self, version):
@@ -189,5 +198,13 @@ def test_a_roll_back_makes_production_what_it_replaced_and_is_recorded_as_one(tm
 )
 def test_what_does_not_exist_is_named_with_what_there_is(tmp_path, recorded, version, change):
     context = context_of(tmp_path, registry=Registry())
-    with pytest.raises(PromotionError, match=f"nothing to {change}: aliases are none"):
+    what = (
+        "nothing to roll back to"
+        if change == "roll back"
+        else f"no version '{version}' to {change}"
+    )
+    with pytest.raises(
+        PromotionError, match=rf"{what}.*; no version of it is registered yet"
+    ) as ended:
         change_production(context, SLOT, version, change, Decision("a person", "", "key"))
+    assert ended.value.rule == Rule.NOTHING_TO_CHANGE

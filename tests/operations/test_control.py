@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zmq
@@ -16,6 +17,7 @@ from crucible.execution.cerebellum_link import Addresses, CerebellumLink, LinkEr
 from crucible.execution.messages import (
     Ack,
     CommandMessage,
+    ScopedState,
     Snapshot,
     SnapshotReply,
     Submit,
@@ -28,6 +30,7 @@ from crucible.operations.control import close_position, halt, halt_and_flatten, 
 from crucible.operations.reconciliation.accounts import differences
 from crucible.operations.reconciliation.own_accounts import journal_book
 from crucible.operations.reconciliation.venue_statement import VenueAccount
+from crucible.operations.workspace import Workspace, write_json
 from tests.support.commands import call
 from tests.support.polling import until
 from tests.support.processes import cerebellum_command, running, venue_command, write_keys
@@ -127,6 +130,7 @@ class Deaf:
     silent: set[str]
     refused: set[str]
     heard: list[str]
+    states: list[Any]
 
 
 @pytest.fixture
@@ -135,7 +139,7 @@ def deaf(monkeypatch, tmp_path: Path) -> Iterator[Deaf]:
     with zmq.Context() as context, context.socket(zmq.ROUTER) as commands:
         addresses = Addresses(*(f"ipc://{tmp_path}/{name}" for name in ("c", "e", "m")))
         commands.bind(addresses.commands)
-        made = Deaf(addresses, set(), set(), [])
+        made = Deaf(addresses, set(), set(), [], [])
         over = threading.Event()
 
         def serve() -> None:
@@ -146,7 +150,7 @@ def deaf(monkeypatch, tmp_path: Path) -> Iterator[Deaf]:
                     made.heard.append(type(command).__name__)
                     if made.heard[-1] not in made.silent:
                         taken = made.heard[-1] not in made.refused
-                        reply = reply_to(command, taken=taken)
+                        reply = reply_to(command, made.states, taken=taken)
                         commands.send_multipart([*sender, encode(reply)])
 
         server = threading.Thread(target=serve)
@@ -156,10 +160,10 @@ def deaf(monkeypatch, tmp_path: Path) -> Iterator[Deaf]:
         server.join()
 
 
-def reply_to(command: CommandMessage, *, taken: bool) -> SnapshotReply | Ack:
+def reply_to(command: CommandMessage, states: list[Any], *, taken: bool) -> SnapshotReply | Ack:
     if isinstance(command, Snapshot):
         return SnapshotReply(
-            ts=1, request_id=command.request_id, seq=1, state="HALTED", states=[], positions=[],
+            ts=1, request_id=command.request_id, seq=1, state="HALTED", states=states, positions=[],
             orders=[], totals=Totals(fills=0, fees="0", cash="0"),
             venue=VenueState(connected=True, wallet=None),
         )  # fmt: skip
@@ -264,3 +268,23 @@ def test_one_agent_is_halted_closed_and_resumed_while_the_other_trades_on(
     assert held().get(agent, Decimal(0)) == 0
     assert held()["ETHUSDT-gp-1@1"] == Decimal("0.6")
     assert link.snapshot().state == "ACTIVE"
+
+
+def test_a_misspelt_name_is_not_resumed_and_one_that_left_while_held_is(
+    deaf, command_line, tmp_path
+):
+    workspace = Workspace.at(tmp_path / "home")
+    workspace.create()
+    run = workspace.new_run()
+    write_json(run.arena, {"agents": [{"agent": "BTCUSDT-gp-1@1"}]})
+    write_json(run.facts, {"symbols": ["BTCUSDT"]})
+    for option, name in (("--agent", "BTCUSDT-gp-1@9"), ("--symbol", "BTCUSD")):
+        ended = command_line("resume", "--operator", "me", option, name, "--json")
+        assert ended.code == 1
+        assert (
+            f"{option} {name}: nothing of that name runs here" in json.loads(ended.stdout)["error"]
+        )
+        assert "SetState" not in deaf.heard
+    deaf.states.append(ScopedState(agent="BTCUSDT-gp-1@9", symbol=None, state="HALTED"))
+    command_line("resume", "--operator", "me", "--agent", "BTCUSDT-gp-1@9")
+    assert "SetState" in deaf.heard

@@ -87,7 +87,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return made
 
 
-def typed(workspace: Workspace, width: int | None, *words: str) -> str:
+def typed(workspace: Workspace, width: int | None, *words: str, errors: bool = False) -> str:
     """Run a command in a terminal of that width; None: into a pipe."""
     command = [sys.executable, "-m", "crucible.cli", *words]
     environment = {**os.environ, "CRUCIBLE_HOME": str(workspace.path), "TERM": "xterm-256color"}
@@ -99,7 +99,11 @@ def typed(workspace: Workspace, width: int | None, *words: str) -> str:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
     with subprocess.Popen(
-        command, env=environment, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL
+        command,
+        env=environment,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs if errors else subprocess.DEVNULL,
     ) as process:
         os.close(theirs)
         chunks = []
@@ -253,3 +257,20 @@ def test_status_names_the_route_of_every_proof(agent, route):
     line = next(text for text in out.getvalue().splitlines() if "BTCUSDT-gp-1@1" in text)
     assert ("BTCUSDT-gp-1@1 *" in line) is not bool(route)
     assert route in line
+
+
+@pytest.mark.process
+def test_money_in_status_and_report_has_its_currency(workspace: Workspace):
+    assert "PnL in USDT" in typed(workspace, 80, "status")
+    assert "money in USDT" in typed(workspace, 80, "report")
+
+
+@pytest.mark.process
+def test_a_fault_in_a_narrow_terminal_breaks_no_word(workspace: Workspace):
+    said = typed(workspace, 40, "why", "c-123", errors=True)
+    assert "looking the order up" in said, "nothing is shown while a person waits"
+    said = said[said.index("crucible: ") :]
+    assert said.startswith("crucible: no order or fill is called")
+    words = [word for word in said.split() if "/" not in word]
+    assert {"called", "intent", "execution's", "explain"} <= set(words)
+    assert all(len(line) <= 40 for line in said.splitlines() if "/" not in line), said

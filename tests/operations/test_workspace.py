@@ -152,3 +152,21 @@ def test_a_damaged_file_is_named(tmp_path: Path):
     with pytest.raises(WorkspaceError, match=r"world\.json"):
         read_json(path)
     assert read_json(tmp_path / "absent.json") is None
+
+
+def test_a_run_that_is_not_there_is_named_beside_those_that_are(tmp_path: Path):
+    workspace = Workspace.at(tmp_path / "home")
+    with pytest.raises(
+        WorkspaceError, match=r"nothing has run here yet; start the stack: crucible up"
+    ):
+        workspace.chosen_run(None)
+    workspace.create()
+    first = workspace.new_run()
+    assert workspace.chosen_run(None) == first == workspace.chosen_run("0001")
+    with pytest.raises(WorkspaceError, match=r"has no run '9'; it has 0001$"):
+        workspace.chosen_run("9")
+
+
+def test_a_password_before_the_first_start_names_the_start(tmp_path: Path):
+    with pytest.raises(WorkspaceError, match=r"no such folder yet; .*: crucible up"):
+        Workspace.at(tmp_path / "home").password()

@@ -154,9 +154,11 @@ def test_a_parameter_that_is_not_what_it_was_is_named_with_both(registry):
 
 
 def test_what_is_not_there_is_named(registry, tmp_path):
-    with pytest.raises(RegistryError, match="BTCUSDT-gp-1 has no version 999"):
+    with pytest.raises(RegistryError, match="BTCUSDT-gp-1 has no version 999; it has version"):
         registry.version(SLOT.name, "999")
     assert registry.aliases("NOSUCH-gp-1") == {}
+    with pytest.raises(RegistryError, match="no version of it is registered yet"):
+        registry.version("NOSUCH-gp-1", "1")
     run = registry.open_run("empty", "forge", {"slot": SLOT.name})
     version = registry.register(run, SLOT, STRATEGY, {})
     with pytest.raises(StrategyError, match=r"no usable strategy\.json"):

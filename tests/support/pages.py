@@ -199,4 +199,11 @@ def _shown(ledger: Ledger, agent: str, symbol: str) -> dict[str, object]:
         "agent": agent, "role": "production", "symbol": symbol, "kind": "gp", "proven": False, "simulated": False,
         "position": str(held), "trades": len(ledger.trades(agent)), "pnl": str(cash + held * Decimal(100)),
         "last_signal": "HOLD", "last_event": "nothing",
+        "multipliers": {
+            "micro_causality": {
+                "value": 0.8, "state": "measured",
+                "inputs": {"mce_skew": None, "mce_pressure": 0.25, "mce_tier": 1.0},
+            },
+            "product": 0.8,
+        },
     }  # fmt: skip

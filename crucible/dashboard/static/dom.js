@@ -108,11 +108,12 @@ export function agentLink(name) {
 export function pairs(entries) {
   return el("dl", { class: "pairs" }, entries.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value ?? "")]));
 }
-export function meter(share, label) {
+// A limit that is nearly used up is red; progress that is nearly done is not.
+export function meter(share, label, { limit = false } = {}) {
   const width = Math.max(0, Math.min(1, share ?? 0)) * 100;
   return el("div", { class: "meter", role: "img", "aria-label": label },
     svg("svg", { viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true" },
-      svg("rect", { width, height: 8, fill: share > 0.8 ? "var(--minus)" : "var(--accent)" })));
+      svg("rect", { width, height: 8, fill: limit && share > 0.8 ? "var(--minus)" : "var(--accent)" })));
 }
 // Only pages of this machine are linked: an address comes from a file that may hold anything.
 export function ours(address) {
@@ -134,14 +135,14 @@ const ANSWER_MS = 20000;
 export async function ask(path) {
   const answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(ANSWER_MS) });
   const found = await answer.json();
-  if (!answer.ok || found.error) throw new Error(found.error || `answer ${answer.status}`);
+  if (!answer.ok || found.error) throw Object.assign(new Error(found.error || `answer ${answer.status}`), { absent: answer.status === 404 });
   return found;
 }
-// Put new content in place without taking the focus or an open fold away.
+// Put new content in place without taking the focus or an open fold away. A list stands for its parts.
 export function place(target, ...children) {
   const open = [...target.querySelectorAll("details[open]")].map((each) => each.dataset.key);
   const focus = target.contains(document.activeElement) ? document.activeElement.id || document.activeElement.dataset.focus : null;
-  target.replaceChildren(...children);
+  target.replaceChildren(...children.flat());
   for (const each of target.querySelectorAll("details[data-key]")) each.open = open.includes(each.dataset.key) || each.open;
   if (focus) (byId(focus) || target.querySelector(`[data-focus="${CSS.escape(focus)}"]`))?.focus({ preventScroll: true });
 }

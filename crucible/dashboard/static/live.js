@@ -1,3 +1,5 @@
+import { byId, el } from "/static/dom.js";
+
 // What the server sends each second, and how old it is. A page that hears nothing says so.
 const QUIET_MS = 3000;
 const listeners = new Set();
@@ -40,15 +42,30 @@ document.addEventListener("visibilitychange", () => {
 });
 setInterval(() => { if (!isFresh()) tell({}); }, 500);
 
+// What an address names is not here: said instead of a view without figures.
+function absent(text) {
+  state.absent = true;
+  byId("view").replaceChildren(el("h1", {}, "Not here"), el("p", { role: "status" }, text));
+}
+
 // Load again when something changed, at most every `ms`, or every `ms` where `keys` is null: what is not in the
 // digest changes unannounced. A hidden page waits until it is looked at.
 export function refresh(load, ms, keys = ["changes", "market"]) {
-  let due = true, busy = false, last = 0;
+  let due = true, busy = false, last = 0, shown = false;
   const step = async () => {
     if (!(due || keys === null) || busy || document.hidden || Date.now() - last < ms) return;
     due = false; busy = true; last = Date.now();
-    try { await load(); state.failed = ""; }
-    catch (error) { due = true; state.failed = error.message; }
+    try {
+      await load();
+      state.failed = "";
+      shown = true;
+      // What was not there when the page was opened is there now.
+      if (state.absent) location.reload();
+    } catch (error) {
+      due = true;
+      if (error.absent && !shown) absent(error.message);
+      else state.failed = error.message;
+    }
     finally { busy = false; }
   };
   onDigest((parts) => { if (keys?.some((key) => key in parts)) due = true; });

@@ -30,7 +30,7 @@ function head() {
   byId("market").textContent = state.market ?? "";
   byId("age").textContent = state.heard === 0 ? "" : !fresh ? `as it was ${ago((Date.now() - state.heard) / 1000)}`
     : state.arena_age_s === null ? "no arena has shown anything yet" : `arena ${ago(state.arena_age_s)}`;
-  if (state.today !== undefined) byId("today").replaceChildren("today ", profit(state.today, { arrow: true }), " USDT");
+  if (state.today !== undefined) byId("today").replaceChildren("closed today ", profit(state.today, { arrow: true }), " USDT");
   const down = fresh ? (state.services ?? []).filter((service) => service[1] !== "up") : [];
   const text = down.map(([name, what]) => `${name} ${what}`).join(", ");
   const place = byId("down");

@@ -2,7 +2,7 @@
 import { el, scroll } from "/static/dom.js";
 
 // columns: {name, key, kind, show(row), sort(row)}
-export function sortable(label, columns, { sort, descending = true, most = 500, rowKind = () => null } = {}) {
+export function sortable(label, columns, { sort, descending = true, most = 500, rowKind = () => null, nothing = "" } = {}) {
   let rows = [], by = columns.find((each) => each.key === sort) ?? columns[0], down = descending, limit = most;
   const body = el("tbody"), heads = el("tr"), foot = el("p", { class: "dim small", role: "status" });
   const more = el("button", { type: "button", onclick: () => { limit += most; fill(); } }, "show more");
@@ -30,7 +30,7 @@ export function sortable(label, columns, { sort, descending = true, most = 500, 
       const content = column.show ? column.show(row) : row[column.key];
       return el("td", { class: column.kind }, content instanceof Node ? content : String(content ?? ""));
     }))));
-    foot.textContent = `${shown.length} of ${rows.length} shown`;
+    foot.textContent = rows.length ? `${shown.length} of ${rows.length} shown` : typeof nothing === "function" ? nothing() : nothing;
     more.hidden = shown.length === rows.length;
   }
   const node = el("div", {}, scroll(label, el("table", {}, el("thead", {}, heads), body)), el("div", { class: "row" }, foot, more));

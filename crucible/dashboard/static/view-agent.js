@@ -22,13 +22,14 @@ export async function show(view) {
     const found = await ask(`/api/agents/${encodeURIComponent(name)}`);
     drawHead(head, found);
     drawCards(cards, found);
-    place(last, found.decisions.length ? el("p", {}, found.decisions[0].words) : el("p", { class: "dim" }, "it has decided nothing that is recorded yet"),
+    const undecided = found.kind === "placebo" ? "a placebo's decisions are drawn at random and not recorded; its trades are" : "it has decided nothing that is recorded yet";
+    place(last, found.decisions.length ? el("p", {}, found.decisions[0].words) : el("p", { class: "dim" }, undecided),
       found.last_event ? el("p", { class: "dim" }, `now: ${found.last_signal ?? ""} · ${found.last_event}`) : "");
     drawMultipliers(multipliers, found.multipliers);
     drawTrades(trades, found);
     drawParity(parity, found);
     place(decisions, el("ul", { class: "plain small" }, found.decisions.slice(0, 20).map((row) => el("li", {}, row.words))),
-      found.decisions.length ? "" : el("p", { class: "dim" }, "none yet"));
+      found.decisions.length ? "" : el("p", { class: "dim" }, undecided));
     if (held.orders.at(-1) !== found.orders.at(-1)) { held.orders = found.orders; fromOrderToSeed(); }
     // Figures first: a chart takes a moment.
     await drawCharts(found, equity, fall, evidence, evidenceNote);
@@ -86,7 +87,7 @@ function drawMultipliers(target, found) {
   const rows = Object.entries(found ?? {}).filter(([, held]) => held && typeof held === "object");
   place(target, table("Multipliers", [["block"], ["takes to", "n"], ["state"], ["from"]],
     rows.map(([name, held]) => [cell(name.replaceAll("_", " ")), cell(held.value === null ? "–" : number(held.value, 3), "n"), cell(held.state),
-      cell(Object.entries(held.inputs ?? {}).map(([key, value]) => `${key} ${value === null ? "not known" : Number(value).toPrecision(3)}`).join(", "), "wide small")]),
+      cell(Object.entries(held.inputs ?? {}).map(([key, value]) => `${key} ${value === null ? "not known" : Number(value).toPrecision(3)}`).join(", "), "wrap small")]),
     "not known: the arena shows none for it"),
     found?.product === undefined ? "" : el("p", { class: "dim small" }, `all together × ${Number(found.product).toFixed(3)}`));
 }
@@ -101,7 +102,7 @@ function drawParity(target, found) {
   place(target, table("Parity", [["day that ended"], ["agrees", "n"], ["decisions", "n"], ["fills", "n"], ["first departure"]],
     found.parity_days.slice(-14).reverse().map((row) => [cell(instant(row.ts)), cell(row.score === null ? unknown(row.reason || "–") : percent(row.score, 2, false), "n"),
       cell(`${row.equal} of ${row.compared}`, "n"), cell(`${row.fills_within} of ${row.fills}`, "n"), cell(row.disagreements[0] ?? "", "wide small")]),
-    found.simulated ? "challengers are not compared" : "no whole market day has been compared yet"));
+    found.simulated ? "what is simulated is not compared" : "no whole market day has been compared yet"));
 }
 function drawVersion(rule, lineage, found, orders, name) {
   if (found.rules) {

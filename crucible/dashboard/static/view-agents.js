@@ -25,7 +25,8 @@ const COLUMNS = [
 const FILTERS = ["slot", "kind", "state", "proof"];
 
 export async function show(view) {
-  const grid = sortable("Agents", COLUMNS, { sort: "state", rowKind: (row) => (row.simulated ? "simulated" : null) });
+  const grid = sortable("Agents", COLUMNS, { sort: "state", rowKind: (row) => (row.simulated ? "simulated" : null),
+    nothing: () => (rows.length ? `none of ${rows.length} agents matches` : "nobody trades yet: an agent stands here once a forge run has found a version") });
   const chosen = Object.fromEntries(new URLSearchParams(location.search));
   const selects = Object.fromEntries(FILTERS.map((name) => [name, el("select", { id: `filter-${name}`, onchange: apply })]));
   const words = el("input", { type: "search", id: "filter-words", placeholder: "part of a name", value: chosen.words ?? "", oninput: apply });

@@ -25,7 +25,7 @@ export async function show(view) {
     const found = await ask(`/api/events?${search}`);
     place(buttons, ...found.kinds.map((kind) => el("button", { type: "button", "aria-pressed": String(kinds.has(kind)), "data-focus": kind, onclick: () => { if (!kinds.delete(kind)) kinds.add(kind); change(); } }, `${SHAPE[kind] ?? ""} ${kind}`)));
     place(rows, table("Events", [["market time"], ["kind"], ["agent"], ["what happened"]], found.events.map((row) => el("tr", { class: row.mode === "shadow" ? "simulated" : null },
-      cell(instant(row.ts)), cell(chip(`${SHAPE[row.kind] ?? ""} ${row.kind}`, ["alarm", "systemic"].includes(row.kind) ? "minus" : "dim")), cell(agentLink(row.agent)), cell(row.text, "wide"))), "nothing of that kind has happened"));
+      cell(instant(row.ts)), cell(chip(`${SHAPE[row.kind] ?? ""} ${row.kind}`, ["alarm", "systemic"].includes(row.kind) ? "minus" : "dim")), cell(agentLink(row.agent)), cell(row.text, "wide"))), kinds.size || agent.value.trim() ? "nothing of that kind has happened" : "nothing has happened yet"));
     next = found.next;
     older.hidden = next === null;
     newest.hidden = before === null;

@@ -14,7 +14,7 @@ export async function show(view) {
     place(limits, table("Limits", [["limit"], ["used", "n"], ["of", "n"], ["share", "n"], ["", ""]],
       found.limits.map((row) => [cell(el("span", {}, row.what, row.who ? el("span", { class: "dim small" }, " ", agentLink(row.who)) : "")), cell(row.used === null ? unknown(row.why) : money(row.used), "n"),
         cell(row.limit === null ? unknown(row.limit_why || "no limit") : money(row.limit), "n"), cell(row.share === null ? "–" : percent(row.share, 0, false), "n"),
-        cell(row.share === null ? "" : meter(row.share, `${row.what}: ${(row.share * 100).toFixed(0)} percent used`))]), ""));
+        cell(row.share === null ? "" : meter(row.share, `${row.what}: ${(row.share * 100).toFixed(0)} percent used`, { limit: true }))]), ""));
     place(orders, table("Orders in flight", [["market time"], ["agent"], ["symbol"], ["side"], ["size", "n"], ["filled", "n"], ["limit", "n"], ["status"]],
       found.orders.map((row) => [cell(instant(row.ts)), cell(agentLink(row.agent)), cell(row.symbol), cell(row.side === "buy" ? "▲ buy" : "▼ sell"), cell(number(row.qty), "n"), cell(number(row.filled_qty), "n"), cell(row.limit_price === null ? "market" : number(row.limit_price), "n"), cell(row.status)]),
       found.note || "none: nothing is on its way"));

@@ -87,7 +87,7 @@ def forge_under_way(folder: Path, facts: Facts) -> dict[str, Any]:
     ]
     reasons = {str(each.get("slot")): each.get("reason") for each in held.actions}
     queue = [
-        {"slot": slot, "reason": reasons.get(slot, "asked for before")}
+        {"slot": slot, "reason": reasons.get(slot, "was ordered, and waits for a worker")}
         for slot in dict.fromkeys([*held.under_way, *ordered])
         if slot not in busy
     ]

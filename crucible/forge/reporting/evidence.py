@@ -108,7 +108,7 @@ def note(result: ForgeResult, file: str, page: str) -> str:
         f"**{result.slot.name}: {verdict(result)}**",
         "",
         (
-            f"Seed {result.seed}, {result.trials} trials for the slot (as {result.effective_trials:,.0f} independent "
+            f"Seed {result.seed}, {result.trials:,} trials for the slot (as {result.effective_trials:,.0f} independent "
             f"ones), policy {result.policy}, code {result.code_revision}, data {result.data_hash[:12]}; "
             f"funding {result.funding}. Used {result.span.describe()}."
         ),

@@ -187,7 +187,8 @@ class Explanation:
         }.get(self.route, "proven by living, not by its gates")
         if self.doubt and self.judged.get("proven"):
             proven = f"unproven: {self.doubt}"
-        counted = f"{self.judged.get('trials')} trials"
+        trials = self.judged.get("trials")
+        counted = f"{trials:,} trials" if isinstance(trials, int) else f"{trials} trials"
         if self.judged.get("effective_trials") is not None:
             counted += f", as {self.judged['effective_trials']:,.0f} independent ones"
         lines = ["", f"Gates ({proven}; {counted}):"]

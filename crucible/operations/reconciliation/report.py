@@ -13,7 +13,7 @@ from typing import Any
 
 from crucible.ledger.reader import SHADOW_ROLES
 from crucible.ledger.trades import Fill, Mode, pair
-from crucible.operations.errors import BooksError, ServerError, WorkspaceError
+from crucible.operations.errors import BooksError, ServerError
 from crucible.operations.reconciliation.accounts import EXACT, ZERO, Book, differences, plain
 from crucible.operations.reconciliation.own_accounts import journal_book, ledger_book, open_ledger
 from crucible.operations.reconciliation.venue_statement import Statement, VenueAccount
@@ -94,13 +94,7 @@ def make_report(workspace: Workspace, run_id: str | None = None) -> Report:
     WorkspaceError
         If nothing has run in this workspace, or there is no such run.
     """
-    run = workspace.current() if run_id is None else workspace.run(run_id)
-    if run is None or not run.path.is_dir():
-        known = ", ".join(sorted(path.name for path in workspace.runs.glob("*"))) or "none"
-        message = (
-            f"{workspace.path} has no run {run_id or ''}(it has: {known}); start one: crucible up"
-        )
-        raise WorkspaceError(message)
+    run = workspace.chosen_run(run_id)
     services = _live_services(workspace, run)
     notes: list[str] = []
     for _ in attempts(SETTLING_PAUSES_S):
