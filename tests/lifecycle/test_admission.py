@@ -109,6 +109,9 @@ def recorded(monkeypatch):
         def version_of(self, slot, decision, action):
             return None
 
+        def notice(self, slot, report):
+            return None
+
     monkeypatch.setattr("crucible.lifecycle.production.Records", Kept)
     return changes
 

@@ -16,7 +16,8 @@ from crucible.ledger.readings import FIGURES, KEPT_MINUTES, Reading
 from crucible.settings import FeatureSettings, MultiplierSettings
 
 USED = (*NAMES, "radar_age", "influence_age", "mce_tier")
-figure = st.floats(allow_nan=True, allow_infinity=True)
+# No number so large that a multiple of it is infinite.
+figure = st.sampled_from([math.nan, math.inf, -math.inf]) | st.floats(-1e300, 1e300)
 
 
 def row(values, *, books=False, influence="trained", names=USED) -> FeatureRow:
