@@ -23,6 +23,7 @@ from crucible.ledger.page_reader import PageReader
 from crucible.ledger.reader import AgentRow, LedgerError
 from crucible.ledger.tally import Tally
 from crucible.ledger.trades import BookkeepingError
+from crucible.operations.alerts.changes import ProductionChange, changes_after
 from crucible.operations.errors import BooksError
 from crucible.operations.status import Status, read_status
 from crucible.operations.workspace import Run, Workspace, read_json
@@ -37,6 +38,7 @@ KEPT = 60
 """Answers that are kept at most."""
 ASK_S = 4.0
 SETTINGS_S = 60.0
+CHANGES_S = 5.0
 WAIT_S = 2.0
 """How long a question waits for a program that writes the ledger."""
 
@@ -76,6 +78,8 @@ class Facts:
     tape : MarketTape
     slots : Slots
         What each slot looked like when slots were filled last.
+    changes : list of ProductionChange
+        Of who is in production in this run, oldest first.
     shown : mapping of str to mapping
         Agents of the arena's status file by name.
     """
@@ -93,6 +97,7 @@ class Facts:
     prices: PriceHistory
     tape: MarketTape
     slots: Slots
+    changes: list[ProductionChange]
     shown: Mapping[str, Mapping[str, Any]]
 
     @property
@@ -223,6 +228,7 @@ class Source:
                 prices=self.prices,
                 tape=self.tape,
                 slots=read_slots(self.workspace.path / "forge"),
+                changes=self._changes(run),
                 shown={str(row.get("agent")): row for row in status.agents},
             )
             self.tape.symbols = frozenset(facts.symbols)
@@ -234,6 +240,15 @@ class Source:
         if self._of_run is None or self._of_run.run != run:
             self._of_run = OfRun(run)
         return self._of_run
+
+    def _changes(self, run: Run | None) -> list[ProductionChange]:
+        if run is None:
+            return []
+
+        def read() -> list[ProductionChange]:
+            return changes_after(run, 0)[0]
+
+        return self.shared(f"changes of {run.run_id}", CHANGES_S, read)
 
     def _arena(self, run: Run | None) -> tuple[Mapping[str, Any], float | None]:
         if run is None:

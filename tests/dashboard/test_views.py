@@ -1,8 +1,10 @@
 """What the views say is what the ledger has, to the last digit, and nothing is read without bounds."""
 
+import os
 from decimal import Decimal
 from itertools import pairwise
 
+import msgspec
 import pytest
 from starlette.testclient import TestClient
 
@@ -11,7 +13,9 @@ from crucible.dashboard.curves import POINTS
 from crucible.forge.progress import SLOTS, Progress, note_outcome, write_slots
 from crucible.ledger.ledger import Ledger
 from crucible.ledger.trades import pair
+from crucible.operations.alerts.changes import ProductionChange, write_change
 from crucible.operations.reconciliation.accounts import plain
+from crucible.operations.workspace import read_json, write_json
 from tests.support.factories import agent_row
 from tests.support.pages import (
     BEGAN,
@@ -23,6 +27,7 @@ from tests.support.pages import (
     OTHER,
     QUARTER_MS,
     RIVAL,
+    announce,
     ask,
 )
 
@@ -128,6 +133,31 @@ def test_a_leaving_whose_cause_was_not_kept_is_shown_as_not_kept(workspace, clie
     assert deaths[gone] == words
 
 
+def test_who_lost_its_seat_by_a_change_ended_by_that_and_by_whom(workspace, client):
+    run = workspace.current()
+    first, second, third = (f"BTCUSDT-gp-2@{n}" for n in (1, 2, 3))
+    with Ledger(run.ledger) as written:
+        for name in (first, second, third):
+            written.seat(agent_row(name, since_ts=BEGAN + DAY_MS))
+            written.unseat(name, NOW)
+    slot = "BTCUSDT-gp-2"
+    for key, change in enumerate(
+        (
+            ProductionChange(slot, "2", "promoted", "1", "2", "singularity", "it is proven"),
+            ProductionChange(slot, "1", "rolled back", "2", "1", "ann", "too eager"),
+            ProductionChange(slot, "3", "retired", "3", None, "bob", "enough"),
+        )
+    ):
+        write_change(run, msgspec.structs.replace(change, key=str(key)))
+    found = TestClient(make_app(workspace))
+    lives = {life["agent"]: life for life in ask(found, "population")["lives"]}
+    assert [lives[name]["cause"] for name in (first, second, third)] == [
+        "replaced by version 2 (singularity): it is proven",
+        "rolled back to version 1 (ann): too eager",
+        "retired (bob): enough",
+    ]
+
+
 def test_the_cause_of_an_end_is_known_behind_any_number_of_newer_ones(
     workspace, client, monkeypatch
 ):
@@ -164,6 +194,24 @@ def test_a_damaged_file_of_slots_is_said_with_its_path(workspace, client):
     said = [each["text"] for each in found["warnings"] if str(path) in each["text"]]
     assert len(said) == 1
     assert "is damaged" in said[0]
+
+
+def test_judgements_that_lie_far_behind_the_market_are_a_warning(workspace, client):
+    run = workspace.current()
+    announce(workspace, run, {"cerebellum": os.getpid()}, {}, {})
+
+    def said():
+        found = ask(TestClient(make_app(workspace)), "overview")["warnings"]
+        return [each["text"] for each in found if "has been judged" in each["text"]]
+
+    assert said() == []
+    with Ledger(run.ledger) as written:
+        written.set_last_judged(NOW - 2 * 3_600_000)
+    (text,) = said()
+    assert "no agent has been judged since 2025-01-03 04:00 UTC, for 2.0 market hours" in text
+    # On a fast market so many hours are seconds.
+    write_json(run.facts, {**read_json(run.facts), "speed": 180})
+    assert said() == []
 
 
 def test_total_equity_ends_at_the_profit_of_now_and_stays_with_what_ended_agents_earned(

@@ -27,8 +27,13 @@ from crucible.ledger.tally import Sums
 from crucible.ledger.trades import ZERO
 from crucible.operations.reconciliation.accounts import plain
 from crucible.operations.status import market_time
+from crucible.settings import MINUTE_MS
 
 NEWEST = 6
+BEHIND_S = 180.0
+"""Wall seconds by which judgements may lie behind the market: on a fast one several are due at once."""
+BEHIND_TURNS = 4
+"""The same in judgements, on a slow one."""
 _NOT_KNOWN = "equity of now is not known: an open position has no price"
 STALE_S = 30.0
 """Wall seconds after which an arena that has written nothing is called silent."""
@@ -289,7 +294,7 @@ def warnings(facts: Facts) -> list[dict[str, str]]:
 def _of_ledger(facts: Facts) -> list[tuple[int, str]]:
     if facts.ledger is None or facts.market_ts is None:
         return []
-    found = []
+    found = _of_judgements(facts)
     day = day_of(facts.market_ts)
     refused = facts.ledger.refused_orders(day, 500)
     if refused:
@@ -306,6 +311,24 @@ def _of_ledger(facts: Facts) -> list[tuple[int, str]]:
     alarms = facts.ledger.alarms(None, page_reader.NEWEST, 3, day)
     found += [(1, f"{alarm['code']}: {alarm['text']}") for alarm in alarms]
     return found
+
+
+def _of_judgements(facts: Facts) -> list[tuple[int, str]]:
+    """Say that nobody is judged: what loses goes on losing meanwhile."""
+    ledger, settings, now = facts.ledger, facts.settings, facts.market_ts
+    begun = [row.since_ts for row in facts.agents if row.until_ts is None]
+    if ledger is None or settings is None or now is None or not begun or not facts.status.running:
+        return []
+    judged = ledger.last_judged()
+    since = min(begun) if judged is None else judged
+    turns_ms = BEHIND_TURNS * settings.watchtower.every_minutes * MINUTE_MS
+    fast_ms = BEHIND_S * 1_000 * float(facts.started.get("speed") or 1.0)
+    if now - since <= max(turns_ms, fast_ms):
+        return []
+    hours = f"{(now - since) / (60 * MINUTE_MS):.1f} market hours"
+    last = f"since {market_time(judged)}" if judged else "yet"
+    text = f"no agent has been judged {last}, for {hours}: culls and promotions wait; crucible logs selection tells why"
+    return [(1, text)]
 
 
 def services(facts: Facts) -> list[dict[str, Any]]:

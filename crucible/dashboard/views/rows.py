@@ -114,11 +114,26 @@ def newest_cards(facts: Facts) -> dict[str, dict[str, Any]]:
 
 
 def cause_of_end(facts: Facts, row: AgentRow) -> str:
-    """Say why an agent ended: the reason of the verdict that ended it; without one, that no cause was kept."""
+    """Say why an agent ended: the reason of the verdict that ended it, or of the change that took its production seat.
+
+    Without either, that no cause was kept.
+    """
     ending = facts.tally.newest_ending.get((row.agent, "cull"))
     if ending is None and row.role == PLACEBO:
         # A promotion ends the life of a placebo, and of nobody else.
         ending = facts.tally.newest_ending.get((row.agent, "promote"))
     if ending is None or ending["ts"] < row.since_ts:
-        return "not kept: the ledger has no verdict that ended it"
+        return _seat_lost(facts, row) or "not kept: the ledger has no verdict that ended it"
     return f"{ending['verdict']}: {ending['reason']}"
+
+
+def _seat_lost(facts: Facts, row: AgentRow) -> str:
+    """Say which change took an agent's seat in production; empty where none is known that did."""
+    slot, _, version = row.agent.rpartition("@")
+    for change in reversed(facts.changes):
+        if (change.slot, change.before) == (slot, version) and change.after != version:
+            words = {"promoted": "replaced by", "rolled back": "rolled back to"}
+            heir = f"{words.get(change.action, change.action)} version {change.after}"
+            action = change.action if change.after is None else heir
+            return f"{action} ({change.operator}): {change.reason}"
+    return ""
