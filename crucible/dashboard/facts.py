@@ -23,12 +23,13 @@ from crucible.ledger.page_reader import PageReader
 from crucible.ledger.reader import AgentRow, LedgerError
 from crucible.ledger.tally import Tally
 from crucible.ledger.trades import BookkeepingError
-from crucible.operations.alerts.changes import ProductionChange, changes_after
+from crucible.operations.alerts.changes import FILE, ProductionChange, changes_after
 from crucible.operations.errors import BooksError
 from crucible.operations.status import Status, read_status
 from crucible.operations.workspace import Run, Workspace, read_json
 from crucible.setting_names import SettingsError
 from crucible.settings import Settings, load_settings
+from crucible.text import counted
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +81,8 @@ class Facts:
         What each slot looked like when slots were filled last.
     changes : list of ProductionChange
         Of who is in production in this run, oldest first.
+    changes_fault : str
+        Why not all of them are known; empty where they are.
     shown : mapping of str to mapping
         Agents of the arena's status file by name.
     """
@@ -98,6 +101,7 @@ class Facts:
     tape: MarketTape
     slots: Slots
     changes: list[ProductionChange]
+    changes_fault: str
     shown: Mapping[str, Mapping[str, Any]]
 
     @property
@@ -207,6 +211,7 @@ class Source:
         run = self.workspace.current()
         arena, age = self._arena(run)
         started = (read_json(run.facts) if run else None) or {}
+        changes, changes_fault = self._changes(run)
         with self._reading, self._ledger(run) as ledger:
             kept = self._of(run)
             agents: list[AgentRow] = []
@@ -228,7 +233,8 @@ class Source:
                 prices=self.prices,
                 tape=self.tape,
                 slots=read_slots(self.workspace.path / "forge"),
-                changes=self._changes(run),
+                changes=changes,
+                changes_fault=changes_fault,
                 shown={str(row.get("agent")): row for row in status.agents},
             )
             self.tape.symbols = frozenset(facts.symbols)
@@ -241,12 +247,18 @@ class Source:
             self._of_run = OfRun(run)
         return self._of_run
 
-    def _changes(self, run: Run | None) -> list[ProductionChange]:
+    def _changes(self, run: Run | None) -> tuple[list[ProductionChange], str]:
         if run is None:
-            return []
+            return [], ""
 
-        def read() -> list[ProductionChange]:
-            return changes_after(run, 0)[0]
+        def read() -> tuple[list[ProductionChange], str]:
+            path = run.path / FILE
+            try:
+                found, _, damaged = changes_after(run, 0)
+            except OSError as error:
+                return [], f"{path} cannot be read: {error}"
+            lines = counted(damaged, "line")
+            return found, f"{lines} of {path} cannot be read" if damaged else ""
 
         return self.shared(f"changes of {run.run_id}", CHANGES_S, read)
 

@@ -135,10 +135,12 @@ def test_a_leaving_whose_cause_was_not_kept_is_shown_as_not_kept(workspace, clie
 
 def test_who_lost_its_seat_by_a_change_ended_by_that_and_by_whom(workspace, client):
     run = workspace.current()
-    first, second, third = (f"BTCUSDT-gp-2@{n}" for n in (1, 2, 3))
+    first, second, third, fourth = (f"BTCUSDT-gp-2@{n}" for n in (1, 2, 3, 4))
     with Ledger(run.ledger) as written:
-        for name in (first, second, third):
-            written.seat(agent_row(name, since_ts=BEGAN + DAY_MS))
+        for name in (first, second, third, fourth):
+            # The newest life of the fourth was in shadow: no seat in production was taken from it.
+            role = "challenger" if name == fourth else "production"
+            written.seat(agent_row(name, role, since_ts=BEGAN + DAY_MS))
             written.unseat(name, NOW)
     slot = "BTCUSDT-gp-2"
     for key, change in enumerate(
@@ -146,6 +148,7 @@ def test_who_lost_its_seat_by_a_change_ended_by_that_and_by_whom(workspace, clie
             ProductionChange(slot, "2", "promoted", "1", "2", "singularity", "it is proven"),
             ProductionChange(slot, "1", "rolled back", "2", "1", "ann", "too eager"),
             ProductionChange(slot, "3", "retired", "3", None, "bob", "enough"),
+            ProductionChange(slot, "4", "retired", "4", None, "bob", "in another life"),
         )
     ):
         write_change(run, msgspec.structs.replace(change, key=str(key)))
@@ -156,6 +159,26 @@ def test_who_lost_its_seat_by_a_change_ended_by_that_and_by_whom(workspace, clie
         "rolled back to version 1 (ann): too eager",
         "retired (bob): enough",
     ]
+    unknown = lives[fourth]["cause"]
+    assert unknown == "not kept: the ledger has no verdict that ended it"
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_changes_that_cannot_be_read_are_said_and_the_page_goes_on(workspace, client, is_folder):
+    run = workspace.current()
+    with Ledger(run.ledger) as written:
+        written.seat(agent_row("BTCUSDT-gp-2@1", since_ts=BEGAN + DAY_MS))
+        written.unseat("BTCUSDT-gp-2@1", NOW)
+    path = run.path / "changes.jsonl"
+    if is_folder:
+        path.mkdir()
+    else:
+        path.write_text("no change\n")
+    found = ask(TestClient(make_app(workspace)), "overview")
+    causes = {row["agent"]: row["cause"] for row in found["deaths"]}
+    begin = f"not known: {path} cannot be read" if is_folder else f"not known: 1 line of {path}"
+    assert causes["BTCUSDT-gp-2@1"].startswith(begin)
+    assert causes[ENDED] == f"cull: {CAUSE}"
 
 
 def test_the_cause_of_an_end_is_known_behind_any_number_of_newer_ones(

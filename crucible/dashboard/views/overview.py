@@ -326,7 +326,7 @@ def _of_judgements(facts: Facts) -> list[tuple[int, str]]:
     if now - since <= max(turns_ms, fast_ms):
         return []
     hours = f"{(now - since) / (60 * MINUTE_MS):.1f} market hours"
-    last = f"since {market_time(judged)}" if judged else "yet"
+    last = "yet" if judged is None else f"since {market_time(judged)}"
     text = f"no agent has been judged {last}, for {hours}: culls and promotions wait; crucible logs selection tells why"
     return [(1, text)]
 

@@ -123,17 +123,19 @@ def cause_of_end(facts: Facts, row: AgentRow) -> str:
         # A promotion ends the life of a placebo, and of nobody else.
         ending = facts.tally.newest_ending.get((row.agent, "promote"))
     if ending is None or ending["ts"] < row.since_ts:
-        return _seat_lost(facts, row) or "not kept: the ledger has no verdict that ended it"
+        return _seat_lost(facts, row)
     return f"{ending['verdict']}: {ending['reason']}"
 
 
 def _seat_lost(facts: Facts, row: AgentRow) -> str:
-    """Say which change took an agent's seat in production; empty where none is known that did."""
+    """Say which change took an agent's seat in production, or that none is known that did."""
     slot, _, version = row.agent.rpartition("@")
-    for change in reversed(facts.changes):
+    for change in reversed(facts.changes if row.role not in SHADOW_ROLES else ()):
         if (change.slot, change.before) == (slot, version) and change.after != version:
             words = {"promoted": "replaced by", "rolled back": "rolled back to"}
             heir = f"{words.get(change.action, change.action)} version {change.after}"
             action = change.action if change.after is None else heir
             return f"{action} ({change.operator}): {change.reason}"
-    return ""
+    if facts.changes_fault:
+        return f"not known: {facts.changes_fault}"
+    return "not kept: the ledger has no verdict that ended it"
