@@ -52,7 +52,7 @@ from crucible.walk_forward.slot_walk import Outcome, SlotWalk, Walk
 
 RULES = ("reversion", "leader", "flow")
 WINDOW_DAYS = 21
-"""The newest days that a forge run sees by default, and those before the first."""
+"""The newest days that a forge run sees by default; the first forge run is when there are so many."""
 REFIT_DAYS = 7
 MONTH_DAYS = 30
 STRENGTH = 3.0
@@ -157,7 +157,7 @@ def walk(task: Task) -> Answer:
     )
     material = Material(SLOT, candles, frame, Funding.none_of(TRADED), settings, task.seed)
     first = int(candles.ts[0])
-    from_ts, to_ts = first + WINDOW_DAYS * DAY * MINUTE_MS, int(candles.close_ts[-1])
+    from_ts, to_ts = first + task.window * DAY * MINUTE_MS, int(candles.close_ts[-1])
     instants = range(from_ts, to_ts, REFIT_DAYS * DAY * MINUTE_MS)
     with tempfile.TemporaryDirectory() as folder:
         kept = Path(folder) if task.keep is None else task.keep / name_of(task)
@@ -198,7 +198,7 @@ def name_of(task: Task) -> str:
     """Name a market by all that decides its forge runs."""
     parts = [str(task.seed), *task.rules, *map(str, task.days), f"{task.strength:g}", task.policy]
     parts += [str(task.population), str(task.generations), "null" if task.null else "switching"]
-    parts += [] if task.window == WINDOW_DAYS else [str(task.window)]
+    parts += [str(task.window)]
     return "-".join(parts)
 
 
@@ -302,7 +302,7 @@ def switching_rows(tasks: Sequence[Task], answers: Sequence[Answer]) -> list[Row
             "higher",
             0.5,
             n=len(answers),
-            note=f"{note}; of whom knows each rule from its first minute and sizes as an unproven agent",
+            note=f"{note}; of whom knows the new rule from its first minute, begins there with an agent's capital and sizes as an unproven one",
         ),
         *month_rows(answers, note),
     ]
