@@ -30,13 +30,16 @@ def binary(name: str) -> str:
 
 
 # Beneath what the system gives out by itself, and another stretch for each process of a test run: what is free now and
-# taken by a server only later must not be given to anybody else meanwhile.
+# taken by a server only later must not be given to anybody else meanwhile. Two runs at once begin at different places.
+_STRETCH = 1_000
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw9").removeprefix("gw")) % 10
-_PORTS = itertools.cycle(range(20_000 + 1_000 * _WORKER, 21_000 + 1_000 * _WORKER))
+_PORTS = (
+    20_000 + _STRETCH * _WORKER + (os.getpid() + number) % _STRETCH for number in itertools.count()
+)
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, each another one, and none that was given before."""
+    """Ports that nobody listens on, each another one, and none of the thousand given last."""
     found: list[int] = []
     while len(found) < count:
         port = next(_PORTS)
